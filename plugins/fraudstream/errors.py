@@ -1,0 +1,108 @@
+"""Every error that fraudstream raises on purpose.
+
+::
+
+    FraudstreamError
+    ├── SettingsError              a setting, connection or parameter is unusable; retrying can't help
+    ├── DatasetError               the source file can't be read as PaySim
+    │   ├── DatasetNotFound        no such file, object or bucket
+    │   ├── UnknownHeader          the columns are of no known form
+    │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
+    ├── KafkaError                 a broker, topic or the schema registry didn't do what was asked
+    │   ├── KafkaUnavailable       may pass: retry
+    │   ├── SchemaRegistryError    may pass: retry
+    │   └── RecordError            one record can't be decoded or validated: it becomes a dead letter
+    ├── LakeError                  an object or the bucket didn't do what was asked
+    │   ├── LakeUnavailable        may pass: retry
+    │   ├── PartitionLost          another reader owns the partition now; stop, it goes on there
+    │   └── ProofFailed            compaction or audit found rows missing, doubled or different
+    ├── MailError                  the SMTP server can't be used at all; may pass: retry
+    └── ConfirmationError
+        ├── LinkError              a token is forged, truncated, expired or of another key
+        └── UnknownCase            no case has this id
+
+Each message says which connection, setting or record, what was found, what was expected, what to do.
+`retryable` says whether the same call may succeed later without anyone changing anything.
+"""
+
+
+class FraudstreamError(Exception):
+    """Root of every error raised on purpose here."""
+
+    retryable = False
+
+
+class SettingsError(FraudstreamError):
+    """A setting, connection or parameter is missing or unusable."""
+
+
+class DatasetError(FraudstreamError):
+    """The source can't be read as a PaySim file."""
+
+
+class DatasetNotFound(DatasetError):
+    """No such file, object or bucket."""
+
+
+class UnknownHeader(DatasetError):
+    """The header names columns of no known form; nothing was sent."""
+
+
+class TooManyRejected(DatasetError):
+    """More rows failed their checks than the run allows."""
+
+
+class KafkaError(FraudstreamError):
+    """A broker, a topic or the registry didn't do what was asked."""
+
+
+class KafkaUnavailable(KafkaError):
+    """The brokers don't answer, or too few of them do."""
+
+    retryable = True
+
+
+class SchemaRegistryError(KafkaError):
+    """The schema registry doesn't answer or refuses a schema."""
+
+    retryable = True
+
+
+class RecordError(KafkaError):
+    """One record can't be decoded or validated; names its topic, partition and offset."""
+
+
+class LakeError(FraudstreamError):
+    """An object or the bucket didn't do what was asked."""
+
+
+class LakeUnavailable(LakeError):
+    """The object store doesn't answer or asks to come back later."""
+
+    retryable = True
+
+
+class PartitionLost(LakeError):
+    """Another reader moved the progress of a topic-partition: this one must stop reading it."""
+
+
+class ProofFailed(LakeError):
+    """Rows are missing, doubled or different between two sides that must agree."""
+
+
+class MailError(FraudstreamError):
+    """The SMTP server can't be used at all."""
+
+    retryable = True
+
+
+class ConfirmationError(FraudstreamError):
+    """A confirmation link or case can't be used."""
+
+
+class LinkError(ConfirmationError):
+    """A token is forged, truncated, expired or signed by no current key."""
+
+
+class UnknownCase(ConfirmationError):
+    """No case has this id."""

@@ -1,0 +1,93 @@
+"""The shapes that pass between the subscription engine and its sinks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+NON_FRAUD_TRANSACTION = "non_fraud_transaction"
+FRAUD_TRANSACTION = "fraud_transaction"
+FRAUD_CONFIRMATION = "fraud_confirmation"
+INGEST_PROGRESS = "ingest_progress"
+#: Rows of a source file that fail their checks; they have no topic of their own yet.
+INGEST_DEAD_LETTER = "ingest.dead_letter"
+
+
+class Partition(NamedTuple):
+    """A partition of a topic."""
+
+    topic: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.number}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Decoded records of one partition in offset order.
+
+    `rows` has one row a record in the schema's columns (money: int64 minor units, times: timestamp[ms]);
+    `offsets` (int64) and `timestamps` (int64, ms since 1970, of the Kafka record) are as long. Offsets have gaps
+    where transaction markers and dead letters lie. `next_offset` is where reading goes on after the batch,
+    beyond such records at its end.
+    """
+
+    partition: Partition
+    offsets: np.ndarray
+    timestamps: np.ndarray
+    rows: pa.RecordBatch
+    next_offset: int
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    def since(self, offset: int) -> "Batch":
+        """The part of the batch at and after `offset`."""
+        start = int(np.searchsorted(self.offsets, offset))
+        return (
+            self
+            if start == 0
+            else Batch(
+                self.partition,
+                self.offsets[start:],
+                self.timestamps[start:],
+                self.rows.slice(start),
+                self.next_offset,
+            )
+        )
+
+
+class Sink(Protocol):
+    """Where a subscription's records go.
+
+    The engine calls from one thread, in this order for each partition: ``assigned``, any number of ``write`` and
+    ``flush``, ``revoked``. An offset counts as done only when ``flush`` returned it.
+    """
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        """Start offset for a partition this reader now owns; None: the group's committed offset, or the beginning.
+
+        `committed` is the group's committed offset, None where it has none.
+        """
+
+    def write(self, batch: Batch) -> None:
+        """Takes records; they need not be durable when this returns."""
+
+    def due(self) -> bool:
+        """Whether what was written should be flushed now; asked after each poll."""
+
+    def flush(self) -> dict[Partition, int]:
+        """Makes all that was written durable and returns the next offset of each partition that moved.
+
+        :raises FraudstreamError: nothing may be assumed of the batches written since the last flush; the engine
+            stops, and a new reader starts at the last durable offset
+        """
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Forgets what is buffered of partitions that another reader owns now."""
+
+    def close(self) -> None:
+        """Releases connections; called once, after the last flush."""
