@@ -1,0 +1,34 @@
+"""Money is exact: int64 minor units (1/100) inside, decimal text (9839.64) for people and JSON. No float anywhere."""
+
+import re
+
+import polars as pl
+
+_DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d{1,2}))?", re.ASCII)
+
+
+def to_text(minor: int) -> str:
+    """Decimal text of an amount in minor units: 983964 → ``9839.64``."""
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{abs(minor) // 100}.{abs(minor) % 100:02d}"
+
+
+def to_minor(text: str) -> int:
+    """Minor units of decimal text with at most two decimals: ``9839.64`` → 983964.
+
+    :raises ValueError: `text` is no such number
+    """
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is no amount with at most two decimals")
+    sign, whole, cents = match.groups()
+    minor = int(whole) * 100 + int((cents or "").ljust(2, "0"))
+    return -minor if sign else minor
+
+
+def text_expression(column: str) -> pl.Expr:
+    """Polars expression with :func:`to_text` of a column of minor units."""
+    minor = pl.col(column)
+    sign = pl.when(minor < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+    cents = (minor.abs() % 100).cast(pl.String).str.zfill(2)
+    return pl.concat_str([sign, (minor.abs() // 100).cast(pl.String), pl.lit("."), cents]).alias(column)
