@@ -19,6 +19,7 @@
     ├── MailError                  the SMTP server can't be used at all; may pass: retry
     └── ConfirmationError
         ├── LinkError              a token is forged, truncated, expired or of another key
+        │   └── LinkExpired        made by us, but its time is over
         └── UnknownCase            no case has this id
 
 Each message says which connection, setting or record, what was found, what was expected, what to do.
@@ -102,6 +103,10 @@ class ConfirmationError(FraudstreamError):
 
 class LinkError(ConfirmationError):
     """A token is forged, truncated, expired or signed by no current key."""
+
+
+class LinkExpired(LinkError):
+    """A token of ours whose time is over."""
 
 
 class UnknownCase(ConfirmationError):

@@ -82,13 +82,28 @@ class Settings(BaseSettings):
         72 * 3600, ge=1, description="how long a case waits for its customer before the outcome is NO_RESPONSE"
     )
     confirmation_bind: str = Field("127.0.0.1:8085", description="host:port the confirmation site listens on")
+    confirmation_health_bind: str = Field(
+        "127.0.0.1:8086", description="host:port of the site's /health/live, /health/ready and /metrics"
+    )
+    confirmation_trusted_proxies: Annotated[list[str], NoDecode] = Field(
+        [], description="addresses or networks, by comma, whose X-Forwarded-For and -Proto headers are believed"
+    )
+    confirmation_requests_per_minute: int = Field(
+        300, ge=1, description="requests that the site answers for one client address in a minute"
+    )
 
     compute_project: str = Field("", description="Google Cloud project of the instances that start_kafka starts")
     compute_instances: Annotated[list[str], NoDecode] = Field(
         [], description="zone/name of each Kafka VM, by comma; empty: start_kafka starts none"
     )
 
-    @field_validator("mail_allowed_recipients", "confirmation_keys", "compute_instances", mode="before")
+    @field_validator(
+        "mail_allowed_recipients",
+        "confirmation_keys",
+        "confirmation_trusted_proxies",
+        "compute_instances",
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)

@@ -1,0 +1,131 @@
+"""Confirmation links: what the two links in a mail carry, and reading them back.
+
+A link is ``<confirmation_url>/confirm/<token>/<answer>``. The token holds the case's id and the time it was signed,
+nothing personal; it can't be made or changed without a key, and it ends with the case's time limit. Keys rotate
+without breaking links that are already in inboxes: the first of `confirmation_keys` signs, each of them is accepted.
+
+A second kind of token, the page token, is written into the form of the page that a link opens. It binds the POST to
+a page that this site made for this very case a short while ago.
+"""
+
+import hashlib
+import ipaddress
+from binascii import Error as Base64Error
+from typing import Literal, get_args
+from urllib.parse import urlsplit
+
+from itsdangerous import BadData, SignatureExpired, TimestampSigner
+from itsdangerous.encoding import base64_decode, base64_encode
+
+from fraudstream.errors import LinkError, LinkExpired, SettingsError
+from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
+
+#: What a link proposes; the status that each stands for is in :data:`STATUS_OF`.
+Proposal = Literal["fraud", "not-fraud"]
+PROPOSALS: tuple[Proposal, ...] = get_args(Proposal)
+STATUS_OF = {"fraud": "REPORTED_FRAUD", "not-fraud": "REPORTED_NOT_FRAUD"}
+
+#: A page may be left open this long before its button asks to press again.
+PAGE_SECONDS = 3600
+#: Longer tokens are refused unread; ours have fewer than 200 characters.
+LONGEST_TOKEN = 512
+SHORTEST_KEY = 16
+
+
+def shown(token: str) -> str:
+    """A token as logs may show it: its beginning and its length, never the part that makes it valid."""
+    return f"{token[:8]!a}... of {len(token)} characters"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Links:
+    """Makes and reads the links of one confirmation site; safe to use from any thread.
+
+    :raises SettingsError: no key, a key that is too short, the example key on an address that others reach, or an
+        address that is no http(s) URL
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._base = settings.confirmation_url.rstrip("/")
+        self._seconds = settings.confirmation_time_limit_seconds
+        keys = [key.get_secret_value() for key in settings.confirmation_keys]
+        self._refuse_unusable(keys)
+        newest_last = list(reversed(keys))
+        self._link = TimestampSigner(newest_last, salt="fraudstream.link", digest_method=hashlib.sha256)
+        self._page = TimestampSigner(newest_last, salt="fraudstream.page", digest_method=hashlib.sha256)
+
+    def url(self, id_transaction: str, answer: Proposal) -> str:
+        """The link that proposes `answer` for a case, valid from now for the case's time limit."""
+        if answer not in PROPOSALS:
+            raise ValueError(f"a link proposes one of {PROPOSALS}, not {answer!r}")
+        return f"{self._base}/confirm/{_sign(self._link, id_transaction)}/{answer}"
+
+    def read(self, token: str) -> str:
+        """The id of the case that a link's token was made for.
+
+        :raises LinkExpired: made by us, but longer ago than the time limit
+        :raises LinkError: anything else: forged, changed, cut off, of a key that is no longer listed
+        """
+        return _read(self._link, token, self._seconds)
+
+    def page_token(self, id_transaction: str) -> str:
+        """The hidden field of the page of a case."""
+        return _sign(self._page, id_transaction)
+
+    def check_page_token(self, token: str, id_transaction: str) -> None:
+        """Passes if `token` was written into a page of this very case not long ago.
+
+        :raises LinkExpired: the page is older than :data:`PAGE_SECONDS`
+        :raises LinkError: no page of this case carries it
+        """
+        if _read(self._page, token, PAGE_SECONDS) != id_transaction:
+            raise LinkError(f"page token {shown(token)} belongs to the page of another case")
+
+    def _refuse_unusable(self, keys: list[str]) -> None:
+        address = urlsplit(self._base)
+        if address.scheme not in {"http", "https"} or not address.hostname:
+            raise SettingsError(
+                f"FRAUDSTREAM_CONFIRMATION_URL is {self._base!r}; expected http(s)://host[:port] of the site"
+            )
+        if not keys or min(map(len, keys)) < SHORTEST_KEY:
+            raise SettingsError(
+                f"FRAUDSTREAM_CONFIRMATION_KEYS needs at least one key, each of {SHORTEST_KEY} characters or more; "
+                "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes one"
+            )
+        if EXAMPLE_CONFIRMATION_KEY in keys and not is_loopback(address.hostname):
+            raise SettingsError(
+                "FRAUDSTREAM_CONFIRMATION_KEYS holds the example key, which anyone can read in the source, while "
+                f"FRAUDSTREAM_CONFIRMATION_URL is {self._base!r}; set a key of your own for any address but loopback"
+            )
+
+
+def _sign(signer: TimestampSigner, id_transaction: str) -> str:
+    return signer.sign(base64_encode(id_transaction)).decode()
+
+
+def _read(signer: TimestampSigner, token: str, seconds: int) -> str:
+    if len(token) > LONGEST_TOKEN or not token.isascii():
+        raise LinkError(f"token {shown(token)} is none of ours")
+    try:
+        signed = signer.unsign(token, max_age=seconds)
+    except SignatureExpired:
+        raise LinkExpired(f"token {shown(token)} is older than {seconds} s") from None
+    except BadData:
+        raise LinkError(f"token {shown(token)} is signed by no current key") from None
+    signature = token.rpartition(".")[2]
+    try:
+        # base64 leaves two bits of the last character unused: only the one spelling that we write is accepted
+        if base64_encode(base64_decode(signature)).decode() != signature:
+            raise LinkError(f"token {shown(token)} has another spelling of its signature than ours")
+        return base64_decode(signed).decode()
+    except (BadData, Base64Error, UnicodeDecodeError):
+        raise LinkError(f"token {shown(token)} is signed by us but holds no case id") from None
