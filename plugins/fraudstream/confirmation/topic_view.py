@@ -1,0 +1,250 @@
+"""A view of a topic: one consumer in one thread keeps the first value of each key in this process's memory."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any, Generic, TypeVar, cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+
+from fraudstream.confirmation.first_values import FirstValues, Read
+from fraudstream.errors import FraudstreamError, KafkaError, RecordError
+from fraudstream.kafka.codec import Codec
+from fraudstream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH_RECORDS = 1_000
+POLL_SECONDS = 0.5
+RETRY_SECONDS = 2.0
+FORGET_EVERY_SECONDS = 60.0
+#: What no retry heals: the view ends with it.
+_HOPELESS = {
+    Code.TOPIC_AUTHORIZATION_FAILED,
+    Code.CLUSTER_AUTHORIZATION_FAILED,
+    Code.SASL_AUTHENTICATION_FAILED,
+    Code._FATAL,
+}
+
+
+class TopicView(Generic[T]):
+    """The first value of each key of a topic, in log order; start it with :meth:`start` or ``with``.
+
+    All records of a key lie in one partition, whose order is the log order. Nothing is committed anywhere: the view
+    is built anew from the topic at each start, from the records of the last `horizon` on (None: all of them), and
+    forgets what gets older than that. It survives brokers and the registry being away. A record that can't be
+    decoded is logged and passed over.
+
+    Steps of the thread:
+
+    1. ask the end of each partition, then the offset where the horizon begins, until the brokers answer;
+    2. read from there; what is decoded goes to the waiters, in log order;
+    3. once each partition got to the end of step 1, the view is `caught_up`.
+    """
+
+    topic: str
+
+    def __init__(self, settings: Settings, *, horizon: timedelta | None) -> None:
+        self._settings = settings
+        self._horizon = horizon
+        self._first: FirstValues[T] = FirstValues()
+        self._codec = Codec.for_topic(self.topic, settings)
+        self._ends: dict[int, int] | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"view of {self.topic}", daemon=True)
+
+    def value(self, record: dict[str, Any], message: Message) -> tuple[str, T]:
+        """Key and value that the view keeps of a decoded record."""
+        raise NotImplementedError
+
+    # ---- asked by anyone, from any thread ----
+
+    def start(self) -> None:
+        """Starts reading; returns at once."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread; who still waits gets a :class:`KafkaError`. Harmless when repeated."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def __enter__(self) -> "TopicView[T]":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return len(self._first)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the view still follows its topic."""
+        return self._thread.is_alive() and not self._stop.is_set()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a value now."""
+        return self._first.waiting
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that lay in the topic at the start is in the view.
+
+        :raises KafkaError: the view has ended
+        """
+        ends = self._ends
+        return ends is not None and all(self._first.position(number) >= end for number, end in ends.items())
+
+    def get(self, key: str) -> T | None:
+        """The first value of `key`, None while none is known.
+
+        :raises KafkaError: the view has ended
+        """
+        return self._first.get(key)
+
+    async def wait(self, key: str) -> T:
+        """The first value of `key`, as soon as it is known; safe to cancel.
+
+        :raises KafkaError: the view has ended
+        """
+        return await self._first.wait(key)
+
+    async def reached(self, partition: int, offset: int) -> None:
+        """Returns once the record at `offset` is in the view; safe to cancel.
+
+        :raises KafkaError: the view has ended
+        """
+        await self._first.reached(partition, offset)
+
+    # ---- the thread ----
+
+    def _run(self) -> None:
+        reason = "ended with an unforeseen error, which its log shows"
+        try:
+            consumer = Consumer(self._config(), logger=logger)
+            try:
+                self._follow(consumer)
+                reason = "is closed"
+            finally:
+                consumer.close()
+        except (FraudstreamError, KafkaException) as error:
+            reason = f"ended: {error}"
+            logger.exception("the view of topic %s ended", self.topic)
+        finally:
+            # nobody else would ever wake the waiters: they hear of whatever ends the thread
+            self._first.fail(f"the view of topic {self.topic} {reason}")
+
+    def _config(self) -> dict[str, Any]:
+        return self._settings.kafka_config(
+            **{
+                "group.id": f"view-of-{self.topic}",  # librdkafka wants one; nothing joins it, nothing is committed
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "enable.partition.eof": True,  # tells the end of a partition behind transaction markers
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",  # what retention took away is gone: go on with the rest
+                "queued.max.messages.kbytes": 8192,
+                "error_cb": lambda error: logger.warning("view of topic %s: %s", self.topic, error),
+            }
+        )
+
+    def _follow(self, consumer: Consumer) -> None:
+        # 1
+        while not self._stop.is_set() and not self._assign(consumer):
+            self._stop.wait(RETRY_SECONDS)
+        forget_at = time.monotonic() + FORGET_EVERY_SECONDS
+        while not self._stop.is_set():
+            # 2, 3: poll wakes at the first record; consume alone would wait for its whole batch or time
+            first = consumer.poll(POLL_SECONDS)
+            if first is not None:
+                self._take([first, *consumer.consume(BATCH_RECORDS, 0)])
+            if self._horizon is not None and time.monotonic() >= forget_at:
+                forget_at = time.monotonic() + FORGET_EVERY_SECONDS
+                self._first.forget_before(self._oldest(self._horizon))
+
+    def _assign(self, consumer: Consumer) -> bool:
+        """Step 1; False when the brokers don't answer it yet."""
+        try:
+            found = consumer.list_topics(self.topic, timeout=10).topics[self.topic]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            # the ends come first: what is produced between the two questions must lie behind them
+            ends = {
+                number: consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=10)[1]
+                for number in found.partitions
+            }
+            starts = self._starts(consumer, ends)
+        except KafkaException as error:
+            code = error.args[0]
+            if code.code() in _HOPELESS:
+                raise KafkaError(
+                    f"topic {self.topic} at {self._settings.kafka_bootstrap_servers} can't be read: {code}; check the "
+                    "FRAUDSTREAM_KAFKA_ settings and the topic's access rights"
+                ) from error
+            logger.warning("view of topic %s waits for the brokers: %s", self.topic, code)
+            return False
+        consumer.assign(starts)
+        self._ends = ends
+        return True
+
+    def _starts(self, consumer: Consumer, ends: dict[int, int]) -> list[TopicPartition]:
+        if self._horizon is None:
+            return [TopicPartition(self.topic, number, OFFSET_BEGINNING) for number in ends]
+        oldest = self._oldest(self._horizon)
+        asked = [TopicPartition(self.topic, number, oldest) for number in ends]
+        answered = consumer.offsets_for_times(asked, timeout=10)
+        for partition in answered:
+            if partition.error is not None:
+                raise KafkaException(partition.error)
+            if partition.offset < 0:  # nothing is that young
+                partition.offset = ends[partition.partition]
+        return cast(list[TopicPartition], answered)
+
+    def _take(self, messages: list[Message]) -> None:
+        positions: dict[int, int] = {}
+        self._first.advance(list(self._reads(messages, positions)), positions)
+
+    def _reads(self, messages: list[Message], positions: dict[int, int]) -> Iterator[Read[T]]:
+        """Decoded records in log order; `positions` grows along."""
+        for message in messages:
+            error = message.error()
+            if error is None:
+                read = self._read(message)
+                positions[message.partition()] = message.offset() + 1
+                if read is not None:
+                    yield read
+            elif error.code() == Code._PARTITION_EOF:
+                positions[message.partition()] = message.offset()
+            elif error.fatal() or error.code() in _HOPELESS:
+                raise KafkaError(f"reading topic {self.topic} can't go on: {error}")
+            else:
+                logger.warning("view of topic %s: %s", self.topic, error)
+
+    def _read(self, message: Message) -> Read[T] | None:
+        while True:
+            try:
+                key, value = self.value(self._codec.decode(message.value()), message)
+            except RecordError as error:
+                logger.warning("%s[%d]@%d is passed over: %s", self.topic, message.partition(), message.offset(), error)
+                return None
+            except KafkaError as error:
+                if not error.retryable or self._stop.is_set():
+                    raise
+                logger.warning(
+                    "%s[%d]@%d waits for its schema: %s", self.topic, message.partition(), message.offset(), error
+                )
+                self._stop.wait(RETRY_SECONDS)
+            else:
+                return Read(key, message.timestamp()[1], value)
+
+    @staticmethod
+    def _oldest(horizon: timedelta) -> int:
+        return int((time.time() - horizon.total_seconds()) * 1000)

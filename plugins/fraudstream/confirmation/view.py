@@ -1,0 +1,88 @@
+"""The two views that confirmations need: the answer of each case, and the case itself."""
+
+import atexit
+import threading
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from confluent_kafka import Message
+
+from fraudstream.confirmation.topic_view import TopicView
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from fraudstream.settings import Settings
+
+#: A case can be opened, or opened again in Airflow, this long after its time began: how late a backlog may run.
+LATE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a case came to: the first answer of its log."""
+
+    id_transaction: str
+    status: str
+    answered_at: datetime
+    partition: int
+    offset: int
+    #: All fields of the record: the transaction, money in minor units.
+    record: dict[str, Any]
+
+
+class ConfirmationView(TopicView[Answer]):
+    """First answer of each case, by idTransaction."""
+
+    topic = FRAUD_CONFIRMATION
+
+    def value(self, record: dict[str, Any], message: Message) -> tuple[str, Answer]:
+        """A case's id and its answer."""
+        case = record["idTransaction"]
+        return case, Answer(case, record["status"], record["answeredAt"], message.partition(), message.offset(), record)
+
+
+class CaseView(TopicView[dict[str, Any]]):
+    """The transaction of each fraud case, by idTransaction: what the confirmation page shows."""
+
+    topic = FRAUD_TRANSACTION
+
+    def value(self, record: dict[str, Any], message: Message) -> tuple[str, dict[str, Any]]:
+        """A case's id and its transaction, money in minor units."""
+        return record["idTransaction"], record
+
+
+def horizon(settings: Settings) -> timedelta:
+    """How far back a record can matter: the time limit of a case, and how late its case may be opened."""
+    return settings.confirmation_time_limit + LATE
+
+
+class _Shared:
+    """The one answer view of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._view: ConfirmationView | None = None
+
+    def get(self, settings: Settings) -> ConfirmationView:
+        with self._lock:
+            if self._view is None or not self._view.alive:
+                if self._view is None:
+                    atexit.register(self.close)
+                self._view = ConfirmationView(settings, horizon=horizon(settings))
+                self._view.start()
+            return self._view
+
+    def close(self) -> None:
+        with self._lock:
+            if self._view is not None:
+                self._view.close()
+
+
+_shared = _Shared()
+
+
+def shared_view(settings: Settings) -> ConfirmationView:
+    """This process's answer view, started on first use; a new one after it was closed or ended with an error.
+
+    However many cases wait in a process, they share its one consumer.
+    """
+    return _shared.get(settings)
