@@ -1,0 +1,234 @@
+"""Replays a source file to the topics: each row once for a read_committed reader, whatever is killed when.
+
+The protocol, numbered as in the code:
+
+1. init_transactions: fences an older producer of the same source and ends what it left open,
+2. read the last committed position of the source,
+3. begin a transaction; rows to their topics, rejected rows to the dead letters,
+4. the new position, in the same transaction,
+5. commit; rows and position become visible together or not at all.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import KafkaException, Producer
+
+from fraudstream.dataset.reader import Chunk, Position, read_chunks
+from fraudstream.dataset.source import Source
+from fraudstream.errors import KafkaError, KafkaUnavailable, TooManyRejected
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.progress import IngestProgress, last_progress
+from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
+from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_CHUNK_ROWS = 50_000
+#: Messages handed to the client at once, and waiting in it at most: bounds its memory.
+_SEND_ROWS = 10_000
+_QUEUED_ROWS = 100_000
+_REPORT_SECONDS = 5.0
+#: A share of rejected rows says nothing over fewer rows than this.
+_SHARE_ROWS = 1_000
+
+
+class Publisher:
+    """Produces one source file, from where it was left to its end or a limit.
+
+    :param limit: rows of the file to produce in all, over all runs; None: the whole file
+    :param rows_per_second: upper bound; 0: as fast as it can
+    :param max_rejected_share: rejected rows to rows read, 0 to 1, above which the run fails
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: Source,
+        *,
+        limit: int | None = None,
+        rows_per_second: int = 0,
+        max_rejected_share: float = 0.01,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._limit = limit
+        self._rows_per_second = rows_per_second
+        self._max_rejected_share = max_rejected_share
+        self._transactions = Codec.for_topic(FRAUD_TRANSACTION, settings)
+        self._other_transactions = Codec.for_topic(NON_FRAUD_TRANSACTION, settings)
+        self._positions = Codec.for_topic(INGEST_PROGRESS, settings)
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Ends the run after the transaction at hand; safe from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> IngestProgress:
+        """Produces until the end, the limit or :meth:`stop`, and returns the position reached.
+
+        :raises DatasetError: the source can't be read, or too many rows are rejected; what was committed stays
+        :raises KafkaError: the brokers refuse; a new run goes on at the last committed position
+        """
+        producer = Producer(self._producer_config(), logger=log)
+        try:
+            # 1. fence
+            producer.init_transactions(60)
+            # 2. where the last run stopped
+            progress = last_progress(self._settings, self._positions, self._source.uri, self._source.generation)
+            self._log_start(progress)
+            if progress.done or (self._limit is not None and progress.row >= self._limit):
+                return progress
+            return self._run(producer, progress)
+        except KafkaException as error:
+            raise self._kafka_error(error) from error
+
+    def _run(self, producer: Producer, progress: IngestProgress) -> IngestProgress:
+        first, started = progress, time.monotonic()
+        reported = started
+        for chunk in self._chunks(progress):
+            progress = self._send(producer, progress, chunk)
+            now = time.monotonic()
+            if now - reported > _REPORT_SECONDS or progress.done:
+                reported = now
+                self._log_progress(first, progress, chunk.share, now - started)
+            self._check_rejected(first, progress)
+            if self._stop.is_set():
+                log.info("stopped on request after row %s", f"{progress.row:,}")
+                break
+            if self._rows_per_second:
+                ahead = (progress.row - first.row) / self._rows_per_second - (time.monotonic() - started)
+                self._stop.wait(max(0.0, ahead))
+        self._log_progress(first, progress, None, time.monotonic() - started)
+        return progress
+
+    def _chunks(self, progress: IngestProgress) -> Iterator[Chunk]:
+        """Chunks from a position to the end of the file, or to exactly the limit."""
+        size = min(_CHUNK_ROWS, max(1, self._rows_per_second // 4)) if self._rows_per_second else _CHUNK_ROWS
+        position = Position(progress.byte, progress.row)
+        while self._limit is None or position.row < self._limit:
+            left = size if self._limit is None else min(size, self._limit - position.row)
+            for chunk in read_chunks(
+                self._source, position, start_date=self._settings.dataset_start_date, chunk_rows=left
+            ):
+                yield chunk
+                position = chunk.position
+                if chunk.last:
+                    return
+                if self._limit is not None and position.row + left > self._limit:
+                    break  # what is left is smaller than a chunk: read on with the right size
+
+    def _send(self, producer: Producer, progress: IngestProgress, chunk: Chunk) -> IngestProgress:
+        fraud = pc.equal(chunk.rows.column("isFraud"), 1)
+        frauds, others = chunk.rows.filter(fraud), chunk.rows.filter(pc.invert(fraud))
+        after = replace(
+            progress,
+            byte=chunk.position.byte,
+            row=chunk.position.row,
+            fraud=progress.fraud + len(frauds),
+            nonFraud=progress.nonFraud + len(others),
+            rejected=progress.rejected + len(chunk.rejected),
+            done=chunk.last,
+        )
+        # 3. rows and rejected rows
+        producer.begin_transaction()
+        self._produce(producer, NON_FRAUD_TRANSACTION, self._other_transactions, others)
+        self._produce(producer, FRAUD_TRANSACTION, self._transactions, frauds)
+        for rejected in chunk.rejected:
+            log.warning("%s line %d is rejected: %s", self._source.uri, rejected.line, rejected.reason)
+            headers = {"source": self._source.uri, "line": str(rejected.line), "reason": rejected.reason}
+            producer.produce(INGEST_DEAD_LETTER, value=rejected.text.encode(), headers=headers)
+        # 4. the position they reach
+        value = self._positions.encode(after.to_record())
+        producer.produce(INGEST_PROGRESS, key=self._source.uri.encode(), value=value)
+        # 5. visible together
+        producer.commit_transaction(60)
+        return after
+
+    def _produce(self, producer: Producer, topic: str, codec: Codec, rows: pa.RecordBatch) -> None:
+        """Queues rows; a delivery that fails makes the commit of its transaction fail."""
+        if not len(rows):
+            return
+        values = codec.encode_rows(rows)
+        keys = rows.column("nameOrig").to_pylist()
+        for start in range(0, len(values), _SEND_ROWS):
+            messages: list[dict[str, Any]] = [
+                {"key": key, "value": value}
+                for key, value in zip(keys[start : start + _SEND_ROWS], values[start : start + _SEND_ROWS], strict=True)
+            ]
+            while len(producer) > _QUEUED_ROWS:
+                producer.poll(0.01)
+            queued = producer.produce_batch(topic, messages)
+            if queued != len(messages):
+                reason = next(message["_error"] for message in messages if "_error" in message)
+                raise KafkaError(
+                    f"{len(messages) - queued} of {len(messages)} rows for {topic} weren't taken: {reason}"
+                )
+
+    def _check_rejected(self, first: IngestProgress, progress: IngestProgress) -> None:
+        rows, rejected = progress.row - first.row, progress.rejected - first.rejected
+        if rejected > self._max_rejected_share * rows and (rows >= _SHARE_ROWS or progress.done):
+            raise TooManyRejected(
+                f"{self._source.uri}: {rejected:,} of {rows:,} rows failed their checks, more than the share of "
+                f"{self._max_rejected_share} that max_rejected_share allows. They lie in {INGEST_DEAD_LETTER} with line "
+                f"and reason. If they are as they should be, run again with a higher share: it goes on after row "
+                f"{progress.row:,}"
+            )
+
+    def _log_start(self, progress: IngestProgress) -> None:
+        what = f"{self._source.uri} (generation {self._source.generation}, {self._source.size:,} bytes)"
+        if progress.done:
+            log.info("%s is produced already, all %s rows; a new upload is a new generation", what, f"{progress.row:,}")
+        elif progress.row:
+            log.info("%s goes on after row %s, where the last run stopped", what, f"{progress.row:,}")
+        else:
+            log.info("%s starts at its first row", what)
+
+    def _log_progress(
+        self, first: IngestProgress, progress: IngestProgress, share: float | None, seconds: float
+    ) -> None:
+        rows = progress.row - first.row
+        left = ""
+        if share is not None and 0 < share < 1:
+            left = f", {share:.1%} of the file, about {seconds * (1 - share) / share:.0f} s left"
+        log.info(
+            "%s rows in %.1f s, %s rows/s%s; in all: %s non-fraud, %s fraud, %s rejected",
+            f"{rows:,}",
+            seconds,
+            f"{rows / max(seconds, 1e-9):,.0f}",
+            left,
+            f"{progress.nonFraud:,}",
+            f"{progress.fraud:,}",
+            f"{progress.rejected:,}",
+        )
+
+    def _producer_config(self) -> dict[str, Any]:
+        source = hashlib.sha256(self._source.uri.encode()).hexdigest()[:16]
+        return self._settings.kafka_config(
+            **{
+                "transactional.id": f"fraudstream-produce-{source}",
+                "acks": "all",
+                "compression.type": "lz4",
+                "linger.ms": 20,
+                "batch.size": 1_000_000,
+                "queue.buffering.max.messages": 2 * _QUEUED_ROWS,
+                # The partitioner of Kafka's own clients, so that any of them finds a key's partition.
+                "partitioner": "murmur2_random",
+            }
+        )
+
+    def _kafka_error(self, error: KafkaException) -> KafkaError:
+        reason = error.args[0]
+        if reason.fatal() and "fenced" in str(reason).lower():
+            return KafkaError(f"{self._source.uri} is being produced by a newer run, which fenced this one: {reason}")
+        return KafkaUnavailable(
+            f"producing {self._source.uri} to Kafka at {self._settings.kafka_bootstrap_servers} failed: {reason}. "
+            f"Nothing after the last committed transaction is visible; a new run goes on there"
+        )

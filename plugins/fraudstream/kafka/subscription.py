@@ -1,0 +1,263 @@
+"""The one engine behind every arrow "topic → something": a consumer group member that feeds a sink.
+
+The protocol, numbered as in the code:
+
+1. poll up to some thousand records,
+2. split them by partition, decode each part at once, send what can't be decoded to the dead letters,
+3. hand the rows to the sink,
+4. when the sink says so: wait for the dead letters, flush the sink,
+5. commit the offsets that the sink made durable.
+
+A crash after any step repeats at most what came after the last 4; a sink that must not repeat an effect remembers
+its own position beside the effect and names it in ``assigned``. The group's committed offset then only shows lag.
+"""
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+
+from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters import DeadLetters
+from fraudstream.kafka.records import Batch, Partition, Sink
+from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+Until = Literal["forever", "caught_up"]
+_POLL_RECORDS = 10_000
+_POLL_SECONDS = 0.2
+_REPORT_SECONDS = 10.0
+
+
+@dataclass
+class Report:
+    """What a run did: records handed to the sink, records that went to the dead letters or were passed over."""
+
+    topic: str
+    group: str
+    records: int = 0
+    undecodable: int = 0
+    seconds: float = 0.0
+
+
+class Subscription:
+    """Reads a topic as a member of a consumer group until told to stop.
+
+    :param until: ``forever``, or ``caught_up``: until each partition it was given has been read to its end
+    :param max_seconds: longest run; the batch at hand is finished and committed
+    :param dead_letters: where undecodable records go; None where another group of the topic sends them, then they
+        are logged and passed over
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        topic: str,
+        group: str,
+        sink: Sink,
+        codec: Codec,
+        *,
+        until: Until = "forever",
+        max_seconds: float = float("inf"),
+        dead_letters: DeadLetters | None = None,
+    ) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._group = group
+        self._sink = sink
+        self._codec = codec
+        self._until = until
+        self._max_seconds = max_seconds
+        self._dead_letters = dead_letters
+        self._stop = threading.Event()
+        self._failed = False
+        self._joined = False
+        #: Where reading stands, by partition owned: next offset handed to the sink, and offset of the end once met.
+        self._handed: dict[Partition, int] = {}
+        self._end: dict[Partition, int] = {}
+        self._durable: dict[Partition, int] = {}
+        self.report = Report(topic, group)
+
+    def stop(self) -> None:
+        """Ends the run after the batch at hand; safe from any thread and from a signal handler."""
+        self._stop.set()
+
+    def run(self) -> Report:
+        """Runs until caught up, stopped or out of time; returns what it did.
+
+        :raises KafkaUnavailable: the brokers don't answer at the start
+        :raises FraudstreamError: what the sink or the registry raised; nothing is lost, a new run goes on
+        """
+        consumer = Consumer(
+            self._settings.kafka_config(
+                **{
+                    "group.id": self._group,
+                    "isolation.level": "read_committed",
+                    "auto.offset.reset": "earliest",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "partition.assignment.strategy": "cooperative-sticky",
+                    # A killed member's partitions move on after this; heartbeats go on while a sink is busy.
+                    "session.timeout.ms": 10_000,
+                    # A mail server that is down holds a flush up for as long as it is down: that is no dead member.
+                    "max.poll.interval.ms": 3_600_000,
+                    "queued.max.messages.kbytes": 65_536,
+                    "fetch.wait.max.ms": 100,
+                }
+            ),
+            logger=log,
+        )
+        started = reported = time.monotonic()
+        try:
+            self._require_topic(consumer)
+            consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+            while not self._finished(started):
+                self._read(consumer)
+                if self._sink.due():
+                    self._flush(consumer)
+                if time.monotonic() - reported > _REPORT_SECONDS:
+                    reported = time.monotonic()
+                    self._log_progress(reported - started)
+            self._flush(consumer)
+        except BaseException:
+            self._failed = True
+            raise
+        finally:
+            self.report.seconds = time.monotonic() - started
+            self._log_progress(self.report.seconds)
+            consumer.close()
+            self._sink.close()
+        return self.report
+
+    def _finished(self, started: float) -> bool:
+        if self._stop.is_set() or time.monotonic() - started > self._max_seconds:
+            return True
+        return self._until == "caught_up" and self._joined and self._handed.keys() <= self._end.keys()
+
+    def _read(self, consumer: Consumer) -> None:
+        by_partition: dict[Partition, list[Message]] = defaultdict(list)
+        # 1. poll
+        for message in consumer.consume(_POLL_RECORDS, _POLL_SECONDS):
+            partition = Partition(message.topic() or self._topic, message.partition() or 0)
+            error = message.error()
+            if error is None:
+                by_partition[partition].append(message)
+                self._end.pop(partition, None)
+            elif error.code() == Code._PARTITION_EOF:
+                self._end[partition] = message.offset() or 0
+            else:
+                raise KafkaError(f"reading {partition} in group {self._group}: {error}")
+        for partition, messages in by_partition.items():
+            if partition in self._handed:
+                self._hand(partition, messages)
+
+    def _hand(self, partition: Partition, messages: list[Message]) -> None:
+        # 2. decode
+        rows, bad = self._codec.decode_rows([message.value() for message in messages])
+        next_offset = int(messages[-1].offset() or 0) + 1
+        for index, reason in bad:
+            self._put_aside(partition, messages[index], reason)
+        if bad:
+            without = {index for index, _ in bad}
+            messages = [message for index, message in enumerate(messages) if index not in without]
+        offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
+        timestamps = np.fromiter((message.timestamp()[1] for message in messages), np.int64, len(messages))
+        # 3. hand over
+        self._sink.write(Batch(partition, offsets, timestamps, rows, next_offset))
+        self._handed[partition] = next_offset
+        self.report.records += len(messages)
+
+    def _put_aside(self, partition: Partition, message: Message, reason: str) -> None:
+        offset = int(message.offset() or 0)
+        self.report.undecodable += 1
+        if self._dead_letters is None:
+            log.warning("%s offset %d is passed over by group %s: %s", partition, offset, self._group, reason)
+        else:
+            self._dead_letters.put(partition, offset, message, reason)
+
+    def _flush(self, consumer: Consumer) -> None:
+        # 4. make durable
+        if self._dead_letters is not None:
+            self._dead_letters.flush()
+        self._durable |= self._sink.flush()
+        # 5. commit; where nothing is pending, beyond the transaction markers at the end, so that lag shows as 0
+        offsets = []
+        for partition, durable in self._durable.items():
+            end = self._end.get(partition, 0) if durable >= self._handed.get(partition, 0) else 0
+            offsets.append(TopicPartition(partition.topic, partition.number, max(durable, end)))
+        if offsets:
+            self._commit(consumer, offsets)
+        self._durable.clear()
+
+    def _commit(self, consumer: Consumer, offsets: list[TopicPartition]) -> None:
+        try:
+            consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            # The effect is durable and the sink knows its position; only the lag shown is behind until the next one.
+            log.warning("group %s couldn't commit %s: %s", self._group, offsets, error.args[0])
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._joined = True
+        if not partitions:
+            return
+        for entry in consumer.committed(partitions, timeout=30):
+            partition = Partition(entry.topic, entry.partition)
+            committed = entry.offset if entry.offset >= 0 else None
+            start = self._sink.assigned(partition, committed)
+            entry_start = committed if start is None else start
+            self._handed[partition] = -1
+            self._end.pop(partition, None)
+            target = next(p for p in partitions if p.partition == entry.partition)
+            if entry_start is not None:
+                target.offset = entry_start
+            log.info("%s is read in group %s from offset %s", partition, self._group, entry_start)
+        consumer.incremental_assign(partitions)
+
+    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        if not self._failed:
+            self._flush(consumer)
+        self._forget(partitions)
+        consumer.incremental_unassign(partitions)
+
+    def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        log.warning("group %s gave %s to another member: this one was away too long", self._group, partitions)
+        self._forget(partitions)
+        consumer.incremental_unassign(partitions)
+
+    def _forget(self, partitions: list[TopicPartition]) -> None:
+        gone = [Partition(entry.topic, entry.partition) for entry in partitions]
+        self._sink.revoked(gone)
+        for partition in gone:
+            for state in (self._handed, self._end, self._durable):
+                state.pop(partition, None)
+
+    def _require_topic(self, consumer: Consumer) -> None:
+        try:
+            topic = consumer.list_topics(self._topic, timeout=30).topics[self._topic]
+        except KafkaException as error:
+            raise KafkaUnavailable(
+                f"Kafka at {self._settings.kafka_bootstrap_servers} doesn't answer: {error.args[0]}. "
+                f"Are the brokers running? (setting FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS)"
+            ) from error
+        if topic.error is not None:
+            raise KafkaError(f"topic {self._topic} can't be read: {topic.error}. Run the DAG start_kafka first")
+
+    def _log_progress(self, seconds: float) -> None:
+        log.info(
+            "group %s: %s records of %s in %.0f s, %d undecodable, %d of %d partitions read to their end",
+            self._group,
+            f"{self.report.records:,}",
+            self._topic,
+            seconds,
+            self.report.undecodable,
+            len(self._handed.keys() & self._end.keys()),
+            len(self._handed),
+        )
