@@ -1,0 +1,1 @@
+"""The lake: named objects, JSON lines written exactly once, compaction to Parquet, the audit."""

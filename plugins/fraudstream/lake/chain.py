@@ -1,0 +1,145 @@
+"""One chain of objects for each topic-partition: how a record gets into exactly one object.
+
+The name of an object is made of the offset of its first record, and that is the first record at or after the end
+of the object before it. So the names form one chain that every reader of the topic-partition walks in the same
+way, however it cuts its batches: whoever creates a name first decides where that object ends, and everybody else
+takes that end over. A zombie can therefore write nothing that the chain doesn't hold already, or it writes the
+chain's next link, which the new owner then adopts. The progress object says where the chain ends; since it only
+moves by compare-and-set, of two readers that both think they own a partition one finds out at its next step.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import date
+
+from fraudstream.errors import LakeError, PartitionLost
+from fraudstream.kafka.records import Partition
+from fraudstream.lake import names
+from fraudstream.lake.objects import GZIP, JSON, ObjectInfo, ObjectStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An object of a chain: records of [`start`, `end`), the first at `first`, `rows` of them kept."""
+
+    partition: Partition
+    start: int
+    first: int
+    end: int
+    rows: int
+
+    def metadata(self) -> dict[str, str]:
+        """As it is kept with the object."""
+        return {
+            "topic": self.partition.topic,
+            "partition": str(self.partition.number),
+            "start": str(self.start),
+            "first": str(self.first),
+            "end": str(self.end),
+            "rows": str(self.rows),
+        }
+
+    @classmethod
+    def of(cls, info: ObjectInfo) -> "Link":
+        """The link that an object's metadata describe.
+
+        :raises LakeError: the metadata are incomplete or don't fit the name: not written by this program
+        """
+        named = names.parse_object_name(info.name)
+        try:
+            link = cls(
+                Partition(info.metadata["topic"], int(info.metadata["partition"])),
+                *(int(info.metadata[key]) for key in ("start", "first", "end", "rows")),
+            )
+        except (KeyError, ValueError) as error:
+            raise LakeError(
+                f"object {info.name} has unusable metadata ({error!r}; found {dict(info.metadata)}): it was not written"
+                " by this pipeline; move it out of the lake's folders"
+            ) from error
+        if named is None or (named.partition, named.first_offset) != (link.partition, link.first):
+            raise LakeError(f"object {info.name} holds, by its metadata, {link}: it was renamed or copied; remove it")
+        if not link.start <= link.first < link.end:
+            raise LakeError(f"object {info.name} says that it covers offsets {link.start} to {link.end}: remove it")
+        return link
+
+
+@dataclass(frozen=True, slots=True)
+class _Progress:
+    end: int | None
+    generation: int
+
+
+class ObjectChain:
+    """Appends to the chains of one folder. One thread at a time for each partition; any number of partitions."""
+
+    def __init__(self, store: ObjectStore, folder: str) -> None:
+        self.store = store
+        self.folder = folder
+        self._progress: dict[Partition, _Progress] = {}
+
+    def open(self, partition: Partition) -> int | None:
+        """Where reading goes on for a partition this reader now owns; None: its chain has no object yet."""
+        name = names.progress_name(self.folder, *partition)
+        found = self.store.get(name)
+        if found is None:
+            self._progress[partition] = _Progress(None, 0)
+            return None
+        try:
+            end = json.loads(found.data)["end"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise LakeError(
+                f"progress object {name} is unreadable ({error!r}): restore an earlier version of it, or delete it to"
+                " write the partition's objects that are still missing from the beginning of the topic"
+            ) from error
+        self._progress[partition] = _Progress(int(end), found.info.generation)
+        return int(end)
+
+    def append(
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, *, rows: int
+    ) -> int:
+        """Adds the records of [`first_offset`, `end_offset`) as one object and returns where the chain ends now.
+
+        That end is another one than `end_offset` if the object was there already: then `body` was not written, and
+        the caller goes on with what it has at and after the returned offset.
+
+        1. create the object under the name made of its first offset, unless it is there
+        2. if it is there, adopt its end
+        3. move the progress object to that end by compare-and-set
+
+        A crash between 1 and 3 leaves an object that the next reader adopts in step 2.
+
+        :param body: gzipped JSON lines
+        :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
+        """
+        progress = self._progress[partition]
+        link = Link(partition, progress.end or 0, first_offset, end_offset, rows)
+        # 1. create
+        name = names.object_name(self.folder, day, *partition, first_offset)
+        created = self.store.create(name, body, content_type=GZIP, metadata=link.metadata())
+        # 2. adopt
+        end = end_offset
+        if not created.ours:
+            end = Link.of(created.info).end
+            log.info("%s: %s is there already, going on at its end %d", partition, name, end)
+        # 3. move the progress
+        moved = self.store.replace(
+            names.progress_name(self.folder, *partition),
+            json.dumps({"end": end}).encode(),
+            progress.generation,
+            content_type=JSON,
+        )
+        if moved is None:
+            del self._progress[partition]
+            raise PartitionLost(
+                f"{partition}: another reader moved the progress of folder {self.folder}/ while offsets {first_offset}"
+                f" to {end_offset} were written here; this reader stops and the partition goes on at its new owner"
+            )
+        self._progress[partition] = _Progress(end, moved.generation)
+        return end
+
+    def forget(self, partition: Partition) -> None:
+        """Drops what is remembered of a partition that another reader owns now."""
+        self._progress.pop(partition, None)

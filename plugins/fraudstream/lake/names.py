@@ -1,0 +1,106 @@
+"""Names of the lake's objects: pure functions, the one place that knows the layout.
+
+::
+
+    transaction/dt=2023-10-07/non_fraud_transaction-3-00000000000000012000.json.gz   lines of one topic-partition
+    transaction/dt=2023-10-07/compacted-5f0c…-00000.parquet                          rows of many such objects
+    _manifest/transaction/dt=2023-10-07.json                                         which Parquet files count
+    _progress/transaction/non_fraud_transaction-3.json                               how far the topic-partition is
+
+A name that starts with an underscore holds no rows: Spark, DuckDB and BigQuery patterns on a folder never meet it.
+"""
+
+import re
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+
+TRANSACTIONS = "transaction"
+FRAUD_CASES = "fraud_confirmation"
+MAILS = "email_confirmation"
+FOLDERS = (TRANSACTIONS, FRAUD_CASES, MAILS)
+
+#: Where each topic's records go; the mails of all three go to :data:`MAILS`.
+FOLDER_OF = {
+    NON_FRAUD_TRANSACTION: TRANSACTIONS,
+    FRAUD_TRANSACTION: FRAUD_CASES,
+    FRAUD_CONFIRMATION: FRAUD_CASES,
+}
+
+_DAY_MS = 86_400_000
+_OBJECT = re.compile(
+    r"(?P<folder>[^/]+)/dt=(?P<day>\d{4}-\d{2}-\d{2})/(?P<topic>[A-Za-z0-9._-]+)-(?P<partition>\d+)-(?P<first>\d{20})"
+    r"\.json\.gz",
+    re.ASCII,
+)
+_MANIFEST = re.compile(r"_manifest/(?P<folder>[^/]+)/dt=(?P<day>\d{4}-\d{2}-\d{2})\.json", re.ASCII)
+_DAY = re.compile(r"[^/]+/dt=(?P<day>\d{4}-\d{2}-\d{2})/", re.ASCII)
+
+
+class ObjectName(NamedTuple):
+    """What the name of an object with JSON lines says."""
+
+    folder: str
+    day: date
+    partition: Partition
+    first_offset: int
+
+
+def day_of(timestamp_ms: int) -> date:
+    """UTC date of a Kafka record timestamp (ms since 1970)."""
+    return datetime.fromtimestamp(timestamp_ms // _DAY_MS * 86_400, UTC).date()
+
+
+def object_name(folder: str, day: date, topic: str, partition: int, first_offset: int) -> str:
+    """Name of the object whose first line is the record at `first_offset`; names sort as the offsets do."""
+    return f"{day_prefix(folder, day)}{topic}-{partition}-{first_offset:020d}.json.gz"
+
+
+def parse_object_name(name: str) -> ObjectName | None:
+    """Inverse of :func:`object_name`; None for any other name."""
+    match = _OBJECT.fullmatch(name)
+    if match is None:
+        return None
+    partition = Partition(match["topic"], int(match["partition"]))
+    try:
+        return ObjectName(match["folder"], date.fromisoformat(match["day"]), partition, int(match["first"]))
+    except ValueError:  # dt=2023-02-30 is shaped like a name of ours, but no day
+        return None
+
+
+def day_prefix(folder: str, day: date) -> str:
+    """What the names of all of a day's objects, JSON and Parquet, start with."""
+    return f"{folder}/dt={day.isoformat()}/"
+
+
+def day_in(name: str) -> date | None:
+    """The day whose folder a name lies in, if any."""
+    match = _DAY.match(name)
+    return None if match is None else date.fromisoformat(match["day"])
+
+
+def progress_name(folder: str, topic: str, partition: int) -> str:
+    """Name of the object that says how far a topic-partition is written to a folder."""
+    return f"_progress/{folder}/{topic}-{partition}.json"
+
+
+def manifest_name(folder: str, day: date) -> str:
+    """Name of the object that says which Parquet files hold a day's compacted rows."""
+    return f"_manifest/{folder}/dt={day.isoformat()}.json"
+
+
+def manifest_prefix(folder: str) -> str:
+    """What the names of all of a folder's manifests start with."""
+    return f"_manifest/{folder}/"
+
+
+def parse_manifest_name(name: str) -> tuple[str, date] | None:
+    """Folder and day of a manifest; None for any other name."""
+    match = _MANIFEST.fullmatch(name)
+    return None if match is None else (match["folder"], date.fromisoformat(match["day"]))
+
+
+def parquet_name(folder: str, day: date, run: str, number: int) -> str:
+    """Name of a Parquet file: `run` identifies the sources it was made of, `number` counts the run's files."""
+    return f"{day_prefix(folder, day)}compacted-{run}-{number:05d}.parquet"

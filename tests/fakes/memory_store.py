@@ -1,0 +1,72 @@
+"""An object store in memory, with a way to make any call of it fail or lose its answer."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+from fraudstream.lake.objects import Created, ObjectInfo, StoredObject
+
+
+class MemoryStore:
+    """:class:`fraudstream.lake.objects.ObjectStore` that keeps the last state of a bucket.
+
+    `before` is called with the operation and the name ahead of each call, `after` behind each one that did
+    something: both may raise, which is a store that fails without, or after, having done what was asked. They may
+    also do something to the store, which is what another process does between two steps.
+    """
+
+    bucket = "memory"
+
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self.objects: dict[str, StoredObject] = {}
+        self.before: Callable[[str, str], None] = lambda operation, name: None
+        self.after: Callable[[str, str], None] = lambda operation, name: None
+        self._generations = count(1)
+        self._now = now
+
+    def create(self, name: str, data: bytes | Path, *, content_type: str, metadata: Mapping[str, str]) -> Created:
+        self.before("create", name)
+        there = self.objects.get(name)
+        created = Created(there.info, False) if there else Created(self._put(name, data, metadata), True)
+        self.after("create", name)
+        return created
+
+    def replace(self, name: str, data: bytes, generation: int, *, content_type: str) -> ObjectInfo | None:
+        self.before("replace", name)
+        there = self.objects.get(name)
+        if (there.info.generation if there else 0) != generation:
+            return None
+        info = self._put(name, data, {})
+        self.after("replace", name)
+        return info
+
+    def get(self, name: str) -> StoredObject | None:
+        self.before("get", name)
+        return self.objects.get(name)
+
+    def download(self, info: ObjectInfo) -> bytes | None:
+        self.before("download", info.name)
+        there = self.objects.get(info.name)
+        return there.data if there and there.info.generation == info.generation else None
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        self.before("list", prefix)
+        listed = [self.objects[name].info for name in sorted(self.objects) if name.startswith(prefix)]
+        self.after("list", prefix)
+        return listed
+
+    def delete(self, name: str, generation: int) -> bool:
+        self.before("delete", name)
+        there = self.objects.get(name)
+        if there is None or there.info.generation != generation:
+            return False
+        del self.objects[name]
+        self.after("delete", name)
+        return True
+
+    def _put(self, name: str, data: bytes | Path, metadata: Mapping[str, str]) -> ObjectInfo:
+        content = data if isinstance(data, bytes) else data.read_bytes()
+        info = ObjectInfo(name, len(content), next(self._generations), self._now(), dict(metadata))
+        self.objects[name] = StoredObject(info, content)
+        return info
