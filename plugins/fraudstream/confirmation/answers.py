@@ -1,0 +1,172 @@
+"""Putting an answer into the topic fraud_confirmation, and knowing that it is there."""
+
+import asyncio
+import atexit
+import logging
+import threading
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, Message, Producer
+
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Status = Literal["REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"]
+Place = tuple[int, int]
+
+#: An answer that isn't durable after this long is failed, and its customer told so.
+DELIVERY_SECONDS = 10
+POLL_SECONDS = 0.5
+
+
+class AnswerPublisher:
+    """Produces answers; one for a process is enough, from any event loop in any thread.
+
+    A thread of its own serves librdkafka's delivery reports: confluent-kafka's own asyncio producer gathers records
+    for up to a second before it sends them, which a person would wait for.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._codec: Codec | None = None
+        self._codec_lock = threading.Lock()
+        self._producer = self._connect()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve_reports, name="answers' delivery reports", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still publishes."""
+        return not self._stop.is_set()
+
+    async def publish(self, status: Status, transaction: Mapping[str, Any], answered_at: datetime) -> Place:
+        """Writes an answer; returns its partition and offset once all in-sync replicas have it.
+
+        `transaction` is the decoded record of fraud_transaction. A call that is cancelled or failed may still have
+        written its answer: the first one in the log counts, so publishing again is harmless.
+
+        :raises KafkaUnavailable: the brokers don't confirm within :data:`DELIVERY_SECONDS`
+        :raises SchemaRegistryError: the registry doesn't answer at the first use
+        :raises RecordError: `transaction` is none
+        """
+        record = {**transaction, "status": status, "answeredAt": answered_at}
+        value = await asyncio.to_thread(self._encode, record) if self._codec is None else self._encode(record)
+        loop = asyncio.get_running_loop()
+        delivered: asyncio.Future[Place] = loop.create_future()
+
+        def report(error: Code | None, message: Message) -> None:
+            place = (message.partition(), message.offset())
+            loop.call_soon_threadsafe(_settle, delivered, error, place)
+
+        self._produce(record["idTransaction"], value, report)
+        try:
+            return await delivered
+        except KafkaException as error:
+            raise self._unavailable(error.args[0]) from error
+
+    async def check(self) -> None:
+        """Returns if the brokers answer now.
+
+        :raises KafkaUnavailable: they don't
+        """
+        try:
+            await asyncio.to_thread(self._producer.list_topics, FRAUD_CONFIRMATION, 2)
+        except KafkaException as error:
+            raise self._unavailable(error.args[0]) from error
+
+    def close(self) -> None:
+        """Waits for what is on its way, at most :data:`DELIVERY_SECONDS`, and ends. Harmless when repeated."""
+        if not self._stop.is_set():
+            self._producer.flush(DELIVERY_SECONDS)
+            self._stop.set()
+            self._thread.join()
+
+    def _connect(self) -> Producer:
+        return Producer(
+            self._settings.kafka_config(
+                **{
+                    "acks": "all",
+                    "enable.idempotence": True,
+                    "delivery.timeout.ms": DELIVERY_SECONDS * 1000,
+                    "linger.ms": 2,
+                    "error_cb": lambda error: logger.warning("answers: %s", error),
+                }
+            ),
+            logger=logger,
+        )
+
+    def _encode(self, record: dict[str, Any]) -> bytes:
+        # the codec may not be used by two threads at once; its first use asks the registry, so it is kept off the loop
+        with self._codec_lock:
+            codec = self._codec or Codec.for_topic(FRAUD_CONFIRMATION, self._settings)
+            value = codec.encode(record)
+            self._codec = codec
+            return value
+
+    def _produce(self, key: str, value: bytes, report: Any) -> None:
+        try:
+            self._producer.produce(FRAUD_CONFIRMATION, key=key, value=value, on_delivery=report)
+        except BufferError as error:
+            raise self._unavailable("too many answers wait for the brokers") from error
+        except KafkaException as error:
+            if error.args[0].code() == Code._FATAL:
+                # an idempotent producer that lost its sequence never sends again: a new one does
+                logger.warning("answers: a new producer replaces one that ended with %s", error.args[0])
+                self._producer = self._connect()
+            raise self._unavailable(error.args[0]) from error
+
+    def _serve_reports(self) -> None:
+        while not self._stop.is_set():
+            self._producer.poll(POLL_SECONDS)
+
+    def _unavailable(self, why: object) -> KafkaUnavailable:
+        return KafkaUnavailable(
+            f"an answer is not confirmed by Kafka at {self._settings.kafka_bootstrap_servers} (setting "
+            f"FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS), topic {FRAUD_CONFIRMATION}: {why}; the answer can be given again"
+        )
+
+
+def _settle(delivered: "asyncio.Future[Place]", error: Code | None, place: Place) -> None:
+    if delivered.done():  # its caller was cancelled
+        return
+    if error is None:
+        delivered.set_result(place)
+    else:
+        delivered.set_exception(KafkaException(error))
+
+
+class _Shared:
+    """The one publisher of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._publisher: AnswerPublisher | None = None
+
+    def get(self, settings: Settings) -> AnswerPublisher:
+        with self._lock:
+            if self._publisher is None or not self._publisher.alive:
+                if self._publisher is None:
+                    atexit.register(self.close)
+                self._publisher = AnswerPublisher(settings)
+            return self._publisher
+
+    def close(self) -> None:
+        with self._lock:
+            if self._publisher is not None:
+                self._publisher.close()
+
+
+_shared = _Shared()
+
+
+def shared_publisher(settings: Settings) -> AnswerPublisher:
+    """This process's publisher, made on first use; a new one after it was closed."""
+    return _shared.get(settings)

@@ -1,0 +1,81 @@
+"""Only the first answer of each case goes on: what makes one outcome of any number of clicks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import OFFSET_BEGINNING
+
+from fraudstream.kafka.records import Batch, Partition, Sink
+
+
+class FirstAnswers:
+    """A sink on fraud_confirmation that passes to another sink the first answer of each case and drops the rest.
+
+    Which answer was first is known from the log alone, so a partition that comes in is read from its beginning:
+
+    1. ``assigned`` asks the inner sink where it goes on, and has the engine start at the beginning;
+    2. ``write`` marks the cases of every row as seen; rows before the inner sink's start end there;
+    3. of the rows from there on it passes those whose case was not seen before, an empty batch included, so that
+       the inner sink's next offset moves past dropped answers.
+
+    Memory: one id for each case of the assigned partitions. All answers of a case lie in one partition.
+    """
+
+    def __init__(self, inner: Sink) -> None:
+        self._inner = inner
+        self._starts: dict[Partition, int] = {}
+        self._seen: dict[Partition, set[str]] = {}
+
+    def assigned(self, partition: Partition, committed: int | None) -> int:
+        """Always the beginning; the inner sink's own start is kept for ``write``."""
+        # 1
+        start = self._inner.assigned(partition, committed)
+        if start is None:
+            start = committed
+        self._starts[partition] = 0 if start is None or start < 0 else start
+        self._seen[partition] = set()
+        return int(OFFSET_BEGINNING)
+
+    def write(self, batch: Batch) -> None:
+        """Passes on the first answers at and after the inner sink's start."""
+        # 2
+        seen = self._seen[batch.partition]
+        first = np.zeros(len(batch), dtype=bool)
+        for index, case in enumerate(batch.rows.column("idTransaction").to_pylist()):
+            if case not in seen:
+                seen.add(case)
+                first[index] = True
+        start = self._starts[batch.partition]
+        if batch.next_offset <= start:
+            return
+        # 3
+        kept = first & (batch.offsets >= start)
+        self._inner.write(
+            Batch(
+                batch.partition,
+                batch.offsets[kept],
+                batch.timestamps[kept],
+                batch.rows.filter(pa.array(kept)),
+                batch.next_offset,
+            )
+        )
+
+    def due(self) -> bool:
+        """As the inner sink says."""
+        return self._inner.due()
+
+    def flush(self) -> dict[Partition, int]:
+        """As the inner sink does."""
+        return self._inner.flush()
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Forgets which cases of the partitions were seen, here and inside."""
+        for partition in partitions:
+            self._starts.pop(partition, None)
+            self._seen.pop(partition, None)
+        self._inner.revoked(partitions)
+
+    def close(self) -> None:
+        """As the inner sink does."""
+        self._inner.close()
