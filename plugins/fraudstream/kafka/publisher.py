@@ -96,9 +96,9 @@ class Publisher:
         for chunk in self._chunks(progress):
             progress = self._send(producer, progress, chunk)
             now = time.monotonic()
-            if now - reported > _REPORT_SECONDS or progress.done:
+            if now - reported > _REPORT_SECONDS:
                 reported = now
-                self._log_progress(first, progress, chunk.share, now - started)
+                self._log_progress(first, progress, chunk.stored_bytes / self._source.size, now - started)
             self._check_rejected(first, progress)
             if self._stop.is_set():
                 log.info("stopped on request after row %s", f"{progress.row:,}")
@@ -106,24 +106,30 @@ class Publisher:
             if self._rows_per_second:
                 ahead = (progress.row - first.row) / self._rows_per_second - (time.monotonic() - started)
                 self._stop.wait(max(0.0, ahead))
+        else:
+            if self._limit is None or progress.row < self._limit:
+                progress = self._finish(producer, progress)
         self._log_progress(first, progress, None, time.monotonic() - started)
+        self._check_rejected(first, progress)
         return progress
 
     def _chunks(self, progress: IngestProgress) -> Iterator[Chunk]:
         """Chunks from a position to the end of the file, or to exactly the limit."""
         size = min(_CHUNK_ROWS, max(1, self._rows_per_second // 4)) if self._rows_per_second else _CHUNK_ROWS
         position = Position(progress.byte, progress.row)
-        while self._limit is None or position.row < self._limit:
-            left = size if self._limit is None else min(size, self._limit - position.row)
-            for chunk in read_chunks(
-                self._source, position, start_date=self._settings.dataset_start_date, chunk_rows=left
-            ):
+        start_date = self._settings.dataset_start_date
+        if self._limit is None:
+            yield from read_chunks(self._source, position, start_date=start_date, chunk_rows=size)
+            return
+        while (left := min(size, self._limit - position.row)) > 0:
+            before = position
+            for chunk in read_chunks(self._source, position, start_date=start_date, chunk_rows=left):
                 yield chunk
                 position = chunk.position
-                if chunk.last:
-                    return
-                if self._limit is not None and position.row + left > self._limit:
+                if position.row + left > self._limit:
                     break  # what is left is smaller than a chunk: read on with the right size
+            if position == before or position.row + left <= self._limit:
+                return  # the file ended first
 
     def _send(self, producer: Producer, progress: IngestProgress, chunk: Chunk) -> IngestProgress:
         fraud = pc.equal(chunk.rows.column("isFraud"), 1)
@@ -135,7 +141,6 @@ class Publisher:
             fraud=progress.fraud + len(frauds),
             nonFraud=progress.nonFraud + len(others),
             rejected=progress.rejected + len(chunk.rejected),
-            done=chunk.last,
         )
         # 3. rows and rejected rows
         producer.begin_transaction()
@@ -146,11 +151,21 @@ class Publisher:
             headers = {"source": self._source.uri, "line": str(rejected.line), "reason": rejected.reason}
             producer.produce(INGEST_DEAD_LETTER, value=rejected.text.encode(), headers=headers)
         # 4. the position they reach
-        value = self._positions.encode(after.to_record())
-        producer.produce(INGEST_PROGRESS, key=self._source.uri.encode(), value=value)
+        self._produce_position(producer, after)
         # 5. visible together
         producer.commit_transaction(60)
         return after
+
+    def _finish(self, producer: Producer, progress: IngestProgress) -> IngestProgress:
+        after = replace(progress, done=True)
+        producer.begin_transaction()
+        self._produce_position(producer, after)
+        producer.commit_transaction(60)
+        return after
+
+    def _produce_position(self, producer: Producer, progress: IngestProgress) -> None:
+        value = self._positions.encode(progress.to_record())
+        producer.produce(INGEST_PROGRESS, key=self._source.uri.encode(), value=value)
 
     def _produce(self, producer: Producer, topic: str, codec: Codec, rows: pa.RecordBatch) -> None:
         """Queues rows; a delivery that fails makes the commit of its transaction fail."""
@@ -177,8 +192,8 @@ class Publisher:
         if rejected > self._max_rejected_share * rows and (rows >= _SHARE_ROWS or progress.done):
             raise TooManyRejected(
                 f"{self._source.uri}: {rejected:,} of {rows:,} rows failed their checks, more than the share of "
-                f"{self._max_rejected_share} that max_rejected_share allows. They lie in {INGEST_DEAD_LETTER} with line "
-                f"and reason. If they are as they should be, run again with a higher share: it goes on after row "
+                f"{self._max_rejected_share} that max_rejected_share allows. They lie in {INGEST_DEAD_LETTER} with "
+                f"line and reason. If that is as it should be, run again with a higher share: it goes on after row "
                 f"{progress.row:,}"
             )
 

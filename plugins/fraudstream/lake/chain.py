@@ -98,47 +98,58 @@ class ObjectChain:
         return int(end)
 
     def append(
-        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, *, rows: int
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, rows: int
     ) -> int:
         """Adds the records of [`first_offset`, `end_offset`) as one object and returns where the chain ends now.
 
         That end is another one than `end_offset` if the object was there already: then `body` was not written, and
-        the caller goes on with what it has at and after the returned offset.
-
-        1. create the object under the name made of its first offset, unless it is there
-        2. if it is there, adopt its end
-        3. move the progress object to that end by compare-and-set
-
-        A crash between 1 and 3 leaves an object that the next reader adopts in step 2.
+        the caller goes on with what it has at and after the returned offset. A crash between :meth:`claim` and
+        :meth:`advance` leaves an object that the next reader adopts.
 
         :param body: gzipped JSON lines
         :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
         """
-        progress = self._progress[partition]
-        link = Link(partition, progress.end or 0, first_offset, end_offset, rows)
-        # 1. create
+        end = self.claim(partition, first_offset, end_offset, day, body, rows)
+        self.advance(partition, end)
+        return end
+
+    def claim(self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, rows: int) -> int:
+        """Creates the object of [`first_offset`, `end_offset`), or adopts the one under its name; returns its end.
+
+        The progress stays: whatever belongs to the object can be done now, again after a crash, and is done once
+        and for all by :meth:`advance`.
+        """
+        start = self._progress[partition].end or 0
+        link = Link(partition, start, first_offset, end_offset, rows)
+        # 1. create the object under the name made of its first offset, unless it is there
         name = names.object_name(self.folder, day, *partition, first_offset)
         created = self.store.create(name, body, content_type=GZIP, metadata=link.metadata())
-        # 2. adopt
-        end = end_offset
-        if not created.ours:
-            end = Link.of(created.info).end
-            log.info("%s: %s is there already, going on at its end %d", partition, name, end)
+        if created.ours:
+            return end_offset
+        # 2. if it is there, adopt its end
+        end = Link.of(created.info).end
+        log.info("%s: %s is there already, going on at its end %d", partition, name, end)
+        return end
+
+    def advance(self, partition: Partition, end: int) -> None:
+        """Moves the progress object of a partition to `end` by compare-and-set.
+
+        :raises PartitionLost: another reader moved it; this one must stop reading the partition
+        """
         # 3. move the progress
         moved = self.store.replace(
             names.progress_name(self.folder, *partition),
             json.dumps({"end": end}).encode(),
-            progress.generation,
+            self._progress[partition].generation,
             content_type=JSON,
         )
         if moved is None:
             del self._progress[partition]
             raise PartitionLost(
-                f"{partition}: another reader moved the progress of folder {self.folder}/ while offsets {first_offset}"
-                f" to {end_offset} were written here; this reader stops and the partition goes on at its new owner"
+                f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
+                f"{end}; it stops here and the partition goes on at its new owner"
             )
         self._progress[partition] = _Progress(end, moved.generation)
-        return end
 
     def forget(self, partition: Partition) -> None:
         """Drops what is remembered of a partition that another reader owns now."""
