@@ -1,0 +1,187 @@
+"""Mails as bytes, fast: each template is rendered and MIME-encoded once, a mail only fills in its values.
+
+Building an ``EmailMessage`` per mail takes more than a millisecond; filling a skeleton takes some tens of microseconds.
+
+1. Jinja renders include/templates/mail/<kind>.html and .txt with marks in the place of values.
+2. The stdlib's email package writes the constant header (From), the rest of the skeleton is laid around the parts.
+3. The parts become quoted-printable ``%`` formats, so that every mail is 7-bit, with short lines, whatever its values.
+4. For each mail, every value is cleaned, escaped for HTML, encoded, and put in: one ``bytes %`` operation.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from email.header import Header
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime, parseaddr
+from functools import lru_cache
+from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import escape
+
+from fraudstream.errors import SettingsError
+from fraudstream.mail.quoted_printable import encode_template, encode_value
+from fraudstream.mail.recipients import is_address
+from fraudstream.settings import TEMPLATES, Settings
+
+Kind = Literal["notice", "fraud_notice", "receipt"]
+
+#: The boundary can't occur in quoted-printable text, where "=" is followed by two hex digits or a line end.
+_BOUNDARY = "=_alternative"
+_MARK = "\ue000{}\ue001"
+_MARKED = re.compile("\ue000(.*?)\ue001")
+_SUBJECT = re.compile(r"Subject: (.*)\n\n")
+#: A header value that needs no encoded words and no folding.
+_PLAIN_HEADER = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,198}[!-~])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a mail says of a transaction, as shown to the customer; unused ones are empty.
+
+    `status` picks the words of a receipt and is not shown.
+    """
+
+    id: str
+    amount: str
+    type: str
+    account: str
+    counterparty: str
+    time: str
+    status: str = ""
+    answered: str = ""
+    fraud_url: str = ""
+    not_fraud_url: str = ""
+    until: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Skeleton:
+    subject: str
+    mail: bytes
+
+
+#: Each shown fact with its keys in a skeleton: in the plain text, in the HTML.
+_KEYS = {
+    field.name: (f"text.{field.name}".encode(), f"html.{field.name}".encode())
+    for field in fields(Facts)
+    if field.name != "status"
+}
+
+
+@lru_cache(maxsize=4096)
+def shown_time(milliseconds: int) -> str:
+    """A time as customers read it: ``2023-10-01 13:00 UTC``."""
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def shown_type(symbol: str) -> str:
+    """A transaction type as customers read it: CASH_OUT → ``Cash out``."""
+    return symbol.replace("_", " ").capitalize()
+
+
+def message_id(topic: str, kind: Kind, id_transaction: str, domain: str) -> str:
+    """The Message-ID of a mail: the same in every re-send, another one for every other mail."""
+    digest = hashlib.sha256("\0".join((topic, kind, id_transaction)).encode()).hexdigest()
+    return f"<{kind}.{digest[:40]}@{domain}>"
+
+
+def cleaned(value: str) -> str:
+    """A value without what could forge lines or direction in a mail: unprintable characters become spaces."""
+    return value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)
+
+
+class MailTemplates:
+    """Writes the mails of one sender.
+
+    :raises SettingsError: `mail_sender` is no address that mail can come from
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        name, self.sender = parseaddr(settings.mail_sender)
+        if not is_address(self.sender):
+            raise SettingsError(
+                f"FRAUDSTREAM_MAIL_SENDER is {settings.mail_sender!r}: no mail address."
+                " Expected something like Example Bank <no-reply@bank.example>"
+            )
+        self.domain = self.sender.rpartition("@")[2]
+        self._bank = name or self.domain
+        self._from = _constant_header("From", settings.mail_sender)
+        self._environment = Environment(
+            loader=FileSystemLoader(TEMPLATES / "mail"),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            keep_trailing_newline=True,
+            trim_blocks=True,
+        )
+        self._skeletons: dict[tuple[Kind, str], _Skeleton] = {}
+
+    def render(self, kind: Kind, facts: Facts, *, recipient: str, identity: str, sent_at: datetime) -> bytes:
+        """The whole mail, CRLF line ends, not dot-stuffed; `identity` is its Message-ID.
+
+        `recipient` goes into a header as it is: :func:`~fraudstream.mail.recipients.is_address` must hold for it.
+        """
+        skeleton = self._skeletons.get((kind, facts.status))
+        if skeleton is None:
+            skeleton = self._skeletons[kind, facts.status] = self._skeleton(kind, facts.status)
+        values = {b"to": recipient.encode("ascii"), b"id": identity.encode("ascii"), b"date": _date(sent_at)}
+        shown = {}
+        for name, (text_key, html_key) in _KEYS.items():
+            shown[name] = value = cleaned(getattr(facts, name))
+            values[text_key] = encode_value(value)
+            values[html_key] = encode_value(str(escape(value)))
+        values[b"subject"] = _header_value(skeleton.subject % shown)
+        return skeleton.mail % values
+
+    def texts(self, kind: Kind, facts: Mapping[str, str]) -> tuple[str, str, str]:
+        """Subject, plain text and HTML of a mail as Jinja renders them, with ``\\n`` line ends."""
+        values = {**facts, "bank": self._bank}
+        whole = self._environment.get_template(f"{kind}.txt").render(values)
+        html = self._environment.get_template(f"{kind}.html").render(values)
+        head = _SUBJECT.match(whole)
+        if head is None:
+            raise SettingsError(f"include/templates/mail/{kind}.txt must begin with a Subject line and an empty line")
+        return head[1], whole[head.end() :], html
+
+    def _skeleton(self, kind: Kind, status: str) -> _Skeleton:
+        marks = {name: _MARK.format(name) for name in _KEYS}
+        subject, text, html = self.texts(kind, {**marks, "status": status})
+        mail = (
+            self._from,
+            b"To: %(to)b\r\nSubject: %(subject)b\r\nDate: %(date)b\r\nMessage-ID: %(id)b\r\n",
+            b"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n",
+            f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n'.encode(),
+            _part("plain", encode_template(text, _MARKED, lambda name: b"%%(%b)b" % _KEYS[name][0])),
+            _part("html", encode_template(html, _MARKED, lambda name: b"%%(%b)b" % _KEYS[name][1])),
+            f"\r\n--{_BOUNDARY}--\r\n".encode(),
+        )
+        return _Skeleton(_MARKED.sub(r"%(\1)s", subject.replace("%", "%%")), b"".join(mail))
+
+
+def _part(subtype: str, body: bytes) -> bytes:
+    head = (
+        f"\r\n--{_BOUNDARY}\r\nContent-Type: text/{subtype}; charset=utf-8\r\n"
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _constant_header(name: str, value: str) -> bytes:
+    message = EmailMessage(policy=SMTP)
+    message[name] = value
+    return message.as_bytes().partition(b"\r\n\r\n")[0].replace(b"%", b"%%") + b"\r\n"
+
+
+def _header_value(value: str) -> bytes:
+    if _PLAIN_HEADER.fullmatch(value):
+        return value.encode("ascii")
+    return Header(value, "utf-8", maxlinelen=76).encode(linesep="\r\n").encode("ascii")
+
+
+@lru_cache(maxsize=64)
+def _date(at: datetime) -> bytes:
+    return format_datetime(at.astimezone(UTC)).encode("ascii")
