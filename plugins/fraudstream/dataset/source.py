@@ -23,6 +23,7 @@ from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, S
 
 GZIP_MAGIC = b"\x1f\x8b"
 BLOCK_BYTES = 4 << 20
+_IsalError = cast(type[Exception], igzip_lib.IsalError)  # the stub says it is an instance
 T = TypeVar("T")
 
 
@@ -101,7 +102,7 @@ class Stream(Iterator[bytes]):
             raise DatasetError(
                 f"{self._source.uri} ends inside its gzip stream after {self._source.size:,} bytes: upload it again"
             ) from None
-        except (gzip.BadGzipFile, igzip_lib.IsalError) as error:
+        except (gzip.BadGzipFile, _IsalError) as error:
             raise DatasetError(f"{self._source.uri} is a damaged gzip ({error}): upload it again") from error
 
 
