@@ -11,6 +11,7 @@ from typing import Any, Literal
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer
 
+from fraudstream.confirmation.links import Proposal
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
@@ -19,7 +20,10 @@ from fraudstream.settings import Settings
 logger = logging.getLogger(__name__)
 
 Status = Literal["REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"]
+#: Partition and offset.
 Place = tuple[int, int]
+#: The status that a button stands for.
+STATUS_OF: dict[Proposal, Status] = {"fraud": "REPORTED_FRAUD", "not-fraud": "REPORTED_NOT_FRAUD"}
 
 #: An answer that isn't durable after this long is failed, and its customer told so.
 DELIVERY_SECONDS = 10
@@ -41,6 +45,12 @@ class AnswerPublisher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve_reports, name="answers' delivery reports", daemon=True)
         self._thread.start()
+
+    def __enter__(self) -> "AnswerPublisher":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def alive(self) -> bool:

@@ -11,7 +11,7 @@ a page that this site made for this very case a short while ago.
 import hashlib
 import ipaddress
 from binascii import Error as Base64Error
-from typing import Literal, get_args
+from typing import Literal, TypeGuard, get_args
 from urllib.parse import urlsplit
 
 from itsdangerous import BadData, SignatureExpired, TimestampSigner
@@ -20,10 +20,8 @@ from itsdangerous.encoding import base64_decode, base64_encode
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 
-#: What a link proposes; the status that each stands for is in :data:`STATUS_OF`.
+#: What a link proposes and a button says.
 Proposal = Literal["fraud", "not-fraud"]
-PROPOSALS: tuple[Proposal, ...] = get_args(Proposal)
-STATUS_OF = {"fraud": "REPORTED_FRAUD", "not-fraud": "REPORTED_NOT_FRAUD"}
 
 #: A page may be left open this long before its button asks to press again.
 PAGE_SECONDS = 3600
@@ -47,6 +45,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_proposal(text: str) -> TypeGuard[Proposal]:
+    """Whether `text` is an answer that a link may propose."""
+    return text in get_args(Proposal)
+
+
 class Links:
     """Makes and reads the links of one confirmation site; safe to use from any thread.
 
@@ -65,8 +68,8 @@ class Links:
 
     def url(self, id_transaction: str, answer: Proposal) -> str:
         """The link that proposes `answer` for a case, valid from now for the case's time limit."""
-        if answer not in PROPOSALS:
-            raise ValueError(f"a link proposes one of {PROPOSALS}, not {answer!r}")
+        if not is_proposal(answer):
+            raise ValueError(f"a link proposes one of {get_args(Proposal)}, not {answer!r}")
         return f"{self._base}/confirm/{_sign(self._link, id_transaction)}/{answer}"
 
     def read(self, token: str) -> str:

@@ -4,8 +4,9 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar, cast
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
@@ -23,6 +24,8 @@ BATCH_RECORDS = 1_000
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 FORGET_EVERY_SECONDS = 60.0
+#: Never read, so that only the view's end wakes who waits for it.
+_NO_PARTITION = -1
 #: What no retry heals: the view ends with it.
 _HOPELESS = {
     Code.TOPIC_AUTHORIZATION_FAILED,
@@ -55,6 +58,7 @@ class TopicView(Generic[T]):
         self._first: FirstValues[T] = FirstValues()
         self._codec = Codec.for_topic(self.topic, settings)
         self._ends: dict[int, int] | None = None
+        self._caught_up = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"view of {self.topic}", daemon=True)
 
@@ -74,7 +78,7 @@ class TopicView(Generic[T]):
         if self._thread.is_alive():
             self._thread.join()
 
-    def __enter__(self) -> "TopicView[T]":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -96,12 +100,14 @@ class TopicView(Generic[T]):
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that lay in the topic at the start is in the view.
+        """Whether all that lay in the topic at the start is in the view; once it is, it stays so.
 
-        :raises KafkaError: the view has ended
+        :raises KafkaError: the view ended before that
         """
-        ends = self._ends
-        return ends is not None and all(self._first.position(number) >= end for number, end in ends.items())
+        if not self._caught_up:
+            ends = self._ends
+            self._caught_up = ends is not None and all(self._first.position(n) >= end for n, end in ends.items())
+        return self._caught_up
 
     def get(self, key: str) -> T | None:
         """The first value of `key`, None while none is known.
@@ -123,6 +129,11 @@ class TopicView(Generic[T]):
         :raises KafkaError: the view has ended
         """
         await self._first.reached(partition, offset)
+
+    async def ended(self) -> None:
+        """Returns when the view has ended, for whatever reason."""
+        with suppress(KafkaError):
+            await self._first.reached(_NO_PARTITION, 0)
 
     # ---- the thread ----
 

@@ -1,0 +1,131 @@
+"""``python -m fraudstream.confirmation``: the confirmation site, until SIGTERM or Ctrl-C."""
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from fraudstream.confirmation.answers import AnswerPublisher
+from fraudstream.confirmation.health import create_health
+from fraudstream.confirmation.links import Links
+from fraudstream.confirmation.metrics import Metrics
+from fraudstream.confirmation.site import create_app
+from fraudstream.confirmation.topic_view import TopicView
+from fraudstream.confirmation.view import CaseView, ConfirmationView, horizon
+from fraudstream.errors import FraudstreamError, SettingsError
+from fraudstream.settings import Settings, get_settings
+
+logger = logging.getLogger("fraudstream.confirmation")
+
+#: Longer than an answer may take to be confirmed: who pressed the button hears what came of it.
+GRACE_SECONDS = 15
+MOST_CONNECTIONS = 1_000
+
+
+class _Server(uvicorn.Server):
+    """One of two servers in a process: signals are for :func:`serve` to handle."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+async def serve(settings: Settings) -> int:
+    """Runs the site and its health address; returns the exit code.
+
+    :raises SettingsError: an address can't be listened on, or the links' settings are unusable
+    """
+    links = Links(settings)
+    metrics = Metrics()
+    with (
+        _listening(settings.confirmation_bind, "FRAUDSTREAM_CONFIRMATION_BIND") as public,
+        _listening(settings.confirmation_health_bind, "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND") as private,
+        CaseView(settings, horizon=horizon(settings)) as cases,
+        ConfirmationView(settings, horizon=horizon(settings)) as answers,
+        AnswerPublisher(settings) as publisher,
+    ):
+        site = _server(create_app(settings, cases, answers, publisher, links, metrics))
+        health = _server(create_health(cases, answers, publisher, metrics))
+        servers = (site, health)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, _end, servers)
+        logger.info("confirmation site at %s, health at %s", settings.confirmation_url, _address(private))
+        watch = asyncio.create_task(_end_with_a_view((cases, answers), servers))
+        await asyncio.gather(site.serve(sockets=[public]), health.serve(sockets=[private]))
+        if watch.done():
+            return 1
+        watch.cancel()
+        return 0
+
+
+async def _end_with_a_view(views: tuple[TopicView[Any], ...], servers: tuple[_Server, ...]) -> None:
+    """A view that ended doesn't come back: end too, so that whoever runs the site starts it anew."""
+    ends = [asyncio.ensure_future(view.ended()) for view in views]
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        logger.error("a view of a topic ended, the log says why above: the site ends too")
+        _end(servers)
+    finally:
+        for end in ends:
+            end.cancel()
+
+
+def _end(servers: tuple[_Server, ...]) -> None:
+    for server in servers:
+        server.should_exit = True
+
+
+def _server(app: ASGIApp) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            app,
+            access_log=False,  # it would log tokens
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,  # the app itself trusts the configured ones, and no others
+            lifespan="off",
+            limit_concurrency=MOST_CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+
+
+@contextmanager
+def _listening(bind: str, setting: str) -> Iterator[socket.socket]:
+    host, _, port = bind.rpartition(":")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=2048)
+    except (OSError, ValueError, OverflowError) as error:
+        raise SettingsError(
+            f"{setting} is {bind!r}, which can't be listened on: {error}; expected a free host:port of this machine"
+        ) from error
+    with listener:
+        yield listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"{host}:{port}"
+
+
+def main() -> int:
+    """Exit code 0 after SIGTERM or Ctrl-C; 1 with the reason when it can't run or can't go on."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        return asyncio.run(serve(get_settings()))
+    except FraudstreamError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""How often one client, or one case, is served."""
+
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address, ip_network
+
+
+class Buckets:
+    """A token bucket a key: `capacity` requests at once, refilled evenly over `seconds`.
+
+    Memory is bounded: when more than `most_keys` are known, those whose bucket is full again are forgotten, and if
+    that frees none, all are.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        seconds: float,
+        *,
+        most_keys: int = 50_000,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._capacity = capacity
+        self._seconds = seconds
+        self._most_keys = most_keys
+        self._clock = clock
+        #: When each key's bucket is full again: its level follows from the time until then.
+        self._full_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._full_at)
+
+    def take(self, key: str) -> bool:
+        """Takes a token of `key`; False when there is none left."""
+        now = self._clock()
+        if key not in self._full_at and len(self._full_at) >= self._most_keys:
+            self._full_at = {k: full for k, full in self._full_at.items() if full > now}
+            if len(self._full_at) >= self._most_keys:
+                self._full_at.clear()
+        full_at = max(self._full_at.get(key, now), now) + self._seconds / self._capacity
+        if full_at - now > self._seconds * (1 + 1e-9):
+            return False
+        self._full_at[key] = full_at
+        return True
+
+
+def client_key(host: str) -> str:
+    """What one client is: its address, or for IPv6 the /64 network, which a household has whole."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, 64), strict=False))
+    return host

@@ -1,0 +1,71 @@
+"""What holds for every request to the site: bounds, rate, headers, the log line and the figures."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fraudstream.confirmation.buckets import Buckets, client_key
+from fraudstream.confirmation.metrics import Metrics
+from fraudstream.confirmation.pages import Pages
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PATH = 1_024
+LONGEST_QUERY = 512
+METHODS = {"GET", "HEAD", "POST"}
+
+
+class Guard:
+    """ASGI middleware around the whole site, its error pages included.
+
+    The log names the route's template, never the path: a path holds a token.
+    """
+
+    def __init__(self, app: ASGIApp, *, pages: Pages, metrics: Metrics, requests_per_minute: int) -> None:
+        self._app = app
+        self._pages = pages
+        self._metrics = metrics
+        self._clients = Buckets(requests_per_minute, 60)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves a request, or refuses it before anything of it is looked at."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = _with(message.get("headers", []), self._pages.headers)
+            await send(message)
+
+        client = scope["client"][0] if scope.get("client") else "unknown"
+        refusal = self._refusal(scope, client)
+        try:
+            await (refusal or self._app)(scope, receive, send_guarded)
+        finally:
+            seconds = time.perf_counter() - started
+            method = scope["method"] if scope["method"] in METHODS else "other"
+            route = getattr(scope.get("route"), "path", "none")
+            self._metrics.requests.labels(method, route, str(status)).inc()
+            self._metrics.seconds.labels(method, route).observe(seconds)
+            logger.info("%s %s %d %.1f ms from %s", method, route, status, seconds * 1000, client)
+
+    def _refusal(self, scope: Scope, client: str) -> Response | None:
+        if not self._clients.take(client_key(client)):
+            return self._pages.plain(Request(scope), "too_many", 429)
+        if len(scope.get("raw_path") or scope["path"]) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY:
+            return self._pages.plain(Request(scope), "too_large", 414)
+        return None
+
+
+def _with(headers: Sequence[tuple[bytes, bytes]], ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    names = {name for name, _ in ours}
+    return [(name, value) for name, value in headers if name.lower() not in names] + list(ours)

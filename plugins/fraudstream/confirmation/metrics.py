@@ -1,0 +1,45 @@
+"""The site's figures, in Prometheus' text form."""
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class Metrics:
+    """Counters of one site; safe to use from any thread."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "fraudstream_site_requests",
+            "Requests by method, route and status.",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "fraudstream_site_request_seconds",
+            "Time to answer a request.",
+            ["method", "route"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+            registry=self._registry,
+        )
+        self.answers = Counter(
+            "fraudstream_site_answers",
+            "Buttons pressed by what came of it: first, late (another answer was first) or failed (not recorded).",
+            ["result"],
+            registry=self._registry,
+        )
+        self.refused = Counter(
+            "fraudstream_site_refused_links",
+            "Links refused: expired, or invalid (forged, changed, of no current key).",
+            ["reason"],
+            registry=self._registry,
+        )
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """A figure that is read when it is asked for."""
+        Gauge(f"fraudstream_site_{name}", text, registry=self._registry).set_function(read)
+
+    def text(self) -> bytes:
+        """All figures in Prometheus' text form."""
+        return generate_latest(self._registry)
