@@ -1,0 +1,237 @@
+"""One SMTP connection, driven by the server's replies, with a round trip a mail where the server offers PIPELINING.
+
+The order on the wire (RFC 5321, RFC 2920); each number waits for the reply of the one before:
+
+1. ``MAIL FROM``, ``RCPT TO``, ``DATA``: in one write when pipelining, else one at a time.
+2. The content with its final dot; when pipelining, the next mail's step 1 goes in the same write.
+3. The reply to the content settles the mail. A connection lost between 2 and 3 leaves it in doubt.
+
+A callback machine and not a coroutine, since this is the hot path: a mail costs one read and one write.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+#: Longest reply that is read; RFC 5321 allows lines of 512 characters.
+_LONGEST_REPLY = 65536
+
+
+@dataclass(slots=True, eq=False)
+class Mail:
+    """A mail to deliver, and what became of it.
+
+    `content` has CRLF line ends, the last one included. Times are seconds since 1970. `status` is empty until the mail
+    is settled; `reply` is the server's last answer, or why there was none.
+    """
+
+    recipient: str
+    content: bytes
+    status: str = ""
+    reply: str = ""
+    attempts: int = 0
+    first_tried_at: float = 0.0
+    finished_at: float = 0.0
+
+
+class Post(Protocol):
+    """Where a conversation gets its mails and tells what the server said."""
+
+    def take(self) -> Mail | None:
+        """The next mail to send now, if there is one; counts as a try."""
+
+    def accepted(self, mail: Mail, reply: str) -> None:
+        """The server has it."""
+
+    def refused(self, mail: Mail, code: int, reply: str) -> None:
+        """The server answered 4xx or 5xx."""
+
+    def doubtful(self, mail: Mail, reason: str) -> None:
+        """The content was sent, and the connection was lost before the reply."""
+
+    def given_back(self, mail: Mail) -> None:
+        """The connection was lost before the server was asked to keep it; not a try."""
+
+    def ended(self, conversation: "Conversation", reason: str, *, busy: bool) -> None:
+        """The connection is gone; `busy`: replies were still awaited."""
+
+
+class _Stage(Enum):
+    VOID = auto()
+    MAIL = auto()
+    RCPT = auto()
+    DATA = auto()
+    CONTENT = auto()
+
+
+_Awaited = tuple[_Stage, Mail | None]
+
+
+class Conversation(asyncio.Protocol):
+    """Sends mails over one open connection until it ends; must be made and used inside the event loop."""
+
+    def __init__(self, transport: asyncio.Transport, post: Post, *, sender: str, pipelining: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport = transport
+        self._post = post
+        self._mail_from = b"MAIL FROM:<" + sender.encode("ascii") + b">\r\n"
+        self._pipelining = pipelining
+        self._expected: deque[_Awaited] = deque()
+        self._refusal: tuple[int, str] | None = None
+        self._rest = b""
+        self._lines: list[str] = []
+        self._reason = ""
+        self._over = False
+        self.answered = 0
+        self._active_at = self._loop.time()
+        transport.set_protocol(self)
+        # Between the login and now, the former protocol may have been told that the connection ended.
+        if transport.is_closing():
+            self.connection_lost(None)
+
+    def wake(self) -> None:
+        """Starts with the next mail, if the conversation is idle and there is one."""
+        if not self._expected and not self._over:
+            self._next()
+
+    def silent_for(self) -> float:
+        """Seconds that the server has owed a reply."""
+        return self._loop.time() - self._active_at if self._expected else 0.0
+
+    def abort(self, reason: str) -> None:
+        """Ends the connection at once; its mails are reported as after any loss."""
+        self._reason = self._reason or reason
+        self._transport.abort()
+        self.connection_lost(None)
+
+    def quit(self) -> None:
+        """Says goodbye to the server without waiting for its answer."""
+        self._over = True
+        if not self._transport.is_closing():
+            self._transport.write(b"QUIT\r\n")
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        reason = self._reason or (f"connection lost: {exc}" if exc else "the server closed the connection")
+        expected, self._expected = self._expected, deque()
+        for stage, mail in expected:
+            if mail is None:
+                continue
+            if stage is _Stage.CONTENT:
+                self._post.doubtful(mail, reason)
+            elif stage is _Stage.DATA or not self._pipelining:
+                if self._refusal is None:
+                    self._post.given_back(mail)
+                else:
+                    self._post.refused(mail, *self._refusal)
+        self._post.ended(self, reason, busy=bool(expected))
+
+    def data_received(self, data: bytes) -> None:
+        self._active_at = self._loop.time()
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) > _LONGEST_REPLY or len(self._lines) > 1000:
+            self.abort("the server's reply is too long")
+            return
+        for line in lines:
+            if self._over:
+                return
+            self._lines.append(line[4:].decode("utf-8", "replace").strip())
+            if line[3:4] == b"-":
+                continue
+            text, self._lines = " ".join(self._lines), []
+            code = line[:3]
+            if not code.isdigit() or len(code) != 3:
+                self.abort(f"the server's reply is no SMTP reply: {line[:80]!r}")
+                return
+            self._reply(int(code), text)
+
+    def _reply(self, code: int, text: str) -> None:
+        if not self._expected:
+            self.abort(f"the server ends the conversation: {code} {text}")
+            return
+        stage, mail = self._expected.popleft()
+        if mail is not None:
+            if stage is _Stage.CONTENT:
+                self._content_reply(mail, code, text)
+            elif stage is _Stage.DATA:
+                self._data_reply(mail, code, text)
+            else:
+                self._envelope_reply(stage, mail, code, text)
+        if code == 421:
+            self.abort(f"the server ends the conversation: {code} {text}")
+        elif not self._expected and not self._over:
+            self._next()
+
+    def _envelope_reply(self, stage: _Stage, mail: Mail, code: int, text: str) -> None:
+        if code >= 300 and self._refusal is None:
+            self._refusal = code, f"{code} {text}"
+        if self._pipelining:
+            return
+        if self._refusal is not None:
+            self._leave_transaction(mail, *self._refusal)
+        elif stage is _Stage.MAIL:
+            self._send(_rcpt(mail), (_Stage.RCPT, mail))
+        else:
+            self._send(b"DATA\r\n", (_Stage.DATA, mail))
+
+    def _data_reply(self, mail: Mail, code: int, text: str) -> None:
+        if code == 354 and self._refusal is None:
+            self._send_content(mail)
+            return
+        if code == 354:
+            # Refused and yet waiting for content, as RFC 2920 allows: an empty one ends it.
+            self._send(b".\r\n", (_Stage.VOID, None))
+        self._leave_transaction(mail, *(self._refusal or (code, f"{code} {text}")))
+
+    def _content_reply(self, mail: Mail, code: int, text: str) -> None:
+        reply = f"{code} {text}"
+        if 200 <= code < 300:
+            self.answered += 1
+            self._post.accepted(mail, reply)
+        else:
+            self._refused(mail, code, reply)
+
+    def _leave_transaction(self, mail: Mail, code: int, reply: str) -> None:
+        self._refusal = None
+        self._send(b"RSET\r\n", (_Stage.VOID, None))
+        self._refused(mail, code, reply)
+
+    def _refused(self, mail: Mail, code: int, reply: str) -> None:
+        if 400 <= code < 600:
+            self.answered += 1
+            self._post.refused(mail, code, reply)
+        else:
+            self._post.doubtful(mail, f"reply out of turn: {reply}")
+            self.abort(f"reply out of turn: {reply}")
+
+    def _next(self) -> None:
+        mail = self._post.take()
+        if mail is not None:
+            self._send(*self._envelope(mail))
+
+    def _envelope(self, mail: Mail) -> tuple[bytes, *tuple[_Awaited, ...]]:
+        if not self._pipelining:
+            return self._mail_from, (_Stage.MAIL, mail)
+        commands = self._mail_from + _rcpt(mail) + b"DATA\r\n"
+        return commands, (_Stage.MAIL, mail), (_Stage.RCPT, mail), (_Stage.DATA, mail)
+
+    def _send_content(self, mail: Mail) -> None:
+        content = mail.content.replace(b"\n.", b"\n..") + b".\r\n"
+        self._send(content if not content.startswith(b".") else b"." + content, (_Stage.CONTENT, mail))
+        if self._pipelining:
+            self._next()
+
+    def _send(self, data: bytes, *awaited: _Awaited) -> None:
+        if not self._expected:
+            self._active_at = self._loop.time()
+        self._expected.extend(awaited)
+        self._transport.write(data)
+
+
+def _rcpt(mail: Mail) -> bytes:
+    return b"RCPT TO:<" + mail.recipient.encode("ascii") + b">\r\n"

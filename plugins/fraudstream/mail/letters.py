@@ -1,0 +1,158 @@
+"""From a batch of records to the mails they cause, each with what its log line will say."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+import orjson
+import pyarrow as pa
+
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.mail.conversation import Mail
+from fraudstream.mail.recipients import Recipients, is_address
+from fraudstream.mail.templates import Facts, Kind, MailTemplates, message_id, shown_time, shown_type
+from fraudstream.money import to_text
+from fraudstream.settings import Settings
+
+#: Which mail a record of each topic causes.
+KINDS: dict[str, Kind] = {
+    NON_FRAUD_TRANSACTION: "notice",
+    FRAUD_TRANSACTION: "fraud_notice",
+    FRAUD_CONFIRMATION: "receipt",
+}
+
+
+class MakesLinks(Protocol):
+    """What a fraud notice needs of :class:`fraudstream.confirmation.links.Links`."""
+
+    def url(self, id_transaction: str, answer: str) -> str:
+        """The link that proposes `answer`, ``fraud`` or ``not-fraud``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A mail and the record that caused it; `timestamp` is the Kafka record's, ms since 1970."""
+
+    mail: Mail
+    id_transaction: str
+    kind: Kind
+    message_id: str
+    offset: int
+    timestamp: int
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether it isn't known yet what becomes of the mail."""
+        return not self.mail.status
+
+
+class LetterWriter:
+    """Writes the letters of batches. A recipient that may not or can't get mail gets a letter that is settled already:
+    ``suppressed`` by safe mode, or ``failed`` where the columns make no address.
+
+    :raises SettingsError: sender or recipient template are unusable
+    """
+
+    def __init__(self, settings: Settings, links: MakesLinks) -> None:
+        self._templates = MailTemplates(settings)
+        self._recipients = Recipients(settings)
+        self._links = links
+        self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
+        self.sender = self._templates.sender
+
+    def letters(self, batch: Batch, kind: Kind) -> list[Letter]:
+        """A letter for each record, in offset order."""
+        now = datetime.now(UTC).replace(microsecond=0)
+        columns = {name: batch.rows[name].to_pylist() for name in self._columns(kind)}
+        for name in ("timestamp", "answeredAt") if kind == "receipt" else ("timestamp",):
+            columns[name] = batch.rows[name].cast(pa.int64()).to_pylist()
+        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        places = zip(batch.offsets.tolist(), batch.timestamps.tolist(), strict=True)
+        return [
+            self._letter(batch.partition.topic, kind, row, offset, timestamp, now)
+            for row, (offset, timestamp) in zip(rows, places, strict=True)
+        ]
+
+    def _columns(self, kind: Kind) -> list[str]:
+        needed = ["idTransaction", "type", "amount", "nameOrig", "nameDest", *self._recipients.columns]
+        return list(dict.fromkeys([*needed, "status"] if kind == "receipt" else needed))
+
+    def _letter(
+        self, topic: str, kind: Kind, row: dict[str, object], offset: int, timestamp: int, now: datetime
+    ) -> Letter:
+        id_transaction = str(row["idTransaction"])
+        identity = message_id(topic, kind, id_transaction, self._templates.domain)
+        recipient = self._recipients.address(row)
+        mail = Mail(recipient, b"")
+        if not is_address(recipient):
+            _settle(mail, "failed", "not sent: the transaction's columns make no mail address", now)
+        elif not self._recipients.allowed(recipient):
+            _settle(mail, "suppressed", "not sent: safe mode, no pattern of mail_allowed_recipients matches", now)
+        else:
+            mail.content = self._templates.render(
+                kind, self._facts(kind, row, timestamp), recipient=recipient, identity=identity, sent_at=now
+            )
+        return Letter(mail, id_transaction, kind, identity, offset, timestamp)
+
+    def _facts(self, kind: Kind, row: dict[str, object], timestamp: int) -> Facts:
+        id_transaction = str(row["idTransaction"])
+        common = (
+            id_transaction,
+            to_text(_integer(row["amount"])),
+            shown_type(str(row["type"])),
+            str(row["nameOrig"]),
+            str(row["nameDest"]),
+            shown_time(_integer(row["timestamp"])),
+        )
+        if kind == "fraud_notice":
+            return Facts(
+                *common,
+                fraud_url=self._links.url(id_transaction, "fraud"),
+                not_fraud_url=self._links.url(id_transaction, "not-fraud"),
+                until=shown_time(timestamp + self._time_limit_ms),
+            )
+        if kind == "receipt":
+            return Facts(*common, status=str(row["status"]), answered=shown_time(_integer(row["answeredAt"])))
+        return Facts(*common)
+
+
+def log_lines(partition: Partition, letters: list[Letter]) -> bytes:
+    """What email_confirmation/ keeps of settled letters: JSON lines, times in ISO 8601 UTC.
+
+    A mail that was never tried has null for `firstTriedAt`.
+    """
+    return b"".join(
+        orjson.dumps(
+            {
+                "idTransaction": letter.id_transaction,
+                "kind": letter.kind,
+                "recipient": letter.mail.recipient,
+                "messageId": letter.message_id,
+                "status": letter.mail.status,
+                "reply": letter.mail.reply,
+                "attempts": letter.mail.attempts,
+                "firstTriedAt": _iso(letter.mail.first_tried_at) if letter.mail.attempts else None,
+                "finishedAt": _iso(letter.mail.finished_at),
+                "topic": partition.topic,
+                "partition": partition.number,
+                "offset": letter.offset,
+                "recordTimestamp": _iso(letter.timestamp / 1000),
+            },
+            option=orjson.OPT_APPEND_NEWLINE,
+        )
+        for letter in letters
+    )
+
+
+def _settle(mail: Mail, status: str, reply: str, at: datetime) -> None:
+    mail.status, mail.reply, mail.finished_at = status, reply, at.timestamp()
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"expected an integer column, found {value!r}")
+    return value
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,142 @@
+"""The SMTP server: where it is and how to log in, from an Airflow connection's fields; opening a connection to it.
+
+aiosmtplib connects, greets, encrypts and logs in; what happens on the open connection is `conversation.py`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
+
+import aiosmtplib
+from pydantic import SecretStr
+
+from fraudstream.errors import MailError, SettingsError
+
+_PORTS = {"plain": 25, "starttls": 587, "tls": 465}
+#: Reply codes of AUTH by which the server says that this login is wrong, not that it is out of order (RFC 4954).
+_LOGIN_REFUSED = {530, 534, 535, 538}
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpServer:
+    """An SMTP server and how to talk to it.
+
+    `timeout` is in seconds: for connecting, and for each reply. `verify` says whether its certificate must be valid.
+    """
+
+    host: str
+    port: int
+    username: str = ""
+    password: SecretStr | None = None
+    security: Literal["plain", "starttls", "tls"] = "tls"
+    timeout: float = 30.0
+    verify: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Opened(NamedTuple):
+    """An open connection, greeted and logged in; its transport waits for the protocol that takes it over."""
+
+    transport: asyncio.Transport
+    pipelining: bool
+
+
+def server_from_connection(
+    host: str | None, port: int | None, login: str | None, password: str | None, extra: Mapping[str, Any]
+) -> SmtpServer:
+    """The server that an Airflow connection of type smtp describes, read as Airflow's own SmtpHook reads it.
+
+    TLS from the first byte by default; extra ``disable_ssl`` makes that STARTTLS, with ``disable_tls`` too nothing is
+    encrypted. ``timeout`` is in seconds (30); ``ssl_context`` ``none`` accepts any certificate.
+
+    :raises SettingsError: no host, or an extra that can't be used
+    """
+    if not host:
+        raise SettingsError("the SMTP connection has no host: set the server's name or address in it")
+    if extra.get("auth_type", "basic") != "basic":
+        raise SettingsError(
+            f"the SMTP connection to {host} has auth_type {extra['auth_type']!r} in its extra: only basic is supported"
+        )
+    context = extra.get("ssl_context") or "default"
+    if context not in ("default", "none"):
+        raise SettingsError(
+            f"the SMTP connection to {host} has ssl_context {context!r} in its extra: expected default or none"
+        )
+    timeout = extra.get("timeout", 30)
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not seconds > 0:
+        raise SettingsError(
+            f"the SMTP connection to {host} has timeout {timeout!r} in its extra: expected seconds, more than 0"
+        )
+    security: Literal["plain", "starttls", "tls"] = "tls"
+    if extra.get("disable_ssl", False):
+        security = "plain" if extra.get("disable_tls", False) else "starttls"
+    return SmtpServer(
+        host=host,
+        port=port or _PORTS[security],
+        username=login or "",
+        password=SecretStr(password) if password else None,
+        security=security,
+        timeout=seconds,
+        verify=context == "default",
+    )
+
+
+async def open_connection(server: SmtpServer) -> Opened:
+    """Connects, encrypts and logs in.
+
+    :raises SettingsError: the server refuses the login, offers no STARTTLS or AUTH, or shows an invalid certificate:
+        the connection must be changed
+    :raises MailError: anything else, which may pass
+    """
+    client = aiosmtplib.SMTP(
+        hostname=server.host,
+        port=server.port,
+        username=server.username or None,
+        password=server.password.get_secret_value() if server.password and server.username else None,
+        timeout=server.timeout,
+        use_tls=server.security == "tls",
+        start_tls=server.security == "starttls",
+        validate_certs=server.verify,
+    )
+    try:
+        await client.connect()
+        if not client.last_ehlo_response:
+            await client.ehlo()
+    except aiosmtplib.SMTPAuthenticationError as error:
+        if error.code in _LOGIN_REFUSED:
+            raise SettingsError(
+                f"SMTP server {server} refuses the login of user {server.username!r}: {error.code} {error.message}."
+                " Check login and password of the connection"
+            ) from error
+        raise MailError(f"login: {error.code} {error.message}") from error
+    except ssl.SSLCertVerificationError as error:
+        raise SettingsError(_certificate(server, error)) from error
+    except aiosmtplib.SMTPResponseException as error:
+        raise MailError(f"{error.code} {error.message}") from error
+    except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError) as error:
+        if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+            raise SettingsError(_certificate(server, error.__cause__)) from error
+        raise MailError(str(error)) from error
+    except aiosmtplib.SMTPException as error:
+        raise SettingsError(
+            f"SMTP server {server} can't do what the connection asks for ({server.security}"
+            f"{', login' if server.username else ''}): {error}. Check disable_ssl, disable_tls and login"
+        ) from error
+    except OSError as error:
+        raise MailError(str(error)) from error
+    return Opened(cast(asyncio.Transport, client.transport), client.supports_extension("pipelining"))
+
+
+def _certificate(server: SmtpServer, error: ssl.SSLCertVerificationError) -> str:
+    return (
+        f"the certificate of SMTP server {server} is not valid: {error.verify_message}. Use the name it was issued for,"
+        ' or set ssl_context to "none" in the connection\'s extra to accept any'
+    )

@@ -1,0 +1,223 @@
+"""The sink that turns records into mails and keeps a log line of each in the lake.
+
+For each piece of at most `mail_batch_rows` records, numbered as in the code:
+
+1. write the mails,
+2. deliver them until each is settled: sent, failed or suppressed,
+3. append their log lines to the chain of folder email_confirmation/, which moves the partition's progress,
+4. only then report the offset as done.
+
+A crash before 3 repeats the mails of one piece at most, with the same Message-IDs; after 3 it repeats none, since
+reading starts where the chain ends.
+"""
+
+import time
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import date
+from typing import Protocol
+
+from isal import igzip
+
+from fraudstream.errors import MailError
+from fraudstream.kafka.records import Batch, Partition
+from fraudstream.lake.names import day_of
+from fraudstream.mail.conversation import Mail
+from fraudstream.mail.delivery import Delivery
+from fraudstream.mail.letters import KINDS, Letter, LetterWriter, MakesLinks, log_lines
+from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.templates import Kind
+from fraudstream.settings import Settings
+
+#: Longest time in seconds that a record waits for others to share its log object.
+_LINGER = 0.5
+_LOG_WRITERS = 4
+_GZIP_LEVEL = 1
+
+
+class Chain(Protocol):
+    """What the sink needs of :class:`fraudstream.lake.chain.ObjectChain`."""
+
+    def open(self, partition: Partition) -> int | None:
+        """Where reading goes on; None: the chain has no object yet."""
+
+    def append(
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, rows: int
+    ) -> int:
+        """Adds one object and returns where the chain ends now."""
+
+    def forget(self, partition: Partition) -> None:
+        """Drops what is remembered of a partition."""
+
+
+class Delivers(Protocol):
+    """What the sink needs of :class:`~fraudstream.mail.delivery.Delivery`."""
+
+    def deliver(self, mails: Sequence[Mail]) -> None:
+        """Settles every mail, or raises :class:`~fraudstream.errors.MailError`."""
+
+    def close(self) -> None:
+        """Takes leave of the server."""
+
+
+def mail_sink(
+    settings: Settings, server: SmtpServer, chain: Chain, links: MakesLinks, *, stop: Callable[[], bool]
+) -> "MailSink":
+    """The sink of send_mail; `stop` is asked while the server is down, so that waiting for it can be ended.
+
+    :raises SettingsError: a mail setting is unusable
+    """
+    writer = LetterWriter(settings, links)
+    delivery = Delivery(
+        server,
+        sender=writer.sender,
+        connections=settings.mail_connections,
+        attempts=settings.mail_attempts,
+        stop=stop,
+    )
+    return MailSink(writer, delivery, chain, piece_rows=settings.mail_batch_rows)
+
+
+class MailSink:
+    """:class:`~fraudstream.kafka.records.Sink` that sends a mail for each record; see the module for its protocol.
+
+    Where a partition's log ends decides where reading starts; a partition without a log starts where the group
+    committed, so that a new lake doesn't mail everybody again.
+    """
+
+    def __init__(
+        self,
+        writer: LetterWriter,
+        delivery: Delivers,
+        chain: Chain,
+        *,
+        piece_rows: int,
+        kinds: Mapping[str, Kind] = KINDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._writer = writer
+        self._delivery = delivery
+        self._chain = chain
+        self._piece_rows = piece_rows
+        self._kinds = kinds
+        self._clock = clock
+        self._waiting: deque[Batch] = deque()
+        self._oldest = 0.0
+        self._durable: dict[Partition, int] = {}
+        self._log_writers = ThreadPoolExecutor(_LOG_WRITERS, thread_name_prefix="mail-log")
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        self._drop(partition)
+        start = self._chain.open(partition)
+        if start is not None:
+            self._durable[partition] = start
+        return start
+
+    def write(self, batch: Batch) -> None:
+        if not self._waiting:
+            self._oldest = self._clock()
+        self._waiting.append(batch)
+
+    def due(self) -> bool:
+        if not self._waiting:
+            return False
+        return self._clock() - self._oldest >= _LINGER or sum(map(len, self._waiting)) >= self._piece_rows
+
+    def flush(self) -> dict[Partition, int]:
+        moved: dict[Partition, int] = {}
+        while self._waiting:
+            piece = self._take_piece()
+            self._send([batch for batch in piece if len(batch)])
+            # 4. report
+            for batch in piece:
+                moved[batch.partition] = max(batch.next_offset, self._durable.get(batch.partition, 0))
+        return moved
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._drop(partition)
+
+    def close(self) -> None:
+        self._log_writers.shutdown()
+        self._delivery.close()
+
+    def _drop(self, partition: Partition) -> None:
+        self._waiting = deque(batch for batch in self._waiting if batch.partition != partition)
+        self._durable.pop(partition, None)
+        self._chain.forget(partition)
+
+    def _take_piece(self) -> list[Batch]:
+        """What is sent next: the oldest records, at most a piece of them, without those whose log exists already."""
+        piece: list[Batch] = []
+        room = self._piece_rows
+        while self._waiting and room:
+            batch = self._waiting.popleft()
+            batch = batch.since(self._durable.get(batch.partition, 0))
+            if len(batch) > room:
+                self._waiting.appendleft(batch.since(int(batch.offsets[room])))
+                batch = _head(batch, room)
+            room -= len(batch)
+            piece.append(batch)
+        return piece
+
+    def _send(self, batches: list[Batch]) -> None:
+        # 1. write
+        letters: dict[Partition, list[Letter]] = {}
+        ends: dict[Partition, int] = {}
+        for batch in batches:
+            written = self._writer.letters(batch, self._kinds[batch.partition.topic])
+            letters.setdefault(batch.partition, []).extend(written)
+            ends[batch.partition] = batch.next_offset
+        # 2. deliver
+        try:
+            self._delivery.deliver([letter.mail for part in letters.values() for letter in part if letter.unsettled])
+        except MailError:
+            # What the server took before it was given up isn't sent again.
+            self._log(letters, ends)
+            raise
+        # 3. log
+        self._log(letters, ends)
+
+    def _log(self, letters: dict[Partition, list[Letter]], ends: dict[Partition, int]) -> None:
+        appended: list[Future[None]] = [
+            self._log_writers.submit(self._log_partition, partition, part, ends[partition])
+            for partition, part in letters.items()
+        ]
+        # Each partition is waited for: one that is lost must not keep the others' mails out of the log.
+        errors = [error for future in appended if (error := future.exception()) is not None]
+        if errors:
+            raise errors[0]
+
+    def _log_partition(self, partition: Partition, letters: list[Letter], end: int) -> None:
+        """Appends an object a UTC day, up to the first letter that isn't settled; `end` is that of the whole list."""
+        first = 0
+        while first < len(letters) and not letters[first].unsettled:
+            day = day_of(letters[first].timestamp)
+            rest = range(first, len(letters))
+            last = next((i for i in rest if letters[i].unsettled or day_of(letters[i].timestamp) != day), len(letters))
+            self._durable[partition] = self._chain.append(
+                partition,
+                letters[first].offset,
+                letters[last].offset if last < len(letters) else end,
+                day,
+                igzip.compress(log_lines(partition, letters[first:last]), _GZIP_LEVEL),
+                last - first,
+            )
+            first = bisect_left(letters, self._durable[partition], key=lambda letter: letter.offset)
+
+
+def _head(batch: Batch, rows: int) -> Batch:
+    return Batch(
+        batch.partition,
+        batch.offsets[:rows],
+        batch.timestamps[:rows],
+        batch.rows.slice(0, rows),
+        _end(batch, rows),
+    )
+
+
+def _end(batch: Batch, rows: int) -> int:
+    """Where reading goes on after the first `rows` records."""
+    return int(batch.offsets[rows]) if rows < len(batch) else batch.next_offset
