@@ -1,0 +1,71 @@
+# Everything a developer runs. Needs Python 3.11 or newer and nothing else: `make` lists the targets.
+PYTHON ?= python3
+ROWS ?= 20000
+DATASET ?=
+
+BIN := .venv/bin
+UV := $(BIN)/uv
+TOOLS := maildump kaskade
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes
+
+# A user's PYTHON* variables must not reach the environments made here.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv lock up down status logs clean demo test lint format
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: .venv/synced $(TOOLS:%=.venvs/%/synced) ## make the environments from the locked requirements
+
+up: venv ## start the whole stack and wait until it is ready
+	@$(BIN)/python -m local up
+
+down: venv ## stop it; its state stays
+	@$(BIN)/python -m local down
+
+status: venv ## parts, memory, addresses
+	@$(BIN)/python -m local status
+
+logs: venv ## end of every log; PART=name for one of them
+	@$(BIN)/python -m local logs $(PART)
+
+clean: venv ## stop it and remove its state
+	@$(BIN)/python -m local clean
+
+demo: venv ## the whole pipeline, end to end; DATASET=file.csv, ROWS=number
+	@$(BIN)/python -m local.demo --rows $(ROWS) $(if $(DATASET),--dataset $(DATASET))
+
+test: venv ## unit, integration and browser tests
+	$(BIN)/pytest
+
+lint: venv ## check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: venv ## let ruff format the code
+	$(BIN)/ruff check --fix --select I
+	$(BIN)/ruff format
+
+lock: $(UV) ## resolve requirements*.in anew into requirements*.txt
+	$(LOCK) requirements.in -o requirements.txt
+	$(LOCK) requirements-dev.in -o requirements-dev.txt
+	for tool in $(TOOLS); do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
+
+# uv comes from its own locked lines, through pip; from then on it keeps itself at the locked version.
+$(UV):
+	$(PYTHON) -m venv .venv
+	awk '/^uv==/{found=1} found{print} found && !/\\$$/{exit}' requirements-dev.txt > .venv/uv.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
+
+.venv/synced: requirements.txt requirements-dev.txt pyproject.toml | $(UV)
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.txt requirements-dev.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	touch $@
+
+.venvs/%/synced: local/requirements-%.txt | $(UV)
+	$(UV) venv --quiet --clear --python $(BIN)/python .venvs/$*
+	$(UV) pip sync --quiet --python .venvs/$*/bin/python --require-hashes local/requirements-$*.txt
+	touch $@

@@ -1,0 +1,97 @@
+"""``python -m local``: start, stop and look at the stack.
+
+up · down · status · logs [PART] [-f] · clean · start PART · stop PART · kill PART · run -- COMMAND… · env
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+
+from rich.console import Console
+
+from fraudstream.errors import FraudstreamError
+from local import show
+from local.control import Control, StackError
+from local.environment import LOGS, STACK, VAR, airflow_login, masked, stack_environment
+from local.parts import stack_parts
+
+
+def main(arguments: list[str]) -> int:
+    """Exit code of the command; errors raised on purpose are printed without a traceback."""
+    parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("up", "down", "status", "clean", "env"):
+        commands.add_parser(name)
+    for name in ("start", "stop", "kill"):
+        commands.add_parser(name).add_argument("part")
+    logs = commands.add_parser("logs")
+    logs.add_argument("part", nargs="?")
+    logs.add_argument("-f", "--follow", action="store_true")
+    commands.add_parser("run").add_argument("program", nargs=argparse.REMAINDER)
+    options = parser.parse_args(arguments)
+    console = Console()
+    try:
+        return _run(options, Control(STACK, LOGS), console)
+    except FraudstreamError as error:
+        console.print(str(error), style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
+
+
+def _run(options: argparse.Namespace, control: Control, console: Console) -> int:
+    match options.command:
+        case "up":
+            return _up(control, console)
+        case "down":
+            console.print(f"{control.down()} parts stopped")
+        case "clean":
+            control.down()
+            shutil.rmtree(VAR, ignore_errors=True)
+            console.print("everything under var/ removed")
+        case "status":
+            parts = control.status()
+            console.print(show.table(parts, control.memory()) if parts else "the stack isn't running")
+            return show.report_problems(parts, console)
+        case "start" | "stop" | "kill":
+            control.command(options.command, options.part)
+        case "logs":
+            return _logs(options.part, options.follow)
+        case "run":
+            program = [word for word in options.program if word != "--"]
+            if not program:
+                raise StackError("nothing to run; write: python -m local run -- COMMAND")
+            environment = stack_environment()
+            os.execvpe(program[0], program, environment)  # noqa: S606 - the user's own command
+        case "env":
+            for name, value in masked(stack_environment()).items():
+                console.print(f"{name}={value}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _up(control: Control, console: Console) -> int:
+    parts = stack_parts(lambda what: console.print(f"downloading {what}"))
+    with show.Progress(console) as progress:
+        started = control.up(parts, progress.update)
+    user, password = airflow_login()
+    if not started:
+        console.print("everything is running already")
+    console.print(show.addresses(control.status()))
+    console.print(f"Airflow login: {user} / {password}", highlight=False)
+    return 0
+
+
+def _logs(part: str | None, follow: bool) -> int:
+    files = [LOGS / f"{part}.log"] if part else sorted(LOGS.glob("*.log"))
+    if not files or not all(file.exists() for file in files):
+        known = ", ".join(file.stem for file in sorted(LOGS.glob("*.log"))) or "none yet"
+        raise StackError(f"no log of {part or 'any part'}; there are logs of: {known}")
+    tail = ["tail", "-n", "200" if part else "10", *(["-F"] if follow else []), *map(str, files)]
+    return subprocess.run(tail, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,107 @@
+"""What the stack runs that PyPI doesn't have: fetched from Maven Central once, checked, kept outside the checkout.
+
+``artifacts.lock`` names each file and its SHA-256; a file with another checksum is never used.
+``python -m local.artifacts`` resolves the versions below anew and rewrites the lock.
+"""
+
+import hashlib
+import shutil
+import sys
+import tarfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import jgo
+import platformdirs
+from jgo.maven import MavenContext
+
+from fraudstream.errors import FraudstreamError
+
+KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
+#: without a binding Kafka logs nothing
+KAFKA_LOGGING = "org.slf4j:slf4j-simple:1.7.36"
+REGISTRY = "io.apicurio:apicurio-registry-app:2.6.13.Final:all:tar.gz"
+
+LOCK = Path(__file__).with_name("artifacts.lock")
+
+
+class ArtifactError(FraudstreamError):
+    """A download isn't the file that the lock names."""
+
+
+def cache() -> Path:
+    """Where downloads are kept: another checkout of this user finds them there."""
+    return platformdirs.user_cache_path("fraudstream")
+
+
+def locked() -> dict[str, str]:
+    """SHA-256 of each file by coordinate, group:artifact:version[:classifier:packaging]."""
+    lines = (line.split() for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
+    return {coordinate: checksum for coordinate, checksum in lines}
+
+
+def fetch_all(progress: Callable[[str], None]) -> dict[str, Path]:
+    """Every file of the lock by coordinate, downloaded where it isn't cached; `progress` is told each download.
+
+    :raises ArtifactError: a file has another checksum; it is removed, so that the next try downloads it again
+    """
+    context = MavenContext(repo_cache=cache() / "maven", timeout=60)
+    with ThreadPoolExecutor(8) as pool:
+        items = locked().items()
+        paths = pool.map(lambda item: _fetch(context, *item, progress=progress), items)
+        return dict(zip((coordinate for coordinate, _ in items), paths, strict=True))
+
+
+def unpacked(archive: Path, checksum: str) -> Path:
+    """The folder with the archive's files; unpacked once for each checksum."""
+    folder = cache() / "unpacked" / f"{archive.name}-{checksum[:16]}"
+    if not folder.exists():
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        with tarfile.open(archive) as tar:
+            tar.extractall(partial, filter="data")
+        partial.rename(folder)
+    return folder
+
+
+def _fetch(context: MavenContext, coordinate: str, checksum: str, progress: Callable[[str], None]) -> Path:
+    group, artifact, version, *rest = coordinate.split(":")
+    classifier, packaging = rest or ("", "jar")
+    file = context.project(group, artifact).at_version(version).artifact(classifier=classifier, packaging=packaging)
+    verified = file.cached_path.with_suffix(".sha256-ok")
+    if verified.exists() and verified.read_text() == checksum:
+        return Path(file.cached_path)
+    progress(f"{artifact} {version}")
+    path = Path(file.resolve())
+    found = _sha256(path)
+    if found != checksum:
+        path.unlink()
+        raise ArtifactError(
+            f"{coordinate} has SHA-256 {found}, but {LOCK.name} says {checksum}: the download was damaged or replaced; "
+            "it is removed, try again"
+        )
+    verified.write_text(checksum)
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _relock() -> None:
+    context = MavenContext(repo_cache=cache() / "maven", timeout=60)
+    group, artifact, version, classifier, packaging = REGISTRY.split(":")
+    registry = context.project(group, artifact).at_version(version).artifact(classifier, packaging)
+    lines = [f"{REGISTRY} {_sha256(registry.resolve())}"]
+    for file in sorted({str(jar): jar for root in (KAFKA, KAFKA_LOGGING) for jar in jgo.resolve(root)}.items()):
+        jar = file[1]
+        lines.append(f"{jar.groupId}:{jar.artifactId}:{jar.version} {_sha256(jar.resolve())}")
+    header = "# coordinate and SHA-256 of each file; written by python -m local.artifacts\n"
+    LOCK.write_text(header + "\n".join(lines) + "\n")
+    sys.stdout.write(f"{len(lines)} files locked in {LOCK.name}\n")
+
+
+if __name__ == "__main__":
+    _relock()

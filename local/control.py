@@ -1,0 +1,149 @@
+"""Speaking to the supervisor of a state folder, and starting one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from fraudstream.errors import FraudstreamError
+from fraudstream.settings import ROOT
+from local.part import AT_REST, Part, State, Status
+from local.ports import taken
+from local.sessions import Record, sweep
+from local.supervisor import PARTS, SESSIONS, SOCKET
+
+#: longer than any part may take to stop
+DOWN_WITHIN = 90
+
+
+class StackError(FraudstreamError):
+    """The stack can't be started, or a part of it doesn't run."""
+
+
+class Control:
+    """The stack of one state folder."""
+
+    def __init__(self, state: Path, logs: Path) -> None:
+        self.state = state
+        self.logs = logs
+
+    def status(self) -> list[Status]:
+        """Every part in the order of its definition; empty when no supervisor runs."""
+        answer = self._ask("status")
+        return [] if answer is None else TypeAdapter(list[Status]).validate_python(answer)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of each running part, shared pages counted by their share (PSS)."""
+        return {part: session.pss() for part, session in Record(self.state / SESSIONS).read().items()}
+
+    def up(self, parts: Sequence[Part], changed: Callable[[list[Status]], None]) -> bool:
+        """Starts what isn't running and waits until all is ready; False where everything ran already.
+
+        `changed` is called with the status several times a second.
+
+        :raises StackError: a port is taken (nothing was started then), or a part failed (it names the end of its log);
+            what this call started is stopped again where it started the supervisor
+        """
+        # 1. What a killed supervisor left behind goes first: it holds the ports.
+        before = {status.name: status for status in self.status()}
+        if not before:
+            self._sweep()
+        # 2. Nothing is started while a port is taken.
+        starting = [part for part in parts if part.name not in before or before[part.name].state in AT_REST]
+        problems = taken(port for part in starting for port in part.ports)
+        if problems:
+            raise StackError(
+                f"{'; '.join(problems)}. Stop it, or move ours: FRAUDSTREAM_PORT_<PART> (see local/ports.py)"
+            )
+        if not starting:
+            return False
+        # 3. The supervisor starts them and we watch.
+        self.state.mkdir(parents=True, exist_ok=True)
+        self.logs.mkdir(parents=True, exist_ok=True)
+        definition = self.state / PARTS
+        with os.fdopen(os.open(definition, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(TypeAdapter(list[Part]).dump_json(list(parts)))
+        try:
+            if before:
+                self._ask("up")
+            else:
+                self._start_supervisor()
+            self._wait_until_ready(changed)
+        except (KeyboardInterrupt, StackError):
+            if not before:
+                self.down()
+            raise
+        return True
+
+    def down(self) -> int:
+        """Stops everything in order, at once what doesn't stop. Returns how many parts were running."""
+        running = sum(status.pid is not None for status in self.status())
+        if running:
+            self._ask("down", timeout=DOWN_WITHIN)
+        deadline = time.monotonic() + 10
+        while (self.state / SESSIONS).exists() and running and time.monotonic() < deadline:
+            time.sleep(0.05)  # the guardian removes the record last
+        self._sweep()
+        return running
+
+    def command(self, command: str, name: str) -> None:
+        """`start`, `stop` or `kill` for one part.
+
+        :raises StackError: the stack isn't running or has no such part
+        """
+        known = [status.name for status in self.status()]
+        if not known:
+            raise StackError("the stack isn't running; start it with: make up")
+        if name not in known:
+            raise StackError(f"no part is named {name!r}; there are {', '.join(known)}")
+        self._ask(command, name, timeout=DOWN_WITHIN)
+
+    def _start_supervisor(self) -> None:
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "local.supervisor", str(self.state), str(self.logs)],
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=(self.logs / "supervisor.log").open("ab"),
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        while self._ask("status") is None:
+            if supervisor.poll() is not None:
+                raise StackError(f"the supervisor exited with {supervisor.returncode}; see {self.logs}/supervisor.log")
+            time.sleep(0.05)
+
+    def _wait_until_ready(self, changed: Callable[[list[Status]], None]) -> None:
+        while True:
+            parts = self.status()
+            changed(parts)
+            failed = [part for part in parts if part.state in {State.FAILED, State.DIED}]
+            if failed:
+                raise StackError("\n\n".join(part.problem for part in failed))
+            if all(part.state in {State.READY, State.DONE} for part in parts):
+                return
+            time.sleep(0.2)
+
+    def _sweep(self) -> None:
+        record = Record(self.state / SESSIONS)
+        sweep(record.read().values())
+        record.forget()
+
+    def _ask(self, *request: str, timeout: float = 30) -> object:
+        """The supervisor's answer; None when none is running."""
+        path = self.state / SOCKET
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(timeout)
+            try:
+                # a socket's path has at most 108 bytes: the shorter of the two names
+                connection.connect(min(str(path), os.path.relpath(path), key=len))
+            except (FileNotFoundError, ConnectionRefusedError):
+                return None
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            with connection.makefile() as answer:
+                return json.loads(answer.readline())  # type: ignore[no-any-return]

@@ -1,0 +1,98 @@
+"""Every port of the stack, and who holds one that is taken.
+
+A port is moved with the variable ``FRAUDSTREAM_PORT_<NAME>``, name in capitals: ``FRAUDSTREAM_PORT_KAFKA_UI=9081``.
+"""
+
+import os
+import socket
+from collections.abc import Iterable, Mapping
+
+import psutil
+
+from fraudstream.errors import SettingsError
+
+HOST = "127.0.0.1"
+PREFIX = "FRAUDSTREAM_PORT_"
+
+#: name → (default, what listens there)
+PORTS: dict[str, tuple[int, str]] = {
+    "kafka_1": (19092, "Kafka broker 1"),
+    "kafka_2": (19093, "Kafka broker 2"),
+    "kafka_3": (19094, "Kafka broker 3"),
+    "kafka_1_controller": (19192, "KRaft controller of broker 1"),
+    "kafka_2_controller": (19193, "KRaft controller of broker 2"),
+    "kafka_3_controller": (19194, "KRaft controller of broker 3"),
+    "schema_registry": (18081, "schema registry, HTTP"),
+    "gcs": (14443, "object store, HTTP"),
+    "smtp": (11025, "mail server, SMTP"),
+    "inbox": (11080, "mail server, web inbox and REST"),
+    "kafka_ui": (9080, "Kafka UI, HTTP"),
+    "postgres": (15432, "Airflow's database"),
+    "airflow": (8080, "Airflow UI and API, HTTP"),
+    "confirmation": (8085, "confirmation site, HTTP"),
+    "confirmation_health": (8086, "health of the confirmation site, HTTP"),
+}
+
+
+class Ports(dict[str, int]):
+    """The stack's ports by name."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Ports":
+        """The table with what the environment overrides.
+
+        :raises SettingsError: a value is no port, two parts share one, or a variable names no part
+        """
+        ports = cls({name: default for name, (default, _) in PORTS.items()})
+        for variable, value in environment.items():
+            if not variable.startswith(PREFIX):
+                continue
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in PORTS:
+                known = ", ".join(PREFIX + known.upper() for known in PORTS)
+                raise SettingsError(f"{variable} names no part of the stack; known are {known}")
+            if not value.isdecimal() or not 1 <= int(value) <= 65535:
+                raise SettingsError(f"{variable} is {value!r}; expected a port, 1 to 65535")
+            ports[name] = int(value)
+        for name, port in ports.items():
+            sharing = [other for other, used in ports.items() if used == port]
+            if len(sharing) > 1:
+                raise SettingsError(f"port {port} is set for {' and '.join(sharing)}; give each its own")
+            ports[name] = port
+        return ports
+
+    def address(self, name: str) -> str:
+        """host:port of a part."""
+        return f"{HOST}:{self[name]}"
+
+    def url(self, name: str) -> str:
+        """http://host:port of a part."""
+        return f"http://{self.address(name)}"
+
+
+def is_free(port: int) -> bool:
+    """Whether something could listen on this loopback port now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def taken(ports: Iterable[int]) -> list[str]:
+    """A sentence for each port that is taken, with the name and pid of the process that holds it."""
+    busy = [port for port in ports if not is_free(port)]
+    return [f"port {port} is taken by {_holder(port)}" for port in busy]
+
+
+def _holder(port: int) -> str:
+    for process in psutil.process_iter(["pid", "name"]):
+        try:
+            connections = process.net_connections(kind="tcp")
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        if any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in connections):
+            return f"{process.info['name']} (pid {process.info['pid']})"
+    return "a process of another user"

@@ -1,0 +1,118 @@
+"""Finding and ending all the processes of a part, also those that it forgot or that outlived it.
+
+Each part is started in a session of its own, and nothing that it starts leaves the session (Airflow's task processes
+make process groups, so groups aren't enough). A session's number can't be given to a new process while anything is
+left in it, so the number and the start time of its first process find it even when that process is gone.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Session:
+    """The processes of one started part."""
+
+    #: pid of the first process
+    id: int
+    #: seconds since 1970 when it was started
+    started: float
+
+    @classmethod
+    def of(cls, pid: int) -> "Session":
+        """The session whose first process is `pid`."""
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def processes(self) -> list[psutil.Process]:
+        """What is alive in it."""
+        try:
+            first = psutil.Process(self.id)
+            if abs(first.create_time() - self.started) > 2:
+                return []  # the number is another process's by now
+        except psutil.NoSuchProcess:
+            pass
+        return [process for pid in psutil.pids() if _session_of(pid) == self.id for process in _alive(pid)]
+
+    def pss(self) -> int:
+        """Bytes of memory, shared pages counted by their share."""
+        total = 0
+        for process in self.processes():
+            try:
+                total += process.memory_full_info().pss
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue  # gone since it was listed, or another user's
+        return total
+
+    def signal_first(self, number: int) -> None:
+        """Sends a signal to the first process, or, where that is gone, to those that it left."""
+        alive = self.processes()
+        for process in [process for process in alive if process.pid == self.id] or alive:
+            process.send_signal(number)
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to every process in it."""
+        for process in self.processes():
+            try:
+                process.send_signal(number)
+            except psutil.NoSuchProcess:
+                continue
+
+
+class Record:
+    """The file that says which sessions the supervisor started: it outlives the supervisor."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, Session]:
+        """Sessions by part; none where there is no file."""
+        if not self._path.exists():
+            return {}
+        return {part: Session(**fields) for part, fields in json.loads(self._path.read_text()).items()}
+
+    def write(self, sessions: dict[str, Session]) -> None:
+        """Replaces the record as a whole."""
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps({part: asdict(session) for part, session in sessions.items()}))
+        new.replace(self._path)
+
+    def forget(self) -> None:
+        """Removes the record, once nothing it names is alive."""
+        self._path.unlink(missing_ok=True)
+
+
+def sweep(sessions: Iterable[Session], grace: float = 10) -> int:
+    """Ends all processes of the sessions: SIGTERM, after `grace` seconds SIGKILL. Returns how many there were."""
+    sessions = list(sessions)
+    count = sum(len(session.processes()) for session in sessions)
+    for session in sessions:
+        session.signal(signal.SIGTERM)
+    deadline = time.monotonic() + grace
+    while any(session.processes() for session in sessions):
+        if time.monotonic() > deadline:
+            for session in sessions:
+                session.signal(signal.SIGKILL)
+        time.sleep(0.1)
+    return count
+
+
+def _session_of(pid: int) -> int | None:
+    try:
+        return os.getsid(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+
+
+def _alive(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [] if process.status() == psutil.STATUS_ZOMBIE else [process]
+    except psutil.NoSuchProcess:
+        return []

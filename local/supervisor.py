@@ -1,0 +1,281 @@
+"""The process that owns the stack: starts each part when what it depends on is ready, watches it, stops it.
+
+``python -m local.supervisor STATE_FOLDER LOG_FOLDER`` runs parts.json of the state folder and takes commands on a
+socket there (``local.control`` speaks to it). A guardian, its parent, ends every part should the supervisor itself be
+killed; should both be, the record of sessions lets the next ``up`` or ``down`` do it.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from local.part import AT_REST, Exits, Part, State, Status
+from local.sessions import Record, Session, sweep
+
+logger = logging.getLogger("local.supervisor")
+
+PARTS = "parts.json"
+SOCKET = "supervisor.sock"
+SESSIONS = "sessions.json"
+#: how often a part that isn't ready yet is asked
+POLL_SECONDS = 0.2
+LOG_TAIL_LINES = 25
+
+
+class Supervisor:
+    """Runs parts; all its methods belong to one event loop."""
+
+    def __init__(self, state: Path, logs: Path) -> None:
+        self._state = state
+        self._logs = logs
+        self._record = Record(state / SESSIONS)
+        self._parts: dict[str, Part] = {}
+        self._status: dict[str, Status] = {}
+        self._sessions: dict[str, Session] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Condition()
+        self.finished = asyncio.Event()
+
+    # -- commands
+
+    async def up(self) -> None:
+        """Starts every part that isn't running, as parts.json defines it now."""
+        for part in TypeAdapter(list[Part]).validate_json((self._state / PARTS).read_bytes()):
+            if part.name not in self._status or self._status[part.name].state in AT_REST:
+                self._parts[part.name] = part
+                self._start(part)
+
+    async def start(self, name: str) -> None:
+        """Starts one part that isn't running."""
+        if self._status[name].state in AT_REST | {State.DONE}:
+            self._start(self._parts[name])
+
+    async def stop(self, name: str) -> None:
+        """Stops one part and all its processes; what depends on it goes on without it."""
+        status = self._status[name]
+        status.state = State.STOPPING
+        await self._end(self._parts[name])
+        await self._move(status, State.STOPPED)
+
+    async def kill(self, name: str) -> None:
+        """SIGKILL to all processes of a part, as a crash would; it is then seen to have died."""
+        self._sessions[name].signal(signal.SIGKILL)
+
+    async def down(self) -> None:
+        """Stops every part after those that need it, then ends the supervisor."""
+        for status in self._status.values():
+            if status.state in {State.WAITING, State.STARTING, State.READY}:
+                status.state = State.STOPPING
+        await asyncio.gather(*(self._stop_in_order(part) for part in self._parts.values()))
+        self.finished.set()
+
+    async def status(self) -> list[dict[str, object]]:
+        """What `Status` says of each part, as JSON values."""
+        return [status.model_dump() for status in self._status.values()]
+
+    # -- one part's life
+
+    def _start(self, part: Part) -> None:
+        self._status[part.name] = Status(name=part.name, state=State.WAITING, address=part.address)
+        self._tasks[part.name] = asyncio.create_task(self._live(part, self._status[part.name]), name=part.name)
+
+    async def _live(self, part: Part, status: Status) -> None:
+        # 1. What it depends on is ready, or it can't start.
+        if not await self._dependencies_ready(part, status):
+            return
+        # 2. A part that has run once and for all stays as it is.
+        if isinstance(part.ready, Exits) and part.ready.marker and part.ready.marker.exists():
+            await self._move(status, State.DONE)
+            return
+        # 3. Start, and ask until it is ready.
+        try:
+            process = await self._spawn(part, status)
+        except OSError as error:
+            await self._fail(part, status, State.FAILED, f"can't be started: {error}")
+            return
+        exited = asyncio.create_task(process.wait())
+        problem = await self._until_ready(part, status, exited)
+        if problem:
+            await self._end(part)
+            if status.state is not State.STOPPING:
+                await self._fail(part, status, State.FAILED, problem)
+            return
+        # 4. Watch it.
+        if not isinstance(part.ready, Exits):
+            code = await exited
+            if status.state is State.READY:
+                await self._end(part)  # what it started must not outlive it
+                await self._fail(part, status, State.DIED, f"{_exit(code)}, {_uptime(status)} after its start")
+
+    async def _dependencies_ready(self, part: Part, status: Status) -> bool:
+        def settled() -> bool:
+            return status.state is State.STOPPING or all(
+                self._status[name].state in AT_REST | {State.READY, State.DONE} for name in part.depends_on
+            )
+
+        async with self._changed:
+            await self._changed.wait_for(settled)
+        missing = [name for name in part.depends_on if self._status[name].state in AT_REST]
+        if missing and status.state is State.WAITING:
+            await self._move(status, State.STOPPED, f"not started: {', '.join(missing)} isn't running")
+        return status.state is State.WAITING
+
+    async def _spawn(self, part: Part, status: Status) -> asyncio.subprocess.Process:
+        log = self.log(part.name)
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        with log.open("wb") as output:
+            process = await asyncio.create_subprocess_exec(
+                *part.command,
+                env=part.env,
+                cwd=part.cwd,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        status.pid = process.pid
+        status.started = time.time()
+        self._sessions[part.name] = Session.of(process.pid)
+        self._record.write(self._sessions)
+        await self._move(status, State.STARTING)
+        return process
+
+    async def _until_ready(self, part: Part, status: Status, exited: "asyncio.Task[int]") -> str:
+        """Empty when it is ready, else what went wrong."""
+        assert status.started is not None  # noqa: S101 - set by _spawn
+        while status.state is State.STARTING:
+            if exited.done():
+                if not isinstance(part.ready, Exits) or exited.result() != 0:
+                    return f"{_exit(exited.result())} before it was ready"
+                if part.ready.marker:
+                    part.ready.marker.touch()
+                await self._move(status, State.DONE)
+                return ""
+            if not isinstance(part.ready, Exits) and await part.ready.passes(status.started):
+                await self._move(status, State.READY)
+                return ""
+            if time.time() - status.started > part.ready_within:
+                return f"not ready within {part.ready_within:.0f} s"
+            await asyncio.wait([exited], timeout=POLL_SECONDS)
+        return "stopped while it was starting"
+
+    async def _end(self, part: Part) -> None:
+        """Ends every process of a part: its signal, and SIGKILL for what is left in the end."""
+        session = self._sessions.get(part.name)
+        if session is None:
+            return
+        deadline = time.monotonic() + part.stop_within
+        if part.stop_all:
+            session.signal(part.stop_signal)
+        else:
+            session.signal_first(part.stop_signal)
+        while session.processes():
+            if time.monotonic() > deadline:
+                logger.warning("%s: SIGKILL to what is left after %.0f s", part.name, part.stop_within)
+                session.signal(signal.SIGKILL)
+            await asyncio.sleep(0.1)
+
+    async def _stop_in_order(self, part: Part) -> None:
+        needed_by = {other.name for other in self._parts.values() if part.name in other.depends_on}
+        needed_by |= {name for name in part.stops_after if name in self._parts}
+        status = self._status[part.name]
+
+        def unneeded() -> bool:
+            return all(self._status[name].state is not State.STOPPING for name in needed_by)
+
+        if status.state is State.STOPPING:
+            async with self._changed:
+                self._changed.notify_all()  # one that waits for its dependencies gives up
+                await self._changed.wait_for(unneeded)
+            await self._end(part)
+            await self._move(status, State.STOPPED)
+
+    async def _fail(self, part: Part, status: Status, state: State, what: str) -> None:
+        log = self.log(part.name)
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        problem = f"{part.name} {what}; the end of {log.name}:\n{tail}"
+        logger.error("%s", problem)
+        await self._move(status, state, problem)
+
+    async def _move(self, status: Status, state: State, problem: str = "") -> None:
+        async with self._changed:
+            status.state, status.problem = state, problem
+            if state in {State.READY, State.DONE} and status.started is not None:
+                status.seconds = time.time() - status.started
+            if state in AT_REST | {State.DONE}:
+                status.pid = None
+            logger.info("%s: %s%s", status.name, state, f" after {status.seconds:.1f} s" if status.seconds else "")
+            self._changed.notify_all()
+
+    def log(self, name: str) -> Path:
+        """A part's log; the one of the start before has .1 at its end."""
+        return self._logs / f"{name}.log"
+
+
+async def _serve(state: Path, logs: Path) -> None:
+    supervisor = Supervisor(state, logs)
+    commands: dict[str, Callable[..., Awaitable[object]]] = {
+        "up": supervisor.up,
+        "start": supervisor.start,
+        "stop": supervisor.stop,
+        "kill": supervisor.kill,
+        "down": supervisor.down,
+        "status": supervisor.status,
+    }
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        command, *arguments = json.loads(await reader.readline())
+        writer.write(json.dumps(await commands[command](*arguments)).encode() + b"\n")
+        await writer.drain()
+        writer.close()
+
+    loop = asyncio.get_running_loop()
+    stopping: set[asyncio.Task[None]] = set()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lambda: stopping.add(loop.create_task(supervisor.down())))
+    (state / SOCKET).unlink(missing_ok=True)
+    os.chdir(state)  # the path of a socket is short, that of a checkout may not be
+    server = await asyncio.start_unix_server(answer, SOCKET)
+    await supervisor.up()
+    async with server:
+        await supervisor.finished.wait()
+
+
+def _exit(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+
+
+def _uptime(status: Status) -> str:
+    return f"{time.time() - (status.started or 0):.0f} s"
+
+
+def main(state: Path, logs: Path) -> int:
+    """Guardian and supervisor; returns when every part is stopped."""
+    supervisor = os.fork()
+    if supervisor == 0:
+        logging.basicConfig(
+            filename=logs / "supervisor.log", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
+        )
+        asyncio.run(_serve(state, logs))
+        return 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: os.kill(supervisor, number))
+    _, wait_status = os.waitpid(supervisor, 0)
+    record = Record(state / SESSIONS)
+    sweep(record.read().values())
+    record.forget()
+    (state / SOCKET).unlink(missing_ok=True)
+    return os.waitstatus_to_exitcode(wait_status)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()))
