@@ -17,6 +17,7 @@
     │   ├── PartitionLost          another reader owns the partition now; stop, it goes on there
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
     ├── MailError                  the SMTP server can't be used at all; may pass: retry
+    ├── RunNotOpened               Airflow didn't open a DAG run; may pass: retry
     └── ConfirmationError
         ├── LinkError              a token is forged, truncated, expired or of another key
         │   └── LinkExpired        made by us, but its time is over
@@ -93,6 +94,12 @@ class ProofFailed(LakeError):
 
 class MailError(FraudstreamError):
     """The SMTP server can't be used at all."""
+
+    retryable = True
+
+
+class RunNotOpened(FraudstreamError):
+    """Airflow didn't open a DAG run; the next attempt tries again with the same run id."""
 
     retryable = True
 

@@ -97,6 +97,12 @@ class Settings(BaseSettings):
         [], description="zone/name of each Kafka VM, by comma; empty: start_kafka starts none"
     )
 
+    queue_producer: str = Field("default", description="Celery queue of the producer's tasks")
+    queue_consumer_fraud: str = Field("default", description="Celery queue of the tasks that read the fraud topics")
+    queue_consumer_non_fraud: str = Field(
+        "default", description="Celery queue of the tasks that read non_fraud_transaction"
+    )
+
     @field_validator(
         "mail_allowed_recipients",
         "confirmation_keys",

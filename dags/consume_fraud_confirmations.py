@@ -1,0 +1,77 @@
+"""
+### Consume fraud confirmations
+
+Feeds two things from the topic `fraud_confirmation`, each in a consumer group of its own: `write_lake` writes one
+outcome a case to `fraud_confirmation/` in the lake; `send_mail` mails the customer a receipt. Of several answers to a
+case the first in log order counts.
+
+**When:** always: a new run starts when one ends. Each run is bounded by `max_minutes`; marking it failed or a SIGTERM
+ends it after the batch at hand. For a single catch-up trigger it by hand with `until` = `caught_up`.
+
+**Needs:** `start_kafka` has run; connections `google_cloud_default` and `smtp_default`.
+
+**When it fails:** tasks retry without end, with backoff, and nothing is lost: each goes on where its effect was last
+durable. The log names topic, partition and offset of what it stopped at. What can't be decoded lies in
+`fraud_confirmation.dead_letter` with the reason.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag, task
+from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.orchestration.operators import Consume
+from fraudstream.settings import get_settings
+
+
+@dag(
+    schedule="@continuous",
+    doc_md=__doc__,
+    tags=["fraudstream", "consumer"],
+    default_args={
+        "owner": "data-platform",
+        "queue": get_settings().queue_consumer_fraud,
+        # Without end: the guarantee is that every record gets its effect, however long its target is away.
+        "retries": 1_000_000,
+        "retry_delay": timedelta(seconds=5),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
+    },
+    max_active_runs=1,
+    params={
+        "until": Param(
+            "forever",
+            type="string",
+            enum=["forever", "caught_up"],
+            title="Until",
+            description="forever: until max_minutes; caught_up: until the topic has been read to its end",
+        ),
+        "max_minutes": Param(
+            60, type="integer", minimum=1, maximum=1440, title="Minutes", description="Longest time a run takes"
+        ),
+        "workers": Param(
+            1,
+            type="integer",
+            minimum=1,
+            maximum=32,
+            title="Workers",
+            description="Members of each consumer group; more than the topic has partitions stay idle",
+        ),
+    },
+)
+def consume_fraud_confirmations():
+    @task(retries=3)
+    def workers(params: dict) -> list[int]:
+        return list(range(1, params["workers"] + 1))
+
+    numbers = workers()
+    for role in ("write_lake", "send_mail"):
+        Consume.partial(
+            task_id=role,
+            topic=FRAUD_CONFIRMATION,
+            role=role,
+            until="{{ params.until }}",
+            max_minutes="{{ params.max_minutes }}",
+        ).expand(worker=numbers)
+
+
+consume_fraud_confirmations()

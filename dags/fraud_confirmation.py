@@ -1,0 +1,49 @@
+"""
+### Fraud confirmation
+
+One waiting sensor for each fraud case in the run's conf. A sensor resolves when its customer answers over the links in
+the mail, or with NO_RESPONSE when the case's time is up; the outcome is its XCom. An answer that came before the sensor
+waits resolves it at once. A waiting sensor holds no worker slot.
+
+**When:** opened by `consume_fraud_transactions`, up to 200 cases a run; the run id says which topic, partition and
+offsets. By hand: `{"cases": [...]}` with cases as the run of another day shows them in its conf.
+
+**Needs:** a running triggerer.
+
+**When it fails:** brokers that are away are waited for. A cleared sensor finds the recorded outcome again.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag, task
+from fraudstream.orchestration.sensors import AwaitConfirmation
+
+
+@dag(
+    schedule=None,
+    doc_md=__doc__,
+    tags=["fraudstream", "confirmation"],
+    default_args={"owner": "fraud-team", "retries": 3, "retry_delay": timedelta(seconds=10)},
+    # Cases wait for days, and waiting ones cost no slot: neither runs nor sensors may queue up behind them.
+    max_active_runs=10_000,
+    max_active_tasks=1_000,
+    params={
+        "cases": Param(
+            [],
+            type="array",
+            maxItems=200,
+            items={"type": "object", "required": ["idTransaction", "openedAt", "expiresAt"]},
+            title="Cases",
+            description="Fraud transactions as consume_fraud_transactions opens them",
+        )
+    },
+)
+def fraud_confirmation():
+    @task
+    def cases(params: dict) -> list[int]:
+        return list(range(len(params["cases"])))
+
+    AwaitConfirmation.partial(task_id="await_confirmation").expand(number=cases())
+
+
+fraud_confirmation()

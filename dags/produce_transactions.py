@@ -1,0 +1,79 @@
+"""
+### Produce transactions
+
+Replays a PaySim file to the topics `fraud_transaction` and `non_fraud_transaction`: each row exactly once for a
+`read_committed` reader, however often this is killed, retried or cleared. A run goes on where the last one of the same
+file stopped; a file that is produced already adds nothing. Uploading the file anew makes it another file.
+
+**When:** by hand.
+
+**Needs:** `start_kafka` has run; connection `google_cloud_default` for a file in a bucket.
+
+**When it fails:** an unknown header, a missing or empty file fail before anything is sent, and the message names them.
+Rows that fail their checks lie in topic `ingest.dead_letter` with line and reason; when their share is above
+`max_rejected_share` the run fails, and a new run with a higher share goes on from there. Anything else: clear the task.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag
+from fraudstream.orchestration.operators import ProduceTransactions
+from fraudstream.settings import get_settings
+
+
+@dag(
+    schedule=None,
+    doc_md=__doc__,
+    tags=["fraudstream", "producer"],
+    default_args={
+        "owner": "data-platform",
+        "queue": get_settings().queue_producer,
+        "retries": 5,
+        "retry_delay": timedelta(seconds=10),
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
+    },
+    max_active_runs=1,
+    params={
+        "source": Param(
+            "",
+            type="string",
+            title="Source",
+            description="gs://bucket/object or a path; empty: setting FRAUDSTREAM_DATASET",
+        ),
+        "limit": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="Rows",
+            description="How many rows of the file to produce in all; empty: the whole file",
+        ),
+        "rows_per_second": Param(
+            0,
+            type="integer",
+            minimum=0,
+            maximum=10_000_000,
+            title="Rows per second",
+            description="Upper bound; 0: as fast as it can",
+        ),
+        "max_rejected_share": Param(
+            0.01,
+            type="number",
+            minimum=0,
+            maximum=1,
+            title="Highest share of rejected rows",
+            description="The run fails when more of its rows than this, 0 to 1, fail their checks",
+        ),
+    },
+)
+def produce_transactions():
+    ProduceTransactions(
+        task_id="produce",
+        source="{{ params.source }}",
+        limit="{{ params.limit }}",
+        rows_per_second="{{ params.rows_per_second }}",
+        max_rejected_share="{{ params.max_rejected_share }}",
+    )
+
+
+produce_transactions()

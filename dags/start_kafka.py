@@ -1,0 +1,57 @@
+"""
+### Start Kafka
+
+Starts the Kafka machines, waits until the brokers answer, creates the topics that are missing and registers the
+Avro schemas. Safe to run again at any time: what is there stays as it is.
+
+**When:** by hand, once after the infrastructure is built and after each stop of the machines.
+
+**Needs:** setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, by comma) and connection `google_cloud_default` where the
+brokers are Compute Engine instances; without instances, as on one machine, that step is skipped.
+
+**When it fails:** `wait_for_brokers` says which address it tried: look at the brokers' logs. `register_schemas` names
+the registry and, for a refused schema, the subject that it isn't compatible with.
+"""
+
+from datetime import timedelta
+
+from airflow.providers.google.cloud.operators.compute import ComputeEngineStartInstanceOperator
+from airflow.sdk import dag, task
+from fraudstream.kafka import cluster
+from fraudstream.settings import get_settings
+
+
+@dag(
+    schedule=None,
+    doc_md=__doc__,
+    tags=["fraudstream", "kafka"],
+    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15)},
+    dagrun_timeout=timedelta(minutes=30),
+    max_active_runs=1,
+)
+def start_kafka():
+    start_instances = ComputeEngineStartInstanceOperator.partial(
+        task_id="start_instances", project_id=get_settings().compute_project
+    ).expand_kwargs(
+        [
+            dict(zip(("zone", "resource_id"), instance.split("/"), strict=True))
+            for instance in get_settings().compute_instances
+        ]
+    )
+
+    @task(trigger_rule="none_failed", execution_timeout=timedelta(minutes=10))
+    def wait_for_brokers() -> int:
+        return cluster.wait_for_brokers(get_settings(), seconds=300)
+
+    @task(execution_timeout=timedelta(minutes=5))
+    def create_topics() -> list[str]:
+        return cluster.create_topics(get_settings())
+
+    @task(execution_timeout=timedelta(minutes=5))
+    def register_schemas() -> dict[str, int]:
+        return cluster.register_schemas(get_settings())
+
+    start_instances >> wait_for_brokers() >> create_topics() >> register_schemas()
+
+
+start_kafka()

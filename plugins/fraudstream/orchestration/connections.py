@@ -1,0 +1,39 @@
+"""What Airflow's connections give: the object store and the mail server."""
+
+from typing import cast
+
+from airflow.providers.google.cloud.hooks.gcs import GCSHook
+from airflow.sdk import BaseHook
+from google.cloud import storage
+
+from fraudstream.lake.store import Store
+from fraudstream.mail.server import SmtpServer, server_from_connection
+from fraudstream.settings import Settings
+
+GOOGLE = "google_cloud_default"
+SMTP = "smtp_default"
+
+
+def storage_client() -> storage.Client:
+    """A client with the credentials of connection ``google_cloud_default``."""
+    return cast(storage.Client, GCSHook(gcp_conn_id=GOOGLE).get_conn())
+
+
+def lake(settings: Settings) -> Store:
+    """The lake's bucket, with the credentials of connection ``google_cloud_default``."""
+    return Store(storage_client(), settings.lake_bucket)
+
+
+def smtp_server() -> SmtpServer:
+    """The mail server of connection ``smtp_default``.
+
+    :raises SettingsError: the connection lacks something or contradicts itself
+    """
+    connection = BaseHook.get_connection(SMTP)
+    return server_from_connection(
+        host=connection.host,
+        port=connection.port,
+        login=connection.login,
+        password=connection.password,
+        extra=connection.extra_dejson,
+    )

@@ -1,0 +1,142 @@
+"""Operators around the producer and the subscriptions: SIGTERM ends them after the batch at hand."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Literal
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.context import Context
+
+from fraudstream.confirmation.cases import FOLDER as CASES_FOLDER
+from fraudstream.confirmation.cases import CaseSink
+from fraudstream.confirmation.first_answers import FirstAnswers
+from fraudstream.confirmation.links import Links
+from fraudstream.dataset.source import open_source
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters import DeadLetters
+from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, Sink
+from fraudstream.kafka.subscription import Subscription
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.json_sink import JsonSink
+from fraudstream.lake.lines import LINES_OF
+from fraudstream.lake.names import FOLDER_OF, MAILS
+from fraudstream.mail.sink import mail_sink
+from fraudstream.orchestration.connections import lake, smtp_server, storage_client
+from fraudstream.orchestration.runs import open_run
+from fraudstream.settings import Settings, get_settings
+
+Role = Literal["write_lake", "send_mail", "open_cases"]
+
+
+class _Stoppable(BaseOperator):
+    """Runs something that has ``stop()``; a SIGTERM stops it, and the task succeeds with what was done."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._terminated = threading.Event()
+        self._stop: Callable[[], None] | None = None
+
+    def on_kill(self) -> None:
+        """Called by Airflow on SIGTERM, and when a person marks or clears the running task."""
+        self.log.info("asked to end: finishing the batch at hand")
+        self._terminated.set()
+        if self._stop is not None:
+            self._stop()
+
+    def _stoppable(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+        if self._terminated.is_set():
+            stop()
+
+
+class ProduceTransactions(_Stoppable):
+    """Replays a PaySim file to the topics; returns the position reached. See :class:`Publisher` for the guarantee."""
+
+    template_fields = ("source", "limit", "rows_per_second", "max_rejected_share")
+
+    def __init__(
+        self, *, source: str, limit: Any, rows_per_second: Any, max_rejected_share: Any, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.source = source
+        self.limit = limit
+        self.rows_per_second = rows_per_second
+        self.max_rejected_share = max_rejected_share
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """:raises FraudstreamError: see :meth:`Publisher.run`"""
+        settings = get_settings()
+        uri = self.source or settings.dataset
+        source = open_source(uri, storage_client() if uri.startswith("gs://") else None)
+        publisher = Publisher(
+            settings,
+            source,
+            limit=int(self.limit) if self.limit not in {None, "", "None"} else None,
+            rows_per_second=int(self.rows_per_second),
+            max_rejected_share=float(self.max_rejected_share),
+        )
+        self._stoppable(publisher.stop)
+        return asdict(publisher.run())
+
+
+class Consume(_Stoppable):
+    """One member of the consumer group `<role>-<topic>`; returns what it did. See :class:`Subscription`.
+
+    :param role: what is done with the records; of a topic's groups write_lake is the one that sends dead letters
+    """
+
+    template_fields = ("until", "max_minutes")
+
+    def __init__(self, *, topic: str, role: Role, until: str, max_minutes: Any, worker: int = 1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.topic = topic
+        self.role = role
+        self.until = until
+        self.max_minutes = max_minutes
+        self.worker = worker
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """:raises FraudstreamError: see :meth:`Subscription.run`; nothing is lost, the retry goes on"""
+        settings = get_settings()
+        sink: Sink = _SINKS[self.role](settings, self.topic, self._terminated)
+        if self.topic == FRAUD_CONFIRMATION:
+            sink = FirstAnswers(sink)
+        subscription = Subscription(
+            settings,
+            self.topic,
+            f"{self.role}-{self.topic}",
+            sink,
+            Codec.for_topic(self.topic, settings),
+            until="caught_up" if self.until == "caught_up" else "forever",
+            max_seconds=60 * float(self.max_minutes),
+            dead_letters=DeadLetters(settings) if self.role == "write_lake" else None,
+        )
+        self._stoppable(subscription.stop)
+        return asdict(subscription.run())
+
+
+def _lake_sink(settings: Settings, topic: str, _: threading.Event) -> Sink:
+    return JsonSink(
+        ObjectChain(lake(settings), FOLDER_OF[topic]),
+        LINES_OF[topic],
+        flush_rows=settings.lake_flush_rows,
+        flush_seconds=settings.lake_flush_seconds,
+    )
+
+
+def _mail_sink(settings: Settings, topic: str, terminated: threading.Event) -> Sink:
+    chain = ObjectChain(lake(settings), MAILS)
+    return mail_sink(settings, smtp_server(), chain, Links(settings), stop=terminated.is_set)
+
+
+def _case_sink(settings: Settings, topic: str, _: threading.Event) -> Sink:
+    return CaseSink(ObjectChain(lake(settings), CASES_FOLDER), open_run, time_limit=settings.confirmation_time_limit)
+
+
+_SINKS: dict[str, Callable[[Settings, str, threading.Event], Sink]] = {
+    "write_lake": _lake_sink,
+    "send_mail": _mail_sink,
+    "open_cases": _case_sink,
+}

@@ -1,0 +1,29 @@
+"""Opening DAG runs from a running task, with the task's own token: no Airflow password in a consumer."""
+
+import logging
+from typing import Any
+
+from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.execution_time import task_runner
+from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+
+from fraudstream.errors import RunNotOpened
+
+log = logging.getLogger(__name__)
+
+DAG_ID = "fraud_confirmation"
+
+
+def open_run(run_id: str, conf: dict[str, Any]) -> None:
+    """Opens a run of DAG fraud_confirmation; one of this id that is there already is left as it is.
+
+    :raises RunNotOpened: Airflow refuses it
+    """
+    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=DAG_ID, run_id=run_id, conf=conf))
+    if isinstance(answer, ErrorResponse):
+        if answer.error != ErrorType.DAGRUN_ALREADY_EXISTS:
+            raise RunNotOpened(
+                f"run {run_id} of DAG {DAG_ID} can't be opened: {answer.error.value} {answer.detail}. Is the DAG "
+                f"unpaused and free of import errors?"
+            )
+        log.info("run %s of DAG %s is there already", run_id, DAG_ID)

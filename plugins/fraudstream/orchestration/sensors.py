@@ -1,0 +1,42 @@
+"""The sensor that waits for a customer's answer to one fraud case."""
+
+from typing import Any
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.definitions.context import Context
+from airflow.triggers.base import StartTriggerArgs
+
+from fraudstream.orchestration.triggers import ConfirmationTrigger
+
+CASE = "{{ dag_run.conf['cases'][ti.map_index] | tojson }}"
+
+
+class AwaitConfirmation(BaseSensorOperator):
+    """Waits for the outcome of the case at this map index of the run's conf; the outcome is its XCom.
+
+    The scheduler hands it straight to the triggerer, which also ends it: no worker slot is held or even taken.
+    Where there is no scheduler (``airflow dags test``) it defers like any sensor.
+
+    :param number: place of the case in ``dag_run.conf["cases"]``; what the sensor is mapped over
+    """
+
+    template_fields = ("case",)
+    start_from_trigger = True
+    start_trigger_args = StartTriggerArgs(
+        trigger_cls="fraudstream.orchestration.triggers.ConfirmationTrigger",
+        trigger_kwargs={"case": CASE, "end_from_trigger": True},
+        next_method="execute_complete",
+    )
+
+    def __init__(self, *, number: int, case: str = CASE, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.number = number
+        self.case = case
+
+    def execute(self, context: Context) -> None:
+        """Defers to the trigger."""
+        self.defer(trigger=ConfirmationTrigger(case=self.case), method_name="execute_complete")
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """The outcome that the trigger found."""
+        return event

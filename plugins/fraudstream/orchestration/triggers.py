@@ -1,0 +1,92 @@
+"""The trigger of a waiting case: N of them in a triggerer share one consumer, one thread and one poll."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow.providers.apache.kafka.triggers.await_message import AwaitMessageTrigger
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+
+from fraudstream.confirmation.answers import shared_publisher
+from fraudstream.confirmation.cases import Case, transaction_of
+from fraudstream.confirmation.view import Answer, ConfirmationView, horizon, shared_view
+from fraudstream.errors import KafkaError
+from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.settings import Settings, get_settings
+
+_RETRY_SECONDS = 5.0
+
+
+class ConfirmationTrigger(AwaitMessageTrigger):
+    """Waits for the outcome of one case: the first answer in log order, or NO_RESPONSE when its time is up.
+
+    The provider's trigger polls with a consumer of its own; this one waits on the process's view of the topic, so a
+    waiting case costs a coroutine and a dictionary entry. Brokers that are away are waited for.
+
+    :param case: the case as JSON, see :func:`fraudstream.confirmation.cases.case_of`
+    :param end_from_trigger: end the task here with the outcome as XCom, no worker needed
+    """
+
+    def __init__(self, case: str, end_from_trigger: bool = False) -> None:
+        super().__init__(topics=[FRAUD_CONFIRMATION])
+        self.case = case
+        self.end_from_trigger = end_from_trigger
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Class path and arguments to make it again in any triggerer."""
+        path = f"{type(self).__module__}.{type(self).__qualname__}"
+        return path, {"case": self.case, "end_from_trigger": self.end_from_trigger}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yields one event, with the outcome."""
+        case: Case = json.loads(self.case)
+        self.log.info(
+            "case %(idTransaction)s: %(type)s of %(amount)s from %(nameOrig)s to %(nameDest)s on %(timestamp)s; "
+            "waits since %(openedAt)s for its customer, until %(expiresAt)s",
+            case,
+        )
+        while True:
+            try:
+                answer = await self._answer(get_settings(), case)
+                break
+            except KafkaError as error:
+                self.log.warning("case %s waits for Kafka: %s", case["idTransaction"], error)
+                await asyncio.sleep(_RETRY_SECONDS)
+        outcome = {
+            "idTransaction": answer.id_transaction,
+            "status": answer.status,
+            "answeredAt": answer.answered_at.isoformat(),
+            "partition": answer.partition,
+            "offset": answer.offset,
+        }
+        self.log.info("case %(idTransaction)s is %(status)s, answered at %(answeredAt)s", outcome)
+        yield TaskSuccessEvent(xcoms={"return_value": outcome}) if self.end_from_trigger else TriggerEvent(outcome)
+
+    async def _answer(self, settings: Settings, case: Case) -> Answer:
+        opened_at = datetime.fromisoformat(case["openedAt"])
+        if opened_at > datetime.now(UTC) - horizon(settings):
+            return await self._wait(settings, shared_view(settings), case)
+        # Cleared long after it was opened: the shared view no longer holds what was answered then.
+        with ConfirmationView(settings, horizon=None) as view:
+            return await self._wait(settings, view, case)
+
+    async def _wait(self, settings: Settings, view: Any, case: Case) -> Answer:
+        id_transaction = case["idTransaction"]
+        left = datetime.fromisoformat(case["expiresAt"]) - datetime.now(UTC)
+        try:
+            return await asyncio.wait_for(view.wait(id_transaction), max(0.0, left.total_seconds()))
+        except TimeoutError:
+            # The answer may lie in a part of the topic that the view hasn't read yet.
+            while not view.caught_up:  # noqa: ASYNC110 - another thread makes it so
+                await asyncio.sleep(0.5)
+        answer: Answer | None = view.get(id_transaction)
+        if answer is None:
+            place = await shared_publisher(settings).publish("NO_RESPONSE", transaction_of(case), datetime.now(UTC))
+            await view.reached(*place)
+            # Not necessarily ours: an answer that came in between lies before it in the log, and counts.
+            answer = view.get(id_transaction)
+        if answer is None:
+            raise KafkaError(f"case {id_transaction}: NO_RESPONSE was published but isn't in the topic's view")
+        return answer
