@@ -166,10 +166,12 @@ def _open_object(uri: str, rest: str, client: storage.Client | None) -> Source:
         raise SettingsError(f"dataset {uri!r}: found no bucket and object, expected gs://bucket/object")
     if client is None:
         raise SettingsError(f"dataset {uri!r} needs a Cloud Storage client: pass one, or name a local path")
-    blob = _translated(uri, "?", lambda: client.bucket(bucket).get_blob(name))
-    if blob is None:
+    current = _translated(uri, "?", lambda: client.bucket(bucket).get_blob(name))
+    if current is None:
         raise DatasetNotFound(f"dataset {uri!r}: no object {name!r} in bucket {bucket!r}, or no such bucket")
-    generation = str(blob.generation)
+    generation = str(current.generation)
+    # Names the generation, rather than a precondition on it: some emulators ignore preconditions of downloads.
+    blob = client.bucket(bucket).blob(name, generation=current.generation)
 
     def fetch(start: int, length: int) -> bytes:
         def download() -> bytes:
@@ -177,7 +179,6 @@ def _open_object(uri: str, rest: str, client: storage.Client | None) -> Source:
                 start=start,
                 end=start + length - 1,
                 raw_download=True,
-                if_generation_match=int(generation),
                 checksum=None,  # the store has one for the whole object only
             )
             return content
@@ -187,7 +188,7 @@ def _open_object(uri: str, rest: str, client: storage.Client | None) -> Source:
             raise DatasetError(f"{uri}: the store sent {len(content):,} bytes from {start:,} on, expected {length:,}")
         return content
 
-    return _source(uri, f"{bucket}/{name}", generation, int(blob.size), fetch)
+    return _source(uri, f"{bucket}/{name}", generation, int(current.size), fetch)
 
 
 def _source(uri: str, name: str, generation: str, size: int, fetch: Callable[[int, int], bytes]) -> Source:

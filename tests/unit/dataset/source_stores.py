@@ -1,0 +1,130 @@
+"""Where the tests of sources put their files: in-process Cloud Storage, a directory, and a real object store."""
+
+import gzip
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from google.api_core import exceptions as google
+
+
+class Store(Protocol):
+    """A place for sources; `client` is what open_source takes."""
+
+    client: Any
+
+    def put(self, name: str, content: bytes, content_encoding: str | None = None) -> str:
+        """Stores, or replaces, and returns the URI."""
+
+    def missing_container(self, name: str) -> str:
+        """URI of `name` in a bucket or directory that isn't there."""
+
+
+@dataclass
+class FakeObject:
+    """One generation, with the attributes of a blob that get_blob gives."""
+
+    generation: int
+    content: bytes
+    content_encoding: str | None
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+
+@dataclass
+class FakeBlob:
+    """A name and a generation; downloads see what the bucket holds now."""
+
+    bucket: "FakeBucket"
+    name: str
+    generation: int
+
+    def download_as_bytes(self, *, start: int, end: int, raw_download: bool, checksum: None) -> bytes:
+        self.bucket.before_download()
+        found = self.bucket.objects.get(self.name)
+        if found is None or found.generation != self.generation:
+            raise google.NotFound("no such object")
+        content = found.content
+        if found.content_encoding == "gzip" and not raw_download:
+            content = gzip.decompress(content)
+        if start >= len(content):
+            raise google.RequestRangeNotSatisfiable("no such range")
+        return content[start : end + 1]
+
+
+@dataclass
+class FakeBucket:
+    objects: dict[str, FakeObject] = field(default_factory=dict)
+    before_download: Callable[[], None] = lambda: None
+
+    def get_blob(self, name: str) -> FakeObject | None:
+        return self.objects.get(name)
+
+    def blob(self, name: str, generation: int) -> FakeBlob:
+        return FakeBlob(self, name, generation)
+
+
+@dataclass
+class FakeClient:
+    buckets: dict[str, FakeBucket] = field(default_factory=dict)
+
+    def bucket(self, name: str) -> FakeBucket:
+        return self.buckets.get(name, FakeBucket())
+
+
+class FakeStore:
+    """Cloud Storage in this process, with generations and decompressive transcoding."""
+
+    def __init__(self) -> None:
+        self.bucket = FakeBucket()
+        self.client = FakeClient({"data": self.bucket})
+        self._generation = 1_700_000_000_000_000
+
+    def put(self, name: str, content: bytes, content_encoding: str | None = None) -> str:
+        self._generation += 1
+        self.bucket.objects[name] = FakeObject(self._generation, content, content_encoding)
+        return f"gs://data/{name}"
+
+    def missing_container(self, name: str) -> str:
+        return f"gs://no-such-bucket/{name}"
+
+
+class DirectoryStore:
+    """Local files; the encoding that a store would send along has no place here."""
+
+    client = None
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._puts = 0
+
+    def put(self, name: str, content: bytes, content_encoding: str | None = None) -> str:
+        path = self._directory / name
+        path.write_bytes(content)
+        self._puts += 1
+        os.utime(path, ns=(self._puts, self._puts))  # so that a replacement within the clock's grain has its own time
+        return str(path)
+
+    def missing_container(self, name: str) -> str:
+        return str(self._directory / "no-such-directory" / name)
+
+
+class CloudStore:
+    """A bucket of a real object store."""
+
+    def __init__(self, client: Any, bucket: str) -> None:
+        self.client = client
+        self._bucket = client.bucket(bucket)
+
+    def put(self, name: str, content: bytes, content_encoding: str | None = None) -> str:
+        blob = self._bucket.blob(name)
+        blob.content_encoding = content_encoding
+        blob.upload_from_string(content, content_type="text/csv")
+        return f"gs://{self._bucket.name}/{name}"
+
+    def missing_container(self, name: str) -> str:
+        return f"gs://{self._bucket.name}-no-such-bucket/{name}"
