@@ -9,9 +9,9 @@ import shutil
 import subprocess
 import sys
 
+from fraudstream.errors import FraudstreamError
 from rich.console import Console
 
-from fraudstream.errors import FraudstreamError
 from local import show
 from local.control import Control, StackError
 from local.environment import LOGS, STACK, VAR, airflow_login, masked, stack_environment
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     logs.add_argument("-f", "--follow", action="store_true")
     commands.add_parser("run").add_argument("program", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 140)
     try:
         return _run(options, Control(STACK, LOGS), console)
     except FraudstreamError as error:

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import jgo
 import platformdirs
-from jgo.maven import MavenContext
-
 from fraudstream.errors import FraudstreamError
+from jgo.maven import MavenContext
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
 #: without a binding Kafka logs nothing
@@ -37,8 +36,8 @@ def cache() -> Path:
 
 def locked() -> dict[str, str]:
     """SHA-256 of each file by coordinate, group:artifact:version[:classifier:packaging]."""
-    lines = (line.split() for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
-    return {coordinate: checksum for coordinate, checksum in lines}
+    lines = (line.split(" ", 1) for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
+    return dict(lines)
 
 
 def fetch_all(progress: Callable[[str], None]) -> dict[str, Path]:
@@ -49,7 +48,7 @@ def fetch_all(progress: Callable[[str], None]) -> dict[str, Path]:
     context = MavenContext(repo_cache=cache() / "maven", timeout=60)
     with ThreadPoolExecutor(8) as pool:
         items = locked().items()
-        paths = pool.map(lambda item: _fetch(context, *item, progress=progress), items)
+        paths = pool.map(lambda item: _fetch(context, item[0], item[1], progress), items)
         return dict(zip((coordinate for coordinate, _ in items), paths, strict=True))
 
 

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from fraudstream.errors import FraudstreamError
 from fraudstream.settings import ROOT
+from pydantic import TypeAdapter
+
 from local.part import AT_REST, Part, State, Status
 from local.ports import taken
 from local.sessions import Record, sweep
@@ -55,14 +55,14 @@ class Control:
         if not before:
             self._sweep()
         # 2. Nothing is started while a port is taken.
+        if before and all(status.state in {State.READY, State.DONE} for status in before.values()):
+            return False
         starting = [part for part in parts if part.name not in before or before[part.name].state in AT_REST]
         problems = taken(port for part in starting for port in part.ports)
         if problems:
             raise StackError(
                 f"{'; '.join(problems)}. Stop it, or move ours: FRAUDSTREAM_PORT_<PART> (see local/ports.py)"
             )
-        if not starting:
-            return False
         # 3. The supervisor starts them and we watch.
         self.state.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
@@ -97,11 +97,13 @@ class Control:
 
         :raises StackError: the stack isn't running or has no such part
         """
-        known = [status.name for status in self.status()]
-        if not known:
+        parts = {status.name: status for status in self.status()}
+        if not parts:
             raise StackError("the stack isn't running; start it with: make up")
-        if name not in known:
-            raise StackError(f"no part is named {name!r}; there are {', '.join(known)}")
+        if name not in parts:
+            raise StackError(f"no part is named {name!r}; there are {', '.join(parts)}")
+        if command == "kill" and parts[name].pid is None:
+            raise StackError(f"{name} isn't running: it is {parts[name].state}")
         self._ask(command, name, timeout=DOWN_WITHIN)
 
     def _start_supervisor(self) -> None:
@@ -146,4 +148,4 @@ class Control:
                 return None
             connection.sendall(json.dumps(request).encode() + b"\n")
             with connection.makefile() as answer:
-                return json.loads(answer.readline())  # type: ignore[no-any-return]
+                return json.loads(answer.readline())

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fraudstream.settings import ROOT
+
 from local.ports import HOST, Ports
 
 VAR = ROOT / "var"

@@ -54,7 +54,9 @@ class AirflowHeartbeat(BaseModel):
         page = await asyncio.to_thread(_get, self.url)
         health = json.loads(page)[self.component] if page else {}
         beat = health.get(f"latest_{self.component}_heartbeat")
-        return bool(beat) and health["status"] == "healthy" and datetime.fromisoformat(beat).timestamp() > since
+        if beat is None or health["status"] != "healthy":
+            return False
+        return datetime.fromisoformat(beat).timestamp() > since
 
 
 class Exits(BaseModel):

@@ -8,7 +8,6 @@ import socket
 from collections.abc import Iterable, Mapping
 
 import psutil
-
 from fraudstream.errors import SettingsError
 
 HOST = "127.0.0.1"

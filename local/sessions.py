@@ -14,6 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from fraudstream.errors import FraudstreamError
+
+#: seconds that the clock may have been set by since a process was started
+_CLOCK_TOLERANCE = 60
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,11 @@ class Session:
     #: seconds since 1970 when it was started
     started: float
 
-    @classmethod
-    def of(cls, pid: int) -> "Session":
-        """The session whose first process is `pid`."""
-        return cls(pid, psutil.Process(pid).create_time())
-
     def processes(self) -> list[psutil.Process]:
         """What is alive in it."""
         try:
             first = psutil.Process(self.id)
-            if abs(first.create_time() - self.started) > 2:
+            if abs(first.create_time() - self.started) > _CLOCK_TOLERANCE:
                 return []  # the number is another process's by now
         except psutil.NoSuchProcess:
             pass
@@ -89,17 +88,22 @@ class Record:
 
 
 def sweep(sessions: Iterable[Session], grace: float = 10) -> int:
-    """Ends all processes of the sessions: SIGTERM, after `grace` seconds SIGKILL. Returns how many there were."""
+    """Ends all processes of the sessions: SIGTERM, after `grace` seconds SIGKILL. Returns how many there were.
+
+    :raises FraudstreamError: some are there still `grace` seconds after SIGKILL
+    """
     sessions = list(sessions)
     count = sum(len(session.processes()) for session in sessions)
-    for session in sessions:
-        session.signal(signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while any(session.processes() for session in sessions):
-        if time.monotonic() > deadline:
-            for session in sessions:
-                session.signal(signal.SIGKILL)
-        time.sleep(0.1)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for session in sessions:
+            session.signal(number)
+        deadline = time.monotonic() + grace
+        while left := [process.pid for session in sessions for process in session.processes()]:
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+    if left:
+        raise FraudstreamError(f"processes {left} of the stack don't end even by SIGKILL; see what holds them")
     return count
 
 

