@@ -1,0 +1,80 @@
+"""Cases and answers in memory: what the confirmation site sees of Kafka, with a way to make Kafka fail."""
+
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from fraudstream.confirmation.answers import Place, Status
+from fraudstream.confirmation.first_values import FirstValues, Read
+from fraudstream.confirmation.view import Answer
+from fraudstream.errors import KafkaError
+
+PARTITION = 0
+
+
+def transaction(case: str = "case-1", **changes: Any) -> dict[str, Any]:
+    """A fraud as the topic's codec decodes it."""
+    return {
+        "idTransaction": case,
+        "timestamp": datetime(2023, 10, 4, 14, 0, tzinfo=UTC),
+        "step": 86,
+        "type": "TRANSFER",
+        "amount": 18_198_343,
+        "nameOrig": "C1231006815",
+        "oldbalanceOrg": 18_198_343,
+        "newbalanceOrig": 0,
+        "nameDest": "C553264065",
+        "oldbalanceDest": 0,
+        "newbalanceDest": 0,
+        "isFraud": 1,
+        "isFlaggedFraud": 0,
+    } | changes
+
+
+class FakeCases(FirstValues[dict[str, Any]]):
+    """The view of cases."""
+
+    alive = True
+    caught_up = True
+
+    def add(self, record: dict[str, Any]) -> dict[str, Any]:
+        self.advance([Read(record["idTransaction"], 0, record)], {})
+        return record
+
+
+class FakeAnswers(FirstValues[Answer]):
+    """The topic of answers, its publisher and its view at once; one partition.
+
+    `refuse` is what publishing raises instead of writing; while `reading` is False what is written isn't seen.
+    """
+
+    alive = True
+    caught_up = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[Answer] = []
+        self.refuse: KafkaError | None = None
+        self.reading = True
+        self._appending = threading.Lock()
+
+    async def publish(self, status: Status, transaction: Mapping[str, Any], answered_at: datetime) -> Place:
+        if self.refuse is not None:
+            raise self.refuse
+        return PARTITION, self.append(status, dict(transaction), answered_at).offset
+
+    async def check(self) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+
+    def append(self, status: Status, transaction: dict[str, Any], answered_at: datetime) -> Answer:
+        """What another visitor, another site or the sensor's time limit writes."""
+        with self._appending:
+            case = transaction["idTransaction"]
+            record = {**transaction, "status": status, "answeredAt": answered_at}
+            answer = Answer(case, status, answered_at, PARTITION, len(self.log), record)
+            self.log.append(answer)
+            if self.reading:
+                self.advance([Read(case, 0, answer)], {PARTITION: answer.offset + 1})
+            return answer

@@ -1,0 +1,76 @@
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fraudstream.confirmation.links import Links
+from fraudstream.confirmation.metrics import Metrics
+from fraudstream.confirmation.site import create_app
+from fraudstream.settings import Settings
+from starlette.testclient import TestClient
+
+from tests.fakes.confirmation import FakeAnswers, FakeCases, transaction
+
+ORIGIN = "http://127.0.0.1:8085"
+
+
+@dataclass
+class Site:
+    """A site over cases and answers in memory, and a browser that visits it."""
+
+    settings: Settings = field(default_factory=Settings)
+    client_address: str = "203.0.113.7"
+
+    def __post_init__(self) -> None:
+        self.cases = FakeCases()
+        self.answers = FakeAnswers()
+        self.links = Links(self.settings)
+        self.metrics = Metrics()
+        self.case = self.cases.add(transaction())
+        app = create_app(self.settings, self.cases, self.answers, self.answers, self.links, self.metrics)
+        self.browser = TestClient(
+            app,
+            base_url=ORIGIN,
+            raise_server_exceptions=False,
+            follow_redirects=False,
+            client=(self.client_address, 50_000),
+        )
+
+    def url(self, answer: Any = "fraud", case: str = "case-1") -> str:
+        return self.links.url(case, answer)
+
+    def form(self, url: str, answer: str = "fraud") -> dict[str, str]:
+        """The fields that the page at `url` sends when the button of `answer` is pressed."""
+        page = self.browser.get(url)
+        token = re.search(r'name="page" value="([^"]+)"', page.text)
+        assert token is not None, f"no form in page {page.status_code}"
+        return {"page": token.group(1), "answer": answer}
+
+    def press(self, answer: Any = "fraud", case: str = "case-1") -> Any:
+        """Opens the link and presses its button."""
+        url = self.url(answer, case)
+        return self.browser.post(url, data=self.form(url, answer))
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+@pytest.fixture
+def make_site() -> Callable[..., Site]:
+    def make(client_address: str = "203.0.113.7", **changes: Any) -> Site:
+        return Site(Settings(**changes), client_address)
+
+    return make
+
+
+@pytest.fixture
+def keyed() -> Callable[..., Links]:
+    """Links signed with given keys, on this machine's address."""
+
+    def links(*keys: str, **changes: Any) -> Links:
+        return Links(Settings(confirmation_keys=list(keys), **changes))
+
+    return links

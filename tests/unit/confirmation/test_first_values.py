@@ -1,0 +1,150 @@
+import asyncio
+import threading
+from collections.abc import Callable
+
+import pytest
+from fraudstream.confirmation.first_values import FirstValues, Read
+from fraudstream.errors import KafkaError
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def read(key: str, value: str, timestamp: int = 0) -> Read[str]:
+    return Read(key, timestamp, value)
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=3))), st.integers(1, 5))
+def test_the_first_value_of_each_key_stays_however_the_log_is_cut_into_batches(
+    log: list[tuple[str, str]], size: int
+) -> None:
+    first = FirstValues[str]()
+    for start in range(0, len(log), size):
+        first.advance([read(key, value) for key, value in log[start : start + size]], {0: start + size})
+    expected = dict(reversed(log))
+    assert {key: first.get(key) for key in expected} == expected
+    assert len(first) == len(expected)
+
+
+def test_a_waiter_gets_a_value_that_came_before_and_one_that_comes_later() -> None:
+    first = FirstValues[str]()
+    first.advance([read("before", "1")], {})
+
+    async def both() -> tuple[str, str]:
+        later = asyncio.create_task(first.wait("later"))
+        await asyncio.sleep(0)
+        threading.Thread(target=first.advance, args=([read("later", "2"), read("later", "3")], {})).start()
+        return await first.wait("before"), await asyncio.wait_for(later, 5)
+
+    assert asyncio.run(both()) == ("1", "2")
+
+
+def test_waiters_of_several_event_loops_are_all_woken() -> None:
+    first = FirstValues[str]()
+    got: list[str] = []
+
+    async def wait() -> None:
+        got.extend(await asyncio.wait_for(asyncio.gather(*(first.wait("key") for _ in range(50))), 5))
+
+    loops = [threading.Thread(target=asyncio.run, args=(wait(),)) for _ in range(4)]
+    for loop in loops:
+        loop.start()
+    until(lambda: first.waiting == 200)
+    first.advance([read("key", "value")], {})
+    for loop in loops:
+        loop.join(5)
+    assert got == ["value"] * 200
+    assert first.waiting == 0
+
+
+def test_a_cancelled_waiter_leaves_nothing_behind_and_harms_no_other() -> None:
+    first = FirstValues[str]()
+
+    async def run() -> str:
+        leaving, staying = asyncio.create_task(first.wait("key")), asyncio.create_task(first.wait("key"))
+        following = asyncio.create_task(first.reached(0, 5))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        following.cancel()
+        await asyncio.gather(leaving, following, return_exceptions=True)
+        assert first.waiting == 1
+        first.advance([read("key", "value")], {0: 9})
+        return await asyncio.wait_for(staying, 5)
+
+    assert asyncio.run(run()) == "value"
+    assert first.waiting == 0
+
+
+def test_cancelling_in_the_moment_of_the_wake_up_is_harmless() -> None:
+    first = FirstValues[str]()
+
+    async def run() -> None:
+        waiting = asyncio.create_task(first.wait("key"))
+        await asyncio.sleep(0)
+        first.advance([read("key", "value")], {})
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert first.get("key") == "value"
+
+
+def test_a_loop_that_was_closed_with_waiters_in_it_does_not_stop_the_feeding_thread() -> None:
+    first = FirstValues[str]()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(first.wait("key"))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    first.advance([read("key", "value")], {})
+    assert first.get("key") == "value"
+    task.get_coro().close()  # type: ignore[union-attr]
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_reached_returns_when_the_record_itself_is_read_not_one_earlier() -> None:
+    first = FirstValues[str]()
+
+    async def run() -> None:
+        waiting = asyncio.create_task(first.reached(3, 7))
+        await asyncio.sleep(0)
+        first.advance([], {3: 7, 4: 100})
+        await asyncio.sleep(0.01)
+        assert not waiting.done()
+        first.advance([], {3: 8})
+        await asyncio.wait_for(waiting, 5)
+        await asyncio.wait_for(first.reached(3, 7), 5)
+
+    asyncio.run(run())
+
+
+def test_the_end_of_the_feeding_thread_is_raised_to_all_who_wait_and_all_who_ask() -> None:
+    first = FirstValues[str]()
+
+    async def run() -> list[object]:
+        waiting = [asyncio.create_task(first.wait("key")), asyncio.create_task(first.reached(0, 1))]
+        await asyncio.sleep(0)
+        first.fail("the topic is gone")
+        return list(await asyncio.gather(*waiting, first.wait("other"), return_exceptions=True))
+
+    for error in asyncio.run(run()):
+        assert isinstance(error, KafkaError)
+        assert str(error) == "the topic is gone"
+    for ask in (lambda: first.get("key"), lambda: first.position(0)):
+        with pytest.raises(KafkaError, match="the topic is gone"):
+            ask()
+
+
+def test_what_is_older_than_the_horizon_is_forgotten_and_the_rest_stays() -> None:
+    first = FirstValues[str]()
+    first.advance([read("old", "1", 10), read("younger", "2", 20), read("young", "3", 30)], {})
+    first.forget_before(20)
+    assert (first.get("old"), first.get("younger"), first.get("young")) == (None, "2", "3")
+
+
+def until(condition: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("the condition didn't come true within 5 s")

@@ -1,0 +1,148 @@
+import time
+from collections.abc import Callable
+
+import pytest
+from fraudstream.confirmation.links import LONGEST_TOKEN, PAGE_SECONDS, Links, shown
+from fraudstream.errors import LinkError, LinkExpired, SettingsError
+from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
+from hypothesis import given
+from hypothesis import strategies as st
+
+OLD, NEW, OTHER = "old-key-of-16-chars", "new-key-of-16-chars", "another-key-of-16-chars"
+LINKS = Links(Settings())
+CASE_IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
+
+
+def token_of(url: str) -> str:
+    return url.rsplit("/", 2)[-2]
+
+
+@given(CASE_IDS, st.sampled_from(["fraud", "not-fraud"]))
+def test_a_link_reads_back_as_its_case_and_is_made_of_plain_path_characters(case: str, answer: str) -> None:
+    url = LINKS.url(case, answer)  # type: ignore[arg-type]
+    assert url.startswith("http://127.0.0.1:8085/confirm/")
+    assert url.endswith(f"/{answer}")
+    assert url.isascii()
+    assert set(token_of(url)) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.")
+    assert LINKS.read(token_of(url)) == case
+
+
+@given(CASE_IDS, st.data())
+def test_a_token_with_any_one_character_changed_is_refused(case: str, data: st.DataObject) -> None:
+    token = token_of(LINKS.url(case, "fraud"))
+    where = data.draw(st.integers(0, len(token) - 1))
+    other = data.draw(st.characters().filter(lambda c: c != token[where]))
+    with pytest.raises(LinkError):
+        LINKS.read(token[:where] + other + token[where + 1 :])
+
+
+@given(CASE_IDS, st.data())
+def test_a_token_that_is_cut_off_anywhere_is_refused(case: str, data: st.DataObject) -> None:
+    token = token_of(LINKS.url(case, "fraud"))
+    with pytest.raises(LinkError):
+        LINKS.read(token[: data.draw(st.integers(0, len(token) - 1))])
+
+
+@given(CASE_IDS, st.text(min_size=1, max_size=5))
+def test_a_token_with_something_behind_or_before_it_is_refused(case: str, extra: str) -> None:
+    token = token_of(LINKS.url(case, "fraud"))
+    for changed in (token + extra, extra + token):
+        with pytest.raises(LinkError):
+            LINKS.read(changed)
+
+
+@given(st.text(max_size=2 * LONGEST_TOKEN))
+def test_random_text_is_refused_and_its_error_never_shows_all_of_it(text: str) -> None:
+    with pytest.raises(LinkError) as refused:
+        LINKS.read(text)
+    assert len(text) <= 8 or text not in str(refused.value)
+
+
+def test_a_refused_token_of_ours_is_never_shown_in_full(keyed: Callable[..., Links]) -> None:
+    token = token_of(keyed(OLD).url("case-1", "fraud"))
+    with pytest.raises(LinkError) as refused:
+        keyed(NEW).read(token)
+    assert token not in str(refused.value)
+    assert token.rpartition(".")[2] not in str(refused.value)
+    assert len(shown(token)) < 50
+
+
+def test_the_signature_of_one_case_does_not_pass_for_another() -> None:
+    mine = token_of(LINKS.url("case-1", "fraud")).split(".")
+    others = token_of(LINKS.url("case-2", "fraud")).split(".")
+    with pytest.raises(LinkError):
+        LINKS.read(".".join([others[0], *mine[1:]]))
+
+
+def test_a_link_ends_with_the_time_limit_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    links = Links(Settings(confirmation_time_limit_seconds=100))
+    now = time.time()
+    token = token_of(links.url("case-1", "fraud"))
+    monkeypatch.setattr(time, "time", lambda: now + 99)
+    assert links.read(token) == "case-1"
+    monkeypatch.setattr(time, "time", lambda: now + 102)
+    with pytest.raises(LinkExpired, match="older than 100 s"):
+        links.read(token)
+
+
+def test_sent_links_outlive_a_new_key_until_the_old_one_is_taken_off_the_list(keyed: Callable[..., Links]) -> None:
+    sent = token_of(keyed(OLD).url("case-1", "fraud"))
+    rotated = keyed(NEW, OLD)
+    assert rotated.read(sent) == "case-1"
+    signed_now = token_of(rotated.url("case-2", "fraud"))
+    assert keyed(NEW).read(signed_now) == "case-2"
+    with pytest.raises(LinkError):
+        keyed(OLD).read(signed_now)
+    with pytest.raises(LinkError):
+        keyed(NEW).read(sent)
+
+
+def test_a_page_token_holds_for_its_case_and_a_while_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = LINKS.page_token("case-1")
+    LINKS.check_page_token(token, "case-1")
+    with pytest.raises(LinkError, match="another case"):
+        LINKS.check_page_token(token, "case-2")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + PAGE_SECONDS + 2)
+    with pytest.raises(LinkExpired):
+        LINKS.check_page_token(token, "case-1")
+
+
+def test_link_tokens_and_page_tokens_do_not_pass_for_each_other() -> None:
+    with pytest.raises(LinkError):
+        LINKS.check_page_token(token_of(LINKS.url("case-1", "fraud")), "case-1")
+    with pytest.raises(LinkError):
+        LINKS.read(LINKS.page_token("case-1"))
+
+
+@pytest.mark.parametrize("url", ["https://bank.example", "http://10.0.0.7:8085", "http://127.0.0.1.evil.example"])
+def test_the_example_key_is_refused_where_others_reach_the_site(url: str) -> None:
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_CONFIRMATION_KEYS holds the example key"):
+        Links(Settings(confirmation_url=url))
+    with pytest.raises(SettingsError):
+        Links(Settings(confirmation_url=url, confirmation_keys=[NEW, EXAMPLE_CONFIRMATION_KEY]))
+    Links(Settings(confirmation_url=url, confirmation_keys=[NEW]))
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1", "http://127.0.0.1:8085/", "http://[::1]:8085", "http://127.9.9.9"]
+)
+def test_the_example_key_is_good_enough_on_this_machine(url: str) -> None:
+    assert "//confirm" not in Links(Settings(confirmation_url=url)).url("case-1", "fraud")
+
+
+@pytest.mark.parametrize("keys", [[], ["short"], [NEW, "short"]])
+def test_no_key_or_a_short_one_is_refused(keys: list[str]) -> None:
+    with pytest.raises(SettingsError, match="at least one key, each of 16"):
+        Links(Settings(confirmation_keys=keys))
+
+
+@pytest.mark.parametrize("url", ["", "bank.example", "ftp://bank.example", "http://"])
+def test_an_address_that_is_no_web_address_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_CONFIRMATION_URL"):
+        Links(Settings(confirmation_url=url, confirmation_keys=[NEW]))
+
+
+def test_a_link_proposes_nothing_but_the_two_answers() -> None:
+    with pytest.raises(ValueError, match="proposes one of"):
+        LINKS.url("case-1", "NO_RESPONSE")  # type: ignore[arg-type]
