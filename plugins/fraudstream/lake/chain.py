@@ -15,7 +15,7 @@ from datetime import date
 
 from fraudstream.errors import LakeError, PartitionLost
 from fraudstream.kafka.records import Partition
-from fraudstream.lake import names
+from fraudstream.lake import manifest, names
 from fraudstream.lake.objects import GZIP, JSON, ObjectInfo, ObjectStore
 
 log = logging.getLogger(__name__)
@@ -81,21 +81,40 @@ class ObjectChain:
         self._progress: dict[Partition, _Progress] = {}
 
     def open(self, partition: Partition) -> int | None:
-        """Where reading goes on for a partition this reader now owns; None: its chain has no object yet."""
+        """Where reading goes on for a partition this reader now owns; None: its chain has no object yet.
+
+        Where the progress object is missing, the objects and the manifests say where the chain's last object
+        starts: one may always be there that the progress doesn't know yet, and is adopted.
+        """
         name = names.progress_name(self.folder, *partition)
         found = self.store.get(name)
         if found is None:
-            self._progress[partition] = _Progress(None, 0)
-            return None
+            end = self._last_start_in_lake(partition)
+            self._progress[partition] = _Progress(end, 0)
+            return end
         try:
             end = json.loads(found.data)["end"]
         except (ValueError, KeyError, TypeError) as error:
             raise LakeError(
-                f"progress object {name} is unreadable ({error!r}): restore an earlier version of it, or delete it to"
-                " write the partition's objects that are still missing from the beginning of the topic"
+                f"progress object {name} is unreadable ({error!r}): delete it, then the end is found again from the"
+                " objects of the partition"
             ) from error
         self._progress[partition] = _Progress(int(end), found.info.generation)
         return int(end)
+
+    def _last_start_in_lake(self, partition: Partition) -> int | None:
+        starts = [
+            range_.end
+            for info in self.store.list(names.manifest_prefix(self.folder))
+            if (named := names.parse_manifest_name(info.name))
+            for range_ in manifest.load(self.store, *named).ranges
+            if range_.partition == partition
+        ]
+        for info in self.store.list(f"{self.folder}/"):
+            named_object = names.parse_object_name(info.name)
+            if named_object is not None and named_object.partition == partition:
+                starts.append(Link.of(info).start)
+        return max(starts, default=None)
 
     def append(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, rows: int

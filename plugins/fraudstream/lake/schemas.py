@@ -1,0 +1,112 @@
+"""Columns of each folder's rows, the same whether they come from JSON lines or from Parquet.
+
+They follow include/schemas: a field added to an Avro schema is a column here, null in older objects.
+Money is DECIMAL(18,2), times are UTC timestamps in milliseconds.
+"""
+
+from functools import cache
+
+import pyarrow as pa
+import pyarrow.json
+
+from fraudstream.errors import LakeError
+from fraudstream.kafka.codec import arrow_schema
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
+from fraudstream.lake.lines import MONEY
+from fraudstream.lake.names import FRAUD_CASES, MAILS, TRANSACTIONS
+
+#: Raised when a column changes its name, type or meaning; added columns don't need it.
+SCHEMA_VERSION = "1"
+
+_MONEY = pa.decimal128(18, 2)
+_TIME = pa.timestamp("ms", "UTC")
+_PLACE = [
+    pa.field("topic", pa.string()),
+    pa.field("partition", pa.int32()),
+    pa.field("offset", pa.int64()),
+    pa.field("recordTimestamp", _TIME),
+]
+_REFUND = pa.struct([("amount", _MONEY), ("balanceOrig", _MONEY), ("balanceDest", _MONEY)])
+_MAIL = [
+    pa.field("idTransaction", pa.string()),
+    pa.field("kind", pa.string()),
+    pa.field("recipient", pa.string()),
+    pa.field("messageId", pa.string()),
+    pa.field("status", pa.string()),
+    pa.field("reply", pa.string()),
+    pa.field("attempts", pa.int32()),
+    pa.field("firstTriedAt", _TIME),
+    pa.field("finishedAt", _TIME),
+]
+
+#: Order of the rows inside a Parquet file. A customer's history, the look-up that people do, then lies in one row
+#: group of a file; a case's PENDING row and outcome lie side by side; mails are looked for by transaction. What
+#: follows the first columns makes the order total, so that the same rows give the same file.
+SORT_ORDER = {
+    TRANSACTIONS: ("nameOrig", "timestamp", "topic", "partition", "offset"),
+    FRAUD_CASES: ("nameOrig", "idTransaction", "topic", "partition", "offset"),
+    MAILS: ("idTransaction", "topic", "partition", "offset"),
+}
+#: Columns with few values; the others are larger and slower with a dictionary.
+DICTIONARY_COLUMNS = ("type", "step", "status", "kind", "reply", "topic", "partition")
+#: Columns that are looked up by value but don't sort the file (Parquet bloom filters).
+BLOOM_FILTERS = {
+    TRANSACTIONS: ("idTransaction", "nameDest"),
+    FRAUD_CASES: ("idTransaction",),
+    MAILS: ("recipient",),
+}
+
+
+@cache
+def rows_schema(folder: str) -> pa.Schema:
+    """Columns of a folder's rows; nested values of the JSON are columns named ``outer_inner``."""
+    return pa.schema(
+        [
+            pa.field(f"{field.name}_{inner.name}", inner.type) if inner is not field else field
+            for field in json_schema(folder)
+            for inner in (list(field.type) if pa.types.is_struct(field.type) else [field])
+        ]
+    )
+
+
+@cache
+def json_schema(folder: str) -> pa.Schema:
+    """Types of the fields of a folder's JSON lines."""
+    if folder == MAILS:
+        return pa.schema([*_MAIL, *_PLACE])
+    topic = FRAUD_CONFIRMATION if folder == FRAUD_CASES else NON_FRAUD_TRANSACTION
+    fields = [pa.field(field.name, _lake_type(field)) for field in arrow_schema(topic)]
+    return pa.schema([*fields, *([pa.field("refund", _REFUND)] if folder == FRAUD_CASES else []), *_PLACE])
+
+
+def _lake_type(field: pa.Field) -> pa.DataType:
+    if field.name in MONEY:
+        return _MONEY
+    return _TIME if pa.types.is_timestamp(field.type) else field.type
+
+
+def rows_of_lines(folder: str, name: str, lines: bytes) -> pa.Table:
+    """Rows of the JSON lines of one object.
+
+    :param name: of the object, for the message
+    :raises LakeError: a line is no JSON, lacks its place on the topic, or has a field or value of no known type
+    """
+    if not lines:
+        return rows_schema(folder).empty_table()
+    try:
+        table = pyarrow.json.read_json(
+            pa.BufferReader(lines),
+            # Threads are the caller's: it reads several objects at a time.
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=max(1 << 20, len(lines))),
+            parse_options=pyarrow.json.ParseOptions(
+                explicit_schema=json_schema(folder), unexpected_field_behavior="error"
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise LakeError(
+            f"object {name} holds lines that don't fit folder {folder}/ ({error}): it was written by another version"
+            " of the pipeline or by something else; use the version that wrote it, or move it out of the folder"
+        ) from error
+    if any(table[field.name].null_count for field in _PLACE):
+        raise LakeError(f"object {name} holds lines without topic, partition, offset or recordTimestamp: move it away")
+    return table.flatten().rename_columns(rows_schema(folder).names).combine_chunks()

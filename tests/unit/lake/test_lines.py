@@ -1,0 +1,73 @@
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from fraudstream import money
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
+from fraudstream.lake import lines
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch, row
+
+amounts = st.integers(-(10**18) + 1, 10**18 - 1)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+moments = st.integers(0, 253_402_300_799_999)
+
+
+def parsed(body):
+    text = bytes(body).decode()
+    assert text == "" or text.endswith("\n")
+    return [json.loads(line, parse_float=Decimal) for line in text.split("\n")[:-1]]
+
+
+def iso(timestamp_ms):
+    moment = datetime.fromtimestamp(timestamp_ms // 1000, UTC).replace(microsecond=timestamp_ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@given(st.lists(st.tuples(texts, amounts, moments, st.none() | st.integers(0, 743)), max_size=8))
+def test_every_value_comes_back_from_the_line_as_it_was(values):
+    rows = [row(0, nameOrig=n, nameDest=n[::-1], amount=a, timestamp=t, step=s) for n, a, t, s in values]
+    body = lines.transaction(batch(range(100, 100 + len(rows)), rows=rows))
+    expected = [(n, n[::-1], money.to_text(a), iso(t), s, 100 + i) for i, (n, a, t, s) in enumerate(values)]
+    assert [
+        (line["nameOrig"], line["nameDest"], str(line["amount"]), line["timestamp"], line["step"], line["offset"])
+        for line in parsed(body)
+    ] == expected
+
+
+def test_a_slice_of_a_batch_gives_the_lines_of_the_slice():
+    rows = [row(i, nameOrig=name) for i, name in enumerate(['"', "plain", "back\\slash", "plain too"])]
+    whole = batch(range(4), rows=rows)
+    tail = bytes(lines.transaction(whole.since(2)))
+    assert bytes(lines.transaction(whole)).endswith(tail)
+    assert [line["nameOrig"] for line in parsed(tail)] == ["back\\slash", "plain too"]
+
+
+def test_a_line_says_where_its_record_lies_and_when_it_was_written():
+    made = batch([41, 43], timestamps=[MIDNIGHT_MS, MIDNIGHT_MS + 1], partition=Partition("some.topic", 5))
+    assert [
+        (line["topic"], line["partition"], line["offset"], line["recordTimestamp"])
+        for line in parsed(lines.transaction(made))
+    ] == [
+        ("some.topic", 5, 41, "2023-10-07T00:00:00.000Z"),
+        ("some.topic", 5, 43, "2023-10-07T00:00:00.001Z"),
+    ]
+
+
+def test_a_new_case_is_pending():
+    (line,) = parsed(lines.pending(batch([1], rows=[row(1, isFraud=1)])))
+    assert line["status"] == "PENDING"
+    assert line["idTransaction"] == "tx-1"
+
+
+@pytest.mark.parametrize("status", ["REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"])
+def test_only_a_reported_fraud_has_a_refund(status):
+    answered = answer(1, status, amount=18_100, oldbalanceOrg=18_100, newbalanceOrig=0, oldbalanceDest=2_118_200)
+    (line,) = parsed(lines.outcome(batch([1], rows=[answered], partition=Partition(FRAUD_CONFIRMATION, 0))))
+    assert line["status"] == status
+    assert line["answeredAt"] == "2023-10-07T00:00:00.001Z"
+    refund = {"amount": Decimal("181.00"), "balanceOrig": Decimal("181.00"), "balanceDest": Decimal("21182.00")}
+    assert line.get("refund") == (refund if status == "REPORTED_FRAUD" else None)
