@@ -1,0 +1,140 @@
+# Airflow's VM (API server, scheduler, DAG processor, two triggerers, the worker of the queue default), its database
+# on Cloud SQL and Celery's broker on Memorystore, both reachable from the private network alone.
+
+resource "google_sql_database_instance" "airflow" {
+  # checkov:skip=CKV2_GCP_13:log_duration would log every one of Airflow's statements; those over a second are logged.
+  name                = "fraudstream"
+  region              = var.region
+  database_version    = "POSTGRES_17"
+  deletion_protection = local.production
+
+  settings {
+    tier                        = local.sized.database.tier
+    edition                     = "ENTERPRISE"
+    availability_type           = local.sized.database.availability
+    disk_size                   = local.sized.database.disk_gb
+    disk_autoresize             = true
+    deletion_protection_enabled = local.production
+    user_labels                 = local.labels
+
+    ip_configuration {
+      ipv4_enabled    = false
+      private_network = google_compute_network.main.id
+      ssl_mode        = "ENCRYPTED_ONLY"
+    }
+
+    backup_configuration {
+      enabled                        = true
+      start_time                     = "02:00"
+      point_in_time_recovery_enabled = true
+      transaction_log_retention_days = local.production ? 7 : 1
+
+      backup_retention_settings {
+        retained_backups = local.production ? 14 : 3
+      }
+    }
+
+    maintenance_window {
+      day  = 7
+      hour = 3
+    }
+
+    dynamic "database_flags" {
+      for_each = {
+        "cloudsql.enable_pgaudit"  = "on"
+        "pgaudit.log"              = "ddl,role"
+        log_checkpoints            = "on"
+        log_connections            = "on"
+        log_disconnections         = "on"
+        log_hostname               = "on"
+        log_lock_waits             = "on"
+        log_min_duration_statement = "1000"
+        log_min_error_statement    = "error"
+        log_min_messages           = "warning"
+        log_statement              = "ddl"
+      }
+      content {
+        name  = database_flags.key
+        value = database_flags.value
+      }
+    }
+  }
+
+  depends_on = [google_project_service.needed, google_service_networking_connection.services]
+}
+
+resource "google_sql_database" "airflow" {
+  name     = "airflow"
+  instance = google_sql_database_instance.airflow.name
+}
+
+resource "google_sql_database" "registry" {
+  name     = "registry"
+  instance = google_sql_database_instance.airflow.name
+}
+
+# The same ephemeral value goes to the user and to its secret in one apply. Should an apply break between the two,
+# raise secrets_version.database and apply again.
+resource "google_sql_user" "airflow" {
+  name                = "airflow"
+  instance            = google_sql_database_instance.airflow.name
+  password_wo         = ephemeral.random_password.generated["database_password"].result
+  password_wo_version = var.secrets_version.database
+}
+
+resource "google_sql_user" "registry" {
+  name                = "registry"
+  instance            = google_sql_database_instance.airflow.name
+  password_wo         = ephemeral.random_password.generated["registry_password"].result
+  password_wo_version = var.secrets_version.database
+}
+
+resource "google_redis_instance" "celery" {
+  name                    = "fraudstream"
+  region                  = var.region
+  tier                    = local.sized.redis.tier
+  memory_size_gb          = local.sized.redis.memory_gb
+  redis_version           = "REDIS_7_2"
+  authorized_network      = google_compute_network.main.id
+  connect_mode            = "PRIVATE_SERVICE_ACCESS"
+  auth_enabled            = true
+  transit_encryption_mode = "SERVER_AUTHENTICATION"
+  labels                  = local.labels
+
+  # Celery's queues must never be evicted, or a task would be lost without a word.
+  redis_configs = {
+    maxmemory-policy = "noeviction"
+  }
+
+  depends_on = [google_project_service.needed, google_service_networking_connection.services]
+}
+
+module "airflow" {
+  source = "./modules/vm"
+
+  name            = "airflow"
+  role            = "airflow"
+  zone            = var.zones[0]
+  machine_type    = local.sized.airflow
+  protected       = local.production
+  subnetwork      = google_compute_subnetwork.main.id
+  service_account = google_service_account.role["airflow"].email
+  operators       = var.operators
+  public_key      = local.public_key
+  image           = local.image
+  labels          = local.labels
+  release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
+
+  environment = merge(local.task_environment, {
+    COMPOSE_PROFILES                = "airflow"
+    WORKER_QUEUE                    = "default"
+    FRAUDSTREAM_KAFKA_SASL_USERNAME = "airflow"
+  })
+
+  secrets = merge(local.task_secrets, {
+    airflow_admin_password = google_secret_manager_secret.generated["airflow_admin_password"].id
+    kafka_sasl_password    = google_secret_manager_secret.generated["kafka_airflow_password"].id
+  })
+
+  depends_on = [google_secret_manager_secret_version.generated, google_secret_manager_secret_version.smtp, google_sql_user.airflow]
+}

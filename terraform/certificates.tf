@@ -1,0 +1,89 @@
+# The authority behind the brokers' TLS: a broker makes its key at boot and has it signed here, so no private key of a
+# broker ever leaves its machine.
+
+resource "google_privateca_ca_pool" "kafka" {
+  name     = "fraudstream-kafka"
+  location = var.region
+  tier     = "DEVOPS"
+  labels   = local.labels
+
+  issuance_policy {
+    maximum_lifetime = "31536000s"
+
+    allowed_issuance_modes {
+      allow_csr_based_issuance    = true
+      allow_config_based_issuance = false
+    }
+
+    identity_constraints {
+      allow_subject_passthrough           = true
+      allow_subject_alt_names_passthrough = true
+
+      cel_expression {
+        title      = "the brokers' own names"
+        expression = "subject_alt_names.all(san, san.type == DNS && san.value in [${join(", ", [for host in values(local.broker_hosts) : "\"${host}\""])}])"
+      }
+    }
+
+    baseline_values {
+      ca_options {
+        is_ca = false
+      }
+      key_usage {
+        base_key_usage {
+          digital_signature = true
+          key_encipherment  = true
+        }
+        extended_key_usage {
+          server_auth = true
+          client_auth = true
+        }
+      }
+    }
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_privateca_certificate_authority" "kafka" {
+  certificate_authority_id               = "fraudstream-kafka"
+  pool                                   = google_privateca_ca_pool.kafka.name
+  location                               = var.region
+  type                                   = "SELF_SIGNED"
+  lifetime                               = "315360000s"
+  deletion_protection                    = local.production
+  ignore_active_certificates_on_deletion = true
+  skip_grace_period                      = !local.production
+  labels                                 = local.labels
+
+  config {
+    subject_config {
+      subject {
+        common_name  = "fraudstream Kafka"
+        organization = "fraudstream"
+      }
+    }
+    x509_config {
+      ca_options {
+        is_ca = true
+      }
+      key_usage {
+        base_key_usage {
+          cert_sign = true
+          crl_sign  = true
+        }
+        extended_key_usage {}
+      }
+    }
+  }
+
+  key_spec {
+    algorithm = "EC_P256_SHA256"
+  }
+}
+
+resource "google_privateca_ca_pool_iam_member" "brokers" {
+  ca_pool = google_privateca_ca_pool.kafka.id
+  role    = "roles/privateca.certificateRequester"
+  member  = google_service_account.role["kafka"].member
+}

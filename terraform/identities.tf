@@ -1,0 +1,74 @@
+# One service account a role. What a role may do to a bucket, a secret or a VM is granted beside that resource;
+# here is only what Google grants by project: writing logs and metrics, and asking how an operation went.
+
+locals {
+  roles = {
+    kafka              = "Kafka brokers"
+    registry           = "schema registry and Kafka UI"
+    airflow            = "Airflow API server, scheduler, DAG processor, triggerers and the default queue"
+    producer           = "Celery worker of the queue producer"
+    consumer-fraud     = "Celery worker of the queue consumer_fraud"
+    consumer-non-fraud = "Celery worker of the queue consumer_non_fraud"
+    site               = "confirmation site"
+  }
+}
+
+resource "google_service_account" "role" {
+  for_each = local.roles
+
+  account_id   = "fraudstream-${each.key}"
+  display_name = "fraudstream: ${each.value}"
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_project_iam_member" "logs" {
+  for_each = google_service_account.role
+
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = each.value.member
+}
+
+resource "google_project_iam_member" "metrics" {
+  for_each = google_service_account.role
+
+  project = var.project
+  role    = "roles/monitoring.metricWriter"
+  member  = each.value.member
+}
+
+# OS Login asks for this from whoever logs in to a VM that runs as a service account.
+resource "google_service_account_iam_member" "operators" {
+  for_each = {
+    for pair in setproduct(keys(local.roles), var.operators) : "${pair[0]} ${pair[1]}" => { role = pair[0], member = pair[1] }
+  }
+
+  service_account_id = google_service_account.role[each.value.role].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = each.value.member
+}
+
+# start_kafka and stop_kafka: on the brokers' VMs (kafka.tf) and nothing else.
+resource "google_project_iam_custom_role" "start_and_stop" {
+  role_id     = "fraudstreamStartAndStop"
+  title       = "fraudstream: start and stop a VM"
+  permissions = ["compute.instances.get", "compute.instances.start", "compute.instances.stop"]
+
+  depends_on = [google_project_service.needed]
+}
+
+# Starting and stopping are operations of the zone, which no IAM policy smaller than the project's covers.
+resource "google_project_iam_custom_role" "watch_operations" {
+  role_id     = "fraudstreamWatchOperations"
+  title       = "fraudstream: see how a zone's operation went"
+  permissions = ["compute.zoneOperations.get"]
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_project_iam_member" "watch_operations" {
+  project = var.project
+  role    = google_project_iam_custom_role.watch_operations.id
+  member  = google_service_account.role["airflow"].member
+}

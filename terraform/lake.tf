@@ -1,0 +1,169 @@
+# The data lake: the dataset that comes in, and the JSON and Parquet that come out. And the release bundle's bucket.
+
+resource "google_storage_bucket" "lake" {
+  name                        = "${var.project}-fraudstream-lake"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = !local.production
+  labels                      = local.labels
+
+  # What compaction replaces and what someone deletes stays recoverable: 7 days by soft delete, 30 by versions.
+  versioning {
+    enabled = true
+  }
+
+  soft_delete_policy {
+    retention_duration_seconds = 604800
+  }
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      with_state                 = "ARCHIVED"
+      days_since_noncurrent_time = 30
+    }
+  }
+
+  # A progress object is overwritten with every flush: its old versions are worth nothing after a day.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      with_state                 = "ARCHIVED"
+      matches_prefix             = ["_progress/"]
+      days_since_noncurrent_time = 1
+    }
+  }
+
+  lifecycle_rule {
+    action {
+      type          = "SetStorageClass"
+      storage_class = "NEARLINE"
+    }
+    condition {
+      age                   = 90
+      matches_prefix        = ["transaction/", "fraud_confirmation/", "email_confirmation/"]
+      matches_storage_class = ["STANDARD"]
+    }
+  }
+
+  lifecycle_rule {
+    action {
+      type = "AbortIncompleteMultipartUpload"
+    }
+    condition {
+      age = 1
+    }
+  }
+
+  logging {
+    log_bucket        = google_storage_bucket.logs.name
+    log_object_prefix = "lake"
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_storage_bucket" "logs" {
+  # checkov:skip=CKV_GCP_62:This is where access logs go; a bucket doesn't log to itself.
+  # checkov:skip=CKV_GCP_78:Log files are written once and deleted after 30 days; there are no versions to keep.
+  name                        = "${var.project}-fraudstream-logs"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = !local.production
+  labels                      = local.labels
+
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      age = 30
+    }
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+# Google's own group that delivers access logs.
+resource "google_storage_bucket_iam_member" "access_logs" {
+  bucket = google_storage_bucket.logs.name
+  role   = "roles/storage.objectCreator"
+  member = "group:cloud-storage-analytics@google.com"
+}
+
+resource "google_storage_bucket_object" "dataset" {
+  count = var.name_dataset == "" ? 0 : 1
+
+  name   = local.dataset_object
+  bucket = google_storage_bucket.lake.name
+  source = pathexpand(var.name_dataset)
+}
+
+# The producer reads the dataset and nothing else.
+resource "google_storage_bucket_iam_member" "producer" {
+  bucket = google_storage_bucket.lake.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.role["producer"].member
+
+  condition {
+    title      = "dataset"
+    expression = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.lake.name}/objects/dataset/\")"
+  }
+}
+
+locals {
+  # Each consumer writes its own folders and how far it got in them.
+  consumer_prefixes = {
+    consumer-fraud     = ["fraud_confirmation/", "email_confirmation/", "_progress/fraud_confirmation/", "_progress/email_confirmation/"]
+    consumer-non-fraud = ["transaction/", "email_confirmation/", "_progress/transaction/", "_progress/email_confirmation/"]
+  }
+}
+
+resource "google_storage_bucket_iam_member" "consumer" {
+  for_each = local.consumer_prefixes
+
+  bucket = google_storage_bucket.lake.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.role[each.key].member
+
+  condition {
+    title = "folders"
+    expression = join(" || ", flatten([
+      for prefix in each.value : [
+        "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.lake.name}/objects/${prefix}\")",
+        # Listing is asked of the bucket, so the prefix that is listed has to be compared.
+        "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"${prefix}\")",
+      ]
+    ]))
+  }
+}
+
+# compact_lake and audit_lake list, read, replace and delete everywhere in the lake.
+resource "google_storage_bucket_iam_member" "airflow" {
+  bucket = google_storage_bucket.lake.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.role["airflow"].member
+}
+
+# Airflow's task logs: written by the workers, shown by the API server.
+resource "google_storage_bucket_iam_member" "task_logs" {
+  for_each = toset(["airflow", "producer", "consumer-fraud", "consumer-non-fraud"])
+
+  bucket = google_storage_bucket.logs.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.role[each.key].member
+
+  condition {
+    title = "task logs"
+    expression = join(" || ", [
+      "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.logs.name}/objects/airflow/\")",
+      "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"airflow/\")",
+    ])
+  }
+}

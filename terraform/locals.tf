@@ -1,0 +1,87 @@
+# What "trial" and "production" mean, and names that several files need.
+
+locals {
+  production = var.size == "production"
+
+  sizes = {
+    trial = {
+      kafka    = { machine = "e2-medium", disk_gb = 20, disk_type = "pd-balanced" }
+      registry = "e2-medium"
+      airflow  = "e2-standard-2"
+      worker   = "e2-medium"
+      site     = "e2-small"
+      database = { tier = "db-g1-small", availability = "ZONAL", disk_gb = 10 }
+      redis    = { tier = "BASIC", memory_gb = 1 }
+    }
+    production = {
+      kafka    = { machine = "n2-standard-4", disk_gb = 500, disk_type = "pd-ssd" }
+      registry = "e2-standard-2"
+      airflow  = "e2-standard-8"
+      worker   = "e2-standard-4"
+      site     = "e2-medium"
+      database = { tier = "db-custom-2-8192", availability = "REGIONAL", disk_gb = 50 }
+      redis    = { tier = "STANDARD_HA", memory_gb = 1 }
+    }
+  }
+  sized = local.sizes[var.size]
+
+  image      = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
+  public_key = var.public_key_vm == "" ? "" : trimspace(file(pathexpand(var.public_key_vm)))
+  labels     = { system = "fraudstream", size = var.size }
+
+  # Google's internal names of the VMs; certificates and clients use them.
+  brokers           = { for index, zone in var.zones : "kafka-${index + 1}" => { node_id = index + 1, zone = zone } }
+  broker_hosts      = { for name, broker in local.brokers : name => "${name}.${broker.zone}.c.${var.project}.internal" }
+  bootstrap_servers = join(",", [for host in values(local.broker_hosts) : "${host}:9092"])
+  registry_host     = "registry.${var.zones[0]}.c.${var.project}.internal"
+  airflow_host      = "airflow.${var.zones[0]}.c.${var.project}.internal"
+
+  dataset_object = "dataset/${var.name_dataset == "" ? "paysim.csv" : basename(var.name_dataset)}"
+
+  # What every role's clients of Kafka and the registry need; the password comes as the file kafka_sasl_password.
+  client_environment = {
+    FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS = local.bootstrap_servers
+    FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL = "SASL_SSL"
+    FRAUDSTREAM_KAFKA_SASL_MECHANISM    = "SCRAM-SHA-512"
+    FRAUDSTREAM_KAFKA_SSL_CA_LOCATION   = "/run/secrets/kafka_ca.pem"
+    FRAUDSTREAM_SCHEMA_REGISTRY_URL     = "http://${local.registry_host}:8081/apis/ccompat/v7"
+    FRAUDSTREAM_CONFIRMATION_URL        = "https://${var.domain}"
+  }
+
+  # What the pipeline's tasks need, wherever Celery runs them.
+  task_environment = merge(local.client_environment, {
+    FRAUDSTREAM_LAKE_BUCKET              = google_storage_bucket.lake.name
+    FRAUDSTREAM_DATASET                  = "gs://${google_storage_bucket.lake.name}/${local.dataset_object}"
+    FRAUDSTREAM_MAIL_SENDER              = var.smtp.sender
+    FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE  = var.mail_recipient_template
+    FRAUDSTREAM_MAIL_ALLOWED_RECIPIENTS  = join(",", var.mail_allowed_recipients)
+    FRAUDSTREAM_COMPUTE_PROJECT          = var.project
+    FRAUDSTREAM_COMPUTE_INSTANCES        = join(",", [for name, broker in local.brokers : "${broker.zone}/${name}"])
+    FRAUDSTREAM_QUEUE_PRODUCER           = "producer"
+    FRAUDSTREAM_QUEUE_CONSUMER_FRAUD     = "consumer_fraud"
+    FRAUDSTREAM_QUEUE_CONSUMER_NON_FRAUD = "consumer_non_fraud"
+    PROJECT                              = var.project
+    AIRFLOW_API_URL                      = "http://${local.airflow_host}:8080"
+    AIRFLOW_LOG_FOLDER                   = "gs://${google_storage_bucket.logs.name}/airflow"
+    DATABASE_HOST                        = google_sql_database_instance.airflow.private_ip_address
+    REDIS_HOST                           = google_redis_instance.celery.host
+    REDIS_PORT                           = google_redis_instance.celery.port
+    SMTP_HOST                            = var.smtp.host
+    SMTP_PORT                            = var.smtp.port
+    SMTP_STARTTLS                        = var.smtp.port == 465 ? "false" : "true" # 465 is TLS from the first byte
+    SMTP_USER                            = var.smtp.user
+  })
+
+  # Files that the tasks' containers read; boot.py makes connections and the database's address out of them.
+  task_secrets = {
+    airflow_fernet_key = google_secret_manager_secret.generated["airflow_fernet_key"].id
+    airflow_jwt_secret = google_secret_manager_secret.generated["airflow_jwt_secret"].id
+    airflow_secret_key = google_secret_manager_secret.generated["airflow_secret_key"].id
+    confirmation_keys  = google_secret_manager_secret.generated["confirmation_keys"].id
+    database_password  = google_secret_manager_secret.generated["database_password"].id
+    "kafka_ca.pem"     = google_secret_manager_secret.ca.id
+    "redis_ca.pem"     = google_secret_manager_secret.redis_ca.id
+    redis_password     = google_secret_manager_secret.redis.id
+    smtp_password      = google_secret_manager_secret.smtp.id
+  }
+}

@@ -1,0 +1,117 @@
+# One VM: private address, own service account, startup from the release bundle, login through Identity-Aware Proxy.
+
+locals {
+  region = join("-", slice(split("-", var.zone), 0, 2))
+}
+
+resource "google_compute_address" "private" {
+  name         = var.name
+  region       = local.region
+  address_type = "INTERNAL"
+  subnetwork   = var.subnetwork
+  labels       = var.labels
+}
+
+resource "google_compute_disk" "data" {
+  # checkov:skip=CKV_GCP_37:Google encrypts every disk; with a key of our own, losing the key would lose the log.
+  count = var.data_disk_gb > 0 ? 1 : 0
+
+  name   = "${var.name}-data"
+  zone   = var.zone
+  type   = var.data_disk_type
+  size   = var.data_disk_gb
+  labels = var.labels
+}
+
+resource "google_compute_disk_resource_policy_attachment" "snapshots" {
+  count = var.data_disk_gb > 0 && var.snapshot_policy != null ? 1 : 0
+
+  name = var.snapshot_policy
+  disk = google_compute_disk.data[0].name
+  zone = var.zone
+}
+
+resource "google_compute_instance" "vm" {
+  # checkov:skip=CKV_GCP_38:Google encrypts every disk; with a key of our own, losing the key would lose the log.
+  name                      = var.name
+  zone                      = var.zone
+  machine_type              = var.machine_type
+  labels                    = var.labels
+  deletion_protection       = var.protected
+  allow_stopping_for_update = true
+
+  boot_disk {
+    initialize_params {
+      image = var.image
+      size  = 30
+      type  = "pd-balanced"
+    }
+  }
+
+  dynamic "attached_disk" {
+    for_each = google_compute_disk.data
+    content {
+      source      = attached_disk.value.self_link
+      device_name = "data"
+    }
+  }
+
+  network_interface {
+    subnetwork = var.subnetwork
+    network_ip = google_compute_address.private.address
+  }
+
+  service_account {
+    email = var.service_account
+    # The account's grants decide; scopes only take away, and are Google's older mechanism.
+    scopes = ["cloud-platform"]
+  }
+
+  scheduling {
+    provisioning_model          = var.spot ? "SPOT" : "STANDARD"
+    preemptible                 = var.spot
+    automatic_restart           = !var.spot
+    on_host_maintenance         = var.spot ? "TERMINATE" : "MIGRATE"
+    instance_termination_action = var.spot ? "STOP" : null
+  }
+
+  shielded_instance_config {
+    enable_secure_boot          = true
+    enable_vtpm                 = true
+    enable_integrity_monitoring = true
+  }
+
+  metadata = {
+    block-project-ssh-keys  = "TRUE"
+    enable-oslogin          = var.public_key == "" ? "TRUE" : "FALSE"
+    ssh-keys                = var.public_key == "" ? "" : "fraudstream:${var.public_key}"
+    fraudstream-role        = var.role
+    fraudstream-release     = var.release
+    fraudstream-environment = join("\n", [for name, value in var.environment : "${name}=${value}"])
+    fraudstream-secrets     = jsonencode(var.secrets)
+    startup-script          = file("${path.module}/startup.sh")
+  }
+
+  lifecycle {
+    # A newer image of the same family is no reason to replace a machine; a release is rolled out by a reboot.
+    ignore_changes = [boot_disk[0].initialize_params[0].image]
+  }
+}
+
+resource "google_iap_tunnel_instance_iam_member" "operators" {
+  for_each = toset(var.operators)
+
+  zone     = var.zone
+  instance = google_compute_instance.vm.name
+  role     = "roles/iap.tunnelResourceAccessor"
+  member   = each.value
+}
+
+resource "google_compute_instance_iam_member" "operators" {
+  for_each = toset(var.operators)
+
+  zone          = var.zone
+  instance_name = google_compute_instance.vm.name
+  role          = "roles/compute.osAdminLogin"
+  member        = each.value
+}

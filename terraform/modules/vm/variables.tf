@@ -1,0 +1,100 @@
+variable "name" {
+  description = "Name of the VM, of its address and, with -data, of its data disk."
+  type        = string
+}
+
+variable "role" {
+  description = "What the VM runs: a profile of docker/compose.yaml."
+  type        = string
+
+  validation {
+    condition     = contains(["kafka", "registry", "airflow", "worker", "site"], var.role)
+    error_message = "role must be a profile of docker/compose.yaml: kafka, registry, airflow, worker or site."
+  }
+}
+
+variable "zone" {
+  description = "Zone of the VM and of its disks."
+  type        = string
+}
+
+variable "machine_type" {
+  description = "Compute Engine machine type."
+  type        = string
+}
+
+variable "spot" {
+  description = "Whether the VM may be taken away by Google at any time, for a much lower price."
+  type        = bool
+  default     = false
+}
+
+variable "protected" {
+  description = "Whether Google Cloud refuses to delete the VM until this is off again."
+  type        = bool
+  default     = false
+}
+
+variable "data_disk_gb" {
+  description = "Size of a disk of its own for state, in GB; 0: none."
+  type        = number
+  default     = 0
+}
+
+variable "data_disk_type" {
+  description = "Type of the data disk: pd-standard, pd-balanced or pd-ssd."
+  type        = string
+  default     = "pd-balanced"
+}
+
+variable "snapshot_policy" {
+  description = "Name of the resource policy that takes snapshots of the data disk."
+  type        = string
+  default     = null
+}
+
+variable "subnetwork" {
+  description = "Subnetwork the VM is in; it gets no public address."
+  type        = string
+}
+
+variable "service_account" {
+  description = "E-mail of the role's service account; what the VM may do is what this account is granted."
+  type        = string
+}
+
+variable "operators" {
+  description = "IAM members who may log in to the VM through Identity-Aware Proxy."
+  type        = list(string)
+}
+
+variable "public_key" {
+  description = "SSH public key for the user fraudstream; empty: OS Login alone decides who logs in."
+  type        = string
+  default     = ""
+}
+
+variable "image" {
+  description = "Image of the boot disk."
+  type        = string
+}
+
+variable "release" {
+  description = "bucket/object of the release bundle that the VM fetches at each boot."
+  type        = string
+}
+
+variable "environment" {
+  description = "What docker/compose.yaml and the settings get; nothing in it is secret, since metadata isn't."
+  type        = map(string)
+}
+
+variable "secrets" {
+  description = "File name → Secret Manager secret whose newest version the VM writes there, in memory, at each boot."
+  type        = map(string)
+}
+
+variable "labels" {
+  description = "Labels of everything that takes labels."
+  type        = map(string)
+}

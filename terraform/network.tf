@@ -1,0 +1,167 @@
+# One private subnetwork. Nothing in it has a public address; the way out is NAT, the way in is the load balancer
+# for customers and Identity-Aware Proxy for operators. Firewall rules name service accounts, not addresses.
+
+resource "google_compute_network" "main" {
+  name                    = "fraudstream"
+  auto_create_subnetworks = false
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_compute_subnetwork" "main" {
+  name                     = "fraudstream"
+  region                   = var.region
+  network                  = google_compute_network.main.id
+  ip_cidr_range            = "10.10.0.0/24"
+  private_ip_google_access = true
+
+  log_config {
+    aggregation_interval = "INTERVAL_10_MIN"
+    flow_sampling        = 0.1
+    metadata             = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+resource "google_compute_router" "main" {
+  name    = "fraudstream"
+  region  = var.region
+  network = google_compute_network.main.id
+}
+
+resource "google_compute_router_nat" "main" {
+  name                               = "fraudstream"
+  region                             = var.region
+  router                             = google_compute_router.main.name
+  nat_ip_allocate_option             = "AUTO_ONLY"
+  source_subnetwork_ip_ranges_to_nat = "LIST_OF_SUBNETWORKS"
+
+  subnetwork {
+    name                    = google_compute_subnetwork.main.id
+    source_ip_ranges_to_nat = ["ALL_IP_RANGES"]
+  }
+
+  log_config {
+    enable = true
+    filter = "ERRORS_ONLY"
+  }
+}
+
+# Cloud SQL and Memorystore live in Google's network, reached through this peering.
+resource "google_compute_global_address" "services" {
+  name          = "fraudstream-services"
+  purpose       = "VPC_PEERING"
+  address_type  = "INTERNAL"
+  prefix_length = 20
+  network       = google_compute_network.main.id
+}
+
+resource "google_service_networking_connection" "services" {
+  network                 = google_compute_network.main.id
+  service                 = "servicenetworking.googleapis.com"
+  reserved_peering_ranges = [google_compute_global_address.services.name]
+}
+
+locals {
+  accounts = { for role, account in google_service_account.role : role => account.email }
+
+  # name → who may open which ports of whom
+  internal_rules = {
+    kafka-clients = {
+      from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud", "airflow", "site", "registry"] : local.accounts[role]]
+      to    = [local.accounts["kafka"]]
+      ports = ["9092"]
+    }
+    kafka-brokers = {
+      from  = [local.accounts["kafka"]]
+      to    = [local.accounts["kafka"]]
+      ports = ["9092", "9093", "9094"]
+    }
+    registry = {
+      from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud", "airflow", "site"] : local.accounts[role]]
+      to    = [local.accounts["registry"]]
+      ports = ["8081"]
+    }
+    airflow-api = {
+      from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud"] : local.accounts[role]]
+      to    = [local.accounts["airflow"]]
+      ports = ["8080"]
+    }
+    airflow-worker-logs = {
+      from  = [local.accounts["airflow"]]
+      to    = [for role in ["producer", "consumer-fraud", "consumer-non-fraud"] : local.accounts[role]]
+      ports = ["8793"]
+    }
+  }
+}
+
+resource "google_compute_firewall" "internal" {
+  for_each = local.internal_rules
+
+  name                    = "fraudstream-${each.key}"
+  network                 = google_compute_network.main.id
+  direction               = "INGRESS"
+  source_service_accounts = each.value.from
+  target_service_accounts = each.value.to
+
+  allow {
+    protocol = "tcp"
+    ports    = each.value.ports
+  }
+
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
+  }
+}
+
+# Identity-Aware Proxy's own range; who gets through it is decided by IAM (modules/vm).
+resource "google_compute_firewall" "iap_ssh" {
+  name                    = "fraudstream-iap-ssh"
+  network                 = google_compute_network.main.id
+  direction               = "INGRESS"
+  source_ranges           = ["35.235.240.0/20"]
+  target_service_accounts = values(local.accounts)
+
+  allow {
+    protocol = "tcp"
+    ports    = ["22"]
+  }
+
+  log_config {
+    metadata = "INCLUDE_ALL_METADATA"
+  }
+}
+
+resource "google_compute_firewall" "iap_pages" {
+  name                    = "fraudstream-iap-pages"
+  network                 = google_compute_network.main.id
+  direction               = "INGRESS"
+  source_ranges           = ["35.235.240.0/20"]
+  target_service_accounts = [local.accounts["airflow"], local.accounts["registry"]]
+
+  allow {
+    protocol = "tcp"
+    ports    = ["8080", "9080"]
+  }
+
+  log_config {
+    metadata = "INCLUDE_ALL_METADATA"
+  }
+}
+
+# Google's front ends and their health checks; customers' traffic reaches the site through them alone.
+resource "google_compute_firewall" "load_balancer" {
+  name                    = "fraudstream-load-balancer"
+  network                 = google_compute_network.main.id
+  direction               = "INGRESS"
+  source_ranges           = local.load_balancer_ranges
+  target_service_accounts = [local.accounts["site"]]
+
+  allow {
+    protocol = "tcp"
+    ports    = ["8085", "8086"]
+  }
+
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
+  }
+}

@@ -1,0 +1,60 @@
+output "site_address" {
+  description = "Address for the A record of domain; the certificate is issued within an hour after the record is there."
+  value       = google_compute_global_address.site.address
+}
+
+output "confirmation_url" {
+  description = "The confirmation site, as customers see it."
+  value       = "https://${var.domain}"
+}
+
+output "airflow_page" {
+  description = "Opens a tunnel; then http://localhost:8080 is Airflow, user admin."
+  value       = "gcloud compute start-iap-tunnel airflow 8080 --local-host-port=localhost:8080 --zone=${module.airflow.zone} --project=${var.project}"
+}
+
+output "airflow_password" {
+  description = "Prints the password of Airflow's user admin."
+  value       = "gcloud secrets versions access latest --secret=fraudstream-airflow-admin-password --project=${var.project}"
+}
+
+output "kafka_ui_page" {
+  description = "Opens a tunnel; then http://localhost:9080 is the Kafka UI, user admin, password in fraudstream-kafka-ui-password."
+  value       = "gcloud compute start-iap-tunnel registry 9080 --local-host-port=localhost:9080 --zone=${module.registry.zone} --project=${var.project}"
+}
+
+output "ssh" {
+  description = "Logs in to each VM through Identity-Aware Proxy."
+  value = {
+    for machine in values(local.machines) : machine.name => join(" ", compact([
+      "gcloud compute ssh ${var.public_key_vm == "" ? "" : "fraudstream@"}${machine.name} --tunnel-through-iap",
+      "--zone=${machine.zone} --project=${var.project}",
+      var.private_key_vm == "" ? "" : "--ssh-key-file=${var.private_key_vm}",
+    ]))
+  }
+}
+
+output "upload_dataset" {
+  description = "Uploads PaySim's CSV, when name_dataset didn't."
+  value       = "gcloud storage cp PS_20174392719_1491204439457_log.csv gs://${google_storage_bucket.lake.name}/${local.dataset_object}"
+}
+
+output "lake_bucket" {
+  description = "Setting FRAUDSTREAM_LAKE_BUCKET."
+  value       = google_storage_bucket.lake.name
+}
+
+output "bootstrap_servers" {
+  description = "Setting FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS; reachable inside the network, with TLS and SCRAM."
+  value       = local.bootstrap_servers
+}
+
+output "compute_project" {
+  description = "Setting FRAUDSTREAM_COMPUTE_PROJECT: where start_kafka and stop_kafka look for the instances."
+  value       = var.project
+}
+
+output "compute_instances" {
+  description = "Setting FRAUDSTREAM_COMPUTE_INSTANCES: what start_kafka starts and stop_kafka stops."
+  value       = local.task_environment.FRAUDSTREAM_COMPUTE_INSTANCES
+}

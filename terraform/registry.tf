@@ -1,0 +1,34 @@
+# Schema registry and Kafka UI on one VM. The registry keeps its schemas in the database (airflow.tf), so the VM holds
+# no state; the UI and the lag exporter sign in to Kafka as the read-only user monitor.
+
+module "registry" {
+  source = "./modules/vm"
+
+  name            = "registry"
+  role            = "registry"
+  zone            = var.zones[0]
+  machine_type    = local.sized.registry
+  protected       = local.production
+  subnetwork      = google_compute_subnetwork.main.id
+  service_account = google_service_account.role["registry"].email
+  operators       = var.operators
+  public_key      = local.public_key
+  image           = local.image
+  labels          = local.labels
+  release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
+
+  environment = {
+    COMPOSE_PROFILES        = "registry"
+    DATABASE_HOST           = google_sql_database_instance.airflow.private_ip_address
+    KAFKA_BOOTSTRAP_SERVERS = local.bootstrap_servers
+  }
+
+  secrets = {
+    "kafka_ca.pem"    = google_secret_manager_secret.ca.id
+    kafka_password    = google_secret_manager_secret.generated["kafka_monitor_password"].id
+    kafka_ui_password = google_secret_manager_secret.generated["kafka_ui_password"].id
+    registry_password = google_secret_manager_secret.generated["registry_password"].id
+  }
+
+  depends_on = [google_secret_manager_secret_version.generated, google_secret_manager_secret_version.ca, google_sql_user.registry]
+}

@@ -1,0 +1,46 @@
+# The release: this checkout's code as one object, which each VM fetches at boot and builds its image from.
+
+data "archive_file" "release" {
+  type        = "zip"
+  source_dir  = "${path.module}/.."
+  output_path = "${path.module}/.terraform/release.zip"
+  excludes = setunion(
+    [for folder in [".git", ".venv", ".venvs", ".ci", "var", "terraform", "tests", "benchmarks", "docs", "local"] : "${folder}/**"],
+    ["**/__pycache__/**", "**/*.pyc", "**/.*_cache/**", "docker/local/**", "docker/.env"],
+  )
+}
+
+resource "google_storage_bucket" "release" {
+  # checkov:skip=CKV_GCP_62:Reads of the release bundle are in Cloud Audit Logs; it holds published code, no data.
+  name                        = "${var.project}-fraudstream-release"
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = !local.production
+  labels                      = local.labels
+
+  versioning {
+    enabled = true
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_storage_bucket_object" "release" {
+  # Each release has a name of its own: a VM that boots during an upload gets the old one or the new one, whole.
+  name   = "release-${substr(data.archive_file.release.output_sha256, 0, 16)}.zip"
+  bucket = google_storage_bucket.release.name
+  source = data.archive_file.release.output_path
+
+  lifecycle {
+    create_before_destroy = true
+  }
+}
+
+resource "google_storage_bucket_iam_member" "release" {
+  for_each = google_service_account.role
+
+  bucket = google_storage_bucket.release.name
+  role   = "roles/storage.objectViewer"
+  member = each.value.member
+}

@@ -1,0 +1,162 @@
+# Secrets: made here as ephemeral values, written to Secret Manager by write-only arguments, so that neither the state
+# nor a plan holds them; read by the VMs at boot into files in memory. Raising secrets_version makes a group anew.
+
+locals {
+  # Kafka's users that sign in with SCRAM; boot.py makes a user of each on the brokers.
+  kafka_users = ["producer", "consumer_fraud", "consumer_non_fraud", "airflow", "site", "monitor"]
+
+  # secret → its group in secrets_version, and the roles whose VMs read it
+  generated_secrets = merge(
+    {
+      airflow_admin_password = { group = "airflow", readers = ["airflow"] }
+      airflow_fernet_key     = { group = "airflow", readers = local.task_roles }
+      airflow_jwt_secret     = { group = "airflow", readers = local.task_roles }
+      airflow_secret_key     = { group = "airflow", readers = local.task_roles }
+      confirmation_keys      = { group = "confirmation", readers = concat(local.task_roles, ["site"]) }
+      database_password      = { group = "database", readers = local.task_roles }
+      registry_password      = { group = "database", readers = ["registry"] }
+      kafka_ui_password      = { group = "kafka", readers = ["registry"] }
+      kafka_broker_password  = { group = "kafka", readers = ["kafka"] }
+    },
+    {
+      for user in local.kafka_users : "kafka_${user}_password" => {
+        group   = "kafka"
+        readers = ["kafka", user == "monitor" ? "registry" : replace(user, "_", "-")]
+      }
+    },
+  )
+
+  task_roles = ["airflow", "producer", "consumer-fraud", "consumer-non-fraud"]
+
+  # Secrets whose value comes from elsewhere.
+  other_readers = {
+    smtp     = { secret = google_secret_manager_secret.smtp.id, readers = local.task_roles }
+    redis    = { secret = google_secret_manager_secret.redis.id, readers = local.task_roles }
+    redis_ca = { secret = google_secret_manager_secret.redis_ca.id, readers = local.task_roles }
+    ca       = { secret = google_secret_manager_secret.ca.id, readers = keys(local.roles) }
+  }
+
+  secret_readers = merge(
+    merge([
+      for name, secret in local.generated_secrets : {
+        for role in secret.readers : "${name} ${role}" => { secret = google_secret_manager_secret.generated[name].id, role = role }
+      }
+    ]...),
+    merge([
+      for name, other in local.other_readers : {
+        for role in other.readers : "${name} ${role}" => { secret = other.secret, role = role }
+      }
+    ]...),
+  )
+}
+
+ephemeral "random_password" "generated" {
+  for_each = local.generated_secrets
+
+  length  = 32
+  special = false # they become parts of URLs and of property files
+}
+
+resource "google_secret_manager_secret" "generated" {
+  for_each = local.generated_secrets
+
+  secret_id = "fraudstream-${replace(each.key, "_", "-")}"
+  labels    = local.labels
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_secret_manager_secret_version" "generated" {
+  for_each = local.generated_secrets
+
+  secret = google_secret_manager_secret.generated[each.key].id
+  # Fernet wants 32 bytes in URL-safe Base64; 32 letters and digits are 32 bytes with 190 bits of chance.
+  secret_data_wo = (
+    each.key == "airflow_fernet_key"
+    ? replace(replace(base64encode(ephemeral.random_password.generated[each.key].result), "+", "-"), "/", "_")
+    : ephemeral.random_password.generated[each.key].result
+  )
+  secret_data_wo_version = var.secrets_version[each.value.group]
+  # An older version stays readable until an operator disables it: a VM that hasn't rebooted yet needs it.
+  deletion_policy = "ABANDON"
+}
+
+resource "google_secret_manager_secret" "smtp" {
+  secret_id = "fraudstream-smtp-password"
+  labels    = local.labels
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_secret_manager_secret_version" "smtp" {
+  secret                 = google_secret_manager_secret.smtp.id
+  secret_data_wo         = var.smtp_password
+  secret_data_wo_version = var.secrets_version.smtp
+  deletion_policy        = "ABANDON"
+}
+
+resource "google_secret_manager_secret" "redis" {
+  secret_id = "fraudstream-redis-password"
+  labels    = local.labels
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+# Memorystore makes its password itself, so the state does hold this one; it opens a Redis inside the private network.
+resource "google_secret_manager_secret_version" "redis" {
+  secret      = google_secret_manager_secret.redis.id
+  secret_data = google_redis_instance.celery.auth_string
+}
+
+# The two authorities' certificates are public; they lie here so that every file of a VM comes the same way.
+resource "google_secret_manager_secret" "redis_ca" {
+  secret_id = "fraudstream-redis-ca"
+  labels    = local.labels
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_secret_manager_secret_version" "redis_ca" {
+  secret      = google_secret_manager_secret.redis_ca.id
+  secret_data = join("\n", google_redis_instance.celery.server_ca_certs[*].cert)
+}
+
+resource "google_secret_manager_secret" "ca" {
+  secret_id = "fraudstream-kafka-ca"
+  labels    = local.labels
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_secret_manager_secret_version" "ca" {
+  secret      = google_secret_manager_secret.ca.id
+  secret_data = join("\n", google_privateca_certificate_authority.kafka.pem_ca_certificates)
+}
+
+resource "google_secret_manager_secret_iam_member" "reader" {
+  for_each = local.secret_readers
+
+  secret_id = each.value.secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.role[each.value.role].member
+}

@@ -1,0 +1,205 @@
+# The confirmation site behind Google's HTTPS load balancer: certificate by Google, rate limits by Cloud Armor. It is
+# the one thing that customers reach; Airflow isn't.
+
+locals {
+  # Where Google's front ends and health checks come from.
+  load_balancer_ranges = ["35.191.0.0/16", "130.211.0.0/22"]
+
+  site_zones = local.production ? slice(var.zones, 0, 2) : slice(var.zones, 0, 1)
+}
+
+module "site" {
+  source   = "./modules/vm"
+  for_each = toset(local.site_zones)
+
+  name            = "site-${each.value}"
+  role            = "site"
+  zone            = each.value
+  machine_type    = local.sized.site
+  protected       = local.production
+  subnetwork      = google_compute_subnetwork.main.id
+  service_account = google_service_account.role["site"].email
+  operators       = var.operators
+  public_key      = local.public_key
+  image           = local.image
+  labels          = local.labels
+  release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
+
+  environment = merge(local.client_environment, {
+    COMPOSE_PROFILES                         = "site"
+    PUBLISH_ADDRESS                          = "0.0.0.0"
+    FRAUDSTREAM_KAFKA_SASL_USERNAME          = "site"
+    FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", local.load_balancer_ranges)
+  })
+
+  secrets = {
+    confirmation_keys   = google_secret_manager_secret.generated["confirmation_keys"].id
+    "kafka_ca.pem"      = google_secret_manager_secret.ca.id
+    kafka_sasl_password = google_secret_manager_secret.generated["kafka_site_password"].id
+  }
+
+  depends_on = [google_secret_manager_secret_version.generated, google_secret_manager_secret_version.ca]
+}
+
+resource "google_compute_instance_group" "site" {
+  for_each = module.site
+
+  name      = "fraudstream-${each.value.name}"
+  zone      = each.value.zone
+  instances = [each.value.self_link]
+
+  named_port {
+    name = "http"
+    port = 8085
+  }
+}
+
+resource "google_compute_health_check" "site" {
+  name                = "fraudstream-site"
+  check_interval_sec  = 10
+  timeout_sec         = 5
+  healthy_threshold   = 2
+  unhealthy_threshold = 3
+
+  http_health_check {
+    port         = 8086
+    request_path = "/health/ready"
+  }
+
+  log_config {
+    enable = true
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_compute_security_policy" "site" {
+  name        = "fraudstream-site"
+  description = "Rate limits of the confirmation site, and Google's rules against known attacks."
+
+  # Log4Shell and its kin: nothing here runs Log4j, but scanners cost connections.
+  rule {
+    action   = "deny(403)"
+    priority = 1000
+    match {
+      expr {
+        expression = "evaluatePreconfiguredWaf('cve-canary')"
+      }
+    }
+    description = "Known attacks"
+  }
+
+  rule {
+    action   = "throttle"
+    priority = 2147483647
+    match {
+      versioned_expr = "SRC_IPS_V1"
+      config {
+        src_ip_ranges = ["*"]
+      }
+    }
+    rate_limit_options {
+      conform_action = "allow"
+      exceed_action  = "deny(429)"
+      enforce_on_key = "IP"
+      rate_limit_threshold {
+        count        = 120
+        interval_sec = 60
+      }
+    }
+    description = "Everyone: at most 120 requests a minute and address"
+  }
+}
+
+resource "google_compute_backend_service" "site" {
+  name                  = "fraudstream-site"
+  protocol              = "HTTP"
+  port_name             = "http"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  timeout_sec           = 30
+  health_checks         = [google_compute_health_check.site.id]
+  security_policy       = google_compute_security_policy.site.id
+
+  dynamic "backend" {
+    for_each = google_compute_instance_group.site
+    content {
+      group           = backend.value.self_link
+      balancing_mode  = "UTILIZATION"
+      capacity_scaler = 1
+    }
+  }
+
+  log_config {
+    # Paths carry the links' tokens; the site logs what it did without them.
+    enable = false
+  }
+}
+
+resource "google_compute_url_map" "site" {
+  name            = "fraudstream-site"
+  default_service = google_compute_backend_service.site.id
+}
+
+resource "google_compute_url_map" "to_https" {
+  name = "fraudstream-to-https"
+
+  default_url_redirect {
+    https_redirect         = true
+    redirect_response_code = "MOVED_PERMANENTLY_DEFAULT"
+    strip_query            = false
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_compute_managed_ssl_certificate" "site" {
+  name = "fraudstream-${replace(var.domain, ".", "-")}"
+
+  managed {
+    domains = [var.domain]
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_compute_ssl_policy" "site" {
+  name            = "fraudstream-site"
+  profile         = "MODERN"
+  min_tls_version = "TLS_1_2"
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_compute_target_https_proxy" "site" {
+  name             = "fraudstream-site"
+  url_map          = google_compute_url_map.site.id
+  ssl_certificates = [google_compute_managed_ssl_certificate.site.id]
+  ssl_policy       = google_compute_ssl_policy.site.id
+}
+
+resource "google_compute_target_http_proxy" "to_https" {
+  name    = "fraudstream-to-https"
+  url_map = google_compute_url_map.to_https.id
+}
+
+resource "google_compute_global_address" "site" {
+  name = "fraudstream-site"
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_compute_global_forwarding_rule" "https" {
+  name                  = "fraudstream-https"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  ip_address            = google_compute_global_address.site.id
+  port_range            = "443"
+  target                = google_compute_target_https_proxy.site.id
+}
+
+resource "google_compute_global_forwarding_rule" "http" {
+  name                  = "fraudstream-http"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  ip_address            = google_compute_global_address.site.id
+  port_range            = "80"
+  target                = google_compute_target_http_proxy.to_https.id
+}

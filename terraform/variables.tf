@@ -1,0 +1,175 @@
+# The seed's five variables come first and keep their names; terraform.tfvars.example shows them all.
+
+variable "credentials_project" {
+  description = "Path of a service account's key file (JSON) for Terraform itself. Leave it empty: `gcloud auth application-default login` replaces it, and no key file lies around. The VMs never get it; each has its role's service account attached."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.credentials_project == "" || fileexists(pathexpand(var.credentials_project))
+    error_message = "credentials_project names a file that doesn't exist; leave it empty to use `gcloud auth application-default login`."
+  }
+}
+
+variable "public_key_vm" {
+  description = "Path of an SSH public key (.pub) for the user fraudstream on every VM. Leave it empty: OS Login through Identity-Aware Proxy replaces it (`gcloud compute ssh NAME --tunnel-through-iap`), for the members in operators. Giving a key turns OS Login off; port 22 stays reachable through Identity-Aware Proxy alone."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.public_key_vm == "" || (endswith(var.public_key_vm, ".pub") && fileexists(pathexpand(var.public_key_vm)))
+    error_message = "public_key_vm must be the path of an existing .pub file; leave it empty to use OS Login."
+  }
+}
+
+variable "private_key_vm" {
+  description = "Path of the private key that belongs to public_key_vm. Terraform doesn't read it, since nothing is copied over SSH any more; the output ssh names it in the login command. Leave it empty with OS Login."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.private_key_vm == "" || !endswith(var.private_key_vm, ".pub")
+    error_message = "private_key_vm is the private key: the file without .pub."
+  }
+}
+
+variable "project" {
+  description = "Google Cloud project id."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "project must be a project id: 6 to 30 lower-case letters, digits and hyphens, starting with a letter."
+  }
+}
+
+variable "name_dataset" {
+  description = "Path of the PaySim CSV on this machine; it is uploaded to dataset/ in the lake's bucket. Empty: upload it yourself with the command in the output upload_dataset."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = var.name_dataset == "" || fileexists(pathexpand(var.name_dataset))
+    error_message = "name_dataset names a file that doesn't exist; download PaySim first or leave it empty."
+  }
+}
+
+variable "size" {
+  description = "trial: small, partly preemptible machines, one zone for the database, everything can be destroyed. production: sized machines, regional database and Redis, deletion protection."
+  type        = string
+  default     = "trial"
+
+  validation {
+    condition     = contains(["trial", "production"], var.size)
+    error_message = "size must be trial or production."
+  }
+}
+
+variable "region" {
+  description = "Region of everything."
+  type        = string
+  default     = "us-central1"
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "region must be a Google Cloud region such as us-central1."
+  }
+}
+
+variable "zones" {
+  description = "Three zones of the region: a broker in each."
+  type        = list(string)
+  default     = ["us-central1-a", "us-central1-b", "us-central1-c"]
+
+  validation {
+    condition     = length(distinct(var.zones)) == 3 && alltrue([for zone in var.zones : startswith(zone, "${var.region}-")])
+    error_message = "zones must be three different zones of the region."
+  }
+}
+
+variable "domain" {
+  description = "Host name of the confirmation site, which customers see in their mails; point its A record at the output site_address."
+  type        = string
+
+  validation {
+    condition     = can(regex("^([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.domain))
+    error_message = "domain must be a host name such as confirm.example.com, without https://."
+  }
+}
+
+variable "operators" {
+  description = "IAM members (user:…, group:…) who may log in to the VMs and open the Airflow and Kafka pages through Identity-Aware Proxy."
+  type        = list(string)
+
+  validation {
+    condition     = alltrue([for member in var.operators : can(regex("^(user|group|serviceAccount):[^@ ]+@[^@ ]+$", member))])
+    error_message = "operators must be IAM members such as user:me@example.com or group:team@example.com."
+  }
+}
+
+variable "alert_email" {
+  description = "Who gets the alerts."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", var.alert_email))
+    error_message = "alert_email must be an e-mail address."
+  }
+}
+
+variable "smtp" {
+  description = "Mail provider: host, port (465 or 587; Google Cloud blocks 25), user, and the From of every mail."
+  type = object({
+    host   = string
+    port   = number
+    user   = string
+    sender = string
+  })
+
+  validation {
+    condition     = contains([465, 587, 2525], var.smtp.port)
+    error_message = "smtp.port must be 465 (TLS), 587 or 2525 (STARTTLS); Google Cloud lets no connection to port 25 out."
+  }
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._~+-]+(@[A-Za-z0-9.-]+)?$", var.smtp.user))
+    error_message = "smtp.user must be a user name or address without spaces, slashes or colons."
+  }
+}
+
+variable "smtp_password" {
+  description = "Password at the mail provider, given as TF_VAR_smtp_password. It goes to Secret Manager and nowhere else; it is only sent when secrets_version.smtp changes, so later runs can leave it out."
+  type        = string
+  default     = "not-given"
+  sensitive   = true
+  ephemeral   = true
+}
+
+variable "mail_recipient_template" {
+  description = "Address of a customer, made of the transaction's columns."
+  type        = string
+  default     = "{nameOrig}@example.com"
+}
+
+variable "mail_allowed_recipients" {
+  description = "Patterns of the recipients that mails really go to (safe mode). [\"*\"] lets every recipient through."
+  type        = list(string)
+  default     = ["*@example.com"]
+
+  validation {
+    condition     = length(var.mail_allowed_recipients) > 0
+    error_message = "mail_allowed_recipients must name at least one pattern, or no mail is sent at all."
+  }
+}
+
+variable "secrets_version" {
+  description = "Raise a number to have the secrets of that group made anew by the next apply, then reboot the VMs that read them (docs/deploy.md)."
+  type = object({
+    airflow      = optional(number, 1)
+    confirmation = optional(number, 1)
+    database     = optional(number, 1)
+    kafka        = optional(number, 1)
+    smtp         = optional(number, 1)
+  })
+  default = {}
+}

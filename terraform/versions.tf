@@ -1,0 +1,25 @@
+terraform {
+  # 1.11 brought write-only arguments: generated secrets reach Secret Manager without lying in the state.
+  required_version = ">= 1.11"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = "~> 6.50"
+    }
+    random = {
+      source  = "hashicorp/random"
+      version = "~> 3.7"
+    }
+    archive = {
+      source  = "hashicorp/archive"
+      version = "~> 2.7"
+    }
+  }
+}
+
+provider "google" {
+  project     = var.project
+  region      = var.region
+  credentials = var.credentials_project == "" ? null : file(pathexpand(var.credentials_project))
+}

@@ -1,0 +1,145 @@
+"""The schema of Terraform's google provider, read from the wheel cdktf-cdktf-provider-google.
+
+The wheel carries a jsii assembly: for each resource and data source a class (what can be read) and a config struct
+(what can be set), generated from the provider's own schema. Reading it takes about five seconds and no network.
+
+What it can't tell: which arguments exclude each other, and values that only Google's API refuses.
+"""
+
+import io
+import json
+import os
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+PREFIX = "@cdktf/provider-google."
+BASES = {"cdktf.TerraformResource": "resource", "cdktf.TerraformDataSource": "data"}
+
+_TERRAFORM_NAME = re.compile(r"#\w+ \w+#(\w+)}")
+_TERRAFORM_TYPE = re.compile(r"\{@link \S+ (google_\w+)}")
+_POSSIBLE_VALUES = re.compile(r"Possible values: \[([^]]*)]")
+
+
+def wheel_path() -> Path:
+    """Where `make check-deploy` puts the wheel.
+
+    :raises FileNotFoundError: it hasn't been downloaded yet
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "fraudstream" / "terraform-schema"
+    found = sorted(folder.glob("cdktf_cdktf_provider_google-*.whl"))
+    if not found:
+        raise FileNotFoundError(f"no cdktf-cdktf-provider-google wheel in {folder}: `make check-deploy` downloads it")
+    return found[-1]
+
+
+def snake(name: str) -> str:
+    """`sslCertificatesList` → `ssl_certificates_list`."""
+    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One thing that can be set: an attribute, or a block with arguments of its own."""
+
+    name: str
+    required: bool
+    is_block: bool
+    repeated: bool
+    #: string, number, boolean, any, list, map; "object" for blocks and nested attributes
+    kind: str
+    struct: str | None
+    values: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A resource or data source."""
+
+    type: str
+    struct: str
+    readable: frozenset[str]
+
+
+@dataclass
+class ProviderSchema:
+    """What the provider's resources and data sources take and give."""
+
+    types: dict[str, Any]
+    _structs: dict[str, dict[str, Argument]] = field(default_factory=dict)
+
+    @classmethod
+    def from_wheel(cls, wheel: Path) -> "ProviderSchema":
+        """Read the assembly out of the wheel without unpacking anything to disk."""
+        with zipfile.ZipFile(wheel) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".jsii.tgz"))
+            with tarfile.open(fileobj=io.BytesIO(archive.read(name)), mode="r:gz") as assembly:
+                member = assembly.extractfile("package/.jsii")
+                if member is None:
+                    raise FileNotFoundError(f"{wheel.name} has no package/.jsii in {name}")
+                return cls(json.load(member)["types"])
+
+    @cached_property
+    def entities(self) -> dict[tuple[str, str], Entity]:
+        """By ("resource" or "data", Terraform type)."""
+        return {(section, entity.type): entity for section, entity in self._read_entities()}
+
+    def _read_entities(self) -> Iterator[tuple[str, Entity]]:
+        for fqn, described in self.types.items():
+            section = BASES.get(described.get("base", ""))
+            if section is None:
+                continue
+            match = _TERRAFORM_TYPE.search(described["docs"]["summary"])
+            if match is None:
+                raise ValueError(f"{fqn} doesn't say which Terraform type it is: the assembly's form has changed")
+            settable = {argument.name for argument in self.arguments(f"{fqn}Config").values()}
+            computed = {snake(p["name"]) for p in described.get("properties", []) if not p.get("static")}
+            yield section, Entity(match[1], f"{fqn}Config", frozenset(settable | computed))
+
+    def arguments(self, struct: str) -> dict[str, Argument]:
+        """What a resource (or a block of it) can be given, by Terraform's name."""
+        if struct not in self._structs:
+            read = (_argument(described) for described in self.types[struct].get("properties", []))
+            self._structs[struct] = {argument.name: argument for argument in read}
+        return self._structs[struct]
+
+
+def _argument(described: dict[str, Any]) -> Argument:
+    docs = described.get("docs", {})
+    text = f"{docs.get('summary', '')} {docs.get('remarks', '')}"
+    name = _TERRAFORM_NAME.search(text)
+    kind, repeated, struct = _kind(described["type"])
+    values = _POSSIBLE_VALUES.search(text)
+    return Argument(
+        name=name[1] if name else snake(described["name"]),
+        required=not described.get("optional", False),
+        is_block=docs.get("summary", "").endswith(" block."),
+        repeated=repeated,
+        kind=kind,
+        struct=struct,
+        values=frozenset(re.findall(r'"([^"]*)"', values[1])) if values else frozenset(),
+    )
+
+
+def _kind(described: dict[str, Any]) -> tuple[str, bool, str | None]:
+    """(kind, repeated, struct) of a jsii type; a union stands for the member that isn't cdktf's own token."""
+    if "union" in described:
+        members = [member for member in described["union"]["types"] if member.get("fqn") != "cdktf.IResolvable"]
+        return _kind(members[0])
+    if "primitive" in described:
+        return described["primitive"], False, None
+    if "collection" in described:
+        collection = described["collection"]
+        element, _, struct = _kind(collection["elementtype"])
+        if struct is not None:
+            return element, True, struct
+        return ("list" if collection["kind"] == "array" else "map"), True, None
+    if described["fqn"].startswith(PREFIX):
+        return "object", False, described["fqn"]
+    return "any", False, None

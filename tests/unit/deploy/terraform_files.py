@@ -1,0 +1,121 @@
+"""Terraform files as plain values: blocks by their labels, expressions as text.
+
+Works where no terraform binary is installed; python-hcl2 refuses what isn't HCL.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hcl2
+
+MARKS = ("__is_block__", "__comments__", "__inline_comments__")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of the top level: its kind, its labels, its body and the file it is in."""
+
+    kind: str
+    labels: tuple[str, ...]
+    body: dict[str, Any]
+    file: str
+
+    @property
+    def address(self) -> str:
+        """As Terraform prints it: `google_compute_instance.kafka`, `var.project`."""
+        return ".".join(self.labels) if self.kind == "resource" else ".".join((self.kind, *self.labels))
+
+
+def unquote(name: str) -> str:
+    """python-hcl2 keeps the quotes of labels and strings."""
+    return name[1:-1] if name.startswith('"') and name.endswith('"') else name
+
+
+def is_block(value: Any) -> bool:
+    """Whether `value` was written as one or more blocks rather than as an attribute."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and "__is_block__" in v for v in value)
+
+
+def members(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The attributes and blocks of a body, without the parser's marks."""
+    return ((unquote(name), value) for name, value in body.items() if name not in MARKS)
+
+
+def parse(text: str, file: str) -> list[Block]:
+    """Every block of the top level.
+
+    :raises ValueError: it isn't HCL; the message names the file and where
+    """
+    try:
+        document = hcl2.loads(text if text.endswith("\n") else f"{text}\n")
+    except Exception as error:  # noqa: BLE001 - lark's errors have no common root in hcl2's interface
+        raise ValueError(f"{file} isn't HCL: {error}") from error
+    return [block for kind, bodies in members(document) for body in bodies for block in _blocks(kind, (), body, file)]
+
+
+def _blocks(kind: str, labels: tuple[str, ...], body: dict[str, Any], file: str) -> Iterator[Block]:
+    if "__is_block__" in body:
+        yield Block(kind, labels, body, file)
+        return
+    for label, inner in members(body):
+        yield from _blocks(kind, (*labels, label), inner, file)
+
+
+def load(folder: Path) -> list[Block]:
+    """All blocks of all `.tf` files of a folder, which is a Terraform module."""
+    return [block for path in sorted(folder.glob("*.tf")) for block in parse(path.read_text(), path.name)]
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a value, at any depth: where expressions and references are."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            if name not in MARKS:
+                yield name
+                yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+
+
+def expressions(value: Any) -> Iterator[str]:
+    """The parts of a value that Terraform evaluates: texts without what is literal in their strings."""
+    for text in texts(value):
+        if "${" in text:
+            yield _without_literals(text)
+
+
+def _without_literals(text: str) -> str:
+    """Keeps the code: outside quotes, and inside `${…}` within quotes, at any depth."""
+    kept: list[str] = []
+    depth: list[str] = []  # what we are in, innermost last: a string or a bracket
+    position = 0
+    while position < len(text):
+        in_string = bool(depth) and depth[-1] == '"'
+        if in_string and text[position] == "\\":
+            position += 2
+            continue
+        if text.startswith("${", position):
+            depth.append("{")
+            kept.append(" ")
+            position += 2
+            continue
+        character = text[position]
+        if character == '"':
+            if in_string:
+                depth.pop()
+            else:
+                depth.append('"')
+            kept.append('"')
+        elif not in_string:
+            if character == "{":
+                depth.append("{")
+            elif character == "}" and depth:
+                depth.pop()
+            kept.append(character)
+        position += 1
+    return "".join(kept)

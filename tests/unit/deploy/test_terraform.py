@@ -1,0 +1,204 @@
+"""terraform/ against the google provider's schema, and the checks themselves against files with known mistakes."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .provider_schema import ProviderSchema
+from .terraform_files import Block, load, members, parse, texts, unquote
+from .terraform_rules import check_modules, check_references, check_schema
+
+GOOD = """
+resource "google_storage_bucket" "lake" {
+  name     = "lake"
+  location = "EU"
+  versioning {
+    enabled = true
+  }
+}
+output "bucket" {
+  value = google_storage_bucket.lake.name
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def modules(root: Path) -> dict[str, list[Block]]:
+    """Blocks of the root module ("") and of each module it calls, by source."""
+    folder = root / "terraform"
+    return {"": load(folder)} | {
+        f"./modules/{path.name}": load(path) for path in sorted((folder / "modules").iterdir()) if path.is_dir()
+    }
+
+
+class TestOurFiles:
+    def test_every_google_resource_has_known_arguments_and_all_required_ones(
+        self, modules: dict[str, list[Block]], schema: ProviderSchema
+    ) -> None:
+        assert [finding for blocks in modules.values() for finding in check_schema(blocks, schema)] == []
+
+    def test_every_reference_is_declared_and_every_declaration_is_read(
+        self, modules: dict[str, list[Block]], schema: ProviderSchema
+    ) -> None:
+        assert [finding for blocks in modules.values() for finding in check_references(blocks, schema)] == []
+
+    def test_modules_are_called_with_their_own_variables(self, modules: dict[str, list[Block]]) -> None:
+        assert check_modules(modules) == []
+
+    def test_the_files_are_formatted(self, root: Path) -> None:
+        """With Terraform's own formatter where there is one; else by the rules of it that people break."""
+        terraform = shutil.which("terraform")
+        if terraform:
+            command = [terraform, "fmt", "-check", "-recursive", "-list=true", str(root / "terraform")]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+            assert (done.returncode, done.stdout) == (0, "")
+        for path in sorted((root / "terraform").rglob("*.tf")):
+            lines = path.read_text().splitlines()
+            assert [line for line in lines if "\t" in line or line != line.rstrip()] == [], path.name
+
+    def test_the_seed_s_variables_keep_their_names(self, modules: dict[str, list[Block]]) -> None:
+        names = {block.labels[0] for block in modules[""] if block.kind == "variable"}
+        assert {"credentials_project", "public_key_vm", "private_key_vm", "project", "name_dataset"} <= names
+
+    def test_every_variable_and_output_is_described_and_every_variable_typed(
+        self, modules: dict[str, list[Block]]
+    ) -> None:
+        for blocks in modules.values():
+            for block in blocks:
+                if block.kind in ("variable", "output"):
+                    assert len(block.body.get("description", "")) > 15, block.address
+                if block.kind == "variable":
+                    assert "type" in block.body, block.address
+
+    def test_the_example_gives_every_variable_that_has_no_default(
+        self, root: Path, modules: dict[str, list[Block]]
+    ) -> None:
+        import hcl2  # noqa: PLC0415 - .tfvars has attributes at the top level, which only this test reads
+
+        given = set(hcl2.loads((root / "terraform/terraform.tfvars.example").read_text())) - {"__comments__"}
+        variables = {block.labels[0]: block for block in modules[""] if block.kind == "variable"}
+        assert given <= set(variables)
+        assert {name for name, block in variables.items() if "default" not in block.body} <= given
+
+    def test_nothing_is_copied_over_ssh_and_no_key_of_a_service_account_is_made(
+        self, modules: dict[str, list[Block]]
+    ) -> None:
+        for blocks in modules.values():
+            for block in blocks:
+                assert "provisioner" not in block.body, block.address
+                assert block.labels[:1] != ("google_service_account_key",), block.address
+
+
+class TestNetworkAndRights:
+    def test_no_firewall_rule_lets_the_internet_in(self, modules: dict[str, list[Block]]) -> None:
+        for blocks in modules.values():
+            for block in blocks:
+                assert not any(re.search(r"\b0\.0\.0\.0/\d|::/0", text) for text in texts(ingress(block))), block.address
+
+    def test_every_firewall_rule_names_the_service_accounts_it_protects(self, modules: dict[str, list[Block]]) -> None:
+        rules = [block for block in modules[""] if block.labels[:1] == ("google_compute_firewall",)]
+        assert rules
+        assert [rule.address for rule in rules if "target_service_accounts" not in rule.body] == []
+
+    def test_no_vm_has_a_public_address(self, modules: dict[str, list[Block]]) -> None:
+        vm = next(block for block in modules["./modules/vm"] if block.labels[:1] == ("google_compute_instance",))
+        assert [interface for interface in vm.body["network_interface"] if "access_config" in interface] == []
+
+    def test_no_basic_role_is_granted_and_project_wide_ones_are_three(self, modules: dict[str, list[Block]]) -> None:
+        grants = [block for block in modules[""] if block.kind == "resource" and "_iam_member" in block.labels[0]]
+        roles = {unquote(block.body["role"]) for block in grants}
+        assert not roles & {"roles/owner", "roles/editor", "roles/viewer"}
+        project_wide = {unquote(b.body["role"]) for b in grants if b.labels[0] == "google_project_iam_member"}
+        assert project_wide == {
+            "roles/logging.logWriter",
+            "roles/monitoring.metricWriter",
+            "${google_project_iam_custom_role.watch_operations.id}",
+        }
+
+    def test_secrets_are_written_by_write_only_arguments(self, modules: dict[str, list[Block]]) -> None:
+        """All but the one that Memorystore makes and the two public certificates."""
+        plain = {
+            block.labels[1]
+            for block in modules[""]
+            if block.labels[:1] == ("google_secret_manager_secret_version",) and "secret_data" in block.body
+        }
+        assert plain == {"redis", "redis_ca", "ca"}
+
+
+def ingress(block: Block) -> object:
+    """What of a block can open the network: a VM's environment may bind to every address of its own."""
+    return {name: value for name, value in members(block.body) if name != "environment"}
+
+
+class TestTheChecks:
+    """Each would be worthless if it couldn't fail."""
+
+    def test_a_good_file_passes(self, schema: ProviderSchema) -> None:
+        blocks = parse(GOOD, "good.tf")
+        assert check_schema(blocks, schema) == []
+        assert check_references(blocks, schema) == []
+
+    @pytest.mark.parametrize(
+        ("was", "becomes", "finding"),
+        [
+            ('location = "EU"', "", "required argument 'location' is missing"),
+            ('location = "EU"', 'location = "EU"\n  locaton = "EU"', "unknown argument 'locaton'"),
+            ("enabled = true", "enable = true", "unknown argument 'enable'"),
+            ("enabled = true", "", "required argument 'enabled' is missing"),
+            ("versioning {", "versioning = {", "must be written as a block"),
+            ('location = "EU"', "location {\n  }", "is an attribute, not a block"),
+            ("versioning {", "versioning {\n    enabled = true\n  }\n  versioning {", "takes it once"),
+            ("enabled = true", 'enabled = "often"', "the provider takes a boolean"),
+            ('location = "EU"', 'location = ["EU"]', "the provider takes a string"),
+            ("google_storage_bucket", "google_storage_bukket", "the provider has no resource google_storage_bukket"),
+        ],
+    )
+    def test_a_mistake_in_a_resource_is_found(
+        self, schema: ProviderSchema, was: str, becomes: str, finding: str
+    ) -> None:
+        found = check_schema(parse(GOOD.replace(was, becomes), "bad.tf"), schema)
+        assert any(finding in text for text in found), found
+        assert all(text.startswith("bad.tf: google_storage_bu") for text in found)
+
+    def test_a_mistake_in_a_dynamic_block_is_found(self, schema: ProviderSchema) -> None:
+        text = GOOD.replace(
+            "versioning {\n    enabled = true\n  }",
+            'dynamic "versioning" {\n    for_each = [1]\n    content {\n      enable = true\n    }\n  }',
+        )
+        found = check_schema(parse(text, "bad.tf"), schema)
+        assert [finding for finding in found if "unknown argument 'enable'" in finding]
+
+    def test_a_value_outside_the_documented_set_is_found(self, schema: ProviderSchema) -> None:
+        text = 'resource "google_compute_firewall" "a" {\n  name = "a"\n  network = "n"\n  direction = "INWARD"\n}\n'
+        assert any("'INWARD' is none of EGRESS, INGRESS" in finding for finding in check_schema(parse(text, "f"), schema))
+
+    @pytest.mark.parametrize(
+        ("was", "becomes", "finding"),
+        [
+            ("lake.name", "sea.name", "google_storage_bucket.sea.name isn't declared"),
+            ("lake.name", "lake.nam", "has no attribute 'nam'"),
+            ("google_storage_bucket.lake.name", "var.bucket", "var.bucket isn't declared"),
+            ("google_storage_bucket.lake.name", "local.bucket", "local.bucket isn't declared"),
+            ('output "bucket"', 'variable "unused" {\n}\noutput "bucket"', "variable 'unused' is read nowhere"),
+            ('output "bucket"', 'locals {\n  unused = 1\n}\noutput "bucket"', "local 'unused' is read nowhere"),
+        ],
+    )
+    def test_a_broken_reference_is_found(self, schema: ProviderSchema, was: str, becomes: str, finding: str) -> None:
+        found = check_references(parse(GOOD.replace(was, becomes), "bad.tf"), schema)
+        assert any(finding in text for text in found), found
+
+    def test_a_wrong_call_of_a_module_is_found(self) -> None:
+        child = parse('variable "a" {\n  type = string\n}\noutput "b" {\n  value = 1\n}\n', "child.tf")
+        call = 'module "m" {\n  source = "./child"\n  c = 1\n}\noutput "o" {\n  value = module.m.d\n}\n'
+        assert check_modules({"": parse(call, "root.tf"), "./child": child}) == [
+            "root.tf: module.m: unknown variable 'c'",
+            "root.tf: module.m: variable 'a' has no default and isn't given",
+            "root.tf: output.o: module.m has no output 'd'",
+        ]
+
+    def test_what_isn_t_hcl_is_refused_with_the_file_s_name(self) -> None:
+        with pytest.raises(ValueError, match=r"broken\.tf isn't HCL"):
+            parse('resource "google_storage_bucket" {{\n', "broken.tf")
