@@ -72,7 +72,7 @@ class Supervisor:
     async def down(self) -> None:
         """Stops every part after those that need it, then ends the supervisor."""
         for status in self._status.values():
-            if status.state in {State.WAITING, State.STARTING, State.READY}:
+            if status.state not in AT_REST:
                 status.state = State.STOPPING
         await asyncio.gather(*(self._stop_in_order(part) for part in self._parts.values()))
         self.finished.set()
@@ -211,9 +211,11 @@ class Supervisor:
             status.state, status.problem = state, problem
             if state in {State.READY, State.DONE} and status.started is not None:
                 status.seconds = time.time() - status.started
+                logger.info("%s: %s after %.1f s", status.name, state, status.seconds)
+            else:
+                logger.info("%s: %s", status.name, state)
             if state in AT_REST | {State.DONE}:
                 status.pid = None
-            logger.info("%s: %s%s", status.name, state, f" after {status.seconds:.1f} s" if status.seconds else "")
             self._changed.notify_all()
 
     def log(self, name: str) -> Path:
