@@ -27,6 +27,8 @@ def checksum(rows: pa.Table | pa.RecordBatch) -> int:
     table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
     total = 0
     for batch in table.to_batches(max_chunksize=65_536):
+        if not len(batch):
+            continue
         sums = np.zeros(len(batch), np.uint64)
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
             hashes = _mix(_hashes(column) ^ _salt(name))

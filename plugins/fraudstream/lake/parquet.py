@@ -25,9 +25,7 @@ class LocalFile:
     checksum: int
 
 
-def write_files(
-    folder: str, tables: Iterable[pa.Table], directory: Path, target_bytes: int, piece_rows: int = PIECE_ROWS
-) -> Iterator[LocalFile]:
+def write_files(folder: str, tables: Iterable[pa.Table], directory: Path, target_bytes: int) -> Iterator[LocalFile]:
     """Writes all rows to files of about `target_bytes` and yields each file once it is read back.
 
     Needs memory for a few pieces, however many rows there are. The same tables give the same files.
@@ -37,7 +35,7 @@ def write_files(
     writer: pq.ParquetWriter | None = None
     number = rows = total = 0
     path = directory
-    for piece in _pieces(tables, piece_rows):
+    for piece in _pieces(tables):
         if writer is None:
             path = directory / f"{number:05d}.parquet"
             writer, rows, total = _writer(folder, path), 0, 0
@@ -57,13 +55,13 @@ def checksum_of(file: pq.ParquetFile) -> int:
     return add(*(checksum(file.read_row_group(group)) for group in range(file.num_row_groups)))
 
 
-def _pieces(tables: Iterable[pa.Table], piece_rows: int) -> Iterator[pa.Table]:
+def _pieces(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     waiting: list[pa.Table] = []
     rows = 0
     for table in tables:
         waiting.append(table)
         rows += len(table)
-        if rows >= piece_rows:
+        if rows >= PIECE_ROWS:
             yield pa.concat_tables(waiting)
             waiting, rows = [], 0
     if rows:

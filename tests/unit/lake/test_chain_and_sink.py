@@ -132,6 +132,7 @@ def test_interleaved_zombies_and_crashes_leave_every_record_in_one_object(log, s
     assert Link.of(max(store.list("transaction/"), key=lambda info: Link.of(info).first)).end == log[0][-1] + 1
 
 
+@settings(deadline=None)
 @given(logs)
 def test_an_object_holds_records_of_one_day(log):
     store = MemoryStore()

@@ -6,7 +6,7 @@ import pytest
 from fraudstream import money
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
 from fraudstream.lake import lines
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch, row
@@ -27,6 +27,7 @@ def iso(timestamp_ms):
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(texts, amounts, moments, st.none() | st.integers(0, 743)), max_size=8))
 def test_every_value_comes_back_from_the_line_as_it_was(values):
     rows = [row(0, nameOrig=n, nameDest=n[::-1], amount=a, timestamp=t, step=s) for n, a, t, s in values]

@@ -3,7 +3,7 @@ from datetime import date
 
 import pytest
 from fraudstream.lake import names
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 topics = st.from_regex(re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII), fullmatch=True)
@@ -11,6 +11,7 @@ days = st.dates(date(1970, 1, 1), date(9999, 12, 31))
 offsets = st.integers(0, 2**63 - 1)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(names.FOLDERS), days, topics, st.integers(0, 10_000), offsets)
 def test_what_a_name_is_made_of_can_be_read_off_it(folder, day, topic, partition, offset):
     name = names.object_name(folder, day, topic, partition, offset)
@@ -18,6 +19,7 @@ def test_what_a_name_is_made_of_can_be_read_off_it(folder, day, topic, partition
     assert names.day_in(name) == day
 
 
+@settings(deadline=None)
 @given(days, offsets, offsets)
 def test_names_of_a_partition_sort_as_their_offsets(day, one, other):
     first, second = (names.object_name("transaction", day, "t", 0, offset) for offset in (one, other))
@@ -50,6 +52,7 @@ def test_other_names_are_no_names_of_json_objects(name):
     assert names.parse_object_name(name) is None
 
 
+@settings(deadline=None)
 @given(st.integers(0, 253_402_300_799_999))
 def test_the_day_is_the_utc_date_of_the_record_timestamp(timestamp_ms):
     start = (names.day_of(timestamp_ms) - date(1970, 1, 1)).days * 86_400_000
