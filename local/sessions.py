@@ -1,8 +1,9 @@
 """Finding and ending all the processes of a part, also those that it forgot or that outlived it.
 
-Each part is started in a session of its own, and nothing that it starts leaves the session (Airflow's task processes
-make process groups, so groups aren't enough). A session's number can't be given to a new process while anything is
-left in it, so the number and the start time of its first process find it even when that process is gone.
+Each part is started in a session of its own. What it starts stays in the session (Airflow's task processes make
+process groups, so groups aren't enough) or is a child of one that is in it (each connection of Postgres is a session).
+A session's number can't be given to a new process while anything is left in it, so the number and the start time of
+its first process find it even when that process is gone.
 """
 
 import json
@@ -37,7 +38,14 @@ class Session:
                 return []  # the number is another process's by now
         except psutil.NoSuchProcess:
             pass
-        return [process for pid in psutil.pids() if _session_of(pid) == self.id for process in _alive(pid)]
+        everything = list(psutil.process_iter(["ppid", "status"]))
+        found = {process.pid for process in everything if _session_of(process.pid) == self.id}
+        grew = bool(found)
+        while grew:
+            children = {process.pid for process in everything if process.info["ppid"] in found} - found
+            found |= children
+            grew = bool(children)
+        return [p for p in everything if p.pid in found and p.info["status"] != psutil.STATUS_ZOMBIE]
 
     def pss(self) -> int:
         """Bytes of memory, shared pages counted by their share."""
@@ -112,11 +120,3 @@ def _session_of(pid: int) -> int | None:
         return os.getsid(pid)
     except (ProcessLookupError, PermissionError):
         return None
-
-
-def _alive(pid: int) -> list[psutil.Process]:
-    try:
-        process = psutil.Process(pid)
-        return [] if process.status() == psutil.STATUS_ZOMBIE else [process]
-    except psutil.NoSuchProcess:
-        return []

@@ -25,7 +25,7 @@ logger = logging.getLogger("local.supervisor")
 PARTS = "parts.json"
 SOCKET = "supervisor.sock"
 SESSIONS = "sessions.json"
-#: how often a part that isn't ready yet is asked
+#: how often a part that starts or stops is looked at
 POLL_SECONDS = 0.2
 LOG_TAIL_LINES = 25
 
@@ -182,7 +182,7 @@ class Supervisor:
             if time.monotonic() > deadline:
                 logger.warning("%s: SIGKILL to what is left after %.0f s", part.name, part.stop_within)
                 session.signal(signal.SIGKILL)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _stop_in_order(self, part: Part) -> None:
         needed_by = {other.name for other in self._parts.values() if part.name in other.depends_on}
