@@ -76,7 +76,7 @@ def paysim_files(draw: st.DrawFn) -> PaySimFile:
     line_break = draw(st.sampled_from(["\n", "\r\n"]))
     lines: list[str] = []
     expected: list[dict[str, Any] | None] = []
-    for _ in range(draw(st.integers(0, 12))):
+    for _ in range(draw(st.integers(0, 8))):
         if draw(st.integers(0, 4)) == 0:
             lines.append(draw(BAD_LINES))
             expected.append(None)

@@ -16,7 +16,7 @@ from tests.unit.dataset.paysim_files import PaySimFile, paysim_files
 from tests.unit.dataset.source_behaviour import CONTENT, HEADER
 
 #: The first example imports what Arrow needs, which takes longer than any deadline fit for the others.
-UNTIMED = settings(deadline=None, max_examples=80)
+UNTIMED = settings(deadline=None, max_examples=50)
 START = Position(0, 0)
 START_DATE = datetime(2023, 10, 1, tzinfo=UTC)
 GOOD = b"1,PAYMENT,9839.64,C1,170136.0,160296.36,M1,0.0,0.0,0,0\n"

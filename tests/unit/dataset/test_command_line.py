@@ -1,0 +1,73 @@
+import gzip
+from pathlib import Path
+
+import pytest
+from fraudstream.dataset.__main__ import main
+
+from tests.unit.dataset.source_behaviour import CONTENT, HEADER
+
+GOOD = CONTENT.splitlines(keepends=True)[1]
+
+
+def test_what_generate_writes_check_finds_good(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "paysim.csv.gz")
+    assert main(["generate", "--rows", "1000", "--seed", "1", "--frauds", "40", "--out", out]) == 0
+    assert "1,000 rows (CASH_IN " in (summary := capsys.readouterr().out)
+    assert "40 frauds, 0 flagged" in summary
+    assert main(["check", out]) == 0
+    assert f"{out}: 1,000 rows, 40 frauds, 0 rejected; " in capsys.readouterr().out
+
+
+def test_check_shows_ten_rejected_rows_and_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "paysim.csv"
+    path.write_bytes(HEADER + GOOD + GOOD.replace(b"9839.64", b"1e3") * 12)
+    assert main(["check", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert "1 rows, 0 frauds, 12 rejected" in lines[0]
+    assert lines[1].startswith("  line 3: column amount: found '1e3', expected a decimal")
+    assert len(lines) == 12
+    assert lines[-1] == "  … and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file in"),
+        (b"", "is empty: found 0 bytes, expected a header and rows"),
+        (b"a,b\n1,2\n", "unknown header: found 'a,b', expected 'step,type,"),
+        (gzip.compress(CONTENT)[:-9], "ends inside its gzip stream"),
+    ],
+    ids=["missing", "empty", "unknown header", "cut off"],
+)
+def test_what_can_t_be_read_is_said_and_exits_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes | None, message: str
+) -> None:
+    path = tmp_path / "paysim.csv"
+    if content is not None:
+        path.write_bytes(content)
+    assert main(["check", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert str(path) in error or str(path.parent) in error
+
+
+def test_impossible_numbers_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "a.csv"
+    assert main(["generate", "--rows", "0", "--seed", "1", "--out", str(out)]) == 2
+    assert "rows: found 0, expected at least 1" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("seed", ["-1", "x"])
+def test_an_unusable_seed_is_a_usage_error(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["generate", "--rows", "1", "--seed", seed, "--out", "a.csv"])
+    assert "--seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [[], ["generate"], ["check"]])
+def test_help_describes_each_argument(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    assert "usage: python -m fraudstream.dataset" in capsys.readouterr().out
