@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from fraudstream.confirmation.first_values import FirstValues, Read
 from fraudstream.errors import KafkaError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -13,6 +13,7 @@ def read(key: str, value: str, timestamp: int = 0) -> Read[str]:
     return Read(key, timestamp, value)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.text(max_size=3))), st.integers(1, 5))
 def test_the_first_value_of_each_key_stays_however_the_log_is_cut_into_batches(
     log: list[tuple[str, str]], size: int

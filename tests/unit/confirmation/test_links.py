@@ -5,7 +5,7 @@ import pytest
 from fraudstream.confirmation.links import LONGEST_TOKEN, PAGE_SECONDS, Links, shown
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 OLD, NEW, OTHER = "old-key-of-16-chars", "new-key-of-16-chars", "another-key-of-16-chars"
@@ -17,6 +17,7 @@ def token_of(url: str) -> str:
     return url.rsplit("/", 2)[-2]
 
 
+@settings(deadline=None)
 @given(CASE_IDS, st.sampled_from(["fraud", "not-fraud"]))
 def test_a_link_reads_back_as_its_case_and_is_made_of_plain_path_characters(case: str, answer: str) -> None:
     url = LINKS.url(case, answer)  # type: ignore[arg-type]
@@ -27,6 +28,7 @@ def test_a_link_reads_back_as_its_case_and_is_made_of_plain_path_characters(case
     assert LINKS.read(token_of(url)) == case
 
 
+@settings(deadline=None)
 @given(CASE_IDS, st.data())
 def test_a_token_with_any_one_character_changed_is_refused(case: str, data: st.DataObject) -> None:
     token = token_of(LINKS.url(case, "fraud"))
@@ -36,6 +38,7 @@ def test_a_token_with_any_one_character_changed_is_refused(case: str, data: st.D
         LINKS.read(token[:where] + other + token[where + 1 :])
 
 
+@settings(deadline=None)
 @given(CASE_IDS, st.data())
 def test_a_token_that_is_cut_off_anywhere_is_refused(case: str, data: st.DataObject) -> None:
     token = token_of(LINKS.url(case, "fraud"))
@@ -43,6 +46,7 @@ def test_a_token_that_is_cut_off_anywhere_is_refused(case: str, data: st.DataObj
         LINKS.read(token[: data.draw(st.integers(0, len(token) - 1))])
 
 
+@settings(deadline=None)
 @given(CASE_IDS, st.text(min_size=1, max_size=5))
 def test_a_token_with_something_behind_or_before_it_is_refused(case: str, extra: str) -> None:
     token = token_of(LINKS.url(case, "fraud"))
@@ -51,6 +55,7 @@ def test_a_token_with_something_behind_or_before_it_is_refused(case: str, extra:
             LINKS.read(changed)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=2 * LONGEST_TOKEN))
 def test_random_text_is_refused_and_its_error_never_shows_all_of_it(text: str) -> None:
     with pytest.raises(LinkError) as refused:

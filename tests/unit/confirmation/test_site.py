@@ -1,0 +1,281 @@
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from bs4 import BeautifulSoup
+from fraudstream.confirmation import site as site_module
+from fraudstream.confirmation.answers import Place
+from fraudstream.confirmation.links import PAGE_SECONDS
+from fraudstream.errors import KafkaUnavailable, SchemaRegistryError
+
+from tests.fakes.confirmation import transaction
+from tests.unit.confirmation.conftest import Site
+
+LONG_AGO = datetime(2023, 10, 5, 9, 30, tzinfo=UTC)
+
+
+def words(html: str) -> str:
+    return " ".join(BeautifulSoup(html, "html.parser").body.get_text(" ").split())  # type: ignore[union-attr]
+
+
+class TestOpening:
+    def test_shows_amount_time_recipient_and_id_of_the_case(self, site: Site) -> None:
+        page = site.browser.get(site.url())
+        assert page.status_code == 200
+        for shown in ("181,983.43", "4 October 2023, 14:00 UTC", "C553264065", "case-1", "Transfer"):
+            assert shown in words(page.text)
+
+    @pytest.mark.parametrize(("answer", "first"), [("fraud", "No, report fraud"), ("not-fraud", "Yes, it was me")])
+    def test_offers_both_answers_the_links_own_first(self, site: Site, answer: str, first: str) -> None:
+        buttons = BeautifulSoup(site.browser.get(site.url(answer)).text, "html.parser").find_all("button")
+        assert sorted(str(b["value"]) for b in buttons) == ["fraud", "not-fraud"]
+        assert buttons[0]["value"] == answer
+        assert buttons[0]["class"] == ["proposed"]
+        assert first in buttons[0].text
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD"])
+    def test_changes_nothing_however_often(self, site: Site, method: str) -> None:
+        for answer in ("fraud", "not-fraud"):
+            for _ in range(5):
+                assert site.browser.request(method, site.url(answer)).status_code == 200
+        assert site.answers.log == []
+
+    def test_says_what_was_recorded_and_when_once_there_is_an_answer(self, site: Site) -> None:
+        site.answers.append("REPORTED_NOT_FRAUD", site.case, LONG_AGO)
+        page = site.browser.get(site.url("fraud"))
+        assert page.status_code == 200
+        assert "You confirmed this payment" in words(page.text)
+        assert "5 October 2023, 09:30 UTC" in words(page.text)
+        assert "<form" not in page.text
+
+    def test_says_that_the_time_was_over_once_no_response_is_recorded(self, site: Site) -> None:
+        site.answers.append("NO_RESPONSE", site.case, LONG_AGO)
+        assert "The time for an answer is over" in words(site.browser.get(site.url()).text)
+
+    def test_needs_no_script_and_loads_nothing_from_elsewhere(self, site: Site) -> None:
+        html = BeautifulSoup(site.browser.get(site.url()).text, "html.parser")
+        assert html.find_all(["script", "img", "iframe", "object", "embed"]) == []
+        assert [str(link["href"]) for link in html.find_all("link")] == ["data:,"]
+        assert not [tag for tag in html.find_all() if any(name.startswith("on") for name in tag.attrs)]
+
+    def test_is_readable_by_a_screen_reader(self, site: Site) -> None:
+        html = BeautifulSoup(site.browser.get(site.url()).text, "html.parser")
+        assert html.html["lang"] == "en"  # type: ignore[index]
+        assert len(html.find_all("h1")) == 1
+        assert html.title.text.startswith(html.h1.text)  # type: ignore[union-attr]
+        assert html.main is not None
+        for labelled in html.find_all(attrs={"aria-labelledby": True}):
+            assert html.find(id=str(labelled["aria-labelledby"])) is not None
+        assert all(button.get_text(strip=True) for button in html.find_all("button"))
+
+
+class TestAnswering:
+    @pytest.mark.parametrize(
+        ("answer", "status", "title"),
+        [
+            ("fraud", "REPORTED_FRAUD", "You reported this payment as fraud"),
+            ("not-fraud", "REPORTED_NOT_FRAUD", "You confirmed this payment"),
+        ],
+    )
+    def test_records_the_button_that_was_pressed_and_says_so(
+        self, site: Site, answer: str, status: str, title: str
+    ) -> None:
+        page = site.press(answer)
+        assert page.status_code == 200
+        assert title in words(page.text)
+        (recorded,) = site.answers.log
+        assert recorded.status == status
+        assert recorded.record == {**site.case, "status": status, "answeredAt": recorded.answered_at}
+        assert abs((datetime.now(UTC) - recorded.answered_at).total_seconds()) < 60
+
+    def test_records_the_button_not_the_link(self, site: Site) -> None:
+        url = site.url("fraud")
+        site.browser.post(url, data=site.form(url, "not-fraud"))
+        assert [a.status for a in site.answers.log] == ["REPORTED_NOT_FRAUD"]
+
+    def test_repeating_is_harmless_and_shows_the_first_answer(self, site: Site) -> None:
+        url = site.url("fraud")
+        form = site.form(url, "fraud")
+        first = site.browser.post(url, data=form)
+        for again in ("fraud", "not-fraud"):
+            page = site.browser.post(url, data=form | {"answer": again})
+            assert page.status_code == 200
+            assert page.text == first.text
+        assert len(site.answers.log) == 1
+
+    def test_of_two_who_answer_at_once_both_are_shown_the_one_that_is_first_in_the_log(self, site: Site) -> None:
+        url = site.url("fraud")
+        form = site.form(url, "fraud")
+        publish = site.answers.publish
+
+        async def overtaken(*arguments: Any) -> Place:
+            site.answers.append("REPORTED_NOT_FRAUD", site.case, LONG_AGO)
+            return await publish(*arguments)
+
+        site.answers.publish = overtaken  # type: ignore[method-assign]
+        page = site.browser.post(url, data=form)
+        assert [a.status for a in site.answers.log] == ["REPORTED_NOT_FRAUD", "REPORTED_FRAUD"]
+        assert "You confirmed this payment" in words(page.text)
+
+    def test_many_at_once_are_all_shown_the_same_answer(self, site: Site) -> None:
+        url = site.url()
+        forms = [site.form(url, answer) for answer in ("fraud", "not-fraud") * 8]
+        with ThreadPoolExecutor(8) as visitors:
+            pages = list(visitors.map(lambda form: site.browser.post(url, data=form), forms))
+        first = site.answers.log[0]
+        title = "You reported" if first.status == "REPORTED_FRAUD" else "You confirmed"
+        assert all(title in words(page.text) for page in pages)
+
+    @pytest.mark.parametrize("error", [KafkaUnavailable("no broker"), SchemaRegistryError("no registry")])
+    def test_says_plainly_that_nothing_is_recorded_when_kafka_does_not_confirm(
+        self, site: Site, error: KafkaUnavailable
+    ) -> None:
+        site.answers.refuse = error
+        page = site.press()
+        assert page.status_code == 503
+        assert "Your answer is NOT recorded" in words(page.text)
+        assert page.headers["retry-after"] == "60"
+        assert str(error) not in page.text
+        site.answers.refuse = None
+        assert "You reported" in words(site.press().text), "and trying again works"
+
+    def test_an_answer_that_is_durable_but_not_read_back_yet_is_not_called_recorded(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(site_module, "READ_BACK_SECONDS", 0.05)
+        site.answers.reading = False
+        page = site.press()
+        assert page.status_code == 202
+        assert "Your answer has arrived" in words(page.text)
+
+    def test_a_page_that_was_open_for_too_long_asks_to_press_again(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        url = site.url()
+        form = site.form(url)
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + PAGE_SECONDS + 5)
+        page = site.browser.post(url, data=form)
+        assert page.status_code == 403
+        assert "press the button again" in words(page.text)
+        assert site.answers.log == []
+        assert site.press().status_code == 200
+
+
+class TestBeforeItCanAnswer:
+    def test_a_case_that_is_not_read_from_kafka_yet_asks_to_come_back(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(site_module, "CASE_SECONDS", 0.05)
+        page = site.browser.get(site.url(case="case-2"))
+        assert page.status_code == 503
+        assert int(page.headers["retry-after"]) > 0
+        assert "come back in a moment" in words(page.text)
+
+    def test_a_case_that_arrives_while_its_page_is_asked_for_is_shown(self, site: Site) -> None:
+        with ThreadPoolExecutor(1) as visitor:
+            page = visitor.submit(site.browser.get, site.url(case="case-2"))
+            while site.cases.waiting == 0:
+                time.sleep(0.01)
+            site.cases.add(transaction("case-2"))
+            assert "case-2" in words(page.result(5).text)
+
+    def test_answers_that_are_not_read_to_their_end_yet_ask_to_come_back(self, site: Site) -> None:
+        form = site.form(site.url())
+        site.answers.caught_up = False
+        assert site.browser.get(site.url()).status_code == 503
+        assert site.browser.post(site.url(), data=form).status_code == 503
+        assert site.answers.log == []
+
+    def test_a_view_that_ended_asks_to_come_back(self, site: Site) -> None:
+        site.cases.fail("the brokers are gone for good")
+        page = site.browser.get(site.url())
+        assert page.status_code == 503
+        assert "gone for good" not in page.text
+
+
+class TestLanguages:
+    @pytest.mark.parametrize(
+        ("header", "language"),
+        [
+            ("id", "id"),
+            ("id-ID,id;q=0.9,en;q=0.8", "id"),
+            ("en;q=0.5, id;q=0.9", "id"),
+            ("id;q=0, en;q=0.1", "en"),
+            ("fr-FR, id;q=0.3", "id"),
+            ("fr", "en"),
+            ("", "en"),
+            ("*;q=1", "en"),
+            (";;;,,=;q=x,id;q=nan", "en"),
+            ("x" * 10_000, "en"),
+        ],
+    )
+    def test_the_browsers_preference_picks_the_language(self, site: Site, header: str, language: str) -> None:
+        page = site.browser.get(site.url(), headers={"Accept-Language": header})
+        assert page.headers["content-language"] == language
+        assert f'<html lang="{language}">' in page.text
+        assert page.headers["vary"] == "Accept-Language"
+
+    def test_amounts_and_dates_are_written_the_languages_way(self, site: Site) -> None:
+        page = site.browser.get(site.url(), headers={"Accept-Language": "id"})
+        assert "181.983,43" in words(page.text)
+        assert "4 Oktober 2023, 14:00 UTC" in words(page.text)
+        assert "Apakah Anda melakukan pembayaran ini?" in words(page.text)
+
+
+class TestLimits:
+    def test_one_client_is_slowed_down_and_others_are_not(self, make_site: Callable[..., Site]) -> None:
+        site = make_site(confirmation_requests_per_minute=5)
+        codes = [site.browser.get(site.url()).status_code for _ in range(7)]
+        assert codes == [200] * 5 + [429] * 2
+        refused = site.browser.get(site.url())
+        assert refused.headers["retry-after"] == "60"
+        assert "Nothing is recorded" in words(refused.text)
+        site.browser._transport.client = ("198.51.100.9", 50_000)  # type: ignore[attr-defined]
+        assert site.browser.get(site.url()).status_code == 200
+
+    def test_one_case_is_slowed_down_whoever_asks(self, make_site: Callable[..., Site]) -> None:
+        site = make_site(confirmation_requests_per_minute=10_000)
+        codes = [site.browser.get(site.url()).status_code for _ in range(61)]
+        assert codes[:60] == [200] * 60
+        assert codes[60] == 429
+        site.cases.add(transaction("case-2"))
+        assert site.browser.get(site.url(case="case-2")).status_code == 200
+
+    def test_forwarded_addresses_are_believed_from_configured_proxies_only(
+        self, make_site: Callable[..., Site]
+    ) -> None:
+        for proxies, codes in (([], [200, 200, 429]), (["203.0.113.0/24"], [200, 200, 200])):
+            site = make_site(confirmation_requests_per_minute=2, confirmation_trusted_proxies=proxies)
+            found = [
+                site.browser.get(site.url(), headers={"X-Forwarded-For": f"198.51.100.{n}"}).status_code
+                for n in range(3)
+            ]
+            assert found == codes
+
+
+class TestLogAndFigures:
+    def test_no_log_line_holds_a_token(self, site: Site, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level("DEBUG")
+        url = site.url()
+        token = url.rsplit("/", 2)[1]
+        site.press()
+        site.browser.get(url.replace(token, token[:-3] + "abc"))
+        site.browser.get(url.replace("/fraud", "/nonsense"))
+        ours = [record.getMessage() for record in caplog.records if record.name.startswith("fraudstream")]
+        assert "GET /confirm/{token}/{proposal} 200" in " ".join(ours)
+        assert not [line for line in ours if token in line or token.rpartition(".")[2][:20] in line]
+
+    def test_requests_answers_and_refusals_are_counted(self, site: Site) -> None:
+        site.press()
+        site.browser.post(site.url(), data={"answer": "fraud", "page": "x"})
+        site.browser.get("/confirm/forged/fraud")
+        figures = site.metrics.text().decode()
+        assert 'fraudstream_site_answers_total{result="first"} 1.0' in figures
+        assert 'fraudstream_site_answers_total{result="late"} 1.0' in figures
+        assert 'fraudstream_site_refused_links_total{reason="invalid"} 1.0' in figures
+        route = 'route="/confirm/{token}/{proposal}"'
+        assert f'fraudstream_site_requests_total{{method="GET",{route},status="404"}} 1.0' in figures

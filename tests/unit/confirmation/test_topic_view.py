@@ -1,0 +1,277 @@
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, TopicPartition
+from fraudstream.confirmation import topic_view, view
+from fraudstream.confirmation.view import ConfirmationView, shared_view
+from fraudstream.errors import KafkaError, RecordError, SchemaRegistryError
+from fraudstream.settings import Settings
+
+from tests.fakes.confirmation import transaction
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Record:
+    """A message as librdkafka hands it out; `failure` makes it an event."""
+
+    place: tuple[int, int]
+    content: Any = b""
+    failure: Code | None = None
+    sent: int = 0
+
+    def error(self) -> Code | None:
+        return self.failure
+
+    def partition(self) -> int:
+        return self.place[0]
+
+    def offset(self) -> int:
+        return self.place[1]
+
+    def value(self) -> Any:
+        return self.content
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self.sent or int(time.time() * 1000)
+
+
+@dataclass
+class Broker:
+    """What the fake consumer reads; `answers` false is a broker that is away."""
+
+    ends: dict[int, int] = field(default_factory=lambda: {0: 0})
+    queue: deque[Record] = field(default_factory=deque)
+    away: Code | None = None
+    assigned: list[TopicPartition] = field(default_factory=list)
+    consumers: int = 0
+    closed: int = 0
+    young_from: int = -1
+
+    def end_of(self, partition: int, offset: int) -> None:
+        self.queue.append(Record((partition, offset), failure=Code(Code._PARTITION_EOF)))
+
+    def answer(self, case: str, status: str, partition: int = 0, offset: int = 0, **more: Any) -> None:
+        content = transaction(case) | {"status": status, "answeredAt": NOW}
+        self.queue.append(Record((partition, offset), content, **more))
+
+
+@pytest.fixture
+def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
+    broker = Broker()
+
+    class FakeConsumer:
+        def __init__(self, config: dict[str, Any], logger: logging.Logger) -> None:
+            assert config["isolation.level"] == "read_committed"
+            assert config["enable.auto.commit"] is False
+            broker.consumers += 1
+
+        def list_topics(self, topic: str, timeout: float) -> Any:
+            if broker.away is not None:
+                raise KafkaException(broker.away)
+            found = type("Topic", (), {"error": None, "partitions": broker.ends})
+            return type("Metadata", (), {"topics": {topic: found}})
+
+        def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+            return 0, broker.ends[partition.partition]
+
+        def offsets_for_times(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+            return [TopicPartition(p.topic, p.partition, broker.young_from) for p in partitions]
+
+        def assign(self, partitions: list[TopicPartition]) -> None:
+            broker.assigned = partitions
+
+        def poll(self, timeout: float) -> Record | None:
+            if broker.queue:
+                return broker.queue.popleft()
+            time.sleep(0.005)
+            return None
+
+        def consume(self, number: int, timeout: float) -> list[Record]:
+            return [broker.queue.popleft() for _ in range(min(number, len(broker.queue)))]
+
+        def close(self) -> None:
+            broker.closed += 1
+
+    class FakeCodec:
+        def decode(self, value: Any) -> dict[str, Any]:
+            if isinstance(value, Exception):
+                raise value
+            assert isinstance(value, dict)
+            return value
+
+    monkeypatch.setattr(topic_view, "Consumer", FakeConsumer)
+    monkeypatch.setattr(topic_view.Codec, "for_topic", lambda topic, settings: FakeCodec())
+    monkeypatch.setattr(topic_view, "RETRY_SECONDS", 0.01)
+    return broker
+
+
+@pytest.fixture
+def answers(broker: Broker) -> Iterator[ConfirmationView]:
+    with ConfirmationView(Settings(), horizon=None) as running:
+        yield running
+
+
+def until(condition: Callable[[], object]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("the condition didn't come true within 5 s")
+
+
+def test_the_first_answer_of_a_case_in_log_order_is_its_answer(broker: Broker, answers: ConfirmationView) -> None:
+    broker.answer("a", "REPORTED_FRAUD", offset=3)
+    broker.answer("a", "REPORTED_NOT_FRAUD", offset=4)
+    broker.answer("b", "NO_RESPONSE", partition=1, offset=0)
+    until(lambda: answers.get("b"))
+    first = answers.get("a")
+    assert first is not None
+    assert (first.id_transaction, first.status, first.partition, first.offset) == ("a", "REPORTED_FRAUD", 0, 3)
+    assert first.answered_at == NOW
+    assert first.record["amount"] == 18_198_343
+    assert answers.get("c") is None
+
+
+def test_it_is_caught_up_when_it_got_to_the_end_behind_a_transaction_marker(broker: Broker) -> None:
+    broker.ends = {0: 5, 1: 0}
+    with ConfirmationView(Settings(), horizon=None) as answers:
+        broker.answer("a", "REPORTED_FRAUD", offset=3)
+        until(lambda: answers.get("a"))
+        assert not answers.caught_up, "offset 4 is a marker: nothing says yet that no answer lies there"
+        broker.end_of(0, 5)
+        broker.end_of(1, 0)
+        until(lambda: answers.caught_up)
+
+
+def test_without_a_horizon_it_reads_from_the_beginning(broker: Broker, answers: ConfirmationView) -> None:
+    until(lambda: broker.assigned)
+    assert [p.offset for p in broker.assigned] == [topic_view.OFFSET_BEGINNING]
+
+
+def test_with_a_horizon_it_starts_there_and_at_the_end_where_nothing_is_that_young(broker: Broker) -> None:
+    broker.ends = {0: 50}
+    for young_from, start in ((40, 40), (-1, 50)):
+        broker.young_from, broker.assigned = young_from, []
+        with ConfirmationView(Settings(), horizon=timedelta(days=1)):
+            until(lambda: broker.assigned)
+        assert [p.offset for p in broker.assigned] == [start]
+
+
+def test_brokers_that_are_away_at_the_start_are_waited_for(broker: Broker) -> None:
+    broker.away = Code(Code._TRANSPORT)
+    with ConfirmationView(Settings(), horizon=None) as answers:
+        threading.Event().wait(0.05)
+        assert answers.alive
+        assert not answers.caught_up
+        broker.away = None
+        broker.answer("a", "REPORTED_FRAUD")
+        until(lambda: answers.get("a"))
+
+
+def test_brokers_that_go_away_while_it_reads_are_outlived(broker: Broker, answers: ConfirmationView) -> None:
+    broker.queue.append(Record((0, 0), failure=Code(Code._ALL_BROKERS_DOWN)))
+    broker.answer("a", "REPORTED_FRAUD")
+    until(lambda: answers.get("a"))
+
+
+def test_a_record_that_cannot_be_decoded_is_named_in_the_log_and_passed_over(
+    broker: Broker, answers: ConfirmationView, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.queue.append(Record((2, 17), RecordError("the first byte is 9")))
+    broker.answer("a", "REPORTED_FRAUD", partition=2, offset=18)
+    until(lambda: answers.get("a"))
+    assert "fraud_confirmation[2]@17 is passed over: the first byte is 9" in caplog.text
+
+
+def test_a_registry_that_is_away_holds_the_record_back_instead_of_losing_it(
+    broker: Broker, answers: ConfirmationView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[object] = []
+
+    class Registry:
+        def decode(self, value: Any) -> Any:
+            tries.append(value)
+            if len(tries) < 3:
+                raise SchemaRegistryError("the registry is away")
+            return value
+
+    monkeypatch.setattr(answers, "_codec", Registry())
+    broker.answer("a", "REPORTED_FRAUD")
+    until(lambda: answers.get("a"))
+    assert len(tries) == 3
+
+
+def test_what_no_retry_heals_is_raised_to_everyone(broker: Broker, answers: ConfirmationView) -> None:
+    async def wait() -> None:
+        waiting = asyncio.create_task(answers.wait("a"))
+        await asyncio.sleep(0.05)
+        broker.queue.append(Record((0, 0), failure=Code(Code.TOPIC_AUTHORIZATION_FAILED)))
+        await asyncio.wait_for(answers.ended(), 5)
+        with pytest.raises(KafkaError, match="can't go on"):
+            await waiting
+
+    asyncio.run(wait())
+    with pytest.raises(KafkaError, match="topic fraud_confirmation"):
+        answers.get("a")
+    until(lambda: not answers.alive)
+    assert broker.closed == 1
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_defect_in_the_thread_is_raised_to_everyone_too(broker: Broker, answers: ConfirmationView) -> None:
+    broker.queue.append(Record((0, 0), {"no": "answer"}))
+    until(lambda: not answers.alive)
+    with pytest.raises(KafkaError, match="unforeseen error"):
+        asyncio.run(answers.wait("a"))
+
+
+def test_closing_ends_the_thread_and_tells_who_waits(broker: Broker, answers: ConfirmationView) -> None:
+    async def wait() -> None:
+        waiting = asyncio.create_task(answers.wait("a"))
+        await asyncio.sleep(0.02)
+        await asyncio.to_thread(answers.close)
+        with pytest.raises(KafkaError, match="is closed"):
+            await waiting
+
+    asyncio.run(wait())
+    answers.close()
+    assert broker.closed == 1
+
+
+def test_what_gets_older_than_the_horizon_is_forgotten(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topic_view, "FORGET_EVERY_SECONDS", 0.01)
+    with ConfirmationView(Settings(), horizon=timedelta(hours=1)) as answers:
+        broker.answer("old", "REPORTED_FRAUD", sent=1)
+        broker.answer("young", "REPORTED_FRAUD")
+        until(lambda: answers.get("young"))
+        until(lambda: answers.get("old") is None)
+        assert answers.get("young")
+
+
+def test_a_process_shares_one_view_until_it_is_closed(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(view, "_shared", view._Shared())
+    settings = Settings()
+    found: list[ConfirmationView] = []
+    threads = [threading.Thread(target=lambda: found.append(shared_view(settings))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+    found[0].close()
+    again = shared_view(settings)
+    assert again is not found[0]
+    assert again.alive
+    again.close()
+    assert broker.consumers == broker.closed == 2
