@@ -140,6 +140,7 @@ class TestBytes:
             write_file(path, plan(300), 3, lambda rows: None)
         assert gzip.decompress(first.read_bytes()) == plain.read_bytes()
         assert first.read_bytes() == second.read_bytes()
+        assert first.read_bytes()[4:8] == bytes(4), "the time in a gzip header"
 
     def test_progress_ends_at_the_number_of_rows(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "BLOCK_ROWS", 40)
