@@ -42,6 +42,12 @@ class Control:
         """Bytes of each running part, shared pages counted by their share (PSS)."""
         return {part: session.pss() for part, session in Record(self.state / SESSIONS).read().items()}
 
+    def environment(self, name: str) -> dict[str, str]:
+        """The environment that a part was started with; empty when it never was."""
+        definition = self.state / PARTS
+        parts = TypeAdapter(list[Part]).validate_json(definition.read_bytes()) if definition.exists() else []
+        return next((part.env for part in parts if part.name == name), {})
+
     def up(self, parts: Sequence[Part], changed: Callable[[list[Status]], None]) -> bool:
         """Starts what isn't running and waits until all is ready; False where everything ran already.
 
@@ -74,15 +80,24 @@ class Control:
                 self._ask("up")
             else:
                 self._start_supervisor()
-            self._wait_until_ready(changed)
+            names = {part.name for part in starting}
+            self._wait_until_ready(lambda parts: changed([part for part in parts if part.name in names]))
         except (KeyboardInterrupt, StackError):
             if not before:
                 self.down()
             raise
         return True
 
+    def left_over(self) -> int:
+        """How many processes of a stack are there though its supervisor isn't."""
+        sessions = Record(self.state / SESSIONS).read().values()
+        return 0 if self.status() else sum(len(session.processes()) for session in sessions)
+
     def down(self) -> int:
-        """Stops everything in order, at once what doesn't stop. Returns how many parts were running."""
+        """Stops everything in order, at once what doesn't stop, and ends what a killed supervisor left behind.
+
+        Returns how many parts were running.
+        """
         running = sum(status.pid is not None for status in self.status())
         if running:
             self._ask("down", timeout=DOWN_WITHIN)

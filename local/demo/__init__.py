@@ -1,0 +1,1 @@
+"""``make demo``: the whole pipeline once, on the real stack, with customers who answer."""

@@ -1,0 +1,102 @@
+"""What the demo asks of Airflow, over its public REST API."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from fraudstream.errors import FraudstreamError
+
+from local.environment import airflow_login
+
+_PAGE = 100
+_OVER = {"success", "failed"}
+
+
+class RunFailed(FraudstreamError):
+    """A DAG run ended badly, or not in time."""
+
+
+class AirflowApi:
+    """Airflow's REST API v2, logged in as the local stack's user."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=60)
+        user, password = airflow_login()
+        answer = self._client.post("/auth/token", json={"username": user, "password": password})
+        answer.raise_for_status()
+        self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def wait_for_dags(self, dags: set[str], seconds: float = 120) -> None:
+        """Waits until the DAG processor has parsed all of these.
+
+        :raises RunFailed: it hasn't in time; the message names import errors
+        """
+        until = time.monotonic() + seconds
+        while missing := dags - {dag["dag_id"] for dag in self._pages("/api/v2/dags", "dags")}:
+            if time.monotonic() > until:
+                errors = [error["stack_trace"] for error in self._pages("/api/v2/importErrors", "import_errors")]
+                raise RunFailed(f"DAGs {', '.join(sorted(missing))} aren't there after {seconds:.0f} s. {errors or ''}")
+            time.sleep(0.5)
+
+    def pause(self, dag: str, paused: bool) -> None:
+        """Pauses or unpauses a DAG."""
+        self._client.patch(f"/api/v2/dags/{dag}", json={"is_paused": paused}).raise_for_status()
+
+    def trigger(self, dag: str, conf: dict[str, Any]) -> str:
+        """Triggers a DAG as a person would, unpausing it first; returns the run's id."""
+        self.pause(dag, False)
+        answer = self._client.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf})
+        answer.raise_for_status()
+        return str(answer.json()["dag_run_id"])
+
+    def state(self, dag: str, run: str) -> str:
+        """State of a run."""
+        return str(self._get(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
+
+    def wait(self, dag: str, run: str, seconds: float) -> None:
+        """Waits until a run succeeded.
+
+        :raises RunFailed: it failed, or isn't over in time; the message has the tasks' states
+        """
+        until = time.monotonic() + seconds
+        while (state := self.state(dag, run)) not in _OVER and time.monotonic() < until:
+            time.sleep(0.5)
+        if state != "success":
+            tasks = {
+                f"{task['task_id']}[{task['map_index']}]": task["state"]
+                for task in self._pages(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", "task_instances")
+            }
+            raise RunFailed(f"run {run} of DAG {dag} is {state}, its tasks are {tasks}; see their logs in the UI")
+
+    def runs(self, dag: str) -> Iterator[dict[str, Any]]:
+        """All runs of a DAG, with their conf."""
+        return self._pages(f"/api/v2/dags/{dag}/dagRuns", "dag_runs")
+
+    def tasks(self, dag: str, run: str) -> Iterator[dict[str, Any]]:
+        """All task instances of a run; "~" stands for any run."""
+        return self._pages(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", "task_instances")
+
+    def count(self, dag: str, state: str) -> int:
+        """How many task instances of a DAG are in a state now."""
+        path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances"
+        return int(self._get(path, state=state, limit=1)["total_entries"])
+
+    def xcom(self, dag: str, run: str, task: str, map_index: int = -1) -> Any:
+        """What a task instance returned."""
+        path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
+        return self._get(path, map_index=map_index, deserialize=False)["value"]
+
+    def _pages(self, path: str, field: str) -> Iterator[dict[str, Any]]:
+        offset = 0
+        while True:
+            answer = self._get(path, limit=_PAGE, offset=offset)
+            yield from answer[field]
+            offset += _PAGE
+            if offset >= answer["total_entries"]:
+                return
+
+    def _get(self, path: str, **query: Any) -> Any:
+        answer = self._client.get(path, params=query)
+        answer.raise_for_status()
+        return answer.json()

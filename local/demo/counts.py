@@ -1,0 +1,162 @@
+"""What really is in the topics, the lake, the inbox and Airflow; nothing here remembers what the demo did."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+from fraudstream.dataset.reader import Position, read_chunks
+from fraudstream.dataset.source import Source
+from fraudstream.errors import KafkaError
+from fraudstream.kafka.cluster import dead_letter_topic
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
+from fraudstream.lake.names import FOLDERS, day_in
+from fraudstream.lake.reading import read_day
+from fraudstream.lake.store import Store
+from fraudstream.settings import Settings
+
+from local.demo.airflow_api import AirflowApi
+
+TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Cheap figures for the progress bars, of all there is: each is compared with what it was at the start."""
+
+    produced: int
+    confirmations: int
+    lake_rows: int
+    mail_rows: int
+
+
+class Counts:
+    """Counts what belongs to the first `limit` rows of one source file, by their ids."""
+
+    def __init__(self, settings: Settings, store: Store, airflow: AirflowApi, source: Source, limit: int) -> None:
+        self._settings = settings
+        self._store = store
+        self._airflow = airflow
+        self._source = source
+        self._limit = limit
+        self._ids: set[str] = set()
+        self._consumer = Consumer(
+            settings.kafka_config(
+                **{
+                    "group.id": "fraudstream-demo",  # needed by the client, never joined or committed
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                }
+            )
+        )
+
+    def close(self) -> None:
+        """Lets go of the brokers."""
+        self._consumer.close()
+
+    def dataset(self) -> dict[str, int]:
+        """Rows, frauds and rejected rows of the file; remembers the ids that all other counts go by."""
+        fraud = rejected = 0
+        start_date = self._settings.dataset_start_date
+        for chunk in read_chunks(self._source, Position(0, 0), start_date=start_date):
+            rows = chunk.rows.slice(0, int((chunk.row_numbers < self._limit).sum()))
+            self._ids.update(rows.column("idTransaction").to_pylist())
+            fraud += sum(rows.column("isFraud").to_pylist())
+            rejected += sum(bad.row < self._limit for bad in chunk.rejected)
+            if chunk.position.row >= self._limit:
+                break
+        return {"rows": len(self._ids) + rejected, "fraud": fraud, "rejected": rejected}
+
+    def watched(self) -> Watched:
+        """Figures that cost little: ends of partitions, and the rows that objects say they have."""
+        ends = {topic: sum(self._end(topic, number) for number in self._partitions(topic)) for topic in TOPICS}
+        rows = {
+            folder: sum(int(info.metadata.get("rows", 0)) for info in self._store.list(f"{folder}/"))
+            for folder in FOLDERS
+        }
+        return Watched(
+            ends[NON_FRAUD_TRANSACTION] + ends[FRAUD_TRANSACTION],
+            ends[FRAUD_CONFIRMATION],
+            rows["transaction"] + rows["fraud_confirmation"],
+            rows["email_confirmation"],
+        )
+
+    def topics(self) -> dict[str, int]:
+        """Records of each topic, and dead letters."""
+        found = {}
+        for topic in TOPICS:
+            codec = Codec.for_topic(topic, self._settings)
+            decoded = (codec.decode(message.value()) for message in self._records(topic))
+            found[topic] = sum(self._ours(record["idTransaction"]) for record in decoded)
+        dead = sum(self._of_source(message) for message in self._records(INGEST_DEAD_LETTER))
+        dead += sum(1 for topic in TOPICS for _ in self._records(dead_letter_topic(topic)))
+        return found | {"dead_letter": dead}
+
+    def lake(self) -> tuple[dict[str, Counter[str]], int]:
+        """Rows of each folder by status (transaction/ has none: ""), and how many rows are there twice."""
+        found: dict[str, Counter[str]] = {}
+        doubled = 0
+        for folder in FOLDERS:
+            wanted = ["idTransaction"] if folder == "transaction" else ["idTransaction", "status"]
+            rows: Counter[tuple[str, ...]] = Counter()
+            days = sorted({day for info in self._store.list(f"{folder}/") if (day := day_in(info.name))})
+            for day in days:
+                for table in read_day(self._store, folder, day, [*wanted, "topic"]):
+                    rows.update(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
+            ours = {row: times for row, times in rows.items() if self._ours(row[0])}
+            doubled += sum(times - 1 for times in ours.values())
+            found[folder] = Counter()
+            for row, times in ours.items():
+                found[folder]["" if folder == "transaction" else row[1]] += times
+        return found, doubled
+
+    def cases(self) -> tuple[int, int, Counter[str]]:
+        """Cases in the confs of DAG runs, sensors that succeeded, and the outcomes in their XComs by status."""
+        opened = resolved = 0
+        outcomes: Counter[str] = Counter()
+        for run in self._airflow.runs("fraud_confirmation"):
+            cases = (run["conf"] or {}).get("cases", [])
+            ours = {number for number, case in enumerate(cases) if self._ours(case["idTransaction"])}
+            opened += len(ours)
+            for task in self._airflow.tasks("fraud_confirmation", run["dag_run_id"]) if ours else ():
+                if task["task_id"] != "await_confirmation" or task["map_index"] not in ours:
+                    continue
+                if task["state"] == "success":
+                    resolved += 1
+                    xcom = self._airflow.xcom(
+                        "fraud_confirmation", run["dag_run_id"], "await_confirmation", task["map_index"]
+                    )
+                    outcomes[xcom["status"]] += 1
+        return opened, resolved, outcomes
+
+    def _ours(self, id_transaction: str) -> bool:
+        return id_transaction in self._ids
+
+    def _of_source(self, message: Message) -> bool:
+        return dict(message.headers() or []).get("source") == self._source.uri.encode()
+
+    def _partitions(self, topic: str) -> list[int]:
+        return sorted(self._consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+
+    def _end(self, topic: str, number: int) -> int:
+        return int(self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1])
+
+    def _records(self, topic: str) -> Iterator[Message]:
+        """All committed records of a topic as it is now."""
+        open_ = set(self._partitions(topic))
+        self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in open_])
+        while open_:
+            messages = self._consumer.consume(10_000, 30)
+            if not messages:
+                raise KafkaError(f"topic {topic} can't be read to its end: no answer for 30 s")
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == Code._PARTITION_EOF:
+                    open_.discard(message.partition())
+                else:
+                    raise KafkaError(f"topic {topic} can't be read: {error}")

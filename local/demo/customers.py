@@ -1,0 +1,89 @@
+"""The customers: they read their mail, open a link as a browser would, and press a button. Or they don't."""
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+from bs4 import BeautifulSoup, Tag
+from fraudstream.errors import FraudstreamError
+
+#: What every ten customers do, in the order of their mails; None: nothing.
+HABITS: tuple[tuple[str, ...], ...] = (
+    ("fraud",),
+    ("not-fraud",),
+    ("fraud",),
+    (),
+    ("fraud",),
+    ("not-fraud",),
+    ("fraud", "not-fraud"),
+    ("fraud",),
+    ("not-fraud", "not-fraud"),
+    ("fraud",),
+)
+_SUBJECT = "Was this yours?"
+_LINK = re.compile(r"https?://\S+/confirm/\S+/(fraud|not-fraud)\b")
+
+
+class CustomerError(FraudstreamError):
+    """A page or mail wasn't what a customer expects."""
+
+
+class Inbox:
+    """The inbox of all customers, over its REST API."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=60)
+        self._after = 0
+        self._after = max((mail["id"] for mail in self._mails()), default=0)
+
+    def count(self) -> int:
+        """Mails that came since this inbox was opened."""
+        return len(self._mails())
+
+    def fraud_links(self, known: set[int]) -> Iterator[dict[str, str]]:
+        """The links of each fraud notice that isn't in `known`, by answer; `known` grows along."""
+        for mail in sorted(self._mails(), key=lambda mail: mail["id"]):
+            if mail["subject"].startswith(_SUBJECT) and mail["id"] not in known:
+                known.add(mail["id"])
+                text = self._client.get(f"/messages/{mail['id']}.plain").text
+                yield {match[1]: match[0] for match in _LINK.finditer(text)}
+
+    def _mails(self) -> list[dict[str, Any]]:
+        answer = self._client.get("/messages/")
+        answer.raise_for_status()
+        return [mail for mail in answer.json()["messages"] if mail["id"] > self._after]
+
+
+def answer_all(mails: list[dict[str, str]], answered: Callable[[], None]) -> None:
+    """Lets every customer do what is their habit; calls `answered` after each who pressed a button.
+
+    :raises CustomerError: a page isn't as expected
+    """
+    with httpx.Client(timeout=30) as browser, ThreadPoolExecutor(4) as customers:
+
+        def act(mail: dict[str, str], habit: tuple[str, ...]) -> None:
+            for answer in habit:
+                press(browser, mail[answer], answer)
+            if habit:
+                answered()
+
+        list(customers.map(act, mails, (HABITS[number % len(HABITS)] for number in range(len(mails)))))
+
+
+def press(browser: httpx.Client, link: str, answer: str) -> None:
+    """Opens a link and presses the button of an answer, if the page still offers one.
+
+    :raises CustomerError: the page can't be read, or the answer isn't confirmed
+    """
+    page = browser.get(link)
+    form = BeautifulSoup(page.text, "html.parser").find("form")
+    if page.status_code != httpx.codes.OK:
+        raise CustomerError(f"the confirmation page answers {page.status_code} where a link from a mail was opened")
+    if not isinstance(form, Tag):
+        return  # answered before: the page shows what was recorded
+    fields = {str(field["name"]): str(field["value"]) for field in form.find_all("input", type="hidden")}
+    confirmed = browser.post(link, data=fields | {"answer": answer}, follow_redirects=True)
+    if confirmed.status_code != httpx.codes.OK:
+        raise CustomerError(f"the confirmation page answers {confirmed.status_code} to a button")

@@ -1,0 +1,55 @@
+"""What the demo found: the counts, whether they agree, and how they are shown."""
+
+from typing import Any
+
+from rich.table import Table
+
+Summary = dict[str, Any]
+
+
+def disagreements(summary: Summary) -> list[str]:
+    """Each pair of counts that should be equal and isn't, as a sentence."""
+    dataset, topics, lake = summary["dataset"], summary["topics"], summary["lake"]
+    mail, cases, compaction = summary["mail"], summary["cases"], summary["compaction"]
+    fraud, non_fraud = topics["fraud_transaction"], topics["non_fraud_transaction"]
+    outcomes = sum(cases[status] for status in ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"))
+    answers = topics["fraud_confirmation"]
+    pairs = [
+        ("rows of the file", dataset["rows"], "records and rejected rows", fraud + non_fraud + dataset["rejected"]),
+        ("frauds of the file", dataset["fraud"], "records of fraud_transaction", fraud),
+        ("rejected rows", dataset["rejected"], "dead letters", topics["dead_letter"]),
+        ("records of non_fraud_transaction", non_fraud, "rows of transaction/", lake["transaction"]),
+        ("records of fraud_transaction", fraud, "pending cases in the lake", lake["fraud_confirmation"]["pending"]),
+        ("records of fraud_transaction", fraud, "outcomes in the lake", lake["fraud_confirmation"]["outcome"]),
+        ("records of fraud_transaction", fraud, "records of fraud_confirmation", answers),
+        ("records of fraud_transaction", fraud, "opened cases", cases["opened"]),
+        ("opened cases", cases["opened"], "resolved sensors", summary["sensors"]["resolved"]),
+        ("resolved sensors", summary["sensors"]["resolved"], "outcomes in XComs", outcomes),
+        ("transactions and answers", fraud + non_fraud + answers, "mails in the inbox", mail["sent"]),
+        ("mails in the inbox", mail["sent"], "mails sent by email_confirmation/", lake["email_confirmation"]),
+        ("failed mails", mail["failed"], "none", 0),
+        ("compacted JSON rows", compaction["json_rows"], "Parquet rows", compaction["parquet_rows"]),
+        ("missing by the audit", summary["audit"]["missing"], "none", 0),
+        ("doubled by the audit", summary["audit"]["duplicated"], "none", 0),
+    ]  # fmt: skip
+    found = [f"{left:,} {what} but {right:,} {other}" for what, left, other, right in pairs if left != right]
+    return found if summary["audit"]["ok"] else [*found, "the audit isn't green"]
+
+
+def table(summary: Summary) -> Table:
+    """The counts, a line each."""
+    out = Table("what", "count", "", title="What happened", title_justify="left", box=None, pad_edge=False)
+    out.columns[1].justify = "right"
+    for part, values in summary.items():
+        for name, value in _flat(values):
+            shown = f"{value:.1f} s" if part == "seconds" else f"{value:,}" if isinstance(value, int) else str(value)
+            out.add_row(part, shown, name)
+            part = ""  # noqa: PLW2901 - named once
+    return out
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        rows += _flat(value, f"{prefix}{name} ") if isinstance(value, dict) else [(prefix + name, value)]
+    return rows
