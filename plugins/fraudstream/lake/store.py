@@ -70,6 +70,9 @@ class Store:
 
     def create(self, name: str, data: bytes | Path, *, content_type: str, metadata: Mapping[str, str]) -> Created:
         for _ in range(3):
+            # A file is large: one look is cheaper than sending it to learn that the name is taken.
+            if isinstance(data, Path) and (there := self._stat(name)) is not None:
+                return Created(there, False)
             created = self._upload(name, data, 0, content_type, metadata)
             if created is not None:
                 return Created(created, True)

@@ -1,0 +1,76 @@
+"""The lake's store on the local stack's object store."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+
+import pytest
+from fraudstream.errors import LakeError
+from fraudstream.lake import lines, names
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.compaction import compact
+from fraudstream.lake.json_sink import JsonSink
+from fraudstream.lake.objects import JSON
+from fraudstream.lake.reading import list_day, read_day
+from fraudstream.lake.store import Store
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from tests.unit.lake.rows import PARTITION, batch
+from tests.unit.lake.store_behaviour import StoreBehaviour
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def client(stack: Mapping[str, str]) -> Iterator[storage.Client]:
+    client = storage.Client(
+        project="local",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": stack["STORAGE_EMULATOR_HOST"]},
+    )
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def store(client: storage.Client) -> Iterator[Store]:
+    bucket = client.create_bucket(f"test-lake-{uuid.uuid4().hex[:12]}")
+    yield Store(client, bucket.name)
+    bucket.delete(force=True)
+
+
+class TestStore(StoreBehaviour):
+    @pytest.fixture
+    def folder(self) -> str:
+        return "folder"
+
+
+def test_a_bucket_that_isnt_there_is_named(client: storage.Client) -> None:
+    with pytest.raises(LakeError, match="bucket test-lake-none does not exist"):
+        Store(client, "test-lake-none").create("a", b"", content_type=JSON, metadata={})
+
+
+def test_records_go_through_the_sink_and_a_compaction_and_come_back_once(store: Store) -> None:
+    day = date(2023, 10, 7)
+    sink = JsonSink(ObjectChain(store, "transaction"), lines.transaction, flush_rows=10, flush_seconds=5)
+    assert sink.assigned(PARTITION, None) == 0
+    for start in range(0, 30, 10):
+        sink.write(batch(range(start, start + 10)))
+        assert sink.flush() == {PARTITION: start + 10}
+    sink.close()
+    assert ObjectChain(store, "transaction").open(PARTITION) == 30
+
+    def offsets() -> list[int]:
+        return sorted(
+            o for table in read_day(store, "transaction", day, ["offset"]) for o in table["offset"].to_pylist()
+        )
+
+    assert offsets() == list(range(30))
+    report = compact(store, "transaction", day, now=datetime(2023, 10, 8, tzinfo=UTC))
+    assert (report.json_objects, report.json_rows, report.parquet_rows) == (3, 30, 30)
+    assert offsets() == list(range(30))
+    listing = list_day(store, "transaction", day)
+    assert (listing.json, listing.covered, listing.strays) == ([], [], [])
+    assert [info.name for info in store.list("transaction/")] == [file.name for file in listing.manifest.files]
+    assert names.parse_manifest_name(store.list("_manifest/")[0].name) == ("transaction", day)
