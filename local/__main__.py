@@ -47,25 +47,23 @@ def _run(options: argparse.Namespace, control: Control, console: Console) -> int
         case "up":
             return _up(control, console)
         case "down":
+            left_over = control.left_over()
             console.print(f"{control.down()} parts stopped")
+            if left_over:
+                console.print(f"{left_over} processes that a killed supervisor left behind ended")
         case "clean":
             control.down()
-            shutil.rmtree(VAR, ignore_errors=True)
+            if VAR.exists():
+                shutil.rmtree(VAR)
             console.print("everything under var/ removed")
         case "status":
-            parts = control.status()
-            console.print(show.table(parts, control.memory()) if parts else "the stack isn't running")
-            return show.report_problems(parts, console)
+            return _status(control, console)
         case "start" | "stop" | "kill":
             control.command(options.command, options.part)
         case "logs":
             return _logs(options.part, options.follow)
         case "run":
-            program = [word for word in options.program if word != "--"]
-            if not program:
-                raise StackError("nothing to run; write: python -m local run -- COMMAND")
-            environment = stack_environment()
-            os.execvpe(program[0], program, environment)  # noqa: S606 - the user's own command
+            _become(options.program[1:] if options.program[:1] == ["--"] else options.program)
         case "env":
             for name, value in masked(stack_environment()).items():
                 console.print(f"{name}={value}", markup=False, highlight=False, soft_wrap=True)
@@ -82,6 +80,21 @@ def _up(control: Control, console: Console) -> int:
     console.print(show.addresses(control.status()))
     console.print(f"Airflow login: {user} / {password}", highlight=False)
     return 0
+
+
+def _status(control: Control, console: Console) -> int:
+    if left_over := control.left_over():
+        raise StackError(f"the supervisor was killed and {left_over} processes are left; end them with: make down")
+    parts = control.status()
+    console.print(show.table(parts, control.memory()) if parts else "the stack isn't running")
+    return show.report_problems(parts, console)
+
+
+def _become(program: list[str]) -> None:
+    if not program:
+        raise StackError("nothing to run; write: python -m local run -- COMMAND")
+    environment = stack_environment()
+    os.execvpe(program[0], program, environment)  # noqa: S606 - the user's own command
 
 
 def _logs(part: str | None, follow: bool) -> int:
