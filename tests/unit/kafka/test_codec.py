@@ -1,0 +1,167 @@
+"""Avro in the wire format: the batch way and the record way give the same bytes and read the same records."""
+
+import io
+import json
+import struct
+from datetime import UTC, datetime
+
+import fastavro
+import pyarrow as pa
+import pytest
+from fraudstream.errors import RecordError
+from fraudstream.kafka.codec import Codec, arrow_schema, schema_text
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from hypothesis import given
+from hypothesis import strategies as st
+
+OWN_ID, OLD_ID, NEW_ID = 7, 3, 9
+OLD = {field["name"]: field for field in json.loads(schema_text(FRAUD_TRANSACTION))["fields"]}
+
+
+def _schema(*, without: str = "", **more: object) -> str:
+    fields = [field for name, field in OLD.items() if name != without]
+    return json.dumps(json.loads(schema_text(FRAUD_TRANSACTION)) | {"fields": fields + list(more.values())})
+
+
+class FakeRegistry:
+    """Knows the topic's own schema, one from before `step` was added and one with a field from the future."""
+
+    schemas = {
+        OWN_ID: schema_text(FRAUD_TRANSACTION),
+        OLD_ID: _schema(without="step"),
+        NEW_ID: _schema(channel={"name": "channel", "type": "string"}),
+    }
+
+    def identifier(self, topic: str, schema: str) -> int:
+        return OWN_ID
+
+    def schema(self, identifier: int) -> str | None:
+        return self.schemas.get(identifier)
+
+
+def codec() -> Codec:
+    return Codec(FRAUD_TRANSACTION, FakeRegistry())  # type: ignore[arg-type]
+
+
+money = st.integers(0, 10**17)
+names = st.text(min_size=0, max_size=12)
+records = st.fixed_dictionaries({
+    "idTransaction": names,
+    "timestamp": st.integers(0, 4_000_000_000_000),
+    "step": st.none() | st.integers(0, 2**31 - 1),
+    "type": st.sampled_from(["CASH_IN", "CASH_OUT", "DEBIT", "PAYMENT", "TRANSFER"]),
+    "amount": money,
+    "nameOrig": names,
+    "oldbalanceOrg": money,
+    "newbalanceOrig": money,
+    "nameDest": names,
+    "oldbalanceDest": money,
+    "newbalanceDest": money,
+    "isFraud": st.integers(0, 1),
+    "isFlaggedFraud": st.integers(0, 1),
+})
+
+
+def rows_of(found: list[dict[str, object]]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(found, schema=arrow_schema(FRAUD_TRANSACTION))
+
+
+@given(st.lists(records, min_size=1, max_size=5))
+def test_a_batch_has_the_bytes_of_its_records_and_both_read_both(found):
+    one_by_one = [codec().encode(record) for record in found]
+    assert codec().encode_rows(rows_of(found)) == one_by_one
+    rows, bad = codec().decode_rows(one_by_one)
+    assert bad == []
+    assert rows.equals(rows_of(found))
+    for value, record in zip(one_by_one, found, strict=True):
+        decoded = codec().decode(value)
+        assert decoded.pop("timestamp") == datetime.fromtimestamp(record["timestamp"] / 1000, UTC)
+        assert decoded == {name: value for name, value in record.items() if name != "timestamp"}
+
+
+def test_a_value_is_the_confluent_wire_format():
+    record = example()
+    value = codec().encode(record)
+    assert value[:5] == struct.pack(">bI", 0, OWN_ID)
+    schema = fastavro.parse_schema(json.loads(schema_text(FRAUD_TRANSACTION)))
+    assert fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, schema)["amount"] == record["amount"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.binary(max_size=80)), min_size=1, max_size=8))
+def test_broken_values_are_named_by_their_place_and_the_others_are_read(mixed):
+    good = codec().encode(example())
+    values = [good if is_good else garbage for is_good, garbage in mixed]
+    rows, bad = codec().decode_rows(values)
+    assert len(rows) + len(bad) == len(values)
+    assert {index for index, _ in bad} <= {index for index, (is_good, _) in enumerate(mixed) if not is_good}
+    assert rows.column("idTransaction").to_pylist().count(example()["idTransaction"]) >= sum(g for g, _ in mixed)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "no value"),
+        (b"", "too short"),
+        (b"\x01\x00\x00\x00\x07abc", "first byte is 1"),
+        (struct.pack(">bI", 0, 404) + b"abc", "no schema id 404"),
+        (struct.pack(">bI", 0, OWN_ID) + b"\xff", "no Avro of its schema"),
+    ],
+)
+def test_each_kind_of_broken_value_says_what_is_wrong(value, reason):
+    with pytest.raises(RecordError, match=reason):
+        codec().decode(value)
+    assert [index for index, text in codec().decode_rows([value])[1] if reason in text] == [0]
+
+
+def test_values_of_older_and_newer_schemas_are_read_as_the_topics_own():
+    values = []
+    for identifier, extra in ((OLD_ID, {}), (NEW_ID, {"channel": "branch"})):
+        schema = fastavro.parse_schema(json.loads(FakeRegistry.schemas[identifier]))
+        body = io.BytesIO()
+        fastavro.schemaless_writer(body, schema, example() | extra)
+        values.append(struct.pack(">bI", 0, identifier) + body.getvalue())
+    rows, bad = codec().decode_rows([codec().encode(example()), *values])
+    assert bad == []
+    assert rows.column("step").to_pylist() == [5, None, 5]
+
+
+def test_a_time_that_no_calendar_has_is_broken_in_both_ways():
+    value = codec().encode_rows(rows_of([example() | {"timestamp": 2**60}]))[0]
+    assert len(codec().decode_rows([value])[1]) == 1
+    with pytest.raises(RecordError):
+        codec().decode(value)
+
+
+def test_a_record_that_doesnt_fit_is_refused():
+    with pytest.raises(RecordError, match=FRAUD_TRANSACTION):
+        codec().encode({"idTransaction": "a"})
+
+
+def test_no_values_give_no_rows():
+    rows, bad = codec().decode_rows([])
+    assert (len(rows), bad) == (0, [])
+    assert rows.schema.equals(arrow_schema(FRAUD_TRANSACTION))
+
+
+def test_money_is_whole_minor_units_in_every_schema():
+    for topic in (FRAUD_TRANSACTION, FRAUD_CONFIRMATION):
+        for name in ("amount", "oldbalanceOrg", "newbalanceOrig", "oldbalanceDest", "newbalanceDest"):
+            assert arrow_schema(topic).field(name).type == pa.int64()
+
+
+def example() -> dict[str, object]:
+    return {
+        "idTransaction": "a-1",
+        "timestamp": 1_696_118_400_000,
+        "step": 5,
+        "type": "TRANSFER",
+        "amount": 983_964,
+        "nameOrig": "C1",
+        "oldbalanceOrg": 983_964,
+        "newbalanceOrig": 0,
+        "nameDest": "C2",
+        "oldbalanceDest": 0,
+        "newbalanceDest": 0,
+        "isFraud": 1,
+        "isFlaggedFraud": 0,
+    }

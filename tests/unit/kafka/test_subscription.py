@@ -1,0 +1,249 @@
+"""The engine: every record reaches the sink's durable state, whatever fails, and offsets never run ahead of it."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+from confluent_kafka import KafkaError as Code
+from fraudstream.errors import KafkaError, LakeUnavailable
+from fraudstream.kafka import subscription
+from fraudstream.kafka.records import Batch, Partition
+from fraudstream.kafka.subscription import Subscription
+from fraudstream.settings import Settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+TOPIC = "topic"
+
+
+class FakeMessage:
+    def __init__(self, partition: int, offset: int, value: bytes | None, error: object = None) -> None:
+        self._fields = (partition, offset, value, error)
+
+    def topic(self):
+        return TOPIC
+
+    def partition(self):
+        return self._fields[0]
+
+    def offset(self):
+        return self._fields[1]
+
+    def value(self):
+        return self._fields[2]
+
+    def key(self):
+        return b"key"
+
+    def timestamp(self):
+        return (1, 1_696_636_800_000)
+
+    def error(self):
+        return self._fields[3]
+
+
+class Broker:
+    """Logs of partitions, and what the group committed."""
+
+    def __init__(self, logs: dict[int, list[bytes]], poll: int = 3) -> None:
+        self.logs = logs
+        self.poll = poll
+        self.committed: dict[int, int] = {}
+        self.failure: Code | None = None
+
+    def consumer(self, config: dict[str, object], **_: object) -> "FakeConsumer":
+        assert config["isolation.level"] == "read_committed"
+        assert config["enable.auto.commit"] is False
+        return FakeConsumer(self)
+
+
+class FakeConsumer:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._positions: dict[int, int] = {}
+        self._at_end: set[int] = set()
+
+    def list_topics(self, topic, timeout):
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
+
+    def subscribe(self, topics, on_assign, on_revoke, on_lost):
+        self._callbacks = (on_assign, on_revoke)
+
+    def committed(self, partitions, timeout):
+        return [
+            SimpleNamespace(topic=p.topic, partition=p.partition, offset=self._broker.committed.get(p.partition, -1001))
+            for p in partitions
+        ]
+
+    def incremental_assign(self, partitions):
+        self._positions |= {
+            p.partition: p.offset if p.offset >= 0 else max(0, self._broker.committed.get(p.partition, 0))
+            for p in partitions
+        }
+
+    def incremental_unassign(self, partitions):
+        for partition in partitions:
+            del self._positions[partition.partition]
+
+    def consume(self, count, timeout):
+        if not self._positions:
+            self._callbacks[0](self, [_partition(number) for number in self._broker.logs])
+            return []
+        if self._broker.failure is not None:
+            return [FakeMessage(0, 0, None, self._broker.failure)]
+        messages = []
+        for number, position in self._positions.items():
+            log = self._broker.logs[number]
+            part = log[position : position + self._broker.poll]
+            messages += [FakeMessage(number, position + i, value) for i, value in enumerate(part)]
+            self._positions[number] = position + len(part)
+            if position + len(part) == len(log) and number not in self._at_end:
+                self._at_end.add(number)
+                messages.append(FakeMessage(number, len(log), None, Code(Code._PARTITION_EOF)))
+        return messages
+
+    def commit(self, offsets, asynchronous):
+        self._broker.committed |= {p.partition: p.offset for p in offsets}
+
+    def close(self):
+        if self._positions:
+            self._callbacks[1](self, [_partition(number) for number in self._positions])
+
+
+def _partition(number: int):
+    return subscription.TopicPartition(TOPIC, number)
+
+
+class FakeCodec:
+    def decode_rows(self, values: Sequence[bytes]):
+        good = [value.decode() for value in values if value != b"poison"]
+        bad = [(index, "it is poison") for index, value in enumerate(values) if value == b"poison"]
+        return pa.RecordBatch.from_pydict({"value": good}), bad
+
+
+class FakeDeadLetters:
+    def __init__(self) -> None:
+        self.letters: list[tuple[int, int, str]] = []
+        self.flushed = 0
+
+    def put(self, partition, offset, message, reason):
+        self.letters.append((partition.number, offset, reason))
+
+    def flush(self):
+        self.flushed = len(self.letters)
+
+
+class Durable:
+    """What outlives a crash: values by partition, and where each partition's reading goes on."""
+
+    def __init__(self) -> None:
+        self.values: dict[int, list[str]] = {}
+        self.ends: dict[int, int] = {}
+
+
+class FakeSink:
+    """Remembers its position beside its effect; `fail_at` is the flush that fails before anything is durable."""
+
+    def __init__(self, durable: Durable, fail_at: int | None = None, every: int = 2) -> None:
+        self.durable = durable
+        self.waiting: list[Batch] = []
+        self.flushes = 0
+        self.fail_at = fail_at
+        self.every = every
+        self.closed = False
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        return self.durable.ends.get(partition.number, 0)
+
+    def write(self, batch: Batch) -> None:
+        self.waiting.append(batch)
+
+    def due(self) -> bool:
+        return len(self.waiting) >= self.every
+
+    def flush(self) -> dict[Partition, int]:
+        if self.fail_at is not None and self.waiting:
+            self.fail_at -= 1
+            if self.fail_at < 0:
+                raise LakeUnavailable("the store is away")
+        waiting, self.waiting = self.waiting, []
+        for batch in waiting:
+            self.durable.values.setdefault(batch.partition.number, []).extend(batch.rows.column("value").to_pylist())
+            self.durable.ends[batch.partition.number] = batch.next_offset
+        return {batch.partition: batch.next_offset for batch in waiting}
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        self.waiting = [batch for batch in self.waiting if batch.partition not in partitions]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def subscribe(monkeypatch, broker: Broker, sink: FakeSink, letters: FakeDeadLetters | None = None) -> Subscription:
+    monkeypatch.setattr(subscription, "Consumer", broker.consumer)
+    return Subscription(Settings(), TOPIC, "group", sink, FakeCodec(), until="caught_up", dead_letters=letters)  # type: ignore[arg-type]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(0, 12), min_size=1, max_size=3),
+    poll=st.integers(1, 5),
+    every=st.integers(1, 4),
+    failures=st.lists(st.integers(0, 4), max_size=4),
+)
+def test_nothing_is_lost_or_doubled_when_flushes_fail(monkeypatch, sizes, poll, every, failures):
+    logs = {number: [f"{number}-{i}".encode() for i in range(size)] for number, size in enumerate(sizes)}
+    broker, durable = Broker(logs, poll), Durable()
+    for fail_at in [*failures, None]:
+        sink = FakeSink(durable, fail_at, every)
+        try:
+            subscribe(monkeypatch, broker, sink).run()
+        except LakeUnavailable:
+            assert all(offset <= max(durable.ends.get(n, 0), 0) for n, offset in broker.committed.items() if logs[n])
+        assert sink.closed
+    assert {n: values for n, values in durable.values.items() if values} == {
+        n: [value.decode() for value in log] for n, log in logs.items() if log
+    }
+    assert broker.committed == {n: len(log) for n, log in logs.items() if log}
+
+
+def test_poison_goes_to_the_dead_letters_before_the_offset_moves(monkeypatch):
+    broker, durable, letters = Broker({0: [b"a", b"poison", b"b"]}), Durable(), FakeDeadLetters()
+    report = subscribe(monkeypatch, broker, FakeSink(durable), letters).run()
+    assert (durable.values, durable.ends) == ({0: ["a", "b"]}, {0: 3})
+    assert letters.letters == [(0, 1, "it is poison")]
+    assert letters.flushed == 1
+    assert (report.records, report.undecodable) == (2, 1)
+
+
+def test_a_group_that_sends_no_dead_letters_says_what_it_passed_over(monkeypatch, caplog):
+    broker, durable = Broker({0: [b"poison"]}), Durable()
+    subscribe(monkeypatch, broker, FakeSink(durable)).run()
+    assert "topic[0] offset 0 is passed over by group group: it is poison" in caplog.text
+    assert durable.ends == {0: 1}
+
+
+def test_stop_finishes_what_is_at_hand(monkeypatch):
+    broker, durable = Broker({0: [b"a"] * 100}, poll=1), Durable()
+    sink = FakeSink(durable, every=1)
+    running = subscribe(monkeypatch, broker, sink)
+    running._until = "forever"
+    write = sink.write
+
+    def stop_after_five(batch: Batch) -> None:
+        write(batch)
+        if batch.next_offset == 5:
+            running.stop()
+
+    sink.write = stop_after_five  # type: ignore[method-assign]
+    running.run()
+    assert durable.ends == {0: 5}
+    assert broker.committed == {0: 5}
+
+
+def test_an_error_of_a_partition_ends_the_run_with_its_name(monkeypatch):
+    broker = Broker({0: [b"a"]})
+    broker.failure = Code(Code.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(KafkaError, match=r"topic\[0\] in group group"):
+        subscribe(monkeypatch, broker, FakeSink(Durable())).run()
