@@ -2,91 +2,18 @@
 
 import logging
 import random
-import ssl
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from fraudstream.errors import MailError, SettingsError
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.delivery import Delivery, Pauses
+from fraudstream.errors import MailError
+from fraudstream.mail.delivery import Delivery
 from fraudstream.mail.server import SmtpServer
-from pydantic import SecretStr
 
-from tests.fakes.smtp import FakeSmtpServer, Fault, Script, Stage
+from tests.fakes.smtp import FakeSmtpServer, Fault, Stage
+from tests.integration.mail_deliveries import QUICK, SENDER, a_mail, accepted, deliver, mails, once_each, times
 
 pytestmark = pytest.mark.integration
-
-SENDER = "no-reply@bank.example"
-QUICK = Pauses(first=0.02, longest=0.1)
-
-
-def a_mail(number: int) -> Mail:
-    content = (
-        f"From: {SENDER}\r\nTo: c{number}@example.com\r\nMessage-ID: <{number}@bank.example>\r\n\r\n"
-        f".starts with a dot\r\n..two\r\nmail {number}\r\n"
-    )
-    return Mail(f"c{number}@example.com", content.encode())
-
-
-def mails(count: int) -> list[Mail]:
-    return [a_mail(number) for number in range(count)]
-
-
-@pytest.fixture
-def deliver() -> Iterator[Callable[..., None]]:
-    """Delivers mails to a server with short pauses; every delivery is closed at the end."""
-    made: list[Delivery] = []
-
-    def deliver(
-        server: FakeSmtpServer | SmtpServer,
-        letters: list[Mail],
-        *,
-        connections: int = 4,
-        attempts: int = 4,
-        timeout: float = 10.0,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> None:
-        if isinstance(server, FakeSmtpServer):
-            server = SmtpServer("127.0.0.1", server.port, security="plain", timeout=timeout)
-        made.append(
-            Delivery(server, sender=SENDER, connections=connections, attempts=attempts, stop=stop, pauses=QUICK)
-        )
-        made[-1].deliver(letters)
-
-    yield deliver
-    for delivery in made:
-        delivery.close()
-
-
-def times(number: int, stage: Stage, outcome: Fault | str) -> Script:
-    """The first `number` times that each recipient reaches the stage, this happens instead of success."""
-    seen: Counter[str] = Counter()
-
-    def script(at: Stage, recipient: str) -> Fault | str | None:
-        if at != stage:
-            return None
-        seen[recipient] += 1
-        return outcome if seen[recipient] <= number else None
-
-    return script
-
-
-def accepted(server: FakeSmtpServer) -> Counter[str]:
-    return Counter(mail.recipient for mail in server.accepted)
-
-
-def once_each(letters: list[Mail]) -> Counter[str]:
-    return Counter(mail.recipient for mail in letters)
 
 
 class TestDelivery:
@@ -94,7 +21,7 @@ class TestDelivery:
     def pipelining(self, request: pytest.FixtureRequest) -> bool:
         return bool(request.param)
 
-    def test_every_mail_arrives_once_and_byte_for_byte(self, deliver: Callable[..., None], pipelining: bool) -> None:
+    def test_every_mail_arrives_once_and_byte_for_byte(self, pipelining: bool) -> None:
         letters = mails(200)
         with FakeSmtpServer(pipelining=pipelining) as server:
             deliver(server, letters)
@@ -109,7 +36,7 @@ class TestDelivery:
     @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "content"])
     @pytest.mark.parametrize("reply", ["421 closing", "450 busy", "451 try later", "452 full"])
     def test_a_mail_answered_4xx_is_tried_again_until_it_is_taken(
-        self, deliver: Callable[..., None], pipelining: bool, stage: Stage, reply: str
+        self, pipelining: bool, stage: Stage, reply: str
     ) -> None:
         letters = mails(10)
         with FakeSmtpServer(times(2, stage, reply), pipelining=pipelining) as server:
@@ -122,7 +49,7 @@ class TestDelivery:
     @pytest.mark.parametrize("stage", ["RCPT", "DATA", "content"])
     @pytest.mark.parametrize("reply", ["421 closing", "452 full"])
     def test_a_mail_always_answered_4xx_fails_with_the_reply_and_holds_up_no_other(
-        self, deliver: Callable[..., None], pipelining: bool, stage: Stage, reply: str
+        self, pipelining: bool, stage: Stage, reply: str
     ) -> None:
         letters = mails(20)
 
@@ -137,9 +64,7 @@ class TestDelivery:
         assert {(mail.status, mail.attempts) for mail in others} == {("sent", 1)}
 
     @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "content"])
-    def test_a_mail_answered_5xx_fails_at_once_with_the_reply(
-        self, deliver: Callable[..., None], pipelining: bool, stage: Stage
-    ) -> None:
+    def test_a_mail_answered_5xx_fails_at_once_with_the_reply(self, pipelining: bool, stage: Stage) -> None:
         letters = mails(20)
         with FakeSmtpServer(times(1, stage, "550 no such user"), pipelining=pipelining) as server:
             deliver(server, letters)
@@ -149,7 +74,7 @@ class TestDelivery:
         # The sender is refused before the server knows for whom: once in all. Else each recipient is refused once.
         assert len(failed) == (1 if stage == "MAIL" else 20)
 
-    def test_a_server_that_wants_the_content_of_a_refused_mail_gets_none(self, deliver: Callable[..., None]) -> None:
+    def test_a_server_that_wants_the_content_of_a_refused_mail_gets_none(self) -> None:
         letters = mails(10)
         with FakeSmtpServer(times(1, "RCPT", "550 no such user"), lenient=True) as server:
             deliver(server, letters, connections=1)
@@ -158,7 +83,7 @@ class TestDelivery:
         # The last mail is settled before the server has read its end.
         assert server.for_nobody[:9] == [b".\r\n"] * 9
 
-    def test_a_reply_of_several_lines_is_kept_up_to_500_characters(self, deliver: Callable[..., None]) -> None:
+    def test_a_reply_of_several_lines_is_kept_up_to_500_characters(self) -> None:
         letter = a_mail(1)
         with FakeSmtpServer(times(1, "RCPT", "550-no\r\n550-such\r\n550 " + "user" * 200)) as server:
             deliver(server, [letter])
@@ -166,9 +91,7 @@ class TestDelivery:
         assert len(letter.reply) == 500
 
     @pytest.mark.parametrize("fault", [Fault.DROP, Fault.KEEP_AND_DROP])
-    def test_a_connection_lost_after_data_sends_the_same_mail_again(
-        self, deliver: Callable[..., None], pipelining: bool, fault: Fault
-    ) -> None:
+    def test_a_connection_lost_after_data_sends_the_same_mail_again(self, pipelining: bool, fault: Fault) -> None:
         letters = mails(10)
         with FakeSmtpServer(times(1, "content", fault), pipelining=pipelining) as server:
             deliver(server, letters)
@@ -179,9 +102,7 @@ class TestDelivery:
             by_recipient.setdefault(mail.recipient, set()).add(mail.content)
         assert {len(contents) for contents in by_recipient.values()} == {1}
 
-    def test_a_connection_always_lost_after_data_fails_the_mail_instead_of_sending_it_for_ever(
-        self, deliver: Callable[..., None]
-    ) -> None:
+    def test_a_connection_always_lost_after_data_fails_the_mail_instead_of_sending_it_for_ever(self) -> None:
         letter = a_mail(1)
         with FakeSmtpServer(times(99, "content", Fault.KEEP_AND_DROP)) as server:
             deliver(server, [letter], attempts=3)
@@ -189,9 +110,7 @@ class TestDelivery:
         assert letter.reply.startswith("no reply after the mail was sent")
 
     @pytest.mark.parametrize("stage", ["connect", "MAIL", "RCPT", "DATA"])
-    def test_connections_lost_before_the_content_cost_no_try(
-        self, deliver: Callable[..., None], pipelining: bool, stage: Stage
-    ) -> None:
+    def test_connections_lost_before_the_content_cost_no_try(self, pipelining: bool, stage: Stage) -> None:
         letters = mails(10)
         chance = random.Random(5)  # noqa: S311  no secret
 
@@ -204,9 +123,7 @@ class TestDelivery:
         assert {(mail.status, mail.attempts) for mail in letters} == {("sent", 1)}
 
     @pytest.mark.parametrize("stage", ["connect", "MAIL", "RCPT", "DATA", "content"])
-    def test_a_stalled_connection_is_given_up_after_the_timeout(
-        self, deliver: Callable[..., None], pipelining: bool, stage: Stage
-    ) -> None:
+    def test_a_stalled_connection_is_given_up_after_the_timeout(self, pipelining: bool, stage: Stage) -> None:
         letters = mails(20)
         stalls = iter([Fault.STALL])
 
@@ -219,9 +136,7 @@ class TestDelivery:
         assert {mail.status for mail in letters} == {"sent"}
         assert sum(mail.attempts for mail in letters) == (21 if stage == "content" else 20)
 
-    def test_a_server_that_is_down_is_waited_for_and_named_in_the_log(
-        self, deliver: Callable[..., None], caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_server_that_is_down_is_waited_for_and_named_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
         letters = mails(50)
         with FakeSmtpServer() as server:
             server.down()
@@ -236,7 +151,7 @@ class TestDelivery:
         # Once a pause, and the pauses grow: not a line for each connection that is refused.
         assert 3 < len(warnings) < 100
 
-    def test_a_server_that_restarts_during_the_delivery_loses_nothing(self, deliver: Callable[..., None]) -> None:
+    def test_a_server_that_restarts_during_the_delivery_loses_nothing(self) -> None:
         letters = mails(2000)
         with FakeSmtpServer() as server:
 
@@ -276,9 +191,7 @@ class TestDelivery:
         assert {(mail.status, mail.attempts) for mail in first + second} == {("sent", 1)}
         assert set(accepted(server).values()) == {2}
 
-    def test_a_random_mix_of_every_fault_leaves_every_mail_settled_and_the_log_true(
-        self, deliver: Callable[..., None], pipelining: bool
-    ) -> None:
+    def test_a_random_mix_of_every_fault_leaves_every_mail_settled_and_the_log_true(self, pipelining: bool) -> None:
         chance = random.Random(11)  # noqa: S311  no secret
         faults: list[Fault | str] = [*Fault, "421 closing", "451 later", "452 full", "550 never"]
 
@@ -295,7 +208,7 @@ class TestDelivery:
             assert mail.status == "failed" or arrived[mail.recipient] >= 1
             assert mail.status == "sent" or mail.reply == "550 never"
 
-    def test_waiting_for_a_server_ends_when_told_to_stop(self, deliver: Callable[..., None]) -> None:
+    def test_waiting_for_a_server_ends_when_told_to_stop(self) -> None:
         letters = mails(3)
         stop = threading.Event()
         threading.Timer(0.3, stop.set).start()
@@ -305,101 +218,8 @@ class TestDelivery:
                 deliver(server, letters, stop=stop.is_set)
         assert {mail.status for mail in letters} == {""}
 
-    def test_a_delivery_that_flows_is_finished_when_told_to_stop(self, deliver: Callable[..., None]) -> None:
+    def test_a_delivery_that_flows_is_finished_when_told_to_stop(self) -> None:
         letters = mails(300)
         with FakeSmtpServer() as server:
             deliver(server, letters, stop=lambda: len(server.accepted) > 10)
         assert accepted(server) == once_each(letters)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return server_certificate(tmp_path_factory.mktemp("certificate"))
-
-
-class TestConnection:
-    @pytest.mark.parametrize("security", ["tls", "starttls"])
-    def test_mails_go_over_tls_after_a_login(
-        self, deliver: Callable[..., None], certificate: ssl.SSLContext, security: str
-    ) -> None:
-        letters = mails(50)
-        with FakeSmtpServer(
-            login=("user", "secret"), certificate=certificate, starttls=security == "starttls"
-        ) as server:
-            deliver(
-                SmtpServer(
-                    "127.0.0.1",
-                    server.port,
-                    username="user",
-                    password=SecretStr("secret"),
-                    security=security,  # type: ignore[arg-type]
-                    verify=False,
-                ),
-                letters,
-            )
-        assert accepted(server) == once_each(letters)
-
-    def test_a_wrong_login_is_an_error_that_names_the_user_and_not_the_password(
-        self, deliver: Callable[..., None]
-    ) -> None:
-        with FakeSmtpServer(login=("user", "secret")) as server:
-            wrong = SmtpServer(
-                "127.0.0.1", server.port, username="user", password=SecretStr("hunter2"), security="plain"
-            )
-            with pytest.raises(SettingsError, match=r"login of user 'user': 535") as caught:
-                deliver(wrong, mails(1))
-        assert "hunter2" not in str(caught.value)
-        assert server.accepted == []
-
-    @pytest.mark.parametrize("security", ["tls", "starttls"])
-    def test_an_unknown_certificate_is_refused_before_any_login(
-        self, deliver: Callable[..., None], certificate: ssl.SSLContext, security: str
-    ) -> None:
-        with FakeSmtpServer(
-            login=("user", "secret"), certificate=certificate, starttls=security == "starttls"
-        ) as server:
-            strict = SmtpServer(
-                "127.0.0.1",
-                server.port,
-                username="user",
-                password=SecretStr("secret"),
-                security=security,  # type: ignore[arg-type]
-            )
-            with pytest.raises(SettingsError, match="certificate"):
-                deliver(strict, mails(1))
-        assert not [command for command in server.commands if command.startswith("AUTH")]
-
-    def test_a_server_without_starttls_gets_neither_login_nor_mail(self, deliver: Callable[..., None]) -> None:
-        with FakeSmtpServer(login=("user", "secret")) as server:
-            strict = SmtpServer(
-                "127.0.0.1", server.port, username="user", password=SecretStr("secret"), security="starttls"
-            )
-            with pytest.raises(SettingsError, match="starttls"):
-                deliver(strict, mails(1))
-        assert not [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
-
-
-def server_certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1 that nobody trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context

@@ -103,7 +103,7 @@ class MailTemplates:
 
     def __init__(self, settings: Settings) -> None:
         name, self.sender = parseaddr(settings.mail_sender)
-        if not is_address(self.sender):
+        if not is_address(self.sender) or not settings.mail_sender.isprintable():
             raise SettingsError(
                 f"FRAUDSTREAM_MAIL_SENDER is {settings.mail_sender!r}: no mail address."
                 " Expected something like Example Bank <no-reply@bank.example>"

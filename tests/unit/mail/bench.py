@@ -1,0 +1,85 @@
+"""A mail sink on a bench: a real chain over a store in memory, and an outbox in the place of a server."""
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Sequence
+from email import message_from_bytes
+from typing import Any
+
+from fraudstream.errors import MailError
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.names import parse_object_name
+from fraudstream.mail.conversation import Mail
+from fraudstream.mail.letters import LetterWriter
+from fraudstream.mail.sink import MailSink
+from fraudstream.settings import Settings
+
+from tests.fakes.memory_store import MemoryStore
+from tests.unit.lake.rows import PARTITION
+
+OTHER = Partition(PARTITION.topic, PARTITION.number + 1)
+FRAUD = Partition(FRAUD_TRANSACTION, 0)
+ANSWERS = Partition(FRAUD_CONFIRMATION, 2)
+
+
+class Links:
+    def url(self, id_transaction: str, answer: str) -> str:
+        return f"https://bank.example/confirm/{id_transaction}/{answer}"
+
+
+class Outbox:
+    """A server that takes everything until it is told to `fail_after` so many mails."""
+
+    def __init__(self) -> None:
+        self.sent: list[Mail] = []
+        self.calls: list[int] = []
+        self.fail_after: int | None = None
+        self.closed = False
+
+    def deliver(self, mails: Sequence[Mail]) -> None:
+        self.calls.append(len(mails))
+        for mail in mails:
+            if self.fail_after is not None and len(self.sent) >= self.fail_after:
+                raise MailError("stopped")
+            self.sent.append(mail)
+            mail.status, mail.reply, mail.attempts = "sent", "250 queued", 1
+            mail.first_tried_at, mail.finished_at = 1_700_000_000.25, 1_700_000_000.5
+
+    def close(self) -> None:
+        self.closed = True
+
+    def message_ids(self) -> Counter[str]:
+        return Counter(str(message_from_bytes(mail.content)["Message-ID"]) for mail in self.sent)
+
+
+class Bench:
+    """Sinks, one after the other, over the same store and outbox, as tasks that are started again."""
+
+    def __init__(self, **values: Any) -> None:
+        self.settings = Settings(**values)
+        self.store = MemoryStore()
+        self.outbox = Outbox()
+        self.now = 0.0
+        self.sinks: list[MailSink] = []
+
+    def start(self) -> MailSink:
+        writer = LetterWriter(self.settings, Links())
+        chain = ObjectChain(self.store, "email_confirmation")
+        rows = self.settings.mail_batch_rows
+        self.sinks.append(MailSink(writer, self.outbox, chain, piece_rows=rows, clock=lambda: self.now))
+        return self.sinks[-1]
+
+    def log(self) -> list[dict[str, Any]]:
+        names = sorted(name for name in self.store.objects if parse_object_name(name))
+        return [
+            json.loads(line) for name in names for line in gzip.decompress(self.store.objects[name].data).splitlines()
+        ]
+
+    def logged(self, partition: Partition = PARTITION) -> list[int]:
+        return sorted(line["offset"] for line in self.log() if line["partition"] == partition.number)
+
+    def close(self) -> None:
+        for sink in self.sinks:
+            sink.close()

@@ -1,0 +1,158 @@
+"""Crashes of the mail sink: whatever the store or the server raises, and a new sink over what is left."""
+
+import gzip
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+from fraudstream.errors import LakeUnavailable, MailError, PartitionLost
+from fraudstream.kafka.records import Batch
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.mail.sink import MailSink
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.lake.rows import PARTITION, batch
+from tests.unit.mail.bench import OTHER, Bench
+
+
+class TestCrash:
+    def test_between_sending_and_log_the_same_mails_go_again(self, make: Callable[..., Bench]) -> None:
+        bench = make(mail_batch_rows=10)
+        sink = bench.start()
+        sink.assigned(PARTITION, None)
+
+        def down(operation: str, name: str) -> None:
+            if len(bench.outbox.sent) == 20:
+                raise LakeUnavailable("no answer")
+
+        bench.store.before = down
+        sink.write(batch(range(30)))
+        with pytest.raises(LakeUnavailable):
+            sink.flush()
+        bench.store.before = lambda operation, name: None
+
+        again = bench.start()
+        start = again.assigned(PARTITION, None)
+        assert start == 10
+        again.write(batch(range(start, 30)))
+        assert again.flush() == {PARTITION: 30}
+        assert bench.logged() == list(range(30))
+        ids = bench.outbox.message_ids()
+        assert Counter(ids.values()) == {1: 20, 2: 10}
+
+    def test_after_the_log_nothing_is_sent_again(self, make: Callable[..., Bench]) -> None:
+        bench = make(mail_batch_rows=10)
+        first = bench.start()
+        first.assigned(PARTITION, None)
+        first.write(batch(range(30)))
+        first.flush()
+
+        again = bench.start()
+        assert again.assigned(PARTITION, 5) == 30
+        assert len(bench.outbox.sent) == 30
+
+    def test_a_log_object_whose_progress_was_not_moved_is_adopted(self, make: Callable[..., Bench]) -> None:
+        bench = make(mail_batch_rows=10)
+        first = bench.start()
+        first.assigned(PARTITION, None)
+
+        def lost(operation: str, name: str) -> None:
+            if operation == "create":
+                raise LakeUnavailable("answer lost")
+
+        bench.store.after = lost
+        first.write(batch(range(4)))
+        with pytest.raises(LakeUnavailable):
+            first.flush()
+        bench.store.after = lambda operation, name: None
+
+        again = bench.start()
+        assert again.assigned(PARTITION, None) == 0
+        again.write(batch(range(9)))
+        assert again.flush() == {PARTITION: 9}
+        assert bench.logged() == list(range(9))
+
+    def test_what_is_logged_further_than_this_reader_sent_is_not_sent_again(self, make: Callable[..., Bench]) -> None:
+        bench = make(mail_batch_rows=3)
+        sink = bench.start()
+        sink.assigned(PARTITION, None)
+        # Another reader wrote seven lines and was killed before it moved the progress.
+        killed = ObjectChain(bench.store, "email_confirmation")
+        killed.open(PARTITION)
+        lines = b"".join(b'{"offset": %d, "partition": 3}\n' % offset for offset in range(7))
+        killed.claim(PARTITION, 0, 7, date(2023, 10, 7), gzip.compress(lines), 7)
+        sink.write(batch(range(10)))
+        assert sink.flush() == {PARTITION: 10}
+        assert bench.outbox.calls == [3, 3]
+        assert bench.logged() == list(range(10))
+
+    def test_a_server_given_up_leaves_what_it_took_in_the_log(self, make: Callable[..., Bench]) -> None:
+        bench = make()
+        sink = bench.start()
+        for partition in (PARTITION, OTHER):
+            sink.assigned(partition, None)
+        sink.write(batch(range(10)))
+        sink.write(batch(range(10), partition=OTHER))
+        bench.outbox.fail_after = 13
+        with pytest.raises(MailError):
+            sink.flush()
+        assert (bench.logged(), bench.logged(OTHER)) == (list(range(10)), [0, 1, 2])
+        again = bench.start()
+        assert (again.assigned(PARTITION, None), again.assigned(OTHER, None)) == (10, 3)
+
+    def test_a_zombie_stops_and_its_other_partitions_are_logged(self, make: Callable[..., Bench]) -> None:
+        bench = make()
+        zombie, owner = bench.start(), bench.start()
+        for partition in (PARTITION, OTHER):
+            zombie.assigned(partition, None)
+        owner.assigned(PARTITION, None)
+        owner.write(batch(range(5)))
+        owner.flush()
+        zombie.write(batch(range(3)))
+        zombie.write(batch(range(4), partition=OTHER))
+        with pytest.raises(PartitionLost):
+            zombie.flush()
+        assert (bench.logged(), bench.logged(OTHER)) == (list(range(5)), list(range(4)))
+
+    @settings(deadline=None)
+    @given(
+        steps=st.lists(st.tuples(st.integers(1, 12), st.integers(0, 40)), max_size=6),
+        gaps=st.lists(st.integers(1, 3), min_size=1, max_size=40),
+        piece=st.integers(1, 9),
+    )
+    def test_crashes_anywhere_lose_nothing_and_double_at_most_a_piece_each(
+        self, steps: list[tuple[int, int]], gaps: list[int], piece: int
+    ) -> None:
+        offsets = [sum(gaps[:n]) for n in range(len(gaps))]
+        bench = Bench(mail_batch_rows=piece)
+        crashes = 0
+        for size, crash_at in [*steps, (len(gaps), -1)]:
+            left = [crash_at]
+
+            def crash(operation: str, name: str, left: list[int] = left) -> None:
+                left[0] -= 1
+                if left[0] == 0:
+                    raise LakeUnavailable("crash")
+
+            bench.store.before = bench.store.after = crash
+            sink = bench.start()
+            try:
+                start = sink.assigned(PARTITION, None) or 0
+                self._read(sink, [offset for offset in offsets if offset >= start], size)
+            except LakeUnavailable:
+                crashes += 1
+        bench.close()
+        assert bench.logged() == offsets
+        ids = bench.outbox.message_ids()
+        assert len(ids) == len(offsets)
+        assert ids.total() - len(offsets) <= crashes * piece
+
+    @staticmethod
+    def _read(sink: MailSink, offsets: list[int], size: int) -> None:
+        for at in range(0, len(offsets), size):
+            part: Batch = batch(offsets[at : at + size])
+            sink.write(part)
+            # Further where the log of a crashed reader was adopted.
+            assert sink.flush()[PARTITION] >= part.next_offset
