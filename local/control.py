@@ -122,18 +122,19 @@ class Control:
         self._ask(command, name, timeout=DOWN_WITHIN)
 
     def _start_supervisor(self) -> None:
-        supervisor = subprocess.Popen(
-            [sys.executable, "-m", "local.supervisor", str(self.state), str(self.logs)],
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=(self.logs / "supervisor.log").open("ab"),
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        while self._ask("status") is None:
-            if supervisor.poll() is not None:
-                raise StackError(f"the supervisor exited with {supervisor.returncode}; see {self.logs}/supervisor.log")
-            time.sleep(0.05)
+        log = self.logs / "supervisor.log"
+        with log.open("ab") as output:
+            started = subprocess.run(
+                [sys.executable, "-m", "local.supervisor", str(self.state), str(self.logs)],
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                check=False,
+            )
+        if started.returncode:
+            raise StackError(f"the supervisor exited with {started.returncode}; see {log}")
 
     def _wait_until_ready(self, changed: Callable[[list[Status]], None]) -> None:
         while True:
@@ -159,8 +160,9 @@ class Control:
             try:
                 # a socket's path has at most 108 bytes: the shorter of the two names
                 connection.connect(min(str(path), os.path.relpath(path), key=len))
-            except (FileNotFoundError, ConnectionRefusedError):
-                return None
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            with connection.makefile() as answer:
-                return json.loads(answer.readline())
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                with connection.makefile() as answer:
+                    line = answer.readline()
+            except (FileNotFoundError, ConnectionError):
+                return None  # not there, or it ended while it was asked
+        return json.loads(line) if line else None

@@ -223,7 +223,7 @@ class Supervisor:
         return self._logs / f"{name}.log"
 
 
-async def _serve(state: Path, logs: Path) -> None:
+async def _serve(state: Path, logs: Path, serving: int) -> None:
     supervisor = Supervisor(state, logs)
     commands: dict[str, Callable[..., Awaitable[object]]] = {
         "up": supervisor.up,
@@ -248,6 +248,8 @@ async def _serve(state: Path, logs: Path) -> None:
     os.chdir(state)  # the path of a socket is short, that of a checkout may not be
     server = await asyncio.start_unix_server(answer, SOCKET)
     await supervisor.up()
+    os.write(serving, b"1")
+    os.close(serving)
     async with server:
         await supervisor.finished.wait()
 
@@ -261,14 +263,25 @@ def _uptime(status: Status) -> str:
 
 
 def main(state: Path, logs: Path) -> int:
-    """Guardian and supervisor; returns when every part is stopped."""
+    """Leaves guardian and supervisor running in the background; returns when commands are answered, 1 if it failed."""
+    answers, serving = os.pipe()
+    if os.fork():
+        os.close(serving)
+        return 0 if os.read(answers, 1) else 1
+    os.close(answers)
     supervisor = os.fork()
     if supervisor == 0:
         logging.basicConfig(
             filename=logs / "supervisor.log", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
         )
-        asyncio.run(_serve(state, logs))
+        asyncio.run(_serve(state, logs, serving))
         return 0
+    os.close(serving)
+    return _guard(supervisor, state)
+
+
+def _guard(supervisor: int, state: Path) -> int:
+    """Waits for the supervisor's end and ends what it left."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: os.kill(supervisor, number))
     _, wait_status = os.waitpid(supervisor, 0)
