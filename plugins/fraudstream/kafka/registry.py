@@ -19,8 +19,13 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.schema_registry_url
-        # Few and short tries: the caller has the retry that fits.
-        self._client = SchemaRegistryClient(
+
+    def _client(self) -> SchemaRegistryClient:
+        """A client for one question: they are few, since a codec keeps what it learnt, and no socket stays open.
+
+        Few and short tries: the caller has the retry that fits.
+        """
+        return SchemaRegistryClient(
             {"url": self.url, "timeout": 10, "max.retries": 3, "retries.wait.ms": 200, "retries.max.wait.ms": 1000}
         )
 
@@ -28,8 +33,9 @@ class Registry:
         """Registers a topic's value schema, compatible with what is there; returns its id."""
         subject = f"{topic}-value"
         try:
-            identifier = self._client.register_schema(subject, Schema(schema, "AVRO"))
-            self._client.set_compatibility(subject_name=subject, level="BACKWARD")
+            with self._client() as client:
+                identifier = client.register_schema(subject, Schema(schema, "AVRO"))
+                client.set_compatibility(subject_name=subject, level="BACKWARD")
         except (RegistryAnswer, httpx.HTTPError, OSError) as error:
             raise self._failed(f"registering the schema of subject {subject!r}", error) from error
         return int(identifier)
@@ -38,7 +44,8 @@ class Registry:
         """The id under which exactly this schema is registered for a topic."""
         subject = f"{topic}-value"
         try:
-            found = self._client.lookup_schema(subject, Schema(schema, "AVRO")).schema_id
+            with self._client() as client:
+                found = client.lookup_schema(subject, Schema(schema, "AVRO")).schema_id
         except (RegistryAnswer, httpx.HTTPError, OSError) as error:
             raise self._failed(f"looking up the schema of subject {subject!r}", error) from error
         return int(found)
@@ -46,7 +53,8 @@ class Registry:
     def schema(self, identifier: int) -> str | None:
         """Text of the schema with this id; None where the registry has none."""
         try:
-            return str(self._client.get_schema(identifier).schema_str)
+            with self._client() as client:
+                return str(client.get_schema(identifier).schema_str)
         except (RegistryAnswer, httpx.HTTPError, OSError) as error:
             if isinstance(error, RegistryAnswer) and error.http_status_code == _NOT_FOUND:
                 return None

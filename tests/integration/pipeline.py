@@ -1,0 +1,103 @@
+"""Pieces of the pipeline put together by hand, for tests that need no Airflow around them."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+from fraudstream.confirmation.links import Links
+from fraudstream.dataset import open_source
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters import DeadLetters
+from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.records import Sink
+from fraudstream.kafka.subscription import Subscription
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.json_sink import JsonSink
+from fraudstream.lake.lines import LINES_OF
+from fraudstream.lake.names import FOLDER_OF, MAILS
+from fraudstream.lake.store import Store
+from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.sink import mail_sink
+from fraudstream.settings import Settings
+
+HEADER = (
+    "step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,newbalanceDest,"
+    "isFraud,isFlaggedFraud"
+)
+
+
+def paysim(rows: list[str], folder: Path) -> Path:
+    """A file of its own with these rows; a fresh name makes fresh ids."""
+    path = folder / f"{uuid.uuid4().hex}.csv"
+    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    return path
+
+
+def good_row(number: int, fraud: int = 0) -> str:
+    """A valid row."""
+    return f"1,TRANSFER,{number}.25,C{number},{number}.25,0.00,C9{number},0.00,{number}.25,{fraud},0"
+
+
+def publisher(settings: Settings, path: Path, **options: object) -> Publisher:
+    """A publisher of a local file."""
+    return Publisher(settings, open_source(str(path), None), **options)  # type: ignore[arg-type]
+
+
+def consumer(settings: Settings, topic: str, role: str, sink: Sink) -> Subscription:
+    """A member of the group that the DAGs use, until caught up."""
+    letters = DeadLetters(settings) if role == "write_lake" else None
+    codec = Codec.for_topic(topic, settings)
+    return Subscription(settings, topic, f"{role}-{topic}", sink, codec, until="caught_up", dead_letters=letters)
+
+
+def lake_consumer(settings: Settings, store: Store, topic: str) -> Subscription:
+    """write_lake of a topic."""
+    chain = ObjectChain(store, FOLDER_OF[topic])
+    return consumer(
+        settings, topic, "write_lake", JsonSink(chain, LINES_OF[topic], flush_rows=50_000, flush_seconds=1.0)
+    )
+
+
+def mail_consumer(settings: Settings, store: Store, topic: str, port: int, stop: threading.Event) -> Subscription:
+    """send_mail of a topic to an SMTP server of this machine."""
+    server = SmtpServer("127.0.0.1", port, security="plain")
+    sink = mail_sink(settings, server, ObjectChain(store, MAILS), Links(settings), stop=stop.is_set)
+    return consumer(settings, topic, "send_mail", sink)
+
+
+def records(settings: Settings, topic: str) -> Iterator[Message]:
+    """All records that a read_committed reader finds in a topic now."""
+    reader = Consumer(
+        settings.kafka_config(
+            **{
+                "group.id": "fraudstream-test-reader",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+    )
+    try:
+        left = set(reader.list_topics(topic, timeout=30).topics[topic].partitions)
+        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
+        while left:
+            for message in reader.consume(10_000, 1.0):
+                error = message.error()
+                if error is None:
+                    yield message
+                else:
+                    assert error.code() == Code._PARTITION_EOF, error
+                    left.discard(message.partition())
+    finally:
+        reader.close()
+
+
+def decoded(settings: Settings, topic: str, prefix: str) -> list[dict[str, object]]:
+    """Records of a topic whose idTransaction starts with `prefix`."""
+    codec = Codec.for_topic(topic, settings)
+    values = [message.value() for message in records(settings, topic)]
+    rows, _ = codec.decode_rows(values)
+    return [row for row in rows.to_pylist() if row["idTransaction"].startswith(prefix)]
