@@ -25,15 +25,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
 from fraudstream.lake import manifest, names
 from fraudstream.lake.chain import Link
 from fraudstream.lake.checksum import add, checksum
-from fraudstream.lake.continuity import joined_ranges
+from fraudstream.lake.continuity import joined_ranges, require_rows
 from fraudstream.lake.manifest import Compaction, ParquetFile
 from fraudstream.lake.objects import PARQUET, ObjectInfo, ObjectStore
 from fraudstream.lake.parquet import LocalFile, write_files
@@ -168,25 +166,10 @@ def _sources(
     for info, rows in zip(infos, tables, strict=True):
         if rows is None:
             raise _Vanished(info.name)
-        _require_rows_of(info.name, links[info.name], rows)
+        require_rows(info.name, links[info.name], rows)
         read.rows += len(rows)
         read.checksum = add(read.checksum, checksum(rows))
         yield rows
-
-
-def _require_rows_of(name: str, link: Link, rows: pa.Table) -> None:
-    """An object has the rows, of the partition and in the offset range, that its metadata promise."""
-    offsets = rows["offset"].to_numpy()
-    own = pc.all(pc.equal(rows["topic"], link.partition.topic)).as_py() and bool(
-        np.all(rows["partition"].to_numpy() == link.partition.number)
-    )
-    rising = bool(np.all(offsets[1:] > offsets[:-1]))
-    if len(rows) != link.rows or not own or not rising or offsets[0] != link.first or offsets[-1] >= link.end:
-        found = f"{len(rows)} rows with offsets {offsets[0]} to {offsets[-1]}" if len(rows) else "no rows"
-        raise ProofFailed(
-            f"object {name} should hold {link.rows} rows of {link.partition} with rising offsets from {link.first} to"
-            f" below {link.end}, found {found}: nothing was changed; restore the object, or replay these offsets"
-        )
 
 
 def _upload(store: ObjectStore, name: str, local: LocalFile) -> ParquetFile:

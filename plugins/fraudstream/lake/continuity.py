@@ -1,8 +1,12 @@
-"""Whether the objects of a day follow each other with no gap and no overlap."""
+"""Whether objects hold the rows they say, and follow each other with no gap and no overlap."""
 
 from collections import defaultdict
 from datetime import date, timedelta
 from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from fraudstream.errors import ProofFailed
 from fraudstream.kafka.records import Partition
@@ -32,6 +36,24 @@ def joined_ranges(
             if after.start > before.end:
                 _require_elsewhere(store, folder, day, OffsetRange(partition, before.end, after.start))
     return tuple(range_ for ranges in _by_partition(new).values() for range_ in _joined(ranges))
+
+
+def require_rows(name: str, link: Link, rows: pa.Table) -> None:
+    """An object has the rows, of the partition and in the offset range, that its metadata promise.
+
+    :raises ProofFailed: it hasn't
+    """
+    offsets = rows["offset"].to_numpy()
+    own = pc.all(pc.equal(rows["topic"], link.partition.topic)).as_py() and bool(
+        np.all(rows["partition"].to_numpy() == link.partition.number)
+    )
+    rising = bool(np.all(offsets[1:] > offsets[:-1]))
+    if len(rows) != link.rows or not own or not rising or offsets[0] != link.first or offsets[-1] >= link.end:
+        found = f"{len(rows)} rows with offsets {offsets[0]} to {offsets[-1]}" if len(rows) else "no rows"
+        raise ProofFailed(
+            f"object {name} should hold {link.rows} rows of {link.partition} with rising offsets from {link.first} to"
+            f" below {link.end}, found {found}: nothing was changed; restore the object, or replay these offsets"
+        )
 
 
 def _by_partition(ranges: list[OffsetRange]) -> dict[Partition, list[OffsetRange]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -20,6 +20,11 @@ class ObjectInfo:
     generation: int
     updated: datetime
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def named(cls, name: str, generation: int, size: int) -> "ObjectInfo":
+        """As much as it takes to download an object that was written down elsewhere."""
+        return cls(name, size, generation, datetime.min.replace(tzinfo=UTC))
 
 
 class Created(NamedTuple):

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TypeVar
 
 import numpy as np
@@ -29,6 +29,14 @@ R = TypeVar("R")
 _TRIES = 20
 _WORKERS = 2
 _PLACE = ("topic", "partition", "offset")
+
+
+def list_days(store: ObjectStore, folder: str) -> list[date]:
+    """The days that a folder has rows of, oldest first."""
+    listed = [info.name for prefix in (f"{folder}/", names.manifest_prefix(folder)) for info in store.list(prefix)]
+    with_lines = {named.day for name in listed if (named := names.parse_object_name(name))}
+    compacted = {manifest_of[1] for name in listed if (manifest_of := names.parse_manifest_name(name))}
+    return sorted(with_lines | compacted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ def list_day(store: ObjectStore, folder: str, day: date) -> DayListing:
 
 
 def read_day(store: ObjectStore, folder: str, day: date, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """A day's rows, each once, in tables of bounded size with the folder's columns (or some of them).
+    """A day's rows, each once, in tables of bounded size with the folder's columns (or some that aren't nested).
 
     When an object is gone by the time it is read, a compaction replaced it: the day is listed again, and of the new
     files come the rows that haven't come yet.
@@ -84,7 +92,7 @@ def read_day(store: ObjectStore, folder: str, day: date, columns: Sequence[str] 
                 read_files.add(file.name)
         links = [(info, Link.of(info)) for info in listing.json]
         left = [(i, link) for i, link in links if not any(_holds(r, link) for r in passed)]
-        contents = in_order(lambda pair: read_lines(store, folder, pair[0]), left, _WORKERS)
+        contents = in_order(lambda pair: read_lines(store, folder, pair[0], columns), left, _WORKERS)
         for (info, link), rows in zip(left, contents, strict=True):
             if rows is None:
                 vanished = info.name
@@ -99,8 +107,10 @@ def read_day(store: ObjectStore, folder: str, day: date, columns: Sequence[str] 
     )
 
 
-def read_lines(store: ObjectStore, folder: str, info: ObjectInfo) -> pa.Table | None:
-    """Rows of an object with JSON lines; None: it is gone."""
+def read_lines(
+    store: ObjectStore, folder: str, info: ObjectInfo, columns: Sequence[str] | None = None
+) -> pa.Table | None:
+    """Rows of an object with JSON lines, all columns or some; None: it is gone."""
     data = store.download(info)
     if data is None:
         return None
@@ -110,7 +120,7 @@ def read_lines(store: ObjectStore, folder: str, info: ObjectInfo) -> pa.Table | 
         raise LakeError(
             f"object {info.name} is no whole gzip file ({error}): restore it, or replay its topic"
         ) from error
-    return rows_of_lines(folder, info.name, lines)
+    return rows_of_lines(folder, info.name, lines, columns)
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
@@ -130,7 +140,7 @@ def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterat
 
 
 def _parquet_rows(store: ObjectStore, folder: str, file: ParquetFile, columns: list[str]) -> Iterator[pa.Table]:
-    data = store.download(ObjectInfo(file.name, file.size, file.generation, datetime.now(UTC)))
+    data = store.download(ObjectInfo.named(file.name, file.generation, file.size))
     if data is None:
         raise LakeError(
             f"file {file.name} (generation {file.generation}) is in the manifest but gone: restore it, or delete the"

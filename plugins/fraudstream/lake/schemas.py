@@ -4,6 +4,7 @@ They follow include/schemas: a field added to an Avro schema is a column here, n
 Money is DECIMAL(18,2), times are UTC timestamps in milliseconds.
 """
 
+from collections.abc import Sequence
 from functools import cache
 
 import pyarrow as pa
@@ -85,21 +86,25 @@ def _lake_type(field: pa.Field) -> pa.DataType:
     return _TIME if pa.types.is_timestamp(field.type) else field.type
 
 
-def rows_of_lines(folder: str, name: str, lines: bytes) -> pa.Table:
+def rows_of_lines(folder: str, name: str, lines: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """Rows of the JSON lines of one object.
 
     :param name: of the object, for the message
+    :param columns: read only these, which must not be parts of a nested value; other fields may then be anything
     :raises LakeError: a line is no JSON, lacks its place on the topic, or has a field or value of no known type
     """
+    schema = json_schema(folder)
+    if columns:
+        schema = pa.schema([schema.field(name) for name in columns])
     if not lines:
-        return rows_schema(folder).empty_table()
+        return (schema if columns else rows_schema(folder)).empty_table()
     try:
         table = pyarrow.json.read_json(
             pa.BufferReader(lines),
             # Threads are the caller's: it reads several objects at a time.
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=max(1 << 20, len(lines))),
             parse_options=pyarrow.json.ParseOptions(
-                explicit_schema=json_schema(folder), unexpected_field_behavior="error"
+                explicit_schema=schema, unexpected_field_behavior="ignore" if columns else "error"
             ),
         )
     except pa.ArrowInvalid as error:
@@ -107,6 +112,7 @@ def rows_of_lines(folder: str, name: str, lines: bytes) -> pa.Table:
             f"object {name} holds lines that don't fit folder {folder}/ ({error}): it was written by another version"
             " of the pipeline or by something else; use the version that wrote it, or move it out of the folder"
         ) from error
-    if any(table[field.name].null_count for field in _PLACE):
+    if any(table[field.name].null_count for field in _PLACE if field.name in schema.names):
         raise LakeError(f"object {name} holds lines without topic, partition, offset or recordTimestamp: move it away")
-    return table.flatten().rename_columns(rows_schema(folder).names).combine_chunks()
+    flat = table if columns else table.flatten().rename_columns(rows_schema(folder).names)
+    return flat.combine_chunks()

@@ -1,0 +1,198 @@
+"""``python -m fraudstream.lake``: look at the lake, prove it, compact it.
+
+Exit codes: 0 all is well, 1 something is missing, doubled or different, 2 wrong usage or something can't be reached.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from fraudstream.errors import FraudstreamError, ProofFailed
+from fraudstream.lake.audit import audit
+from fraudstream.lake.audit_table import print_report
+from fraudstream.lake.compaction import TARGET_BYTES, compact
+from fraudstream.lake.names import FOLDERS
+from fraudstream.lake.objects import ObjectStore
+from fraudstream.lake.reading import DayListing, list_day, list_days
+from fraudstream.lake.store import Store
+from fraudstream.lake.verification import verify
+from fraudstream.settings import Settings, get_settings
+
+OK, NOT_OK, UNUSABLE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
+    out = Console()
+    try:
+        settings = get_settings()
+        store = Store.connect(options.bucket or settings.lake_bucket)
+        return int(options.command(store, settings, options, out))
+    except ProofFailed as error:
+        print(f"lake: {error}", file=sys.stderr)
+        return NOT_OK
+    except FraudstreamError as error:
+        print(f"lake: {error}", file=sys.stderr)
+        return UNUSABLE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fraudstream.lake",
+        description="Look at the lake, prove it, compact it.",
+        epilog="Exit codes: 0 all is well; 1 something is missing, doubled or different; 2 wrong usage or unreachable.",
+    )
+    parser.add_argument("--bucket", help="bucket without gs:// (default: the setting FRAUDSTREAM_LAKE_BUCKET)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    chosen = argparse.ArgumentParser(add_help=False)
+    chosen.add_argument("--folder", choices=FOLDERS, help="only this folder")
+    chosen.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="only this day (dt=...)")
+
+    ls = commands.add_parser("ls", parents=[chosen], help="days of each folder: state, rows, sizes")
+    ls.set_defaults(command=_ls)
+    show = commands.add_parser("show", help="objects and compactions of a day")
+    show.add_argument("folder", choices=FOLDERS)
+    show.add_argument("day", type=_day, metavar="YYYY-MM-DD")
+    show.set_defaults(command=_show)
+    proof = commands.add_parser("verify", parents=[chosen], help="read everything again and compare with the manifests")
+    proof.set_defaults(command=_verify)
+    whole = commands.add_parser("audit", help="compare the topics' offsets with lake and mail log")
+    whole.add_argument("--json", action="store_true", help="print one JSON document, not a table")
+    whole.set_defaults(command=_audit)
+    smaller = commands.add_parser("compact", parents=[chosen], help="turn JSON of closed days into Parquet")
+    smaller.add_argument(
+        "--keep-json-days", type=_not_negative, default=0.0, metavar="DAYS", help="default: %(default)s"
+    )
+    smaller.add_argument(
+        "--target-mib", type=int, default=TARGET_BYTES >> 20, help="size of a file, default: %(default)s"
+    )
+    smaller.set_defaults(command=_compact)
+    return parser
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it like 2023-10-07") from None
+
+
+def _not_negative(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = -1.0
+    if not 0 <= days < 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 0 on")
+    return days
+
+
+def _chosen(store: ObjectStore, options: argparse.Namespace) -> list[tuple[str, date]]:
+    """Folders and days that the options ask for."""
+    return [
+        (folder, day)
+        for folder in ([options.folder] if options.folder else FOLDERS)
+        for day in list_days(store, folder)
+        if options.day in {None, day}
+    ]
+
+
+def _ls(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+    table = Table("folder", "day", "state")
+    for heading in ("Parquet files", "rows", "bytes", "JSON objects", "rows", "bytes", "compacted JSON"):
+        table.add_column(heading, justify="right")
+    for folder, day in _chosen(store, options):
+        listing = list_day(store, folder, day)
+        files = listing.manifest.files
+        counts = (
+            len(files),
+            listing.manifest.rows,
+            sum(file.size for file in files),
+            len(listing.json),
+            sum(int(info.metadata.get("rows", 0)) for info in listing.json),
+            sum(info.size for info in listing.json),
+            len(listing.covered),
+        )
+        table.add_row(folder, day.isoformat(), _state(listing), *(f"{count:,}" for count in counts))
+    out.print(table)
+    return OK
+
+
+def _state(listing: DayListing) -> str:
+    if not listing.json:
+        return "compacted"
+    return "late JSON" if listing.manifest.compactions else "JSON"
+
+
+def _show(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+    listing = list_day(store, options.folder, options.day)
+    for compaction in listing.manifest.compactions:
+        out.print(f"compacted {compaction.at}: {compaction.rows:,} rows, checksum {compaction.checksum:016x}")
+        for range_ in compaction.ranges:
+            out.print(f"  offsets {range_}", highlight=False, markup=False)
+        for file in compaction.files:
+            out.print(f"  {file.name} {file.rows:,} rows, {file.size:,} bytes", soft_wrap=True)
+    for what, infos in (("JSON", listing.json), ("compacted JSON", listing.covered), ("stray", listing.strays)):
+        for info in infos:
+            out.print(f"{what} {info.name} {info.size:,} bytes {info.metadata.get('rows', '?')} rows", soft_wrap=True)
+    if listing.manifest.generation == 0 and not listing.json:
+        out.print(f"nothing in {options.folder}/ of {options.day}")
+    return OK
+
+
+def _verify(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+    problems = 0
+    for folder, day in _chosen(store, options):
+        found = verify(store, folder, day)
+        problems += len(found.problems)
+        out.print(
+            f"{folder}/ of {day}: {found.parquet_rows:,} rows in {found.parquet_files} Parquet files,"
+            f" {found.json_rows:,} in {found.json_objects} JSON objects: {'NOT OK' if found.problems else 'ok'}"
+        )
+        for problem in found.problems:
+            out.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
+    return NOT_OK if problems else OK
+
+
+def _audit(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+    report = audit(settings, store)
+    if options.json:
+        print(json.dumps(report.to_dict()))
+    else:
+        print_report(report, out)
+    return OK if report.ok else NOT_OK
+
+
+def _compact(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+    today = datetime.now(UTC).date()
+    for folder, day in _chosen(store, options):
+        if day >= today and options.day is None:
+            continue  # still being written; compacted when asked for by name
+        report = compact(
+            store,
+            folder,
+            day,
+            keep_json=timedelta(days=options.keep_json_days),
+            target_bytes=options.target_mib << 20,
+        )
+        out.print(
+            f"{folder}/ of {day}: {report.json_rows:,} rows of {report.json_objects} JSON objects"
+            f" ({report.json_bytes:,} bytes) to {report.parquet_files} Parquet files ({report.parquet_bytes:,} bytes),"
+            f" {report.deleted_objects} objects deleted, {report.seconds:.1f} s",
+            soft_wrap=True,
+        )
+    return OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Whether every record of the topics is in the lake once and has its mail: the proof, from the outside.
+
+1. read the topics to their ends
+2. read what lake and mail log hold; what came behind those ends meanwhile is left out
+3. compare offset by offset, for each topic-partition
+
+The topics come first, so that whatever is counted there had its chance; a record at or after the end of its chain
+is `behind`, not missing: its reader hasn't come to it yet. Only the first answer of a case is expected; dead letters
+are not.
+"""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.audit_topics import TopicPartitionContent, TopicsContent, read_topics
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.names import FOLDER_OF, FOLDERS, MAILS
+from fraudstream.lake.objects import ObjectStore
+from fraudstream.lake.offsets import NO_OFFSETS, Offsets, Range, compare, ranges
+from fraudstream.lake.reading import list_days, read_day
+from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+LAKE = "lake"
+MAIL = "mail"
+#: Cases without an outcome that a report names.
+_CASES_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine:
+    """One topic-partition against one target; counts of records, ranges of offsets (first, last)."""
+
+    partition: Partition
+    target: str
+    expected: int
+    found: int
+    behind: int
+    missing_count: int
+    duplicated_count: int
+    unexpected_count: int
+    missing: list[Range]
+    duplicated: list[Range]
+    unexpected: list[Range]
+    dead_letters: int
+    late: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is missing, doubled or there without reason."""
+        return not (self.missing_count or self.duplicated_count or self.unexpected_count)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """Result of an audit."""
+
+    lines: list[AuditLine]
+    #: Fraud transactions that no answer is there for.
+    open_cases: int
+    open_case_ids: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether every line is."""
+        return all(line.ok for line in self.lines)
+
+    def total(self, count: str) -> int:
+        """Sum of a count over all lines."""
+        return sum(int(getattr(line, count)) for line in self.lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON: ``ok``, the counts over all lines, ``open`` cases, and each line with its ranges."""
+        return {
+            "ok": self.ok,
+            "missing": self.total("missing_count"),
+            "duplicated": self.total("duplicated_count"),
+            "unexpected": self.total("unexpected_count"),
+            "behind": self.total("behind"),
+            "late": sum(line.late for line in self.lines if line.target == LAKE),
+            "dead_letters": sum(line.dead_letters for line in self.lines if line.target == LAKE),
+            "open": self.open_cases,
+            "open_cases": self.open_case_ids,
+            "seconds": round(self.seconds, 1),
+            "lines": [
+                {
+                    "topic": line.partition.topic,
+                    "partition": line.partition.number,
+                    "target": line.target,
+                    "expected": line.expected,
+                    "found": line.found,
+                    "behind": line.behind,
+                    "missing": line.missing,
+                    "duplicated": line.duplicated,
+                    "unexpected": line.unexpected,
+                    "dead_letters": line.dead_letters,
+                    "late": line.late,
+                }
+                for line in self.lines
+            ],
+        }
+
+
+def audit(settings: Settings, store: ObjectStore) -> AuditReport:
+    """Compares topics, lake and mail log; changes nothing anywhere.
+
+    :raises KafkaUnavailable, SchemaRegistryError, LakeError: one of the sides can't be read
+    """
+    started = time.monotonic()
+    # 1. topics
+    topics = read_topics(settings)
+    # 2. and 3.
+    return compare_with_lake(topics, store, started)
+
+
+def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float) -> AuditReport:
+    """Steps 2 and 3 for what the topics held."""
+    # 2. lake and mail log
+    lake: dict[Partition, Offsets] = {}
+    for folder in FOLDERS:
+        if folder != MAILS:
+            lake |= _offsets_in(store, folder)
+    mail = _offsets_in(store, MAILS)
+    # 3. compare
+    lines = []
+    for partition, content in sorted(topics.partitions.items()):
+        for target, folder, found in ((LAKE, FOLDER_OF[partition.topic], lake), (MAIL, MAILS, mail)):
+            end = ObjectChain(store, folder).open(partition) or 0
+            lines.append(_compared(partition, target, content, found.get(partition, NO_OFFSETS), end))
+    unanswered = sorted(topics.cases - topics.answered)
+    return AuditReport(lines, len(unanswered), unanswered[:_CASES_NAMED], time.monotonic() - started)
+
+
+def _compared(
+    partition: Partition, target: str, content: TopicPartitionContent, found: Offsets, chain_end: int
+) -> AuditLine:
+    # What retention deleted from the topic can't be held against it, nor what came while the audit ran.
+    known = found[(content.begin <= found) & (found < content.end)]
+    expected = content.expected
+    difference = compare(expected, known)
+    behind = difference.missing >= chain_end
+    missing = difference.missing[~behind]
+    return AuditLine(
+        partition,
+        target,
+        len(expected),
+        len(known),
+        int(behind.sum()),
+        len(missing),
+        len(difference.duplicated),
+        len(difference.unexpected),
+        ranges(missing, expected),
+        ranges(difference.duplicated, np.unique(known)),
+        ranges(difference.unexpected, np.unique(known)),
+        len(content.dead),
+        len(content.late),
+    )
+
+
+def _offsets_in(store: ObjectStore, folder: str) -> dict[Partition, Offsets]:
+    """Offsets of all rows of a folder, an offset as often as it is there."""
+    parts: dict[Partition, list[Offsets]] = defaultdict(list)
+    for day in list_days(store, folder):
+        for rows in read_day(store, folder, day, ["topic", "partition", "offset"]):
+            for partition, offsets in _by_partition(rows):
+                parts[partition].append(offsets)
+    found = {partition: np.concatenate(arrays) for partition, arrays in parts.items()}
+    log.info("folder %s/: %d rows", folder, sum(map(len, found.values())))
+    return found
+
+
+def _by_partition(rows: pa.Table) -> Iterator[tuple[Partition, Offsets]]:
+    offsets = rows["offset"].to_numpy()
+    numbers = rows["partition"].to_numpy()
+    for topic in pc.unique(rows["topic"]).to_pylist():
+        of_topic = pc.equal(rows["topic"], topic).to_numpy()
+        for number in np.unique(numbers[of_topic]).tolist():
+            yield Partition(topic, number), offsets[of_topic & (numbers == number)]

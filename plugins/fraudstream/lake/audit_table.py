@@ -1,0 +1,54 @@
+"""An audit as a table for people."""
+
+from rich.console import Console
+from rich.table import Table
+
+from fraudstream.lake.audit import AuditLine, AuditReport
+from fraudstream.lake.offsets import Range
+
+_RANGES_SHOWN = 3
+
+
+def print_report(report: AuditReport, console: Console) -> None:
+    """A line for each topic-partition and target, then the verdict."""
+    table = Table(title="Topics against lake and mail log")
+    for heading in ("topic", "partition", "target"):
+        table.add_column(heading)
+    for heading in ("expected", "found", "behind", "missing", "duplicated", "unexpected", "dead letters", "late"):
+        table.add_column(heading, justify="right")
+    for line in report.lines:
+        table.add_row(
+            line.partition.topic,
+            str(line.partition.number),
+            line.target,
+            *map(_number, (line.expected, line.found, line.behind)),
+            _problem(line.missing_count, line.missing),
+            _problem(line.duplicated_count, line.duplicated),
+            _problem(line.unexpected_count, line.unexpected),
+            *map(_number, (line.dead_letters, line.late)),
+            style=_style(line),
+        )
+    console.print(table)
+    ids = ", ".join(report.open_case_ids)
+    console.print(f"cases without an outcome: {_number(report.open_cases)}" + (f" ({ids})" if ids else ""))
+    counts = ", ".join(f"{report.total(f'{what}_count')} {what}" for what in ("missing", "duplicated", "unexpected"))
+    behind = report.total("behind")
+    waiting = f"; {behind} not reached by their readers yet" if behind else ""
+    verdict = "[green]ok[/green]" if report.ok else "[red]NOT OK[/red]"
+    console.print(f"audit {verdict}: {counts}{waiting}; {report.seconds:.1f} s")
+
+
+def _number(count: int) -> str:
+    return f"{count:,}"
+
+
+def _problem(count: int, found: list[Range]) -> str:
+    if not count:
+        return "0"
+    shown = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in found[:_RANGES_SHOWN])
+    more = len(found) - _RANGES_SHOWN
+    return f"{count:,} ({shown}{f' and {more} more ranges' if more > 0 else ''})"
+
+
+def _style(line: AuditLine) -> str | None:
+    return None if line.ok else "red"

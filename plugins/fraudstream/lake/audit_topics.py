@@ -1,0 +1,186 @@
+"""What the topics hold, for the audit: every offset that a read_committed reader gets, from beginning to end."""
+
+import logging
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+
+from fraudstream.errors import KafkaError, KafkaUnavailable, RecordError
+from fraudstream.kafka.cluster import dead_letter_topic
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.lake.offsets import NO_OFFSETS, Offsets
+from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
+_POLL_RECORDS = 10_000
+#: Longest time without any record before the brokers count as gone.
+_SILENCE_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class TopicPartitionContent:
+    """Records of a topic-partition below `end`; those before `begin` are deleted by now."""
+
+    begin: int
+    end: int
+    offsets: Offsets
+    #: Records that can't be decoded and so are dead letters only.
+    dead: Offsets
+    #: Answers to cases that had one already.
+    late: Offsets
+
+    @property
+    def expected(self) -> Offsets:
+        """Records that lake and mail must have, each once."""
+        return np.setdiff1d(self.offsets, np.union1d(self.dead, self.late), assume_unique=True)
+
+
+@dataclass(slots=True)
+class TopicsContent:
+    """All topics at the time each was read to its end."""
+
+    partitions: dict[Partition, TopicPartitionContent] = field(default_factory=dict)
+    #: Fraud transactions, and those of them that have an answer.
+    cases: set[str] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+
+
+def read_topics(settings: Settings) -> TopicsContent:
+    """Reads all topics; commits nothing and joins no group.
+
+    :raises KafkaUnavailable: the brokers don't answer
+    :raises KafkaError: a topic is missing
+    """
+    content = TopicsContent()
+    for topic in TOPICS:
+        dead = _dead_letters(settings, topic)
+        read = _Reader(settings, topic)
+        codec = Codec.for_topic(topic, settings)
+        parts: dict[Partition, list[Offsets]] = defaultdict(list)
+        late: dict[Partition, list[int]] = defaultdict(list)
+        for partition, messages in read:
+            offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
+            parts[partition].append(offsets)
+            if topic == FRAUD_TRANSACTION:
+                content.cases.update(_cases(codec, messages))
+            elif topic == FRAUD_CONFIRMATION:
+                for message, case in zip(messages, _cases(codec, messages, keep_places=True), strict=True):
+                    if case in content.answered:
+                        late[partition].append(int(message.offset() or 0))
+                    elif case:
+                        content.answered.add(case)
+        for partition, (begin, end) in read.bounds.items():
+            content.partitions[partition] = TopicPartitionContent(
+                begin,
+                end,
+                np.concatenate([NO_OFFSETS, *parts[partition]]),
+                dead.get(partition, NO_OFFSETS),
+                np.asarray(late[partition], np.int64),
+            )
+        log.info("topic %s: %d records", topic, sum(len(array) for arrays in parts.values() for array in arrays))
+    return content
+
+
+def _cases(codec: Codec, messages: list[Message], *, keep_places: bool = False) -> list[str]:
+    """Ids of the records; those that can't be decoded are left out, or empty where places are kept."""
+    rows, bad = codec.decode_rows([message.value() for message in messages])
+    cases: list[str] = rows.column("idTransaction").to_pylist()
+    for index, _ in bad if keep_places else []:
+        cases.insert(index, "")
+    return cases
+
+
+def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:
+    """Offsets of the records of `topic` that are in its dead-letter topic."""
+    found: dict[Partition, set[int]] = defaultdict(set)
+    for letters, messages in _Reader(settings, dead_letter_topic(topic)):
+        for message in messages:
+            headers = dict(message.headers() or [])
+            try:
+                origin = Partition(_text(headers["topic"]), int(_text(headers["partition"])))
+                found[origin].add(int(_text(headers["offset"])))
+            except (KeyError, ValueError) as error:
+                raise RecordError(
+                    f"{letters} offset {message.offset()} has no usable headers topic, partition and offset"
+                    f" ({error!r}): something else than this pipeline writes to the dead-letter topic"
+                ) from error
+    return {partition: np.asarray(sorted(offsets), np.int64) for partition, offsets in found.items()}
+
+
+def _text(value: str | bytes | None) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+class _Reader:
+    """Iterates over a topic from its beginning to the end that a read_committed reader has: partition, messages."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._servers = settings.kafka_bootstrap_servers
+        self._consumer = Consumer(
+            settings.kafka_config(
+                **{
+                    "group.id": f"audit-{uuid.uuid4().hex}",  # librdkafka wants a name; nothing is committed to it
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "queued.max.messages.kbytes": 65_536,
+                }
+            ),
+            logger=log,
+        )
+        try:
+            partitions = self._consumer.list_topics(topic, timeout=20).topics[topic]
+            if partitions.error is not None:
+                raise KafkaError(f"topic {topic} can't be read: {partitions.error}; run the DAG start_kafka")
+            assigned = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in sorted(partitions.partitions)]
+            self.bounds = {
+                Partition(topic, place.partition): self._consumer.get_watermark_offsets(place, timeout=20)
+                for place in assigned
+            }
+        except KafkaException as error:
+            self._consumer.close()
+            raise KafkaUnavailable(f"Kafka at {self._servers} doesn't answer about topic {topic}: {error}") from error
+        self._consumer.assign(assigned)
+        self._heard = time.monotonic()
+
+    def __iter__(self) -> Iterator[tuple[Partition, list[Message]]]:
+        unread = set(self.bounds)
+        try:
+            while unread:
+                messages = self._consumer.consume(_POLL_RECORDS, 1.0)
+                if messages:
+                    self._heard = time.monotonic()
+                elif time.monotonic() - self._heard > _SILENCE_SECONDS:
+                    raise KafkaUnavailable(
+                        f"no answer from Kafka at {self._servers} about {', '.join(map(str, sorted(unread)))} for"
+                        f" {_SILENCE_SECONDS:.0f} s: are the brokers running?"
+                    )
+                yield from self._sorted_out(messages, unread).items()
+        finally:
+            self._consumer.close()
+
+    def _sorted_out(self, messages: list[Message], unread: set[Partition]) -> dict[Partition, list[Message]]:
+        """Messages by partition; what comes after the end that a partition had when it was met is left out."""
+        by_partition: dict[Partition, list[Message]] = defaultdict(list)
+        for message in messages:
+            partition = Partition(message.topic() or "", message.partition() or 0)
+            error = message.error()
+            if error is None:
+                if partition in unread:
+                    by_partition[partition].append(message)
+            elif error.code() == Code._PARTITION_EOF:
+                if partition in unread:
+                    unread.remove(partition)
+                    self.bounds[partition] = (self.bounds[partition][0], int(message.offset() or 0))
+            elif not error.retriable():
+                raise KafkaError(f"reading {partition}: {error}")
+        return by_partition
