@@ -1,0 +1,178 @@
+import io
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.lake import lines, names
+from fraudstream.lake.audit import LAKE, MAIL, compare_with_lake
+from fraudstream.lake.audit_table import print_report
+from fraudstream.lake.audit_topics import TopicPartitionContent, TopicsContent
+from fraudstream.lake.chain import Link, ObjectChain
+from fraudstream.lake.compaction import compact
+from fraudstream.lake.names import day_of
+from fraudstream.lake.offsets import compare, ranges
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isal import igzip
+from rich.console import Console
+
+from tests.fakes.memory_store import MemoryStore
+from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch, row
+
+NON_FRAUD = Partition(NON_FRAUD_TRANSACTION, 0)
+FRAUD = Partition(FRAUD_TRANSACTION, 0)
+ANSWERS = Partition(FRAUD_CONFIRMATION, 0)
+DAY = day_of(MIDNIGHT_MS)
+
+offset_sets = st.sets(st.integers(0, 60)).map(lambda found: np.asarray(sorted(found), np.int64))
+
+
+@settings(deadline=None)
+@given(offset_sets, st.lists(st.integers(0, 60)))
+def test_every_difference_is_found_and_nothing_else(expected, found):
+    difference = compare(expected, np.asarray(found, np.int64))
+    assert set(difference.missing.tolist()) == set(expected.tolist()) - set(found)
+    assert set(difference.unexpected.tolist()) == set(found) - set(expected.tolist())
+    assert set(difference.duplicated.tolist()) == {offset for offset in found if found.count(offset) > 1}
+
+
+@settings(deadline=None)
+@given(offset_sets, st.data())
+def test_ranges_hold_the_offsets_and_nothing_else_of_what_there_is(among, data):
+    chosen = among[data.draw(st.lists(st.booleans(), min_size=len(among), max_size=len(among)))]
+    made = ranges(chosen, among)
+    assert [o for first, last in made for o in among.tolist() if first <= o <= last] == chosen.tolist()
+    for (_, last), (first, _) in pairwise(made):
+        assert any(last < o < first for o in among.tolist())
+
+
+def array(*offsets):
+    return np.asarray(offsets, np.int64)
+
+
+def topics():
+    """Markers at 3 and 7, an undecodable record at 5, a second answer at 1."""
+    return TopicsContent(
+        {
+            NON_FRAUD: TopicPartitionContent(0, 8, array(0, 1, 2, 4, 5, 6), array(5), array()),
+            FRAUD: TopicPartitionContent(0, 2, array(0, 1), array(), array()),
+            ANSWERS: TopicPartitionContent(0, 2, array(0, 1), array(), array(1)),
+        },
+        cases={"tx-0", "tx-1"},
+        answered={"tx-0"},
+    )
+
+
+def mail_line(partition, offset):
+    document = {"idTransaction": f"tx-{offset}", "status": "sent", "attempts": 1, "topic": partition.topic}
+    document |= {"partition": partition.number, "offset": offset, "recordTimestamp": "2023-10-07T00:00:00.000Z"}
+    return json.dumps(document).encode() + b"\n"
+
+
+def put(store, folder, partition, offsets, end):
+    """An object with a line for each of `offsets`, appended to the chain."""
+    if folder == names.MAILS:
+        body = b"".join(mail_line(partition, offset) for offset in offsets)
+    else:
+        rows = [answer(o, "NO_RESPONSE") if partition == ANSWERS else row(o) for o in offsets]
+        body = bytes(lines.LINES_OF[partition.topic](batch(offsets, rows=rows, partition=partition)))
+    chain = ObjectChain(store, folder)
+    chain.open(partition)
+    chain.append(partition, offsets[0], end, DAY, igzip.compress(body), len(offsets))
+
+
+def whole():
+    """A lake and a mail log with all that the topics hold."""
+    store = MemoryStore()
+    for partition, offsets, end in ((NON_FRAUD, [0, 1, 2, 4, 6], 8), (FRAUD, [0, 1], 2), (ANSWERS, [0], 2)):
+        for folder in (names.FOLDER_OF[partition.topic], names.MAILS):
+            put(store, folder, partition, offsets, end)
+    return store
+
+
+def audited(store, content=None):
+    return compare_with_lake(content or topics(), store, 0.0)
+
+
+def line_of(report, partition, target):
+    return next(line for line in report.lines if (line.partition, line.target) == (partition, target))
+
+
+def test_a_whole_lake_is_ok_whether_compacted_or_not():
+    store = whole()
+    for _ in range(2):
+        report = audited(store)
+        assert report.ok
+        assert (report.total("expected"), report.total("found"), report.total("behind")) == (16, 16, 0)
+        assert (report.open_cases, report.open_case_ids) == (1, ["tx-1"])
+        assert (line_of(report, NON_FRAUD, LAKE).dead_letters, line_of(report, ANSWERS, MAIL).late) == (1, 1)
+        for folder in names.FOLDERS:
+            compact(store, folder, DAY)
+
+
+@pytest.mark.parametrize(("folder", "target"), [("transaction", LAKE), (names.MAILS, MAIL)])
+def test_missing_records_below_the_end_of_the_chain_are_named_by_their_ranges(folder, target):
+    store = MemoryStore()
+    put(store, folder, NON_FRAUD, [0, 4], 8)
+    report = audited(store)
+    line = line_of(report, NON_FRAUD, target)
+    assert not report.ok
+    assert (line.missing_count, line.missing, line.behind) == (3, [(1, 2), (6, 6)], 0)
+    document = report.to_dict()
+    assert (document["ok"], document["missing"]) == (False, 3)
+    assert json.loads(json.dumps(document))["lines"][-1 if target == MAIL else -2]["missing"] == [[1, 2], [6, 6]]
+
+
+def test_records_that_the_reader_hasnt_reached_are_behind_and_not_missing():
+    store = MemoryStore()
+    put(store, "transaction", NON_FRAUD, [0, 1], 2)
+    line = line_of(audited(store), NON_FRAUD, LAKE)
+    assert line.ok
+    assert (line.found, line.behind, line.missing_count) == (2, 3, 0)
+
+
+def test_a_record_in_two_objects_is_duplicated():
+    store = whole()
+    doubled = batch([1, 2, 4], partition=NON_FRAUD)
+    store.create(
+        names.object_name("transaction", DAY, *NON_FRAUD, 1),
+        igzip.compress(bytes(lines.transaction(doubled))),
+        content_type="application/gzip",
+        metadata=Link(NON_FRAUD, 1, 1, 5, 3).metadata(),
+    )
+    report = audited(store)
+    assert not report.ok
+    assert line_of(report, NON_FRAUD, LAKE).duplicated == [(1, 4)]
+    assert report.to_dict()["duplicated"] == 3
+
+
+def test_a_second_outcome_of_a_case_and_a_row_of_a_dead_letter_are_unexpected():
+    store = MemoryStore()
+    put(store, names.FRAUD_CASES, ANSWERS, [0, 1], 2)
+    put(store, "transaction", NON_FRAUD, [0, 1, 2, 4, 5, 6], 8)
+    report = audited(store)
+    assert not report.ok
+    assert line_of(report, ANSWERS, LAKE).unexpected == [(1, 1)]
+    assert line_of(report, NON_FRAUD, LAKE).unexpected == [(5, 5)]
+
+
+def test_rows_before_the_topics_beginning_and_behind_its_end_dont_count():
+    store = whole()
+    put(store, "transaction", NON_FRAUD, [8, 9], 10)
+    content = topics()
+    content.partitions[NON_FRAUD] = TopicPartitionContent(2, 8, array(2, 4, 5, 6), array(5), array())
+    line = line_of(audited(store, content), NON_FRAUD, LAKE)
+    assert line.ok
+    assert (line.expected, line.found) == (3, 3)
+
+
+def test_the_table_says_what_is_wrong():
+    store = MemoryStore()
+    put(store, "transaction", NON_FRAUD, [0, 4], 8)
+    out = io.StringIO()
+    print_report(audited(store), Console(file=out, width=200))
+    assert "3 (1-2, 6)" in out.getvalue()
+    assert "NOT OK: 3 missing, 0 duplicated, 0 unexpected" in out.getvalue()
+    assert "cases without an outcome: 1 (tx-1)" in out.getvalue()
