@@ -1,0 +1,49 @@
+import pytest
+from fraudstream.confirmation.health import create_health
+from fraudstream.confirmation.metrics import Metrics
+from fraudstream.errors import KafkaUnavailable
+from starlette.testclient import TestClient
+
+from tests.fakes.confirmation import FakeAnswers, FakeCases, transaction
+
+
+class Health:
+    def __init__(self) -> None:
+        self.cases, self.answers = FakeCases(), FakeAnswers()
+        self.client = TestClient(create_health(self.cases, self.answers, self.answers, Metrics()))
+
+    def status(self, path: str) -> int:
+        return int(self.client.get(path).status_code)
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health()
+
+
+def test_it_is_live_and_ready_when_all_is_well(health: Health) -> None:
+    assert (health.status("/health/live"), health.status("/health/ready")) == (200, 200)
+
+
+def test_it_is_live_but_not_ready_while_it_catches_up(health: Health) -> None:
+    health.answers.caught_up = False
+    assert (health.status("/health/live"), health.status("/health/ready")) == (200, 503)
+
+
+def test_it_is_live_but_not_ready_while_the_brokers_are_away(health: Health) -> None:
+    health.answers.refuse = KafkaUnavailable("no broker")
+    assert (health.status("/health/live"), health.status("/health/ready")) == (200, 503)
+    assert health.client.get("/health/ready").json() == {"cases": True, "answers": True, "kafka": False}
+
+
+def test_it_is_neither_once_a_view_has_ended(health: Health) -> None:
+    health.cases.alive = False
+    assert (health.status("/health/live"), health.status("/health/ready")) == (503, 503)
+
+
+def test_the_figures_are_prometheus_text_and_count_what_is_in_memory(health: Health) -> None:
+    health.cases.add(transaction())
+    figures = health.client.get("/metrics")
+    assert figures.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert "fraudstream_site_cases 1.0" in figures.text
+    assert "fraudstream_site_answered_cases 0.0" in figures.text
