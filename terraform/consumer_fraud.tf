@@ -18,6 +18,7 @@ module "consumer_fraud" {
 
   environment = merge(local.task_environment, {
     COMPOSE_PROFILES                = "worker"
+    WORKER_HOST                     = "consumer-fraud"
     WORKER_QUEUE                    = "consumer_fraud"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "consumer_fraud"
   })

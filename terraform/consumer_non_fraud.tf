@@ -18,6 +18,7 @@ module "consumer_non_fraud" {
 
   environment = merge(local.task_environment, {
     COMPOSE_PROFILES                = "worker"
+    WORKER_HOST                     = "consumer-non-fraud"
     WORKER_QUEUE                    = "consumer_non_fraud"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "consumer_non_fraud"
   })

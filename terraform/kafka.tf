@@ -54,7 +54,6 @@ module "kafka" {
     KAFKA_NODE_ID       = each.value.node_id
     KAFKA_HOST          = local.broker_hosts[each.key]
     KAFKA_QUORUM_VOTERS = join(",", [for name, broker in local.brokers : "${broker.node_id}@${local.broker_hosts[name]}:9093"])
-    KAFKA_BROKERS       = join(",", [for host in values(local.broker_hosts) : "${host}:9094"])
     KAFKA_HEAP          = local.production ? "-Xms4g -Xmx4g" : "-Xms1g -Xmx1g"
     CA_POOL             = google_privateca_ca_pool.kafka.id
   }

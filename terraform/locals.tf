@@ -62,6 +62,7 @@ locals {
     FRAUDSTREAM_QUEUE_CONSUMER_NON_FRAUD = "consumer_non_fraud"
     PROJECT                              = var.project
     AIRFLOW_API_URL                      = "http://${local.airflow_host}:8080"
+    AIRFLOW_REMOTE_LOGGING               = "True"
     AIRFLOW_LOG_FOLDER                   = "gs://${google_storage_bucket.logs.name}/airflow"
     DATABASE_HOST                        = google_sql_database_instance.airflow.private_ip_address
     REDIS_HOST                           = google_redis_instance.celery.host

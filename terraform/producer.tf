@@ -18,6 +18,7 @@ module "producer" {
 
   environment = merge(local.task_environment, {
     COMPOSE_PROFILES                = "worker"
+    WORKER_HOST                     = "producer"
     WORKER_QUEUE                    = "producer"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "producer"
   })

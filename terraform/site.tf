@@ -27,7 +27,6 @@ module "site" {
 
   environment = merge(local.client_environment, {
     COMPOSE_PROFILES                         = "site"
-    PUBLISH_ADDRESS                          = "0.0.0.0"
     FRAUDSTREAM_KAFKA_SASL_USERNAME          = "site"
     FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", local.load_balancer_ranges)
   })

@@ -1,9 +1,11 @@
 """Typed settings, read from the environment here and nowhere else.
 
 Every field is the variable ``FRAUDSTREAM_<FIELD>`` in capitals; lists and mappings are JSON.
-Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows them.
+Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows them. In containers they are files:
+``fraudstream_<field>`` in the folder that ``FRAUDSTREAM_SECRETS_DIR`` names; a variable goes before a file.
 """
 
+import os
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -30,7 +32,9 @@ def _comma_separated(value: Any) -> Any:
 class Settings(BaseSettings):
     """What differs between one machine, containers and Google Cloud."""
 
-    model_config = SettingsConfigDict(env_prefix="FRAUDSTREAM_", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="FRAUDSTREAM_", extra="ignore", secrets_dir=os.environ.get("FRAUDSTREAM_SECRETS_DIR")
+    )
 
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:19092,127.0.0.1:19093,127.0.0.1:19094", description="brokers to start from, host:port, by comma"

@@ -50,7 +50,7 @@ def parse(text: str, file: str) -> list[Block]:
     """
     try:
         document = hcl2.loads(text if text.endswith("\n") else f"{text}\n")
-    except Exception as error:  # noqa: BLE001 - lark's errors have no common root in hcl2's interface
+    except Exception as error:  # lark's errors have no common root in hcl2's interface
         raise ValueError(f"{file} isn't HCL: {error}") from error
     return [block for kind, bodies in members(document) for body in bodies for block in _blocks(kind, (), body, file)]
 

@@ -40,9 +40,7 @@ def _check_block(block: Block, schema: ProviderSchema) -> Iterator[str]:
     yield from _check_body(where, body, schema.arguments(entity.struct), schema)
 
 
-def _check_body(
-    where: str, body: dict[str, Any], known: dict[str, Argument], schema: ProviderSchema
-) -> Iterator[str]:
+def _check_body(where: str, body: dict[str, Any], known: dict[str, Argument], schema: ProviderSchema) -> Iterator[str]:
     given: dict[str, list[Any]] = {}
     dynamic: set[str] = set()
     for name, value in body.items():
@@ -122,7 +120,9 @@ def _is_number(value: Any) -> bool:
 
 def check_references(blocks: list[Block], schema: ProviderSchema) -> list[str]:
     """Names that nothing declares, attributes that the provider doesn't give, declarations that nothing reads."""
-    declared = {(block.kind, ".".join(block.labels)) for block in blocks if block.kind in ("resource", "data", "ephemeral")}
+    declared = {
+        (block.kind, ".".join(block.labels)) for block in blocks if block.kind in ("resource", "data", "ephemeral")
+    }
     variables = {block.labels[0] for block in blocks if block.kind == "variable"}
     local_names = [name for block in blocks if block.kind == "locals" for name, _ in members(block.body)]
     read: set[tuple[str, str]] = set()

@@ -1,0 +1,23 @@
+#!/bin/bash
+# Starts a broker: 1. its configuration, 2. its storage, formatted once, 3. the broker in place of this shell.
+# Needs KAFKA_CLUSTER_ID, KAFKA_NODE_ID, KAFKA_HOST, KAFKA_QUORUM_VOTERS and KAFKA_LISTENERS_FILE.
+set -euo pipefail
+
+config=/tmp/server.properties
+export LOG_DIR=/tmp/logs # Kafka's own scripts write a garbage-collection log; the image's place for it is read-only
+
+# 1.
+umask 077
+cat /etc/fraudstream/server.properties "${KAFKA_LISTENERS_FILE}" >"${config}"
+cat >>"${config}" <<CONFIG
+node.id=${KAFKA_NODE_ID}
+controller.quorum.voters=${KAFKA_QUORUM_VOTERS}
+advertised.listeners=CLIENT://${KAFKA_HOST}:9092,INTERNAL://${KAFKA_HOST}:9094
+CONFIG
+
+# 2.
+mkdir -p /var/lib/kafka/data/log
+/opt/kafka/bin/kafka-storage.sh format --ignore-formatted --cluster-id "${KAFKA_CLUSTER_ID}" --config "${config}"
+
+# 3.
+exec /opt/kafka/bin/kafka-server-start.sh "${config}"

@@ -1,0 +1,119 @@
+"""docker/vm/boot.py: what a VM makes of its metadata and secrets."""
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .test_containers import boot_module
+
+
+class FakeGoogle:
+    """Secret Manager and the certificate authority, answering from memory."""
+
+    def __init__(self, secrets: dict[str, bytes]) -> None:
+        self.secrets = secrets
+        self.signed: list[tuple[str, str]] = []
+
+    def secret(self, name: str) -> bytes:
+        return self.secrets[name]
+
+    def certificate(self, pool: str, request: str) -> str:
+        self.signed.append((pool, request))
+        return "CERTIFICATE\nCHAIN\n"
+
+
+@pytest.fixture
+def boot(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    module = boot_module(root)
+    monkeypatch.setattr(module, "RUN", tmp_path / "run")
+    monkeypatch.setattr(module, "_output", lambda *command, stdin="": f"{command[1]}({stdin})\n")
+    return module
+
+
+TASK = {
+    "PROJECT": "my-project",
+    "SMTP_HOST": "smtp.example.com",
+    "SMTP_PORT": "587",
+    "SMTP_STARTTLS": "true",
+    "SMTP_USER": "me",
+    "DATABASE_HOST": "10.0.0.3",
+    "REDIS_HOST": "10.0.0.4",
+    "REDIS_PORT": "6378",
+}
+
+
+class TestSecrets:
+    def test_files_of_a_worker_hold_the_secrets_and_what_is_made_of_them(self, boot: Any) -> None:
+        google = FakeGoogle({"s/smtp": b'pa"ss\\word', "s/db": b"dbpw", "s/redis": b"rpw"})
+        names = {"smtp_password": "s/smtp", "database_password": "s/db", "redis_password": "s/redis"}
+        folder = boot.write_secrets("worker", TASK, names, google)
+        assert json.loads((folder / "airflow_connections.json").read_text())["smtp_default"] == {
+            "conn_type": "smtp",
+            "host": "smtp.example.com",
+            "port": 587,
+            "login": "me",
+            "password": 'pa"ss\\word',
+            "extra": {"disable_ssl": True},
+        }
+        assert (folder / "airflow_database_url").read_text().startswith("postgresql+psycopg2://airflow:dbpw@10.0.0.3")
+        assert (folder / "celery_broker_url").read_text().startswith("rediss://:rpw@10.0.0.4:6378/0?")
+        assert (folder / "smtp_password").read_bytes() == b'pa"ss\\word'
+
+    def test_only_root_enters_the_folder_and_containers_can_read_the_files_they_get(self, boot: Any) -> None:
+        folder = boot.write_secrets("site", {}, {"confirmation_keys": "s/keys"}, FakeGoogle({"s/keys": b"k"}))
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert stat.S_IMODE((folder / "confirmation_keys").stat().st_mode) == 0o444
+
+    def test_secrets_of_the_last_boot_are_gone(self, boot: Any) -> None:
+        boot.write_secrets("site", {}, {"old": "s/old"}, FakeGoogle({"s/old": b"1"}))
+        folder = boot.write_secrets("site", {}, {"new": "s/new"}, FakeGoogle({"s/new": b"2"}))
+        assert [path.name for path in folder.iterdir()] == ["new"]
+
+    def test_a_broker_gets_its_own_key_with_the_signed_chain_behind_it(self, boot: Any) -> None:
+        google = FakeGoogle({"s/broker": b"pw"})
+        environment = {"KAFKA_HOST": "kafka-1.internal", "CA_POOL": "projects/p/locations/r/caPools/c"}
+        folder = boot.write_secrets("kafka", environment, {"kafka_broker_password": "s/broker"}, google)
+        assert (folder / "kafka_keystore.pem").read_text() == "genpkey()\nCERTIFICATE\nCHAIN\n"
+        assert google.signed == [("projects/p/locations/r/caPools/c", "req(genpkey()\n)\n")]
+        assert 'user_broker="pw";' in (folder / "kafka.properties").read_text()
+
+    def test_a_template_that_asks_for_more_than_it_is_given_ends_the_boot(self, boot: Any) -> None:
+        with pytest.raises(
+            boot.BootError, match=r"template a\.txt can't be filled: 'missing' is unknown; known: there"
+        ):
+            boot.fill("$there $missing", {"there": "1"}, "a.txt")
+
+
+class TestEnvironment:
+    @given(
+        st.dictionaries(
+            st.from_regex(r"[A-Z][A-Z0-9_]{0,20}", fullmatch=True),
+            st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_characters="'\\\x7f\x85")),
+        )
+    )
+    def test_what_metadata_says_reaches_compose_unchanged(self, root: Path, environment: dict[str, str]) -> None:
+        boot = boot_module(root)
+        metadata = "\n".join(f"{name}={value}" for name, value in environment.items())
+        written = boot.environment_file(boot.parse_environment(metadata))
+        lines = [line.split("=", 1) for line in written.splitlines()]
+        assert {name: value[1:-1] for name, value in lines} == environment
+
+    @pytest.mark.parametrize("value", ["it's", "two\nlines", "ends with \\"])
+    def test_what_compose_would_read_differently_is_refused(self, boot: Any, value: str) -> None:
+        with pytest.raises(boot.BootError, match="NAME can't be passed"):
+            boot.environment_file({"NAME": value})
+
+    def test_a_line_without_a_value_is_refused(self, boot: Any) -> None:
+        with pytest.raises(boot.BootError, match="lines without ="):
+            boot.parse_environment("GOOD=1\nbad")
+
+    def test_an_unknown_role_ends_the_boot(self, boot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        google = boot.Google()
+        monkeypatch.setattr(google, "metadata", lambda path: "database")
+        with pytest.raises(boot.BootError, match="fraudstream-role is 'database', known are kafka, registry"):
+            boot.boot(google)

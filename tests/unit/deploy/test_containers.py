@@ -1,0 +1,341 @@
+"""docker/ held against the code it runs and against what Terraform gives each VM. No Docker is needed."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fraudstream.kafka.cluster import TOPICS
+from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
+
+from .terraform_files import Block, load, members
+
+#: Profile of the compose file → the Terraform files whose VM runs it.
+VMS = {
+    "kafka": ["kafka.tf"],
+    "registry": ["registry.tf"],
+    "airflow": ["airflow.tf"],
+    "worker": ["producer.tf", "consumer_fraud.tf", "consumer_non_fraud.tf"],
+    "site": ["site.tf"],
+}
+#: Services that end when they have done their work.
+ONCE = {"airflow-migrate", "topics", "dataset", "kafka-access"}
+#: What docker/vm/boot.py gives compose on every VM.
+FROM_BOOT = {"SECRETS", "PUBLISH_ADDRESS", "LOG_DRIVER"}
+
+_VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z][A-Z0-9_]*)(?P<default>:-[^}]*)?}")
+_STRING = re.compile(r'"[^"]*"(?P<key>\s*=)?')
+_KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")
+
+
+def boot_module(root: Path) -> Any:
+    """docker/vm/boot.py, which is no part of a package."""
+    from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
+
+    spec = spec_from_file_location("boot", root / "docker/vm/boot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def compose(root: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load((root / "docker/compose.yaml").read_text())
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    loaded: dict[str, dict[str, Any]] = compose["services"]
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def blocks(root: Path) -> list[Block]:
+    return load(root / "terraform")
+
+
+def given(blocks: list[Block], file: str, argument: str) -> set[str]:
+    """Names that a VM's module call gives: keys of its map, with those of the locals that it merges in."""
+    locals_ = {name: value for block in blocks if block.kind == "locals" for name, value in members(block.body)}
+    pending = [block.body[argument] for block in blocks if block.kind == "module" and block.file == file]
+    found: set[str] = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):  # a map without functions around it
+            found |= {name for name, _ in members(value)}
+        else:
+            found |= set(_KEY.findall(_STRING.sub(lambda quoted: quoted[0] if quoted["key"] else '""', value)))
+            pending += [locals_[name] for name in re.findall(r"\blocal\.(client_environment|task_\w+)", value)]
+    return found
+
+
+def in_profile(services: dict[str, dict[str, Any]], profile: str) -> dict[str, dict[str, Any]]:
+    return {name: service for name, service in services.items() if profile in service["profiles"]}
+
+
+def secret_names(service: dict[str, Any]) -> set[str]:
+    return {secret if isinstance(secret, str) else secret["source"] for secret in service.get("secrets", [])}
+
+
+class TestNamesThatTheCodeKnows:
+    def test_every_fraudstream_variable_is_a_setting(self, root: Path) -> None:
+        known = {f"FRAUDSTREAM_{field.upper()}" for field in Settings.model_fields} | {"FRAUDSTREAM_SECRETS_DIR"}
+        files = [*(root / "docker").rglob("*"), *(root / "terraform").rglob("*.tf"), root / "docs/deploy.md"]
+        used = {
+            (path.name, name)
+            for path in files
+            if path.is_file()
+            for name in re.findall(r"FRAUDSTREAM_[A-Z_]+[A-Z]", path.read_text())
+        }
+        assert len(used) > 20
+        assert {(file, name) for file, name in used if name not in known} == set()
+
+    def test_every_secret_of_the_settings_is_named_as_the_settings_read_it(
+        self, services: dict[str, dict[str, Any]]
+    ) -> None:
+        known = {f"fraudstream_{field}" for field in Settings.model_fields}
+        targets = {
+            secret["target"]
+            for service in services.values()
+            for secret in service.get("secrets", [])
+            if isinstance(secret, dict)
+        }
+        assert targets == {"fraudstream_confirmation_keys", "fraudstream_kafka_sasl_password"}
+        assert targets <= known
+
+    def test_every_airflow_variable_is_an_option_of_airflow_or_celery(self, root: Path, tmp_path: Path) -> None:
+        """Read in a process of its own: importing Airflow would configure logging for the other tests."""
+        script = (
+            "import json; from airflow.configuration import conf;"
+            "from airflow.providers_manager import ProvidersManager;"
+            "ProvidersManager().initialize_providers_configuration();"
+            "print(json.dumps({s.upper(): [k.upper() for k in o['options']]"
+            " for s, o in conf.configuration_description.items()}))"
+        )
+        environment = {"AIRFLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+        options: dict[str, list[str]] = json.loads(done.stdout.strip().splitlines()[-1])
+        text = (root / "docker/compose.yaml").read_text() + (root / "docker/Dockerfile").read_text()
+        names = set(re.findall(r"AIRFLOW__([A-Z_]+?)__([A-Z_]+)(?=[:=])", text))
+        assert len(names) > 15
+        unknown = {
+            (section, option)
+            for section, option in names
+            if option.removesuffix("_CMD") not in options.get(section, [])
+        }
+        assert unknown == set()
+
+    def test_every_module_that_a_container_runs_exists(self, services: dict[str, dict[str, Any]], root: Path) -> None:
+        dockerfile = (root / "docker/Dockerfile").read_text()
+        commands = [service.get("command", []) for service in services.values()]
+        commands += [json.loads(line) for line in re.findall(r"^CMD (\[.*])$", dockerfile, re.M)]
+        run = {command[2] for command in commands if command[:2] == ["python", "-m"]}
+        assert run == {"fraudstream.kafka", "fraudstream.confirmation"}
+        assert {name for name in run if find_spec(f"{name}.__main__") is None} == set()
+
+    def test_kafka_and_the_registry_are_the_versions_that_the_local_stack_runs(
+        self, services: dict[str, dict[str, Any]], root: Path
+    ) -> None:
+        lock = (root / "local/artifacts.lock").read_text()
+        assert f"org.apache.kafka:kafka_2.13:{services['kafka']['image'].rpartition(':')[2]} " in lock
+        assert f"apicurio-registry-app:{services['schema-registry']['image'].rpartition(':')[2]}:" in lock
+
+
+class TestWhatTheVmsAreGiven:
+    @pytest.mark.parametrize(("profile", "file"), [(profile, file) for profile, files in VMS.items() for file in files])
+    def test_terraform_gives_every_variable_that_its_containers_need(
+        self, compose: dict[str, Any], blocks: list[Block], profile: str, file: str
+    ) -> None:
+        """A variable with a default is for the local profile, except those that would point a VM at local names."""
+        services = in_profile(compose["services"], profile)
+        text = yaml.safe_dump(services)
+        needed = {match["name"] for match in _VARIABLE.finditer(text) if match["default"] in (None, ":-")}
+        local_names = {name for name in compose["services"] if "local" in compose["services"][name]["profiles"]}
+        needed |= {
+            match["name"]
+            for match in _VARIABLE.finditer(text)
+            if re.search(rf"//?({'|'.join(local_names)})\b|kafka-1:", match["default"] or "")
+        }
+        assert needed - FROM_BOOT - given(blocks, file, "environment") == set()
+
+    @pytest.mark.parametrize(("profile", "file"), [(profile, file) for profile, files in VMS.items() for file in files])
+    def test_terraform_gives_no_variable_that_nothing_reads(
+        self, root: Path, compose: dict[str, Any], blocks: list[Block], profile: str, file: str
+    ) -> None:
+        boot = boot_module(root)
+        read = set(re.findall(r"[A-Z][A-Z0-9_]+", yaml.safe_dump(in_profile(compose["services"], profile))))
+        for template in boot.templates_of(profile):
+            read |= set(re.findall(r"\$([A-Z_]+)", template.read_text()))
+        read |= {"COMPOSE_PROFILES"} | ({"CA_POOL"} if profile == "kafka" else set())
+        upper = {name for name in given(blocks, file, "environment") if name.isupper()}
+        # The tasks of all workers share one environment: queues of the others are read where DAGs are parsed.
+        assert upper - read == set()
+
+    @pytest.mark.parametrize(("profile", "file"), [(profile, file) for profile, files in VMS.items() for file in files])
+    def test_every_secret_file_of_a_vm_s_containers_is_fetched_or_made(
+        self, root: Path, compose: dict[str, Any], blocks: list[Block], profile: str, file: str
+    ) -> None:
+        needed = {
+            name for service in in_profile(compose["services"], profile).values() for name in secret_names(service)
+        }
+        made = {template.name for template in boot_module(root).templates_of(profile)}
+        made |= {"kafka_keystore.pem"} if profile == "kafka" else set()
+        fetched = given(blocks, file, "secrets")
+        if profile == "kafka":  # a secret for each of local.kafka_users
+            fetched |= {f"kafka_{user}_password" for user in kafka_users(blocks)}
+        assert needed - made - fetched == set()
+
+    @pytest.mark.parametrize(("profile", "file"), [(profile, file) for profile, files in VMS.items() for file in files])
+    def test_every_template_is_filled_by_what_its_vm_is_given(
+        self, root: Path, blocks: list[Block], profile: str, file: str
+    ) -> None:
+        boot = boot_module(root)
+        values = dict.fromkeys(given(blocks, file, "environment") | given(blocks, file, "secrets"), "1")
+        for template in boot.templates_of(profile):
+            filled = boot.fill(template.read_text(), values, template.name)
+            if template.suffix == ".json":
+                json.loads(filled)
+            if template.suffix == ".yaml":
+                yaml.safe_load(filled)
+
+    def test_the_local_profile_has_an_example_of_every_secret_it_mounts(
+        self, root: Path, services: dict[str, dict[str, Any]]
+    ) -> None:
+        needed = {name for service in in_profile(services, "local").values() for name in secret_names(service)}
+        there = {path.name for path in (root / "docker/local/secrets").iterdir()} - {"README.md"}
+        assert needed == there
+
+    def test_every_secret_is_declared_and_every_declared_one_is_used(self, compose: dict[str, Any]) -> None:
+        used = {name for service in compose["services"].values() for name in secret_names(service)}
+        assert used == set(compose["secrets"])
+        assert all(value == {"file": f"${{SECRETS}}/{name}"} for name, value in compose["secrets"].items())
+
+
+class TestHardening:
+    def test_every_container_is_read_only_without_capabilities_and_bounded(
+        self, services: dict[str, dict[str, Any]]
+    ) -> None:
+        for name, service in services.items():
+            assert service["read_only"] is True, name
+            assert service["cap_drop"] == ["ALL"], name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+            assert re.fullmatch(r"(\$\{\w+:-)?\d+[mg]}?", service["mem_limit"]), name
+            assert service["restart"].startswith("on-failure:" if name in ONCE else "unless-stopped"), name
+            assert "privileged" not in service, name
+
+    def test_every_container_that_stays_has_a_health_check(self, services: dict[str, dict[str, Any]]) -> None:
+        assert {name for name, service in services.items() if "healthcheck" not in service} == ONCE - {"kafka-access"}
+
+    def test_ports_listen_on_loopback_unless_a_vm_says_otherwise(self, services: dict[str, dict[str, Any]]) -> None:
+        for name, service in services.items():
+            for port in service.get("ports", []):
+                assert port.startswith(("${PUBLISH_ADDRESS:-127.0.0.1}:", "127.0.0.1:")), (name, port)
+
+    def test_images_of_others_are_pinned_to_a_version(self, services: dict[str, dict[str, Any]], root: Path) -> None:
+        images = {service["image"] for service in services.values() if "build" not in service}
+        images |= set(re.findall(r"^FROM (\S+:\S+)", (root / "docker/Dockerfile").read_text(), re.M))
+        assert len(images) > 8
+        assert {image for image in images if not re.search(r":v?\d+\.\d+(\.\d+)?", image)} == set()
+
+    def test_no_password_stands_in_the_compose_file(self, services: dict[str, dict[str, Any]]) -> None:
+        for name, service in services.items():
+            for variable, value in (service.get("environment") or {}).items():
+                if re.search(r"PASSWORD|SECRET|_KEY|_CONN|URL_CMD", variable) and not variable.endswith("CONN_ID"):
+                    folder = "/tmp" if variable.endswith("PASSWORDS_FILE") else "/run/secrets"  # noqa: S108
+                    backend = variable.startswith("AIRFLOW__SECRETS__")
+                    assert backend or folder in value, (name, variable)
+
+    def test_the_site_refuses_no_example_key_but_uses_another_one_locally(self, root: Path) -> None:
+        assert (root / "docker/local/secrets/confirmation_keys").read_text().strip() != EXAMPLE_CONFIRMATION_KEY
+
+    def test_only_needed_files_reach_a_build(self, root: Path) -> None:
+        ignore = (root / ".dockerignore").read_text().splitlines()
+        assert "*" in ignore
+        allowed = {line[1:] for line in ignore if line.startswith("!")}
+        copied = set(re.findall(r"^COPY (?!--from)(\S+) ", (root / "docker/Dockerfile").read_text(), re.M))
+        assert {part for part in copied if not any(part == a or part.startswith(f"{a}/") for a in allowed)} == set()
+        assert {part for part in copied if not (root / part).exists()} == set()
+
+
+def kafka_users(blocks: list[Block]) -> set[str]:
+    users = next(
+        block.body["kafka_users"] for block in blocks if block.kind == "locals" and "kafka_users" in block.body
+    )
+    return {user.strip('"') for user in users}
+
+
+class TestKafkaAccess:
+    @pytest.fixture
+    def acls(self, root: Path) -> list[list[str]]:
+        lines = (root / "docker/kafka/acls").read_text().splitlines()
+        return [line.split() for line in lines if line and not line.startswith("#")]
+
+    def test_topics_of_the_table_are_the_code_s_and_each_has_a_writer(self, acls: list[list[str]]) -> None:
+        known = {topic.name for topic in TOPICS}
+        literal = {name for _, _, resource, name, _ in acls if resource == "topic" and name != "*"}
+        assert literal == known
+        written = {name for _, operations, resource, name, _ in acls if resource == "topic" and "Write" in operations}
+        assert written == known
+
+    def test_users_of_the_table_are_those_that_get_a_password(
+        self, acls: list[list[str]], blocks: list[Block], services: dict[str, dict[str, Any]]
+    ) -> None:
+        assert {user for user, *_ in acls} == kafka_users(blocks)
+        mounted = secret_names(services["kafka-access"]) - {"kafka_admin.properties", "kafka_ca.pem"}
+        assert mounted == {f"kafka_{user}_password" for user in kafka_users(blocks)}
+
+    def test_only_the_producer_writes_transactions_and_the_monitor_writes_nothing(self, acls: list[list[str]]) -> None:
+        writers = {
+            user for user, operations, _, name, _ in acls if "Write" in operations and name.endswith("_transaction")
+        }
+        assert writers == {"producer"}
+        assert not [row for row in acls if row[0] == "monitor" and re.search("Write|Create|Alter|Delete|All", row[1])]
+
+
+class TestSiteImage:
+    def test_its_packages_cover_every_import_of_the_site(self, root: Path) -> None:
+        locked = set(re.findall(r"^([a-z0-9._-]+)==", (root / "docker/requirements-site.txt").read_text(), re.M))
+        assert third_party_imports(root, "fraudstream.confirmation.__main__") - locked == set()
+
+    def test_its_packages_have_the_versions_that_everything_is_tested_with(self, root: Path) -> None:
+        pins = [
+            dict(re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", (root / name).read_text(), re.M))
+            for name in ("docker/requirements-site.txt", "requirements.txt")
+        ]
+        assert {name: version for name, version in pins[0].items() if pins[1].get(name) != version} == {}
+
+
+def third_party_imports(root: Path, start: str) -> set[str]:
+    """Distributions that a module of ours imports, directly or through other modules of ours."""
+    distributions = packages_distributions()
+    pending, seen, found = [start], set(), set()
+    while pending:
+        module = pending.pop()
+        path = root / "plugins" / Path(*module.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if module in seen or not file.exists():
+            continue
+        seen.add(module)
+        pending.append(module.rpartition(".")[0] or module)
+        for node in ast.walk(ast.parse(file.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            for name in names:
+                top = name.split(".")[0]
+                if top == "fraudstream":
+                    pending.append(name)
+                elif top not in sys.stdlib_module_names:
+                    found.add(re.sub(r"[._]+", "-", distributions[top][0]).lower())
+    return found
