@@ -145,7 +145,7 @@ class Demo:
             compaction = airflow.trigger("compact_lake", {"day": day})
             airflow.wait("compact_lake", compaction, 600)
         with self._stage("audit_lake"):
-            audit = airflow.trigger("audit_lake", {"settle_minutes": 0})
+            audit = airflow.trigger("audit_lake", {"settle_seconds": 5})
             airflow.wait("audit_lake", audit, 600)
         with self._stage("count"):
             summary = self._summary(counts, airflow, inbox, dataset, compaction, audit)

@@ -1,6 +1,6 @@
 """The schema registry: subjects are `<topic>-value`, compatibility BACKWARD."""
 
-import httpx
+import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError as RegistryAnswer
 
@@ -36,7 +36,7 @@ class Registry:
             with self._client() as client:
                 identifier = client.register_schema(subject, Schema(schema, "AVRO"))
                 client.set_compatibility(subject_name=subject, level="BACKWARD")
-        except (RegistryAnswer, httpx.HTTPError, OSError) as error:
+        except (RegistryAnswer, httpx2.HTTPError, OSError) as error:
             raise self._failed(f"registering the schema of subject {subject!r}", error) from error
         return int(identifier)
 
@@ -46,7 +46,7 @@ class Registry:
         try:
             with self._client() as client:
                 found = client.lookup_schema(subject, Schema(schema, "AVRO")).schema_id
-        except (RegistryAnswer, httpx.HTTPError, OSError) as error:
+        except (RegistryAnswer, httpx2.HTTPError, OSError) as error:
             raise self._failed(f"looking up the schema of subject {subject!r}", error) from error
         return int(found)
 
@@ -55,7 +55,7 @@ class Registry:
         try:
             with self._client() as client:
                 return str(client.get_schema(identifier).schema_str)
-        except (RegistryAnswer, httpx.HTTPError, OSError) as error:
+        except (RegistryAnswer, httpx2.HTTPError, OSError) as error:
             if isinstance(error, RegistryAnswer) and error.http_status_code == _NOT_FOUND:
                 return None
             raise self._failed(f"reading schema id {identifier}", error) from error

@@ -1,12 +1,18 @@
 """Operators on the lake: compaction of days, audit."""
 
+import io
+import time
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
+from rich.console import Console
 
+from fraudstream.errors import ProofFailed
+from fraudstream.lake.audit import AuditReport, audit
+from fraudstream.lake.audit_table import print_report
 from fraudstream.lake.compaction import compact
 from fraudstream.lake.names import FOLDERS, day_in
 from fraudstream.orchestration.connections import lake
@@ -76,3 +82,50 @@ class CompactDay(BaseOperator):
             report.seconds,
         )
         return asdict(report) | {"day": report.day.isoformat()}
+
+
+class AuditLake(BaseOperator):
+    """Compares topics, lake and mail log, prints the table, and fails when anything is missing, doubled or stuck.
+
+    :param settle_seconds: a topic-partition that is behind and doesn't move within this time is stuck
+    """
+
+    template_fields = ("settle_seconds",)
+
+    def __init__(self, *, settle_seconds: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.settle_seconds = settle_seconds
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """:raises ProofFailed: the message says what, where"""
+        settings = get_settings()
+        store = lake(settings)
+        report = audit(settings, store)
+        stuck: list[str] = []
+        if report.total("behind"):
+            self.log.info(
+                "%d records aren't in yet; looking again in %s s", report.total("behind"), self.settle_seconds
+            )
+            time.sleep(float(self.settle_seconds))
+            before, report = report, audit(settings, store)
+            stuck = _stuck(before, report)
+        page = io.StringIO()
+        print_report(report, Console(file=page, width=160))
+        self.log.info("audit\n%s", page.getvalue())
+        if stuck or not report.ok:
+            raise ProofFailed(
+                f"the audit found {report.total('missing_count')} records missing, {report.total('duplicated_count')} "
+                f"doubled, {report.total('unexpected_count')} unexpected; stuck: {', '.join(stuck) or 'none'}. The table "
+                f"above has the ranges; a stuck topic-partition needs its consume_ DAG running"
+            )
+        return report.to_dict()
+
+
+def _stuck(before: AuditReport, after: AuditReport) -> list[str]:
+    """Topic-partitions that were behind and still are, without a record more."""
+    then = {(line.partition, line.target): line for line in before.lines}
+    return [
+        f"{line.partition} to {line.target} ({line.behind} behind)"
+        for line in after.lines
+        if line.behind and (was := then.get((line.partition, line.target))) and was.behind and was.found == line.found
+    ]

@@ -1,0 +1,50 @@
+"""
+### Audit the lake
+
+Compares, offset by offset, what the topics hold with what the lake and the mail log hold: each record exactly once in
+the lake, a mail for each transaction and each case's outcome. Prints a table and returns the counts. Answers after a
+case's first one count as late, cases without an answer as open, dead letters are accounted for.
+
+**When:** daily, and by hand whenever there is doubt. It changes nothing.
+
+**Needs:** connection `google_cloud_default`; the consumer DAGs running, or caught up.
+
+**When it fails:** the log names topic, partition and offsets of what is missing, doubled or stuck. Stuck: look at the
+`consume_` DAG of that topic. Missing or doubled: keep the lake as it is and see the runbooks in docs/deploy.md.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Param, dag
+from fraudstream.orchestration.lake_operators import AuditLake
+
+
+@dag(
+    schedule="@daily",
+    start_date=datetime(2023, 10, 1, tzinfo=UTC),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["fraudstream", "lake"],
+    default_args={
+        "owner": "data-platform",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=5),
+        "execution_timeout": timedelta(hours=1),
+    },
+    max_active_runs=1,
+    params={
+        "settle_seconds": Param(
+            60,
+            type="number",
+            minimum=0,
+            maximum=3600,
+            title="Seconds to settle",
+            description="A topic-partition that is behind and doesn't move within this time is stuck",
+        )
+    },
+)
+def audit_lake():
+    AuditLake(task_id="audit", settle_seconds="{{ params.settle_seconds }}")
+
+
+audit_lake()
