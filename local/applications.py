@@ -100,7 +100,7 @@ def airflow(ports: Ports) -> list[Part]:
     return [
         Part(
             name="airflow-migrate",
-            command=[airflow, "db", "migrate"],
+            command=[sys.executable, "-m", "local.migrate"],
             ready=Exits(marker=STACK / "postgres" / "migrated"),
             depends_on=["postgres"],
             **common,
