@@ -83,6 +83,18 @@ class TestOurFiles:
         assert given <= set(variables)
         assert {name for name, block in variables.items() if "default" not in block.body} <= given
 
+    def test_the_table_of_resources_in_the_docs_is_complete(self, root: Path) -> None:
+        rows = re.findall(r"^\| (\S+\.tf) \| (.+?) \|", (root / "docs/deploy.md").read_text(), re.M)
+        documented = {(file, name) for file, names in rows for name in names.split(", ") if name != "module vm"}
+        folder = root / "terraform"
+        declared = {
+            (str(path.relative_to(folder)), block.labels[0])
+            for path in folder.rglob("*.tf")
+            for block in parse(path.read_text(), path.name)
+            if block.kind in ("resource", "data", "ephemeral")
+        }
+        assert documented == declared
+
     def test_nothing_is_copied_over_ssh_and_no_key_of_a_service_account_is_made(
         self, modules: dict[str, list[Block]]
     ) -> None:
