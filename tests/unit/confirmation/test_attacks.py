@@ -1,14 +1,17 @@
 """What somebody with bad intent may send. All of it is refused, nothing of it is recorded."""
 
+import asyncio
 import base64
 import hashlib
 import random
 import string
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import httpx
 import pytest
 from bs4 import BeautifulSoup
+from fraudstream.confirmation import site as site_module
 from fraudstream.confirmation.links import Links
 from fraudstream.errors import LinkError
 from fraudstream.settings import Settings
@@ -275,3 +278,21 @@ def test_the_style_is_the_one_that_the_policy_allows(site: Site) -> None:
 def test_strict_transport_security_is_on_behind_tls(make_site: Callable[..., Site]) -> None:
     site = make_site(confirmation_url="https://bank.example", confirmation_keys=["a-key-of-our-own-with-length"])
     assert "max-age=31536000" in site.browser.get("/").headers["strict-transport-security"]
+
+
+def test_a_body_that_trickles_in_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site_module, "BODY_SECONDS", 0.05)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            yield b"a"
+            await asyncio.sleep(0.02)
+
+    async def send() -> httpx.Response:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        transport = httpx.ASGITransport(site.browser.app)
+        async with httpx.AsyncClient(transport=transport) as browser, asyncio.timeout(5):
+            return await browser.post(site.url(), content=trickle(), headers=headers)
+
+    assert asyncio.run(send()).status_code == 408
+    assert site.answers.log == []

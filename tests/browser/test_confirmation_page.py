@@ -1,0 +1,187 @@
+"""The confirmation page in a real Chromium, on a phone and on a desktop."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from fraudstream.confirmation.links import Links
+from fraudstream.confirmation.metrics import Metrics
+from fraudstream.confirmation.site import create_app
+from fraudstream.settings import Settings
+from playwright.sync_api import Page, expect
+
+from tests.fakes.confirmation import FakeAnswers, FakeCases, transaction
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = pytest.mark.parametrize("width", [360, 1280])
+Visit = Callable[..., Page]
+
+#: Contrast of each text with what lies behind it, by WCAG's formula; large and bold text needs 3, other 4.5.
+CONTRASTS = """
+() => {
+  const channels = (c) => c.match(/[\\d.]+/g).map(Number);
+  const light = (c) => {
+    const [r, g, b] = channels(c).slice(0, 3).map((v) => v / 255).map(
+      (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = getComputedStyle(e).backgroundColor;
+      if (channels(c)[3] !== 0) return c;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter((e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .map((e) => {
+      const [a, b] = [light(getComputedStyle(e).color), light(behind(e))].sort((x, y) => y - x);
+      return [e.textContent.trim().slice(0, 40), (a + 0.05) / (b + 0.05)];
+    });
+}
+"""
+
+
+class Site:
+    """The site on a loopback port, over cases and answers in memory."""
+
+    def __init__(self) -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        settings = Settings(
+            confirmation_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            confirmation_requests_per_minute=100_000,
+        )
+        self.cases, self.answers, self.links = FakeCases(), FakeAnswers(), Links(settings)
+        self.cases.add(transaction())
+        app = create_app(settings, self.cases, self.answers, self.answers, self.links, Metrics())
+        self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
+        self._listener = listener
+
+    def url(self, answer: Any = "fraud", case: str = "case-1") -> str:
+        return self.links.url(case, answer)
+
+    def __enter__(self) -> "Site":
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+        self._listener.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as running:
+        yield running
+
+
+@WIDTHS
+def test_the_page_fits_the_screen_and_its_buttons_a_thumb(site: Site, visit: Visit, width: int) -> None:
+    page = visit(site.url(), width)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Did you make this payment?")
+    for shown in ("181,983.43", "C553264065", "4 October 2023, 14:00 UTC", "case-1"):
+        expect(page.get_by_text(shown, exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for button in page.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 48
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+
+
+@WIDTHS
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_has_the_contrast_that_wcag_aa_asks_for(site: Site, visit: Visit, width: int, scheme: str) -> None:
+    page = visit(site.url(), width, color_scheme=scheme)
+    asked = page.evaluate(CONTRASTS)
+    page.get_by_role("button").first.click()
+    recorded = page.evaluate(CONTRASTS)
+    assert len(asked) > 15
+    assert len(recorded) > 15
+    assert [text for text in asked + recorded if text[1] < 4.5] == []
+
+
+@WIDTHS
+@pytest.mark.parametrize("javascript", [True, False])
+def test_a_click_records_the_answer_and_says_so(site: Site, visit: Visit, width: int, javascript: bool) -> None:
+    page = visit(site.url("fraud"), width, java_script_enabled=javascript)
+    page.get_by_role("button", name="No, report fraud").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You reported this payment as fraud")
+    assert [a.status for a in site.answers.log] == ["REPORTED_FRAUD"]
+
+
+def test_opening_and_waiting_changes_nothing_even_for_a_scanner_that_runs_scripts(site: Site, visit: Visit) -> None:
+    for answer in ("fraud", "not-fraud"):
+        page = visit(site.url(answer))
+        page.wait_for_load_state("networkidle")
+        page.mouse.wheel(0, 2_000)
+        page.evaluate("document.querySelectorAll('a').forEach((link) => link.click())")
+        page.reload()
+        page.wait_for_timeout(300)
+    assert site.answers.log == []
+
+
+def test_a_second_visitor_sees_what_was_recorded(site: Site, visit: Visit) -> None:
+    visit(site.url("not-fraud")).get_by_role("button", name="Yes, it was me").click()
+    second = visit(site.url("fraud"), 360)
+    expect(second.get_by_role("heading", level=1)).to_have_text("You confirmed this payment")
+    expect(second.get_by_text("It was me", exact=True)).to_be_visible()
+    assert second.get_by_role("button").count() == 0
+    assert len(site.answers.log) == 1
+
+
+def test_the_loser_of_a_race_and_a_reload_are_shown_the_first_answer(site: Site, visit: Visit) -> None:
+    first, second = visit(site.url("fraud")), visit(site.url("not-fraud"))
+    first.get_by_role("button", name="No, report fraud").click()
+    second.get_by_role("button", name="Yes, it was me").click()
+    for page in (first, second):
+        expect(page.get_by_role("heading", level=1)).to_have_text("You reported this payment as fraud")
+    assert len(site.answers.log) == 1
+
+
+def test_it_works_by_keyboard_alone_with_the_focus_in_sight(site: Site, visit: Visit) -> None:
+    page = visit(site.url("not-fraud"))
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Tab")
+    proposed = page.get_by_role("button", name="Yes, it was me")
+    expect(proposed).to_be_focused()
+    assert proposed.evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("You confirmed this payment")
+
+
+def test_an_indonesian_browser_gets_indonesian(site: Site, visit: Visit) -> None:
+    page = visit(site.url(), 360, locale="id-ID")
+    expect(page.locator("html")).to_have_attribute("lang", "id")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Apakah Anda melakukan pembayaran ini?")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_another_sites_form_cannot_answer_for_the_customer(site: Site, visit: Visit) -> None:
+    page = visit(site.url())
+    token = page.locator("input[name=page]").input_value()
+    foreign = visit("about:blank")
+    foreign.set_content(
+        f'<form method="post" action="{site.url()}"><input name="page" value="{token}">'
+        '<button name="answer" value="fraud">free gift</button></form>'
+    )
+    foreign.get_by_role("button").click()
+    expect(foreign.get_by_role("heading", level=1)).to_have_text("That did not work")
+    assert site.answers.log == []
+
+
+@WIDTHS
+def test_the_running_stacks_site_answers_over_kafka(stack: Any, settings: Settings, visit: Visit, width: int) -> None:
+    page = visit(Links(settings).url("no-such-case-" + str(width), "fraud"), width)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Please come back in a moment")
