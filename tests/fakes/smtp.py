@@ -19,8 +19,8 @@ Stage = Literal["connect", "MAIL", "RCPT", "DATA", "content"]
 class Fault(Enum):
     """What may happen instead of a reply."""
 
-    DROP = "the connection is reset"
-    KEEP_AND_DROP = "the mail is accepted, then the connection is reset without a reply"
+    DROP = "the connection is closed"
+    KEEP_AND_DROP = "the mail is accepted, then the connection is closed without a reply"
     STALL = "nothing is ever said again"
 
 
@@ -120,12 +120,21 @@ class FakeSmtpServer:
             await _Session(self, reader, writer).run()
         except asyncio.CancelledError:
             writer.transport.abort()
+        except _Leave:
+            # What was said before must arrive: end, and wait until the client has read that far and ends too.
+            if writer.can_write_eof():
+                writer.write_eof()
+                await reader.read()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            # The client left, or a fault says that the server does.
+            # The client left first.
             pass
         finally:
             self._handlers.discard(task)
             writer.close()
+
+
+class _Leave(Exception):
+    """The server ends the connection."""
 
 
 class _Session:
@@ -210,7 +219,7 @@ class _Session:
                 self._say("250 queued")
             case Fault.KEEP_AND_DROP:
                 self._server.accepted.append(mail)
-                raise ConnectionResetError
+                raise _Leave
             case other:
                 await self._fault(other)
 
@@ -234,11 +243,10 @@ class _Session:
         if fault is Fault.STALL:
             await asyncio.Event().wait()
         if isinstance(fault, Fault):
-            raise ConnectionResetError
+            raise _Leave
         self._say(fault)
         if fault.startswith("421"):
-            await self._writer.drain()
-            raise ConnectionResetError
+            raise _Leave
 
     def _say(self, line: str) -> None:
         self._writer.write(line.encode() + b"\r\n")

@@ -1,15 +1,28 @@
 """Mails over real sockets: to a server that misbehaves, and to the stack's inbox."""
 
+import json
 import logging
 import random
 import threading
 import time
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email import message_from_bytes, message_from_string
+from email.policy import default
+from uuid import uuid4
 
+import httpx
 import pytest
+from bs4 import BeautifulSoup
 from fraudstream.errors import MailError
+from fraudstream.mail.conversation import Mail
 from fraudstream.mail.delivery import Delivery
-from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.server import SmtpServer, server_from_connection
+from fraudstream.mail.templates import Facts, MailTemplates, message_id
+from fraudstream.settings import Settings
 
+from local.ports import Ports
 from tests.fakes.smtp import FakeSmtpServer, Fault, Stage
 from tests.integration.mail_deliveries import QUICK, SENDER, a_mail, accepted, deliver, mails, once_each, times
 
@@ -223,3 +236,48 @@ class TestDelivery:
         with FakeSmtpServer() as server:
             deliver(server, letters, stop=lambda: len(server.accepted) > 10)
         assert accepted(server) == once_each(letters)
+
+
+def test_the_inbox_of_the_stack_shows_what_was_sent(stack: Mapping[str, str]) -> None:
+    connection = json.loads(stack["AIRFLOW_CONN_SMTP_DEFAULT"])
+    server = server_from_connection(connection["host"], connection["port"], None, None, connection["extra"])
+    templates = MailTemplates(Settings())
+    run = uuid4().hex
+    link = f"http://127.0.0.1:8085/confirm/{'token-' * 20}{run}"
+    letters = []
+    for number in range(20):
+        facts = Facts(
+            id=f"{run}-{number}",
+            amount="9839.64",
+            type="Cash out",
+            account="C1",
+            counterparty="M1",
+            time="2023-10-01 01:00 UTC",
+            fraud_url=f"{link}/fraud",
+            not_fraud_url=f"{link}/not-fraud",
+            until="2023-10-04 01:00 UTC",
+        )
+        content = templates.render(
+            "fraud_notice",
+            facts,
+            recipient="c1@example.com",
+            identity=message_id("fraud_transaction", "fraud_notice", facts.id, templates.domain),
+            sent_at=datetime.now(UTC),
+        )
+        letters.append(Mail("c1@example.com", content))
+    deliver(server, letters)
+    assert {(mail.status, mail.attempts) for mail in letters} == {("sent", 1)}
+
+    sent = Counter(str(message_from_bytes(mail.content, policy=default)["Message-ID"]) for mail in letters)
+    with httpx.Client(base_url=Ports.from_environment().url("inbox")) as inbox:
+        # Other mails may come in meanwhile.
+        ids = sorted(int(message["id"]) for message in inbox.get("/messages/").json()["messages"])[-200:]
+        sources = {number: inbox.get(f"/messages/{number}.source").text for number in ids}
+        found = {
+            number: str(message["Message-ID"])
+            for number, source in sources.items()
+            if (message := message_from_string(source, policy=default))["Message-ID"] in sent
+        }
+        page = BeautifulSoup(inbox.get(f"/messages/{min(found)}.html").text, "html.parser")
+    assert Counter(found.values()) == sent
+    assert [str(a["href"]) for a in page.find_all("a")] == [f"{link}/fraud", f"{link}/not-fraud"]

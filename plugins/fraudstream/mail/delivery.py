@@ -118,6 +118,7 @@ class Delivery:
         finally:
             if connecting is not None:
                 connecting.cancel()
+                await asyncio.wait([connecting])
             if self._unsettled:
                 self._abandon()
 

@@ -106,6 +106,18 @@ async def open_connection(server: SmtpServer) -> Opened:
         start_tls=server.security == "starttls",
         validate_certs=server.verify,
     )
+    opened = False
+    try:
+        await _greet(client, server)
+        opened = True
+    finally:
+        # aiosmtplib closes only what fails inside connect().
+        if not opened:
+            client.close()
+    return Opened(cast(asyncio.Transport, client.transport), client.supports_extension("pipelining"))
+
+
+async def _greet(client: aiosmtplib.SMTP, server: SmtpServer) -> None:
     try:
         await client.connect()
         if not client.last_ehlo_response:
@@ -132,7 +144,6 @@ async def open_connection(server: SmtpServer) -> Opened:
         ) from error
     except OSError as error:
         raise MailError(str(error)) from error
-    return Opened(cast(asyncio.Transport, client.transport), client.supports_extension("pipelining"))
 
 
 def _certificate(server: SmtpServer, error: ssl.SSLCertVerificationError) -> str:
