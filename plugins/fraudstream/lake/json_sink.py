@@ -61,7 +61,6 @@ class JsonSink:
         return start
 
     def write(self, batch: Batch) -> None:
-        batch = batch.since(self._durable[batch.partition])
         self._buffers.setdefault(batch.partition, []).append(batch)
         if self._oldest is None:
             self._oldest = self._clock()

@@ -27,7 +27,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _TRIES = 20
-_WORKERS = 2
+_WORKERS = 4
+_AHEAD = 2
 _PLACE = ("topic", "partition", "offset")
 
 
@@ -124,13 +125,13 @@ def read_lines(
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
-    """``map`` with some threads that run ahead by at most one item each."""
+    """``map`` with some threads, which run ahead of the caller by a few items each and no more."""
     with ThreadPoolExecutor(workers) as pool:
         ahead: list[Future[R]] = []
         try:
             for item in items:
                 ahead.append(pool.submit(work, item))
-                if len(ahead) > workers:
+                if len(ahead) > _AHEAD * workers:
                     yield ahead.pop(0).result()
             while ahead:
                 yield ahead.pop(0).result()
