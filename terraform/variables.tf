@@ -6,7 +6,7 @@ variable "credentials_project" {
   default     = ""
 
   validation {
-    condition     = var.credentials_project == "" || fileexists(pathexpand(var.credentials_project))
+    condition     = var.credentials_project == "" ? true : fileexists(pathexpand(var.credentials_project))
     error_message = "credentials_project names a file that doesn't exist; leave it empty to use `gcloud auth application-default login`."
   }
 }
@@ -17,7 +17,7 @@ variable "public_key_vm" {
   default     = ""
 
   validation {
-    condition     = var.public_key_vm == "" || (endswith(var.public_key_vm, ".pub") && fileexists(pathexpand(var.public_key_vm)))
+    condition     = var.public_key_vm == "" ? true : endswith(var.public_key_vm, ".pub") && fileexists(pathexpand(var.public_key_vm))
     error_message = "public_key_vm must be the path of an existing .pub file; leave it empty to use OS Login."
   }
 }
@@ -49,7 +49,7 @@ variable "name_dataset" {
   default     = ""
 
   validation {
-    condition     = var.name_dataset == "" || fileexists(pathexpand(var.name_dataset))
+    condition     = var.name_dataset == "" ? true : fileexists(pathexpand(var.name_dataset))
     error_message = "name_dataset names a file that doesn't exist; download PaySim first or leave it empty."
   }
 }

@@ -1,0 +1,103 @@
+# Plans and applies against mocks of the providers that need an account or write files: `terraform test`, wherever the
+# providers can be installed. The random provider is real, since Terraform mocks no ephemeral resources.
+
+mock_provider "google" {
+  mock_resource "google_redis_instance" {
+    defaults = {
+      server_ca_certs = [{ cert = "-----BEGIN CERTIFICATE-----", create_time = "", expire_time = "", serial_number = "", sha1_fingerprint = "" }]
+    }
+  }
+}
+
+mock_provider "archive" {
+  mock_data "archive_file" {
+    defaults = { output_sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef" }
+  }
+}
+
+variables {
+  project       = "my-project"
+  domain        = "confirm.example.com"
+  operators     = ["user:me@example.com", "group:team@example.com"]
+  alert_email   = "me@example.com"
+  smtp_password = "secret" # Terraform 1.11 wants ephemeral variables given in tests
+  smtp          = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "Example Bank <no-reply@example.com>" }
+}
+
+run "trial" {
+  command = apply
+
+  assert {
+    condition     = output.compute_instances == "us-central1-a/kafka-1,us-central1-b/kafka-2,us-central1-c/kafka-3"
+    error_message = "start_kafka needs the three brokers as zone/name"
+  }
+  assert {
+    condition     = output.bootstrap_servers == "kafka-1.us-central1-a.c.my-project.internal:9092,kafka-2.us-central1-b.c.my-project.internal:9092,kafka-3.us-central1-c.c.my-project.internal:9092"
+    error_message = "clients need the brokers' internal names"
+  }
+  assert {
+    condition     = length(output.ssh) == 9
+    error_message = "a trial has nine machines"
+  }
+  assert {
+    condition     = !google_sql_database_instance.airflow.deletion_protection && google_storage_bucket.lake.force_destroy
+    error_message = "a trial can be destroyed"
+  }
+}
+
+run "production" {
+  command = apply
+  variables {
+    size = "production"
+  }
+
+  assert {
+    condition     = length(module.site) == 2 && length(google_compute_backend_service.site.backend) == 2
+    error_message = "production has two sites behind the load balancer"
+  }
+  assert {
+    condition     = google_sql_database_instance.airflow.deletion_protection && google_sql_database_instance.airflow.settings[0].availability_type == "REGIONAL"
+    error_message = "production's database is regional and protected"
+  }
+}
+
+run "least_rights" {
+  command = plan
+
+  assert {
+    condition     = toset([for reader in values(google_secret_manager_secret_iam_member.reader) : reader.role]) == toset(["roles/secretmanager.secretAccessor"])
+    error_message = "secrets are read, never administered"
+  }
+  assert {
+    condition     = !contains(keys(google_secret_manager_secret_iam_member.reader), "kafka_producer_password site")
+    error_message = "a role reads its own Kafka password alone"
+  }
+  assert {
+    condition     = length([for key in keys(google_secret_manager_secret_iam_member.reader) : key if endswith(key, " site")]) == 3
+    error_message = "the site reads its password, the links' keys and the authority's certificate"
+  }
+}
+
+run "the_seed_s_key_files_are_checked" {
+  command = plan
+  variables {
+    credentials_project = "/nonexistent/key.json"
+    public_key_vm       = "/nonexistent/key.pub"
+    name_dataset        = "/nonexistent/paysim.csv"
+  }
+  expect_failures = [var.credentials_project, var.public_key_vm, var.name_dataset]
+}
+
+run "wrong_values_are_refused" {
+  command = plan
+  variables {
+    project     = "No Project"
+    size        = "huge"
+    zones       = ["us-central1-a", "us-central1-a", "us-central1-b"]
+    domain      = "https://confirm.example.com"
+    operators   = ["me@example.com"]
+    alert_email = "nobody"
+    smtp        = { host = "smtp.example.com", port = 25, user = "fraudstream", sender = "no-reply@example.com" }
+  }
+  expect_failures = [var.project, var.size, var.zones, var.domain, var.operators, var.alert_email, var.smtp]
+}
