@@ -162,7 +162,6 @@ module "airflow" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = merge(local.task_environment, {
-    COMPOSE_PROFILES                = "airflow"
     WORKER_QUEUE                    = "default"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "airflow"
   })

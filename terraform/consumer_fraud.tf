@@ -17,7 +17,6 @@ module "consumer_fraud" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = merge(local.task_environment, {
-    COMPOSE_PROFILES                = "worker"
     WORKER_HOST                     = "consumer-fraud"
     WORKER_QUEUE                    = "consumer_fraud"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "consumer_fraud"

@@ -17,7 +17,6 @@ module "consumer_non_fraud" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = merge(local.task_environment, {
-    COMPOSE_PROFILES                = "worker"
     WORKER_HOST                     = "consumer-non-fraud"
     WORKER_QUEUE                    = "consumer_non_fraud"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "consumer_non_fraud"

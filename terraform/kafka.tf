@@ -49,12 +49,12 @@ module "kafka" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = {
-    COMPOSE_PROFILES    = "kafka"
     KAFKA_CLUSTER_ID    = random_id.kafka_cluster.b64_url
     KAFKA_NODE_ID       = each.value.node_id
     KAFKA_HOST          = local.broker_hosts[each.key]
     KAFKA_QUORUM_VOTERS = join(",", [for name, broker in local.brokers : "${broker.node_id}@${local.broker_hosts[name]}:9093"])
     KAFKA_HEAP          = local.production ? "-Xms4g -Xmx4g" : "-Xms1g -Xmx1g"
+    KAFKA_MEMORY        = local.production ? "12g" : "3g"
     CA_POOL             = google_privateca_ca_pool.kafka.id
   }
 

@@ -61,11 +61,16 @@ resource "google_monitoring_uptime_check_config" "site" {
   timeout      = "10s"
   period       = "60s"
 
+  # The site answers 404 to whatever isn't a link; the load balancer says 502 when no site answers.
   http_check {
-    path         = "/robots.txt"
+    path         = "/"
     port         = 443
     use_ssl      = true
     validate_ssl = true
+
+    accepted_response_status_codes {
+      status_value = 404
+    }
   }
 
   monitored_resource {
@@ -181,6 +186,7 @@ resource "google_monitoring_alert_policy" "disk" {
       filter = join(" AND ", [
         "metric.type=\"agent.googleapis.com/disk/percent_used\"",
         "metric.label.state=\"used\"",
+        "NOT metric.label.device=starts_with(\"/dev/loop\")", # snaps are always full
         "resource.type=\"gce_instance\"",
         "resource.label.instance_id=one_of(${join(", ", [for machine in values(local.machines) : "\"${machine.instance_id}\""])})",
       ])

@@ -17,7 +17,6 @@ module "producer" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = merge(local.task_environment, {
-    COMPOSE_PROFILES                = "worker"
     WORKER_HOST                     = "producer"
     WORKER_QUEUE                    = "producer"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "producer"

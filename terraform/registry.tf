@@ -18,7 +18,6 @@ module "registry" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = {
-    COMPOSE_PROFILES        = "registry"
     DATABASE_HOST           = google_sql_database_instance.airflow.private_ip_address
     KAFKA_BOOTSTRAP_SERVERS = local.bootstrap_servers
   }

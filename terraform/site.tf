@@ -26,7 +26,6 @@ module "site" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = merge(local.client_environment, {
-    COMPOSE_PROFILES                         = "site"
     FRAUDSTREAM_KAFKA_SASL_USERNAME          = "site"
     FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", local.load_balancer_ranges)
   })
@@ -90,7 +89,7 @@ resource "google_compute_security_policy" "site" {
 
   rule {
     action   = "throttle"
-    priority = 2147483647
+    priority = 2000
     match {
       versioned_expr = "SRC_IPS_V1"
       config {
@@ -107,6 +106,19 @@ resource "google_compute_security_policy" "site" {
       }
     }
     description = "Everyone: at most 120 requests a minute and address"
+  }
+
+  # Every policy ends with a rule for what no other rule decided.
+  rule {
+    action   = "allow"
+    priority = 2147483647
+    match {
+      versioned_expr = "SRC_IPS_V1"
+      config {
+        src_ip_ranges = ["*"]
+      }
+    }
+    description = "The rest"
   }
 }
 

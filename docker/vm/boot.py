@@ -196,7 +196,7 @@ def boot(google: Google) -> None:
     environment |= {"SECRETS": str(folder), "PUBLISH_ADDRESS": address, "LOG_DRIVER": "gcplogs"}
     file = RUN / "compose.env"
     file.write_text(environment_file(environment))
-    compose = ("docker", "compose", "--project-directory", str(DOCKER), "--env-file", str(file))
+    compose = ("docker", "compose", "--project-directory", str(DOCKER), "--env-file", str(file), "--profile", role)
     _run(*compose, "up", "--build", "--detach", "--remove-orphans", "--force-recreate")
     _run("docker", "image", "prune", "--force")
 
