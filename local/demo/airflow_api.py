@@ -1,5 +1,6 @@
 """What the demo asks of Airflow, over its public REST API."""
 
+import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -85,7 +86,9 @@ class AirflowApi:
     def xcom(self, dag: str, run: str, task: str, map_index: int = -1) -> Any:
         """What a task instance returned."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
-        return self._get(path, map_index=map_index, deserialize=False)["value"]
+        value = self._get(path, map_index=map_index)["value"]
+        # What a trigger returned is stored as JSON text, what a worker did as JSON.
+        return json.loads(value) if isinstance(value, str) else value
 
     def _pages(self, path: str, field: str) -> Iterator[dict[str, Any]]:
         offset = 0

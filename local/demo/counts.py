@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
@@ -53,8 +54,10 @@ class Counts:
             )
         )
 
-    def close(self) -> None:
-        """Lets go of the brokers."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._consumer.close()
 
     def dataset(self) -> dict[str, int]:
