@@ -115,8 +115,8 @@ class AuditLake(BaseOperator):
         if stuck or not report.ok:
             raise ProofFailed(
                 f"the audit found {report.total('missing_count')} records missing, {report.total('duplicated_count')} "
-                f"doubled, {report.total('unexpected_count')} unexpected; stuck: {', '.join(stuck) or 'none'}. The table "
-                f"above has the ranges; a stuck topic-partition needs its consume_ DAG running"
+                f"doubled, {report.total('unexpected_count')} unexpected; stuck: {', '.join(stuck) or 'none'}. "
+                f"The table above has the ranges; a stuck topic-partition needs its consume_ DAG running"
             )
         return report.to_dict()
 
