@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .test_containers import boot_module
+from .container_files import boot_module
 
 
 class FakeGoogle:

@@ -1,21 +1,19 @@
 """docker/ held against the code it runs and against what Terraform gives each VM. No Docker is needed."""
 
-import ast
 import json
 import re
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from fraudstream.kafka.cluster import TOPICS
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 
-from .terraform_files import Block, load, members
+from .container_files import boot_module, kafka_users, secret_names
+from .terraform_files import Block, members
 
 #: Profile of the compose file → the Terraform files whose VM runs it.
 VMS = {
@@ -35,35 +33,6 @@ _STRING = re.compile(r'"[^"]*"(?P<key>\s*=)?')
 _KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")
 
 
-def boot_module(root: Path) -> Any:
-    """docker/vm/boot.py, which is no part of a package."""
-    from importlib.util import module_from_spec, spec_from_file_location  # noqa: PLC0415
-
-    spec = spec_from_file_location("boot", root / "docker/vm/boot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def compose(root: Path) -> dict[str, Any]:
-    loaded: dict[str, Any] = yaml.safe_load((root / "docker/compose.yaml").read_text())
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    loaded: dict[str, dict[str, Any]] = compose["services"]
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def blocks(root: Path) -> list[Block]:
-    return load(root / "terraform")
-
-
 def given(blocks: list[Block], file: str, argument: str) -> set[str]:
     """Names that a VM's module call gives: keys of its map, with those of the locals that it merges in."""
     locals_ = {name: value for block in blocks if block.kind == "locals" for name, value in members(block.body)}
@@ -81,10 +50,6 @@ def given(blocks: list[Block], file: str, argument: str) -> set[str]:
 
 def in_profile(services: dict[str, dict[str, Any]], profile: str) -> dict[str, dict[str, Any]]:
     return {name: service for name, service in services.items() if profile in service["profiles"]}
-
-
-def secret_names(service: dict[str, Any]) -> set[str]:
-    return {secret if isinstance(secret, str) else secret["source"] for secret in service.get("secrets", [])}
 
 
 class TestNamesThatTheCodeKnows:
@@ -258,84 +223,3 @@ class TestHardening:
 
     def test_the_site_refuses_no_example_key_but_uses_another_one_locally(self, root: Path) -> None:
         assert (root / "docker/local/secrets/confirmation_keys").read_text().strip() != EXAMPLE_CONFIRMATION_KEY
-
-    def test_only_needed_files_reach_a_build(self, root: Path) -> None:
-        ignore = (root / ".dockerignore").read_text().splitlines()
-        assert "*" in ignore
-        allowed = {line[1:] for line in ignore if line.startswith("!")}
-        copied = set(re.findall(r"^COPY (?!--from)(\S+) ", (root / "docker/Dockerfile").read_text(), re.M))
-        assert {part for part in copied if not any(part == a or part.startswith(f"{a}/") for a in allowed)} == set()
-        assert {part for part in copied if not (root / part).exists()} == set()
-
-
-def kafka_users(blocks: list[Block]) -> set[str]:
-    users = next(
-        block.body["kafka_users"] for block in blocks if block.kind == "locals" and "kafka_users" in block.body
-    )
-    return {user.strip('"') for user in users}
-
-
-class TestKafkaAccess:
-    @pytest.fixture
-    def acls(self, root: Path) -> list[list[str]]:
-        lines = (root / "docker/kafka/acls").read_text().splitlines()
-        return [line.split() for line in lines if line and not line.startswith("#")]
-
-    def test_topics_of_the_table_are_the_code_s_and_each_has_a_writer(self, acls: list[list[str]]) -> None:
-        known = {topic.name for topic in TOPICS}
-        literal = {name for _, _, resource, name, _ in acls if resource == "topic" and name != "*"}
-        assert literal == known
-        written = {name for _, operations, resource, name, _ in acls if resource == "topic" and "Write" in operations}
-        assert written == known
-
-    def test_users_of_the_table_are_those_that_get_a_password(
-        self, acls: list[list[str]], blocks: list[Block], services: dict[str, dict[str, Any]]
-    ) -> None:
-        assert {user for user, *_ in acls} == kafka_users(blocks)
-        mounted = secret_names(services["kafka-access"]) - {"kafka_admin.properties", "kafka_ca.pem"}
-        assert mounted == {f"kafka_{user}_password" for user in kafka_users(blocks)}
-
-    def test_only_the_producer_writes_transactions_and_the_monitor_writes_nothing(self, acls: list[list[str]]) -> None:
-        writers = {
-            user for user, operations, _, name, _ in acls if "Write" in operations and name.endswith("_transaction")
-        }
-        assert writers == {"producer"}
-        assert not [row for row in acls if row[0] == "monitor" and re.search("Write|Create|Alter|Delete|All", row[1])]
-
-
-class TestSiteImage:
-    def test_its_packages_cover_every_import_of_the_site(self, root: Path) -> None:
-        locked = set(re.findall(r"^([a-z0-9._-]+)==", (root / "docker/requirements-site.txt").read_text(), re.M))
-        assert third_party_imports(root, "fraudstream.confirmation.__main__") - locked == set()
-
-    def test_its_packages_have_the_versions_that_everything_is_tested_with(self, root: Path) -> None:
-        pins = [
-            dict(re.findall(r"^([a-z0-9._-]+)==([^\s;\\]+)", (root / name).read_text(), re.M))
-            for name in ("docker/requirements-site.txt", "requirements.txt")
-        ]
-        assert {name: version for name, version in pins[0].items() if pins[1].get(name) != version} == {}
-
-
-def third_party_imports(root: Path, start: str) -> set[str]:
-    """Distributions that a module of ours imports, directly or through other modules of ours."""
-    distributions = packages_distributions()
-    pending, seen, found = [start], set(), set()
-    while pending:
-        module = pending.pop()
-        path = root / "plugins" / Path(*module.split("."))
-        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if module in seen or not file.exists():
-            continue
-        seen.add(module)
-        pending.append(module.rpartition(".")[0] or module)
-        for node in ast.walk(ast.parse(file.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            for name in names:
-                top = name.split(".")[0]
-                if top == "fraudstream":
-                    pending.append(name)
-                elif top not in sys.stdlib_module_names:
-                    found.add(re.sub(r"[._]+", "-", distributions[top][0]).lower())
-    return found
