@@ -14,6 +14,7 @@
     │   └── RecordError            one record can't be decoded or validated: it becomes a dead letter
     ├── LakeError                  an object or the bucket didn't do what was asked
     │   ├── LakeUnavailable        may pass: retry
+    │   ├── QueryRefused           SQL that can't be run on the lake; retrying can't help
     │   ├── PartitionLost          another reader owns the partition now; stop, it goes on there
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
     ├── MailError                  the SMTP server can't be used at all; may pass: retry
@@ -82,6 +83,10 @@ class LakeUnavailable(LakeError):
     """The object store doesn't answer or asks to come back later."""
 
     retryable = True
+
+
+class QueryRefused(LakeError):
+    """SQL that is wrong, changes something, or reaches for anything but the lake's views."""
 
 
 class PartitionLost(LakeError):

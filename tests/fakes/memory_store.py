@@ -45,10 +45,10 @@ class MemoryStore:
         self.before("get", name)
         return self.objects.get(name)
 
-    def download(self, info: ObjectInfo) -> bytes | None:
+    def download(self, info: ObjectInfo, start: int = 0, end: int | None = None) -> bytes | None:
         self.before("download", info.name)
         there = self.objects.get(info.name)
-        return there.data if there and there.info.generation == info.generation else None
+        return there.data[start:end] if there and there.info.generation == info.generation else None
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         self.before("list", prefix)

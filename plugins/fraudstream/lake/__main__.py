@@ -1,4 +1,4 @@
-"""``python -m fraudstream.lake``: look at the lake, prove it, compact it.
+"""``python -m fraudstream.lake``: look at the lake, ask it, prove it, compact it.
 
 Exit codes: 0 all is well, 1 something is missing, doubled or different, 2 wrong usage or something can't be reached.
 """
@@ -19,6 +19,8 @@ from fraudstream.lake.audit_table import print_report
 from fraudstream.lake.compaction import TARGET_BYTES, compact
 from fraudstream.lake.names import FOLDERS
 from fraudstream.lake.objects import ObjectStore
+from fraudstream.lake.printing import FORMATS
+from fraudstream.lake.query import query, refusing
 from fraudstream.lake.reading import DayListing, list_day, list_days
 from fraudstream.lake.store import Store
 from fraudstream.lake.verification import verify
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fraudstream.lake",
-        description="Look at the lake, prove it, compact it.",
+        description="Look at the lake, ask it, prove it, compact it.",
         epilog="Exit codes: 0 all is well; 1 something is missing, doubled or different; 2 wrong usage or unreachable.",
     )
     parser.add_argument("--bucket", help="bucket without gs:// (default: the setting FRAUDSTREAM_LAKE_BUCKET)")
@@ -66,6 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(command=_show)
     proof = commands.add_parser("verify", parents=[chosen], help="read everything again and compare with the manifests")
     proof.set_defaults(command=_verify)
+    asked = commands.add_parser(
+        "query",
+        help="answer SQL",
+        description="Views: transaction, fraud_confirmation, email_confirmation, fraud_case (a row a case).",
+    )
+    asked.add_argument("sql", metavar="SQL", help="one SELECT, in DuckDB's dialect")
+    asked.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
+    asked.set_defaults(command=_query)
     whole = commands.add_parser("audit", help="compare the topics' offsets with lake and mail log")
     whole.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     whole.set_defaults(command=_audit)
@@ -162,6 +172,12 @@ def _verify(store: ObjectStore, settings: Settings, options: argparse.Namespace,
         for problem in found.problems:
             out.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
     return NOT_OK if problems else OK
+
+
+def _query(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+    with query(store, options.sql) as rows, refusing():
+        FORMATS[options.format](rows, sys.stdout)
+    return OK
 
 
 def _audit(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:

@@ -60,8 +60,8 @@ class ObjectStore(Protocol):
     def get(self, name: str) -> StoredObject | None:
         """An object and its content; None: nothing has this name."""
 
-    def download(self, info: ObjectInfo) -> bytes | None:
-        """Content of exactly this generation; None: it is gone."""
+    def download(self, info: ObjectInfo, start: int = 0, end: int | None = None) -> bytes | None:
+        """Content of exactly this generation, or its bytes [`start`, `end`); None: it is gone."""
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         """All objects whose names start with `prefix`, by name."""

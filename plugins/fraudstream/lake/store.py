@@ -96,11 +96,14 @@ class Store:
             # Replaced between the two requests: look again, so that content and generation belong together.
         return None
 
-    def download(self, info: ObjectInfo) -> bytes | None:
+    def download(self, info: ObjectInfo, start: int = 0, end: int | None = None) -> bytes | None:
+        last = None if end is None else end - 1  # HTTP ranges name their last byte
+
         def download() -> bytes | None:
             blob = self._bucket.blob(info.name, generation=info.generation)
             try:
-                return bytes(blob.download_as_bytes(raw_download=True, timeout=_TIMEOUT, retry=None))
+                part = blob.download_as_bytes(start or None, last, raw_download=True, timeout=_TIMEOUT, retry=None)
+                return bytes(part)
             except api.NotFound:
                 return None
 

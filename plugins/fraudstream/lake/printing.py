@@ -1,0 +1,76 @@
+"""The rows of a query's result as a table, CSV or JSON, a batch at a time. Money keeps its two decimals everywhere."""
+
+import csv
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TextIO
+
+import pyarrow as pa
+from rich.console import Console
+from rich.table import Table
+
+
+def as_table(rows: pa.RecordBatchReader, out: TextIO) -> None:
+    """A frame around all rows, for people."""
+    table = Table()
+    for field in rows.schema:
+        number = pa.types.is_integer(field.type) or pa.types.is_decimal(field.type) or pa.types.is_floating(field.type)
+        table.add_column(field.name, justify="right" if number else "left")
+    for batch in rows:
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            table.add_row(*map(_text, row))
+    Console(file=out, markup=False, highlight=False).print(table)
+
+
+def as_csv(rows: pa.RecordBatchReader, out: TextIO) -> None:
+    """A header, then a line a row; NULL is an empty field."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(rows.schema.names)
+    for batch in rows:
+        writer.writerows(
+            [_text(value) for value in row]
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True)
+        )
+
+
+def as_json(rows: pa.RecordBatchReader, out: TextIO) -> None:
+    """A JSON document a line, as in the lake; DECIMAL is a number with all its decimals."""
+    for batch in rows:
+        for row in batch.to_pylist():
+            out.write(_json(row) + "\n")
+
+
+FORMATS: dict[str, Callable[[pa.RecordBatchReader, TextIO], None]] = {
+    "table": as_table,
+    "csv": as_csv,
+    "json": as_json,
+}
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict | list):
+        return _json(value)
+    return _time(value) if isinstance(value, datetime) else str(value)
+
+
+def _time(value: datetime) -> str:
+    """ISO 8601 with milliseconds, as in the lake's lines."""
+    if value.tzinfo is None:
+        return value.isoformat()
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+
+
+def _json(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(str(key))}:{_json(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_json, value)) + "]"
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bool | int | float) or value is None:
+        return json.dumps(value)
+    return json.dumps(_time(value) if isinstance(value, datetime) else str(value), ensure_ascii=False)
