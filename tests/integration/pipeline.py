@@ -84,7 +84,7 @@ def records(settings: Settings, topic: str) -> Iterator[Message]:
         left = set(reader.list_topics(topic, timeout=30).topics[topic].partitions)
         reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
         while left:
-            for message in reader.consume(10_000, 1.0):
+            for message in reader.consume(10_000, 0.2):
                 error = message.error()
                 if error is None:
                     yield message

@@ -128,7 +128,7 @@ def test_killed_at_random_moments_every_row_is_there_once(
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command[:-1] + ["0"], env=environment, check=True, timeout=120)
+    subprocess.run([*command[:-1], "0"], env=environment, check=True, timeout=120)
     found = Counter(
         row["idTransaction"]
         for topic in (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION)

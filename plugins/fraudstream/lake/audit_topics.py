@@ -156,7 +156,7 @@ class _Reader:
         unread = set(self.bounds)
         try:
             while unread:
-                messages = self._consumer.consume(_POLL_RECORDS, 1.0)
+                messages = self._consumer.consume(_POLL_RECORDS, 0.2)
                 if messages:
                     self._heard = time.monotonic()
                 elif time.monotonic() - self._heard > _SILENCE_SECONDS:
