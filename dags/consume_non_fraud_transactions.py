@@ -6,7 +6,8 @@ to `transaction/` in the lake, each record in exactly one object; `send_mail` ma
 the mail log to `email_confirmation/`.
 
 **When:** always: a new run starts when one ends. Each run is bounded by `max_minutes`; marking it failed or a SIGTERM
-ends it after the batch at hand. For a single catch-up trigger it by hand with `until` = `caught_up`.
+ends it after the batch at hand. A run triggered by hand waits for the one at work; for a single catch-up pause
+the DAG, then `airflow dags test consume_non_fraud_transactions --conf '{"until": "caught_up"}'`.
 
 **Needs:** `start_kafka` has run; connections `google_cloud_default` and `smtp_default`.
 
@@ -43,7 +44,7 @@ from fraudstream.settings import get_settings
             type="string",
             enum=["forever", "caught_up"],
             title="Until",
-            description="forever: until max_minutes; caught_up: until the topic has been read to its end",
+            description="forever: as many minutes as below; caught_up: until the topic has been read to its end",
         ),
         "max_minutes": Param(
             60, type="integer", minimum=1, maximum=1440, title="Minutes", description="Longest time a run takes"

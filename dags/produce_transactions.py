@@ -36,8 +36,8 @@ from fraudstream.settings import get_settings
     max_active_runs=1,
     params={
         "source": Param(
-            "",
-            type="string",
+            None,  # not "": the trigger form takes an empty string for one that was forgotten
+            type=["null", "string"],
             title="Source",
             description="gs://bucket/object or a path; empty: setting FRAUDSTREAM_DATASET",
         ),
@@ -69,7 +69,7 @@ from fraudstream.settings import get_settings
 def produce_transactions():
     ProduceTransactions(
         task_id="produce",
-        source="{{ params.source }}",
+        source="{{ params.source or '' }}",
         limit="{{ params.limit }}",
         rows_per_second="{{ params.rows_per_second }}",
         max_rejected_share="{{ params.max_rejected_share }}",

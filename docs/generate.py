@@ -1,0 +1,157 @@
+"""``python -m docs.generate``: writes docs/dags.md and the tables of docs/settings.md from the code.
+
+The unit tests fail while a page says anything else than the code does.
+"""
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from fraudstream.settings import ROOT, Settings
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from local.ports import PORTS, PREFIX
+
+DAGS_PAGE = ROOT / "docs" / "dags.md"
+SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+
+_INTRODUCTION = """# DAGs
+
+Made from the files in dags/ by `.venv/bin/python -m docs.generate`; change a DAG's docstring, not this page.
+"""
+_BOUNDS = {"gt": "above", "ge": "at least", "le": "at most", "lt": "below"}
+_PARAM_BOUNDS = {"minimum": "at least", "maximum": "at most", "maxItems": "at most (items)", "pattern": "pattern"}
+
+
+def main() -> None:
+    """Writes both pages."""
+    DAGS_PAGE.write_text(dags_page(sorted((ROOT / "dags").glob("*.py"))))
+    SETTINGS_PAGE.write_text(with_tables(SETTINGS_PAGE.read_text()))
+
+
+def dags_page(files: list[Path]) -> str:
+    """A list of the DAGs, then each one's docstring and params."""
+    sections, rows = [], []
+    for file in files:
+        module = ast.parse(file.read_text())
+        call = _dag_call(module)
+        keywords = {keyword.arg: keyword.value for keyword in call.keywords}
+        title, _, text = (ast.get_docstring(module) or "").partition("\n")
+        schedule = ast.literal_eval(keywords["schedule"]) or "when triggered"
+        owner = ast.literal_eval(_value(keywords["default_args"], "owner"))
+        tags = ", ".join(ast.literal_eval(keywords["tags"]))
+        rows.append((f"[{file.stem}](#{file.stem})", schedule, tags, owner))
+        params = list(_params(keywords["params"])) if "params" in keywords else []
+        table = _table(("param", "type", "default", "bounds", "what it is"), params) if params else "No params.\n"
+        sections.append(f"## {file.stem}\n\n**{title.lstrip('# ')}.** {text.strip()}\n\n{table}")
+    return "\n".join([_INTRODUCTION, _table(("DAG", "schedule", "tags", "owner"), rows), *sections])
+
+
+def with_tables(page: str) -> str:
+    """The page with each table between its two markers made anew.
+
+    :raises ValueError: a marker is missing
+    """
+    tables = {"settings": _settings_table(), "ports": _ports_table()}
+    for name, table in tables.items():
+        block = f"<!-- {name}: made by docs/generate.py -->\n{table}<!-- end of {name} -->"
+        pieces = re.split(rf"(?s)<!-- {name}: .*?<!-- end of {name} -->", page)
+        if len(pieces) != 2:
+            raise ValueError(f"{SETTINGS_PAGE.name} has {len(pieces) - 1} places for the table of {name}; expected one")
+        page = block.join(pieces)
+    return page
+
+
+def _dag_call(module: ast.Module) -> ast.Call:
+    """The ``@dag(...)`` of a DAG file."""
+    for node in module.body:
+        for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else []:
+            if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "dag":
+                return decorator
+    raise ValueError("a file in dags/ has no function with the decorator @dag(...)")
+
+
+def _value(mapping: ast.expr, key: str) -> ast.expr:
+    return next(value for name, value in _items(mapping) if name == key)
+
+
+def _items(mapping: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    if not isinstance(mapping, ast.Dict):
+        raise TypeError(f"line {mapping.lineno} of a DAG file: expected a dict written out, found {ast.dump(mapping)}")
+    for name, value in zip(mapping.keys, mapping.values, strict=True):
+        if name is not None:
+            yield ast.literal_eval(name), value
+
+
+def _params(mapping: ast.expr) -> Iterator[tuple[str, ...]]:
+    for name, call in _items(mapping):
+        if not isinstance(call, ast.Call):
+            raise TypeError(f"line {call.lineno} of a DAG file: param {name} isn't a Param(...)")
+        given = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in call.keywords}
+        types = given["type"] if isinstance(given["type"], list) else [given["type"]]
+        bounds = [f"{words} {_code(given[key])}" for key, words in _PARAM_BOUNDS.items() if key in given]
+        bounds += [" or ".join(map(_code, given["enum"]))] if "enum" in given else []
+        kind = " or ".join("empty" if kind == "null" else kind for kind in reversed(types))
+        default = ast.literal_eval(call.args[0])
+        yield f"`{name}`", kind, _code(default), ", ".join(bounds), given["description"]
+
+
+def _settings_table() -> str:
+    rows = []
+    for name, field in Settings.model_fields.items():
+        rows.append((f"`FRAUDSTREAM_{name.upper()}`", _default(field), _allowed(field), field.description or ""))
+    return _table(("variable", "default", "allowed", "what it is"), rows)
+
+
+def _ports_table() -> str:
+    rows = [(f"`{PREFIX}{name.upper()}`", str(port), what) for name, (port, what) in PORTS.items()]
+    return _table(("variable", "default", "what listens there"), rows)
+
+
+def _default(field: FieldInfo) -> str:
+    if "SecretStr" in repr(field.annotation):
+        secrets = field.default if isinstance(field.default, list) else [field.default]
+        return "an example, refused for other addresses than loopback" if any(map(_text, secrets)) else ""
+    return _code(field.default)
+
+
+def _text(secret: SecretStr) -> str:
+    return secret.get_secret_value()
+
+
+def _allowed(field: FieldInfo) -> str:
+    if get_origin(field.annotation) is Literal:
+        return ", ".join(map(_code, get_args(field.annotation)))
+    bounds = [
+        f"{words} {getattr(bound, key)}"
+        for bound in field.metadata
+        for key, words in _BOUNDS.items()
+        if getattr(bound, key, None) is not None
+    ]
+    return ", ".join(bounds)
+
+
+def _code(value: Any) -> str:
+    """A value as it is written in the environment or a form; nothing where it is empty."""
+    match value:
+        case None | "" | []:
+            return ""
+        case bool():
+            return f"`{str(value).lower()}`"
+        case list():
+            return f"`{','.join(map(str, value))}`"
+        case _ if hasattr(value, "isoformat"):
+            return f"`{value.isoformat()}`"
+    return f"`{value}`"
+
+
+def _table(heading: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [heading, ("---",) * len(heading), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()
