@@ -5,9 +5,10 @@ decimal of scale 2, so there is no arithmetic that could round. Times are ISO 86
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,7 +18,6 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON
 ToLines = Callable[[Batch], bytes | pa.Buffer]
 
 MONEY = frozenset({"amount", "oldbalanceOrg", "newbalanceOrig", "oldbalanceDest", "newbalanceDest"})
-_NEEDS_ESCAPE = re.compile(rb'["\\\x00-\x1f]')
 
 
 def transaction(batch: Batch) -> pa.Buffer:
@@ -60,8 +60,17 @@ LINES_OF: dict[str, ToLines] = {
 
 def _joined(pieces: list[pa.Array | str]) -> pa.Buffer:
     # Lines lie one after the other in the values buffer of the resulting array: that buffer is the body.
-    lines = pc.binary_join_element_wise(*pieces, "")
+    lines = pc.binary_join_element_wise(*_merged(pieces), "")
     return lines.buffers()[2] if len(lines) else pa.py_buffer(b"")
+
+
+def _merged(pieces: list[pa.Array | str]) -> Iterator[pa.Array | str]:
+    """The pieces, constants that follow each other as one: what joining costs is copying pieces."""
+    for constant, group in groupby(pieces, lambda piece: isinstance(piece, str)):
+        if constant:
+            yield "".join(group)
+        else:
+            yield from group
 
 
 def _columns(batch: Batch) -> Iterator[pa.Array | str]:
@@ -101,10 +110,13 @@ def _money(minor: pa.Array) -> pa.Array:
 
 
 def _time(moments: pa.Array) -> Iterator[pa.Array | str]:
+    # Neighbours share their moment: each different one is written once.
+    encoded = moments.dictionary_encode()
+    different = encoded.dictionary
+    day = pc.cast(pc.cast(different, pa.date32(), safe=False), pa.string())
+    text = pc.binary_join_element_wise(day, "T", pc.cast(pc.cast(different, pa.time32("ms")), pa.string()), "")
     yield '"'
-    yield pc.cast(pc.cast(moments, pa.date32(), safe=False), pa.string())
-    yield "T"
-    yield pc.cast(pc.cast(moments, pa.time32("ms")), pa.string())
+    yield text.take(encoded.indices)
     yield 'Z"'
 
 
@@ -118,6 +130,7 @@ def _escaped(strings: pa.Array) -> pa.Array:
         return strings
     ends = strings.buffers()[1]
     first, last = (memoryview(ends).cast("i")[i] for i in (strings.offset, strings.offset + len(strings)))
-    if _NEEDS_ESCAPE.search(memoryview(strings.buffers()[2] or b"")[first:last]) is None:
+    text = np.frombuffer(strings.buffers()[2] or b"", np.uint8)[first:last]
+    if not ((text < ord(" ")) | (text == ord('"')) | (text == ord("\\"))).any():
         return strings
     return pa.array([json.dumps(value, ensure_ascii=False)[1:-1] for value in strings.to_pylist()], pa.string())

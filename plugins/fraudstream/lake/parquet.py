@@ -1,19 +1,21 @@
-"""Parquet files of a folder's rows, on local disk: written in sorted pieces, closed at a target size, read back."""
+"""Parquet files of a folder's rows, on local disk: sorted over all files, closed at a target size, read back."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.errors import ProofFailed
 from fraudstream.lake.checksum import add, checksum
+from fraudstream.lake.reading import in_order
 from fraudstream.lake.schemas import BLOOM_FILTERS, DICTIONARY_COLUMNS, SCHEMA_VERSION, SORT_ORDER, rows_schema
+from fraudstream.lake.sorting import in_sorted_pieces
 
-#: Rows that are sorted at once: what bounds the memory, and how often a file's order starts anew.
-PIECE_ROWS = 500_000
 _ROW_GROUP_ROWS = 128_000
+_READERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +28,48 @@ class LocalFile:
 
 
 def write_files(folder: str, tables: Iterable[pa.Table], directory: Path, target_bytes: int) -> Iterator[LocalFile]:
-    """Writes all rows to files of about `target_bytes` and yields each file once it is read back.
+    """Writes all rows in order to files of about `target_bytes` and yields each file once it is read back.
 
-    Needs memory for a few pieces, however many rows there are. The same tables give the same files.
+    Needs memory for about a million rows, however many there are. The same rows give the same files.
 
-    :raises ProofFailed: a file doesn't read back as what was written to it
+    :raises ProofFailed: a file doesn't read back as so many rows as were written to it
     """
     writer: pq.ParquetWriter | None = None
-    number = rows = total = 0
+    number = rows = 0
     path = directory
-    for piece in _pieces(tables):
+    for piece in in_sorted_pieces(tables, SORT_ORDER[folder], directory):
         if writer is None:
-            path = directory / f"{number:05d}.parquet"
-            writer, rows, total = _writer(folder, path), 0, 0
-        writer.write_table(_sorted(folder, piece), row_group_size=_ROW_GROUP_ROWS)
-        rows, total = rows + len(piece), add(total, checksum(piece))
+            path, rows = directory / f"{number:05d}.parquet", 0
+            writer = _writer(folder, path)
+        for group in piece.iter_slices(_ROW_GROUP_ROWS):
+            writer.write_table(_arrow(folder, group), row_group_size=_ROW_GROUP_ROWS)
+        rows += piece.height
         if path.stat().st_size >= target_bytes:
             writer.close()
-            yield _read_back(LocalFile(path, rows, total))
+            yield _read_back(path, rows)
             writer, number = None, number + 1
     if writer is not None:
         writer.close()
-        yield _read_back(LocalFile(path, rows, total))
+        yield _read_back(path, rows)
 
 
-def checksum_of(file: pq.ParquetFile) -> int:
-    """Checksum of all rows of a file, a row group at a time."""
-    return add(*(checksum(file.read_row_group(group)) for group in range(file.num_row_groups)))
+def checksum_of(open_file: Callable[[], pq.ParquetFile]) -> int:
+    """Checksum of all rows of a file, a row group at a time, in some threads.
+
+    :param open_file: gives a reader of the file, for one thread
+    """
+    with open_file() as opened:
+        groups = opened.num_row_groups
+
+    def of_group(number: int) -> int:
+        with open_file() as opened:
+            return checksum(opened.read_row_group(number, use_threads=False))
+
+    return add(*in_order(of_group, range(groups), _READERS))
 
 
-def _pieces(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    waiting: list[pa.Table] = []
-    rows = 0
-    for table in tables:
-        waiting.append(table)
-        rows += len(table)
-        if rows >= PIECE_ROWS:
-            yield pa.concat_tables(waiting)
-            waiting, rows = [], 0
-    if rows:
-        yield pa.concat_tables(waiting)
-
-
-def _sorted(folder: str, rows: pa.Table) -> pa.Table:
-    return rows.sort_by([(name, "ascending") for name in SORT_ORDER[folder]])
+def _arrow(folder: str, rows: pl.DataFrame) -> pa.Table:
+    return rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(rows_schema(folder))
 
 
 def _writer(folder: str, path: Path) -> pq.ParquetWriter:
@@ -85,12 +85,12 @@ def _writer(folder: str, path: Path) -> pq.ParquetWriter:
     )
 
 
-def _read_back(file: LocalFile) -> LocalFile:
-    with pq.ParquetFile(file.path) as opened:
-        rows, found = opened.metadata.num_rows, checksum_of(opened)
-    if (rows, found) != (file.rows, file.checksum):
+def _read_back(path: Path, rows: int) -> LocalFile:
+    with pq.ParquetFile(path) as opened:
+        found = opened.metadata.num_rows
+    if found != rows:
         raise ProofFailed(
-            f"a Parquet file reads back as {rows} rows with checksum {found:016x}; written were {file.rows} rows with"
-            f" {file.checksum:016x}: nothing was changed in the lake; look for a faulty disk, then run it again"
+            f"a Parquet file reads back as {found} rows, written were {rows}: nothing was changed in the lake; look"
+            " for a faulty disk, then run it again"
         )
-    return file
+    return LocalFile(path, rows, checksum_of(lambda: pq.ParquetFile(path)))

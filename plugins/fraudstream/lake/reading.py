@@ -112,26 +112,31 @@ def read_lines(
     store: ObjectStore, folder: str, info: ObjectInfo, columns: Sequence[str] | None = None
 ) -> pa.Table | None:
     """Rows of an object with JSON lines, all columns or some; None: it is gone."""
+    lines = lines_of(store, info)
+    return None if lines is None else rows_of_lines(folder, info.name, lines, columns)
+
+
+def lines_of(store: ObjectStore, info: ObjectInfo) -> bytes | None:
+    """The JSON lines of an object; None: it is gone."""
     data = store.download(info)
     if data is None:
         return None
     try:
-        lines = igzip.decompress(data)
+        return bytes(igzip.decompress(data))
     except (igzip.BadGzipFile, EOFError, OSError) as error:
         raise LakeError(
             f"object {info.name} is no whole gzip file ({error}): restore it, or replay its topic"
         ) from error
-    return rows_of_lines(folder, info.name, lines, columns)
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], workers: int) -> Iterator[R]:
+def in_order(work: Callable[[T], R], items: Iterable[T], workers: int, ahead_of_caller: int = _AHEAD) -> Iterator[R]:
     """``map`` with some threads, which run ahead of the caller by a few items each and no more."""
     with ThreadPoolExecutor(workers) as pool:
         ahead: list[Future[R]] = []
         try:
             for item in items:
                 ahead.append(pool.submit(work, item))
-                if len(ahead) > _AHEAD * workers:
+                if len(ahead) > ahead_of_caller * workers:
                     yield ahead.pop(0).result()
             while ahead:
                 yield ahead.pop(0).result()

@@ -15,6 +15,7 @@ from fraudstream.kafka.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
 from fraudstream.lake.lines import MONEY
 from fraudstream.lake.names import FRAUD_CASES, MAILS, TRANSACTIONS
+from fraudstream.lake.regular_lines import regular_rows
 
 #: Raised when a column changes its name, type or meaning; added columns don't need it.
 SCHEMA_VERSION = "1"
@@ -93,6 +94,19 @@ def rows_of_lines(folder: str, name: str, lines: bytes, columns: Sequence[str] |
     :param columns: read only these, which must not be parts of a nested value; other fields may then be anything
     :raises LakeError: a line is no JSON, lacks its place on the topic, or has a field or value of no known type
     """
+    rows = regular_rows_of(folder, lines, columns)
+    return _parsed(folder, name, lines, columns) if rows is None else rows
+
+
+def regular_rows_of(folder: str, lines: bytes, columns: Sequence[str] | None = None) -> pa.Table | None:
+    """Rows of JSON lines, of any number of objects, that need no JSON parser; None: these do."""
+    fields = json_schema(folder)
+    if not lines or any(pa.types.is_struct(field.type) for field in fields):
+        return None
+    return regular_rows(lines, fields, pa.schema([fields.field(name) for name in columns or fields.names]))
+
+
+def _parsed(folder: str, name: str, lines: bytes, columns: Sequence[str] | None) -> pa.Table:
     schema = json_schema(folder)
     if columns:
         schema = pa.schema([schema.field(name) for name in columns])

@@ -73,8 +73,7 @@ def _problem(store: ObjectStore, file: ParquetFile, folder: str, found: Verifica
     data = store.download(ObjectInfo.named(file.name, file.generation, file.size))
     if data is None:
         return f"file {file.name} (generation {file.generation}) is in the manifest of {folder}/ but gone: restore it"
-    opened = pq.ParquetFile(io.BytesIO(data))
-    rows, total = opened.metadata.num_rows, checksum_of(opened)
+    rows, total = pq.read_metadata(io.BytesIO(data)).num_rows, checksum_of(lambda: pq.ParquetFile(io.BytesIO(data)))
     found.parquet_files += 1
     found.parquet_rows += rows
     if (rows, total) == (file.rows, file.checksum):

@@ -260,15 +260,20 @@ def test_an_object_that_is_no_json_of_the_folder_is_named(body):
         run(store)
 
 
-def test_files_have_the_target_size_and_each_piece_is_sorted_by_customer(monkeypatch):
-    monkeypatch.setattr("fraudstream.lake.parquet.PIECE_ROWS", 4)
+def test_files_have_the_target_size_and_rows_are_sorted_by_customer_over_all_of_them(monkeypatch):
+    monkeypatch.setattr("fraudstream.lake.sorting.RUN_ROWS", 4)
+    monkeypatch.setattr("fraudstream.lake.sorting.PIECE_ROWS", 4)
+    monkeypatch.setattr("fraudstream.lake.sorting._SAMPLE_DISTANCE", 1)
+    monkeypatch.setattr("fraudstream.lake.compaction._GROUP_ROWS", 1)
     store = filled()
     report = run(store, target_bytes=1)
-    assert report.parquet_files == 2
+    assert report.parquet_files == 3
+    customers = []
     for file in manifest.load(store, FOLDER, DAY).files:
         read = pq.read_table(io.BytesIO(store.objects[file.name].data))
         assert len(read) == file.rows
-        assert read["nameOrig"].to_pylist() == sorted(read["nameOrig"].to_pylist())
+        customers += read["nameOrig"].to_pylist()
+    assert customers == sorted(customers)
     assert seen(store) == EXPECTED
 
 

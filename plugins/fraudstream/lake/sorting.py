@@ -1,0 +1,100 @@
+"""Sorting more rows than fit into memory.
+
+1. sort runs of bounded size, and put each on disk as Arrow IPC; a single run stays in memory
+2. choose keys that cut all rows into pieces of bounded size: from samples of every run, which is sorted, so that a
+   piece is larger than it should be by no more than a sample's distance a run
+3. for each piece, take the next rows of every run, and sort those together
+
+Rows with one value in the first sort column are never in two pieces: if there are more of them than a piece should
+have, they take more memory.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+#: Rows of a run, and of a piece.
+RUN_ROWS = 1_000_000
+PIECE_ROWS = 256_000
+_BATCH_ROWS = 16_000
+_SAMPLE_DISTANCE = 1_000
+
+
+def in_sorted_pieces(tables: Iterable[pa.Table], order: Sequence[str], directory: Path) -> Iterator[pl.DataFrame]:
+    """All rows of the tables in the order of the columns `order`, a piece at a time.
+
+    :param directory: empty, for the runs; what is put there is left there
+    """
+    runs: list[_Run] = []
+    last: pl.DataFrame | None = None
+    # 1. runs
+    for run in _runs(tables, order):
+        if last is not None:
+            runs.append(_Run(last, order[0], directory / f"run-{len(runs):05d}.arrow"))
+        last = run
+    if last is None:
+        return
+    if not runs:
+        yield from last.iter_slices(PIECE_ROWS)
+        return
+    runs.append(_Run(last, order[0], directory / f"run-{len(runs):05d}.arrow"))
+    del last, run
+    # 2. keys
+    for cut in [*_cuts(runs), None]:
+        # 3. pieces
+        yield pl.concat([part for one in runs for part in one.take_before(cut)]).sort(order)
+
+
+class _Run:
+    """A sorted run on disk, to be read once from its beginning to its end."""
+
+    def __init__(self, rows: pl.DataFrame, key: str, path: Path) -> None:
+        self.height = rows.height
+        self.samples = rows[key].gather_every(_SAMPLE_DISTANCE)
+        self._key = key
+        self._waiting: pl.DataFrame | None = None
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, rows.to_arrow().schema) as writer:
+            for batch in rows.iter_slices(_BATCH_ROWS):
+                writer.write_table(batch.to_arrow())
+        # Read, not mapped: pages of a mapped file would count as this process's memory.
+        self._batches = iter(pa.ipc.open_stream(pa.OSFile(str(path), "rb")))
+
+    def take_before(self, cut: str | None) -> Iterator[pl.DataFrame]:
+        """The next rows, up to the first one whose key isn't less than `cut`; None: all that are left."""
+        while True:
+            if self._waiting is None:
+                batch = next(self._batches, None)
+                if batch is None:
+                    return
+                self._waiting = pl.DataFrame(pl.from_arrow(batch))
+            rows, self._waiting = self._waiting, None
+            end = rows.height if cut is None else int(rows[self._key].search_sorted(cut, side="left"))
+            if end:
+                yield rows[:end]
+            if end < rows.height:
+                self._waiting = rows[end:]
+                return
+
+
+def _runs(tables: Iterable[pa.Table], order: Sequence[str]) -> Iterator[pl.DataFrame]:
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= RUN_ROWS:
+            yield _sorted(waiting, order)
+            waiting = []
+    if waiting:
+        yield _sorted(waiting, order)
+
+
+def _sorted(tables: list[pa.Table], order: Sequence[str]) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(pa.concat_tables(tables)))
+    return frame.sort(order)
+
+
+def _cuts(runs: list[_Run]) -> list[str]:
+    samples = pl.concat([run.samples for run in runs]).sort()
+    pieces = max(1, sum(run.height for run in runs) // PIECE_ROWS)
+    return sorted({samples[len(samples) * number // pieces] for number in range(1, pieces)})
