@@ -16,7 +16,7 @@ durable. The log names topic, partition and offset of what it stopped at. What c
 `non_fraud_transaction.dead_letter` with the reason.
 """
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, task
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
@@ -26,6 +26,8 @@ from fraudstream.settings import get_settings
 
 @dag(
     schedule="@continuous",
+    # Without a start the first run's interval is empty, and Airflow takes the second run for the first.
+    start_date=datetime(2023, 10, 1, tzinfo=UTC),
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],
     default_args={

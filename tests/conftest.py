@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 import pytest
 from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
+
 from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK, stack_environment
@@ -42,8 +43,8 @@ def lake(settings: Settings) -> Store:
 
 
 @pytest.fixture(scope="session")
-def airflow(stack: Mapping[str, str]) -> AirflowApi:
+def airflow(stack: Mapping[str, str]) -> Iterator[AirflowApi]:
     """The stack's Airflow, with all DAGs parsed."""
-    api = AirflowApi(Ports.from_environment().url("airflow"))
-    api.wait_for_dags({"start_kafka", "audit_lake"})
-    return api
+    with AirflowApi(Ports.from_environment().url("airflow")) as api:
+        api.wait_for_dags({"start_kafka", "audit_lake"})
+        yield api

@@ -125,10 +125,12 @@ class Demo:
         ports = Ports.from_environment()
         settings = Settings()
         store = Store.connect(settings.lake_bucket)
-        airflow = AirflowApi(ports.url("airflow"))
-        inbox = Inbox(ports.url("inbox"))
         uri = self._upload(store, path)
-        with Counts(settings, store, airflow, open_source(uri, storage.Client()), limit) as counts:
+        with (
+            AirflowApi(ports.url("airflow")) as airflow,
+            Inbox(ports.url("inbox")) as inbox,
+            Counts(settings, store, airflow, open_source(uri, storage.Client()), limit) as counts,
+        ):
             return self._stages(airflow, inbox, counts, uri, limit)
 
     def _stages(self, airflow: AirflowApi, inbox: Inbox, counts: Counts, uri: str, limit: int) -> Summary:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from fraudstream.errors import FraudstreamError
@@ -28,6 +28,12 @@ class AirflowApi:
         answer.raise_for_status()
         self._client.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
     def wait_for_dags(self, dags: set[str], seconds: float = 120) -> None:
         """Waits until the DAG processor has parsed all of these.
 
@@ -51,9 +57,13 @@ class AirflowApi:
         answer.raise_for_status()
         return str(answer.json()["dag_run_id"])
 
+    def end(self, dag: str, run: str) -> None:
+        """Marks a run failed, which ends its running tasks with SIGTERM."""
+        self._client.patch(f"/api/v2/dags/{dag}/dagRuns/{run}", json={"state": "failed"}).raise_for_status()
+
     def state(self, dag: str, run: str) -> str:
         """State of a run."""
-        return str(self._get(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
+        return str(self.get(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
 
     def wait(self, dag: str, run: str, seconds: float) -> None:
         """Waits until a run succeeded.
@@ -81,25 +91,26 @@ class AirflowApi:
     def count(self, dag: str, state: str) -> int:
         """How many task instances of a DAG are in a state now."""
         path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances"
-        return int(self._get(path, state=state, limit=1)["total_entries"])
+        return int(self.get(path, state=state, limit=1)["total_entries"])
 
     def xcom(self, dag: str, run: str, task: str, map_index: int = -1) -> Any:
         """What a task instance returned."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
-        value = self._get(path, map_index=map_index)["value"]
+        value = self.get(path, map_index=map_index)["value"]
         # What a trigger returned is stored as JSON text, what a worker did as JSON.
         return json.loads(value) if isinstance(value, str) else value
 
     def _pages(self, path: str, field: str) -> Iterator[dict[str, Any]]:
         offset = 0
         while True:
-            answer = self._get(path, limit=_PAGE, offset=offset)
+            answer = self.get(path, limit=_PAGE, offset=offset)
             yield from answer[field]
             offset += _PAGE
             if offset >= answer["total_entries"]:
                 return
 
-    def _get(self, path: str, **query: Any) -> Any:
+    def get(self, path: str, **query: Any) -> Any:
+        """JSON of a GET request."""
         answer = self._client.get(path, params=query)
         answer.raise_for_status()
         return answer.json()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from bs4 import BeautifulSoup, Tag
@@ -37,6 +37,12 @@ class Inbox:
         self._client = httpx.Client(base_url=url, timeout=60)
         self._after = 0
         self._after = max((mail["id"] for mail in self._mails()), default=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def count(self) -> int:
         """Mails that came since this inbox was opened."""

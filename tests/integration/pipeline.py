@@ -17,7 +17,8 @@ from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.chain import ObjectChain
 from fraudstream.lake.json_sink import JsonSink
 from fraudstream.lake.lines import LINES_OF
-from fraudstream.lake.names import FOLDER_OF, MAILS
+from fraudstream.lake.names import FOLDER_OF, MAILS, day_in
+from fraudstream.lake.reading import read_day
 from fraudstream.lake.store import Store
 from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
@@ -101,3 +102,11 @@ def decoded(settings: Settings, topic: str, prefix: str) -> list[dict[str, objec
     values = [message.value() for message in records(settings, topic)]
     rows, _ = codec.decode_rows(values)
     return [row for row in rows.to_pylist() if row["idTransaction"].startswith(prefix)]
+
+
+def in_lake(lake: Store, folder: str, prefix: str, *columns: str) -> list[tuple[object, ...]]:
+    """Rows of a folder whose idTransaction starts with `prefix`."""
+    days = sorted({day for info in lake.list(f"{folder}/") if (day := day_in(info.name))})
+    tables = [table for day in days for table in read_day(lake, folder, day, ["idTransaction", *columns])]
+    rows = (row for table in tables for row in zip(*(table[n].to_pylist() for n in table.column_names), strict=True))
+    return [row for row in rows if row[0].startswith(prefix)]

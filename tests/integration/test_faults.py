@@ -12,8 +12,7 @@ from fraudstream.dataset import open_source
 from fraudstream.errors import SchemaRegistryError
 from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
-from fraudstream.lake.names import MAILS, TRANSACTIONS, day_in
-from fraudstream.lake.reading import read_day
+from fraudstream.lake.names import MAILS, TRANSACTIONS
 from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
 
@@ -21,7 +20,7 @@ from local.control import Control
 from local.environment import LOGS, STACK
 from local.parts import stack_parts
 from local.ports import Ports
-from tests.integration.pipeline import good_row, lake_consumer, mail_consumer, paysim, publisher, records
+from tests.integration.pipeline import good_row, in_lake, lake_consumer, mail_consumer, paysim, publisher, records
 
 pytestmark = pytest.mark.integration
 
@@ -32,14 +31,6 @@ def control() -> Iterator[Control]:
     control = Control(STACK, LOGS)
     yield control
     control.up(stack_parts(print), lambda parts: None)
-
-
-def in_lake(lake: Store, folder: str, prefix: str, *columns: str) -> list[tuple[object, ...]]:
-    """Rows of a folder whose idTransaction starts with `prefix`."""
-    days = sorted({day for info in lake.list(f"{folder}/") if (day := day_in(info.name))})
-    tables = [table for day in days for table in read_day(lake, folder, day, ["idTransaction", *columns])]
-    rows = (row for table in tables for row in zip(*(table[n].to_pylist() for n in table.column_names), strict=True))
-    return [row for row in rows if row[0].startswith(prefix)]
 
 
 def test_a_poison_message_is_a_dead_letter_and_the_stream_goes_on(

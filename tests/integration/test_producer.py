@@ -7,12 +7,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
-from fraudstream.errors import DatasetNotFound, TooManyRejected, UnknownHeader
+from fraudstream.errors import DatasetNotFound, KafkaError, TooManyRejected, UnknownHeader
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
@@ -100,19 +101,13 @@ def test_a_missing_file_and_an_unknown_header_send_nothing(settings: Settings, t
 def test_a_newer_run_fences_an_older_one(settings: Settings, tmp_path: Path) -> None:
     path = paysim([good_row(n) for n in range(1, 400)], tmp_path)
     older = Publisher(settings, open_source(str(path), None), rows_per_second=100)
-    progress = older._run  # the older one stops between transactions while the newer one takes over
-
-    def take_over(producer, position):
-        chunks = older._chunks(position)
-        first = next(chunks)
-        older._send(producer, position, first)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(older.run)
+        while not decoded(settings, NON_FRAUD_TRANSACTION, prefix(path)):
+            time.sleep(0.1)
         publisher(settings, path).run()
-        return older._send(producer, position, next(chunks))
-
-    older._run = take_over  # type: ignore[method-assign]
-    assert progress is not None
-    with pytest.raises(Exception, match="newer run"):
-        older.run()
+        with pytest.raises(KafkaError, match="newer run"):
+            running.result(30)
     assert len(decoded(settings, NON_FRAUD_TRANSACTION, prefix(path))) == 399
 
 

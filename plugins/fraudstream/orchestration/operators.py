@@ -7,12 +7,14 @@ from typing import Any, Literal
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException
 
 from fraudstream.confirmation.cases import FOLDER as CASES_FOLDER
 from fraudstream.confirmation.cases import CaseSink
 from fraudstream.confirmation.first_answers import FirstAnswers
 from fraudstream.confirmation.links import Links
 from fraudstream.dataset.source import open_source
+from fraudstream.errors import DatasetError, SettingsError
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
@@ -37,6 +39,19 @@ class _Stoppable(BaseOperator):
         super().__init__(**kwargs)
         self._terminated = threading.Event()
         self._stop: Callable[[], None] | None = None
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """:raises AirflowFailException: no retry can help; the message says what to change
+        :raises FraudstreamError: see :meth:`run`; a retry goes on where this try was last durable
+        """
+        try:
+            return self.run(get_settings())
+        except (SettingsError, DatasetError) as error:
+            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+
+    def run(self, settings: Settings) -> dict[str, Any]:
+        """The work."""
+        raise NotImplementedError
 
     def on_kill(self) -> None:
         """Called by Airflow on SIGTERM, and when a person marks or clears the running task."""
@@ -65,9 +80,8 @@ class ProduceTransactions(_Stoppable):
         self.rows_per_second = rows_per_second
         self.max_rejected_share = max_rejected_share
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def run(self, settings: Settings) -> dict[str, Any]:
         """:raises FraudstreamError: see :meth:`Publisher.run`"""
-        settings = get_settings()
         uri = self.source or settings.dataset
         source = open_source(uri, storage_client() if uri.startswith("gs://") else None)
         publisher = Publisher(
@@ -97,9 +111,8 @@ class Consume(_Stoppable):
         self.max_minutes = max_minutes
         self.worker = worker
 
-    def execute(self, context: Context) -> dict[str, Any]:
+    def run(self, settings: Settings) -> dict[str, Any]:
         """:raises FraudstreamError: see :meth:`Subscription.run`; nothing is lost, the retry goes on"""
-        settings = get_settings()
         sink: Sink = _SINKS[self.role](settings, self.topic, self._terminated)
         if self.topic == FRAUD_CONFIRMATION:
             sink = FirstAnswers(sink)

@@ -1,0 +1,153 @@
+"""Every DAG, as Airflow sees it, and run by ``airflow dags test`` as on a laptop."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fraudstream.confirmation.answers import AnswerPublisher
+from fraudstream.confirmation.cases import case_of
+from fraudstream.dataset import open_source
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
+from fraudstream.lake.store import Store
+from fraudstream.settings import Settings
+
+from local.demo.airflow_api import AirflowApi
+from tests.integration.pipeline import decoded, good_row, paysim
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+AIRFLOW = str(Path(sys.executable).with_name("airflow"))
+DAGS = {
+    "start_kafka",
+    "produce_transactions",
+    "consume_non_fraud_transactions",
+    "consume_fraud_transactions",
+    "consume_fraud_confirmations",
+    "fraud_confirmation",
+    "compact_lake",
+    "audit_lake",
+}
+
+
+@pytest.fixture(scope="session")
+def laptop(stack: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """The stack's environment with an Airflow database of its own, so that no scheduler takes part in a run."""
+    home = tmp_path_factory.mktemp("airflow")
+    environment = {
+        **stack,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+    }
+    subprocess.run([AIRFLOW, "db", "migrate"], env=environment, check=True, capture_output=True, timeout=120)
+    # What a running DAG processor would have put there: open_cases opens runs of another DAG.
+    subprocess.run([AIRFLOW, "dags", "reserialize"], env=environment, check=True, capture_output=True, timeout=120)
+    return environment
+
+
+def dags_test(laptop: Mapping[str, str], dag: str, conf: dict[str, object] | None = None) -> str:
+    """Runs a DAG by ``airflow dags test``; returns its log, and fails with it if the run did."""
+    done = subprocess.run(
+        [AIRFLOW, "dags", "test", dag, *(["-c", json.dumps(conf)] if conf else [])],
+        env=dict(laptop),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "state=success" in done.stdout.rpartition("DagRun Finished")[2], done.stdout
+    return done.stdout
+
+
+def test_all_dags_are_there_without_import_errors_or_warnings(airflow: AirflowApi) -> None:
+    airflow.wait_for_dags(DAGS)
+    assert airflow.get("/api/v2/importErrors")["total_entries"] == 0
+    assert airflow.get("/api/v2/dagWarnings")["total_entries"] == 0
+
+
+@pytest.mark.parametrize("dag", sorted(DAGS))
+def test_a_dag_explains_itself_in_the_ui(airflow: AirflowApi, dag: str) -> None:
+    details = airflow.get(f"/api/v2/dags/{dag}/details")
+    for heading in ("**When:**", "**Needs:**", "**When it fails:**"):
+        assert heading in details["doc_md"]
+    assert "fraudstream" in {tag["name"] for tag in details["tags"]}
+    assert details["owners"] != ["airflow"]
+    for name, param in details["params"].items():
+        assert param["schema"]["title"], name
+        assert param["description"], name
+        if set(param["schema"]["type"] if isinstance(param["schema"]["type"], list) else [param["schema"]["type"]]) & {
+            "integer",
+            "number",
+        }:
+            assert "minimum" in param["schema"], name
+
+
+def test_start_kafka_skips_machines_where_none_are_configured(laptop: Mapping[str, str]) -> None:
+    log = dags_test(laptop, "start_kafka")
+    assert "schema ids" in log
+
+
+def test_from_a_file_to_lake_mail_and_waiting_cases(
+    laptop: Mapping[str, str], settings: Settings, lake: Store, tmp_path: Path
+) -> None:
+    path = paysim([good_row(n, fraud=int(n == 3)) for n in range(1, 6)], tmp_path)
+    prefix = open_source(str(path), None).id_prefix
+    log = dags_test(laptop, "produce_transactions", {"source": str(path)})
+    assert "5 rows in" in log
+    assert "4 non-fraud, 1 fraud, 0 rejected" in log
+    assert len(decoded(settings, NON_FRAUD_TRANSACTION, prefix)) == 4
+    for dag in ("consume_non_fraud_transactions", "consume_fraud_transactions", "consume_fraud_confirmations"):
+        dags_test(laptop, dag, {"until": "caught_up", "max_minutes": 3})
+    compacted = dags_test(laptop, "compact_lake", {"day": datetime.now(UTC).date().isoformat()})
+    assert "became" in compacted
+    audited = dags_test(laptop, "audit_lake", {"settle_seconds": 1})
+    assert "audit ok" in audited
+
+
+def fraud_case(limit: timedelta) -> tuple[dict[str, object], dict[str, object]]:
+    """A transaction nobody produced, and its case."""
+    transaction = {
+        "idTransaction": f"test-{uuid.uuid4().hex}",
+        "timestamp": datetime(2023, 10, 1, tzinfo=UTC),
+        "step": 1,
+        "type": "TRANSFER",
+        "amount": 983_964,
+        "nameOrig": "C1",
+        "oldbalanceOrg": 983_964,
+        "newbalanceOrig": 0,
+        "nameDest": "C2",
+        "oldbalanceDest": 0,
+        "newbalanceDest": 0,
+        "isFraud": 1,
+        "isFlaggedFraud": 0,
+    }
+    return transaction, case_of(transaction, datetime.now(UTC), limit)
+
+
+def test_a_case_resolves_from_an_answer_that_came_before(laptop: Mapping[str, str], settings: Settings) -> None:
+    transaction, case = fraud_case(timedelta(minutes=5))
+    publisher = AnswerPublisher(settings)
+    asyncio.run(publisher.publish("REPORTED_FRAUD", transaction, datetime.now(UTC)))
+    publisher.close()
+    log = dags_test(laptop, "fraud_confirmation", {"cases": [case]})
+    assert f"case {transaction['idTransaction']} is REPORTED_FRAUD" in log
+
+
+def test_a_case_whose_time_is_up_becomes_no_response(laptop: Mapping[str, str], settings: Settings) -> None:
+    transaction, case = fraud_case(timedelta(seconds=1))
+    log = dags_test(laptop, "fraud_confirmation", {"cases": [case]})
+    assert f"case {transaction['idTransaction']} is NO_RESPONSE" in log
+    answers = decoded(settings, FRAUD_CONFIRMATION, str(transaction["idTransaction"]))
+    assert [(answer["status"], answer["amount"]) for answer in answers] == [("NO_RESPONSE", 983_964)]
+
+
+def test_a_missing_file_fails_with_a_message_that_names_it(laptop: Mapping[str, str]) -> None:
+    with pytest.raises(AssertionError, match=r"DatasetNotFound.*none\.csv"):
+        dags_test(laptop, "produce_transactions", {"source": "gs://fraudstream-lake/none.csv"})

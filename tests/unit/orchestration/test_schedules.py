@@ -1,0 +1,35 @@
+"""What only shows after days: the schedules of the long-running DAGs."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from airflow.serialization.serialized_objects import SerializedDAG
+from airflow.timetables.base import TimeRestriction
+from fraudstream.settings import ROOT
+
+CONSUMERS = sorted(path.stem for path in (ROOT / "dags").glob("consume_*.py"))
+
+
+def load(name: str):
+    """The DAG of a file, as the scheduler has it."""
+    path = Path(ROOT, "dags", f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"dag_{name}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    dag = getattr(module, name)()
+    return SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+def test_a_consumer_run_that_ends_is_followed_by_another(name: str) -> None:
+    dag = load(name)
+    restriction = TimeRestriction(earliest=dag.start_date, latest=None, catchup=False)
+    logical_dates = []
+    interval = None
+    for _ in range(4):
+        following = dag.timetable.next_dagrun_info(last_automated_data_interval=interval, restriction=restriction)
+        interval = following.data_interval
+        logical_dates.append(following.logical_date)
+    assert len(set(logical_dates)) == 4
