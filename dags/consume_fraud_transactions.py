@@ -27,9 +27,6 @@ from fraudstream.settings import get_settings
 
 @dag(
     schedule="@continuous",
-    # Without one the first run's interval is empty, the second would get the first one's date, and none would start.
-    start_date=datetime(2023, 10, 1, tzinfo=UTC),
-    catchup=False,
     # Without a start the first run's interval is empty, and Airflow takes the second run for the first.
     start_date=datetime(2023, 10, 1, tzinfo=UTC),
     doc_md=__doc__,
