@@ -45,8 +45,8 @@ TARGET_BYTES = 256 << 20
 _TRIES = 5
 _WORKERS = 2
 #: Rows that are read at once, and how many such groups each reader may be ahead while others are sorted and written.
-_GROUP_ROWS = 20_000
-_GROUPS_AHEAD = 5
+_GROUP_ROWS = 8_000
+_GROUPS_AHEAD = 12
 
 
 @dataclass(frozen=True, slots=True)

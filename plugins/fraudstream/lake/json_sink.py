@@ -129,8 +129,7 @@ class JsonSink:
         partition, end = parts[0].batch.partition, parts[-1].batch.next_offset
         durable = self._durable[partition]
         while parts := self._since(parts, durable):
-            day = parts[0].day
-            run = list(takewhile(lambda part: part.day in {day, None}, parts))
+            run = _first_day(parts)
             durable = self._chain.append(
                 partition,
                 int(parts[0].batch.offsets[0]),
@@ -149,6 +148,11 @@ class JsonSink:
             if len(rest):
                 return [part if rest is part.batch else self._encoding(rest), *parts[index + 1 :]]
         return []
+
+
+def _first_day(parts: list[_Part]) -> list[_Part]:
+    """The parts up to the first one of another day than the first."""
+    return list(takewhile(lambda part: part.day in {parts[0].day, None}, parts))
 
 
 def _days(batch: Batch) -> list[Batch]:

@@ -6,12 +6,9 @@ that matters; for those that aren't, the caller has a JSON parser.
 """
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-
-_OLDEST = pl.CompatLevel.oldest()
-_NULL = "null"
+import pyarrow.csv
 
 
 def regular_rows(lines: bytes, schema: pa.Schema, wanted: pa.Schema) -> pa.Table | None:
@@ -25,38 +22,57 @@ def regular_rows(lines: bytes, schema: pa.Schema, wanted: pa.Schema) -> pa.Table
     """
     octets = np.frombuffer(lines, np.uint8)
     rows = int(np.count_nonzero(octets == ord("\n")))
-    text_fields = sum(_is_text(field) for field in schema)
-    quotes = rows * 2 * (len(schema) + text_fields)
+    texts = sum(map(_is_text, schema))
     # 1. no backslash; 3. no quote too many
-    if b"\\" in lines or int(np.count_nonzero(octets == ord('"'))) != quotes:
+    if b"\\" in lines or int(np.count_nonzero(octets == ord('"'))) != rows * 2 * (len(schema) + texts):
         return None
     try:
-        parts = pl.read_csv(lines, has_header=False, schema=dict.fromkeys(schema.names, pl.String), quote_char=None)
-        if parts.height != rows or any(column.null_count() for column in parts):
+        # 2. as many parts as fields; Arrow refuses lines with more or fewer
+        split = pyarrow.csv.read_csv(
+            pa.BufferReader(lines),
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, column_names=schema.names, block_size=len(lines) + 1
+            ),
+            parse_options=pyarrow.csv.ParseOptions(quote_char=False, escape_char=False, ignore_empty_lines=False),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(schema.names, pa.binary())),
+        )
+        if len(split) != rows:
             return None
-        columns = [_values(parts[field.name], field, schema) for field in schema if field.name in wanted.names]
-    except (pl.exceptions.PolarsError, pa.ArrowInvalid):
+        parts = [_Part(schema, place) for place in range(len(schema))]
+        # 2. the names, 3. the quotes at the end
+        if not all(part.fits(column) for part, column in zip(parts, split.columns, strict=True)):
+            return None
+        places = [schema.get_field_index(name) for name in wanted.names]
+        return pa.table([parts[place].values(split.column(place), len(lines)) for place in places], schema=wanted)
+    except pa.ArrowInvalid:
         return None
-    if any(column is None for column in columns):
-        return None
-    return pa.table(columns, schema=pa.schema([field for field in schema if field.name in wanted.names])).select(
-        wanted.names
-    )
 
 
-def _values(parts: pl.Series, field: pa.Field, schema: pa.Schema) -> pa.Array | None:
-    # 2. the name, 3. the quote at the end
-    before = ("{" if field.name == schema.names[0] else "") + f'"{field.name}":' + ('"' if _is_text(field) else "")
-    after = ('"' if _is_text(field) else "") + ("}" if field.name == schema.names[-1] else "")
-    if not parts.str.starts_with(before).all() or (after and not parts.str.ends_with(after).all()):
-        return None
-    values = parts.str.slice(len(before))
-    if after:
-        values = values.str.strip_suffix(after)
-    texts = values.to_arrow(compat_level=_OLDEST)
-    if not _is_text(field) and (values == _NULL).any():
-        texts = pc.if_else(pc.equal(texts, _NULL), None, texts)
-    return texts.cast(field.type)
+class _Part:
+    """What lies between two commas: the field's name, and its value."""
+
+    def __init__(self, schema: pa.Schema, place: int) -> None:
+        field = schema.field(place)
+        self._type = field.type
+        self._is_text = _is_text(field)
+        quote = '"' if self._is_text else ""
+        self._before = (("{" if place == 0 else "") + f'"{field.name}":{quote}').encode()
+        self._after = (quote + ("}" if place == len(schema) - 1 else "")).encode()
+
+    def fits(self, parts: pa.ChunkedArray) -> bool:
+        """Whether all parts begin and end as they have to."""
+        return bool(
+            pc.all(pc.starts_with(parts, self._before)).as_py() and pc.all(pc.ends_with(parts, self._after)).as_py()
+        )
+
+    def values(self, parts: pa.ChunkedArray, longest: int) -> pa.ChunkedArray:
+        """The values with the field's type; a number that is null in JSON is null."""
+        end = -len(self._after) if self._after else longest
+        values = pc.binary_slice(parts, len(self._before), end)
+        if not self._is_text and pc.any(nulls := pc.equal(values, b"null")).as_py():
+            values = pc.if_else(nulls, None, values)
+        texts = values.cast(pa.string())
+        return texts if self._type == pa.string() else texts.cast(self._type)
 
 
 def _is_text(field: pa.Field) -> bool:
