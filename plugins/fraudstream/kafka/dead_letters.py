@@ -11,11 +11,16 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: Bytes of a letter's key and value: with headers and framing, less than clients and brokers take by default (1 MB).
+_KEY_BYTES, _VALUE_BYTES = 50_000, 900_000
+
 
 class DeadLetters:
     """Producer to `<topic>.dead_letter`; the headers topic, partition, offset and reason say where and why.
 
     A letter counts as sent when :meth:`flush` returned. After a crash one may be there twice, with the same headers.
+    Of a record so large that the dead-letter topic might refuse it, the letter has the beginning; a header `cut` then
+    says how long key and value are where the record lies.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -26,10 +31,13 @@ class DeadLetters:
         """Takes a record as it was on its topic; logs where it lay and why it is no good."""
         log.warning("%s offset %d goes to %s: %s", partition, offset, dead_letter_topic(partition.topic), reason)
         headers = {"topic": partition.topic, "partition": str(partition.number), "offset": str(offset)}
+        key, value = message.key() or b"", message.value() or b""
+        if len(key) > _KEY_BYTES or len(value) > _VALUE_BYTES:
+            headers["cut"] = f"key of {len(key)} bytes, value of {len(value)} bytes"
         self._producer.produce(
             dead_letter_topic(partition.topic),
-            key=message.key(),
-            value=message.value(),
+            key=key[:_KEY_BYTES] if message.key() is not None else None,
+            value=value[:_VALUE_BYTES] if message.value() is not None else None,
             headers=headers | {"reason": reason[:2000]},
             on_delivery=self._delivered,
         )
