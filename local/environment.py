@@ -12,7 +12,8 @@ from fraudstream.settings import ROOT
 
 from local.ports import HOST, Ports
 
-VAR = ROOT / "var"
+#: FRAUDSTREAM_VAR is for a second stack beside the first: state of its own here, ports of its own (local/ports.py).
+VAR = Path(os.environ.get("FRAUDSTREAM_VAR", ROOT / "var"))
 STACK = VAR / "stack"
 LOGS = VAR / "log"
 AIRFLOW_HOME = VAR / "airflow"

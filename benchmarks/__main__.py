@@ -1,0 +1,50 @@
+"""``make benchmark NAME=…``: runs one benchmark on a stack of its own; without NAME, lists them.
+
+Exit code 0 when every check holds, 1 when one doesn't, 2 when it couldn't run.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from importlib import import_module
+
+from fraudstream.errors import FraudstreamError
+from rich.console import Console
+
+from benchmarks.report import Report
+from benchmarks.stack import FOLDER, own_environment, stack
+
+NAMES = ("produce", "lake", "mail", "latency", "replay")
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    console = Console(width=None if sys.stdout.isatty() else 150, highlight=False, soft_wrap=False)
+    modules = {name: f"benchmarks.{name}" for name in NAMES}
+    if len(arguments) != 1 or arguments[0] not in modules:
+        console.print("make benchmark NAME=…, one of:")
+        for name, module in modules.items():
+            console.print(f"  {name:<8} {(import_module(module).__doc__ or '').splitlines()[0]}", markup=False)
+        return 2 if arguments else 0
+    environment = own_environment(os.environ)
+    if environment != dict(os.environ):
+        # The stack's folder is settled when its modules are imported: begin again with ours.
+        os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *arguments], environment)  # noqa: S606
+    benchmark: Callable[[Mapping[str, str], Callable[[str], None]], Report] = import_module(
+        modules[arguments[0]]
+    ).benchmark
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    try:
+        with stack(say) as started:
+            report = benchmark(started, say)
+    except FraudstreamError as error:
+        console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+        return 2
+    return 0 if report.show(console, FOLDER) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+"""The files that are played, in the store and on disk."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from fraudstream.dataset.generator import plan, write_file
+from fraudstream.lake.store import Store
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+
+from benchmarks.stack import FOLDER
+
+_SEED = 1
+
+
+def paysim(rows: int) -> Path:
+    """A PaySim-shaped file with so many rows, kept from one benchmark to the next."""
+    path = FOLDER / f"paysim-{rows}.csv"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        write_file(part, plan(rows), _SEED, lambda _: None)
+        part.rename(path)
+    return path
+
+
+def lake(environment: Mapping[str, str]) -> Store:
+    """The bucket of the benchmarks' stack."""
+    client = storage.Client(
+        project="local",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": environment["STORAGE_EMULATOR_HOST"]},
+    )
+    return Store(client, environment["FRAUDSTREAM_LAKE_BUCKET"])
+
+
+def upload(store: Store, path: Path, name: str) -> str:
+    """The file as a new object; another name makes it another source, with ids of its own."""
+    store.create(f"dataset/{name}", path, content_type="text/csv", metadata={})
+    return f"gs://{store.bucket}/dataset/{name}"

@@ -1,0 +1,70 @@
+"""1,000,000 records from a topic to JSON in the store, exactly once."""
+
+from collections.abc import Callable, Mapping
+
+import polars as pl
+from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
+from fraudstream.lake.store import Store
+from isal import igzip
+
+from benchmarks.dataset import lake, paysim, upload
+from benchmarks.produce import PEER_ROUNDS, QUIX, ROUNDS
+from benchmarks.report import CEILING, OURS, Report
+from benchmarks.rounds import Subject, run, run_rounds
+
+#: So many that the non-fraud topic alone gets more than a million.
+_FILE_ROWS = 1_002_000
+_QUIX_RECORDS = 50_000
+_ROW_RECORDS = 1_000
+_PEAK_MIB = 500
+
+
+def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
+    """Ours against reading alone, an object a record, and the sink of a kept library."""
+    topic = NON_FRAUD_TRANSACTION
+    store = lake(environment)
+    run("benchmarks.ours.produce", [upload(store, paysim(_FILE_ROWS), "lake.csv")], environment)
+    subjects = [
+        Subject(OURS, "benchmarks.ours.lake", lambda number: [topic, f"round-{number}"]),
+        Subject(CEILING, "benchmarks.peers.consume_ceiling", lambda number: [topic, f"ceiling-{number}"]),
+        Subject(
+            "object a record", "benchmarks.peers.lake_row_by_row", lambda _: [topic, _ROW_RECORDS], rounds=PEER_ROUNDS
+        ),
+        Subject(
+            "quix streams file sink",
+            "benchmarks.peers.quix_lake",
+            lambda number: [topic, _QUIX_RECORDS, f"quix-{number}"],
+            python=str(QUIX),
+            rounds=PEER_ROUNDS,
+        ),
+    ]
+    figures = run_rounds(subjects, ROUNDS, environment, say)
+    ours, records = figures[OURS].median, figures[CEILING].items
+    best_peer = max(figures[name].median for name in figures if name not in {OURS, CEILING})
+    contents = [_content(store, f"round-{number}/") for number in range(ROUNDS)]
+    return Report(
+        "lake",
+        "records/s",
+        figures,
+        {
+            "1,000,000 records at least": records >= 1_000_000,
+            "each record once": all(content == (records, records) for content in contents),
+            "0.40 of the ceiling": ours >= 0.4 * figures[CEILING].median,
+            "10 x the best peer": ours >= 10 * best_peer,
+            "peak RSS within 500 MiB": figures[OURS].peak_rss_mib <= _PEAK_MIB,
+        },
+        notes=[
+            "Timed from the assignment of partitions, or the first record, on: joining the group isn't counted.",
+            "Peers run on fewer records, since their rate doesn't depend on how many there are.",
+        ],
+    )
+
+
+def _content(store: Store, prefix: str) -> tuple[int, int]:
+    """Lines of all objects, and how many different records they are."""
+    places = pl.concat(
+        pl.read_ndjson(igzip.decompress(store.download(info) or b"")).select("partition", "offset", "idTransaction")
+        for info in store.list(prefix)
+    )
+    different = min(places.select("partition", "offset").n_unique(), places["idTransaction"].n_unique())
+    return len(places), different

@@ -1,0 +1,84 @@
+"""1,000 rows/s for 60 s: from the row produced to its mail accepted, and to its JSON in the lake."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from fraudstream.lake.names import FOLDER_OF, MAILS
+from fraudstream.lake.store import Store
+from isal import igzip
+
+from benchmarks.dataset import lake, paysim, upload
+from benchmarks.postfix import smtp_sink
+from benchmarks.report import Report
+from benchmarks.rounds import wait_until_quiet
+from benchmarks.together import Lags, Task, tasks
+from benchmarks.topics import settings_of
+
+_RATE = 1_000
+_ROWS = 60_000
+
+
+def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
+    """All consumers beside the producer; times are the record's, the mail log's and the object's."""
+    store, settings = lake(environment), settings_of(environment)
+    uri = upload(store, paysim(_ROWS), "latency.csv")
+    with smtp_sink() as port, tasks(environment, port) as running:
+        wait_until_quiet()
+        say(f"{_RATE:,} rows/s for {_ROWS / _RATE:.0f} s")
+        produced = Task(environment, "benchmarks.ours.produce", uri, _RATE).outcome()
+        lags = Lags(settings)
+        while any(lags.of(role, topic) for role, topic in running):
+            pass
+        lags.close()
+        outcomes = {key: task.stop() for key, task in running.items()}
+    mail = _seconds(_mails(store))
+    json = _seconds(_objects(store))
+    also: dict[str, Any] = {"mail": _summary(mail), "lake": _summary(json)}
+    peak = max(outcome["peak_rss_mib"] for outcome in [produced, *outcomes.values()])
+    return Report(
+        "latency",
+        "s, p99 from row to mail",
+        {},
+        {
+            "a mail for each row": len(mail) == _ROWS,
+            "JSON of each row": len(json) == _ROWS,
+            "mail: p99 < 2 s": also["mail"]["p99"] < 2,
+            "lake: p99 < flush interval + 2 s": also["lake"]["p99"] < settings.lake_flush_seconds + 2,
+        },
+        notes=[
+            f"row → {name}: p50 {found['p50']:.2f} s, p99 {found['p99']:.2f} s, max {found['max']:.2f} s"
+            for name, found in also.items()
+        ],
+        also={**also, "flush_seconds": settings.lake_flush_seconds},
+        single=(also["mail"]["p99"], peak),
+    )
+
+
+def _summary(seconds: np.ndarray) -> dict[str, float]:
+    p50, p99 = np.percentile(seconds, [50, 99])
+    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3), "max": round(float(seconds.max()), 3)}
+
+
+def _seconds(spans: Iterator[pl.Series]) -> np.ndarray:
+    return np.concatenate([span.dt.total_milliseconds().to_numpy() / 1000 for span in spans])
+
+
+def _mails(store: Store) -> Iterator[pl.Series]:
+    for info in store.list(f"{MAILS}/"):
+        lines = pl.read_ndjson(igzip.decompress(store.download(info) or b""))
+        yield _time(lines, "finishedAt") - _time(lines, "recordTimestamp")
+
+
+def _objects(store: Store) -> Iterator[pl.Series]:
+    for folder in sorted(set(FOLDER_OF.values())):
+        for info in store.list(f"{folder}/"):
+            lines = pl.read_ndjson(igzip.decompress(store.download(info) or b""))
+            yield pl.select(
+                pl.lit(info.updated, pl.Datetime("ms", "UTC")) - _time(lines, "recordTimestamp")
+            ).to_series()
+
+
+def _time(lines: pl.DataFrame, column: str) -> pl.Series:
+    return lines[column].str.to_datetime(time_unit="ms", time_zone="UTC")

@@ -1,0 +1,78 @@
+"""50,000 notices to Postfix's smtp-sink on this machine, the log written."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
+from fraudstream.lake.store import Store
+from fraudstream.mail.templates import Facts, MailTemplates
+from fraudstream.settings import Settings
+from isal import igzip
+
+from benchmarks.dataset import lake, paysim, upload
+from benchmarks.postfix import smtp_sink
+from benchmarks.produce import PEER_ROUNDS, ROUNDS
+from benchmarks.report import CEILING, OURS, Report
+from benchmarks.rounds import Subject, run, run_rounds
+from benchmarks.topics import committed_ids, settings_of
+
+#: So many that there are 50,000 that aren't frauds.
+_FILE_ROWS = 50_100
+_SMTPLIB_MAILS = 1_000
+_HOOK_MAILS = 2_000
+
+
+def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
+    """Ours from the topic to the written log, against smtp-source and the ways of a script and of Airflow."""
+    topic = NON_FRAUD_TRANSACTION
+    store = lake(environment)
+    run("benchmarks.ours.produce", [upload(store, paysim(_FILE_ROWS), "mail.csv")], environment)
+    ids = [value for part in committed_ids(environment, topic) for value in part.to_pylist()]
+    settings = settings_of(environment)
+    length, connections = mail_bytes(settings), settings.mail_connections
+    with smtp_sink() as port:
+        subjects = [
+            Subject(OURS, "benchmarks.ours.mail", lambda number: [topic, f"round-{number}", port]),
+            Subject(CEILING, "benchmarks.peers.smtp_source", lambda _: [port, len(ids), length, connections]),
+            Subject("smtp hook", "benchmarks.peers.smtp_hook", lambda _: [port, _HOOK_MAILS], rounds=PEER_ROUNDS),
+            Subject("smtplib", "benchmarks.peers.smtplib_mails", lambda _: [port, _SMTPLIB_MAILS], rounds=PEER_ROUNDS),
+        ]
+        figures = run_rounds(subjects, ROUNDS, environment, say)
+    ours = figures[OURS].median
+    logs = [_logged(store, f"round-{number}/") for number in range(ROUNDS)]
+    return Report(
+        "mail",
+        "mails/s",
+        figures,
+        {
+            "50,000 notices at least": len(ids) >= 50_000,
+            "each mail sent and logged once": all(sorted(log) == sorted(ids) for log in logs),
+            "0.25 of the ceiling": ours >= 0.25 * figures[CEILING].median,
+            "15 x SmtpHook": ours >= 15 * figures["smtp hook"].median,
+        },
+        notes=[
+            f"A notice has {length:,} bytes; ours and smtp-source use {connections} connections.",
+            "Ours reads the topic, writes the mails, delivers them and writes the log; smtp-source sends one text.",
+            "Peers send fewer mails, since their rate doesn't depend on how many there are.",
+        ],
+    )
+
+
+def mail_bytes(settings: Settings) -> int:
+    """Size of a notice."""
+    facts = Facts("738e366774-000000000", "9839.64", "Payment", "C1231006815", "M1979787155", "2023-10-01 01:00 UTC")
+    templates = MailTemplates(settings)
+    identity = f"<notice.{40 * '0'}@{templates.domain}>"
+    now = datetime.now(UTC)
+    return len(templates.render("notice", facts, recipient="C1231006815@example.com", identity=identity, sent_at=now))
+
+
+def _logged(store: Store, prefix: str) -> list[str]:
+    """idTransaction of each mail that the log says was sent."""
+    lines = (
+        json.loads(line)
+        for info in store.list(prefix)
+        for line in igzip.decompress(store.download(info) or b"").splitlines()
+    )
+    return [line["idTransaction"] for line in lines if line["status"] == "sent"]

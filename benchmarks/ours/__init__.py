@@ -1,0 +1,1 @@
+"""What is measured: the pipeline's own parts, put together as the DAGs do."""

@@ -1,0 +1,54 @@
+"""write_lake of a topic into a folder, until caught up. Arguments: topic, folder. Timed from the assignment on."""
+
+import sys
+
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters import DeadLetters
+from fraudstream.kafka.records import Partition
+from fraudstream.kafka.subscription import Subscription
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.json_sink import JsonSink
+from fraudstream.lake.lines import LINES_OF
+from fraudstream.lake.store import Store
+from fraudstream.settings import Settings
+from google.cloud import storage
+
+from benchmarks.outcome import Timed, timed
+
+
+class TimedSink(JsonSink):
+    """The sink, which starts the clock when it gets its first partition."""
+
+    work: Timed
+    _begun = False
+
+    def assigned(self, partition: Partition, committed: int | None) -> int:
+        if not self._begun:
+            self._begun = True
+            self.work.start()
+        return super().assigned(partition, committed)
+
+
+def main(topic: str, folder: str) -> None:
+    """Writes the whole topic."""
+    settings = Settings()
+    chain = ObjectChain(Store(storage.Client(), settings.lake_bucket), folder)
+    sink = TimedSink(
+        chain, LINES_OF[topic], flush_rows=settings.lake_flush_rows, flush_seconds=settings.lake_flush_seconds
+    )
+    subscription = Subscription(
+        settings,
+        topic,
+        f"benchmark-{folder}",
+        sink,
+        Codec.for_topic(topic, settings),
+        until="caught_up",
+        dead_letters=DeadLetters(settings),
+    )
+    with timed() as work:
+        sink.work = work
+        work.items = subscription.run().records
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

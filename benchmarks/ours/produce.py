@@ -1,0 +1,20 @@
+"""Publisher: a file in the store to both topics, in transactions. Arguments: URI, rows a second (all it can)."""
+
+import sys
+
+from fraudstream.dataset.source import open_source
+from fraudstream.kafka.publisher import Publisher
+from fraudstream.settings import Settings
+from google.cloud import storage
+
+from benchmarks.outcome import timed
+
+if __name__ == "__main__":
+    settings = Settings()
+    source = open_source(sys.argv[1], storage.Client())
+    rate = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    with timed() as work:
+        progress = Publisher(settings, source, rows_per_second=rate).run()
+        work.items = progress.row
+    if not progress.done or progress.rejected:
+        raise SystemExit(f"not what was expected: {progress}")

@@ -1,0 +1,21 @@
+"""smtplib as scripts use it: an EmailMessage and a connection for each mail. Arguments: port, mails."""
+
+import smtplib
+import sys
+from email.message import EmailMessage
+
+from benchmarks.outcome import timed
+from benchmarks.peers.texts import HTML, TEXT, values
+
+if __name__ == "__main__":
+    with timed() as work:
+        for number in range(int(sys.argv[2])):
+            message = EmailMessage()
+            message["From"] = "Example Bank <no-reply@bank.example>"
+            message["To"] = f"C{number}@example.com"
+            message["Subject"] = f"Your transaction of {number}.25"
+            message.set_content(TEXT.format_map(values(number)))
+            message.add_alternative(HTML.format_map(values(number)), subtype="html")
+            with smtplib.SMTP("127.0.0.1", int(sys.argv[1])) as server:
+                server.send_message(message)
+            work.items += 1

@@ -1,0 +1,80 @@
+"""A PaySim-shaped file of 1,000,000 rows from the store to both topics; then the whole 6,362,620 rows."""
+
+from collections.abc import Callable, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from fraudstream.dataset.generator import PUBLISHED_ROWS
+from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.settings import ROOT, SCHEMAS
+
+from benchmarks.dataset import lake, paysim, upload
+from benchmarks.report import CEILING, OURS, Report
+from benchmarks.rounds import Subject, run, run_rounds
+from benchmarks.topics import committed_ids, create
+
+ROWS = 1_000_000
+ROUNDS = 5
+PEER_ROUNDS = 3
+_ROW_BY_ROW = "benchmarks.peers.produce_row_by_row"
+_TUTORIAL_ROWS = 100_000
+_SEEDS_ROWS = 1_000
+QUIX = ROOT / ".venvs" / "quixstreams" / "bin" / "python"
+_WHOLE_PEAK_MIB = 500
+_TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)
+
+
+def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
+    """Ours in transactions with its position, against sending alone and against row by row."""
+    path, store = paysim(ROWS), lake(environment)
+    create(environment, [f"{who}.{topic}" for who in ("ceiling", "peer") for topic in _TOPICS])
+    subjects = [
+        Subject(OURS, "benchmarks.ours.produce", lambda number: [upload(store, path, f"round-{number}.csv")]),
+        Subject(CEILING, "benchmarks.peers.produce_ceiling", lambda _: [path, "ceiling."]),
+        Subject("tutorial", _ROW_BY_ROW, lambda _: [path, _TUTORIAL_ROWS, "peer.", "poll"], rounds=PEER_ROUNDS),
+        Subject("seed", _ROW_BY_ROW, lambda _: [path, _SEEDS_ROWS, "peer.", "flush"], rounds=PEER_ROUNDS),
+        Subject(
+            "quix streams",
+            "benchmarks.peers.quix_produce",
+            lambda _: [path, _TUTORIAL_ROWS, "peer.", SCHEMAS / "transaction.avsc"],
+            python=str(QUIX),
+            rounds=PEER_ROUNDS,
+        ),
+    ]
+    figures = run_rounds(subjects, ROUNDS, environment, say)
+    found_and_different = _ids(environment)  # of the rounds and of the warm-up
+    whole = run("benchmarks.ours.produce", [upload(store, paysim(PUBLISHED_ROWS), "whole.csv")], environment)
+    say(f"whole file: {whole['items']:,} rows in {whole['seconds']:.1f} s, peak RSS {whole['peak_rss_mib']:.0f} MiB")
+    ours = figures[OURS].median
+    return Report(
+        "produce",
+        "rows/s",
+        figures,
+        {
+            "each row once": found_and_different == ((ROUNDS + 1) * ROWS, (ROUNDS + 1) * ROWS),
+            "0.80 of the ceiling": ours >= 0.8 * figures[CEILING].median,
+            "6 x the tutorial way": ours >= 6 * figures["tutorial"].median,
+            "1000 x the seed's way": ours >= 1000 * figures["seed"].median,
+            "whole file": whole["items"] == PUBLISHED_ROWS,
+            "whole file within 500 MiB": whole["peak_rss_mib"] <= _WHOLE_PEAK_MIB,
+        },
+        notes=[
+            "Peers run on fewer rows, since their rate doesn't depend on how many there are.",
+            f"whole file: {PUBLISHED_ROWS:,} rows in {whole['seconds']:.1f} s, "
+            f"{PUBLISHED_ROWS / whole['seconds']:,.0f} rows/s, peak RSS {whole['peak_rss_mib']:.0f} MiB",
+        ],
+        also={
+            "whole": {
+                "rows": whole["items"],
+                "seconds": round(whole["seconds"], 1),
+                "rows_per_second": round(whole["items"] / whole["seconds"]),
+                "peak_rss_mib": round(whole["peak_rss_mib"]),
+            }
+        },
+    )
+
+
+def _ids(environment: Mapping[str, str]) -> tuple[int, int]:
+    """Records of both topics that a read_committed reader finds, and how many ids they have."""
+    ids = pa.chunked_array([part for topic in _TOPICS for part in committed_ids(environment, topic)])
+    return len(ids), pc.count_distinct(ids).as_py()

@@ -1,0 +1,54 @@
+"""The local stack's brokers, registry and store, once more: fresh state, ports of their own, removed at the end.
+
+The stack that a developer has running isn't touched: a million benchmark rows in its topics would be mailed and
+audited by its DAGs.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from fraudstream.settings import ROOT
+
+from local import artifacts
+from local.applications import pipeline
+from local.control import Control
+from local.environment import LOGS, STACK, VAR, stack_environment
+from local.ports import PORTS, PREFIX, Ports
+from local.services import kafka, schema_registry, store
+
+FOLDER = ROOT / "var" / "benchmarks"
+_SHIFT = 1000
+
+
+def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which this module's imports mean the benchmarks' stack."""
+    ports = {f"{PREFIX}{name.upper()}": str(port + _SHIFT) for name, (port, _) in PORTS.items()}
+    machine = {name: value for name, value in environment.items() if not name.startswith("FRAUDSTREAM_")}
+    return {**machine, **ports, "FRAUDSTREAM_VAR": str(FOLDER / "stack")}
+
+
+@contextmanager
+def stack(say: Callable[[str], None]) -> Iterator[dict[str, str]]:
+    """A stack with empty topics and an empty bucket; the environment for what talks to it."""
+    control = Control(STACK, LOGS)
+    _remove(control)
+    STACK.mkdir(parents=True)
+    ports = Ports.from_environment()
+    files = artifacts.fetch_all(lambda what: say(f"downloading {what}"))
+    topics, _ = pipeline(ports)
+    parts = [*kafka(ports, files), schema_registry(ports, files[artifacts.REGISTRY]), store(ports), topics]
+    say("starting brokers, registry and store with empty state")
+    try:
+        control.up(parts, lambda _: None)
+        environment = {**stack_environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
+        yield environment
+    finally:
+        _remove(control)
+
+
+def _remove(control: Control) -> None:
+    control.down()
+    if VAR.exists():
+        shutil.rmtree(VAR)

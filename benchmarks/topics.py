@@ -1,0 +1,69 @@
+"""Topics of the benchmarks' stack: making more of them, and reading what is in them."""
+
+from collections.abc import Iterator, Mapping
+
+import pyarrow as pa
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import KafkaError as Code
+from confluent_kafka.admin import AdminClient, NewTopic
+from fraudstream.errors import KafkaError
+from fraudstream.kafka.codec import Codec
+from fraudstream.settings import Settings
+
+
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """Settings for the stack of an environment."""
+    names = ("kafka_bootstrap_servers", "schema_registry_url", "lake_bucket")
+    return Settings(**{name: environment[f"FRAUDSTREAM_{name.upper()}"] for name in names})
+
+
+def create(environment: Mapping[str, str], names: list[str]) -> None:
+    """More topics, laid out as the pipeline's own."""
+    settings = settings_of(environment)
+    wanted = [
+        NewTopic(
+            name,
+            num_partitions=settings.kafka_partitions,
+            replication_factor=settings.kafka_replication_factor,
+            config={"min.insync.replicas": "2"},
+        )
+        for name in names
+    ]
+    admin = AdminClient(settings.kafka_config())
+    for created in admin.create_topics(wanted).values():
+        created.result()
+
+
+def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Array]:
+    """idTransaction of all committed records of a topic."""
+    settings = settings_of(environment)
+    codec = Codec.for_topic(topic, settings)
+    consumer = Consumer(
+        settings.kafka_config(
+            **{
+                "group.id": "benchmark",  # needed by the client, never joined or committed
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+    )
+    try:
+        left = set(range(settings.kafka_partitions))
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
+        while left:
+            values = []
+            for message in consumer.consume(10_000, 1.0):
+                error = message.error()
+                if error is None:
+                    values.append(message.value())
+                elif error.code() == Code._PARTITION_EOF:
+                    left.discard(message.partition())
+                else:
+                    raise KafkaError(f"topic {topic} can't be read: {error}")
+            rows, bad = codec.decode_rows(values)
+            if bad:
+                raise KafkaError(f"topic {topic} has {len(bad)} records that aren't Avro of its schema")
+            yield rows.column("idTransaction")
+    finally:
+        consumer.close()
