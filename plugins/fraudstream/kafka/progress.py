@@ -44,10 +44,13 @@ def last_progress(settings: Settings, codec: Codec, source: str, generation: str
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
+                "fetch.wait.max.ms": 10,  # what a broker waits for more records before it says that this is the end
             }
         )
     )
     try:
+        # Without knowing the leader yet, the client would wait half a second before it asks for an offset.
+        consumer.list_topics(INGEST_PROGRESS, timeout=30)
         consumer.assign([TopicPartition(INGEST_PROGRESS, 0, OFFSET_BEGINNING)])
         while True:
             message = consumer.poll(30)

@@ -4,9 +4,11 @@ The protocol, numbered as in the code:
 
 1. init_transactions: fences an older producer of the same source and ends what it left open,
 2. read the last committed position of the source,
-3. begin a transaction; rows to their topics, rejected rows to the dead letters,
+3. begin a transaction; rows to their topics, rejected rows to the dead letters, a chunk after the other,
 4. the new position, in the same transaction,
 5. commit; rows and position become visible together or not at all.
+
+A thread reads and encodes the chunks to come meanwhile, so that a commit, which waits for the brokers, costs little.
 """
 
 import hashlib
@@ -14,30 +16,42 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import KafkaException, Producer
 
+from fraudstream.ahead import ahead
 from fraudstream.dataset.reader import Chunk, Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.errors import KafkaError, KafkaUnavailable, TooManyRejected
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.progress import IngestProgress, last_progress
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.transaction import Transaction
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _CHUNK_ROWS = 50_000
+#: Chunks that are read and encoded ahead of the one being sent.
+_AHEAD = 2
 #: Messages handed to the client at once, and waiting in it at most: bounds its memory.
 _SEND_ROWS = 10_000
 _QUEUED_ROWS = 100_000
 _REPORT_SECONDS = 5.0
 #: A share of rejected rows says nothing over fewer rows than this.
 _SHARE_ROWS = 1_000
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A chunk with its rows' keys and values by topic."""
+
+    chunk: Chunk
+    others: tuple[list[str], list[bytes]]
+    frauds: tuple[list[str], list[bytes]]
 
 
 class Publisher:
@@ -65,6 +79,7 @@ class Publisher:
         self._transactions = Codec.for_topic(FRAUD_TRANSACTION, settings)
         self._other_transactions = Codec.for_topic(NON_FRAUD_TRANSACTION, settings)
         self._positions = Codec.for_topic(INGEST_PROGRESS, settings)
+        self._messages: list[dict[str, Any]] = [{} for _ in range(_SEND_ROWS)]
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -93,25 +108,38 @@ class Publisher:
     def _run(self, producer: Producer, progress: IngestProgress) -> IngestProgress:
         first, started = progress, time.monotonic()
         reported = started
-        for chunk in self._chunks(progress):
-            progress = self._send(producer, progress, chunk)
+        transaction = Transaction(producer)
+        for encoded in ahead(map(self._encode, self._chunks(progress)), _AHEAD):
+            # 3. rows and rejected rows
+            transaction.begin(progress.row)
+            progress = self._send(producer, progress, encoded)
+            if not (self._rows_per_second or self._ends(first, progress) or transaction.due(progress.row)):
+                continue
+            self._commit(transaction, progress)
             now = time.monotonic()
             if now - reported > _REPORT_SECONDS:
                 reported = now
-                self._log_progress(first, progress, chunk.stored_bytes / self._source.size, now - started)
+                self._log_progress(first, progress, encoded.chunk.stored_bytes / self._source.size, now - started)
             self._check_rejected(first, progress)
             if self._stop.is_set():
                 log.info("stopped on request after row %s", f"{progress.row:,}")
                 break
             if self._rows_per_second:
-                ahead = (progress.row - first.row) / self._rows_per_second - (time.monotonic() - started)
-                self._stop.wait(max(0.0, ahead))
+                early = (progress.row - first.row) / self._rows_per_second - (time.monotonic() - started)
+                self._stop.wait(max(0.0, early))
         else:
             if self._limit is None or progress.row < self._limit:
-                progress = self._finish(producer, progress)
+                progress = replace(progress, done=True)
+                transaction.begin(progress.row)
+                self._commit(transaction, progress)
         self._log_progress(first, progress, None, time.monotonic() - started)
         self._check_rejected(first, progress)
         return progress
+
+    def _ends(self, first: IngestProgress, progress: IngestProgress) -> bool:
+        """Whether the run ends after what was sent, so that it must be committed now."""
+        at_limit = self._limit is not None and progress.row >= self._limit
+        return at_limit or self._stop.is_set() or self._too_many_rejected(first, progress)
 
     def _chunks(self, progress: IngestProgress) -> Iterator[Chunk]:
         """Chunks from a position to the end of the file, or to exactly the limit."""
@@ -131,53 +159,47 @@ class Publisher:
             if position == before or position.row + left <= self._limit:
                 return  # the file ended first
 
-    def _send(self, producer: Producer, progress: IngestProgress, chunk: Chunk) -> IngestProgress:
+    def _encode(self, chunk: Chunk) -> _Encoded:
         fraud = pc.equal(chunk.rows.column("isFraud"), 1)
-        frauds, others = chunk.rows.filter(fraud), chunk.rows.filter(pc.invert(fraud))
-        after = replace(
-            progress,
-            byte=chunk.position.byte,
-            row=chunk.position.row,
-            fraud=progress.fraud + len(frauds),
-            nonFraud=progress.nonFraud + len(others),
-            rejected=progress.rejected + len(chunk.rejected),
+        others, frauds = chunk.rows.filter(pc.invert(fraud)), chunk.rows.filter(fraud)
+        return _Encoded(
+            chunk,
+            (others.column("nameOrig").to_pylist(), self._other_transactions.encode_rows(others)),
+            (frauds.column("nameOrig").to_pylist(), self._transactions.encode_rows(frauds)),
         )
-        # 3. rows and rejected rows
-        producer.begin_transaction()
-        self._produce(producer, NON_FRAUD_TRANSACTION, self._other_transactions, others)
-        self._produce(producer, FRAUD_TRANSACTION, self._transactions, frauds)
+
+    def _send(self, producer: Producer, progress: IngestProgress, encoded: _Encoded) -> IngestProgress:
+        """Queues a chunk's rows; returns the progress that they make. A failed delivery makes the commit fail."""
+        chunk = encoded.chunk
+        self._produce(producer, NON_FRAUD_TRANSACTION, *encoded.others)
+        self._produce(producer, FRAUD_TRANSACTION, *encoded.frauds)
         for rejected in chunk.rejected:
             log.warning("%s line %d is rejected: %s", self._source.uri, rejected.line, rejected.reason)
             headers = {"source": self._source.uri, "line": str(rejected.line), "reason": rejected.reason}
             producer.produce(INGEST_DEAD_LETTER, value=rejected.text.encode(), headers=headers)
+        return replace(
+            progress,
+            byte=chunk.position.byte,
+            row=chunk.position.row,
+            fraud=progress.fraud + len(encoded.frauds[0]),
+            nonFraud=progress.nonFraud + len(encoded.others[0]),
+            rejected=progress.rejected + len(chunk.rejected),
+        )
+
+    def _commit(self, transaction: Transaction, progress: IngestProgress) -> None:
         # 4. the position they reach
-        self._produce_position(producer, after)
-        # 5. visible together
-        producer.commit_transaction(60)
-        return after
-
-    def _finish(self, producer: Producer, progress: IngestProgress) -> IngestProgress:
-        after = replace(progress, done=True)
-        producer.begin_transaction()
-        self._produce_position(producer, after)
-        producer.commit_transaction(60)
-        return after
-
-    def _produce_position(self, producer: Producer, progress: IngestProgress) -> None:
         value = self._positions.encode(progress.to_record())
-        producer.produce(INGEST_PROGRESS, key=self._source.uri.encode(), value=value)
+        transaction.producer.produce(INGEST_PROGRESS, key=self._source.uri.encode(), value=value)
+        # 5. visible together
+        transaction.commit()
 
-    def _produce(self, producer: Producer, topic: str, codec: Codec, rows: pa.RecordBatch) -> None:
-        """Queues rows; a delivery that fails makes the commit of its transaction fail."""
-        if not len(rows):
-            return
-        values = codec.encode_rows(rows)
-        keys = rows.column("nameOrig").to_pylist()
+    def _produce(self, producer: Producer, topic: str, keys: list[str], values: list[bytes]) -> None:
         for start in range(0, len(values), _SEND_ROWS):
-            messages: list[dict[str, Any]] = [
-                {"key": key, "value": value}
-                for key, value in zip(keys[start : start + _SEND_ROWS], values[start : start + _SEND_ROWS], strict=True)
-            ]
+            part = slice(start, start + _SEND_ROWS)
+            # The client copies what it takes: the same dictionaries serve again, at half the cost of new ones.
+            messages = self._messages[: len(values[part])]
+            for message, key, value in zip(messages, keys[part], values[part], strict=True):
+                message["key"], message["value"] = key, value
             while len(producer) > _QUEUED_ROWS:
                 producer.poll(0.01)
             queued = producer.produce_batch(topic, messages)
@@ -187,9 +209,13 @@ class Publisher:
                     f"{len(messages) - queued} of {len(messages)} rows for {topic} weren't taken: {reason}"
                 )
 
-    def _check_rejected(self, first: IngestProgress, progress: IngestProgress) -> None:
+    def _too_many_rejected(self, first: IngestProgress, progress: IngestProgress) -> bool:
         rows, rejected = progress.row - first.row, progress.rejected - first.rejected
-        if rejected > self._max_rejected_share * rows and (rows >= _SHARE_ROWS or progress.done):
+        return rejected > self._max_rejected_share * rows and (rows >= _SHARE_ROWS or progress.done)
+
+    def _check_rejected(self, first: IngestProgress, progress: IngestProgress) -> None:
+        if self._too_many_rejected(first, progress):
+            rows, rejected = progress.row - first.row, progress.rejected - first.rejected
             raise TooManyRejected(
                 f"{self._source.uri}: {rejected:,} of {rows:,} rows failed their checks, more than the share of "
                 f"{self._max_rejected_share} that max_rejected_share allows. They lie in {INGEST_DEAD_LETTER} with "

@@ -143,21 +143,25 @@ class Subscription:
         return self._until == "caught_up" and self._joined and self._handed.keys() <= self._end.keys()
 
     def _read(self, consumer: Consumer) -> None:
-        by_partition: dict[Partition, list[Message]] = defaultdict(list)
+        by_number: dict[int, list[Message]] = defaultdict(list)
         # 1. poll
         for message in consumer.consume(_POLL_RECORDS, _POLL_SECONDS):
-            partition = Partition(message.topic() or self._topic, message.partition() or 0)
             error = message.error()
             if error is None:
-                by_partition[partition].append(message)
-                self._end.pop(partition, None)
-            elif error.code() == Code._PARTITION_EOF:
-                self._end[partition] = message.offset() or 0
+                by_number[message.partition()].append(message)
             else:
-                raise KafkaError(f"reading {partition} in group {self._group}: {error}")
-        for partition, messages in by_partition.items():
+                self._meet_end(Partition(self._topic, message.partition() or 0), message, error)
+        for number, messages in by_number.items():
+            partition = Partition(self._topic, number)
+            if (messages[-1].offset() or 0) >= self._end.get(partition, 0):
+                self._end.pop(partition, None)
             if partition in self._handed:
                 self._hand(partition, messages)
+
+    def _meet_end(self, partition: Partition, message: Message, error: Code) -> None:
+        if error.code() != Code._PARTITION_EOF:
+            raise KafkaError(f"reading {partition} in group {self._group}: {error}")
+        self._end[partition] = message.offset() or 0
 
     def _hand(self, partition: Partition, messages: list[Message]) -> None:
         # 2. decode

@@ -1,0 +1,45 @@
+"""Items made ahead of being asked for."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from fraudstream.ahead import ahead
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_items_and_their_order_stay(items: list[int], count: int) -> None:
+    assert list(ahead(iter(items), count)) == items
+
+
+def test_an_error_is_raised_where_its_item_is_asked_for() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise ValueError("third")
+
+    found = ahead(items(), 4)
+    assert [next(found), next(found)] == [1, 2]
+    with pytest.raises(ValueError, match="third"):
+        next(found)
+
+
+def test_so_many_are_made_before_they_are_asked_for_and_no_more() -> None:
+    made: list[int] = []
+    third = threading.Event()
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            made.append(number)
+            if number == 2:
+                third.set()
+            yield number
+
+    found = ahead(items(), 2)
+    assert next(found) == 0
+    assert third.wait(5)
+    assert next(found) == 1
+    found.close()  # type: ignore[attr-defined]
+    assert len(made) <= 4
