@@ -4,6 +4,7 @@ import io
 import json
 import struct
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import fastavro
 import pyarrow as pa
@@ -26,7 +27,7 @@ def _schema(*, without: str = "", **more: object) -> str:
 class FakeRegistry:
     """Knows the topic's own schema, one from before `step` was added and one with a field from the future."""
 
-    schemas = {
+    schemas: ClassVar = {
         OWN_ID: schema_text(FRAUD_TRANSACTION),
         OLD_ID: _schema(without="step"),
         NEW_ID: _schema(channel={"name": "channel", "type": "string"}),
@@ -45,21 +46,23 @@ def codec() -> Codec:
 
 money = st.integers(0, 10**17)
 names = st.text(min_size=0, max_size=12)
-records = st.fixed_dictionaries({
-    "idTransaction": names,
-    "timestamp": st.integers(0, 4_000_000_000_000),
-    "step": st.none() | st.integers(0, 2**31 - 1),
-    "type": st.sampled_from(["CASH_IN", "CASH_OUT", "DEBIT", "PAYMENT", "TRANSFER"]),
-    "amount": money,
-    "nameOrig": names,
-    "oldbalanceOrg": money,
-    "newbalanceOrig": money,
-    "nameDest": names,
-    "oldbalanceDest": money,
-    "newbalanceDest": money,
-    "isFraud": st.integers(0, 1),
-    "isFlaggedFraud": st.integers(0, 1),
-})
+records = st.fixed_dictionaries(
+    {
+        "idTransaction": names,
+        "timestamp": st.integers(0, 4_000_000_000_000),
+        "step": st.none() | st.integers(0, 2**31 - 1),
+        "type": st.sampled_from(["CASH_IN", "CASH_OUT", "DEBIT", "PAYMENT", "TRANSFER"]),
+        "amount": money,
+        "nameOrig": names,
+        "oldbalanceOrg": money,
+        "newbalanceOrig": money,
+        "nameDest": names,
+        "oldbalanceDest": money,
+        "newbalanceDest": money,
+        "isFraud": st.integers(0, 1),
+        "isFlaggedFraud": st.integers(0, 1),
+    }
+)
 
 
 def rows_of(found: list[dict[str, object]]) -> pa.RecordBatch:

@@ -4,7 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from airflow.serialization.serialized_objects import SerializedDAG
+from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import TimeRestriction
 from fraudstream.settings import ROOT
 
@@ -19,7 +19,7 @@ def load(name: str):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     dag = getattr(module, name)()
-    return SerializedDAG.from_dict(SerializedDAG.to_dict(dag))
+    return DagSerialization.from_dict(DagSerialization.to_dict(dag))
 
 
 @pytest.mark.parametrize("name", CONSUMERS)
