@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 
+import hypothesis
 import pytest
 from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
@@ -12,6 +13,10 @@ from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK, stack_environment
 from local.parts import stack_parts
 from local.ports import Ports
+
+# A deadline for each example would measure the machine, not the code.
+hypothesis.settings.register_profile("fraudstream", deadline=None)
+hypothesis.settings.load_profile("fraudstream")
 
 
 @pytest.fixture(scope="session")
