@@ -14,7 +14,7 @@ from fraudstream.lake.reading import in_order
 from fraudstream.lake.schemas import BLOOM_FILTERS, DICTIONARY_COLUMNS, SCHEMA_VERSION, SORT_ORDER, rows_schema
 from fraudstream.lake.sorting import in_sorted_pieces
 
-_ROW_GROUP_ROWS = 128_000
+ROW_GROUP_ROWS = 128_000
 _READERS = 2
 
 
@@ -41,8 +41,8 @@ def write_files(folder: str, tables: Iterable[pa.Table], directory: Path, target
         if writer is None:
             path, rows = directory / f"{number:05d}.parquet", 0
             writer = _writer(folder, path)
-        for group in piece.iter_slices(_ROW_GROUP_ROWS):
-            writer.write_table(_arrow(folder, group), row_group_size=_ROW_GROUP_ROWS)
+        for group in piece.iter_slices(ROW_GROUP_ROWS):
+            writer.write_table(_arrow(folder, group), row_group_size=ROW_GROUP_ROWS)
         rows += piece.height
         if path.stat().st_size >= target_bytes:
             writer.close()
@@ -81,7 +81,7 @@ def _writer(folder: str, path: Path) -> pq.ParquetWriter:
         use_dictionary=[name for name in DICTIONARY_COLUMNS if name in schema.names],
         store_decimal_as_integer=True,
         write_page_index=True,
-        bloom_filter_options={name: {"ndv": _ROW_GROUP_ROWS, "fpp": 0.01} for name in BLOOM_FILTERS[folder]},
+        bloom_filter_options={name: {"ndv": ROW_GROUP_ROWS, "fpp": 0.01} for name in BLOOM_FILTERS[folder]},
     )
 
 

@@ -44,7 +44,9 @@ def in_sorted_pieces(tables: Iterable[pa.Table], order: Sequence[str], directory
     # 2. keys
     for cut in [*_cuts(runs), None]:
         # 3. pieces
-        yield pl.concat([part for one in runs for part in one.take_before(cut)]).sort(order)
+        parts = [part for one in runs for part in one.take_before(cut)]
+        if parts:  # no row is less than the first cut where that is the smallest key
+            yield pl.concat(parts).sort(order)
 
 
 class _Run:

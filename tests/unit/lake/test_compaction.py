@@ -264,7 +264,7 @@ def test_files_have_the_target_size_and_rows_are_sorted_by_customer_over_all_of_
     monkeypatch.setattr("fraudstream.lake.sorting.RUN_ROWS", 4)
     monkeypatch.setattr("fraudstream.lake.sorting.PIECE_ROWS", 4)
     monkeypatch.setattr("fraudstream.lake.sorting._SAMPLE_DISTANCE", 1)
-    monkeypatch.setattr("fraudstream.lake.compaction._GROUP_ROWS", 1)
+    monkeypatch.setattr("fraudstream.lake.one_machine._GROUP_ROWS", 1)
     store = filled()
     report = run(store, target_bytes=1)
     assert report.parquet_files == 3

@@ -115,7 +115,7 @@ def _compacted_at(store, moment, fatal):
 
 
 def test_a_look_up_of_a_customer_reads_a_part_of_the_file(monkeypatch):
-    monkeypatch.setattr("fraudstream.lake.parquet._ROW_GROUP_ROWS", 2_000)
+    monkeypatch.setattr("fraudstream.lake.parquet.ROW_GROUP_ROWS", 2_000)
     store = filled()
     put(store, 9, 20_009)
     compact(store, FOLDER, DAY)

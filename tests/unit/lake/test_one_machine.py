@@ -1,0 +1,10 @@
+import pytest
+from fraudstream.lake.compaction import compact as compact_day
+
+from tests.unit.lake.engine_behaviour import KEEP, Compact, EngineBehaviour
+
+
+class TestOneMachine(EngineBehaviour):
+    @pytest.fixture
+    def compact(self) -> Compact:
+        return lambda store, folder, day: compact_day(store, folder, day, keep_json=KEEP)
