@@ -30,9 +30,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the whole run."""
+    """One Chromium for a module: Playwright runs an event loop in this thread, which other tests need free."""
     # Chromium's sandbox refuses to run as root, and what it opens here are pages of our own only.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
