@@ -14,7 +14,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock up down status logs clean demo test lint format check-deploy
+.PHONY: help venv lock up down status logs clean demo benchmark test lint format check-deploy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ clean: venv ## stop it and remove its state
 demo: venv ## the whole pipeline, end to end; DATASET=file.csv, ROWS=number
 	@$(BIN)/python -m local.demo $(if $(ROWS),--rows $(ROWS)) $(if $(DATASET),--dataset $(DATASET))
 
+benchmark: venv .venvs/quixstreams/synced ## measure the speed; NAME=one of those it lists without
+	@$(BIN)/python -m benchmarks $(NAME)
+
 test: lint check-deploy ## all checks; then unit, integration and browser tests
 	$(BIN)/pytest
 
@@ -61,7 +64,7 @@ format: venv ## let ruff format the code
 lock: $(UV) ## resolve requirements*.in anew into requirements*.txt
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
-	for tool in $(TOOLS); do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
+	for tool in $(TOOLS) quixstreams; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
 	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov; do \
 		$(LOCK) --no-header $$file.in -o $$file.txt; done
 	$(LOCK) --no-header --no-deps terraform/requirements-schema.in -o terraform/requirements-schema.txt

@@ -4,6 +4,7 @@ Exit code 0 when every check holds, 1 when one doesn't, 2 when it couldn't run.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -37,6 +38,7 @@ def main(arguments: list[str]) -> int:
     def say(text: str) -> None:
         console.print(text, markup=False)
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes the stack down, too
     try:
         with stack(say) as started:
             report = benchmark(started, say)

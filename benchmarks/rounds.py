@@ -46,7 +46,7 @@ class Figures:
 
     @property
     def median(self) -> float:
-        return statistics.median(self.rates)
+        return float(statistics.median(self.rates))
 
     @property
     def items(self) -> int:
@@ -54,7 +54,7 @@ class Figures:
 
     @property
     def peak_rss_mib(self) -> float:
-        return max(outcome["peak_rss_mib"] for outcome in self.outcomes)
+        return float(max(outcome["peak_rss_mib"] for outcome in self.outcomes))
 
 
 def run_rounds(
@@ -102,6 +102,6 @@ def run(
 def wait_until_quiet() -> float:
     """Waits until the machine is quiet, or for long enough; the share of it that is busy now."""
     deadline = time.monotonic() + _QUIET_WITHIN
-    while (busy := psutil.cpu_percent(1.0) / 100) > _QUIET_SHARE and time.monotonic() < deadline:
+    while (busy := float(psutil.cpu_percent(1.0)) / 100) > _QUIET_SHARE and time.monotonic() < deadline:
         pass
     return busy

@@ -13,8 +13,11 @@ from fraudstream.settings import Settings
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """Settings for the stack of an environment."""
-    names = ("kafka_bootstrap_servers", "schema_registry_url", "lake_bucket")
-    return Settings(**{name: environment[f"FRAUDSTREAM_{name.upper()}"] for name in names})
+    return Settings(
+        kafka_bootstrap_servers=environment["FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"],
+        schema_registry_url=environment["FRAUDSTREAM_SCHEMA_REGISTRY_URL"],
+        lake_bucket=environment["FRAUDSTREAM_LAKE_BUCKET"],
+    )
 
 
 def create(environment: Mapping[str, str], names: list[str]) -> None:

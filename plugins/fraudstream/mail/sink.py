@@ -7,6 +7,8 @@ For each piece of at most `mail_batch_rows` records, numbered as in the code:
 3. append their log lines to the chain of folder email_confirmation/, which moves the partition's progress,
 4. only then report the offset as done.
 
+The mails of the next piece are written while the log of the one before is; they are delivered after it.
+
 A crash before 3 repeats the mails of one piece at most, with the same Message-IDs; after 3 it repeats none, since
 reading starts where the chain ends.
 """
@@ -16,6 +18,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
@@ -80,6 +83,30 @@ def mail_sink(
     return MailSink(writer, delivery, chain, piece_rows=settings.mail_batch_rows)
 
 
+@dataclass
+class _Piece:
+    """Letters of one partition that are sent together, and the offset where reading goes on after them."""
+
+    letters: list[Letter]
+    end: int
+
+
+class _Logging:
+    """Log objects that are being written."""
+
+    def __init__(self, appended: list[Future[None]]) -> None:
+        self._appended = appended
+
+    def wait(self) -> None:
+        """Until they are written; each is waited for: one lost partition must not keep others' mails out of the log.
+
+        :raises FraudstreamError: what one of them raised
+        """
+        errors = [error for future in self._appended if (error := future.exception()) is not None]
+        if errors:
+            raise errors[0]
+
+
 class MailSink:
     """:class:`~fraudstream.kafka.records.Sink` that sends a mail for each record; see the module for its protocol.
 
@@ -127,13 +154,18 @@ class MailSink:
 
     def flush(self) -> dict[Partition, int]:
         moved: dict[Partition, int] = {}
+        logging = _Logging([])
         while self._waiting:
-            piece = self._take_piece()
-            self._send([batch for batch in piece if len(batch)])
-            # 4. report
-            for batch in piece:
-                moved[batch.partition] = max(batch.next_offset, self._durable.get(batch.partition, 0))
-        return moved
+            batches = self._take_piece()
+            # 1. write
+            piece = self._written([batch for batch in batches if len(batch)])
+            logging.wait()
+            logging = self._deliver(piece)
+            for batch in batches:
+                moved[batch.partition] = max(batch.next_offset, moved.get(batch.partition, 0))
+        logging.wait()
+        # 4. report
+        return {partition: max(end, self._durable.get(partition, 0)) for partition, end in moved.items()}
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -162,33 +194,38 @@ class MailSink:
             piece.append(batch)
         return piece
 
-    def _send(self, batches: list[Batch]) -> None:
-        # 1. write
-        letters: dict[Partition, list[Letter]] = {}
-        ends: dict[Partition, int] = {}
+    def _written(self, batches: list[Batch]) -> dict[Partition, _Piece]:
+        pieces: dict[Partition, _Piece] = {}
         for batch in batches:
             written = self._writer.letters(batch, self._kinds[batch.partition.topic])
-            letters.setdefault(batch.partition, []).extend(written)
-            ends[batch.partition] = batch.next_offset
+            before = pieces[batch.partition].letters if batch.partition in pieces else []
+            pieces[batch.partition] = _Piece([*before, *written], batch.next_offset)
+        return pieces
+
+    def _deliver(self, pieces: dict[Partition, _Piece]) -> "_Logging":
+        # The log of the piece before may have adopted one that covers what was written meanwhile.
+        for partition, piece in pieces.items():
+            durable = self._durable.get(partition, 0)
+            piece.letters = [letter for letter in piece.letters if letter.offset >= durable]
         # 2. deliver
+        mails = [letter.mail for piece in pieces.values() for letter in piece.letters if letter.unsettled]
         try:
-            self._delivery.deliver([letter.mail for part in letters.values() for letter in part if letter.unsettled])
+            if mails:
+                self._delivery.deliver(mails)
         except MailError:
             # What the server took before it was given up isn't sent again.
-            self._log(letters, ends)
+            self._log(pieces).wait()
             raise
         # 3. log
-        self._log(letters, ends)
+        return self._log(pieces)
 
-    def _log(self, letters: dict[Partition, list[Letter]], ends: dict[Partition, int]) -> None:
-        appended: list[Future[None]] = [
-            self._log_writers.submit(self._log_partition, partition, part, ends[partition])
-            for partition, part in letters.items()
-        ]
-        # Each partition is waited for: one that is lost must not keep the others' mails out of the log.
-        errors = [error for future in appended if (error := future.exception()) is not None]
-        if errors:
-            raise errors[0]
+    def _log(self, pieces: dict[Partition, _Piece]) -> "_Logging":
+        return _Logging(
+            [
+                self._log_writers.submit(self._log_partition, partition, piece.letters, piece.end)
+                for partition, piece in pieces.items()
+            ]
+        )
 
     def _log_partition(self, partition: Partition, letters: list[Letter], end: int) -> None:
         """Appends an object a UTC day, up to the first letter that isn't settled; `end` is that of the whole list."""

@@ -35,6 +35,8 @@ _BOUNDARY = "=_alternative"
 _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(.*?)\ue001")
 _SUBJECT = re.compile(r"Subject: (.*)\n\n")
+#: A value that reads the same in plain text, HTML and quoted-printable: nearly every one.
+_SIMPLE = re.compile(r"[A-Za-z0-9 .:_-]{0,74}[A-Za-z0-9.:_-]", re.ASCII)
 #: A header value that needs no encoded words and no folding.
 _PLAIN_HEADER = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,198}[!-~])?", re.ASCII)
 
@@ -63,6 +65,8 @@ class Facts:
 class _Skeleton:
     subject: str
     mail: bytes
+    #: What it shows of the facts: name, key in the plain text, key in the HTML.
+    shown: list[tuple[str, bytes, bytes]]
 
 
 #: Each shown fact with its keys in a skeleton: in the plain text, in the HTML.
@@ -130,10 +134,15 @@ class MailTemplates:
             skeleton = self._skeletons[kind, facts.status] = self._skeleton(kind, facts.status)
         values = {b"to": recipient.encode("ascii"), b"id": identity.encode("ascii"), b"date": _date(sent_at)}
         shown = {}
-        for name, (text_key, html_key) in _KEYS.items():
-            shown[name] = value = cleaned(getattr(facts, name))
-            values[text_key] = encode_value(value)
-            values[html_key] = encode_value(str(escape(value)))
+        for name, text_key, html_key in skeleton.shown:
+            value = getattr(facts, name)
+            if _SIMPLE.fullmatch(value):
+                values[text_key] = values[html_key] = value.encode("ascii")
+            else:
+                value = cleaned(value)
+                values[text_key] = encode_value(value)
+                values[html_key] = encode_value(str(escape(value)))
+            shown[name] = value
         values[b"subject"] = _header_value(skeleton.subject % shown)
         return skeleton.mail % values
 
@@ -159,7 +168,9 @@ class MailTemplates:
             _part("html", encode_template(html, _MARKED, lambda name: b"%%(%b)b" % _KEYS[name][1])),
             f"\r\n--{_BOUNDARY}--\r\n".encode(),
         )
-        return _Skeleton(_MARKED.sub(r"%(\1)s", subject.replace("%", "%%")), b"".join(mail))
+        used = {name for part in (subject, text, html) for name in _MARKED.findall(part)}
+        shown = [(name, *keys) for name, keys in _KEYS.items() if name in used]
+        return _Skeleton(_MARKED.sub(r"%(\1)s", subject.replace("%", "%%")), b"".join(mail), shown)
 
 
 def _part(subtype: str, body: bytes) -> bytes:
