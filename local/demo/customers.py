@@ -1,7 +1,7 @@
 """The customers: they read their mail, open a link as a browser would, and press a button. Or they don't."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Self
 
@@ -62,20 +62,20 @@ class Inbox:
         return [mail for mail in answer.json()["messages"] if mail["id"] > self._after]
 
 
-def answer_all(mails: list[dict[str, str]], answered: Callable[[], None]) -> None:
-    """Lets every customer do what is their habit; calls `answered` after each who pressed a button.
+def answer_all(mails: list[dict[str, str]]) -> int:
+    """Lets every customer do what is their habit; returns how many did nothing.
 
     :raises CustomerError: a page isn't as expected
     """
+    habits = [HABITS[number % len(HABITS)] for number in range(len(mails))]
     with httpx.Client(timeout=30) as browser, ThreadPoolExecutor(4) as customers:
 
         def act(mail: dict[str, str], habit: tuple[str, ...]) -> None:
             for answer in habit:
                 press(browser, mail[answer], answer)
-            if habit:
-                answered()
 
-        list(customers.map(act, mails, (HABITS[number % len(HABITS)] for number in range(len(mails)))))
+        list(customers.map(act, mails, habits))
+    return habits.count(())
 
 
 def press(browser: httpx.Client, link: str, answer: str) -> None:

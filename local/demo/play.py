@@ -1,0 +1,172 @@
+"""The demo's play: a file through the DAGs, customers who answer, and the counting of what is there in the end."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fraudstream.dataset.source import open_source
+from fraudstream.lake.store import Store
+from fraudstream.settings import Settings
+from google.cloud import storage
+
+from local.demo.airflow_api import AirflowApi, RunFailed
+from local.demo.counts import Counts
+from local.demo.customers import Inbox, answer_all
+from local.demo.stages import Bars, Stages
+from local.demo.summary import Summary
+from local.ports import Ports
+
+DAGS = {
+    "start_kafka",
+    "produce_transactions",
+    "consume_non_fraud_transactions",
+    "consume_fraud_transactions",
+    "consume_fraud_confirmations",
+    "fraud_confirmation",
+    "compact_lake",
+    "audit_lake",
+}
+CONSUMERS = sorted(dag for dag in DAGS if dag.startswith("consume_"))
+STATUSES = ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE")
+
+
+class Play:
+    """One file's way through the running stack."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+        self._console = stages.console
+
+    def run(self, path: Path, limit: int) -> Summary:
+        """Uploads a file and plays its first `limit` rows to the end; returns what is there then."""
+        ports = Ports.from_environment()
+        settings = Settings()
+        store = Store.connect(settings.lake_bucket)
+        uri = self._upload(store, path)
+        with (
+            AirflowApi(ports.url("airflow")) as airflow,
+            Inbox(ports.url("inbox")) as inbox,
+            Counts(settings, store, airflow, open_source(uri, storage.Client()), limit) as counts,
+        ):
+            return self._play(airflow, inbox, counts, uri, limit)
+
+    def _play(self, airflow: AirflowApi, inbox: Inbox, counts: Counts, uri: str, limit: int) -> Summary:
+        with self._stages.stage("count dataset"):
+            dataset = counts.dataset()
+        self._console.print(
+            f"{uri}: {dataset['rows']:,} rows, {dataset['fraud']:,} frauds, {dataset['rejected']:,} rejected"
+        )
+        with self._stages.stage("start_kafka"):
+            airflow.wait_for_dags(DAGS)
+            airflow.wait("start_kafka", airflow.trigger("start_kafka", {}), 180)
+        for dag in ("fraud_confirmation", *CONSUMERS):
+            airflow.pause(dag, False)
+        self._stream(airflow, counts, inbox, dataset, {"source": uri, "limit": limit, "max_rejected_share": 1})
+        day = datetime.now(UTC).date().isoformat()
+        with self._stages.stage("compact_lake"):
+            compaction = airflow.trigger("compact_lake", {"day": day})
+            airflow.wait("compact_lake", compaction, 600)
+        with self._stages.stage("audit_lake"):
+            audit = airflow.trigger("audit_lake", {"settle_seconds": 5})
+            airflow.wait("audit_lake", audit, 600)
+        with self._stages.stage("count"):
+            return self._summary(counts, airflow, inbox, dataset, compaction, audit)
+
+    def _upload(self, store: Store, path: Path) -> str:
+        """Puts the file into the bucket as a new object: what was played before stays another file."""
+        name = f"dataset/demo-{datetime.now(UTC):%Y%m%dT%H%M%S}-{path.name}"
+        store.create(name, path, content_type="application/octet-stream", metadata={})
+        return f"gs://{store.bucket}/{name}"
+
+    def _stream(
+        self, airflow: AirflowApi, counts: Counts, inbox: Inbox, dataset: dict[str, int], conf: dict[str, object]
+    ) -> None:
+        """Produces, and has everything downstream happen, customers included."""
+        good, frauds = dataset["rows"] - dataset["rejected"], dataset["fraud"]
+        before = counts.watched()
+        open_before = airflow.count("fraud_confirmation", "deferred")
+        run = airflow.trigger("produce_transactions", conf)
+        mails: list[dict[str, str]] = []
+        known: set[int] = set()
+        with Bars(self._stages) as bars:
+            for name, total in (
+                ("produced", good),
+                ("in the lake", good + frauds),
+                ("mailed", good + frauds),
+                ("cases waiting", frauds),
+                ("answered", frauds),
+            ):
+                bars.add(name, total)
+
+            def update() -> None:
+                now = counts.watched()
+                bars.advance("produced", now.produced - before.produced)
+                bars.advance("in the lake", now.lake_rows - before.lake_rows)
+                bars.advance("mailed", now.mail_rows - before.mail_rows)
+                bars.advance("answered", now.confirmations - before.confirmations)
+                bars.advance("cases waiting", airflow.count("fraud_confirmation", "deferred") - open_before)
+
+            def until(done: Callable[[], bool], seconds: float, what: str) -> None:
+                deadline = time.monotonic() + seconds
+                while not done():
+                    if time.monotonic() > deadline:
+                        raise RunFailed(f"{what}: not done after {seconds:.0f} s; see the logs: make logs")
+                    if airflow.state("produce_transactions", run) == "failed":
+                        raise RunFailed(f"run {run} of produce_transactions failed: see its log in the Airflow UI")
+                    update()
+                    time.sleep(1)
+
+            def frauds_mailed() -> bool:
+                mails.extend(inbox.fraud_links(known))
+                return len(mails) >= frauds
+
+            until(frauds_mailed, 300 + good / 300, "mailing the frauds")
+            until(lambda: bars.full("cases waiting"), 60 + frauds, "opening the cases")
+            silent = answer_all(mails)
+            self._console.print(f"{frauds - silent} customers answered, {silent} didn't: their time runs out")
+            until(lambda: bars.full("answered"), 300 + 2 * frauds, "waiting for the outcomes")
+            until(lambda: bars.full("in the lake", "mailed"), 300 + good / 200, "lake and mail")
+            until(
+                lambda: airflow.count("fraud_confirmation", "deferred") <= open_before,
+                120 + frauds,
+                "resolving sensors",
+            )
+        airflow.wait("produce_transactions", run, 60)
+
+    def _summary(
+        self, counts: Counts, airflow: AirflowApi, inbox: Inbox, dataset: dict[str, int], compaction: str, audit: str
+    ) -> Summary:
+        lake, doubled = counts.lake()
+        opened, resolved, outcomes = counts.cases()
+        days = [
+            airflow.xcom("compact_lake", compaction, "compact", task["map_index"])
+            for task in airflow.tasks("compact_lake", compaction)
+            if task["task_id"] == "compact"
+        ]
+        audited = airflow.xcom("audit_lake", audit, "audit")
+        return {
+            "dataset": dataset,
+            "topics": counts.topics(),
+            "lake": {
+                "transaction": lake["transaction"].total(),
+                "fraud_confirmation": {
+                    "pending": lake["fraud_confirmation"]["PENDING"],
+                    "outcome": sum(lake["fraud_confirmation"][status] for status in STATUSES),
+                },
+                "email_confirmation": lake["email_confirmation"]["sent"],
+            },
+            "mail": {"sent": inbox.count(), "failed": lake["email_confirmation"]["failed"]},
+            "cases": {"opened": opened} | {status: outcomes[status] for status in STATUSES},
+            "sensors": {"resolved": resolved},
+            "compaction": {
+                "json_rows": sum(day["json_rows"] for day in days),
+                "parquet_rows": sum(day["parquet_rows"] for day in days),
+            },
+            "audit": {
+                "ok": audited["ok"],
+                "missing": audited["missing"],
+                "duplicated": audited["duplicated"] + doubled,
+            },
+            "seconds": self._stages.seconds,
+        }
