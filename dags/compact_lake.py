@@ -7,7 +7,11 @@ again changes nothing. Days that were missed are made up for: every day that has
 
 **When:** daily. By hand with `day` for a single day, today included.
 
-**Needs:** connection `google_cloud_default`.
+**Engine:** one machine, with memory for about a million rows whatever the day's size; or Spark on Dataproc
+Serverless, for a day with more gzipped JSON than the setting `FRAUDSTREAM_LAKE_SPARK_MIB`, or when the param says so.
+Both write the same rows in the same order and are proven in the same way.
+
+**Needs:** connection `google_cloud_default`; for Spark also the settings `FRAUDSTREAM_DATAPROC_...`.
 
 **When it fails:** the message names the folder, the day and what doesn't agree; nothing has changed then, the JSON is
 still there and counts. Clear the task when the reason is gone.
@@ -15,8 +19,9 @@ still there and counts. Clear the task when the reason is gone.
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import Param, dag
-from fraudstream.orchestration.lake_operators import CompactDay, ListDays
+from airflow.sdk import Param, dag, task_group
+from fraudstream.orchestration.lake_operators import BY_SIZE, ONE_MACHINE, SPARK, CompactDay, ListDays
+from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJob
 
 
 @dag(
@@ -34,9 +39,9 @@ from fraudstream.orchestration.lake_operators import CompactDay, ListDays
     max_active_runs=1,
     params={
         "day": Param(
-            "",
-            type="string",
-            pattern=r"^$|^\d{4}-\d{2}-\d{2}$",
+            None,
+            type=["null", "string"],
+            pattern=r"^\d{4}-\d{2}-\d{2}$",
             title="Day",
             description="YYYY-MM-DD (UTC); empty: every day that is over and has JSON",
         ),
@@ -48,13 +53,31 @@ from fraudstream.orchestration.lake_operators import CompactDay, ListDays
             title="Days to keep JSON",
             description="How long JSON stays after it was compacted; readers pass over it",
         ),
+        "engine": Param(
+            BY_SIZE,
+            enum=[BY_SIZE, ONE_MACHINE, SPARK],
+            title="Engine",
+            description="by_size: Spark for days above the setting lake_spark_mib, which is off unless set",
+        ),
     },
 )
 def compact_lake():
-    days = ListDays(task_id="list_days", day="{{ params.day }}", before="{{ dag_run.run_after | ds }}")
-    CompactDay.partial(
-        task_id="compact", keep_json_days="{{ params.keep_json_days }}", max_active_tis_per_dagrun=1
-    ).expand_kwargs(days.output)
+    asked = {
+        "day": "{{ params.day }}",
+        "before": "{{ dag_run.run_after | ds }}",
+        "engine": "{{ params.engine }}",
+    }
+    keep = "{{ params.keep_json_days }}"
+    days = ListDays(task_id="list_days", only=ONE_MACHINE, **asked)
+    CompactDay.partial(task_id="compact", keep_json_days=keep, max_active_tis_per_dagrun=1).expand_kwargs(days.output)
+
+    @task_group
+    def on_spark(folder, day):
+        job = PrepareSparkJob(task_id="prepare", folder=folder, day=day)
+        done = RunSparkJob(task_id="run", job=job.output)
+        done >> CompactDay(task_id="prove_and_swap", folder=folder, day=day, keep_json_days=keep, job=job.output)
+
+    on_spark.expand_kwargs(ListDays(task_id="list_days_for_spark", only=SPARK, **asked).output)
 
 
 compact_lake()

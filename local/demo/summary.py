@@ -41,10 +41,10 @@ def table(summary: Summary) -> Table:
     out = Table("what", "count", "", title="What happened", title_justify="left", box=None, pad_edge=False)
     out.columns[1].justify = "right"
     for part, values in summary.items():
+        name_of_part_shown = False
         for name, value in _flat(values):
-            shown = f"{value:.1f} s" if part == "seconds" else f"{value:,}" if isinstance(value, int) else str(value)
-            out.add_row(part, shown, name)
-            part = ""  # noqa: PLW2901 - named once
+            out.add_row("" if name_of_part_shown else part, _shown(part, value), name)
+            name_of_part_shown = True
     return out
 
 
@@ -53,3 +53,9 @@ def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     for name, value in values.items():
         rows += _flat(value, f"{prefix}{name} ") if isinstance(value, dict) else [(prefix + name, value)]
     return rows
+
+
+def _shown(part: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.1f} s" if part == "seconds" else f"{value:,}"

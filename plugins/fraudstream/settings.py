@@ -1,6 +1,6 @@
 """Typed settings, read from the environment here and nowhere else.
 
-Every field is the variable ``FRAUDSTREAM_<FIELD>`` in capitals; lists and mappings are JSON.
+Every field is the variable ``FRAUDSTREAM_<FIELD>`` in capitals; lists are separated by commas.
 Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows them. In containers they are files:
 ``fraudstream_<field>`` in the folder that ``FRAUDSTREAM_SECRETS_DIR`` names; a variable goes before a file.
 """
@@ -57,6 +57,14 @@ class Settings(BaseSettings):
     lake_bucket: str = Field("fraudstream-lake", description="bucket of the lake, without gs://")
     lake_flush_seconds: float = Field(5.0, gt=0, description="longest time a record waits before its object is written")
     lake_flush_rows: int = Field(50_000, ge=1, description="rows of one topic-partition that make an object at once")
+    lake_target_mib: int = Field(256, ge=1, description="about the size of a Parquet file that compact_lake writes")
+    lake_spark_mib: int = Field(
+        0, ge=0, description="gzipped JSON of one day and folder, in MiB, from which on Spark compacts it; 0: never"
+    )
+    dataproc_project: str = Field("", description="Google Cloud project in which Dataproc Serverless runs Spark")
+    dataproc_region: str = Field("", description="region in which Dataproc Serverless runs Spark")
+    dataproc_service_account: str = Field("", description="who Spark reads and writes the lake as")
+    dataproc_subnetwork: str = Field("", description="subnetwork, with Private Google Access, of Spark's machines")
     dataset: str = Field(
         "gs://fraudstream-lake/dataset/paysim.csv",
         description="what produce_transactions replays when no source is given: gs://bucket/object or a path",

@@ -102,7 +102,9 @@ class Store:
         def download() -> bytes | None:
             blob = self._bucket.blob(info.name, generation=info.generation)
             try:
-                part = blob.download_as_bytes(start or None, last, raw_download=True, timeout=_TIMEOUT, retry=None)
+                part = blob.download_as_bytes(
+                    start=start or None, end=last, raw_download=True, timeout=_TIMEOUT, retry=None
+                )
                 return bytes(part)
             except api.NotFound:
                 return None

@@ -85,6 +85,12 @@ class StoreBehaviour:
         assert not store.delete(f"{folder}/a", new.generation)
         assert store.get(f"{folder}/a") is None
 
+    def test_a_part_of_an_object_is_exactly_its_bytes(self, store: ObjectStore, folder: str) -> None:
+        content = bytes(range(256)) * 10
+        info = store.create(f"{folder}/a", content, content_type=JSON, metadata={}).info
+        for start, end in ((0, 1), (5, 9), (0, None), (2_000, None), (2_559, 2_560)):
+            assert store.download(info, start, end) == content[start:end]
+
     def test_a_listing_has_all_objects_of_a_prefix_by_name(self, store: ObjectStore, folder: str) -> None:
         for name in ("dt=1/b", "dt=1/a", "dt=10/a", "dt=2/a"):
             store.create(f"{folder}/{name}", name.encode(), content_type=JSON, metadata={"name": name})
