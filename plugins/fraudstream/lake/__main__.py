@@ -16,6 +16,7 @@ from rich.table import Table
 from fraudstream.errors import FraudstreamError, ProofFailed
 from fraudstream.lake.audit import audit
 from fraudstream.lake.audit_table import print_report
+from fraudstream.lake.bigquery import external_table
 from fraudstream.lake.compaction import TARGET_BYTES, compact
 from fraudstream.lake.names import FOLDERS
 from fraudstream.lake.objects import ObjectStore
@@ -76,6 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("sql", metavar="SQL", help="one SELECT, in DuckDB's dialect")
     asked.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     asked.set_defaults(command=_query)
+    ddl = commands.add_parser("bigquery", help="print DDL for external tables over the compacted days")
+    ddl.add_argument("dataset", help="of BigQuery: dataset, or project.dataset")
+    ddl.set_defaults(command=_bigquery)
     whole = commands.add_parser("audit", help="compare the topics' offsets with lake and mail log")
     whole.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     whole.set_defaults(command=_audit)
@@ -177,6 +181,12 @@ def _verify(store: ObjectStore, settings: Settings, options: argparse.Namespace,
 def _query(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
     with query(store, options.sql) as rows, refusing():
         FORMATS[options.format](rows, sys.stdout)
+    return OK
+
+
+def _bigquery(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+    statements = [external_table(store, folder, options.dataset) for folder in FOLDERS]
+    print("\n\n".join(statement for statement in statements if statement))
     return OK
 
 

@@ -48,6 +48,8 @@ class ObjectStore(Protocol):
     :raises LakeError: the bucket is missing or closed to these credentials
     """
 
+    bucket: str
+
     def create(self, name: str, data: bytes | Path, *, content_type: str, metadata: Mapping[str, str]) -> Created:
         """Puts an object (the bytes, or the content of a file) under a name that nothing has.
 

@@ -2,6 +2,7 @@
 
 import io
 import time
+from collections import defaultdict
 from dataclasses import asdict
 from datetime import date, timedelta
 from typing import Any
@@ -15,8 +16,12 @@ from fraudstream.lake.audit import AuditReport, audit
 from fraudstream.lake.audit_table import print_report
 from fraudstream.lake.compaction import compact
 from fraudstream.lake.names import FOLDERS, day_in
+from fraudstream.lake.one_machine import one_machine
+from fraudstream.lake.spark import discard, finished
 from fraudstream.orchestration.connections import lake
-from fraudstream.settings import get_settings
+from fraudstream.settings import Settings, get_settings
+
+BY_SIZE, ONE_MACHINE, SPARK = "by_size", "one_machine", "spark"
 
 
 class ListDays(BaseOperator):
@@ -24,49 +29,76 @@ class ListDays(BaseOperator):
 
     :param day: only this one, YYYY-MM-DD; empty: every day before `before`
     :param before: the first day that isn't closed yet, YYYY-MM-DD
+    :param engine: what was asked for: one_machine, spark, or by_size, which the setting lake_spark_mib decides
+    :param only: the engine whose days are wanted
     """
 
-    template_fields = ("day", "before")
+    template_fields = ("day", "before", "engine")
 
-    def __init__(self, *, day: str, before: str, **kwargs: Any) -> None:
+    def __init__(self, *, day: str, before: str, engine: str, only: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.day = day
         self.before = before
+        self.engine = engine
+        self.only = only
 
     def execute(self, context: Context) -> list[dict[str, str]]:
         """:raises LakeError: the bucket can't be listed"""
-        only = date.fromisoformat(self.day) if self.day else None
+        wanted = date.fromisoformat(self.day) if self.day else None
         before = date.fromisoformat(self.before)
-        store = lake(get_settings())
+        settings = get_settings()
+        store = lake(settings)
         found = []
         for folder in FOLDERS:
-            with_lines = (info.name for info in store.list(f"{folder}/") if info.name.endswith(".json.gz"))
-            days = {day for name in with_lines if (day := day_in(name)) is not None}
-            chosen = sorted(day for day in days if (day == only if only else day < before))
+            sizes: dict[date, int] = defaultdict(int)
+            for info in store.list(f"{folder}/"):
+                day = day_in(info.name)
+                if day is not None and info.name.endswith(".json.gz"):
+                    sizes[day] += info.size
+            closed = sorted(day for day in sizes if (day == wanted if wanted else day < before))
+            chosen = [day for day in closed if engine_for(self.engine, sizes[day], settings) == self.only]
             found += [{"folder": folder, "day": day.isoformat()} for day in chosen]
-            self.log.info("%s/: %d days have JSON, %d are to be compacted", folder, len(days), len(chosen))
+            self.log.info("%s/: %d days have JSON, %d are for %s", folder, len(sizes), len(chosen), self.only)
         return found
 
 
+def engine_for(asked: str, json_bytes: int, settings: Settings) -> str:
+    """The engine that compacts a day with so much gzipped JSON."""
+    if asked != BY_SIZE:
+        return asked
+    threshold = settings.lake_spark_mib << 20
+    return SPARK if threshold and json_bytes >= threshold else ONE_MACHINE
+
+
 class CompactDay(BaseOperator):
-    """Turns a day's JSON into Parquet; returns what it did. See :func:`fraudstream.lake.compaction.compact`."""
+    """Turns a day's JSON into Parquet; returns what it did. See :func:`fraudstream.lake.compaction.compact`.
 
-    template_fields = ("folder", "day", "keep_json_days")
+    :param job: of Spark, which has been done by now; None: the work is done here
+    """
 
-    def __init__(self, *, folder: str, day: str, keep_json_days: Any, **kwargs: Any) -> None:
+    template_fields = ("folder", "day", "keep_json_days", "job")
+
+    def __init__(self, *, folder: str, day: str, keep_json_days: Any, job: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.job = job
         self.folder = folder
         self.day = day
         self.keep_json_days = keep_json_days
 
     def execute(self, context: Context) -> dict[str, Any]:
         """:raises FraudstreamError: nothing has changed for readers; run it again"""
+        settings = get_settings()
+        store = lake(settings)
         report = compact(
-            lake(get_settings()),
+            store,
             self.folder,
             date.fromisoformat(self.day),
             keep_json=timedelta(days=float(self.keep_json_days)),
+            target_bytes=settings.lake_target_mib << 20,
+            engine=finished if self.job else one_machine,
         )
+        if self.job:
+            discard(store, str(self.job).split("/")[1])
         self.log.info(
             "%s/ of %s: %d JSON objects with %d rows (%d bytes) became %d Parquet files with %d rows (%d bytes); "
             "%d objects deleted; %.1f s",

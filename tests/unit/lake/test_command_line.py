@@ -112,3 +112,18 @@ def test_today_is_left_alone_unless_it_is_asked_for(store, capsys, monkeypatch):
     monkeypatch.setattr("fraudstream.lake.__main__.datetime", Today)
     assert run(capsys, "compact")[1].out == ""
     assert "12 rows" in run(capsys, "compact", "--day", "2023-10-07")[1].out
+
+
+def test_bigquery_gets_a_table_over_just_the_files_that_count(store, capsys):
+    assert run(capsys, "bigquery", "bank") == (0, ("\n", ""))
+    compact(store, FOLDER, DAY)
+    store.create("transaction/dt=2023-10-07/compacted-of-a-killed-run.parquet", b"", content_type="", metadata={})
+    code, printed = run(capsys, "bigquery", "bank")
+    assert code == 0
+    (file,) = manifest.load(store, FOLDER, DAY).files
+    assert printed.out.count("gs://memory/transaction/dt=") == 1
+    assert f"'gs://memory/{file.name}'" in printed.out
+    assert "CREATE OR REPLACE EXTERNAL TABLE `bank.transaction`" in printed.out
+    assert "`amount` NUMERIC(18, 2)" in printed.out
+    assert "`timestamp` TIMESTAMP" in printed.out
+    assert "WITH PARTITION COLUMNS (dt DATE)" in printed.out

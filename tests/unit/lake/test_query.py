@@ -5,10 +5,11 @@ import io
 import json
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 from fraudstream.errors import QueryRefused
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
-from fraudstream.lake import lines, names
+from fraudstream.lake import lines, names, schemas
 from fraudstream.lake.__main__ import main
 from fraudstream.lake.chain import Link
 from fraudstream.lake.compaction import compact
@@ -228,3 +229,28 @@ def test_other_days_and_folders_dont_mix():
         ("2023-10-08", 1),
     ]
     assert ask(store, "SELECT count(*) FROM fraud_confirmation") == [(0,)]
+
+
+def test_a_field_added_to_the_schema_is_null_on_old_days_and_there_on_new_ones(monkeypatch):
+    """Day one is written and compacted before the optional field comes, day two after it."""
+    store = filled()
+    compact(store, FOLDER, DAY)
+    old = schemas.json_schema(FOLDER)
+    place = old.get_field_index("topic")
+    wider = old.insert(place, pa.field("channel", pa.string()))
+    json_schema, rows_schema = schemas.json_schema, schemas.rows_schema
+    monkeypatch.setattr(schemas, "json_schema", lambda folder: wider if folder == FOLDER else json_schema(folder))
+    for module in ("reading", "query", "parquet", "schemas"):
+        monkeypatch.setattr(
+            f"fraudstream.lake.{module}.rows_schema",
+            lambda folder: wider if folder == FOLDER else rows_schema(folder),
+        )
+    body = bytes(lines.transaction(batch(range(9, 12)))).replace(b',"topic":', b',"channel":"app","topic":')
+    put(store, 9, 12, day=DAY + timedelta(days=1), body=body)
+    put(store, 9, 10, partition=Partition(FOLDER, 5))  # late, and written before the field came
+    sql = "SELECT dt::VARCHAR, channel, count(*) FROM transaction GROUP BY ALL ORDER BY ALL"
+    expected = [("2023-10-07", None, 13), ("2023-10-08", "app", 3)]
+    assert ask(store, sql) == expected
+    compact(store, FOLDER, DAY + timedelta(days=1))
+    compact(store, FOLDER, DAY)
+    assert ask(store, sql) == expected

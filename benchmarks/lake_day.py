@@ -1,0 +1,82 @@
+"""A day of the lake as its readers would have written it: gzipped JSON lines, on disk and in a bucket."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from fraudstream.kafka.codec import arrow_schema
+from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.lake import lines, names
+from fraudstream.lake.chain import Link
+from fraudstream.lake.objects import GZIP
+from fraudstream.lake.store import Store
+from isal import igzip
+
+from benchmarks.dataset import paysim
+from benchmarks.stack import FOLDER
+
+DAY = date(2023, 10, 7)
+_MIDNIGHT = int(datetime(2023, 10, 7, tzinfo=UTC).timestamp() * 1000)
+_PARTITIONS = 6
+_MONEY = sorted(lines.MONEY)
+
+
+def json_day(rows: int, objects: int) -> Path:
+    """A folder with the objects of a day of `rows` transactions; kept from one benchmark to the next."""
+    folder = FOLDER / f"lake-{rows}-{objects}"
+    if not folder.exists():
+        part = folder.with_suffix(".part")
+        _write(paysim(rows), objects, part)
+        part.rename(folder)
+    return folder
+
+
+def upload_day(store: Store, folder: Path) -> None:
+    """Puts a day's objects into an empty bucket."""
+
+    def put(path: Path) -> None:
+        name = path.relative_to(folder).as_posix()
+        parsed = names.parse_object_name(name)
+        if parsed is None:
+            raise ValueError(f"{path} isn't named like an object of the lake")
+        rows = igzip.decompress(path.read_bytes()).count(b"\n")
+        link = Link(parsed.partition, parsed.first_offset, parsed.first_offset, parsed.first_offset + rows, rows)
+        store.create(name, path.read_bytes(), content_type=GZIP, metadata=link.metadata())
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, sorted(folder.rglob("*.json.gz"))))
+
+
+def _write(source: Path, objects: int, folder: Path) -> None:
+    (folder / names.day_prefix(names.TRANSACTIONS, DAY)).mkdir(parents=True, exist_ok=True)
+    frame = pl.read_csv(source, schema_overrides=dict.fromkeys(_MONEY, pl.String))
+    frame = frame.with_row_index("row").with_columns(
+        pl.col(_MONEY).str.to_decimal(scale=2).cast(pl.Decimal(18, 2)).mul(100).cast(pl.Int64),
+        pl.format("b-{}", pl.col("row").cast(pl.String).str.zfill(12)).alias("idTransaction"),
+        (pl.lit(_MIDNIGHT) + pl.col("step") * 3_600_000).cast(pl.Datetime("ms")).alias("timestamp"),
+    )
+    schema = arrow_schema(NON_FRAUD_TRANSACTION)
+    table = frame.select(schema.names).to_arrow().cast(schema)
+    ends = np.linspace(0, len(table), objects + 1).astype(int)
+    offsets = [0] * _PARTITIONS
+    for number, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+        partition = Partition(NON_FRAUD_TRANSACTION, number % _PARTITIONS)
+        first, count = offsets[partition.number], int(end - start)
+        offsets[partition.number] += count
+        batch = Batch(
+            partition,
+            np.arange(first, first + count),
+            np.full(count, _MIDNIGHT) + number,
+            _one_batch(table.slice(start, count)),
+            first + count,
+        )
+        name = names.object_name(names.TRANSACTIONS, DAY, *partition, first)
+        (folder / name).write_bytes(igzip.compress(bytes(lines.transaction(batch)), 1))
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    (batch,) = table.combine_chunks().to_batches()
+    return batch

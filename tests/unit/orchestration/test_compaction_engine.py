@@ -1,0 +1,46 @@
+"""Which engine compacts a day, and what Dataproc is asked for."""
+
+import pytest
+from fraudstream.errors import SettingsError
+from fraudstream.orchestration.lake_operators import BY_SIZE, ONE_MACHINE, SPARK, engine_for
+from fraudstream.orchestration.spark_operators import batch_of
+from fraudstream.settings import Settings
+
+MIB = 1 << 20
+JOB = "_spark/abc/job.json"
+
+
+@pytest.mark.parametrize(
+    ("asked", "size", "threshold", "engine"),
+    [
+        (BY_SIZE, 10**15, 0, ONE_MACHINE),
+        (BY_SIZE, 10 * MIB - 1, 10, ONE_MACHINE),
+        (BY_SIZE, 10 * MIB, 10, SPARK),
+        (SPARK, 1, 0, SPARK),
+        (ONE_MACHINE, 10**15, 1, ONE_MACHINE),
+    ],
+)
+def test_the_days_size_decides_unless_an_engine_is_asked_for(asked, size, threshold, engine):
+    assert engine_for(asked, size, Settings(lake_spark_mib=threshold)) == engine
+
+
+def test_a_batch_runs_the_jobs_own_code_on_the_lake():
+    settings = Settings(
+        lake_bucket="lake",
+        dataproc_project="p",
+        dataproc_region="europe-west1",
+        dataproc_service_account="spark@p.iam.gserviceaccount.com",
+    )
+    batch = batch_of(settings, JOB)
+    assert batch["pyspark_batch"] == {
+        "main_python_file_uri": "gs://lake/_spark/abc/compact.py",
+        "python_file_uris": ["gs://lake/_spark/abc/checksum.py"],
+        "args": ["gs://lake", JOB],
+    }
+    assert batch["environment_config"]["execution_config"] == {"service_account": "spark@p.iam.gserviceaccount.com"}
+    assert batch["runtime_config"]["version"] == "3.0"
+
+
+def test_spark_without_a_place_to_run_is_refused_with_the_settings_to_set():
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_DATAPROC_REGION is empty"):
+        batch_of(Settings(dataproc_project="p"), JOB)
