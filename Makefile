@@ -14,7 +14,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock up down status logs clean demo benchmark test lint format check-deploy
+.PHONY: help venv lock up down status logs clean demo benchmark chaos test lint format check-deploy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ demo: venv ## the whole pipeline, end to end; DATASET=file.csv, ROWS=number
 
 benchmark: venv .venvs/quixstreams/synced ## measure the speed; NAME=one of those it lists without
 	@$(BIN)/python -m benchmarks $(NAME)
+
+chaos: venv ## kill and break everything while load flows; SEED=number, MINUTES=number
+	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 test: lint check-deploy ## all checks; then unit, integration and browser tests
 	$(BIN)/pytest

@@ -1,0 +1,74 @@
+"""``python -m tests.chaos --seed 1 --minutes 5``: faults and their counts, then the verdict; exit code 1 if broken.
+
+``--short`` is the round that belongs to the tests: fewer faults in 40 seconds.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+
+from fraudstream.settings import ROOT
+
+#: Where the run's own stack, its logs and the result lie.
+VAR = ROOT / "var" / "chaos"
+_SHORT_SECONDS = 40.0
+
+
+def main() -> int:
+    """Starts itself again in an environment of its own, and there runs and prints."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--short", action="store_true")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack goes down with the run
+    if os.environ.get("FRAUDSTREAM_VAR") != str(VAR):
+        _again_for_itself()
+    return _run(options)
+
+
+def _again_for_itself() -> None:
+    """Replaces this process: local.environment reads at its import where a stack lies."""
+    from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.environment
+
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
+    environment = kept | free_ports() | {"FRAUDSTREAM_VAR": str(VAR)}
+    os.execve(sys.executable, [sys.executable, "-m", "tests.chaos", *sys.argv[1:]], environment)  # noqa: S606
+
+
+def _run(options: argparse.Namespace) -> int:
+    from tests.chaos.run import run  # noqa: PLC0415  imports local.environment
+
+    started = time.monotonic()
+    seconds = _SHORT_SECONDS if options.short else 60 * options.minutes
+    print(f"seed {options.seed}, faults for {seconds:.0f} s, logs in {VAR}")
+    result = run(options.seed, seconds, short=options.short)
+    print(f"\n{'fault':<44} {'times':>5} {'hits':>6}")
+    for name, times, hits in result.faults:
+        print(f"{name:<44} {times:>5} {'' if hits is None else hits:>6}")
+    ends = ", ".join(f"{count} {what}" for what, count in sorted(result.ends.items()))
+    print(f"\nworkers' ends: {ends}\n")
+    for check in result.checks:
+        print(f"{'ok    ' if check.ok else 'BROKEN'} {check.promise}: {check.counted}")
+        for problem in check.problems:
+            print(f"         {problem}")
+    took = time.monotonic() - started
+    print(f"\nseed {options.seed}: {'nothing lost, nothing doubled' if result.ok else 'BROKEN'} ({took:.0f} s)")
+    summary = {
+        "seed": options.seed,
+        "ok": result.ok,
+        "seconds": round(took, 1),
+        "faults": [{"name": name, "times": times, "hits": hits} for name, times, hits in result.faults],
+        "ends": dict(result.ends),
+        "zombies": result.zombies,
+        "checks": {check.promise: {"counted": check.counted, "problems": check.problems} for check in result.checks},
+    }
+    (VAR / "result.json").write_text(json.dumps(summary, indent=1) + "\n")
+    return 0 if result.ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

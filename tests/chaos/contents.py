@@ -1,0 +1,151 @@
+"""What file, topics, lake, mail log and cases hold in the end, read without the product's own reading code."""
+
+import csv
+import gzip
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+from fraudstream import money
+from fraudstream.kafka.cluster import dead_letter_topic
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
+from fraudstream.lake.store import Store
+from fraudstream.settings import Settings
+
+from tests.chaos.poison import Place
+
+#: In place of a row's type: the row doesn't check.
+BAD_TYPE = "CHAOS"
+TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)
+
+
+class Row(NamedTuple):
+    """Enough of a transaction to tell whether it is the file's, and the topic that it belongs to."""
+
+    topic: str
+    id_transaction: str
+    type: str
+    amount: Decimal
+    nameOrig: str
+    nameDest: str
+
+
+class Content(NamedTuple):
+    """Everything that is compared."""
+
+    rows: list[Row]
+    #: 1-based lines of the file that don't check.
+    rejected_lines: list[int]
+    topics: list[tuple[Place, Row]]
+    lake: list[tuple[Place, Row]]
+    mail_log: list[dict[str, Any]]
+    #: Cases of each run id, as often as it was opened.
+    runs: list[tuple[str, list[str]]]
+    #: Where the dead letters come from, and what they hold.
+    dead: list[tuple[Place, bytes | None]]
+    dead_lines: list[int]
+
+
+def read(settings: Settings, file: Path, prefix: str, cases: Path) -> Content:
+    """Reads it all; `prefix` is what the ids of the file's rows start with."""
+    rows, rejected = _file(file, prefix)
+    store = Store.connect(settings.lake_bucket)
+    lines = [line for folder in ("transaction", "fraud_confirmation") for line in _lines(store, folder)]
+    return Content(
+        rows,
+        rejected,
+        [record for topic in TOPICS for record in _topic(settings, topic)],
+        [(_place(line), _row(line["topic"], line)) for line in lines],
+        list(_lines(store, "email_confirmation")),
+        [(line["run"], line["cases"]) for line in map(json.loads, cases.read_text().splitlines())],
+        [letter for topic in TOPICS for letter in _dead_letters(settings, topic)],
+        [int(dict(m.headers() or [])["line"]) for m in _records(settings, INGEST_DEAD_LETTER)],
+    )
+
+
+def _file(file: Path, prefix: str) -> tuple[list[Row], list[int]]:
+    rows: list[Row] = []
+    rejected: list[int] = []
+    with file.open(newline="") as lines:
+        for number, line in enumerate(csv.DictReader(lines)):
+            if line["type"] == BAD_TYPE:
+                rejected.append(number + 2)
+            else:
+                topic = FRAUD_TRANSACTION if line["isFraud"] == "1" else NON_FRAUD_TRANSACTION
+                rows.append(_row(topic, line | {"idTransaction": f"{prefix}-{number:09d}"}))
+    return rows, rejected
+
+
+def _row(topic: str, line: dict[str, Any]) -> Row:
+    return Row(
+        topic,
+        line["idTransaction"],
+        line["type"],
+        Decimal(line["amount"]).quantize(Decimal("0.01")),
+        line["nameOrig"],
+        line["nameDest"],
+    )
+
+
+def _place(line: dict[str, Any]) -> Place:
+    return line["topic"], int(line["partition"]), int(line["offset"])
+
+
+def _topic(settings: Settings, topic: str) -> Iterator[tuple[Place, Row]]:
+    codec = Codec.for_topic(topic, settings)
+    messages = list(_records(settings, topic))
+    rows, bad = codec.decode_rows([message.value() for message in messages])
+    without = {index for index, _ in bad}
+    good = (message for index, message in enumerate(messages) if index not in without)
+    for message, row in zip(good, rows.to_pylist(), strict=True):
+        yield (
+            (topic, message.partition(), message.offset()),
+            _row(topic, row | {"amount": money.to_text(row["amount"])}),
+        )
+
+
+def _lines(store: Store, folder: str) -> Iterator[dict[str, Any]]:
+    for info in store.list(f"{folder}/"):
+        data = store.download(info)
+        assert data is not None, info
+        for line in gzip.decompress(data).splitlines():
+            yield json.loads(line, parse_float=Decimal)
+
+
+def _dead_letters(settings: Settings, topic: str) -> Iterator[tuple[Place, bytes | None]]:
+    for message in _records(settings, dead_letter_topic(topic)):
+        headers = {name: value.decode() for name, value in message.headers() or []}
+        yield _place(headers), message.value()
+
+
+def _records(settings: Settings, topic: str) -> Iterator[Message]:
+    """All records that a read_committed reader finds in a topic."""
+    reader = Consumer(
+        settings.kafka_config(
+            **{
+                "group.id": "chaos-reader",  # needed by the client, never joined or committed
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        )
+    )
+    try:
+        left = set(reader.list_topics(topic, timeout=30).topics[topic].partitions)
+        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
+        while left:
+            for message in reader.consume(10_000, 0.2):
+                error = message.error()
+                if error is None:
+                    yield message
+                elif error.code() == Code._PARTITION_EOF:
+                    left.discard(message.partition())
+                else:
+                    raise KafkaException(error)
+    finally:
+        reader.close()

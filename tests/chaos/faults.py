@@ -1,0 +1,274 @@
+"""The faults, and when each happens: lanes run side by side, in one of them a fault comes after the other.
+
+Seed and length decide order, moments and victims; what the workers do at those moments differs from run to run.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+
+from tests.chaos.fleet import Fleet, Interruption
+from tests.chaos.mailbox import SMTP_FAULTS, Mailbox, SmtpFault
+from tests.chaos.poison import KINDS, Poisoner
+from tests.chaos.proxy import FaultyProxy, HttpFault
+from tests.chaos.stack import Stack
+
+PRODUCER = "produce"
+CONSUMERS = {
+    f"{role}-{topic}": (role, topic)
+    for role, topic in (
+        ("write_lake", NON_FRAUD_TRANSACTION),
+        ("write_lake", FRAUD_TRANSACTION),
+        ("send_mail", NON_FRAUD_TRANSACTION),
+        ("send_mail", FRAUD_TRANSACTION),
+        ("open_cases", FRAUD_TRANSACTION),
+    )
+}
+#: Longer than the session timeout of 10 s: the group gives the frozen worker's partitions away.
+_FROZEN_SECONDS = 15.0
+_TAKEN_OVER_WITHIN = 60.0
+_FENCED_WITHIN = 30.0
+#: What a worker's log says when it gets partitions, and when it sees that they are another one's.
+_ASSIGNED = "is read in group"
+_FENCED = ("was away too long", "PartitionLost")
+_JOIN_SECONDS = 5.0
+_SHARE = 0.6
+_LONGEST_GAP = 20.0
+#: Where the workers are held up by another fault, one goes on until it hit something, so many seconds more at most.
+_HIT_WITHIN = 60.0
+
+
+@dataclass
+class Arena:
+    """All that faults are done to, and what they did."""
+
+    stack: Stack
+    fleet: Fleet
+    store: FaultyProxy
+    registry: FaultyProxy
+    mailbox: Mailbox
+    poisoner: Poisoner
+    cases: str
+    zombies: int = 0
+    #: Zombies that weren't seen to be fenced.
+    unfenced: list[str] = field(default_factory=list)
+    #: How often each fault was done.
+    done: dict[str, int] = field(default_factory=dict)
+
+    def extra_worker(self, consumer: str, number: int) -> str:
+        """Starts another member of a consumer's group; returns its name."""
+        role, topic = CONSUMERS[consumer]
+        name = f"{consumer}-{number}"
+        self.fleet.add(name, role, topic, "forever", self.cases)
+        return name
+
+
+class Fault(NamedTuple):
+    """Something that goes wrong; `seconds` is how long it takes about."""
+
+    name: str
+    seconds: float
+    do: Callable[[Arena, random.Random], None]
+
+
+def kill_worker(name: str) -> Fault:
+    """kill -9 of the producer or a consumer."""
+
+    def do(arena: Arena, rng: random.Random) -> None:
+        time.sleep(rng.uniform(0, 2))
+        arena.fleet.kill(name)
+
+    return Fault(f"kill -9 {name}", 2, do)
+
+
+def zombie(consumer: str) -> Fault:
+    """SIGSTOP past the session timeout with a second worker there, then SIGCONT: the first one must be fenced."""
+
+    def do(arena: Arena, rng: random.Random) -> None:
+        fleet = arena.fleet
+        second = arena.extra_worker(consumer, 2)
+        for name in (consumer, second):
+            fleet.wait_settled(name, _JOIN_SECONDS, 60)
+        time.sleep(rng.uniform(0, 2))
+        assigned = _said(fleet, second, 0).count(_ASSIGNED)
+        before = fleet.freeze(consumer)
+        frozen = time.monotonic()
+        taken_over = _until(lambda: _said(fleet, second, 0).count(_ASSIGNED) > assigned, _TAKEN_OVER_WITHIN)
+        time.sleep(max(0.0, _FROZEN_SECONDS - (time.monotonic() - frozen)))
+        fleet.thaw(consumer)
+        arena.zombies += 1
+        if not taken_over:
+            arena.unfenced.append(f"{consumer} was frozen and nobody took its partitions over")
+        elif not _until(lambda: any(word in _said(fleet, consumer, before) for word in _FENCED), _FENCED_WITHIN):
+            arena.unfenced.append(f"{consumer}: its log says nothing of lost partitions after SIGCONT")
+        fleet.retire(second)
+
+    return Fault(f"SIGSTOP, SIGCONT {consumer}", _JOIN_SECONDS + _FROZEN_SECONDS + 4, do)
+
+
+def rebalance(consumer: str) -> Fault:
+    """A second and a third worker come, stay for a while and go."""
+
+    def do(arena: Arena, rng: random.Random) -> None:
+        second = arena.extra_worker(consumer, 2)
+        time.sleep(rng.uniform(0, 2))
+        third = arena.extra_worker(consumer, 3)
+        time.sleep(_JOIN_SECONDS + rng.uniform(0, 4))
+        arena.fleet.retire(second)
+        arena.fleet.retire(third)
+
+    return Fault(f"rebalance {consumer}", _JOIN_SECONDS + 5, do)
+
+
+def kill_brokers(count: int, seconds: float) -> Fault:
+    """SIGKILL of brokers, which start again after some seconds."""
+
+    def do(arena: Arena, rng: random.Random) -> None:
+        victims = rng.sample(["kafka-1", "kafka-2", "kafka-3"], count)
+        for victim in victims:
+            arena.fleet.interruptions.append(Interruption(time.time(), victim, "kill -9"))
+            arena.stack.kill(victim)
+        time.sleep(seconds)
+        for victim in victims:
+            arena.stack.start(victim)
+
+    name = "kill -9 broker" if count == 1 else f"{count} brokers down for {seconds:.0f} s"
+    return Fault(name, seconds + 10, do)
+
+
+def kill_registry(arena: Arena, rng: random.Random) -> None:
+    """SIGKILL of the registry; a worker that starts meanwhile needs it."""
+    arena.stack.kill("schema-registry")
+    time.sleep(3)
+    arena.stack.start("schema-registry")
+
+
+def registry_fault(arena: Arena, rng: random.Random) -> None:
+    """The registry refuses what a worker asks at its start."""
+    with arena.registry.fault(HttpFault.UNAVAILABLE, 0.9):
+        victim = rng.choice(sorted(CONSUMERS))
+        arena.fleet.kill(victim)
+        time.sleep(5)
+
+
+def store_fault(fault: HttpFault, seconds: float) -> Fault:
+    """A share of the requests to the store meets a fault."""
+
+    def do(arena: Arena, rng: random.Random) -> None:
+        before = arena.store.hits[fault]
+        with arena.store.fault(fault, _SHARE):
+            time.sleep(seconds)
+            _until(lambda: arena.store.hits[fault] > before, _HIT_WITHIN)
+
+    return Fault(f"store {fault.value}", seconds, do)
+
+
+def smtp_fault(fault: SmtpFault, seconds: float) -> Fault:
+    """A share of the mails meets a fault."""
+
+    def do(arena: Arena, rng: random.Random) -> None:
+        before = arena.mailbox.hits[fault.name]
+        with arena.mailbox.fault(fault, _SHARE):
+            time.sleep(seconds)
+            _until(lambda: arena.mailbox.hits[fault.name] > before, _HIT_WITHIN)
+
+    return Fault(f"SMTP {fault.name}", seconds, do)
+
+
+def poison(kind: str) -> Fault:
+    """A bad record on one of the topics."""
+    return Fault(kind, 0.1, lambda arena, rng: arena.poisoner.write(kind, rng))
+
+
+_LAKE, _MAIL = f"write_lake-{NON_FRAUD_TRANSACTION}", f"send_mail-{NON_FRAUD_TRANSACTION}"
+_CASES = f"open_cases-{FRAUD_TRANSACTION}"
+
+#: Every fault, by lane.
+LANES: dict[str, list[Fault]] = {
+    "workers": [
+        kill_worker(PRODUCER),
+        *map(kill_worker, CONSUMERS),
+        *map(zombie, (_LAKE, _MAIL, _CASES)),
+        *map(rebalance, (_LAKE, _MAIL)),
+        Fault("registry answers 503", 6, registry_fault),
+    ],
+    "brokers": [kill_brokers(1, 3), kill_brokers(2, 20)],
+    "registry": [Fault("kill -9 registry", 10, kill_registry)],
+    # A stall outlasts the store client's time limit of 30 s.
+    "store": [store_fault(fault, 35 if fault is HttpFault.STALL else 6) for fault in HttpFault],
+    "smtp": [smtp_fault(fault, 8 if "stall" in fault.name else 4) for fault in SMTP_FAULTS],
+    "poison": [poison(kind) for kind in KINDS],
+}
+#: What a short round of some 40 s has room for.
+SHORT_LANES: dict[str, list[Fault]] = {
+    "workers": [*map(kill_worker, (PRODUCER, _LAKE, _MAIL, _CASES)), zombie(_LAKE)],
+    "brokers": [kill_brokers(1, 3)],
+    "store": [store_fault(fault, 4) for fault in HttpFault],
+    "smtp": [smtp_fault(fault, 6 if "stall" in fault.name else 2) for fault in SMTP_FAULTS],
+    "poison": [poison(kind) for kind in KINDS],
+}
+
+
+def inject(arena: Arena, lanes: dict[str, list[Fault]], seed: int, seconds: float) -> None:
+    """Does the faults of all lanes at random moments for so many seconds, each at least once.
+
+    :raises Exception: what a fault couldn't do; the other lanes end after the fault at hand
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
+        running = [
+            pool.submit(_lane, arena, faults, random.Random(f"{seed} {name}"), seconds, stop)  # noqa: S311
+            for name, faults in lanes.items()
+        ]
+        try:
+            for lane in as_completed(running):
+                lane.result()
+        finally:
+            stop.set()
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> bool:
+    """Waits for a condition; whether it came true in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def wait_reading(fleet: Fleet, consumers: Sequence[str]) -> None:
+    """Returns once all of them have got partitions.
+
+    :raises TimeoutError: one hasn't within two minutes
+    """
+    for name in consumers:
+        if not _until(lambda name=name: _ASSIGNED in _said(fleet, name, 0), 120):  # type: ignore[misc]
+            raise TimeoutError(f"{name} gets no partitions; see {fleet.log(name)}")
+
+
+def _said(fleet: Fleet, name: str, since: int) -> str:
+    """A worker's log from a byte on."""
+    return fleet.log(name).read_bytes()[since:].decode(errors="replace")
+
+
+def _lane(arena: Arena, faults: Sequence[Fault], rng: random.Random, seconds: float, stop: threading.Event) -> None:
+    end = time.monotonic() + seconds
+    busy = sum(fault.seconds for fault in faults)
+    gap = min(_LONGEST_GAP, max(0.5, (seconds - busy) / len(faults)))
+    first_pass = True
+    while first_pass or time.monotonic() < end:
+        for fault in rng.sample(faults, len(faults)):
+            if stop.wait(rng.uniform(0.2, 1.8) * gap):
+                return
+            if not first_pass and time.monotonic() + fault.seconds > end:
+                return
+            fault.do(arena, rng)
+            arena.done[fault.name] = arena.done.get(fault.name, 0) + 1
+        first_pass = False

@@ -1,0 +1,72 @@
+"""Records on the topics that nobody can decode, and where they lie."""
+
+import random
+from collections.abc import Callable
+
+from confluent_kafka import KafkaException, Message, Producer
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.settings import Settings
+
+from tests.chaos.stack import PARTITIONS
+
+#: Brokers take batches of 1,048,588 bytes at most by default; what is around the value takes some.
+_OVERSIZED = 1_048_000
+_UNKNOWN_SCHEMA = 2_000_000_000
+
+Place = tuple[str, int, int]
+#: Makes a value: from a generator, and the wire format's header of the topic's own schema.
+Kind = Callable[[random.Random, bytes], bytes | None]
+
+
+def _bytes(rng: random.Random, header: bytes) -> bytes | None:
+    return rng.choice(
+        [
+            None,
+            b"",
+            b"\x00\x00",
+            b"poison" + rng.randbytes(40),
+            header,
+            header + rng.randbytes(3),
+            header + b"\xff" * 60,
+        ]
+    )
+
+
+def _unknown_schema(rng: random.Random, header: bytes) -> bytes:
+    return b"\x00" + _UNKNOWN_SCHEMA.to_bytes(4, "big") + rng.randbytes(60)
+
+
+def _oversized(rng: random.Random, header: bytes) -> bytes:
+    return header + b"\xff" * 16 + rng.randbytes(_OVERSIZED - len(header) - 16)
+
+
+KINDS: dict[str, Kind] = {"poison bytes": _bytes, "unknown schema id": _unknown_schema, "oversized record": _oversized}
+
+
+class Poisoner:
+    """Writes bad records and remembers where they lie."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._producer = Producer(
+            settings.kafka_config(
+                **{"acks": "all", "enable.idempotence": True, "message.max.bytes": 2_000_000, "log_level": 0}
+            )
+        )
+        topics = (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION)
+        self._header = {topic: Codec.for_topic(topic, settings)._own_header() for topic in topics}
+        #: Value of each bad record by topic, partition and offset.
+        self.written: dict[Place, bytes | None] = {}
+
+    def write(self, kind: str, rng: random.Random) -> None:
+        """Writes one; returns when the brokers have it, however long they are away."""
+        topic = rng.choice(sorted(self._header))
+        value = KINDS[kind](rng, self._header[topic])
+        self._producer.produce(topic, value=value, partition=rng.randrange(PARTITIONS), on_delivery=self._delivered)
+        if self._producer.flush(120):
+            raise TimeoutError(f"the brokers didn't take a bad record for {topic} within 120 s")
+
+    def _delivered(self, error: KafkaException | None, message: Message) -> None:
+        if error is not None:
+            raise KafkaException(error)
+        self.written[message.topic() or "", message.partition() or 0, message.offset() or 0] = message.value()

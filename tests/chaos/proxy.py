@@ -1,0 +1,172 @@
+"""An HTTP proxy on loopback that hands requests to one server, and injects faults while told to."""
+
+import asyncio
+import random
+import socket
+import struct
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from types import TracebackType
+from typing import NamedTuple
+
+_HOST = "127.0.0.1"
+_WRITES = ("POST", "PUT", "PATCH", "DELETE")
+
+
+class HttpFault(Enum):
+    """What may happen to a request; the value is what a report calls it."""
+
+    UNAVAILABLE = "answers 503"
+    TOO_MANY = "answers 429"
+    RESET = "resets the connection"
+    LOST_ANSWER = "does the write, loses the answer"
+    STALL = "stalls"
+
+
+_STATUS = {HttpFault.UNAVAILABLE: "503 Service Unavailable", HttpFault.TOO_MANY: "429 Too Many Requests"}
+
+
+class _Request(NamedTuple):
+    method: str
+    head: list[bytes]
+    body: bytes
+
+
+class FaultyProxy:
+    """Runs in a thread of its own; a context manager. A request a connection."""
+
+    def __init__(self, upstream: int, seed: int) -> None:
+        self._upstream = upstream
+        self._random = random.Random(seed)  # noqa: S311  no secret
+        self._fault: HttpFault | None = None
+        self._share = 0.0
+        self._over = asyncio.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy-{upstream}")
+        self._server: asyncio.Server | None = None
+        self._handlers: set[asyncio.Task[None]] = set()
+        self.hits: Counter[HttpFault] = Counter()
+        self.port = 0
+
+    def __enter__(self) -> "FaultyProxy":
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    @contextmanager
+    def fault(self, fault: HttpFault, share: float) -> Iterator[None]:
+        """While it lasts, this share of the requests (of the writes, for a lost answer) meets the fault.
+
+        A stalled request hangs until the fault is over; then its connection is reset.
+        """
+        self._share, self._fault = share, fault
+        try:
+            yield
+        finally:
+            self._fault = None
+            self._loop.call_soon_threadsafe(self._end_stalls)
+
+    def _end_stalls(self) -> None:
+        self._over.set()
+        self._over = asyncio.Event()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._client, _HOST, 0, limit=1 << 20)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        while self._handlers:
+            for handler in self._handlers:
+                handler.cancel()
+            await asyncio.wait(self._handlers)
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._handlers.add(task)
+        task.add_done_callback(self._handlers.discard)
+        try:
+            await self._serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            # One of both sides went away: the other one sees a reset.
+            _reset(writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await _read(reader)
+        match self._drawn(request.method):
+            case None:
+                writer.write(await self._forward(request))
+                await writer.drain()
+            case (HttpFault.UNAVAILABLE | HttpFault.TOO_MANY) as fault:
+                writer.write(f"HTTP/1.1 {_STATUS[fault]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                await writer.drain()
+            case HttpFault.RESET:
+                _reset(writer)
+            case HttpFault.LOST_ANSWER:
+                await self._forward(request)
+                _reset(writer)
+            case HttpFault.STALL:
+                await self._over.wait()
+                _reset(writer)
+
+    def _drawn(self, method: str) -> HttpFault | None:
+        fault = self._fault
+        if fault is None or self._random.random() >= self._share:
+            return None
+        if fault is HttpFault.LOST_ANSWER and method not in _WRITES:
+            return None
+        self.hits[fault] += 1
+        return fault
+
+    async def _forward(self, request: _Request) -> bytes:
+        reader, writer = await asyncio.open_connection(_HOST, self._upstream)
+        try:
+            head = [*request.head, f"Host: {_HOST}:{self._upstream}".encode(), b"Connection: close"]
+            writer.write(b"\r\n".join(head) + b"\r\n\r\n" + request.body)
+            await writer.drain()
+            return await reader.read()
+        finally:
+            writer.close()
+
+
+async def _read(reader: asyncio.StreamReader) -> _Request:
+    """The request without the headers that belong to the connection."""
+    first, *headers = (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
+    length = 0
+    kept = [first]
+    for header in headers:
+        match header.partition(b":")[0].strip().lower():
+            case b"content-length":
+                length = int(header.partition(b":")[2])
+                kept.append(header)
+            case b"transfer-encoding":
+                raise NotImplementedError(f"the proxy takes bodies with a Content-Length only, found {header!r}")
+            case b"host" | b"connection" | b"keep-alive":
+                pass
+            case _:
+                kept.append(header)
+    return _Request(first.split(b" ")[0].decode(), kept, await reader.readexactly(length))
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Ends a connection as a crash does: RST, not FIN."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

@@ -1,0 +1,189 @@
+"""A run: load flows through the real stack, everything goes wrong, and in the end every count is taken.
+
+1. start brokers, registry and store, empty; topics, schemas and a file
+2. start the workers; the producer's rate is bounded, so that rows flow the whole time
+3. inject faults
+4. have the producer hand over to one without a bound, the workers leave, and new ones read what is left
+5. count
+"""
+
+import os
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from fraudstream.dataset import open_source
+from fraudstream.dataset.generator import plan, write_file
+from fraudstream.lake.audit import audit
+from fraudstream.lake.store import Store
+from fraudstream.settings import Settings
+
+from local.environment import VAR
+from tests.chaos import verdict
+from tests.chaos.contents import BAD_TYPE, read
+from tests.chaos.faults import CONSUMERS, LANES, PRODUCER, SHORT_LANES, Arena, inject, wait_reading
+from tests.chaos.fleet import Fleet
+from tests.chaos.mailbox import Mailbox
+from tests.chaos.poison import Poisoner
+from tests.chaos.proxy import FaultyProxy
+from tests.chaos.stack import Stack
+from tests.chaos.workers import SMTP_PORT
+from tests.fakes.smtp import FakeSmtpServer
+
+ROWS_PER_SECOND = 300
+#: The file has more than the producer gets through while faults are injected.
+_SPARE = 1.3
+_FRAUD_SHARE = 20
+_MESSAGE_ID = re.compile(rb"(?im)^message-id:\s*(\S+)")
+_REJECTED_SHARE = 1_000
+#: Workers of one group at most, each with a piece of mails in flight.
+_WORKERS = 3
+_DRAIN_SECONDS = 300.0
+
+
+class Result(NamedTuple):
+    """What happened and what is left of the promises."""
+
+    #: Name, times, and what it hit: requests, mails or nothing countable.
+    faults: list[tuple[str, int, int | None]]
+    ends: Mapping[str, int]
+    zombies: int
+    checks: list[verdict.Check]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every promise is kept."""
+        return all(check.ok for check in self.checks)
+
+
+def run(seed: int, seconds: float, *, short: bool) -> Result:
+    """A whole run.
+
+    :raises StackError: a part of the stack doesn't start again
+    """
+    lanes = SHORT_LANES if short else LANES
+    stack = Stack()
+    with _running(stack):
+        # 1. stack and file
+        os.environ.update(stack.environment())
+        settings = Settings()
+        stack.create_topics(settings)
+        file = VAR / f"chaos-{seed}.csv"
+        _write(file, int(_SPARE * ROWS_PER_SECOND * seconds), seed)
+        logs = VAR / "workers"
+        logs.mkdir()
+        mailbox = Mailbox(seed)
+        with (
+            FaultyProxy(stack.store, seed) as store,
+            FaultyProxy(stack.registry, seed) as registry,
+            FakeSmtpServer(mailbox) as smtp,
+        ):
+            environment = os.environ | {
+                "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"http://127.0.0.1:{registry.port}/apis/ccompat/v7",
+                "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{store.port}",
+                SMTP_PORT: str(smtp.port),
+            }
+            with Fleet(environment, logs) as fleet:
+                cases = VAR / "cases.jsonl"
+                arena = Arena(stack, fleet, store, registry, mailbox, Poisoner(settings), str(cases))
+                # 2. workers
+                fleet.add(PRODUCER, "produce", str(file), str(ROWS_PER_SECOND))
+                for name, (role, topic) in CONSUMERS.items():
+                    fleet.add(name, role, topic, "forever", arena.cases)
+                wait_reading(fleet, list(CONSUMERS))
+                _say("faults begin")
+                # 3. faults
+                inject(arena, lanes, seed, seconds)
+                # 4. the rest
+                _say("faults are over, the workers finish")
+                _drain(fleet, file, arena.cases)
+                # 5. counts
+                _say("counting")
+                checks = _checks(arena, settings, file, cases, smtp)
+        return Result(_faults(arena), fleet.ends, arena.zombies, checks)
+
+
+def _say(what: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S} {what}", flush=True)
+
+
+@contextmanager
+def _running(stack: Stack) -> Iterator[None]:
+    try:
+        stack.up()
+        yield
+    finally:
+        stack.down()
+
+
+def _write(file: Path, rows: int, seed: int) -> None:
+    """A file in which some rows don't check."""
+    write_file(file, plan(rows, rows // _FRAUD_SHARE), seed, lambda _: None)
+    lines = file.read_text().splitlines(keepends=True)
+    for number in random.Random(seed).sample(range(1, len(lines)), rows // _REJECTED_SHARE):  # noqa: S311
+        step, _, rest = lines[number].split(",", 2)
+        lines[number] = f"{step},{BAD_TYPE},{rest}"
+    file.write_text("".join(lines))
+
+
+def _drain(fleet: Fleet, file: Path, cases: str) -> None:
+    """Workers that don't get to the end in time are left: what they didn't do is missing in the counts."""
+    fleet.retire(PRODUCER)
+    fleet.add(f"{PRODUCER}-last", "produce", str(file), "0")
+    fleet.wait_done(f"{PRODUCER}-last", _DRAIN_SECONDS)
+    fleet.retire(*CONSUMERS)
+    last = {f"{name}-last": arguments for name, arguments in CONSUMERS.items()}
+    for name, (role, topic) in last.items():
+        fleet.add(name, role, topic, "caught_up", cases)
+    for name in last:
+        fleet.wait_done(name, _DRAIN_SECONDS)
+
+
+def _checks(arena: Arena, settings: Settings, file: Path, cases: Path, smtp: FakeSmtpServer) -> list[verdict.Check]:
+    content = read(settings, file, open_source(str(file), None).id_prefix, cases)
+    mailbox = arena.mailbox
+    identities: dict[str, set[str]] = defaultdict(set)
+    for mail in smtp.accepted:
+        # The whole message is parsed elsewhere in the tests; there are too many of them here.
+        found = _MESSAGE_ID.findall(mail.content.partition(b"\r\n\r\n")[0])
+        identities[mail.recipient.partition("@")[0]].update(value.decode() for value in found or [b""])
+    report = audit(settings, Store.connect(settings.lake_bucket))
+    counts = {name: report.total(f"{name}_count") for name in ("missing", "duplicated", "unexpected")}
+    counts["behind"] = report.total("behind")
+    return [
+        verdict.check_topics(content),
+        verdict.check_lake(content),
+        verdict.check_mail_log(content, mailbox.deliveries, mailbox.met, settings.mail_attempts),
+        verdict.check_doubled_mails(
+            mailbox.deliveries,
+            identities,
+            arena.fleet.interruptions,
+            {row.id_transaction: row.topic for row in content.rows},
+            _WORKERS * settings.mail_batch_rows,
+        ),
+        verdict.check_cases(content),
+        verdict.check_dead_letters(content, arena.poisoner.written),
+        verdict.Check(
+            "the audit agrees",
+            ", ".join(f"{count} {name}" for name, count in counts.items()),
+            [f"audit: {count} {name}" for name, count in counts.items() if count],
+        ),
+        verdict.Check("every zombie is fenced", f"{arena.zombies} zombies", arena.unfenced),
+        verdict.Check("workers fail with errors that a retry helps only", "", _told(arena.fleet)),
+    ]
+
+
+def _told(fleet: Fleet) -> list[str]:
+    return [f"{times} times {what}" for what, times in fleet.findings.items()]
+
+
+def _faults(arena: Arena) -> list[tuple[str, int, int | None]]:
+    hits: dict[str, int] = {f"store {fault.value}": count for fault, count in arena.store.hits.items()}
+    hits |= {f"registry {fault.value}": count for fault, count in arena.registry.hits.items()}
+    hits |= {f"SMTP {name}": count for name, count in arena.mailbox.hits.items()}
+    return [(name, times, hits.get(name)) for name, times in sorted(arena.done.items())]

@@ -1,0 +1,102 @@
+"""Brokers, registry and store of the local stack, with state and ports of their own, so that no other stack suffers."""
+
+import os
+import shutil
+import time
+from collections.abc import Mapping
+
+from fraudstream.kafka.cluster import create_topics, register_schemas, wait_for_brokers
+from fraudstream.settings import Settings
+
+from local import artifacts
+from local.control import Control, StackError
+from local.environment import LAKE_BUCKET, LOGS, STACK, VAR
+from local.part import AT_REST, State
+from local.ports import PORTS, PREFIX, Ports, is_free
+from local.services import kafka, schema_registry, store
+
+#: Below the ports that the kernel gives to clients: one of them could take a killed broker's port.
+_PORTS = range(21_000, 32_000, 100)
+PARTITIONS = 3
+
+
+def free_ports() -> dict[str, str]:
+    """Variables that move every port of the stack to a block where nothing listens."""
+    for first in _PORTS:
+        block = dict(zip(PORTS, range(first, first + len(PORTS)), strict=True))
+        if all(is_free(port) for port in block.values()):
+            return {f"{PREFIX}{name.upper()}": str(port) for name, port in block.items()}
+    raise StackError(f"no {len(PORTS)} free ports in a row from {_PORTS.start} to {_PORTS.stop}")
+
+
+class Stack:
+    """A stack that starts empty; its parts are killed and started by name."""
+
+    def __init__(self) -> None:
+        self._ports = Ports.from_environment()
+        self._control = Control(STACK, LOGS)
+        self.registry = self._ports["schema_registry"]
+        self.store = self._ports["gcs"]
+
+    def environment(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """Settings that reach the parts directly."""
+        brokers = ",".join(self._ports.address(f"kafka_{number}") for number in (1, 2, 3))
+        own = {name: value for name, value in environment.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
+        return own | {
+            "FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS": brokers,
+            "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
+            "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"{self._ports.url('schema_registry')}/apis/ccompat/v7",
+            "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
+            # An address that names the transaction: the SMTP server knows what it refuses.
+            "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",
+            "FRAUDSTREAM_LAKE_FLUSH_SECONDS": "1.5",
+            "STORAGE_EMULATOR_HOST": self._ports.url("gcs"),
+        }
+
+    def up(self) -> None:
+        """Starts everything on an empty state.
+
+        :raises StackError: a part fails, or another run is at work
+        """
+        if self._control.status():
+            raise StackError(f"a chaos run is at work in {VAR}: wait for its end")
+        self._control.down()
+        shutil.rmtree(VAR, ignore_errors=True)
+        STACK.mkdir(parents=True)
+        files = artifacts.fetch_all(print)
+        parts = [
+            *kafka(self._ports, files),
+            schema_registry(self._ports, files[artifacts.REGISTRY]),
+            store(self._ports),
+        ]
+        self._control.up(parts, lambda _: None)
+
+    def create_topics(self, settings: Settings) -> None:
+        """Topics and schemas, as the DAG start_kafka makes them."""
+        wait_for_brokers(settings, seconds=60)
+        create_topics(settings)
+        register_schemas(settings, seconds=60)
+
+    def down(self) -> None:
+        """Stops everything; the state stays for whoever wants to look."""
+        self._control.down()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, and returns when the part is gone."""
+        self._control.command("kill", name)
+        self._wait(name, AT_REST, 30)
+
+    def start(self, name: str) -> None:
+        """Starts a part that was killed, and returns when it is ready."""
+        self._control.command("start", name)
+        self._wait(name, {State.READY}, 120)
+
+    def _wait(self, name: str, wanted: set[State], seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while True:
+            status = next(part for part in self._control.status() if part.name == name)
+            if status.state in wanted:
+                return
+            if time.monotonic() > deadline:
+                raise StackError(f"{name} is {status.state} after {seconds:.0f} s, expected {wanted}: {status.problem}")
+            time.sleep(0.1)

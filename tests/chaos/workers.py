@@ -1,0 +1,118 @@
+"""One worker as a process, put together as the DAGs' operators do it, without Airflow around it.
+
+``python -m tests.chaos.workers produce FILE ROWS_PER_SECOND``, or ``ROLE TOPIC UNTIL CASES_FILE`` with a role of
+write_lake, send_mail, open_cases. SIGTERM ends it after the batch at hand. Exit codes: 0 done, TEMPORARY an error that
+a new try may not meet, FENCED another worker has the partition, PERMANENT any other error raised on purpose.
+"""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fraudstream.confirmation.cases import FOLDER, CaseSink
+from fraudstream.confirmation.links import Links
+from fraudstream.dataset import open_source
+from fraudstream.errors import FraudstreamError, PartitionLost
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters import DeadLetters
+from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.records import Sink
+from fraudstream.kafka.subscription import Subscription
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.json_sink import JsonSink
+from fraudstream.lake.lines import LINES_OF
+from fraudstream.lake.names import FOLDER_OF, MAILS
+from fraudstream.lake.store import Store
+from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.sink import mail_sink
+from fraudstream.settings import Settings
+
+TEMPORARY, FENCED, PERMANENT = 75, 76, 70
+SMTP_PORT = "CHAOS_SMTP_PORT"
+#: Short, so that a stalled server is given up several times in a run.
+_SMTP_TIMEOUT = 5.0
+
+log = logging.getLogger("tests.chaos.worker")
+
+
+def runs_appended_to(path: Path) -> Callable[[str, dict[str, Any]], None]:
+    """An `open_run` that keeps run id and cases in a file before it returns; a run may be there more than once."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def open_run(run_id: str, conf: dict[str, Any]) -> None:
+        line = {"run": run_id, "cases": [case["idTransaction"] for case in conf["cases"]]}
+        os.write(file, json.dumps(line).encode() + b"\n")
+        os.fsync(file)
+
+    return open_run
+
+
+def sink_of(settings: Settings, role: str, topic: str, cases: Path, stop: threading.Event) -> Sink:
+    """The sink of a role."""
+    store = Store.connect(settings.lake_bucket)
+    if role == "write_lake":
+        return JsonSink(
+            ObjectChain(store, FOLDER_OF[topic]),
+            LINES_OF[topic],
+            flush_rows=settings.lake_flush_rows,
+            flush_seconds=settings.lake_flush_seconds,
+        )
+    if role == "send_mail":
+        server = SmtpServer("127.0.0.1", int(os.environ[SMTP_PORT]), security="plain", timeout=_SMTP_TIMEOUT)
+        return mail_sink(settings, server, ObjectChain(store, MAILS), Links(settings), stop=stop.is_set)
+    return CaseSink(ObjectChain(store, FOLDER), runs_appended_to(cases), time_limit=settings.confirmation_time_limit)
+
+
+def produce(settings: Settings, file: str, rows_per_second: str) -> None:
+    """Produces a file; rows that don't check never end the run."""
+    publisher = Publisher(
+        settings, open_source(file, None), rows_per_second=int(rows_per_second), max_rejected_share=1.0
+    )
+    signal.signal(signal.SIGTERM, lambda *_: publisher.stop())
+    log.info("reached %s", publisher.run())
+
+
+def consume(settings: Settings, role: str, topic: str, until: str, cases: str) -> None:
+    """Runs a member of the group `<role>-<topic>`."""
+    stop = threading.Event()
+    subscription = Subscription(
+        settings,
+        topic,
+        f"{role}-{topic}",
+        sink_of(settings, role, topic, Path(cases), stop),
+        Codec.for_topic(topic, settings),
+        until="caught_up" if until == "caught_up" else "forever",
+        dead_letters=DeadLetters(settings) if role == "write_lake" else None,
+    )
+
+    def end(*_: object) -> None:
+        stop.set()
+        subscription.stop()
+
+    signal.signal(signal.SIGTERM, end)
+    log.info("did %s", subscription.run())
+
+
+def main(role: str, *arguments: str) -> int:
+    """Exit code; an error that isn't raised on purpose ends with a traceback and 1."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings()
+    try:
+        if role == "produce":
+            produce(settings, *arguments)
+        else:
+            consume(settings, role, *arguments)
+    except FraudstreamError as error:
+        log.error("ended by %s: %s", type(error).__name__, error)  # noqa: TRY400  no traceback wanted
+        return FENCED if isinstance(error, PartitionLost) else TEMPORARY if error.retryable else PERMANENT
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
