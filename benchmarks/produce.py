@@ -14,8 +14,8 @@ from benchmarks.rounds import Subject, run, run_rounds
 from benchmarks.topics import committed_ids, create
 
 ROWS = 1_000_000
-ROUNDS = 5
-PEER_ROUNDS = 3
+ROUNDS = 3
+PEER_ROUNDS = 2
 _ROW_BY_ROW = "benchmarks.peers.produce_row_by_row"
 _TUTORIAL_ROWS = 100_000
 _SEEDS_ROWS = 1_000

@@ -15,7 +15,7 @@ from fraudstream.settings import ROOT
 
 #: What other processes may take of the machine when a measurement starts, and how long that is waited for.
 _QUIET_SHARE = 0.2
-_QUIET_WITHIN = 20.0
+_QUIET_WITHIN = 10.0
 _WARM_UP = 99
 
 

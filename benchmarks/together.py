@@ -14,6 +14,7 @@ from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.settings import ROOT, Settings
 
 from benchmarks.rounds import BenchmarkFailed
+from benchmarks.topics import end_of_records
 
 CONSUMERS = (
     ("write_lake", NON_FRAUD_TRANSACTION),
@@ -84,22 +85,24 @@ def tasks(environment: Mapping[str, str], port: int) -> Iterator[dict[tuple[str,
 
 
 class Lags:
-    """How far each consumer group is behind."""
+    """How far each consumer group is behind what its topic has now; to be made when producing is over."""
 
     def __init__(self, settings: Settings) -> None:
-        self._partitions = range(settings.kafka_partitions)
         self._consumers = {
             (role, topic): Consumer(settings.kafka_config(**{"group.id": f"{role}-{topic}"}))
             for role, topic in CONSUMERS
         }
+        self._ends = {
+            topic: {number: end_of_records(settings, topic, number) for number in range(settings.kafka_partitions)}
+            for topic in (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)
+        }
 
     def of(self, role: str, topic: str) -> int:
-        """Records and transaction markers that the group hasn't committed yet."""
-        consumer = self._consumers[role, topic]
-        places = [TopicPartition(topic, number) for number in self._partitions]
-        done = {place.partition: max(0, place.offset) for place in consumer.committed(places, timeout=30)}
-        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=30)[1] for place in places}
-        return sum(max(0, end - done[number]) for number, end in ends.items())
+        """Offsets that the group hasn't committed yet."""
+        ends = self._ends[topic]
+        places = [TopicPartition(topic, number) for number in ends]
+        done = {place.partition: place.offset for place in self._consumers[role, topic].committed(places, timeout=30)}
+        return sum(max(0, end - max(0, done[number])) for number, end in ends.items())
 
     def close(self) -> None:
         """Leaves no connection open."""

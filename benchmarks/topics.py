@@ -10,6 +10,9 @@ from fraudstream.errors import KafkaError
 from fraudstream.kafka.codec import Codec
 from fraudstream.settings import Settings
 
+#: More than a partition has at its end.
+_MARKERS = 1_000
+
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
     """Settings for the stack of an environment."""
@@ -41,16 +44,7 @@ def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Arr
     """idTransaction of all committed records of a topic."""
     settings = settings_of(environment)
     codec = Codec.for_topic(topic, settings)
-    consumer = Consumer(
-        settings.kafka_config(
-            **{
-                "group.id": "benchmark",  # needed by the client, never joined or committed
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "enable.auto.commit": False,
-            }
-        )
-    )
+    consumer = _reader(settings)
     try:
         left = set(range(settings.kafka_partitions))
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
@@ -70,3 +64,33 @@ def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Arr
             yield rows.column("idTransaction")
     finally:
         consumer.close()
+
+
+def end_of_records(settings: Settings, topic: str, partition: int) -> int:
+    """The offset after a partition's last committed record, before the transaction markers that may follow it."""
+    consumer = _reader(settings)
+    try:
+        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
+        consumer.assign([TopicPartition(topic, partition, max(low, high - _MARKERS))])
+        end = 0
+        while True:
+            for message in consumer.consume(_MARKERS, 1.0):
+                error = message.error()
+                if error is not None and error.code() == Code._PARTITION_EOF:
+                    return end
+                end = (message.offset() or 0) + 1
+    finally:
+        consumer.close()
+
+
+def _reader(settings: Settings) -> Consumer:
+    return Consumer(
+        settings.kafka_config(
+            **{
+                "group.id": "benchmark",  # needed by the client, never joined or committed
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+    )

@@ -81,6 +81,7 @@ class Conversation(asyncio.Protocol):
         self._expected: deque[_Awaited] = deque()
         self._refusal: tuple[int, str] | None = None
         self._rest = b""
+        self._unsent: list[bytes] = []
         self._lines: list[str] = []
         self._reason = ""
         self._over = False
@@ -95,6 +96,7 @@ class Conversation(asyncio.Protocol):
         """Starts with the next mail, if the conversation is idle and there is one."""
         if not self._expected and not self._over:
             self._next()
+            self._write()
 
     def silent_for(self) -> float:
         """Seconds that the server has owed a reply."""
@@ -149,6 +151,7 @@ class Conversation(asyncio.Protocol):
                 self.abort(f"the server's reply is no SMTP reply: {line[:80]!r}")
                 return
             self._reply(int(code), text)
+        self._write()
 
     def _reply(self, code: int, text: str) -> None:
         if not self._expected:
@@ -230,7 +233,13 @@ class Conversation(asyncio.Protocol):
         if not self._expected:
             self._active_at = self._loop.time()
         self._expected.extend(awaited)
-        self._transport.write(data)
+        self._unsent.append(data)
+
+    def _write(self) -> None:
+        """Sends in one piece what the replies at hand led to: each write is a system call, and they are what costs."""
+        if self._unsent and not self._over:
+            self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
 
 
 def _rcpt(mail: Mail) -> bytes:

@@ -19,6 +19,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import uvloop
+
 from fraudstream.errors import MailError
 from fraudstream.mail.conversation import Conversation, Mail
 from fraudstream.mail.server import SmtpServer, open_connection
@@ -68,7 +70,7 @@ class Delivery:
         self._attempts = attempts
         self._stop = stop
         self._pauses = pauses or Pauses()
-        self._runner = asyncio.Runner()
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._open: set[Conversation] = set()
         self._ready: deque[Mail] = deque()
         self._later: list[tuple[float, int, Mail]] = []
