@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.report import Report
 from benchmarks.stack import FOLDER, own_environment, stack
 
-NAMES = ("produce", "lake", "mail", "latency", "replay")
+NAMES = ("produce", "lake", "mail", "latency", "replay", "compaction")
 
 
 def main(arguments: list[str]) -> int:

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def _write(source: Path, objects: int, folder: Path) -> None:
     table = frame.select(schema.names).to_arrow().cast(schema)
     ends = np.linspace(0, len(table), objects + 1).astype(int)
     offsets = [0] * _PARTITIONS
-    for number, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+    for number, (start, end) in enumerate(pairwise(ends)):
         partition = Partition(NON_FRAUD_TRANSACTION, number % _PARTITIONS)
         first, count = offsets[partition.number], int(end - start)
         offsets[partition.number] += count
