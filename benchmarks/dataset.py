@@ -28,7 +28,7 @@ def lake(environment: Mapping[str, str]) -> Store:
     """The bucket of the benchmarks' stack."""
     client = storage.Client(
         project="local",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        credentials=AnonymousCredentials(),
         client_options={"api_endpoint": environment["STORAGE_EMULATOR_HOST"]},
     )
     return Store(client, environment["FRAUDSTREAM_LAKE_BUCKET"])

@@ -4,6 +4,7 @@ The stack that a developer has running isn't touched: a million benchmark rows i
 audited by its DAGs.
 """
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 
 from fraudstream.settings import ROOT
 
+from benchmarks.rounds import BenchmarkFailed
 from local import artifacts
 from local.applications import pipeline
 from local.control import Control
@@ -32,6 +34,16 @@ def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
 @contextmanager
 def stack(say: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """A stack with empty topics and an empty bucket; the environment for what talks to it."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise BenchmarkFailed("another benchmark is running: they share a stack, and the machine") from None
+        yield from _running(say)
+
+
+def _running(say: Callable[[str], None]) -> Iterator[dict[str, str]]:
     control = Control(STACK, LOGS)
     _remove(control)
     STACK.mkdir(parents=True)
