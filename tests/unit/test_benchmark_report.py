@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+
 from benchmarks.report import Report
 from benchmarks.rounds import Figures
-from rich.console import Console
 
 
 def figures(*rates: float) -> Figures:
