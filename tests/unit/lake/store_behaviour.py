@@ -29,6 +29,12 @@ class StoreBehaviour:
         again = store.create(f"{folder}/file", path, content_type=JSON, metadata={"rows": "2"})
         assert (again.ours, again.info.metadata["rows"]) == (False, "1")
 
+    def test_a_part_of_an_object_is_read_alone(self, store: ObjectStore, folder: str) -> None:
+        info = store.create(f"{folder}/a", b"0123456789", content_type=JSON, metadata={}).info
+        assert store.download(info, 0, 4) == b"0123"
+        assert store.download(info, 4, 7) == b"456"
+        assert store.download(info, 7) == b"789"
+
     def test_a_taken_name_keeps_its_content_and_shows_whose_it_is(self, store: ObjectStore, folder: str) -> None:
         store.create(f"{folder}/a", b"first", content_type=JSON, metadata={"end": "1"})
         second = store.create(f"{folder}/a", b"second", content_type=JSON, metadata={"end": "2"})

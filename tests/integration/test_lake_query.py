@@ -1,0 +1,107 @@
+"""Queries in a loop while processes compact the days they ask for, some of them killed."""
+
+import os
+import random
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+
+import pytest
+from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
+from fraudstream.lake import lines, names
+from fraudstream.lake.chain import Link
+from fraudstream.lake.objects import GZIP
+from fraudstream.lake.query import query
+from fraudstream.lake.reading import list_day
+from fraudstream.lake.store import Store
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
+from isal import igzip
+
+from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, batch
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+DAYS = [date(2023, 10, 7) + timedelta(days=number) for number in range(20)]
+OBJECTS, ROWS = 6, 50
+
+
+@pytest.fixture
+def store(stack: Mapping[str, str]) -> Iterator[Store]:
+    client = storage.Client(
+        project="local",
+        credentials=AnonymousCredentials(),
+        client_options={"api_endpoint": stack["STORAGE_EMULATOR_HOST"]},
+    )
+    bucket = client.create_bucket(f"test-query-{uuid.uuid4().hex[:12]}")
+    yield Store(client, bucket.name)
+    bucket.delete(force=True)
+
+
+def fill(store: Store) -> None:
+    """Twenty days of six objects on one topic-partition."""
+    partition = Partition(NON_FRAUD_TRANSACTION, 0)
+    for number, day in enumerate(DAYS):
+        for start in range(number * OBJECTS * ROWS, (number + 1) * OBJECTS * ROWS, ROWS):
+            stamps = [MIDNIGHT_MS + number * DAY_MS] * ROWS
+            made = batch(range(start, start + ROWS), timestamps=stamps, partition=partition)
+            store.create(
+                names.object_name(names.TRANSACTIONS, day, *partition, start),
+                igzip.compress(bytes(lines.transaction(made))),
+                content_type=GZIP,
+                metadata=Link(partition, start, start, start + ROWS, ROWS).metadata(),
+            )
+
+
+def compact(store: Store, day: date, kill_after: float | None) -> None:
+    """A process of its own, killed after so many seconds."""
+    command = ["-m", "fraudstream.lake", "--bucket", store.bucket, "compact", "--day", day.isoformat()]
+    process = subprocess.Popen([sys.executable, *command], env=dict(os.environ), stdout=subprocess.DEVNULL)
+    try:
+        code = process.wait(kill_after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    else:
+        assert code == 0
+
+
+def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_some_are_killed(store: Store) -> None:
+    fill(store)
+    expected = (len(DAYS) * OBJECTS * ROWS, len(DAYS) * OBJECTS * ROWS, len(DAYS))
+    sql = 'SELECT count(*), count(DISTINCT "offset"), count(DISTINCT dt) FROM transaction'
+    wrong: list[tuple[int, ...]] = []
+    done = threading.Event()
+    asked = 0
+
+    def ask() -> tuple[int, ...]:
+        with query(store, sql) as rows:
+            (found,) = rows.read_all().to_pylist()
+            return tuple(found.values())
+
+    def ask_again_and_again() -> None:
+        nonlocal asked
+        while not done.is_set():
+            found = ask()
+            asked += 1
+            if found != expected:
+                wrong.append(found)
+
+    reader = threading.Thread(target=ask_again_and_again)
+    reader.start()
+    try:
+        chance = random.Random(6)  # noqa: S311
+        for number, day in enumerate(DAYS):
+            if number % 3 == 0:
+                compact(store, day, kill_after=chance.uniform(0.8, 3.0))
+            compact(store, day, kill_after=None)
+    finally:
+        done.set()
+        reader.join()
+    assert wrong == []
+    assert asked >= 5
+    assert ask() == expected
+    assert all(not list_day(store, names.TRANSACTIONS, day).json for day in DAYS)
