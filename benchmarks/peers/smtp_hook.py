@@ -1,4 +1,4 @@
-"""Airflow's SmtpHook, one connection for all mails. Arguments: port, mails."""
+"""Airflow's SmtpHook. Arguments: port, mails, "each" (a connection each, as EmailOperator does) or "one" for all."""
 
 import json
 import os
@@ -7,22 +7,38 @@ import sys
 from airflow.providers.smtp.hooks.smtp import SmtpHook  # noqa: TID251  the peer is Airflow's own
 
 from benchmarks.outcome import timed
-from benchmarks.peers.texts import HTML, values
+from benchmarks.peers.texts import Notices
 
-if __name__ == "__main__":
+_NOTICES = Notices()
+
+
+def send(hook: SmtpHook, number: int) -> None:
+    """One notice."""
+    subject, _, html = _NOTICES(number)
+    hook.send_email_smtp(to=f"C{number}@example.com", subject=subject, html_content=html)
+
+
+def main(port: int, mails: int, connections: str) -> None:
+    """Sends so many notices."""
     os.environ["AIRFLOW_CONN_SMTP_BENCHMARK"] = json.dumps(
         {
             "conn_type": "smtp",
             "host": "127.0.0.1",
-            "port": int(sys.argv[1]),
+            "port": port,
             "extra": {"disable_ssl": True, "disable_tls": True, "from_email": "no-reply@bank.example"},
         }
     )
-    with timed() as work, SmtpHook("smtp_benchmark") as hook:
-        for number in range(int(sys.argv[2])):
-            hook.send_email_smtp(
-                to=f"C{number}@example.com",
-                subject=f"Your transaction of {number}.25",
-                html_content=HTML.format_map(values(number)),
-            )
-            work.items += 1
+    with timed() as work:
+        work.items = mails
+        if connections == "one":
+            with SmtpHook("smtp_benchmark") as hook:
+                for number in range(mails):
+                    send(hook, number)
+        else:
+            for number in range(mails):
+                with SmtpHook("smtp_benchmark") as hook:
+                    send(hook, number)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,18 +1,26 @@
-"""Texts of the peers' mails, about as long as a notice's."""
+"""The notice's own words for the peers, which build their messages with the email package."""
 
-_LINES = ("Type", "Amount", "From", "To", "Time", "Reference")
-_CELL = '<tr><td style="padding:4px 16px 4px 0;color:#555555">{name}</td><td><strong>{{value}}</strong></td></tr>\n'
+from fraudstream.mail.templates import MailTemplates
+from fraudstream.settings import Settings
 
-TEXT = "Dear customer,\n\nthis transaction was made:\n\n" + "".join(f"{name}: {{value}}\n" for name in _LINES)
-HTML = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Your transaction</title></head>\n'
-    '<body style="margin:0;padding:24px;font-family:Arial,sans-serif;font-size:16px;color:#1a1a1a">\n'
-    "<p>Dear customer,</p>\n<p>this transaction was made:</p>\n<table>\n"
-    + "".join(_CELL.format(name=name) for name in _LINES)
-    + "</table>\n<p>If you know nothing of it, call us.</p>\n</body></html>\n"
-)
+_AMOUNT = "12345.67"
 
 
-def values(number: int) -> dict[str, str]:
-    """What the texts are filled with."""
-    return {"value": f"{number}.25 of C{number}"}
+class Notices:
+    """Subject, plain text and HTML of notices that differ in their amount; rendered once."""
+
+    def __init__(self) -> None:
+        facts = {
+            "id": "738e366774-000000000",
+            "amount": _AMOUNT,
+            "type": "Payment",
+            "account": "C1231006815",
+            "counterparty": "M1979787155",
+            "time": "2023-10-01 01:00 UTC",
+        }
+        self._texts = MailTemplates(Settings()).texts("notice", facts)
+
+    def __call__(self, number: int) -> tuple[str, str, str]:
+        """The texts of one notice."""
+        subject, text, html = (part.replace(_AMOUNT, f"{number}.25") for part in self._texts)
+        return subject, text, html
