@@ -28,19 +28,29 @@ def in_sorted_pieces(tables: Iterable[pa.Table], order: Sequence[str], directory
     :param directory: empty, for the runs; what is put there is left there
     """
     runs: list[_Run] = []
+    waiting: list[pa.Table] = []
     last: pl.DataFrame | None = None
+
+    def put_on_disk(run: pl.DataFrame) -> None:
+        runs.append(_Run(run, order[0], directory / f"run-{len(runs):05d}.arrow"))
+
     # 1. runs
-    for run in _runs(tables, order):
-        if last is not None:
-            runs.append(_Run(last, order[0], directory / f"run-{len(runs):05d}.arrow"))
-        last = run
+    for table in tables:
+        if last is not None:  # not the only one: off to disk before the next one grows
+            put_on_disk(last)
+            last = None
+        waiting.append(table)
+        if sum(map(len, waiting)) >= RUN_ROWS:
+            last, waiting = _sorted(waiting, order), []
+    if waiting:
+        last, waiting = _sorted(waiting, order), []
     if last is None:
         return
     if not runs:
         yield from last.iter_slices(PIECE_ROWS)
         return
-    runs.append(_Run(last, order[0], directory / f"run-{len(runs):05d}.arrow"))
-    del last, run
+    put_on_disk(last)
+    del last
     # 2. keys
     for cut in [*_cuts(runs), None]:
         # 3. pieces
@@ -78,17 +88,6 @@ class _Run:
             if end < rows.height:
                 self._waiting = rows[end:]
                 return
-
-
-def _runs(tables: Iterable[pa.Table], order: Sequence[str]) -> Iterator[pl.DataFrame]:
-    waiting: list[pa.Table] = []
-    for table in tables:
-        waiting.append(table)
-        if sum(map(len, waiting)) >= RUN_ROWS:
-            yield _sorted(waiting, order)
-            waiting = []
-    if waiting:
-        yield _sorted(waiting, order)
 
 
 def _sorted(tables: list[pa.Table], order: Sequence[str]) -> pl.DataFrame:
