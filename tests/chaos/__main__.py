@@ -46,9 +46,9 @@ def _run(options: argparse.Namespace) -> int:
     seconds = _SHORT_SECONDS if options.short else 60 * options.minutes
     print(f"seed {options.seed}, faults for {seconds:.0f} s, logs in {VAR}")
     result = run(options.seed, seconds, short=options.short)
-    print(f"\n{'fault':<44} {'times':>5} {'hits':>6}")
+    print(f"\n{'fault':<50} {'times':>5} {'hits':>6}")
     for name, times, hits in result.faults:
-        print(f"{name:<44} {times:>5} {'' if hits is None else hits:>6}")
+        print(f"{name:<50} {times:>5} {'' if hits is None else hits:>6}")
     ends = ", ".join(f"{count} {what}" for what, count in sorted(result.ends.items()))
     print(f"\nworkers' ends: {ends}\n")
     for check in result.checks:

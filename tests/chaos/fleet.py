@@ -36,6 +36,8 @@ class Worker:
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
+    #: Byte of the log where this process begins.
+    log_start: int = 0
     pause: float = _FIRST_PAUSE
     start_at: float = 0.0
     done: bool = False
@@ -86,16 +88,16 @@ class Fleet:
         """SIGKILL, once the worker runs; the watch starts it again."""
         self._signal(name, signal.SIGKILL, "kill -9")
 
-    def freeze(self, name: str) -> int:
-        """SIGSTOP, once the worker runs; returns where its log ends."""
+    def freeze(self, name: str) -> None:
+        """SIGSTOP, once the worker runs."""
         self._signal(name, signal.SIGSTOP, "SIGSTOP")
-        return self.log(name).stat().st_size
 
     def thaw(self, name: str) -> None:
         """SIGCONT."""
         with self._lock:
             process = self._workers[name].process
             if process is not None:
+                self.interruptions.append(Interruption(time.time(), name, "SIGCONT"))
                 process.send_signal(signal.SIGCONT)
 
     def retire(self, *names: str, seconds: float = 90.0) -> None:
@@ -137,6 +139,10 @@ class Fleet:
         """Output of all processes that the worker has been."""
         return self._logs / f"{name}.log"
 
+    def said(self, name: str) -> str:
+        """What the worker's process logged until now."""
+        return self.log(name).read_bytes()[self._workers[name].log_start :].decode(errors="replace")
+
     def _wait(self, condition: Callable[[], bool], problem: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while not condition():
@@ -162,6 +168,7 @@ class Fleet:
 
     def _start(self, worker: Worker) -> None:
         with self.log(worker.name).open("ab") as output:
+            worker.log_start = output.tell()
             worker.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.workers", *worker.arguments],
                 cwd=ROOT,

@@ -24,6 +24,9 @@ def test_nothing_is_lost_and_nothing_doubled_while_everything_goes_wrong() -> No
     assert ran.returncode == 0, ran.stdout + ran.stderr
     result = json.loads((VAR / "result.json").read_text())
     assert (result["seed"], result["ok"], result["zombies"]) == (7, True, 1)
+    hit = [fault for fault in result["faults"] if fault["name"].startswith(("store", "SMTP"))]
+    assert len(hit) == 12
+    assert [fault for fault in hit if not fault["hits"]] == []
     assert {fault["name"] for fault in result["faults"] if fault["times"]} >= {
         "kill -9 produce",
         "kill -9 write_lake-non_fraud_transaction",

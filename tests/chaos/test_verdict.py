@@ -106,6 +106,7 @@ def test_a_mail_goes_twice_only_after_a_lost_reply_or_at_an_interruption_of_its_
     assert doubled(twice, [killed._replace(worker="kafka-1")]).ok
     assert not doubled(twice, []).ok
     assert not doubled(twice, [killed._replace(at=10.0)]).ok
+    assert not doubled(twice, [killed._replace(at=-10.0)]).ok
     assert not doubled(twice, [killed._replace(worker=f"send_mail-{FRAUD_TRANSACTION}")]).ok
     assert not doubled(twice, [killed], in_flight=0).ok
 
