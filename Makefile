@@ -67,7 +67,7 @@ format: venv ## let ruff format the code
 lock: $(UV) ## resolve requirements*.in anew into requirements*.txt
 	$(LOCK) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
-	for tool in $(TOOLS) quixstreams; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
+	for tool in $(TOOLS) quixstreams spark; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
 	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov; do \
 		$(LOCK) --no-header $$file.in -o $$file.txt; done
 	$(LOCK) --no-header --no-deps terraform/requirements-schema.in -o terraform/requirements-schema.txt

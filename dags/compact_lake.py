@@ -20,7 +20,7 @@ still there and counts. Clear the task when the reason is gone.
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, task_group
-from fraudstream.orchestration.lake_operators import BY_SIZE, ONE_MACHINE, SPARK, CompactDay, ListDays
+from fraudstream.orchestration.lake_operators import CompactDay, ListDays
 from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJob
 
 
@@ -54,8 +54,9 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
             description="How long JSON stays after it was compacted; readers pass over it",
         ),
         "engine": Param(
-            BY_SIZE,
-            enum=[BY_SIZE, ONE_MACHINE, SPARK],
+            "by_size",
+            type="string",
+            enum=["by_size", "one_machine", "spark"],
             title="Engine",
             description="by_size: Spark for days above the setting lake_spark_mib, which is off unless set",
         ),
@@ -63,12 +64,12 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
 )
 def compact_lake():
     asked = {
-        "day": "{{ params.day }}",
+        "day": "{{ params.day or '' }}",
         "before": "{{ dag_run.run_after | ds }}",
         "engine": "{{ params.engine }}",
     }
     keep = "{{ params.keep_json_days }}"
-    days = ListDays(task_id="list_days", only=ONE_MACHINE, **asked)
+    days = ListDays(task_id="list_days", only="one_machine", **asked)
     CompactDay.partial(task_id="compact", keep_json_days=keep, max_active_tis_per_dagrun=1).expand_kwargs(days.output)
 
     @task_group
@@ -77,7 +78,7 @@ def compact_lake():
         done = RunSparkJob(task_id="run", job=job.output)
         done >> CompactDay(task_id="prove_and_swap", folder=folder, day=day, keep_json_days=keep, job=job.output)
 
-    on_spark.expand_kwargs(ListDays(task_id="list_days_for_spark", only=SPARK, **asked).output)
+    on_spark.expand_kwargs(ListDays(task_id="list_days_for_spark", only="spark", **asked).output)
 
 
 compact_lake()
