@@ -11,7 +11,8 @@ again changes nothing. Days that were missed are made up for: every day that has
 Serverless, for a day with more gzipped JSON than the setting `FRAUDSTREAM_LAKE_SPARK_MIB`, or when the param says so.
 Both write the same rows in the same order and are proven in the same way.
 
-**Needs:** connection `google_cloud_default`; for Spark also the settings `FRAUDSTREAM_DATAPROC_PROJECT` and its siblings.
+**Needs:** connection `google_cloud_default`; for Spark also the setting `FRAUDSTREAM_DATAPROC_PROJECT` and its
+siblings.
 
 **When it fails:** the message names the folder, the day and what doesn't agree; nothing has changed then, the JSON is
 still there and counts. Clear the task when the reason is gone.
