@@ -196,6 +196,9 @@ class Fleet:
             return
         if code == -signal.SIGKILL and process.pid in worker.killed:
             self.ends["killed"] += 1
+        elif code == -signal.SIGTERM and worker.retiring:
+            # Asked to leave while Python was still starting: it had done nothing yet.
+            self.ends["left before it began"] += 1
         elif code in {TEMPORARY, FENCED}:
             self.interruptions.append(Interruption(time.time(), worker.name, "own error"))
             self.ends["fenced" if code == FENCED else "failed for now"] += 1
