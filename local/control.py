@@ -98,14 +98,14 @@ class Control:
 
         Returns how many parts were running.
         """
-        running = sum(status.pid is not None for status in self.status())
-        if running:
+        parts = self.status()
+        if parts:  # a supervisor is there, even where none of its parts runs any more
             self._ask("down", timeout=DOWN_WITHIN)
         deadline = time.monotonic() + 10
-        while (self.state / SESSIONS).exists() and running and time.monotonic() < deadline:
+        while (self.state / SESSIONS).exists() and parts and time.monotonic() < deadline:
             time.sleep(0.05)  # the guardian removes the record last
         self._sweep()
-        return running
+        return sum(status.pid is not None for status in parts)
 
     def command(self, command: str, name: str) -> None:
         """`start`, `stop` or `kill` for one part.

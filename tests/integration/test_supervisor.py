@@ -35,6 +35,17 @@ def control(tmp_path: Path) -> Iterator[Control]:
     control = Control(tmp_path / "stack", tmp_path / "log")
     yield control
     control.down()
+    _until(lambda: not _at_work(control), 15)
+
+
+def _at_work(control: Control) -> list[int]:
+    """Supervisors and guardians that are at work for a stack."""
+    command = ["-m", "local.supervisor", str(control.state)]
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if (process.info["cmdline"] or [])[1:4] == command:
+            found.append(process.pid)
+    return found
 
 
 @pytest.fixture
