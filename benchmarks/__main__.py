@@ -45,6 +45,9 @@ def main(arguments: list[str]) -> int:
     except FraudstreamError as error:
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False)
         return 2
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        return 130
     return 0 if report.show(console, FOLDER) else 1
 
 

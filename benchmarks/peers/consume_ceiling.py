@@ -23,6 +23,7 @@ def main(topic: str, group: str) -> None:
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": 65_536,
                 "fetch.wait.max.ms": 100,
+                "fetch.queue.backoff.ms": 20,
             }
         )
     )

@@ -111,6 +111,8 @@ class Subscription:
                     "max.poll.interval.ms": 3_600_000,
                     "queued.max.messages.kbytes": 65_536,
                     "fetch.wait.max.ms": 100,
+                    # By default the client fetches nothing for a second once enough records wait in it.
+                    "fetch.queue.backoff.ms": 20,
                 }
             ),
             logger=log,
