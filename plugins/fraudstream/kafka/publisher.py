@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow.compute as pc
+from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.ahead import ahead
@@ -267,7 +268,8 @@ class Publisher:
 
     def _kafka_error(self, error: KafkaException) -> KafkaError:
         reason = error.args[0]
-        if reason.fatal() and "fenced" in str(reason).lower():
+        # A call after the one that met the fence says only that the producer had a fatal error; fencing is the one.
+        if reason.fatal() or reason.code() == Code._FATAL:
             return KafkaError(f"{self._source.uri} is being produced by a newer run, which fenced this one: {reason}")
         return KafkaUnavailable(
             f"producing {self._source.uri} to Kafka at {self._settings.kafka_bootstrap_servers} failed: {reason}. "
