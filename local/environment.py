@@ -89,7 +89,6 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
         "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": ports.address("confirmation_health"),
         "FRAUDSTREAM_CONFIRMATION_KEYS": stack_secrets()["confirmation_key"],
         "STORAGE_EMULATOR_HOST": ports.url("gcs"),
-        "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": {"bootstrap.servers": brokers}}),
         "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(
             {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "local"}}
         ),

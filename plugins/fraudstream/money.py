@@ -2,8 +2,6 @@
 
 import re
 
-import polars as pl
-
 _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d{1,2}))?", re.ASCII)
 
 
@@ -24,11 +22,3 @@ def to_minor(text: str) -> int:
     sign, whole, cents = match.groups()
     minor = int(whole) * 100 + int((cents or "").ljust(2, "0"))
     return -minor if sign else minor
-
-
-def text_expression(column: str) -> pl.Expr:
-    """Polars expression with :func:`to_text` of a column of minor units."""
-    minor = pl.col(column)
-    sign = pl.when(minor < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-    cents = (minor.abs() % 100).cast(pl.String).str.zfill(2)
-    return pl.concat_str([sign, (minor.abs() // 100).cast(pl.String), pl.lit("."), cents]).alias(column)
