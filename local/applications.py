@@ -93,10 +93,11 @@ def airflow(ports: Ports) -> list[Part]:
     common = {"env": stack_environment(), "cwd": ROOT}
     airflow = str(Path(sys.executable).with_name("airflow"))
     # the database alone is needed to start; the health page is what says that they work
+    preloaded = [sys.executable, "-m", "fraudstream.orchestration.preloaded"]
     components = {
-        "scheduler": ["scheduler", "--skip-serve-logs"],
-        "dag_processor": ["dag-processor"],
-        "triggerer": ["triggerer", "--skip-serve-logs"],
+        "scheduler": [*preloaded, "scheduler", "--skip-serve-logs"],
+        "dag_processor": [*preloaded, "dag-processor"],
+        "triggerer": [airflow, "triggerer", "--skip-serve-logs"],
     }
     return [
         Part(
@@ -119,7 +120,7 @@ def airflow(ports: Ports) -> list[Part]:
         *(
             Part(
                 name="airflow-" + component.replace("_", "-"),
-                command=[airflow, *command],
+                command=command,
                 ready=AirflowHeartbeat(url=health, component=component),
                 depends_on=["airflow-migrate"],
                 stop_all=True,  # its tasks finish their batch and commit

@@ -144,7 +144,13 @@ def mail(ports: Ports) -> Part:
     }
     return Part(
         name="mail",
-        command=[str(tool("maildump", "maildump")), "--foreground", "--no-quit", *words(options)],
+        command=[
+            str(tool("maildump", "python")),
+            str(Path(__file__).with_name("inbox.py")),
+            "--foreground",
+            "--no-quit",
+            *words(options),
+        ],
         env=machine_environment(),
         cwd=folder,
         ready=Answers(url=ports.url("inbox") + "/messages/"),

@@ -63,7 +63,7 @@ class Demo:
             path, limit, frauds = self._dataset(dataset, rows)
         with self._stages.stage("stack"):
             # How many customers have to be waited for decides how long a case may wait.
-            started = self._start(75 + frauds // 8)
+            started = self._start(40 + frauds // 8)
         try:
             summary = Play(self._stages).run(path, limit)
             wrong = self._report(summary)
