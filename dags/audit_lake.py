@@ -3,7 +3,12 @@
 
 Compares, offset by offset, what the topics hold with what the lake and the mail log hold: each record exactly once in
 the lake, a mail for each transaction and each case's outcome. Prints a table and returns the counts. Answers after a
-case's first one count as late, cases without an answer as open, dead letters are accounted for.
+case's first one count as late, cases without an answer as open, answers to cases that no fraud transaction is there for
+as unknown; dead letters are accounted for.
+
+For the fraud team: what customers answered on each of the last seven days and in all, by outcome, how long they took
+(median and 90th percentile, from the case's record to its answer), and the share of false positives: of the cases that
+customers answered, those they said were their own.
 
 **When:** daily, and by hand whenever there is doubt. It changes nothing.
 

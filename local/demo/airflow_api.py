@@ -53,9 +53,7 @@ class AirflowApi:
     def trigger(self, dag: str, conf: dict[str, Any]) -> str:
         """Triggers a DAG as a person would, unpausing it first; returns the run's id."""
         self.pause(dag, False)
-        answer = self._client.post(f"/api/v2/dags/{dag}/dagRuns", json={"logical_date": None, "conf": conf})
-        answer.raise_for_status()
-        return str(answer.json()["dag_run_id"])
+        return str(self.post(f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
 
     def end(self, dag: str, run: str) -> None:
         """Marks a run failed, which ends its running tasks with SIGTERM."""
@@ -112,5 +110,11 @@ class AirflowApi:
     def get(self, path: str, **query: Any) -> Any:
         """JSON of a GET request."""
         answer = self._client.get(path, params=query)
+        answer.raise_for_status()
+        return answer.json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """JSON of a POST request's answer."""
+        answer = self._client.post(path, json=body)
         answer.raise_for_status()
         return answer.json()

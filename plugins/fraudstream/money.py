@@ -11,6 +11,12 @@ def to_text(minor: int) -> str:
     return f"{sign}{abs(minor) // 100}.{abs(minor) % 100:02d}"
 
 
+def shown(minor: int) -> str:
+    """An amount in minor units as English-speaking people read it: 983964 → ``9,839.64``."""
+    sign = "-" if minor < 0 else ""
+    return f"{sign}{abs(minor) // 100:,}.{abs(minor) % 100:02d}"
+
+
 def to_minor(text: str) -> int:
     """Minor units of decimal text with at most two decimals: ``9839.64`` → 983964.
 

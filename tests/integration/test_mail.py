@@ -248,7 +248,7 @@ def test_the_inbox_of_the_stack_shows_what_was_sent(stack: Mapping[str, str]) ->
     for number in range(20):
         facts = Facts(
             id=f"{run}-{number}",
-            amount="9839.64",
+            amount="9,839.64",
             type="Cash out",
             account="C1",
             counterparty="M1",

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudstream.kafka.records import Partition
+from fraudstream.lake.audit_answers import AnswerFigures, answer_figures
 from fraudstream.lake.audit_topics import TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.chain import ObjectChain
 from fraudstream.lake.names import FOLDER_OF, FOLDERS, MAILS
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 LAKE = "lake"
 MAIL = "mail"
-#: Cases without an outcome that a report names.
+#: Cases without an outcome, and answers without a case, that a report names.
 _CASES_NAMED = 20
 
 
@@ -69,6 +70,11 @@ class AuditReport:
     #: Fraud transactions that no answer is there for.
     open_cases: int
     open_case_ids: list[str] = field(default_factory=list)
+    #: Answers to cases that there is no fraud transaction for: kept, and nobody's outcome.
+    unknown_cases: int = 0
+    unknown_case_ids: list[str] = field(default_factory=list)
+    #: What customers answered: the latest days, then all days.
+    answers: list[AnswerFigures] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -81,7 +87,7 @@ class AuditReport:
         return sum(int(getattr(line, count)) for line in self.lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: ``ok``, the counts over all lines, ``open`` cases, and each line with its ranges."""
+        """For JSON: ``ok``, the counts over all lines, cases, what customers answered, each line with its ranges."""
         return {
             "ok": self.ok,
             "missing": self.total("missing_count"),
@@ -92,6 +98,9 @@ class AuditReport:
             "dead_letters": sum(line.dead_letters for line in self.lines if line.target == LAKE),
             "open": self.open_cases,
             "open_cases": self.open_case_ids,
+            "unknown": self.unknown_cases,
+            "unknown_cases": self.unknown_case_ids,
+            "answers": [figures.to_dict() for figures in self.answers],
             "seconds": round(self.seconds, 1),
             "lines": [
                 {
@@ -138,8 +147,16 @@ def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float)
         for target, folder, found in ((LAKE, FOLDER_OF[partition.topic], lake), (MAIL, MAILS, mail)):
             end = ObjectChain(store, folder).open(partition) or 0
             lines.append(_compared(partition, target, content, found.get(partition, NO_OFFSETS), end))
-    unanswered = sorted(topics.cases - topics.answered)
-    return AuditReport(lines, len(unanswered), unanswered[:_CASES_NAMED], time.monotonic() - started)
+    unanswered, unknown = topics.open, topics.unknown
+    return AuditReport(
+        lines,
+        len(unanswered),
+        unanswered[:_CASES_NAMED],
+        len(unknown),
+        unknown[:_CASES_NAMED],
+        answer_figures(topics.cases, topics.answers),
+        time.monotonic() - started,
+    )
 
 
 def _compared(

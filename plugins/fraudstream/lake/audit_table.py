@@ -1,16 +1,19 @@
 """An audit as a table for people."""
 
+from datetime import timedelta
+
 from rich.console import Console
 from rich.table import Table
 
 from fraudstream.lake.audit import AuditLine, AuditReport
+from fraudstream.lake.audit_answers import AnswerFigures
 from fraudstream.lake.offsets import Range
 
 _RANGES_SHOWN = 3
 
 
 def print_report(report: AuditReport, console: Console) -> None:
-    """A line for each topic-partition and target, then the verdict."""
+    """A line for each topic-partition and target, what customers answered, then the verdict."""
     table = Table(title="Topics against lake and mail log")
     for heading in ("topic", "partition", "target"):
         table.add_column(heading)
@@ -29,13 +32,39 @@ def print_report(report: AuditReport, console: Console) -> None:
             style=_style(line),
         )
     console.print(table)
-    ids = ", ".join(report.open_case_ids)
-    console.print(f"cases without an outcome: {_number(report.open_cases)}" + (f" ({ids})" if ids else ""))
+    console.print(_answers(report.answers))
+    for what, count, named in (
+        ("cases without an outcome", report.open_cases, report.open_case_ids),
+        ("answers to unknown cases", report.unknown_cases, report.unknown_case_ids),
+    ):
+        ids = ", ".join(named) + (", ..." if count > len(named) else "")
+        console.print(f"{what}: {_number(count)}" + (f" ({ids})" if ids else ""), markup=False)
     counts = ", ".join(f"{report.total(f'{what}_count')} {what}" for what in ("missing", "duplicated", "unexpected"))
     behind = report.total("behind")
     waiting = f"; {behind} not reached by their readers yet" if behind else ""
     verdict = "[green]ok[/green]" if report.ok else "[red]NOT OK[/red]"
     console.print(f"audit {verdict}: {counts}{waiting}; {report.seconds:.1f} s")
+
+
+def _answers(days: list[AnswerFigures]) -> Table:
+    table = Table("day (UTC)", title="What customers answered")
+    for heading in ("answered", "fraud", "not fraud", "no response", "median time", "p90 time", "false positives"):
+        table.add_column(heading, justify="right")
+    for figures in days:
+        counts = (figures.answered, figures.reported_fraud, figures.reported_not_fraud, figures.no_response)
+        share = figures.false_positive_share
+        table.add_row(
+            figures.day.isoformat() if figures.day else "all days",
+            *map(_number, counts),
+            _time(figures.median_seconds),
+            _time(figures.p90_seconds),
+            "-" if share is None else f"{share:.1%}",
+        )
+    return table
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 def _number(count: int) -> str:

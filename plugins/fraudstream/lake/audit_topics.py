@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
@@ -15,12 +16,14 @@ from fraudstream.errors import KafkaError, KafkaUnavailable, RecordError
 from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.lake.audit_answers import FirstAnswer
 from fraudstream.lake.offsets import NO_OFFSETS, Offsets
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
+#: Answers before cases: whatever answer is read, its case lies in what is read after it.
+TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_CONFIRMATION, FRAUD_TRANSACTION)
 _POLL_RECORDS = 10_000
 #: Longest time without any record before the brokers count as gone.
 _SILENCE_SECONDS = 30.0
@@ -49,9 +52,20 @@ class TopicsContent:
     """All topics at the time each was read to its end."""
 
     partitions: dict[Partition, TopicPartitionContent] = field(default_factory=dict)
-    #: Fraud transactions, and those of them that have an answer.
-    cases: set[str] = field(default_factory=set)
-    answered: set[str] = field(default_factory=set)
+    #: Fraud transactions, each with the time of its record, ms since 1970.
+    cases: dict[str, int] = field(default_factory=dict)
+    #: The first answer of each case, also of cases that there is no transaction for.
+    answers: dict[str, FirstAnswer] = field(default_factory=dict)
+
+    @property
+    def open(self) -> list[str]:
+        """Cases without an answer."""
+        return sorted(self.cases.keys() - self.answers.keys())
+
+    @property
+    def unknown(self) -> list[str]:
+        """Cases that have an answer and aren't there."""
+        return sorted(self.answers.keys() - self.cases.keys())
 
 
 def read_topics(settings: Settings) -> TopicsContent:
@@ -71,13 +85,17 @@ def read_topics(settings: Settings) -> TopicsContent:
             offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
             parts[partition].append(offsets)
             if topic == FRAUD_TRANSACTION:
-                content.cases.update(_cases(codec, messages))
+                decoded, rows = _decoded(codec, messages)
+                cases = rows["idTransaction"].to_pylist()
+                content.cases.update(zip(cases, (message.timestamp()[1] for message in decoded), strict=True))
             elif topic == FRAUD_CONFIRMATION:
-                for message, case in zip(messages, _cases(codec, messages, keep_places=True), strict=True):
-                    if case in content.answered:
+                decoded, rows = _decoded(codec, messages)
+                columns = (rows["idTransaction"], rows["status"], rows["answeredAt"].cast(pa.int64()))
+                for message, case, *answer in zip(decoded, *(column.to_pylist() for column in columns), strict=True):
+                    if case in content.answers:
                         late[partition].append(int(message.offset() or 0))
-                    elif case:
-                        content.answered.add(case)
+                    else:
+                        content.answers[case] = FirstAnswer(*answer)
         for partition, (begin, end) in read.bounds.items():
             content.partitions[partition] = TopicPartitionContent(
                 begin,
@@ -90,13 +108,11 @@ def read_topics(settings: Settings) -> TopicsContent:
     return content
 
 
-def _cases(codec: Codec, messages: list[Message], *, keep_places: bool = False) -> list[str]:
-    """Ids of the records; those that can't be decoded are left out, or empty where places are kept."""
+def _decoded(codec: Codec, messages: list[Message]) -> tuple[list[Message], pa.RecordBatch]:
+    """The messages that can be decoded, and their rows."""
     rows, bad = codec.decode_rows([message.value() for message in messages])
-    cases: list[str] = rows.column("idTransaction").to_pylist()
-    for index, _ in bad if keep_places else []:
-        cases.insert(index, "")
-    return cases
+    without = {index for index, _ in bad}
+    return [message for index, message in enumerate(messages) if index not in without], rows
 
 
 def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:

@@ -13,7 +13,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.recipients import Recipients, is_address
 from fraudstream.mail.templates import Facts, Kind, MailTemplates, message_id, shown_time, shown_type
-from fraudstream.money import to_text
+from fraudstream.money import shown
 from fraudstream.settings import Settings
 
 #: Which mail a record of each topic causes.
@@ -100,7 +100,7 @@ class LetterWriter:
         id_transaction = str(row["idTransaction"])
         common = (
             id_transaction,
-            to_text(_integer(row["amount"])),
+            shown(_integer(row["amount"])),
             shown_type(str(row["type"])),
             str(row["nameOrig"]),
             str(row["nameDest"]),

@@ -36,7 +36,7 @@ _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(.*?)\ue001")
 _SUBJECT = re.compile(r"Subject: (.*)\n\n")
 #: A value that reads the same in plain text, HTML and quoted-printable: nearly every one.
-_SIMPLE = re.compile(r"[A-Za-z0-9 .:_-]{0,74}[A-Za-z0-9.:_-]", re.ASCII)
+_SIMPLE = re.compile(r"[A-Za-z0-9 .,:_-]{0,74}[A-Za-z0-9.,:_-]", re.ASCII)
 #: A header value that needs no encoded words and no folding.
 _PLAIN_HEADER = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,198}[!-~])?", re.ASCII)
 

@@ -1,5 +1,6 @@
 import io
 import json
+from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake import lines, names
 from fraudstream.lake.audit import LAKE, MAIL, compare_with_lake
+from fraudstream.lake.audit_answers import FirstAnswer, answer_figures
 from fraudstream.lake.audit_table import print_report
 from fraudstream.lake.audit_topics import TopicPartitionContent, TopicsContent
 from fraudstream.lake.chain import Link, ObjectChain
@@ -60,8 +62,8 @@ def topics():
             FRAUD: TopicPartitionContent(0, 2, array(0, 1), array(), array()),
             ANSWERS: TopicPartitionContent(0, 2, array(0, 1), array(), array(1)),
         },
-        cases={"tx-0", "tx-1"},
-        answered={"tx-0"},
+        cases={"tx-0": MIDNIGHT_MS, "tx-1": MIDNIGHT_MS},
+        answers={"tx-0": FirstAnswer("NO_RESPONSE", MIDNIGHT_MS)},
     )
 
 
@@ -176,3 +178,55 @@ def test_the_table_says_what_is_wrong():
     assert "3 (1-2, 6)" in out.getvalue()
     assert "NOT OK: 3 missing, 0 duplicated, 0 unexpected" in out.getvalue()
     assert "cases without an outcome: 1 (tx-1)" in out.getvalue()
+
+
+HOUR_MS = 3_600_000
+
+
+def answered_after(**hours_and_statuses):
+    """Cases of one midnight and their first answers, each so many hours later."""
+    cases = dict.fromkeys(hours_and_statuses, MIDNIGHT_MS)
+    return cases, {
+        case: FirstAnswer(status, MIDNIGHT_MS + hours * HOUR_MS) for case, (hours, status) in hours_and_statuses.items()
+    }
+
+
+def test_the_fraud_teams_figures_are_by_day_and_outcome_with_the_time_that_customers_took():
+    cases, answers = answered_after(
+        a=(1, "REPORTED_FRAUD"),
+        b=(2, "REPORTED_FRAUD"),
+        c=(3, "REPORTED_NOT_FRAUD"),
+        d=(20, "NO_RESPONSE"),
+        e=(30, "REPORTED_NOT_FRAUD"),
+    )
+    first, second, total = answer_figures(cases, answers)
+    assert [figures.day for figures in (first, second, total)] == [DAY, DAY + timedelta(days=1), None]
+    assert (first.reported_fraud, first.reported_not_fraud, first.no_response, first.answered) == (2, 1, 1, 3)
+    assert (first.median_seconds, first.p90_seconds) == (2 * 3600, 2.8 * 3600)  # without the one that didn't answer
+    assert first.false_positive_share == 1 / 3
+    assert (second.answered, second.median_seconds, second.false_positive_share) == (1, 30 * 3600, 1)
+    assert (total.answered, total.no_response, total.false_positive_share) == (4, 1, 0.5)
+
+
+def test_a_day_without_answers_of_customers_has_no_time_and_no_share():
+    day, total = answer_figures(*answered_after(a=(1, "NO_RESPONSE")))
+    for figures in (day, total):
+        assert (figures.answered, figures.no_response) == (0, 1)
+        assert (figures.median_seconds, figures.p90_seconds, figures.false_positive_share) == (None, None, None)
+    assert [figures.answered for figures in answer_figures({}, {})] == [0]
+
+
+def test_an_answer_to_an_unknown_case_is_reported_and_breaks_nothing():
+    content = topics()
+    content.answers["stranger"] = FirstAnswer("REPORTED_FRAUD", MIDNIGHT_MS)
+    report = audited(whole(), content)
+    assert report.ok
+    assert (report.unknown_cases, report.unknown_case_ids, report.open_cases) == (1, ["stranger"], 1)
+    assert report.answers[-1].reported_fraud == 0, "it is nobody's outcome"
+    document = json.loads(json.dumps(report.to_dict()))
+    assert (document["unknown"], document["unknown_cases"]) == (1, ["stranger"])
+    assert document["answers"][-1]["NO_RESPONSE"] == 1
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=200))
+    assert "answers to unknown cases: 1 (stranger)" in out.getvalue()
+    assert "What customers answered" in out.getvalue()

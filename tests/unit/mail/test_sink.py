@@ -34,6 +34,14 @@ class TestLog:
             "recordTimestamp": "2023-10-07T00:00:00.007Z",
         }
 
+    def test_amounts_have_their_thousands_apart(self, make: Callable[..., Bench]) -> None:
+        bench = make()
+        sink = bench.start()
+        sink.assigned(PARTITION, None)
+        sink.write(batch([1], rows=[row(1) | {"amount": 18_198_343}]))
+        sink.flush()
+        assert b" of 181,983.43\r\n" in bench.outbox.sent[0].content
+
     def test_each_topic_causes_its_kind_of_mail(self, make: Callable[..., Bench]) -> None:
         bench = make()
         sink = bench.start()

@@ -26,7 +26,7 @@ CASES: list[tuple[Kind, str]] = [
 ]
 FACTS = Facts(
     id="3f9a-000000017",
-    amount="9839.64",
+    amount="9,839.64",
     type="Cash out",
     account="C1231006815",
     counterparty="M1979787155",
@@ -134,16 +134,19 @@ class TestWords:
         for words in (part(message, "plain"), BeautifulSoup(part(message, "html"), "html.parser").get_text(" ")):
             for value in (FACTS.amount, FACTS.type, FACTS.account, FACTS.counterparty, FACTS.time, FACTS.id):
                 assert value in words
-        assert str(message["Subject"]).endswith("Cash out of 9839.64")
+        assert str(message["Subject"]).endswith("Cash out of 9,839.64")
 
     def test_a_fraud_notice_has_the_two_links_and_says_until_when_they_work(self) -> None:
         message = parse(render("fraud_notice", FACTS))
         html = BeautifulSoup(part(message, "html"), "html.parser")
         assert {str(link.get_text()): link["href"] for link in html.find_all("a")} == {
             "Report as fraud": FACTS.fraud_url,
-            "Not fraud: it was me": FACTS.not_fraud_url,
+            "Not fraud, it was me": FACTS.not_fraud_url,
         }
         text = part(message, "plain").split("\r\n")
+        assert {text[number + 1]: line for number, line in enumerate(text) if line.endswith(":")} == {
+            link["href"]: f"{link.get_text()}:" for link in html.find_all("a")
+        }
         assert FACTS.fraud_url in text
         assert FACTS.not_fraud_url in text
         assert f"until {FACTS.until}" in html.get_text(" ")

@@ -1,0 +1,85 @@
+"""What customers answered, day by day: the fraud team's figures in the audit's report."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+
+REPORTED_FRAUD, REPORTED_NOT_FRAUD, NO_RESPONSE = "REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"
+#: Days that a report shows, the latest ones.
+DAYS = 7
+
+
+class FirstAnswer(NamedTuple):
+    """The answer that counts for a case; time in ms since 1970."""
+
+    status: str
+    answered_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFigures:
+    """Outcomes of one UTC day, or of all days; times are seconds from the case's record to its answer.
+
+    Times and share are None where no customer answered.
+    """
+
+    day: date | None
+    reported_fraud: int
+    reported_not_fraud: int
+    no_response: int
+    median_seconds: float | None
+    p90_seconds: float | None
+
+    @property
+    def answered(self) -> int:
+        """Cases that a customer answered."""
+        return self.reported_fraud + self.reported_not_fraud
+
+    @property
+    def false_positive_share(self) -> float | None:
+        """Of the cases that customers answered, the share that was no fraud."""
+        return self.reported_not_fraud / self.answered if self.answered else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "day": self.day.isoformat() if self.day else None,
+            "answered": self.answered,
+            REPORTED_FRAUD: self.reported_fraud,
+            REPORTED_NOT_FRAUD: self.reported_not_fraud,
+            NO_RESPONSE: self.no_response,
+            "median_seconds": self.median_seconds,
+            "p90_seconds": self.p90_seconds,
+            "false_positive_share": self.false_positive_share,
+        }
+
+
+def answer_figures(cases: Mapping[str, int], answers: Mapping[str, FirstAnswer]) -> list[AnswerFigures]:
+    """A line for each of the last :data:`DAYS` days that have outcomes, oldest first, then one of all days.
+
+    :param cases: id of each case and the time of its record, ms since 1970
+    :param answers: by case; those of unknown cases are left out
+    """
+    of_day: dict[date, list[tuple[FirstAnswer, float]]] = defaultdict(list)
+    for case, answer in answers.items():
+        if case in cases:
+            day = datetime.fromtimestamp(answer.answered_at / 1000, UTC).date()
+            of_day[day].append((answer, (answer.answered_at - cases[case]) / 1000))
+    days = [_figures(day, of_day[day]) for day in sorted(of_day)[-DAYS:]]
+    return [*days, _figures(None, (outcome for outcomes in of_day.values() for outcome in outcomes))]
+
+
+def _figures(day: date | None, outcomes: Iterable[tuple[FirstAnswer, float]]) -> AnswerFigures:
+    counts: dict[str, int] = defaultdict(int)
+    seconds = []
+    for answer, waited in outcomes:
+        counts[answer.status] += 1
+        if answer.status != NO_RESPONSE:
+            seconds.append(waited)
+    # The clocks of brokers and site may differ by a little: no answer came before its case.
+    median, p90 = np.maximum(np.percentile(seconds, [50, 90]), 0).round(1).tolist() if seconds else (None, None)
+    return AnswerFigures(day, counts[REPORTED_FRAUD], counts[REPORTED_NOT_FRAUD], counts[NO_RESPONSE], median, p90)
