@@ -86,10 +86,10 @@ class AirflowApi:
         """All task instances of a run; "~" stands for any run."""
         return self._pages(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", "task_instances")
 
-    def count(self, dag: str, state: str) -> int:
-        """How many task instances of a DAG are in a state now."""
+    def count(self, dag: str, task: str, *states: str) -> int:
+        """How many instances of a DAG's task are in one of these states now."""
         path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances"
-        return int(self.get(path, state=state, limit=1)["total_entries"])
+        return int(self.get(path, task_id=task, state=list(states), limit=1)["total_entries"])
 
     def xcom(self, dag: str, run: str, task: str, map_index: int = -1) -> Any:
         """What a task instance returned."""

@@ -63,33 +63,35 @@ class Inbox:
 
 
 def answer_all(mails: list[dict[str, str]]) -> int:
-    """Lets every customer do what is their habit; returns how many did nothing.
+    """Lets every customer do what is their habit; returns how many did nothing, or came too late.
 
     :raises CustomerError: a page isn't as expected
     """
     habits = [HABITS[number % len(HABITS)] for number in range(len(mails))]
     with httpx.Client(timeout=30) as browser, ThreadPoolExecutor(4) as customers:
 
-        def act(mail: dict[str, str], habit: tuple[str, ...]) -> None:
-            for answer in habit:
-                press(browser, mail[answer], answer)
+        def act(mail: dict[str, str], habit: tuple[str, ...]) -> bool:
+            pressed = [press(browser, mail[answer], answer) for answer in habit]
+            return any(pressed)
 
-        list(customers.map(act, mails, habits))
-    return habits.count(())
+        return list(customers.map(act, mails, habits)).count(False)
 
 
-def press(browser: httpx.Client, link: str, answer: str) -> None:
-    """Opens a link and presses the button of an answer, if the page still offers one.
+def press(browser: httpx.Client, link: str, answer: str) -> bool:
+    """Opens a link and presses the button of an answer, if the page still offers one; False: its time was up.
 
     :raises CustomerError: the page can't be read, or the answer isn't confirmed
     """
     page = browser.get(link)
+    if page.status_code == httpx.codes.GONE:
+        return False
     form = BeautifulSoup(page.text, "html.parser").find("form")
     if page.status_code != httpx.codes.OK:
         raise CustomerError(f"the confirmation page answers {page.status_code} where a link from a mail was opened")
     if not isinstance(form, Tag):
-        return  # answered before: the page shows what was recorded
+        return True  # answered before: the page shows what was recorded
     fields = {str(field["name"]): str(field["value"]) for field in form.find_all("input", type="hidden")}
     confirmed = browser.post(link, data=fields | {"answer": answer}, follow_redirects=True)
     if confirmed.status_code != httpx.codes.OK:
         raise CustomerError(f"the confirmation page answers {confirmed.status_code} to a button")
+    return True
