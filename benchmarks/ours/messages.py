@@ -17,6 +17,6 @@ def messages(settings: Settings, path: str) -> Iterator[tuple[str, list[dict[str
     for chunk in read_chunks(open_source(path, None), Position(0, 0), start_date=settings.dataset_start_date):
         for topic, flag in ((NON_FRAUD_TRANSACTION, 0), (FRAUD_TRANSACTION, 1)):
             rows = chunk.rows.filter(pc.equal(chunk.rows.column("isFraud"), flag))
-            values = codecs[topic].encode_rows(rows)
+            values = codecs[topic].encode_rows(rows).to_pylist()
             keys = rows.column("nameOrig").to_pylist()
             yield topic, [{"key": key, "value": value} for key, value in zip(keys, values, strict=True)]

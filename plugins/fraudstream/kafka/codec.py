@@ -82,7 +82,7 @@ class Codec:
             raise RecordError(f"a record doesn't fit the schema of topic {self.topic}: {error}") from error
         return out.getvalue()
 
-    def encode_rows(self, rows: pa.RecordBatch) -> list[bytes]:
+    def encode_rows(self, rows: pa.RecordBatch) -> pa.BinaryArray:
         """Rows of :func:`arrow_schema` in the wire format, in their order.
 
         :raises RecordError: the rows don't fit the schema
@@ -92,10 +92,7 @@ class Codec:
         except (ValueError, TypeError) as error:
             raise RecordError(f"rows don't fit the schema of topic {self.topic}: {error}") from error
         header = pa.scalar(self._own_header(), pa.binary())
-        values: list[bytes] = []
-        for chunk in bodies:
-            values += pc.binary_join_element_wise(header, chunk, b"").to_pylist()
-        return values
+        return pc.binary_join_element_wise(header, pa.concat_arrays(bodies), b"")
 
     def decode(self, value: bytes | None) -> dict[str, Any]:
         """The record of one value, times as datetime in UTC.

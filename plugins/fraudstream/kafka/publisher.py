@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow.compute as pc
+import pyarrow as pa
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
@@ -28,6 +28,7 @@ from fraudstream.dataset.reader import Chunk, Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.errors import KafkaError, KafkaUnavailable, TooManyRejected
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.columns_producer import QUEUE, ColumnsProducer, Messages
 from fraudstream.kafka.progress import IngestProgress, last_progress
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
 from fraudstream.kafka.transaction import Transaction
@@ -38,9 +39,6 @@ log = logging.getLogger(__name__)
 _CHUNK_ROWS = 50_000
 #: Chunks that are read and encoded ahead of the one being sent.
 _AHEAD = 2
-#: Messages handed to the client at once, and waiting in it at most: bounds its memory.
-_SEND_ROWS = 10_000
-_QUEUED_ROWS = 100_000
 _REPORT_SECONDS = 5.0
 #: A share of rejected rows says nothing over fewer rows than this.
 _SHARE_ROWS = 1_000
@@ -48,11 +46,11 @@ _SHARE_ROWS = 1_000
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A chunk with its rows' keys and values by topic."""
+    """A chunk with its rows' messages by topic."""
 
     chunk: Chunk
-    others: tuple[list[str], list[bytes]]
-    frauds: tuple[list[str], list[bytes]]
+    others: Messages
+    frauds: Messages
 
 
 class Publisher:
@@ -80,7 +78,6 @@ class Publisher:
         self._transactions = Codec.for_topic(FRAUD_TRANSACTION, settings)
         self._other_transactions = Codec.for_topic(NON_FRAUD_TRANSACTION, settings)
         self._positions = Codec.for_topic(INGEST_PROGRESS, settings)
-        self._messages: list[dict[str, Any]] = [{} for _ in range(_SEND_ROWS)]
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -102,18 +99,19 @@ class Publisher:
             self._log_start(progress)
             if progress.done or (self._limit is not None and progress.row >= self._limit):
                 return progress
-            return self._run(producer, progress)
+            with ColumnsProducer(producer) as columns:
+                return self._run(producer, columns, progress)
         except KafkaException as error:
             raise self._kafka_error(error) from error
 
-    def _run(self, producer: Producer, progress: IngestProgress) -> IngestProgress:
+    def _run(self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress) -> IngestProgress:
         first, started = progress, time.monotonic()
         reported = started
         transaction = Transaction(producer)
         for encoded in ahead(map(self._encode, self._chunks(progress)), _AHEAD):
             # 3. rows and rejected rows
             transaction.begin(progress.row)
-            progress = self._send(producer, progress, encoded)
+            progress = self._send(producer, columns, progress, encoded)
             if not (self._rows_per_second or self._ends(first, progress) or transaction.due(progress.row)):
                 continue
             self._commit(transaction, progress)
@@ -161,19 +159,22 @@ class Publisher:
                 return  # the file ended first
 
     def _encode(self, chunk: Chunk) -> _Encoded:
-        fraud = pc.equal(chunk.rows.column("isFraud"), 1)
-        others, frauds = chunk.rows.filter(pc.invert(fraud)), chunk.rows.filter(fraud)
+        fraud = chunk.rows.column("isFraud").to_numpy() == 1
+        frauds = chunk.rows.filter(pa.array(fraud))
+        # Frauds are few: all rows are encoded for the other topic, which spares a copy of nearly all of them.
         return _Encoded(
             chunk,
-            (others.column("nameOrig").to_pylist(), self._other_transactions.encode_rows(others)),
-            (frauds.column("nameOrig").to_pylist(), self._transactions.encode_rows(frauds)),
+            Messages.of(chunk.rows.column("nameOrig"), self._other_transactions.encode_rows(chunk.rows)).where(~fraud),
+            Messages.of(frauds.column("nameOrig"), self._transactions.encode_rows(frauds)),
         )
 
-    def _send(self, producer: Producer, progress: IngestProgress, encoded: _Encoded) -> IngestProgress:
+    def _send(
+        self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress, encoded: _Encoded
+    ) -> IngestProgress:
         """Queues a chunk's rows; returns the progress that they make. A failed delivery makes the commit fail."""
         chunk = encoded.chunk
-        self._produce(producer, NON_FRAUD_TRANSACTION, *encoded.others)
-        self._produce(producer, FRAUD_TRANSACTION, *encoded.frauds)
+        columns.produce(NON_FRAUD_TRANSACTION, encoded.others)
+        columns.produce(FRAUD_TRANSACTION, encoded.frauds)
         for rejected in chunk.rejected:
             log.warning("%s line %d is rejected: %s", self._source.uri, rejected.line, rejected.reason)
             headers = {"source": self._source.uri, "line": str(rejected.line), "reason": rejected.reason}
@@ -182,8 +183,8 @@ class Publisher:
             progress,
             byte=chunk.position.byte,
             row=chunk.position.row,
-            fraud=progress.fraud + len(encoded.frauds[0]),
-            nonFraud=progress.nonFraud + len(encoded.others[0]),
+            fraud=progress.fraud + len(encoded.frauds),
+            nonFraud=progress.nonFraud + len(encoded.others),
             rejected=progress.rejected + len(chunk.rejected),
         )
 
@@ -193,22 +194,6 @@ class Publisher:
         transaction.producer.produce(INGEST_PROGRESS, key=self._source.uri.encode(), value=value)
         # 5. visible together
         transaction.commit()
-
-    def _produce(self, producer: Producer, topic: str, keys: list[str], values: list[bytes]) -> None:
-        for start in range(0, len(values), _SEND_ROWS):
-            part = slice(start, start + _SEND_ROWS)
-            # The client copies what it takes: the same dictionaries serve again, at half the cost of new ones.
-            messages = self._messages[: len(values[part])]
-            for message, key, value in zip(messages, keys[part], values[part], strict=True):
-                message["key"], message["value"] = key, value
-            while len(producer) > _QUEUED_ROWS:
-                producer.poll(0.01)
-            queued = producer.produce_batch(topic, messages)
-            if queued != len(messages):
-                reason = next(message["_error"] for message in messages if "_error" in message)
-                raise KafkaError(
-                    f"{len(messages) - queued} of {len(messages)} rows for {topic} weren't taken: {reason}"
-                )
 
     def _too_many_rejected(self, first: IngestProgress, progress: IngestProgress) -> bool:
         rows, rejected = progress.row - first.row, progress.rejected - first.rejected
@@ -260,7 +245,9 @@ class Publisher:
                 "compression.type": "lz4",
                 "linger.ms": 20,
                 "batch.size": 1_000_000,
-                "queue.buffering.max.messages": 2 * _QUEUED_ROWS,
+                "queue.buffering.max.messages": 2 * QUEUE,
+                # A delivery that fails makes the commit fail; of the others no report is needed.
+                "delivery.report.only.error": True,
                 # The partitioner of Kafka's own clients, so that any of them finds a key's partition.
                 "partitioner": "murmur2_random",
             }

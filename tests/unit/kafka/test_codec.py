@@ -72,7 +72,7 @@ def rows_of(found: list[dict[str, object]]) -> pa.RecordBatch:
 @given(st.lists(records, min_size=1, max_size=5))
 def test_a_batch_has_the_bytes_of_its_records_and_both_read_both(found):
     one_by_one = [codec().encode(record) for record in found]
-    assert codec().encode_rows(rows_of(found)) == one_by_one
+    assert codec().encode_rows(rows_of(found)).to_pylist() == one_by_one
     rows, bad = codec().decode_rows(one_by_one)
     assert bad == []
     assert rows.equals(rows_of(found))
@@ -129,7 +129,7 @@ def test_values_of_older_and_newer_schemas_are_read_as_the_topics_own():
 
 
 def test_a_time_that_no_calendar_has_is_broken_in_both_ways():
-    value = codec().encode_rows(rows_of([example() | {"timestamp": 2**60}]))[0]
+    value = codec().encode_rows(rows_of([example() | {"timestamp": 2**60}]))[0].as_py()
     assert len(codec().decode_rows([value])[1]) == 1
     with pytest.raises(RecordError):
         codec().decode(value)

@@ -1,0 +1,130 @@
+"""Messages from Arrow columns to librdkafka, without a Python object for each of them.
+
+confluent_kafka's produce_batch() takes a dictionary a message; librdkafka's own function takes an array of structs,
+which point into the columns here: a third of the time, and without Python's lock (docs/benchmarks.md has the figures).
+Struct and functions: librdkafka's rdkafka.h, whose ABI is kept stable; the library is the one confluent_kafka loads.
+"""
+
+import ctypes
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import Producer, cimpl
+
+from fraudstream.errors import KafkaError
+
+#: rd_kafka_message_t; the gaps are the C compiler's.
+_MESSAGE = np.dtype(
+    [
+        ("error", np.int32),
+        ("topic", np.uint64),
+        ("partition", np.int32),
+        ("value", np.uint64),
+        ("value_bytes", np.uint64),
+        ("key", np.uint64),
+        ("key_bytes", np.uint64),
+        ("offset", np.int64),
+        ("opaque", np.uint64),
+    ],
+    align=True,
+)
+_ANY_PARTITION = -1
+_COPY = 2
+#: Messages handed to the client at once, and waiting in it before the next are: bounds its memory.
+_AT_ONCE = 10_000
+_QUEUED = 100_000
+#: What the client needs room for.
+QUEUE = _QUEUED + _AT_ONCE
+
+_library = ctypes.CDLL(cimpl.__file__)  # finds librdkafka's functions too, as it is linked with it
+_library.rd_kafka_topic_new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+_library.rd_kafka_topic_new.restype = ctypes.c_void_p
+_library.rd_kafka_topic_destroy.argtypes = [ctypes.c_void_p]
+_library.rd_kafka_topic_destroy.restype = None
+_library.rd_kafka_produce_batch.argtypes = [
+    ctypes.c_void_p,
+    ctypes.c_int32,
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_int,
+]
+_library.rd_kafka_produce_batch.restype = ctypes.c_int
+
+
+@dataclass(frozen=True)
+class Messages:
+    """Keys and values of messages: the structs for librdkafka, and the Arrow columns that these point into."""
+
+    structs: np.ndarray
+    columns: tuple[pa.Array, pa.Array]
+
+    @classmethod
+    def of(cls, keys: pa.StringArray, values: pa.BinaryArray) -> Self:
+        """Messages of two columns of the same length, without nulls."""
+        structs = np.zeros(len(values), _MESSAGE)
+        structs["partition"] = _ANY_PARTITION
+        structs["key"], structs["key_bytes"] = _addresses(keys)
+        structs["value"], structs["value_bytes"] = _addresses(values)
+        return cls(structs, (keys, values))
+
+    def __len__(self) -> int:
+        return len(self.structs)
+
+    def where(self, mask: np.ndarray) -> "Messages":
+        """Those that `mask` (bool) is true for, in their order."""
+        return Messages(self.structs[mask], self.columns)
+
+    def part(self, first: int, count: int) -> "Messages":
+        """`count` of them from `first` on, or those that are left."""
+        return Messages(self.structs[first : first + count], self.columns)
+
+
+class ColumnsProducer:
+    """What gives :class:`Messages` to a producer. A context manager, to be left before the producer ends."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+        # The extension type's first member is rd_kafka_t *; tests/unit/kafka holds each new version to that.
+        self._handle = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
+        self._topics: dict[str, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for topic in self._topics.values():
+            _library.rd_kafka_topic_destroy(topic)
+
+    def produce(self, topic: str, messages: Messages) -> None:
+        """Queues them as the client has room for them; a failed delivery makes the transaction's commit fail.
+
+        :raises KafkaError: not all were taken, for the reason it says
+        """
+        if topic not in self._topics:
+            self._topics[topic] = _library.rd_kafka_topic_new(self._handle, topic.encode(), None)
+        for first in range(0, len(messages), _AT_ONCE):
+            while len(self._producer) > _QUEUED:
+                self._producer.poll(0.01)
+            self._queue(topic, messages.part(first, _AT_ONCE))
+
+    def _queue(self, topic: str, messages: Messages) -> None:
+        structs = messages.structs
+        taken = _library.rd_kafka_produce_batch(
+            self._topics[topic], _ANY_PARTITION, _COPY, structs.ctypes.data, len(structs)
+        )
+        if taken != len(structs):
+            reason = Code(int(structs["error"][np.flatnonzero(structs["error"])[0]]))
+            raise KafkaError(f"{len(structs) - taken} of {len(structs)} rows for {topic} weren't taken: {reason}")
+
+
+def _addresses(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Where each text of a column begins in memory, and its bytes."""
+    _, offsets, texts = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.uint64)
+    return (texts.address if texts else 0) + ends[:-1], np.diff(ends)
