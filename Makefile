@@ -21,8 +21,8 @@ help: ## list the targets
 
 venv: .venv/synced $(TOOLS:%=.venvs/%/synced) ## make the environments from the locked requirements
 
-up: venv ## start the whole stack and wait until it is ready
-	@$(BIN)/python -m local up
+up: venv ## start the whole stack and wait until it is ready; TRIGGERERS=number, 1 without
+	@$(BIN)/python -m local up $(if $(TRIGGERERS),--triggerers $(TRIGGERERS))
 
 down: venv ## stop it; its state stays
 	@$(BIN)/python -m local down

@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.report import Report
 from benchmarks.stack import FOLDER, own_environment, stack
 
-NAMES = ("produce", "lake", "mail", "latency", "replay", "compaction")
+NAMES = ("produce", "lake", "mail", "latency", "replay", "compaction", "site", "confirmation")
 
 
 def main(arguments: list[str]) -> int:
@@ -31,16 +31,15 @@ def main(arguments: list[str]) -> int:
     if environment != dict(os.environ):
         # The stack's folder is settled when its modules are imported: begin again with ours.
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *arguments], environment)  # noqa: S606
-    benchmark: Callable[[Mapping[str, str], Callable[[str], None]], Report] = import_module(
-        modules[arguments[0]]
-    ).benchmark
+    chosen = import_module(modules[arguments[0]])
+    benchmark: Callable[[Mapping[str, str], Callable[[str], None]], Report] = chosen.benchmark
 
     def say(text: str) -> None:
         console.print(text, markup=False)
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes the stack down, too
     try:
-        with stack(say) as started:
+        with stack(say, *([chosen.parts] if hasattr(chosen, "parts") else [])) as started:
             report = benchmark(started, say)
     except FraudstreamError as error:
         console.print(f"{type(error).__name__}: {error}", style="red", markup=False)

@@ -1,17 +1,15 @@
-"""Postfix's smtp-sink and smtp-source: found on the machine, or taken out of Debian's package without installing it."""
+"""Postfix's smtp-sink and smtp-source."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
+from benchmarks import debian
 from benchmarks.rounds import BenchmarkFailed
 
-_PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/libexec/postfix"])
 _HOW = (
     "smtp-sink and smtp-source, which come with Postfix, aren't on this machine. Install them: "
     "`sudo apt-get install --no-install-recommends postfix`, `sudo dnf install postfix`; macOS has smtp-source in "
@@ -24,27 +22,7 @@ def tool(name: str) -> list[str]:
 
     :raises BenchmarkFailed: it isn't there; the message says what to type
     """
-    found = shutil.which(name, path=_PLACES)
-    if found:
-        return [found]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fraudstream" / "postfix"
-    program = cache / "usr" / "sbin" / name
-    if not program.exists():
-        if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise BenchmarkFailed(_HOW)
-        _unpack(cache)
-    return ["env", f"LD_LIBRARY_PATH={cache / 'usr' / 'lib' / 'postfix'}", str(program)]
-
-
-def _unpack(cache: Path) -> None:
-    cache.mkdir(parents=True, exist_ok=True)
-    try:
-        # apt checks the package against the signed list of its archive.
-        subprocess.run(["apt-get", "download", "postfix"], cwd=cache, check=True, capture_output=True, text=True)
-        (package,) = cache.glob("postfix_*.deb")
-        subprocess.run(["dpkg", "-x", str(package), str(cache)], check=True, capture_output=True, text=True)
-    except (subprocess.CalledProcessError, ValueError) as error:
-        raise BenchmarkFailed(f"{_HOW}; that failed: {getattr(error, 'stderr', error)}") from error
+    return debian.tool(name, ["postfix"], "usr/lib/postfix", _HOW)
 
 
 @contextmanager

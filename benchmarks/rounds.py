@@ -16,7 +16,8 @@ from fraudstream.settings import ROOT
 #: What other processes may take of the machine when a measurement starts, and how long that is waited for.
 _QUIET_SHARE = 0.2
 _QUIET_WITHIN = 10.0
-_WARM_UP = 99
+#: The number of the round that isn't counted.
+WARM_UP = 99
 
 
 class BenchmarkFailed(FraudstreamError):
@@ -67,7 +68,7 @@ def run_rounds(
     figures = {subject.name: Figures() for subject in subjects}
     for subject in subjects:
         if subject.rounds is None:
-            run(subject.module, subject.arguments(_WARM_UP), environment, python=subject.python)
+            run(subject.module, subject.arguments(WARM_UP), environment, python=subject.python)
     for number in range(rounds):
         for subject in subjects if number % 2 == 0 else list(reversed(subjects)):
             if subject.rounds is not None and number >= subject.rounds:

@@ -7,7 +7,7 @@ audited by its DAGs.
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from fraudstream.settings import ROOT
@@ -17,11 +17,13 @@ from local import artifacts
 from local.applications import pipeline
 from local.control import Control
 from local.environment import LOGS, STACK, VAR, stack_environment
+from local.part import Exits, Part
 from local.ports import PORTS, PREFIX, Ports
 from local.services import kafka, schema_registry, store
 
 FOLDER = ROOT / "var" / "benchmarks"
-_SHIFT = 1000
+#: Away from each other's default ports, too.
+_SHIFT = 300
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
@@ -32,26 +34,37 @@ def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def stack(say: Callable[[str], None]) -> Iterator[dict[str, str]]:
-    """A stack with empty topics and an empty bucket; the environment for what talks to it."""
+def stack(
+    say: Callable[[str], None], more: Callable[[Ports], Sequence[Part]] = lambda _: ()
+) -> Iterator[dict[str, str]]:
+    """A stack with empty topics and an empty bucket; the environment for what talks to it.
+
+    :param more: parts that are wanted beyond brokers, registry, store and topics
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise BenchmarkFailed("another benchmark is running: they share a stack, and the machine") from None
-        yield from _running(say)
+        yield from _running(say, more)
 
 
-def _running(say: Callable[[str], None]) -> Iterator[dict[str, str]]:
+def _running(say: Callable[[str], None], more: Callable[[Ports], Sequence[Part]]) -> Iterator[dict[str, str]]:
     control = Control(STACK, LOGS)
     _remove(control)
     STACK.mkdir(parents=True)
     ports = Ports.from_environment()
     files = artifacts.fetch_all(lambda what: say(f"downloading {what}"))
     topics, _ = pipeline(ports)
-    parts = [*kafka(ports, files), schema_registry(ports, files[artifacts.REGISTRY]), store(ports), topics]
-    say("starting brokers, registry and store with empty state")
+    parts = [
+        *kafka(ports, files),
+        schema_registry(ports, files[artifacts.REGISTRY]),
+        store(ports),
+        topics,
+        *more(ports),
+    ]
+    say(f"starting {', '.join(part.name for part in parts if not isinstance(part.ready, Exits))} with empty state")
     try:
         control.up(parts, lambda _: None)
         environment = {**stack_environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}

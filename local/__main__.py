@@ -1,6 +1,7 @@
 """``python -m local``: start, stop and look at the stack.
 
-up · down · status · logs [PART] [-f] · clean · start PART · stop PART · kill PART · run -- COMMAND… · env
+up [--triggerers N] · down · status · logs [PART] [-f] · clean · start PART · stop PART · kill PART · env ·
+run -- COMMAND…
 """
 
 import argparse
@@ -22,8 +23,10 @@ def main(arguments: list[str]) -> int:
     """Exit code of the command; errors raised on purpose are printed without a traceback."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("up", "down", "status", "clean", "env"):
+    for name in ("down", "status", "clean", "env"):
         commands.add_parser(name)
+    up = commands.add_parser("up")
+    up.add_argument("--triggerers", type=int, choices=range(1, 9), default=1, metavar="1…8")
     for name in ("start", "stop", "kill"):
         commands.add_parser(name).add_argument("part")
     logs = commands.add_parser("logs")
@@ -45,7 +48,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace, control: Control, console: Console) -> int:
     match options.command:
         case "up":
-            return _up(control, console)
+            return _up(control, console, options.triggerers)
         case "down":
             left_over = control.left_over()
             console.print(f"{control.down()} parts stopped")
@@ -70,8 +73,8 @@ def _run(options: argparse.Namespace, control: Control, console: Console) -> int
     return 0
 
 
-def _up(control: Control, console: Console) -> int:
-    parts = stack_parts(lambda what: console.print(f"downloading {what}"))
+def _up(control: Control, console: Console, triggerers: int) -> int:
+    parts = stack_parts(lambda what: console.print(f"downloading {what}"), triggerers)
     with show.Progress(console) as progress:
         started = control.up(parts, progress.update)
     user, password = airflow_login()

@@ -83,8 +83,8 @@ def postgres(ports: Ports) -> list[Part]:
     ]
 
 
-def airflow(ports: Ports) -> list[Part]:
-    """The database's tables, then Airflow's four components side by side."""
+def airflow(ports: Ports, triggerers: int = 1) -> list[Part]:
+    """The database's tables, then Airflow's components side by side; the triggerers share the waiting cases."""
     AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
     user, password = airflow_login()
     AIRFLOW_PASSWORDS.write_text(json.dumps({user: password}))
@@ -97,8 +97,11 @@ def airflow(ports: Ports) -> list[Part]:
     components = {
         "scheduler": [*preloaded, "scheduler", "--skip-serve-logs"],
         "dag_processor": [*preloaded, "dag-processor"],
-        "triggerer": [airflow, "triggerer", "--skip-serve-logs"],
     }
+    parts = [
+        ("airflow-" + component.replace("_", "-"), component, command) for component, command in components.items()
+    ]
+    parts += [(name, "triggerer", [airflow, "triggerer", "--skip-serve-logs"]) for name in triggerer_names(triggerers)]
     return [
         Part(
             name="airflow-migrate",
@@ -114,21 +117,26 @@ def airflow(ports: Ports) -> list[Part]:
             depends_on=["airflow-migrate"],
             ports=[ports["airflow"]],
             address=ports.url("airflow"),
-            stops_after=["airflow-scheduler", "airflow-triggerer"],
+            stops_after=["airflow-scheduler", *triggerer_names(triggerers)],
             **common,
         ),
         *(
             Part(
-                name="airflow-" + component.replace("_", "-"),
+                name=name,
                 command=command,
                 ready=AirflowHeartbeat(url=health, component=component),
                 depends_on=["airflow-migrate"],
                 stop_all=True,  # its tasks finish their batch and commit
                 **common,
             )
-            for component, command in components.items()
+            for name, component, command in parts
         ),
     ]
+
+
+def triggerer_names(count: int) -> list[str]:
+    """The parts' names: airflow-triggerer, airflow-triggerer-2, …"""
+    return ["airflow-triggerer", *(f"airflow-triggerer-{number}" for number in range(2, count + 1))]
 
 
 def pipeline(ports: Ports) -> list[Part]:

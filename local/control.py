@@ -61,9 +61,9 @@ class Control:
         if not before:
             self._sweep()
         # 2. Nothing is started while a port is taken.
-        if before and all(status.state in {State.READY, State.DONE} for status in before.values()):
-            return False
         starting = [part for part in parts if part.name not in before or before[part.name].state in AT_REST]
+        if not starting and all(status.state in {State.READY, State.DONE} for status in before.values()):
+            return False
         problems = taken(port for part in starting for port in part.ports)
         if problems:
             raise StackError(

@@ -50,10 +50,11 @@ class AirflowApi:
         """Pauses or unpauses a DAG."""
         self._client.patch(f"/api/v2/dags/{dag}", json={"is_paused": paused}).raise_for_status()
 
-    def trigger(self, dag: str, conf: dict[str, Any]) -> str:
-        """Triggers a DAG as a person would, unpausing it first; returns the run's id."""
+    def trigger(self, dag: str, conf: dict[str, Any], run: str | None = None) -> str:
+        """Triggers a DAG as a person would, unpausing it first; returns the run's id, which may be given."""
         self.pause(dag, False)
-        return str(self.post(f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf})["dag_run_id"])
+        body = {"logical_date": None, "conf": conf} | ({"dag_run_id": run} if run else {})
+        return str(self.post(f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"])
 
     def end(self, dag: str, run: str) -> None:
         """Marks a run failed, which ends its running tasks with SIGTERM."""

@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     confirmation_time_limit_seconds: int = Field(
         72 * 3600, ge=1, description="how long a case waits for its customer before the outcome is NO_RESPONSE"
     )
+    confirmation_cases_per_second: float = Field(
+        40,
+        gt=0,
+        description="cases that an open_cases task opens a second at most: what Airflow's scheduler keeps up with",
+    )
     confirmation_bind: str = Field("127.0.0.1:8085", description="host:port the confirmation site listens on")
     confirmation_health_bind: str = Field(
         "127.0.0.1:8086", description="host:port of the site's /health/live, /health/ready and /metrics"

@@ -5,17 +5,17 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
-from starlette.types import ASGIApp
+import uvloop
 
 from fraudstream.confirmation.answers import AnswerPublisher
 from fraudstream.confirmation.health import create_health
 from fraudstream.confirmation.links import Links
 from fraudstream.confirmation.metrics import Metrics
+from fraudstream.confirmation.serving import Server, server
 from fraudstream.confirmation.site import create_app
 from fraudstream.confirmation.topic_view import TopicView
 from fraudstream.confirmation.view import CaseView, ConfirmationView, horizon
@@ -23,18 +23,6 @@ from fraudstream.errors import FraudstreamError, SettingsError
 from fraudstream.settings import Settings, get_settings
 
 logger = logging.getLogger("fraudstream.confirmation")
-
-#: Longer than an answer may take to be confirmed: who pressed the button hears what came of it.
-GRACE_SECONDS = 15
-MOST_CONNECTIONS = 1_000
-
-
-class _Server(uvicorn.Server):
-    """One of two servers in a process: signals are for :func:`serve` to handle."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
 
 
 async def serve(settings: Settings) -> int:
@@ -51,8 +39,8 @@ async def serve(settings: Settings) -> int:
         ConfirmationView(settings, horizon=horizon(settings)) as answers,
         AnswerPublisher(settings) as publisher,
     ):
-        site = _server(create_app(settings, cases, answers, publisher, links, metrics))
-        health = _server(create_health(cases, answers, publisher, metrics))
+        site = server(create_app(settings, cases, answers, publisher, links, metrics))
+        health = server(create_health(cases, answers, publisher, metrics))
         servers = (site, health)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -66,7 +54,7 @@ async def serve(settings: Settings) -> int:
         return 0
 
 
-async def _end_with_a_view(views: tuple[TopicView[Any], ...], servers: tuple[_Server, ...]) -> None:
+async def _end_with_a_view(views: tuple[TopicView[Any], ...], servers: tuple[Server, ...]) -> None:
     """A view that ended doesn't come back: end too, so that whoever runs the site starts it anew."""
     ends = [asyncio.ensure_future(view.ended()) for view in views]
     try:
@@ -78,24 +66,9 @@ async def _end_with_a_view(views: tuple[TopicView[Any], ...], servers: tuple[_Se
             end.cancel()
 
 
-def _end(servers: tuple[_Server, ...]) -> None:
-    for server in servers:
-        server.should_exit = True
-
-
-def _server(app: ASGIApp) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            access_log=False,  # it would log tokens
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,  # the app itself trusts the configured ones, and no others
-            lifespan="off",
-            limit_concurrency=MOST_CONNECTIONS,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+def _end(servers: tuple[Server, ...]) -> None:
+    for ending in servers:
+        ending.should_exit = True
 
 
 @contextmanager
@@ -121,7 +94,7 @@ def main() -> int:
     """Exit code 0 after SIGTERM or Ctrl-C; 1 with the reason when it can't run or can't go on."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
-        return asyncio.run(serve(get_settings()))
+        return uvloop.run(serve(get_settings()))
     except FraudstreamError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ import asyncio
 import atexit
 import logging
 import threading
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 Status = Literal["REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"]
 #: Partition and offset.
 Place = tuple[int, int]
+#: Who waits for an answer's delivery, its error, its place.
+_Report = tuple["asyncio.Future[Place]", Code | None, Place]
 #: The status that a button stands for.
 STATUS_OF: dict[Proposal, Status] = {"fraud": "REPORTED_FRAUD", "not-fraud": "REPORTED_NOT_FRAUD"}
 
@@ -42,6 +45,8 @@ class AnswerPublisher:
         self._codec: Codec | None = None
         self._codec_lock = threading.Lock()
         self._producer = self._connect()
+        #: Appended to by librdkafka's callbacks, which run in whatever thread polls.
+        self._reported: deque[_Report] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve_reports, name="answers' delivery reports", daemon=True)
         self._thread.start()
@@ -69,12 +74,10 @@ class AnswerPublisher:
         """
         record = {**transaction, "status": status, "answeredAt": answered_at}
         value = await asyncio.to_thread(self._encode, record) if self._codec is None else self._encode(record)
-        loop = asyncio.get_running_loop()
-        delivered: asyncio.Future[Place] = loop.create_future()
+        delivered: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
 
         def report(error: Code | None, message: Message) -> None:
-            place = (message.partition(), message.offset())
-            loop.call_soon_threadsafe(_settle, delivered, error, place)
+            self._reported.append((delivered, error, (message.partition(), message.offset())))
 
         self._produce(record["idTransaction"], value, report)
         try:
@@ -98,6 +101,7 @@ class AnswerPublisher:
             self._producer.flush(DELIVERY_SECONDS)
             self._stop.set()
             self._thread.join()
+            self._pass_on()
 
     def _connect(self) -> Producer:
         return Producer(
@@ -106,7 +110,7 @@ class AnswerPublisher:
                     "acks": "all",
                     "enable.idempotence": True,
                     "delivery.timeout.ms": DELIVERY_SECONDS * 1000,
-                    "linger.ms": 2,
+                    "linger.ms": 5,
                     "error_cb": lambda error: logger.warning("answers: %s", error),
                 }
             ),
@@ -136,6 +140,19 @@ class AnswerPublisher:
     def _serve_reports(self) -> None:
         while not self._stop.is_set():
             self._producer.poll(POLL_SECONDS)
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        """One wake-up of each event loop, however many answers of its were delivered at once."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Report]] = defaultdict(list)
+        while self._reported:
+            report = self._reported.popleft()
+            by_loop[report[0].get_loop()].append(report)
+        for loop, theirs in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_settle, theirs)
+            except RuntimeError:
+                logger.debug("an event loop was closed while %d answers were on their way", len(theirs))
 
     def _unavailable(self, why: object) -> KafkaUnavailable:
         return KafkaUnavailable(
@@ -144,13 +161,14 @@ class AnswerPublisher:
         )
 
 
-def _settle(delivered: "asyncio.Future[Place]", error: Code | None, place: Place) -> None:
-    if delivered.done():  # its caller was cancelled
-        return
-    if error is None:
-        delivered.set_result(place)
-    else:
-        delivered.set_exception(KafkaException(error))
+def _settle(reported: "list[_Report]") -> None:
+    for delivered, error, place in reported:
+        if delivered.done():  # its caller was cancelled
+            continue
+        if error is None:
+            delivered.set_result(place)
+        else:
+            delivered.set_exception(KafkaException(error))
 
 
 class _Shared:

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 #: Folder of the lake that remembers which cases each DAG run was opened for; the underscore keeps it from readers.
 FOLDER = "_cases"
 CASES_PER_RUN = 200
+#: How often one that waits for its turn looks whether it is to stop.
+_LOOK_SECONDS = 0.2
 
 Case = dict[str, Any]
 
@@ -51,7 +53,11 @@ class CaseSink:
 
     A crash after any step repeats 2 to 4 with the same frauds and the same run id.
 
+    Runs are opened no faster than `cases_per_second`: Airflow's scheduler hands cases to the triggerers one by one and
+    does nothing else meanwhile, so a replay's thousands at once would keep it from its heartbeat.
+
     :param open_run: opens a DAG run with this id and conf; does nothing when the run is there already
+    :param stop: whether the task is to end: what isn't claimed then is left to the next reader
     :param wait_seconds: how long frauds may wait for others to share their run
     """
 
@@ -61,15 +67,20 @@ class CaseSink:
         open_run: Callable[[str, dict[str, Any]], None],
         *,
         time_limit: timedelta,
+        cases_per_second: float = float("inf"),
+        stop: Callable[[], bool] = lambda: False,
         wait_seconds: float = 2.0,
     ) -> None:
         self._chain = chain
         self._open_run = open_run
         self._time_limit = time_limit
+        self._seconds_per_case = 1 / cases_per_second
+        self._stop = stop
         self._wait_seconds = wait_seconds
         self._waiting: dict[Partition, list[Batch]] = {}
         self._durable: dict[Partition, int] = {}
         self._oldest: float | None = None
+        self._next_at = 0.0
 
     def assigned(self, partition: Partition, committed: int | None) -> int:
         """The end of what was opened for a partition; 0 where nothing was."""
@@ -91,11 +102,13 @@ class CaseSink:
         )
 
     def flush(self) -> dict[Partition, int]:
-        """Opens runs for all frauds that wait."""
+        """Opens runs for all frauds that wait; when it is to stop, for those whose turn it is now."""
         waiting, self._waiting, self._oldest = self._waiting, {}, None
         for partition, batches in waiting.items():
             for batch in batches:
                 while len(rest := batch.since(self._durable[partition])):
+                    if not self._turn():
+                        return {partition: self._durable[partition] for partition in waiting}
                     self._durable[partition] = self._open(rest)
                 self._durable[partition] = max(self._durable[partition], batch.next_offset)
         return {partition: self._durable[partition] for partition in waiting}
@@ -109,6 +122,14 @@ class CaseSink:
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _turn(self) -> bool:
+        """Waits until the next run may be opened; False when it is to stop instead."""
+        while (left := self._next_at - time.monotonic()) > 0:
+            if self._stop():
+                return False
+            time.sleep(min(left, _LOOK_SECONDS))
+        return True
 
     def _open(self, batch: Batch) -> int:
         """Opens one run for the first frauds of a batch and returns the offset after them."""
@@ -129,6 +150,7 @@ class CaseSink:
             cases = self._claimed(object_name(FOLDER, day, *partition, first))
         # 3. open the run
         self._open_run(f"{partition.topic}-{partition.number}-{first}-{end}", {"cases": cases})
+        self._next_at = time.monotonic() + len(cases) * self._seconds_per_case
         # 4. move on
         self._chain.advance(partition, end)
         log.info("%s offsets %d to %d: %d cases opened", partition, first, end, len(cases))

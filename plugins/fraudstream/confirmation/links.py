@@ -11,6 +11,7 @@ a page that this site made for this very case a short while ago.
 import hashlib
 import ipaddress
 from binascii import Error as Base64Error
+from functools import cache
 from typing import Literal, TypeGuard, get_args
 from urllib.parse import urlsplit
 
@@ -63,8 +64,8 @@ class Links:
         keys = [key.get_secret_value() for key in settings.confirmation_keys]
         self._refuse_unusable(keys)
         newest_last = list(reversed(keys))
-        self._link = TimestampSigner(newest_last, salt="fraudstream.link", digest_method=hashlib.sha256)
-        self._page = TimestampSigner(newest_last, salt="fraudstream.page", digest_method=hashlib.sha256)
+        self._link = _Signer(newest_last, salt="fraudstream.link", digest_method=hashlib.sha256)
+        self._page = _Signer(newest_last, salt="fraudstream.page", digest_method=hashlib.sha256)
 
     def url(self, id_transaction: str, answer: Proposal) -> str:
         """The link that proposes `answer` for a case, valid from now for the case's time limit."""
@@ -109,6 +110,15 @@ class Links:
                 "FRAUDSTREAM_CONFIRMATION_KEYS holds the example key, which anyone can read in the source, while "
                 f"FRAUDSTREAM_CONFIRMATION_URL is {self._base!r}; set a key of your own for any address but loopback"
             )
+
+
+class _Signer(TimestampSigner):
+    """Derives the key of a secret once, and not for each token."""
+
+    @cache  # noqa: B019  two signers for the life of the process, some secrets each
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+        """The key with which tokens are signed."""
+        return super().derive_key(secret_key)
 
 
 def _sign(signer: TimestampSigner, id_transaction: str) -> str:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from email.utils import parseaddr
+from functools import cache
 from typing import Any, Literal, get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fraudstream.confirmation.links import Proposal
-from fraudstream.confirmation.texts import catalogue, language_for, money_text, time_text
+from fraudstream.confirmation.skeleton import Skeleton, mark
+from fraudstream.confirmation.texts import LONGEST_HEADER, catalogue, language_for, money_text, time_text
 from fraudstream.confirmation.view import Answer
 from fraudstream.settings import TEMPLATES, Settings
 
@@ -58,23 +60,18 @@ class Pages:
 
     def recorded(self, request: Request, answer: Answer) -> Response:
         """What was recorded for a case, and when."""
-        text = _text(request)
-        return self._render(
-            request,
-            "recorded.html",
-            200,
-            title=text[f"recorded_title_{answer.status}"],
-            next=text[f"recorded_next_{answer.status}"],
-            answer=text[f"recorded_answer_{answer.status}"],
-            time=time_text(answer.answered_at, text),
-            machine_time=answer.answered_at.isoformat(timespec="seconds"),
-            payment=_payment(answer.record, text),
-        )
+        language = _language(request)
+        text = catalogue()[language]
+        values = _payment(answer.record, text) | {
+            "answered": time_text(answer.answered_at, text),
+            "machine_answered": answer.answered_at.isoformat(timespec="seconds"),
+        }
+        return _response(self._recorded(language, answer.status).fill(values), 200, language)
 
     def plain(self, request: Request, name: Plain, status: int) -> Response:
         """A page that says one thing."""
-        text = _text(request)
-        page = self._render(request, "message.html", status, title=text[f"{name}_title"], message=text[f"{name}_text"])
+        language = _language(request)
+        page = _response(self._plain(language, name).fill({}), status, language)
         if name in RETRY_SECONDS:
             page.headers["Retry-After"] = str(RETRY_SECONDS[name])
         return page
@@ -82,16 +79,23 @@ class Pages:
     def _case(
         self, request: Request, transaction: Mapping[str, Any], proposal: Proposal, page_token: str, status: int
     ) -> Response:
-        text = _text(request)
+        language = _language(request)
+        values = _payment(transaction, catalogue()[language]) | {"page_token": page_token}
+        return _response(self._cases(language, proposal, again=status != 200).fill(values), status, language)
+
+    # ---- each page once, in each language ----
+
+    @cache  # noqa: B019  as many as there are pages and languages, for as long as the site runs
+    def _cases(self, language: str, proposal: Proposal, *, again: bool) -> Skeleton:
+        text = catalogue()[language]
         proposed_first = sorted(get_args(Proposal), key=lambda value: value != proposal)
-        return self._render(
-            request,
+        return self._skeleton(
             "case.html",
-            status,
+            language,
             title=text["case_title"],
-            again=status != 200,
-            payment=_payment(transaction, text),
-            page_token=page_token,
+            again=again,
+            payment=_MARKS,
+            page_token=mark("page_token"),
             answers=[
                 {
                     "value": value,
@@ -102,28 +106,44 @@ class Pages:
             ],
         )
 
-    def _render(self, request: Request, template: str, status: int, **values: Any) -> Response:
-        language = _language(request)
-        html = self._templates.get_template(template).render(
-            self._always, language=language, text=catalogue()[language], **values
+    @cache  # noqa: B019
+    def _recorded(self, language: str, status: str) -> Skeleton:
+        text = catalogue()[language]
+        return self._skeleton(
+            "recorded.html",
+            language,
+            title=text[f"recorded_title_{status}"],
+            next=text[f"recorded_next_{status}"],
+            answer=text[f"recorded_answer_{status}"],
+            time=mark("answered"),
+            machine_time=mark("machine_answered"),
+            payment=_MARKS,
         )
-        return Response(
-            html,
-            status,
-            media_type="text/html",
-            headers={"Content-Language": language, "Vary": "Accept-Language"},
-        )
+
+    @cache  # noqa: B019
+    def _plain(self, language: str, name: Plain) -> Skeleton:
+        text = catalogue()[language]
+        return self._skeleton("message.html", language, title=text[f"{name}_title"], message=text[f"{name}_text"])
+
+    def _skeleton(self, template: str, language: str, **values: Any) -> Skeleton:
+        page = self._templates.get_template(template)
+        return Skeleton(page.render(self._always, language=language, text=catalogue()[language], **values))
+
+
+def _response(page: str, status: int, language: str) -> Response:
+    headers = {"Content-Language": language, "Vary": "Accept-Language"}
+    return Response(page, status, media_type="text/html", headers=headers)
 
 
 def _language(request: Request) -> str:
-    return language_for(request.headers.get("accept-language", ""))
+    return language_for(request.headers.get("accept-language", "")[:LONGEST_HEADER])
 
 
-def _text(request: Request) -> dict[str, str]:
-    return catalogue()[_language(request)]
+_MARKS = {name: mark(name) for name in ("amount", "to", "origin", "type", "time", "machine_time", "id")}
 
 
 def _payment(transaction: Mapping[str, Any], text: Mapping[str, str]) -> dict[str, str]:
+    """Value of each of :data:`_MARKS`."""
     return {
         "amount": money_text(transaction["amount"], text),
         "to": transaction["nameDest"],

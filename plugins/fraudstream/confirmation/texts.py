@@ -17,11 +17,15 @@ def catalogue() -> dict[str, dict[str, str]]:
     return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
 
 
+@lru_cache(maxsize=1024)
 def language_for(accept_language: str) -> str:
-    """The catalogue's language that an Accept-Language header likes best, by its q values, then its order."""
+    """The catalogue's language that an Accept-Language header likes best, by its q values, then its order.
+
+    `accept_language` is kept for a while: cut it to :data:`LONGEST_HEADER`.
+    """
     known = catalogue()
     best, best_quality = next(iter(known)), 0.0
-    for part in accept_language[:LONGEST_HEADER].split(","):
+    for part in accept_language.split(","):
         tag, _, parameter = part.partition(";")
         language = tag.strip().lower().partition("-")[0]
         quality = _quality(parameter)

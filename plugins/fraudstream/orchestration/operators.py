@@ -144,8 +144,14 @@ def _mail_sink(settings: Settings, topic: str, terminated: threading.Event) -> S
     return mail_sink(settings, smtp_server(), chain, Links(settings), stop=terminated.is_set)
 
 
-def _case_sink(settings: Settings, topic: str, _: threading.Event) -> Sink:
-    return CaseSink(ObjectChain(lake(settings), CASES_FOLDER), open_run, time_limit=settings.confirmation_time_limit)
+def _case_sink(settings: Settings, topic: str, terminated: threading.Event) -> Sink:
+    return CaseSink(
+        ObjectChain(lake(settings), CASES_FOLDER),
+        open_run,
+        time_limit=settings.confirmation_time_limit,
+        cases_per_second=settings.confirmation_cases_per_second,
+        stop=terminated.is_set,
+    )
 
 
 _SINKS: dict[str, Callable[[Settings, str, threading.Event], Sink]] = {

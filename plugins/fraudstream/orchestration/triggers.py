@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.apache.kafka.triggers.await_message import AwaitMessageTrigger
+from airflow.sdk.definitions.context import Context
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
+from jinja2 import Environment
 
 from fraudstream.confirmation.answers import shared_publisher
 from fraudstream.confirmation.cases import Case, transaction_of
@@ -38,6 +40,12 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         """Class path and arguments to make it again in any triggerer."""
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         return path, {"case": self.case, "end_from_trigger": self.end_from_trigger}
+
+    def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
+        """Fills in the case, then lets go of its run's conf, of which each trigger has a copy: 0.3 MiB at 200 cases."""
+        super().render_template_fields(context, jinja_env)
+        context["dag_run"].conf = None
+        context["params"] = {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields one event, with the outcome."""

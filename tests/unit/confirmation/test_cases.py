@@ -134,3 +134,24 @@ def test_a_case_is_json_with_exact_money_and_comes_back_whole():
         "2026-01-04T12:00:00.000Z",
     )
     assert transaction_of(case) == transaction
+
+
+def test_one_that_is_told_to_stop_while_it_waits_for_its_turn_leaves_the_rest_to_the_next():
+    store, airflow = MemoryStore(), Airflow()
+    paced = CaseSink(
+        ObjectChain(store, "_cases"),
+        airflow.open_run,
+        time_limit=LIMIT,
+        cases_per_second=0.001,
+        stop=lambda: True,
+        wait_seconds=0,
+    )
+    paced.assigned(PARTITION, None)
+    paced.write(frauds(0, 3 * CASES_PER_RUN))
+    assert paced.flush() == {PARTITION: CASES_PER_RUN}
+    assert airflow.opened() == ids(CASES_PER_RUN)
+    after = sink_on(store, airflow)
+    offset = after.assigned(PARTITION, None)
+    after.write(frauds(offset, 3 * CASES_PER_RUN))
+    after.flush()
+    assert airflow.opened() == ids(3 * CASES_PER_RUN)

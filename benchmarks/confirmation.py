@@ -1,0 +1,269 @@
+"""Click → resolved sensor in a running Airflow with 100, 1,000 and 2,500 cases waiting, against the Kafka provider's.
+
+STAGES picks some of stock, 100, 1000, 2500, idle and 8213 (without: all but the last), TRIGGERERS how many there are.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fraudstream.dataset.generator import PUBLISHED_FRAUDS
+from fraudstream.settings import ROOT, Settings
+from pydantic import SecretStr
+
+from benchmarks.report import OURS, Report
+from benchmarks.rounds import BenchmarkFailed, Figures
+from benchmarks.topics import settings_of
+from benchmarks.waiting.airflow import Airflow, heartbeats, sample
+from benchmarks.waiting.customers import RATE, Customers
+from benchmarks.waiting.stock import NAMES as STOCK
+from benchmarks.waiting.stock import connections, stock
+from local.applications import airflow as airflow_parts
+from local.applications import pipeline, postgres
+from local.control import Control
+from local.environment import LOGS, STACK
+from local.part import Part
+from local.ports import Ports
+from local.services import mail
+
+STAGES = ("stock", "100", "1000", "2500", "idle")
+WHOLE = sum(PUBLISHED_FRAUDS.values())
+_WHOLE = str(WHOLE)
+_WHOLE_ROWS = 10_000
+_WHOLE_WITHIN = 500.0
+CONSUMER = "consume_fraud_transactions"
+_TRIGGERERS = 2
+#: At 20 a second; what is answered at once is all that wait then.
+_STEADY = {100: 100, 1_000: 400, 2_500: 400}
+_BURSTS = {100: 3, 1_000: 1, 2_500: 1}
+_SAMPLED = (0, 500, 1_000, 2_500)
+_WITHIN = 400.0
+
+Say = Callable[[str], None]
+
+
+def parts(ports: Ports) -> list[Part]:
+    """Airflow with the DAGs of this benchmark beside the product's, and the site."""
+    _, site = pipeline(ports)
+    bundle = '{{"name": "{}", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {{{}}}}}'
+    bundles = [bundle.format("dags-folder", ""), bundle.format("benchmarks", f'"path": "{ROOT}/benchmarks/dags"')]
+    more = {
+        "PYTHONPATH": str(ROOT),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": f"[{', '.join(bundles)}]",
+        **connections(site.env["FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"]),
+    }
+    airflow = airflow_parts(ports, triggerers())
+    for part in airflow:
+        part.env = part.env | more
+    site.env = site.env | {"FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "1000000000"}
+    return [*postgres(ports), *airflow, site, mail(ports)]
+
+
+def stages() -> list[str]:
+    """What is asked for, in the order in which it is run.
+
+    :raises BenchmarkFailed: there is no such stage
+    """
+    asked = os.environ.get("STAGES", ",".join(STAGES)).split(",")
+    if unknown := set(asked) - {*STAGES, _WHOLE}:
+        raise BenchmarkFailed(f"STAGES has {', '.join(sorted(unknown))}; there are {', '.join([*STAGES, _WHOLE])}")
+    return [stage for stage in [*STAGES, _WHOLE] if stage in asked]
+
+
+def triggerers() -> int:
+    """How many triggerers share the cases."""
+    return int(os.environ.get("TRIGGERERS", _TRIGGERERS))
+
+
+def benchmark(environment: Mapping[str, str], say: Say) -> Report:
+    """The stages that are asked for, one after the other in one Airflow."""
+    keys = [SecretStr(environment["FRAUDSTREAM_CONFIRMATION_KEYS"])]
+    settings = settings_of(environment).model_copy(update={"confirmation_keys": keys})
+    with Airflow(environment) as airflow:
+        airflow.api.wait_for_dags({"fraud_confirmation", "idle", *STOCK})
+        return _Run(environment, settings, airflow, say).report(stages())
+
+
+class _Run:
+    """One run; what it found grows in `also`, `checks` and `notes`."""
+
+    def __init__(self, environment: Mapping[str, str], settings: Settings, airflow: Airflow, say: Say) -> None:
+        self._environment = environment
+        self._airflow = airflow
+        self._customers = Customers(environment, settings, airflow)
+        self._say = say
+        self._answered: set[str] = set()
+        self._waiting: list[str] = []
+        self._cost: dict[str, dict[int, dict[str, float]]] = {"ours": {}, "idle": {}}
+        self._figures: dict[str, Figures] = {}
+        self._also: dict[str, Any] = {"triggerers": triggerers()}
+        self._checks: dict[str, bool] = {}
+        self._notes: list[str] = []
+
+    def report(self, asked: Sequence[str]) -> Report:
+        """Runs the stages."""
+        self._sample("ours", 0)
+        for stage in asked:
+            if stage == "stock":
+                self._stock()
+            elif stage == "idle":
+                self._idle()
+            elif stage == _WHOLE:
+                self._whole()
+            else:
+                self._stage(int(stage))
+        self._check_outcomes()
+        for who, costs in self._cost.items():
+            self._notes += [f"{who}, {number:,} waiting: {cost}" for number, cost in costs.items()]
+        self._also["cost"] = self._cost
+        single = None if OURS in self._figures else (0.0, self._peak())
+        return Report(
+            "confirmation",
+            "resolutions/s at N = 100",
+            self._figures,
+            self._checks,
+            notes=self._notes,
+            also=self._also,
+            single=single,
+        )
+
+    def _stage(self, number: int) -> None:
+        """N wait; some are answered at 20 a second; N wait again; all are answered at once."""
+        for wanted in [size for size in _SAMPLED if len(self._waiting) < size <= number] or [number]:
+            self._fill(wanted)
+            self._sample("ours", wanted)
+        self._fill(number)
+        steady, self._waiting = self._waiting[: _STEADY[number]], self._waiting[_STEADY[number] :]
+        seconds = self._steady(steady)
+        bursts = []
+        for _ in range(_BURSTS[number]):
+            self._fill(number)
+            bursts.append(self._burst(number))
+        rate = float(np.median([outcome["items"] / outcome["seconds"] for outcome in bursts]))
+        self._also[f"waiting_{number}"] = {**seconds, "resolutions_per_second": round(rate, 1)}
+        self._notes.append(
+            f"{number:,} waiting, {len(steady)} answered at {RATE}/s: click → success p50 {seconds['p50']:.2f} s, p99 "
+            f"{seconds['p99']:.2f} s, max {seconds['max']:.2f} s; all at once: {rate:.1f} resolutions/s"
+        )
+        if number == 100:
+            self._figures = {OURS: Figures(bursts)} | self._figures
+            self._check_stock()
+        if number == 1_000:
+            self._checks["1,000 waiting: p99 < 5 s"] = seconds["p99"] < 5
+            self._checks["1,000 waiting: 40 resolutions/s"] = rate >= 40
+
+    def _whole(self) -> None:
+        """As many cases as PaySim has frauds: produced and opened by the product's DAGs, then all answered at once."""
+        started = time.monotonic()
+        with heartbeats(self._airflow) as worst:
+            self._customers.replay(_WHOLE_ROWS, WHOLE)
+            self._airflow.wait_for(lambda: self._airflow.waiting() == WHOLE, _WHOLE_WITHIN)
+            waiting = time.monotonic() - started
+            if self._airflow.waiting() != WHOLE:
+                raise BenchmarkFailed(f"{self._airflow.waiting():,} cases wait after {waiting:.0f} s, not {WHOLE:,}")
+            self._airflow.api.pause(CONSUMER, True)
+            self._say(f"{WHOLE:,} wait after {waiting:.0f} s; oldest heartbeats {worst}")
+            self._sample("ours", WHOLE)
+            self._waiting = self._customers.frauds()
+            memory = sum(Control(STACK, LOGS).memory().values()) / 2**20
+            outcome = self._burst(WHOLE)
+        self._also["whole"] = {
+            "cases": WHOLE,
+            "seconds_until_all_wait": round(waiting),
+            "seconds_to_resolve": round(outcome["seconds"]),
+            "resolutions_per_second": round(WHOLE / outcome["seconds"], 1),
+            "stack_pss_mib": round(memory),
+            "oldest_heartbeats": worst,
+        }
+        self._notes.append(f"PaySim's frauds: {self._also['whole']}")
+        self._checks[f"{WHOLE:,} cases waited and were resolved"] = self._airflow.resolved() == WHOLE
+
+    def _fill(self, number: int) -> None:
+        """So many wait, and the triggerers have them."""
+        if (missing := number - len(self._waiting)) <= 0:
+            return
+        started = time.monotonic()
+        with heartbeats(self._airflow) as worst:
+            self._waiting += self._customers.open(missing)
+            opened = time.monotonic() - started
+            self._airflow.wait_for(lambda: self._airflow.waiting() == number, _WITHIN)
+        if self._airflow.waiting() != number:
+            raise BenchmarkFailed(f"{self._airflow.waiting()} cases wait after {_WITHIN:.0f} s, expected {number}")
+        time.sleep(3)  # what the database calls assigned has still to be started by its triggerer
+        self._say(
+            f"{number:,} wait: {missing:,} opened in {opened:.0f} s, all waiting after "
+            f"{time.monotonic() - started:.0f} s; oldest heartbeats {worst}"
+        )
+
+    def _steady(self, cases: Sequence[str]) -> dict[str, float]:
+        clicks = self._customers.answer(cases, RATE)
+        self._answered |= clicks.keys()
+        self._until_resolved()
+        outcomes = self._airflow.outcomes()
+        waited = np.array([outcomes[case][0][0] - click for case, click in clicks.items()])
+        p50, p99 = np.percentile(waited, [50, 99])
+        found = {"p50": round(float(p50), 2), "p99": round(float(p99), 2), "max": round(float(waited.max()), 2)}
+        self._say(f"{len(cases)} answered at {RATE}/s: {found}")
+        return found
+
+    def _burst(self, number: int) -> dict[str, Any]:
+        cases, self._waiting = self._waiting, []
+        started = min(self._customers.answer(cases).values())
+        answered = time.time() - started
+        self._answered |= set(cases)
+        self._until_resolved()
+        seconds = max(self._airflow.ends()) - started
+        self._say(
+            f"{number:,} answered at once, in {answered:.1f} s: resolved in {seconds:.1f} s, {number / seconds:.1f}/s"
+        )
+        return {"items": number, "seconds": seconds, "peak_rss_mib": self._peak()}
+
+    def _until_resolved(self) -> None:
+        wanted = len(self._answered)
+        self._airflow.wait_for(lambda: self._airflow.resolved() >= wanted, _WITHIN)
+        if (found := self._airflow.resolved()) != wanted:
+            raise BenchmarkFailed(f"{found:,} sensors are resolved after {_WITHIN:.0f} s, expected {wanted:,}")
+
+    def _sample(self, who: str, number: int) -> None:
+        self._cost[who][number] = sample()
+        self._say(f"{who}, {number:,} waiting: the triggerers take {self._cost[who][number]}")
+
+    def _peak(self) -> float:
+        return max(cost["pss_mib"] for costs in self._cost.values() for cost in costs.values())
+
+    def _stock(self) -> None:
+        for name in STOCK:
+            outcome = stock(name, self._environment, self._airflow, self._say)
+            self._figures[name] = Figures([outcome])
+            self._notes.append(f"{name}: {outcome['resolved']} of {outcome['waiting']} resolved, the others never")
+        self._also["stock_resolved"] = {name: self._figures[name].outcomes[0]["resolved"] for name in STOCK}
+
+    def _check_stock(self) -> None:
+        for name, times in zip(STOCK, (100, 4), strict=True):
+            if name in self._figures:
+                self._checks[f"{times} x {name}"] = self._figures[OURS].median >= times * self._figures[name].median
+
+    def _idle(self) -> None:
+        """The same number of triggers that do nothing: what is Airflow's own."""
+        open_now = 0
+        conf = {"cases": [{"idTransaction": f"{n:030d}", "filler": "x" * 400} for n in range(200)]}
+        for number in _SAMPLED:
+            while open_now < number:
+                size = min(200, number - open_now)
+                self._airflow.open("idle", f"idle-{open_now}", {"cases": conf["cases"][:size]})
+                open_now += size
+            self._airflow.wait_for(partial(self._idle_wait, number), _WITHIN)
+            time.sleep(3)
+            self._sample("idle", number)
+        self._airflow.close("idle")
+
+    def _idle_wait(self, number: int) -> bool:
+        return self._airflow.waiting("idle") == number
+
+    def _check_outcomes(self) -> None:
+        outcomes = self._airflow.outcomes()
+        once = all(len(found) == 1 and found[0][1] == "REPORTED_FRAUD" for found in outcomes.values())
+        self._checks["each answered case resolved once, as answered"] = once and outcomes.keys() == self._answered

@@ -1,0 +1,43 @@
+"""Programs that aren't on PyPI: found on the machine, or taken out of Debian's packages without installing them."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.rounds import BenchmarkFailed
+
+_PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/libexec/postfix"])
+
+
+def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[str]:
+    """The command of a program.
+
+    :param packages: of Debian, the program's own first
+    :param libraries: folder in which these have the program's libraries; a pattern
+    :param how: how a person installs it
+    :raises BenchmarkFailed: it isn't there; the message says what to type
+    """
+    found = shutil.which(name, path=_PLACES)
+    if found:
+        return [found]
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fraudstream" / packages[0]
+    if not (programs := list(cache.glob(f"usr/*bin/{name}"))):
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise BenchmarkFailed(how)
+        _unpack(cache, packages, how)
+        programs = list(cache.glob(f"usr/*bin/{name}"))
+    return ["env", f"LD_LIBRARY_PATH={next(cache.glob(libraries))}", str(programs[0])]
+
+
+def _unpack(cache: Path, packages: Sequence[str], how: str) -> None:
+    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        # apt checks each package against the signed list of its archive.
+        subprocess.run(["apt-get", "download", *packages], cwd=cache, check=True, capture_output=True, text=True)
+        for package in packages:
+            (archive,) = cache.glob(f"{package}_*.deb")
+            subprocess.run(["dpkg", "-x", str(archive), str(cache)], check=True, capture_output=True, text=True)
+    except (subprocess.CalledProcessError, ValueError) as error:
+        raise BenchmarkFailed(f"{how}; that failed: {getattr(error, 'stderr', error)}") from error

@@ -1,0 +1,58 @@
+"""wrk sends each request of a file once to a server on this machine.
+
+Arguments: address, file, connections, pid of the server. The outcome's CPU seconds and memory are the server's.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from benchmarks import debian
+from benchmarks.rounds import BenchmarkFailed
+
+_HOW = (
+    "wrk, the HTTP load client, isn't on this machine. Install it: `sudo apt-get install --no-install-recommends wrk`, "
+    "`sudo dnf install wrk`, `brew install wrk`. As root on Debian or Ubuntu this benchmark takes it out of the "
+    "package by itself"
+)
+#: Whoever isn't through by then is measured over what was done.
+_MOST_SECONDS = 60
+
+
+def wrk() -> list[str]:
+    """The command of wrk.
+
+    :raises BenchmarkFailed: it isn't there; the message says what to type
+    """
+    return debian.tool("wrk", ["wrk", "libluajit-5.1-2"], "usr/lib/*-linux-gnu", _HOW)
+
+
+def main(address: str, requests: str, connections: int, pid: int) -> None:
+    """Sends, and prints the outcome."""
+    server = psutil.Process(pid)
+    before = _cpu(server)
+    options = ["-t", "1", "-c", str(connections), "-d", f"{_MOST_SECONDS}s", "--timeout", "30s"]
+    script = str(Path(__file__).with_suffix(".lua"))
+    done = subprocess.run(
+        [*wrk(), *options, "--script", script, f"http://{address}", "--", requests],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    outcome = json.loads(done.stdout.splitlines()[-1])
+    if outcome["failed"]:
+        raise BenchmarkFailed(f"{outcome['failed']} of {outcome['items']} requests to {address} failed: {done.stdout}")
+    outcome |= {"cpu_seconds": _cpu(server) - before, "peak_rss_mib": server.memory_info().rss / 2**20}
+    sys.stdout.write(json.dumps(outcome) + "\n")
+
+
+def _cpu(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,20 @@
+"""Requests to the confirmation site as load.lua reads them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlencode
+
+from fraudstream.confirmation.links import Links
+
+from benchmarks.stack import FOLDER
+
+
+def requests_file(links: Links, method: str, cases: Sequence[str], name: str) -> Path:
+    """A file with a request for each case: its page, or its button "fraud"."""
+    path = FOLDER / f"requests-{name}.tsv"
+    with path.open("w") as file:
+        for case in cases:
+            target = "/" + links.url(case, "fraud").split("/", 3)[3]
+            body = urlencode({"page": links.page_token(case), "answer": "fraud"}) if method == "POST" else ""
+            file.write(f"{method}\t{target}\t{body}\n")
+    return path

@@ -1,0 +1,151 @@
+"""The running Airflow of the benchmarks' stack: opening runs, and what its database says of the sensors."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import psutil
+import psycopg2
+from fraudstream.orchestration.runs import DAG_ID
+
+from benchmarks.rounds import BenchmarkFailed
+from local.control import Control
+from local.demo.airflow_api import AirflowApi
+from local.environment import LOGS, STACK
+from local.ports import Ports
+
+SENSOR = "await_confirmation"
+_POLL_SECONDS = 0.5
+_SAMPLE_SECONDS = 20.0
+
+
+class Airflow:
+    """Asks the database, where the API would take as long as what is measured."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.api = AirflowApi(Ports.from_environment().url("airflow"))
+        address = environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "")
+        self._database = psycopg2.connect(address)
+        self._database.autocommit = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+        self.api.__exit__()
+
+    def open(self, dag: str, run: str, conf: dict[str, Any]) -> None:
+        """Opens a run."""
+        self.api.trigger(dag, conf, run)
+
+    def close(self, dag: str) -> None:
+        """Ends all runs of a DAG and waits until nothing of it waits in a triggerer."""
+        for run in [run for run in self.api.runs(dag) if run["state"] not in {"success", "failed"}]:
+            self.api.end(dag, run["dag_run_id"])
+        self.wait_for(lambda: self._number("select count(*) from trigger") == 0, 120)
+
+    def waiting(self, dag: str = DAG_ID) -> int:
+        """Sensors that wait, and that a triggerer has taken."""
+        return self._number(
+            "select count(*) from task_instance t join trigger g on g.id = t.trigger_id "
+            "where t.dag_id = %s and t.state = 'deferred' and g.triggerer_id is not null",
+            dag,
+        )
+
+    def resolved(self, dag: str = DAG_ID, task: str = SENSOR) -> int:
+        """Sensors that succeeded."""
+        query = "select count(*) from task_instance where dag_id = %s and task_id = %s and state = 'success'"
+        return self._number(query, dag, task)
+
+    def ends(self, dag: str = DAG_ID, task: str = SENSOR) -> list[float]:
+        """When each sensor succeeded, seconds since 1970."""
+        return [
+            end.timestamp()
+            for (end,) in self._rows(
+                "select end_date from task_instance where dag_id = %s and task_id = %s and state = 'success'", dag, task
+            )
+        ]
+
+    def outcomes(self) -> dict[str, list[tuple[float, str]]]:
+        """For each case: when each of its sensors succeeded, with which status."""
+        found: dict[str, list[tuple[float, str]]] = {}
+        for end, value in self._rows(
+            "select t.end_date, x.value from task_instance t join xcom x on x.dag_run_id = "
+            "(select r.id from dag_run r where r.dag_id = t.dag_id and r.run_id = t.run_id) "
+            "and x.task_id = t.task_id and x.map_index = t.map_index and x.key = 'return_value' "
+            "where t.dag_id = %s and t.task_id = %s and t.state = 'success'",
+            DAG_ID,
+            SENSOR,
+        ):
+            outcome = json.loads(value) if isinstance(value, str) else value
+            found.setdefault(outcome["idTransaction"], []).append((end.timestamp(), outcome["status"]))
+        return found
+
+    def wait_for(self, what: Callable[[], bool], seconds: float) -> float:
+        """Waits until it is so, or for so long; how long it took."""
+        started = time.monotonic()
+        while not what() and time.monotonic() - started < seconds:
+            time.sleep(_POLL_SECONDS)
+        return time.monotonic() - started
+
+    def _number(self, query: str, *values: object) -> int:
+        return int(self._rows(query, *values)[0][0])
+
+    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._database.cursor() as cursor:
+            cursor.execute(query, values)
+            return list(cursor.fetchall())
+
+
+def sample() -> dict[str, float]:
+    """What the triggerers, all together, take: CPU over some seconds, memory, threads, connections."""
+    processes = _triggerers()
+    before = _cpu(processes)
+    time.sleep(_SAMPLE_SECONDS)
+    return {
+        "cpu_percent": round(100 * (_cpu(processes) - before) / _SAMPLE_SECONDS, 1),
+        "pss_mib": round(sum(process.memory_full_info().pss for process in processes) / 2**20),
+        "threads": sum(process.num_threads() for process in processes),
+        "connections": sum(len(process.net_connections("tcp")) for process in processes),
+    }
+
+
+def _triggerers() -> list[psutil.Process]:
+    parts = Control(STACK, LOGS).status()
+    firsts = [psutil.Process(part.pid) for part in parts if part.name.startswith("airflow-triggerer") and part.pid]
+    return [process for first in firsts for process in (first, *first.children(recursive=True))]
+
+
+def _cpu(processes: list[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return float(sum(each.user + each.system for each in times))
+
+
+@contextmanager
+def heartbeats(airflow: Airflow) -> Iterator[dict[str, float]]:
+    """The highest age in seconds that the scheduler's and the triggerer's heartbeats reached meanwhile."""
+    worst = {"scheduler": 0.0, "triggerer": 0.0}
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(2):
+            health = airflow.api.get("/api/v2/monitor/health")
+            for name, age in worst.items():
+                beat = health[name][f"latest_{name}_heartbeat"]
+                if beat is None:
+                    raise BenchmarkFailed(f"the {name} has no heartbeat")
+                now = (datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds()
+                worst[name] = max(age, round(now, 1))
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield worst
+    finally:
+        ended.set()
+        thread.join()

@@ -1,0 +1,98 @@
+"""Cases are opened as the product does, and answered through the site: at a steady rate, or all at once."""
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+from fraudstream.confirmation.cases import FOLDER as CASES_FOLDER
+from fraudstream.confirmation.cases import CaseSink
+from fraudstream.confirmation.links import Links
+from fraudstream.dataset.generator import plan, write_file
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import FRAUD_TRANSACTION
+from fraudstream.kafka.subscription import Subscription
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.orchestration.runs import DAG_ID
+from fraudstream.settings import Settings
+
+from benchmarks.dataset import lake, upload
+from benchmarks.rounds import BenchmarkFailed, run
+from benchmarks.stack import FOLDER
+from benchmarks.topics import committed_ids
+from benchmarks.waiting.airflow import Airflow
+
+RATE = 20
+_CLIENTS = 16
+
+
+class Customers:
+    """Produces frauds, opens their cases, answers them."""
+
+    def __init__(self, environment: Mapping[str, str], settings: Settings, airflow: Airflow) -> None:
+        self._environment = environment
+        self._settings = settings
+        self._airflow = airflow
+        self._links = Links(settings)
+        self._files = 0
+        self.site = environment["FRAUDSTREAM_CONFIRMATION_BIND"]
+
+    def open(self, count: int) -> list[str]:
+        """Opens so many new cases, with the product's sink and at its pace; returns their ids."""
+        self._files += 1
+        store = lake(self._environment)
+        path = FOLDER / f"frauds-{count}.csv"
+        write_file(path, plan(count, frauds=count), 1, lambda _: None)
+        run("benchmarks.ours.produce", [upload(store, path, f"confirmation-{self._files}.csv")], self._environment)
+        opened: list[str] = []
+
+        def open_run(run_id: str, conf: dict[str, Any]) -> None:
+            self._airflow.open(DAG_ID, run_id, conf)
+            opened.extend(case["idTransaction"] for case in conf["cases"])
+
+        settings = self._settings
+        sink = CaseSink(
+            ObjectChain(store, CASES_FOLDER),
+            open_run,
+            time_limit=settings.confirmation_time_limit,
+            cases_per_second=settings.confirmation_cases_per_second,
+        )
+        codec = Codec.for_topic(FRAUD_TRANSACTION, settings)
+        Subscription(settings, FRAUD_TRANSACTION, "open_cases", sink, codec, until="caught_up").run()
+        if len(opened) != count:
+            raise BenchmarkFailed(f"{len(opened)} cases were opened of {count} frauds")
+        return opened
+
+    def replay(self, rows: int, frauds: int) -> None:
+        """Has the product's DAGs replay a file with so many frauds; they open the cases, mail, and fill the lake."""
+        path = FOLDER / f"paysim-{rows}-{frauds}.csv"
+        write_file(path, plan(rows, frauds=frauds), 1, lambda _: None)
+        source = upload(lake(self._environment), path, path.name)
+        self._airflow.api.pause(DAG_ID, False)
+        self._airflow.api.pause("consume_fraud_transactions", False)
+        self._airflow.api.trigger("produce_transactions", {"source": source})
+
+    def frauds(self) -> list[str]:
+        """Ids of all frauds in their topic."""
+        return [case for part in committed_ids(self._environment, FRAUD_TRANSACTION) for case in part.to_pylist()]
+
+    def answer(self, cases: Sequence[str], rate: float = math.inf) -> dict[str, float]:
+        """Presses so many buttons a second, or as many as it can; returns when each was, seconds since 1970.
+
+        Each answer is acknowledged when this returns.
+        """
+        clicks: dict[str, float] = {}
+        started = time.monotonic()
+        with httpx.Client(timeout=60) as browser, ThreadPoolExecutor(_CLIENTS) as clients:
+
+            def press(number: int, case: str) -> None:
+                time.sleep(max(0.0, started + number / rate - time.monotonic()))
+                target = self._links.url(case, "fraud").split("/", 3)[3]
+                fields = {"page": self._links.page_token(case), "answer": "fraud"}
+                clicks[case] = time.time()
+                browser.post(f"http://{self.site}/{target}", data=fields).raise_for_status()
+
+            list(clients.map(press, range(len(cases)), cases))
+        return clicks
