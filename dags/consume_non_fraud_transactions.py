@@ -16,65 +16,23 @@ durable. The log names topic, partition and offset of what it stopped at. What c
 `non_fraud_transaction.dead_letter` with the reason.
 """
 
-from datetime import UTC, datetime, timedelta
-
-from airflow.sdk import Param, dag, task
+from airflow.sdk import dag
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
-from fraudstream.orchestration.operators import Consume
+from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
 from fraudstream.settings import get_settings
 
 
 @dag(
     schedule="@continuous",
-    # Without a start the first run's interval is empty, and Airflow takes the second run for the first.
-    start_date=datetime(2023, 10, 1, tzinfo=UTC),
+    start_date=START,
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],
-    default_args={
-        "owner": "data-platform",
-        "queue": get_settings().queue_consumer_non_fraud,
-        # Without end: the guarantee is that every record gets its effect, however long its target is away.
-        "retries": 1_000_000,
-        "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": 2.0,
-        "max_retry_delay": timedelta(minutes=5),
-    },
+    default_args={"owner": "data-platform", "queue": get_settings().queue_consumer_non_fraud, **RETRIES},
     max_active_runs=1,
-    params={
-        "until": Param(
-            "forever",
-            type="string",
-            enum=["forever", "caught_up"],
-            title="Until",
-            description="forever: as many minutes as below; caught_up: until the topic has been read to its end",
-        ),
-        "max_minutes": Param(
-            60, type="integer", minimum=1, maximum=1440, title="Minutes", description="Longest time a run takes"
-        ),
-        "workers": Param(
-            1,
-            type="integer",
-            minimum=1,
-            maximum=32,
-            title="Workers",
-            description="Members of each consumer group; more than the topic has partitions stay idle",
-        ),
-    },
+    params=PARAMS,
 )
 def consume_non_fraud_transactions():
-    @task(retries=3)
-    def workers(params: dict) -> list[int]:
-        return list(range(1, params["workers"] + 1))
-
-    numbers = workers()
-    for role in ("write_lake", "send_mail"):
-        Consume.partial(
-            task_id=role,
-            topic=NON_FRAUD_TRANSACTION,
-            role=role,
-            until="{{ params.until }}",
-            max_minutes="{{ params.max_minutes }}",
-        ).expand(worker=numbers)
+    consume(NON_FRAUD_TRANSACTION, "write_lake", "send_mail")
 
 
 consume_non_fraud_transactions()

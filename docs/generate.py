@@ -44,7 +44,7 @@ def dags_page(files: list[Path]) -> str:
         owner = ast.literal_eval(_value(keywords["default_args"], "owner"))
         tags = ", ".join(ast.literal_eval(keywords["tags"]))
         rows.append((f"[{file.stem}](#{file.stem})", schedule, tags, owner))
-        params = list(_params(keywords["params"])) if "params" in keywords else []
+        params = list(_params(_resolved(module, keywords["params"]))) if "params" in keywords else []
         table = _table(("param", "type", "default", "bounds", "what it is"), params) if params else "No params.\n"
         sections.append(f"## {file.stem}\n\n**{title.lstrip('# ')}.** {text.strip()}\n\n{table}")
     return "\n".join([_INTRODUCTION, _table(("DAG", "schedule", "tags", "owner"), rows), *sections])
@@ -72,6 +72,19 @@ def _dag_call(module: ast.Module) -> ast.Call:
             if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "dag":
                 return decorator
     raise ValueError("a file in dags/ has no function with the decorator @dag(...)")
+
+
+def _resolved(module: ast.Module, value: ast.expr) -> ast.expr:
+    """What a name imported from one of our modules stands for there; any other expression as it is."""
+    if not isinstance(value, ast.Name):
+        return value
+    imports = (node for node in module.body if isinstance(node, ast.ImportFrom))
+    source = next(node.module or "" for node in imports if value.id in {alias.name for alias in node.names})
+    file = ROOT / "plugins" / Path(*source.split(".")).with_suffix(".py")
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [value.id]:
+            return node.value
+    raise ValueError(f"{file.name} assigns nothing to {value.id}")
 
 
 def _value(mapping: ast.expr, key: str) -> ast.expr:

@@ -1,0 +1,56 @@
+"""What the consumer DAGs have in common: when they run, how they go on after a failure, their params and tasks."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.sdk import Param, task
+
+from fraudstream.orchestration.operators import Consume
+
+#: Without a start the first run's interval is empty, and Airflow takes the second run for the first.
+START = datetime(2023, 10, 1, tzinfo=UTC)
+#: Without end: the guarantee is that every record gets its effect, however long its target is away.
+RETRIES: dict[str, Any] = {
+    "retries": 1_000_000,
+    "retry_delay": timedelta(seconds=5),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
+PARAMS = {
+    "until": Param(
+        "forever",
+        type="string",
+        enum=["forever", "caught_up"],
+        title="Until",
+        description="forever: as many minutes as below; caught_up: until the topic has been read to its end",
+    ),
+    "max_minutes": Param(
+        60, type="integer", minimum=1, maximum=1440, title="Minutes", description="Longest time a run takes"
+    ),
+    "workers": Param(
+        1,
+        type="integer",
+        minimum=1,
+        maximum=32,
+        title="Workers",
+        description="Members of each consumer group; more than the topic has partitions stay idle",
+    ),
+}
+
+
+def consume(topic: str, *roles: str) -> None:
+    """A task for each role, mapped over the members of its consumer group."""
+
+    @task(retries=3)  # type: ignore[untyped-decorator]
+    def workers(params: dict[str, Any]) -> list[int]:
+        return list(range(1, params["workers"] + 1))
+
+    numbers = workers()
+    for role in roles:
+        Consume.partial(
+            task_id=role,
+            topic=topic,
+            role=role,
+            until="{{ params.until }}",
+            max_minutes="{{ params.max_minutes }}",
+        ).expand(worker=numbers)
