@@ -9,15 +9,17 @@ Avro schemas. Safe to run again at any time: what is there stays as it is.
 **Needs:** setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, by comma) and connection `google_cloud_default` where the
 brokers are Compute Engine instances; without instances, as on one machine, that step is skipped.
 
-**When it fails:** `wait_for_brokers` says which address it tried: look at the brokers' logs. `register_schemas` names
-the registry and, for a refused schema, the subject that it isn't compatible with.
+**When it fails:** `start_instances` names the instance, what Compute Engine answered and what to change; the other
+machines are started. Clear it, and it goes on with what is left. `wait_for_brokers` says which address it tried and
+what it heard: look at the brokers' logs. `register_schemas` names the registry and, for a refused schema, the subject
+that it isn't compatible with.
 """
 
 from datetime import timedelta
 
-from airflow.providers.google.cloud.operators.compute import ComputeEngineStartInstanceOperator
 from airflow.sdk import dag, task
 from fraudstream.kafka import cluster
+from fraudstream.orchestration.machine_operators import StartMachine, machines
 from fraudstream.settings import get_settings
 
 
@@ -30,14 +32,7 @@ from fraudstream.settings import get_settings
     max_active_runs=1,
 )
 def start_kafka():
-    start_instances = ComputeEngineStartInstanceOperator.partial(
-        task_id="start_instances", project_id=get_settings().compute_project
-    ).expand_kwargs(
-        [
-            dict(zip(("zone", "resource_id"), instance.split("/"), strict=True))
-            for instance in get_settings().compute_instances
-        ]
-    )
+    start_instances = StartMachine.partial(task_id="start_instances").expand_kwargs(machines(get_settings()))
 
     @task(trigger_rule="none_failed", execution_timeout=timedelta(minutes=10))
     def wait_for_brokers() -> int:

@@ -22,19 +22,13 @@ def _java(*options: str) -> list[str]:
 
 
 def kafka(ports: Ports, files: dict[str, Path]) -> list[Part]:
-    """Three brokers that are also the KRaft controllers; each is formatted before its first start."""
-    jars = [str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY]
-    logging = ["showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS", "showThreadName=false"]
-    java = [
-        *_java("-Xmx384m", *(f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)),
-        *("-cp", os.pathsep.join(jars)),
-    ]
+    """Three brokers that are also the KRaft controllers."""
     voters = ",".join(f"{n}@{ports.address(f'kafka_{n}_controller')}" for n in (1, 2, 3))
     parts = []
     for number, name in enumerate(BROKERS, start=1):
         folder = state_folder(name)
         listener = f"PLAINTEXT://{ports.address(f'kafka_{number}')}"
-        properties = {
+        properties: dict[str, object] = {
             "process.roles": "broker,controller",
             "node.id": number,
             "controller.quorum.voters": voters,
@@ -57,29 +51,44 @@ def kafka(ports: Ports, files: dict[str, Path]) -> list[Part]:
             "log.retention.ms": -1,  # the topics are the source of truth
             "group.initial.rebalance.delay.ms": 500,
         }
-        config = folder / "server.properties"
-        config.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
-        common = {"env": machine_environment(), "cwd": folder}
-        format_name = f"{name}-format"
-        storage_tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(config)]
-        parts += [
-            Part(
-                name=format_name,
-                command=[*java, *storage_tool],
-                ready=Exits(marker=folder / "formatted"),
-                **common,
-            ),
-            Part(
-                name=name,
-                command=[*java, "kafka.Kafka", str(config)],
-                ready=Listening(port=ports[f"kafka_{number}"]),
-                depends_on=[format_name],
-                ports=[ports[f"kafka_{number}"], ports[f"kafka_{number}_controller"]],
-                address=ports.address(f"kafka_{number}"),
-                **common,
-            ),
-        ]
+        parts += broker(
+            name, folder, properties, files, [ports[f"kafka_{number}"], ports[f"kafka_{number}_controller"]]
+        )
     return parts
+
+
+def broker(
+    name: str, folder: Path, properties: dict[str, object], files: dict[str, Path], ports: list[int]
+) -> list[Part]:
+    """A broker with these properties, formatted before its first start; its clients' port is the first of `ports`."""
+    jars = [str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY]
+    logging = ["showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS", "showThreadName=false"]
+    java = [
+        *_java("-Xmx384m", *(f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)),
+        *("-cp", os.pathsep.join(jars)),
+    ]
+    config = folder / "server.properties"
+    config.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
+    common = {"env": machine_environment(), "cwd": folder}
+    format_name = f"{name}-format"
+    storage_tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", CLUSTER_ID, "-c", str(config)]
+    return [
+        Part(
+            name=format_name,
+            command=[*java, *storage_tool],
+            ready=Exits(marker=folder / "formatted"),
+            **common,
+        ),
+        Part(
+            name=name,
+            command=[*java, "kafka.Kafka", str(config)],
+            ready=Listening(port=ports[0]),
+            depends_on=[format_name],
+            ports=ports,
+            address=f"{HOST}:{ports[0]}",
+            **common,
+        ),
+    ]
 
 
 def schema_registry(ports: Ports, archive: Path) -> Part:

@@ -164,6 +164,12 @@ module "airflow" {
   environment = merge(local.task_environment, {
     WORKER_QUEUE                    = "default"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "airflow"
+    # compact_lake runs in the queue default, and its Spark batches as an account of their own (spark.tf).
+    FRAUDSTREAM_LAKE_SPARK_MIB           = var.lake_spark_mib
+    FRAUDSTREAM_DATAPROC_PROJECT         = var.project
+    FRAUDSTREAM_DATAPROC_REGION          = var.region
+    FRAUDSTREAM_DATAPROC_SERVICE_ACCOUNT = google_service_account.spark.email
+    FRAUDSTREAM_DATAPROC_SUBNETWORK      = google_compute_subnetwork.spark.id
   })
 
   secrets = merge(local.task_secrets, {

@@ -39,6 +39,18 @@ resource "google_storage_bucket" "lake" {
     }
   }
 
+  # A Spark job lies here while it runs; one that was given up stays, and serves nobody after two weeks.
+  lifecycle_rule {
+    action {
+      type = "Delete"
+    }
+    condition {
+      matches_prefix = ["_spark/"]
+      age            = 14
+    }
+  }
+
+  # Only what is compacted is left after 90 days: rows that are read rarely, and never again changed.
   lifecycle_rule {
     action {
       type          = "SetStorageClass"
@@ -113,30 +125,40 @@ resource "google_storage_bucket_iam_member" "producer" {
 
   condition {
     title      = "dataset"
-    expression = "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.lake.name}/objects/dataset/\")"
+    expression = "resource.name.startsWith(\"${local.objects_of_lake}/dataset/\")"
   }
 }
 
 locals {
-  # Each consumer writes its own folders and how far it got in them.
-  consumer_prefixes = {
-    consumer-fraud     = ["fraud_confirmation/", "email_confirmation/", "_progress/fraud_confirmation/", "_progress/email_confirmation/"]
-    consumer-non-fraud = ["transaction/", "email_confirmation/", "_progress/transaction/", "_progress/email_confirmation/"]
+  # Each consumer writes its own folders and how far it got in them, and reads what of them is compacted.
+  consumer_folders = {
+    consumer-fraud     = ["fraud_confirmation", "email_confirmation", "_cases"]
+    consumer-non-fraud = ["transaction", "email_confirmation"]
   }
+  consumer_grants = merge([
+    for role, folders in local.consumer_folders : {
+      for folder in folders : "${role} ${folder}" => {
+        role     = role
+        folder   = folder
+        prefixes = ["${folder}/", "_progress/${folder}/", "_manifest/${folder}/"]
+      }
+    }
+  ]...)
 }
 
+# A grant a folder: Google takes no condition with more than twelve logical operators.
 resource "google_storage_bucket_iam_member" "consumer" {
-  for_each = local.consumer_prefixes
+  for_each = local.consumer_grants
 
   bucket = google_storage_bucket.lake.name
   role   = "roles/storage.objectUser"
-  member = google_service_account.role[each.key].member
+  member = google_service_account.role[each.value.role].member
 
   condition {
-    title = "folders"
+    title = each.value.folder
     expression = join(" || ", flatten([
-      for prefix in each.value : [
-        "resource.name.startsWith(\"projects/_/buckets/${google_storage_bucket.lake.name}/objects/${prefix}\")",
+      for prefix in each.value.prefixes : [
+        "resource.name.startsWith(\"${local.objects_of_lake}/${prefix}\")",
         # Listing is asked of the bucket, so the prefix that is listed has to be compared.
         "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"${prefix}\")",
       ]

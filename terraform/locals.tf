@@ -36,6 +36,9 @@ locals {
   registry_host     = "registry.${var.zones[0]}.c.${var.project}.internal"
   airflow_host      = "airflow.${var.zones[0]}.c.${var.project}.internal"
 
+  # How IAM conditions call the lake's objects.
+  objects_of_lake = "projects/_/buckets/${google_storage_bucket.lake.name}/objects"
+
   dataset_object = "dataset/${var.name_dataset == "" ? "paysim.csv" : basename(var.name_dataset)}"
 
   # What every role's clients of Kafka and the registry need; the password comes as the file kafka_sasl_password.
@@ -72,6 +75,21 @@ locals {
     SMTP_STARTTLS                        = var.smtp.port == 465 ? "false" : "true" # 465 is TLS from the first byte
     SMTP_USER                            = var.smtp.user
   })
+
+  # What the VMs of producer, consumer_fraud and consumer_non_fraud have in common.
+  worker = {
+    zone         = var.zones[0]
+    machine_type = local.sized.worker
+    spot         = !local.production
+    subnetwork   = google_compute_subnetwork.main.id
+    operators    = var.operators
+    public_key   = local.public_key
+    image        = local.image
+    labels       = local.labels
+    release      = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
+    environment  = local.task_environment
+    secrets      = local.task_secrets
+  }
 
   # Files that the tasks' containers read; boot.py makes connections and the database's address out of them.
   task_secrets = {

@@ -162,6 +162,17 @@ variable "mail_allowed_recipients" {
   }
 }
 
+variable "lake_spark_mib" {
+  description = "Gzipped JSON of one day and folder, in MiB, from which on compact_lake lets Spark (Dataproc Serverless) compact it; 0: never by itself."
+  type        = number
+  default     = 0
+
+  validation {
+    condition     = var.lake_spark_mib >= 0 && floor(var.lake_spark_mib) == var.lake_spark_mib
+    error_message = "lake_spark_mib must be a whole number of MiB, or 0."
+  }
+}
+
 variable "secrets_version" {
   description = "Raise a number to have the secrets of that group made anew by the next apply, then reboot the VMs that read them (docs/deploy.md)."
   type = object({

@@ -10,6 +10,7 @@
     │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
     ├── KafkaError                 a broker, topic or the schema registry didn't do what was asked
     │   ├── KafkaUnavailable       may pass: retry
+    │   ├── KafkaRefused           login, certificate, protocol or a right is wrong: an operator must change it
     │   ├── SchemaRegistryError    may pass: retry
     │   └── RecordError            one record can't be decoded or validated: it becomes a dead letter
     ├── LakeError                  an object or the bucket didn't do what was asked
@@ -18,6 +19,7 @@
     │   ├── PartitionLost          another reader owns the partition now; stop, it goes on there
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
     ├── MailError                  the SMTP server can't be used at all; may pass: retry
+    ├── MachineError               an instance wasn't started or stopped; may pass: retry
     ├── RunNotOpened               Airflow didn't open a DAG run; may pass: retry
     └── ConfirmationError
         ├── LinkError              a token is forged, truncated, expired or of another key
@@ -65,6 +67,10 @@ class KafkaUnavailable(KafkaError):
     retryable = True
 
 
+class KafkaRefused(KafkaError):
+    """The brokers turn this client away until an operator changes its login, certificate, protocol or rights."""
+
+
 class SchemaRegistryError(KafkaError):
     """The schema registry doesn't answer or refuses a schema."""
 
@@ -99,6 +105,12 @@ class ProofFailed(LakeError):
 
 class MailError(FraudstreamError):
     """The SMTP server can't be used at all."""
+
+    retryable = True
+
+
+class MachineError(FraudstreamError):
+    """Compute Engine didn't start or stop an instance."""
 
     retryable = True
 

@@ -6,12 +6,13 @@ Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows
 """
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fraudstream.errors import SettingsError
@@ -109,9 +110,9 @@ class Settings(BaseSettings):
         300, ge=1, description="requests that the site answers for one client address in a minute"
     )
 
-    compute_project: str = Field("", description="Google Cloud project of the instances that start_kafka starts")
+    compute_project: str = Field("", description="Google Cloud project of compute_instances")
     compute_instances: Annotated[list[str], NoDecode] = Field(
-        [], description="zone/name of each Kafka VM, by comma; empty: start_kafka starts none"
+        [], description="zone/name of each Kafka VM, by comma; empty: start_kafka and stop_kafka leave machines alone"
     )
 
     queue_producer: str = Field("default", description="Celery queue of the producer's tasks")
@@ -131,6 +132,16 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)
 
+    @field_validator("compute_instances")
+    @classmethod
+    def _zone_and_name(cls, value: list[str], info: ValidationInfo) -> list[str]:
+        wrong = [instance for instance in value if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", instance)]
+        if wrong:
+            raise ValueError(f"{', '.join(map(repr, wrong))} is no zone/name, such as us-central1-a/kafka-1")
+        if value and not info.data.get("compute_project"):
+            raise ValueError("instances need a project: set FRAUDSTREAM_COMPUTE_PROJECT too")
+        return value
+
     @field_validator("dataset_start_date")
     @classmethod
     def _utc(cls, value: datetime) -> datetime:
@@ -142,16 +153,29 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.confirmation_time_limit_seconds)
 
     def kafka_config(self, **properties: Any) -> dict[str, Any]:
-        """librdkafka properties that reach the brokers, with `properties` on top."""
+        """librdkafka properties that reach the brokers, with `properties` on top.
+
+        :raises SettingsError: what the security protocol needs isn't there
+        """
         config: dict[str, Any] = {
             "bootstrap.servers": self.kafka_bootstrap_servers,
             "security.protocol": self.kafka_security_protocol,
         }
         if "SASL" in self.kafka_security_protocol:
+            if not self.kafka_sasl_username or not self.kafka_sasl_password.get_secret_value():
+                raise SettingsError(
+                    f"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL is {self.kafka_security_protocol}, but "
+                    f"FRAUDSTREAM_KAFKA_SASL_USERNAME or FRAUDSTREAM_KAFKA_SASL_PASSWORD is empty: set both"
+                )
             config["sasl.mechanism"] = self.kafka_sasl_mechanism
             config["sasl.username"] = self.kafka_sasl_username
             config["sasl.password"] = self.kafka_sasl_password.get_secret_value()
         if self.kafka_ssl_ca_location:
+            if not Path(self.kafka_ssl_ca_location).is_file():
+                raise SettingsError(
+                    f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION is {self.kafka_ssl_ca_location!r}, where no file is: give the "
+                    f"certificate (PEM) of the authority that signed the brokers' certificates"
+                )
             config["ssl.ca.location"] = self.kafka_ssl_ca_location
         return config | properties
 

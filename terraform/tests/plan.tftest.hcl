@@ -78,6 +78,43 @@ run "least_rights" {
   }
 }
 
+run "conditions_google_takes" {
+  command = plan
+
+  assert {
+    condition = alltrue([
+      for grant in values(google_storage_bucket_iam_member.consumer) : length(split("||", grant.condition[0].expression)) <= 13
+    ])
+    error_message = "an IAM condition has at most twelve logical operators"
+  }
+  assert {
+    condition     = !strcontains(google_storage_bucket_iam_member.consumer["consumer-non-fraud transaction"].condition[0].expression, "fraud_confirmation")
+    error_message = "a consumer reaches its own folders alone"
+  }
+}
+
+run "workers_differ_in_their_queue_and_nothing_else" {
+  command = apply
+
+  assert {
+    condition     = toset([module.producer.name, module.consumer_fraud.name, module.consumer_non_fraud.name]) == toset(["producer", "consumer-fraud", "consumer-non-fraud"])
+    error_message = "a VM is named for its queue"
+  }
+}
+
+run "spark_has_an_account_and_a_subnetwork_of_its_own" {
+  command = plan
+
+  assert {
+    condition     = toset(google_compute_firewall.spark.destination_ranges) == toset([google_compute_subnetwork.spark.ip_cidr_range])
+    error_message = "Spark's machines are open to one another, not to the rest"
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.spark_writes.role == "roles/storage.objectUser" && google_storage_bucket_iam_member.spark_reads.role == "roles/storage.objectViewer"
+    error_message = "Spark writes its job's folder and reads the rest"
+  }
+}
+
 run "the_seed_s_key_files_are_checked" {
   command = plan
   variables {

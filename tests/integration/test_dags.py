@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 DAGS = {
     "start_kafka",
+    "stop_kafka",
     "produce_transactions",
     "consume_non_fraud_transactions",
     "consume_fraud_transactions",

@@ -13,8 +13,9 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.confirmation.links import Proposal
-from fraudstream.errors import KafkaUnavailable
+from fraudstream.errors import KafkaRefused, KafkaUnavailable
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings
 
@@ -44,6 +45,7 @@ class AnswerPublisher:
         self._settings = settings
         self._codec: Codec | None = None
         self._codec_lock = threading.Lock()
+        self._connection = Connection(settings)
         self._producer = self._connect()
         #: Appended to by librdkafka's callbacks, which run in whatever thread polls.
         self._reported: deque[_Report] = deque()
@@ -69,6 +71,7 @@ class AnswerPublisher:
         written its answer: the first one in the log counts, so publishing again is harmless.
 
         :raises KafkaUnavailable: the brokers don't confirm within :data:`DELIVERY_SECONDS`
+        :raises KafkaRefused: they turn the user away, or it may not write answers
         :raises SchemaRegistryError: the registry doesn't answer at the first use
         :raises RecordError: `transaction` is none
         """
@@ -83,7 +86,8 @@ class AnswerPublisher:
         try:
             return await delivered
         except KafkaException as error:
-            raise self._unavailable(error.args[0]) from error
+            refused = self._connection.error(error, doing=f"writing an answer to topic {FRAUD_CONFIRMATION}")
+            raise refused if isinstance(refused, KafkaRefused) else self._unavailable(error.args[0]) from error
 
     async def check(self) -> None:
         """Returns if the brokers answer now.
@@ -111,7 +115,7 @@ class AnswerPublisher:
                     "enable.idempotence": True,
                     "delivery.timeout.ms": DELIVERY_SECONDS * 1000,
                     "linger.ms": 5,
-                    "error_cb": lambda error: logger.warning("answers: %s", error),
+                    "error_cb": self._hear,
                 }
             ),
             logger=logger,
@@ -136,6 +140,10 @@ class AnswerPublisher:
                 logger.warning("answers: a new producer replaces one that ended with %s", error.args[0])
                 self._producer = self._connect()
             raise self._unavailable(error.args[0]) from error
+
+    def _hear(self, error: Code) -> None:
+        logger.warning("answers: %s", error)
+        self._connection.hear(error)
 
     def _serve_reports(self) -> None:
         while not self._stop.is_set():

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError as Code
 from fraudstream.confirmation.first_values import FirstValues, Read
 from fraudstream.errors import FraudstreamError, KafkaError, RecordError
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.connection import Connection
 from fraudstream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class TopicView(Generic[T]):
 
     def __init__(self, settings: Settings, *, horizon: timedelta | None) -> None:
         self._settings = settings
+        self._connection = Connection(settings)
         self._horizon = horizon
         self._first: FirstValues[T] = FirstValues()
         self._codec = Codec.for_topic(self.topic, settings)
@@ -163,9 +165,13 @@ class TopicView(Generic[T]):
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",  # what retention took away is gone: go on with the rest
                 "queued.max.messages.kbytes": 8192,
-                "error_cb": lambda error: logger.warning("view of topic %s: %s", self.topic, error),
+                "error_cb": self._hear,
             }
         )
+
+    def _hear(self, error: Code) -> None:
+        logger.warning("view of topic %s: %s", self.topic, error)
+        self._connection.hear(error)
 
     def _follow(self, consumer: Consumer) -> None:
         # 1
@@ -196,10 +202,7 @@ class TopicView(Generic[T]):
         except KafkaException as error:
             code = error.args[0]
             if code.code() in _HOPELESS:
-                raise KafkaError(
-                    f"topic {self.topic} at {self._settings.kafka_bootstrap_servers} can't be read: {code}; check the "
-                    "FRAUDSTREAM_KAFKA_ settings and the topic's access rights"
-                ) from error
+                raise self._connection.error(error, doing=f"reading topic {self.topic}") from error
             logger.warning("view of topic %s waits for the brokers: %s", self.topic, code)
             return False
         consumer.assign(starts)
@@ -235,7 +238,7 @@ class TopicView(Generic[T]):
             elif error.code() == Code._PARTITION_EOF:
                 positions[message.partition()] = message.offset()
             elif error.fatal() or error.code() in _HOPELESS:
-                raise KafkaError(f"reading topic {self.topic} can't go on: {error}")
+                raise self._connection.error(error, doing=f"reading topic {self.topic}")
             else:
                 logger.warning("view of topic %s: %s", self.topic, error)
 

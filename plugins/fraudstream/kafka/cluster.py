@@ -10,6 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from fraudstream.errors import KafkaError, KafkaUnavailable, SchemaRegistryError
 from fraudstream.kafka.codec import SCHEMA_FILES, schema_text
+from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import (
     FRAUD_CONFIRMATION,
     FRAUD_TRANSACTION,
@@ -58,34 +59,41 @@ TOPICS = (
 def wait_for_brokers(settings: Settings, *, seconds: float = 120) -> int:
     """Waits until as many brokers answer as the replication needs; returns how many do.
 
-    :raises KafkaUnavailable: they didn't within `seconds`
+    A login that is refused is waited for too: brokers that start for the first time don't know their users yet.
+
+    :raises KafkaRefused: they still don't let us in after `seconds`
+    :raises KafkaUnavailable: too few of them answer within `seconds`
     """
-    admin = AdminClient(settings.kafka_config(**{"log_level": 0}))
+    connection = Connection(settings)
+    admin = AdminClient(settings.kafka_config(**{"log_level": 0, "error_cb": connection.hear}))
     until = time.monotonic() + seconds
-    found, reason = 0, "no answer"
-    while time.monotonic() < until:
+    while True:
+        problem: KafkaError
         try:
-            found = len(admin.list_topics(timeout=5).brokers)
-        except KafkaException as error:
-            reason = str(error.args[0])
+            found = len(connection.open(admin, seconds=min(5.0, seconds)).brokers)
+        except KafkaError as error:
+            problem = error
         else:
             if found >= settings.kafka_replication_factor:
                 return found
-            reason = f"{found} of {settings.kafka_replication_factor} brokers are there"
-        log.info("waiting for Kafka at %s: %s", settings.kafka_bootstrap_servers, reason)
+            problem = KafkaUnavailable(
+                f"{found} of {settings.kafka_replication_factor} brokers answer at {settings.kafka_bootstrap_servers} "
+                f"(FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS). Are the others running?"
+            )
+        if time.monotonic() >= until:
+            raise problem
+        log.info("waiting for Kafka: %s", problem)
         time.sleep(1)
-    raise KafkaUnavailable(
-        f"Kafka at {settings.kafka_bootstrap_servers} isn't ready after {seconds:.0f} s: {reason}. "
-        f"Are the brokers running? (setting FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS)"
-    )
 
 
 def create_topics(settings: Settings) -> list[str]:
     """Creates the topics that are missing and returns their names; those that exist stay as they are.
 
-    :raises KafkaError: the brokers refuse one
+    :raises KafkaError: the brokers don't answer or refuse one
     """
-    admin = AdminClient(settings.kafka_config())
+    connection = Connection(settings)
+    admin = AdminClient(settings.kafka_config(error_cb=connection.hear))
+    connection.open(admin)
     replication = settings.kafka_replication_factor
     wanted = [
         NewTopic(
@@ -102,7 +110,7 @@ def create_topics(settings: Settings) -> list[str]:
             future.result()
         except KafkaException as error:
             if error.args[0].code() != Code.TOPIC_ALREADY_EXISTS:
-                raise KafkaError(f"topic {name} can't be created: {error.args[0]}") from error
+                raise connection.error(error, doing=f"creating topic {name}") from error
         else:
             created.append(name)
     log.info("topics created: %s; already there: %d", ", ".join(created) or "none", len(TOPICS) - len(created))

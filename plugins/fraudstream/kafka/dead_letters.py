@@ -2,10 +2,12 @@
 
 import logging
 
-from confluent_kafka import KafkaException, Message, Producer
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import Message, Producer
 
-from fraudstream.errors import KafkaError
+from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.cluster import dead_letter_topic
+from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
 
@@ -24,8 +26,11 @@ class DeadLetters:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._producer = Producer(settings.kafka_config(**{"acks": "all", "enable.idempotence": True}))
-        self._failed: list[str] = []
+        self._connection = Connection(settings)
+        self._producer = Producer(
+            settings.kafka_config(**{"acks": "all", "enable.idempotence": True, "error_cb": self._connection.hear})
+        )
+        self._failed: list[KafkaError] = []
 
     def put(self, partition: Partition, offset: int, message: Message, reason: str) -> None:
         """Takes a record as it was on its topic; logs where it lay and why it is no good."""
@@ -49,9 +54,10 @@ class DeadLetters:
         """
         left = self._producer.flush(60)
         if left or self._failed:
-            reasons = "; ".join(self._failed) or f"{left} without an answer after 60 s"
-            raise KafkaError(f"dead letters couldn't be written: {reasons}")
+            if self._failed:
+                raise self._failed[0]
+            raise KafkaUnavailable(f"{left} dead letters are without an answer after 60 s; a new run writes them again")
 
-    def _delivered(self, error: KafkaException | None, message: Message) -> None:
+    def _delivered(self, error: Code | None, message: Message) -> None:
         if error is not None:
-            self._failed.append(f"{message.topic()}: {error}")
+            self._failed.append(self._connection.error(error, doing=f"writing a dead letter to {message.topic()}"))

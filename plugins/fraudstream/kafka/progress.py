@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import INGEST_PROGRESS
 from fraudstream.settings import Settings
 
@@ -35,11 +36,14 @@ def last_progress(settings: Settings, codec: Codec, source: str, generation: str
     Transactions that are still open are not waited for: call this after init_transactions fenced their producer.
 
     :raises KafkaUnavailable: the topic can't be read to its end
+    :raises KafkaRefused: the user may not read it
     """
     found = IngestProgress(source, generation)
+    connection = Connection(settings)
     consumer = Consumer(
         settings.kafka_config(
             **{
+                "error_cb": connection.hear,
                 "group.id": "fraudstream-ingest-progress",  # needed by the client, never joined or committed
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
@@ -50,7 +54,7 @@ def last_progress(settings: Settings, codec: Codec, source: str, generation: str
     )
     try:
         # Without knowing the leader yet, the client would wait half a second before it asks for an offset.
-        consumer.list_topics(INGEST_PROGRESS, timeout=30)
+        connection.open(consumer, INGEST_PROGRESS)
         consumer.assign([TopicPartition(INGEST_PROGRESS, 0, OFFSET_BEGINNING)])
         while True:
             message = consumer.poll(30)
@@ -60,11 +64,11 @@ def last_progress(settings: Settings, codec: Codec, source: str, generation: str
             if error is not None:
                 if error.code() == Code._PARTITION_EOF:
                     return found
-                raise KafkaUnavailable(f"topic {INGEST_PROGRESS} can't be read: {error}")
+                raise connection.error(error, doing=f"reading topic {INGEST_PROGRESS}")
             record = codec.decode(message.value())
             if record["source"] == source and record["generation"] == generation:
                 found = IngestProgress(**record)
     except KafkaException as error:
-        raise KafkaUnavailable(f"topic {INGEST_PROGRESS} can't be read: {error.args[0]}") from error
+        raise connection.error(error, doing=f"reading topic {INGEST_PROGRESS}") from error
     finally:
         consumer.close()

@@ -26,12 +26,13 @@ from confluent_kafka import KafkaException, Producer
 from fraudstream.ahead import ahead
 from fraudstream.dataset.reader import Chunk, Position, read_chunks
 from fraudstream.dataset.source import Source
-from fraudstream.errors import KafkaError, KafkaUnavailable, TooManyRejected
+from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, TooManyRejected
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.columns_producer import QUEUE, ColumnsProducer, Messages
+from fraudstream.kafka.connection import Connection, unwritable
 from fraudstream.kafka.progress import IngestProgress, last_progress
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.transaction import Transaction
+from fraudstream.kafka.transaction import Transaction, what_broke
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ _CHUNK_ROWS = 50_000
 #: Chunks that are read and encoded ahead of the one being sent.
 _AHEAD = 2
 _REPORT_SECONDS = 5.0
+_TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, INGEST_PROGRESS, INGEST_DEAD_LETTER)
 #: A share of rejected rows says nothing over fewer rows than this.
 _SHARE_ROWS = 1_000
 
@@ -79,6 +81,7 @@ class Publisher:
         self._other_transactions = Codec.for_topic(NON_FRAUD_TRANSACTION, settings)
         self._positions = Codec.for_topic(INGEST_PROGRESS, settings)
         self._stop = threading.Event()
+        self._connection = Connection(settings)
 
     def stop(self) -> None:
         """Ends the run after the transaction at hand; safe from a signal handler."""
@@ -92,6 +95,7 @@ class Publisher:
         """
         producer = Producer(self._producer_config(), logger=log)
         try:
+            self._connection.open(producer)
             # 1. fence
             producer.init_transactions(60)
             # 2. where the last run stopped
@@ -102,7 +106,7 @@ class Publisher:
             with ColumnsProducer(producer) as columns:
                 return self._run(producer, columns, progress)
         except KafkaException as error:
-            raise self._kafka_error(error) from error
+            raise self._kafka_error(what_broke(producer, error.args[0])) from error
 
     def _run(self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress) -> IngestProgress:
         first, started = progress, time.monotonic()
@@ -241,6 +245,7 @@ class Publisher:
         return self._settings.kafka_config(
             **{
                 "transactional.id": f"fraudstream-produce-{source}",
+                "error_cb": self._connection.hear,
                 "acks": "all",
                 "compression.type": "lz4",
                 "linger.ms": 20,
@@ -253,8 +258,13 @@ class Publisher:
             }
         )
 
-    def _kafka_error(self, error: KafkaException) -> KafkaError:
-        reason = error.args[0]
+    def _kafka_error(self, reason: Code) -> KafkaError:
+        where = ""
+        if reason.code() == Code.TOPIC_AUTHORIZATION_FAILED:  # the client only says that it is one of them
+            where = f" to topic {' and '.join(unwritable(self._settings, _TOPICS))}"
+        refused = self._connection.error(reason, doing=f"producing {self._source.uri}{where}")
+        if isinstance(refused, KafkaRefused):
+            return refused
         # A call after the one that met the fence says only that the producer had a fatal error; fencing is the one.
         if reason.fatal() or reason.code() == Code._FATAL:
             return KafkaError(f"{self._source.uri} is being produced by a newer run, which fenced this one: {reason}")

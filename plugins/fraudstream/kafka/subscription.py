@@ -23,8 +23,9 @@ import numpy as np
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.errors import KafkaError
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Batch, Partition, Sink
 from fraudstream.settings import Settings
@@ -70,6 +71,7 @@ class Subscription:
         dead_letters: DeadLetters | None = None,
     ) -> None:
         self._settings = settings
+        self._connection = Connection(settings)
         self._topic = topic
         self._group = group
         self._sink = sink
@@ -94,11 +96,13 @@ class Subscription:
         """Runs until caught up, stopped or out of time; returns what it did.
 
         :raises KafkaUnavailable: the brokers don't answer at the start
+        :raises KafkaRefused: they turn the user away, or a right is missing
         :raises FraudstreamError: what the sink or the registry raised; nothing is lost, a new run goes on
         """
         consumer = Consumer(
             self._settings.kafka_config(
                 **{
+                    "error_cb": self._connection.hear,
                     "group.id": self._group,
                     "isolation.level": "read_committed",
                     "auto.offset.reset": "earliest",
@@ -152,7 +156,7 @@ class Subscription:
             if error is None:
                 by_number[message.partition()].append(message)
             else:
-                self._meet_end(Partition(self._topic, message.partition() or 0), message, error)
+                self._meet_end(Partition(self._topic, message.partition()), message, error)
         for number, messages in by_number.items():
             partition = Partition(self._topic, number)
             if (messages[-1].offset() or 0) >= self._end.get(partition, 0):
@@ -162,7 +166,8 @@ class Subscription:
 
     def _meet_end(self, partition: Partition, message: Message, error: Code) -> None:
         if error.code() != Code._PARTITION_EOF:
-            raise KafkaError(f"reading {partition} in group {self._group}: {error}")
+            where = partition if partition.number >= 0 else self._topic  # the group's own errors have no partition
+            raise self._connection.error(error, doing=f"reading {where} in group {self._group}")
         self._end[partition] = message.offset() or 0
 
     def _hand(self, partition: Partition, messages: list[Message]) -> None:
@@ -246,15 +251,11 @@ class Subscription:
                 state.pop(partition, None)
 
     def _require_topic(self, consumer: Consumer) -> None:
-        try:
-            topic = consumer.list_topics(self._topic, timeout=30).topics[self._topic]
-        except KafkaException as error:
-            raise KafkaUnavailable(
-                f"Kafka at {self._settings.kafka_bootstrap_servers} doesn't answer: {error.args[0]}. "
-                f"Are the brokers running? (setting FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS)"
-            ) from error
-        if topic.error is not None:
-            raise KafkaError(f"topic {self._topic} can't be read: {topic.error}. Run the DAG start_kafka first")
+        error = self._connection.open(consumer, self._topic).topics[self._topic].error
+        if error is not None:
+            if error.code() == Code.UNKNOWN_TOPIC_OR_PART:
+                raise KafkaError(f"topic {self._topic} isn't there: {error}. Run the DAG start_kafka first")
+            raise self._connection.error(error, doing=f"reading {self._topic}")
 
     def _log_progress(self, seconds: float) -> None:
         log.info(

@@ -2,7 +2,8 @@
 
 import time
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, Producer
 
 #: Each commit is a pause of some 50 ms; and what an open transaction has is sent again when its process dies.
 _ROWS = 250_000
@@ -35,3 +36,15 @@ class Transaction:
         """
         self.producer.commit_transaction(60)
         self._open = False
+
+
+def what_broke(producer: Producer, error: Code) -> Code:
+    """The client's reason for a broken transaction, where `error` only says that it is broken."""
+    try:
+        producer.poll(0)  # brings the reports of the records that weren't taken
+        if error.code() == Code._STATE:
+            producer.commit_transaction(10)  # refused, and told why
+    except KafkaException as why:
+        reason: Code = why.args[0]
+        return reason
+    return error

@@ -2,7 +2,7 @@
 
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .terraform_files import Block
 
@@ -26,3 +26,22 @@ def kafka_users(blocks: list[Block]) -> set[str]:
         block.body["kafka_users"] for block in blocks if block.kind == "locals" and "kafka_users" in block.body
     )
     return {user.strip('"') for user in users}
+
+
+class Right(NamedTuple):
+    """A line of docker/kafka/acls: who may do what to which resource of Kafka."""
+
+    user: str
+    operations: tuple[str, ...]
+    resource: str
+    name: str
+    pattern: str
+
+
+def rights(root: Path) -> list[Right]:
+    """The lines of docker/kafka/acls, which docker/kafka/access.sh makes ACLs of."""
+    lines = [line.split() for line in (root / "docker/kafka/acls").read_text().splitlines()]
+    return [
+        Right(user, tuple(operations.split(",")), resource, name, pattern)
+        for user, operations, resource, name, pattern in (line for line in lines if line and line[0] != "#")
+    ]

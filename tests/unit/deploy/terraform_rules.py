@@ -5,6 +5,7 @@ missing one, blocks where blocks belong, values of the right kind and out of the
 `check_references` resolves every reference: variables, locals, resources, and the attributes read from them.
 """
 
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -158,11 +159,20 @@ _MODULE = re.compile(r"(?<![\w.])module\.(?P<name>\w+)(?:\[[^]]*])?(?:\.(?P<outp
 
 
 def check_modules(modules: dict[str, list[Block]]) -> list[str]:
-    """Calls of modules against the modules' own variables and outputs; `modules` maps source to blocks, "" the root."""
+    """Calls of modules against the modules' own variables and outputs.
+
+    `modules` maps the folder of each module to its blocks, as seen from the root, which is "".
+    """
+    return [finding for folder in modules for finding in _check_calls(folder, modules)]
+
+
+def _check_calls(folder: str, modules: dict[str, list[Block]]) -> list[str]:
     findings = []
-    root = modules[""]
-    sources = {block.labels[0]: unquote(block.body["source"]) for block in root if block.kind == "module"}
-    for block in root:
+    calls = [block for block in modules[folder] if block.kind == "module"]
+    sources = {
+        call.labels[0]: posixpath.normpath(f"{folder}/{unquote(call.body['source'])}".lstrip("/")) for call in calls
+    }
+    for block in modules[folder]:
         if block.kind == "module":
             where = f"{block.file}: {block.address}"
             variables = {b.labels[0]: b.body for b in modules[sources[block.labels[0]]] if b.kind == "variable"}

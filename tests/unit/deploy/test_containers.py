@@ -13,7 +13,7 @@ import yaml
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 
 from .container_files import boot_module, kafka_users, secret_names
-from .terraform_files import Block, members
+from .terraform_files import Block, load, members
 
 #: Profile of the compose file → the Terraform files whose VM runs it.
 VMS = {
@@ -23,6 +23,7 @@ VMS = {
     "worker": ["producer.tf", "consumer_fraud.tf", "consumer_non_fraud.tf"],
     "site": ["site.tf"],
 }
+TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 #: Services that end when they have done their work.
 ONCE = {"airflow-migrate", "topics", "dataset", "kafka-access"}
 #: What docker/vm/boot.py gives compose on every VM.
@@ -36,7 +37,15 @@ _KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")
 def given(blocks: list[Block], file: str, argument: str) -> set[str]:
     """Names that a VM's module call gives: keys of its map, with those of the locals that it merges in."""
     locals_ = {name: value for block in blocks if block.kind == "locals" for name, value in members(block.body)}
-    pending = [block.body[argument] for block in blocks if block.kind == "module" and block.file == file]
+    pending: list[Any] = []
+    for block in blocks:
+        if block.kind == "module" and block.file == file:
+            if argument in block.body:
+                pending.append(block.body[argument])
+            else:  # a worker: its module adds to what all of them share
+                (vm,) = (inner for inner in load(TERRAFORM / "modules/worker") if inner.kind == "module")
+                pending += [vm.body[argument], locals_["worker"][argument]]
+    assert pending, file
     found: set[str] = set()
     while pending:
         value = pending.pop()

@@ -3,9 +3,17 @@
 import re
 import shutil
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import pytest
+from fraudstream.confirmation.cases import FOLDER as CASES
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.names import FOLDER_OF, FOLDERS, MAILS
+from fraudstream.lake.spark import job_folder
+
+from tests.fakes.memory_store import MemoryStore
 
 from .provider_schema import ProviderSchema
 from .terraform_files import Block, load, parse, texts, unquote
@@ -27,10 +35,10 @@ output "bucket" {
 
 @pytest.fixture(scope="module")
 def modules(root: Path) -> dict[str, list[Block]]:
-    """Blocks of the root module ("") and of each module it calls, by source."""
+    """Blocks of the root module ("") and of each module under it, by folder."""
     folder = root / "terraform"
     return {"": load(folder)} | {
-        f"./modules/{path.name}": load(path) for path in sorted((folder / "modules").iterdir()) if path.is_dir()
+        f"modules/{path.name}": load(path) for path in sorted((folder / "modules").iterdir()) if path.is_dir()
     }
 
 
@@ -85,7 +93,9 @@ class TestOurFiles:
 
     def test_the_table_of_resources_in_the_docs_is_complete(self, root: Path) -> None:
         rows = re.findall(r"^\| (\S+\.tf) \| (.+?) \|", (root / "docs/deploy.md").read_text(), re.M)
-        documented = {(file, name) for file, names in rows for name in names.split(", ") if name != "module vm"}
+        documented = {
+            (file, name) for file, names in rows for name in names.split(", ") if not name.startswith("module ")
+        }
         folder = root / "terraform"
         declared = {
             (str(path.relative_to(folder)), block.labels[0])
@@ -112,15 +122,18 @@ class TestNetworkAndRights:
                 assert open_to_all == [], block.address
 
     def test_every_firewall_rule_names_the_service_accounts_it_protects(self, modules: dict[str, list[Block]]) -> None:
+        """All but Spark's, whose machines are Google's: it is bound to their subnetwork at both ends."""
         rules = [block for block in modules[""] if block.labels[:1] == ("google_compute_firewall",)]
-        assert rules
-        assert [rule.address for rule in rules if "target_service_accounts" not in rule.body] == []
+        others = [rule for rule in rules if "target_service_accounts" not in rule.body]
+        assert [rule.address for rule in others] == ["google_compute_firewall.spark"]
+        spark = ["${google_compute_subnetwork.spark.ip_cidr_range}"]
+        assert [others[0].body[end] for end in ("source_ranges", "destination_ranges")] == [spark, spark]
 
     def test_no_vm_has_a_public_address(self, modules: dict[str, list[Block]]) -> None:
-        vm = next(block for block in modules["./modules/vm"] if block.labels[:1] == ("google_compute_instance",))
+        vm = next(block for block in modules["modules/vm"] if block.labels[:1] == ("google_compute_instance",))
         assert [interface for interface in vm.body["network_interface"] if "access_config" in interface] == []
 
-    def test_no_basic_role_is_granted_and_project_wide_ones_are_three(self, modules: dict[str, list[Block]]) -> None:
+    def test_no_basic_role_is_granted_and_project_wide_ones_are_few(self, modules: dict[str, list[Block]]) -> None:
         grants = [block for block in modules[""] if block.kind == "resource" and "_iam_member" in block.labels[0]]
         roles = {unquote(block.body["role"]) for block in grants}
         assert not roles & {"roles/owner", "roles/editor", "roles/viewer"}
@@ -128,8 +141,12 @@ class TestNetworkAndRights:
         assert project_wide == {
             "roles/logging.logWriter",
             "roles/monitoring.metricWriter",
+            "roles/dataproc.worker",  # with a condition that keeps it from other buckets
+            "${google_project_iam_custom_role.run_batches.id}",
             "${google_project_iam_custom_role.watch_operations.id}",
         }
+        (worker,) = (b for b in grants if unquote(b.body["role"]) == "roles/dataproc.worker")
+        assert "buckets/dataproc-" in worker.body["condition"][0]["expression"]
 
     def test_secrets_are_written_by_write_only_arguments(self, modules: dict[str, list[Block]]) -> None:
         """All but the one that Memorystore makes and the two public certificates."""
@@ -139,6 +156,66 @@ class TestNetworkAndRights:
             if block.labels[:1] == ("google_secret_manager_secret_version",) and "secret_data" in block.body
         }
         assert plain == {"redis", "redis_ca", "ca"}
+
+
+class TestTheLake:
+    """What the bucket lets go of, and whom it lets in, against what the code does with it."""
+
+    def test_no_rule_deletes_an_object_that_counts(self, modules: dict[str, list[Block]]) -> None:
+        """Nothing of the lake expires: live objects go where compaction proved that they may, or with a dead job."""
+        lake = next(block for block in modules[""] if block.address == "google_storage_bucket.lake")
+        rules = [(rule["action"][0], rule["condition"][0]) for rule in lake.body["lifecycle_rule"]]
+        deleting = [condition for action, condition in rules if unquote(action["type"]) == "Delete"]
+        live = [condition for condition in deleting if unquote(condition.get("with_state", "")) != "ARCHIVED"]
+        assert [[unquote(prefix) for prefix in condition["matches_prefix"]] for condition in live] == [["_spark/"]]
+        assert job_folder("x").startswith("_spark/")
+        colder = next(condition for action, condition in rules if unquote(action["type"]) == "SetStorageClass")
+        assert {unquote(prefix) for prefix in colder["matches_prefix"]} == {f"{folder}/" for folder in FOLDERS}
+
+    @pytest.mark.parametrize(
+        ("account", "topics"),
+        [("consumer-fraud", [FRAUD_TRANSACTION, FRAUD_CONFIRMATION]), ("consumer-non-fraud", [NON_FRAUD_TRANSACTION])],
+    )
+    def test_a_consumer_may_touch_what_its_sinks_touch(
+        self, modules: dict[str, list[Block]], account: str, topics: list[str]
+    ) -> None:
+        """A chain opened without and with progress, an object appended: every name lies under a granted prefix."""
+        granted = next(
+            [unquote(folder) for folder in block.body["consumer_folders"][account]]
+            for block in modules[""]
+            if block.kind == "locals" and "consumer_folders" in block.body
+        )
+        prefixes = tuple(f"{area}{folder}/" for folder in granted for area in ("", "_progress/", "_manifest/"))
+        store = MemoryStore()
+        touched: set[str] = set()
+        store.before = lambda _, name: touched.add(name)
+        folders = {FOLDER_OF[topic] for topic in topics} | {MAILS}
+        folders |= {CASES} if FRAUD_TRANSACTION in topics else set()
+        assert set(granted) == folders
+        for folder in folders:
+            for _ in range(2):
+                chain = ObjectChain(store, folder)
+                partition = Partition(topics[0], 0)
+                end = chain.open(partition) or 0
+                chain.append(partition, end, end + 1, date(2023, 10, 7), b"", 1)
+        assert [name for name in touched if not name.startswith(prefixes)] == []
+        assert {name.split("/")[0] for name in touched} >= {"_progress", "_manifest"}
+
+
+class TestTheRelease:
+    def test_it_has_what_the_vms_need_and_nothing_of_this_machine(
+        self, root: Path, modules: dict[str, list[Block]]
+    ) -> None:
+        archive = next(block for block in modules[""] if block.labels[:1] == ("archive_file",))
+        patterns = re.findall(r'"([^"]+)"', str(archive.body["excludes"]).split("${folder}")[0])
+        left_out = {name for name in patterns if "*" not in name}
+        needed = {
+            part.split("/")[0]
+            for part in re.findall(r"^COPY (?!--from)(\S+) ", (root / "docker/Dockerfile").read_text(), re.M)
+        }
+        assert needed | {"docker"} - left_out == needed | {"docker"}
+        assert not (needed | {"docker"}) & left_out
+        assert {".git", ".venv", "var", "terraform"} <= left_out
 
 
 class TestTheChecks:
@@ -208,7 +285,7 @@ class TestTheChecks:
     def test_a_wrong_call_of_a_module_is_found(self) -> None:
         child = parse('variable "a" {\n  type = string\n}\noutput "b" {\n  value = 1\n}\n', "child.tf")
         call = 'module "m" {\n  source = "./child"\n  c = 1\n}\noutput "o" {\n  value = module.m.d\n}\n'
-        assert check_modules({"": parse(call, "root.tf"), "./child": child}) == [
+        assert check_modules({"": parse(call, "root.tf"), "child": child}) == [
             "root.tf: module.m: unknown variable 'c'",
             "root.tf: module.m: variable 'a' has no default and isn't given",
             "root.tf: output.o: module.m has no output 'd'",

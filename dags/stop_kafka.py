@@ -1,0 +1,65 @@
+"""
+### Stop Kafka
+
+Waits until no task works with the brokers, then stops the Kafka machines. Topics, and how far each consumer got, stay
+on the machines' disks; `start_kafka` brings all of it back.
+
+**When:** by hand, to save what the machines cost. Before: pause the DAGs `produce_transactions`, `consume_…` and
+`audit_lake`, and mark their running tasks as success: each finishes the batch at hand. Cases that wait for a customer
+go on waiting, but the confirmation site takes no answer while Kafka is away.
+
+**Needs:** setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, by comma) and connection `google_cloud_default`; without
+instances, as on one machine, there is nothing to stop and its tasks are skipped.
+
+**When it fails:** `wait_for_consumers` names the DAGs that still run, and nothing was stopped. `stop_instances` names
+the instance, what Compute Engine answered and what to change; the other machines are stopped. Run it again: it goes
+on with what is left.
+"""
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag
+from fraudstream.orchestration.machine_operators import AwaitIdle, StopMachine, machines
+from fraudstream.settings import get_settings
+
+
+@dag(
+    schedule=None,
+    doc_md=__doc__,
+    tags=["fraudstream", "kafka"],
+    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15)},
+    params={
+        "patience_minutes": Param(
+            30,
+            type="integer",
+            minimum=0,
+            maximum=1440,
+            title="Patience, minutes",
+            description="How long to wait for the producer and the consumers to end",
+        ),
+        "anyway": Param(
+            False,
+            type="boolean",
+            title="Stop anyway",
+            description="Stop the brokers under what still runs; it waits for them and loses nothing",
+        ),
+    },
+    max_active_runs=1,
+)
+def stop_kafka():
+    wait_for_consumers = AwaitIdle(
+        task_id="wait_for_consumers",
+        dag_ids=[
+            "produce_transactions",
+            "consume_non_fraud_transactions",
+            "consume_fraud_transactions",
+            "consume_fraud_confirmations",
+            "audit_lake",
+        ],
+        minutes="{{ params.patience_minutes }}",
+        anyway="{{ params.anyway }}",
+    )
+    wait_for_consumers >> StopMachine.partial(task_id="stop_instances").expand_kwargs(machines(get_settings()))
+
+
+stop_kafka()

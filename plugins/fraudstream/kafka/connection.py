@@ -1,0 +1,134 @@
+"""What the brokers refuse, in words that say what to change: the login, the certificate, the protocol, a right.
+
+The client library goes on trying for as long as it lives, and tells why to a callback alone; the calls that wait only
+say that time is up. A :class:`Connection` hears the callback of one client and puts both together.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient, ClusterMetadata
+
+from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable
+from fraudstream.settings import Settings
+
+#: What nobody but an operator can mend: after one of these the brokers aren't asked again.
+_REFUSALS = {Code._AUTHENTICATION, Code._SSL}
+_RIGHTS = {
+    Code.TOPIC_AUTHORIZATION_FAILED,
+    Code.GROUP_AUTHORIZATION_FAILED,
+    Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    Code.CLUSTER_AUTHORIZATION_FAILED,
+}
+#: How long brokers may close every connection before that counts as their answer; one that restarts does it too.
+_CLOSING_SECONDS = 3.0
+#: How long after a client heard something it explains what goes wrong.
+_EXPLAINS_SECONDS = 60.0
+
+
+class Client(Protocol):
+    """A producer, consumer or admin client of confluent_kafka."""
+
+    def poll(self, timeout: float) -> object:
+        """Serves callbacks."""
+
+    def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
+        """Asks a broker."""
+
+
+class Connection:
+    """How one client fares with the brokers; give it :meth:`hear` as its ``error_cb``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._heard: Code | None = None
+        self._heard_at = 0.0
+
+    def hear(self, error: Code) -> None:
+        """The client's error callback. That all brokers are down says less than what was heard of one of them."""
+        if self._last is None or error.code() != Code._ALL_BROKERS_DOWN:
+            self._heard, self._heard_at = error, time.monotonic()
+
+    def open(self, client: Client, topic: str | None = None, *, seconds: float = 30.0) -> ClusterMetadata:
+        """Waits until a broker answers, and returns what it says of all topics or of one.
+
+        :raises KafkaRefused: login, certificate or protocol are wrong; said within seconds, not after all of them
+        :raises KafkaUnavailable: no broker answers within `seconds`
+        """
+        started = time.monotonic()
+        while True:
+            left = started + seconds - time.monotonic()
+            try:
+                found = client.list_topics(topic, timeout=max(0.1, min(1.0, left)))
+            except KafkaException as error:
+                client.poll(0)
+                closed = self._closed and time.monotonic() - started > _CLOSING_SECONDS
+                if self._code in _REFUSALS or closed or left <= 0:
+                    raise self.error(error) from error
+            else:
+                self._heard = None
+                return found
+
+    def error(self, error: KafkaException | Code, *, doing: str = "asking the brokers") -> KafkaError:
+        """What to raise for an error of the client; `doing` names the topic, group or file."""
+        settings = self._settings
+        reason = error.args[0] if isinstance(error, KafkaException) else error
+        said = "no broker said why" if self._last is None else self._last.str()
+        answer = reason.str().rstrip(".")
+        where = f"{doing} at Kafka {settings.kafka_bootstrap_servers} (FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS) failed"
+        if reason.code() in _RIGHTS:
+            return KafkaRefused(
+                f"{where}: user {settings.kafka_sasl_username!r} (FRAUDSTREAM_KAFKA_SASL_USERNAME) may not: "
+                f"{answer}. Run this as the role it is for, or grant the right: docker/kafka/acls lists them all"
+            )
+        if self._code == Code._AUTHENTICATION:
+            return KafkaRefused(
+                f"{where}: user {settings.kafka_sasl_username!r} isn't let in: {said}. Check "
+                f"FRAUDSTREAM_KAFKA_SASL_USERNAME, _SASL_PASSWORD and _SASL_MECHANISM ({settings.kafka_sasl_mechanism})"
+            )
+        if self._code == Code._SSL:
+            return KafkaRefused(
+                f"{where}: TLS with the brokers: {said}. FRAUDSTREAM_KAFKA_SSL_CA_LOCATION "
+                f"({settings.kafka_ssl_ca_location!r}) must name the file of the authority that signed their "
+                f"certificates, and the addresses must be the names in them"
+            )
+        if self._closed:
+            return KafkaRefused(
+                f"{where}: the brokers close every connection. Does their listener speak "
+                f"{settings.kafka_security_protocol} (FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL)?"
+            )
+        if reason.code() < 0 or reason.retriable():  # the client's own codes: nobody answered
+            return KafkaUnavailable(f"{where}: {answer}; {said}. Are the brokers running?")
+        return KafkaError(f"{where}: {answer}")
+
+    @property
+    def _code(self) -> int | None:
+        return None if self._last is None else self._last.code()
+
+    @property
+    def _last(self) -> Code | None:
+        """What was heard last, unless it is too old to explain anything."""
+        return self._heard if time.monotonic() - self._heard_at < _EXPLAINS_SECONDS else None
+
+    @property
+    def _closed(self) -> bool:
+        """Whether brokers were reached, but none said anything: a refused or lost connection would have been heard."""
+        return self._code is not None and bool(self._code == Code._ALL_BROKERS_DOWN)
+
+
+def unwritable(settings: Settings, topics: Sequence[str]) -> list[str]:
+    """Which of these topics the user may not write to; all of them where the brokers don't say."""
+    admin = AdminClient(settings.kafka_config())
+    asked = admin.describe_topics(TopicCollection(list(topics)), include_authorized_operations=True)
+    found = []
+    for topic, answer in asked.items():
+        try:
+            writable = AclOperation.WRITE in answer.result(30).authorized_operations
+        except KafkaException:  # it may not even be looked at
+            writable = False
+        if not writable:
+            found.append(topic)
+    return found or list(topics)

@@ -1,0 +1,141 @@
+"""Starting and stopping the brokers' machines on Compute Engine, and waiting until nobody needs them."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.google.cloud.hooks.compute import ComputeEngineHook
+from airflow.providers.google.cloud.operators.compute import (
+    ComputeEngineBaseOperator,
+    ComputeEngineStartInstanceOperator,
+    ComputeEngineStopInstanceOperator,
+)
+from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from googleapiclient.errors import HttpError
+
+from fraudstream.errors import MachineError
+from fraudstream.orchestration.connections import GOOGLE
+from fraudstream.settings import Settings, get_settings
+
+_POLL_SECONDS = 10.0
+_NOT_FOUND, _FORBIDDEN = 404, {401, 403}
+_SETTINGS = "settings FRAUDSTREAM_COMPUTE_PROJECT and FRAUDSTREAM_COMPUTE_INSTANCES"
+
+
+def machines(settings: Settings) -> list[dict[str, str]]:
+    """Arguments that tell the mapped operators one instance each; empty where no machines are configured."""
+    return [
+        {"zone": zone, "resource_id": name, "project_id": settings.compute_project}
+        for zone, name in (instance.split("/") for instance in settings.compute_instances)
+    ]
+
+
+class _Machine(ComputeEngineBaseOperator):
+    """One instance; an error says which one, why, and what to change."""
+
+    doing: str
+    #: the status after which nothing is left to do, and how a log says it
+    reached: str
+    already: str
+
+    def execute(self, context: Context) -> None:
+        """:raises AirflowFailException: no such instance, or no right to it: no retry helps
+        :raises MachineError: Compute Engine didn't do it; it may the next time
+        """
+        where = f"{self.zone}/{self.resource_id} in project {self.project_id}"
+        try:
+            if self._status() == self.reached:
+                self.log.info("%s %s; nothing to do", where, self.already)
+                return
+            super().execute(context)
+        except HttpError as error:
+            raise self._explained(where, error) from error
+        except AirflowException as error:  # what the operation ended with
+            raise MachineError(
+                f"{self.doing} {where} failed: {error}. A retry follows; where the zone has no capacity left, or a "
+                f"quota is used up, it takes time or another zone"
+            ) from error
+        self.log.info("%s is %s", where, self.reached)
+
+    def _status(self) -> str:
+        hook = ComputeEngineHook(gcp_conn_id=self.gcp_conn_id, api_version=self.api_version)
+        asked = hook.get_conn().instances().get(project=self.project_id, zone=self.zone, instance=self.resource_id)
+        return str(asked.execute(num_retries=hook.num_retries)["status"])
+
+    def _explained(self, where: str, error: HttpError) -> Exception:
+        problem: Exception = MachineError(
+            f"{self.doing} {where} failed: Compute Engine answers {error.status_code}, {error.reason}. A retry "
+            f"follows; if it goes on, look at the instance in the console"
+        )
+        if error.status_code == _NOT_FOUND:
+            problem = AirflowFailException(
+                f"{self.doing} {where} failed: there is no such instance ({error.reason}). Compare {_SETTINGS} with "
+                f"`terraform output compute_instances` and `gcloud compute instances list`"
+            )
+        if error.status_code in _FORBIDDEN:
+            problem = AirflowFailException(
+                f"{self.doing} {where} failed: connection {GOOGLE} has no right to ({error.reason}). Grant its service "
+                f"account compute.instances.get, .start and .stop on the instance and compute.zoneOperations.get in "
+                f"the project, as terraform/kafka.tf and identities.tf do"
+            )
+        return problem
+
+
+class StartMachine(_Machine, ComputeEngineStartInstanceOperator):
+    """Starts an instance and waits until it is; one that runs already stays as it is."""
+
+    doing, reached, already = "starting", "RUNNING", "runs already"
+
+
+class StopMachine(_Machine, ComputeEngineStopInstanceOperator):
+    """Stops an instance and waits until it is; one that is stopped already stays as it is."""
+
+    doing, reached, already = "stopping", "TERMINATED", "is stopped already"
+
+
+class AwaitIdle(BaseOperator):
+    """Waits until no run of these DAGs is left, so that brokers aren't stopped under tasks that need them.
+
+    :param minutes: longest wait
+    :param anyway: go on at once, with the running DAGs named in the log
+    """
+
+    template_fields = ("minutes", "anyway")
+
+    def __init__(self, *, dag_ids: Sequence[str], minutes: Any, anyway: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dag_ids = list(dag_ids)
+        self.minutes = minutes
+        self.anyway = anyway
+
+    def execute(self, context: Context) -> None:
+        """:raises AirflowSkipException: there are no machines to stop
+        :raises AirflowFailException: DAGs still run after `minutes`; nothing was stopped
+        """
+        if not get_settings().compute_instances:
+            raise AirflowSkipException("FRAUDSTREAM_COMPUTE_INSTANCES is empty: no machines to stop")
+        until = time.monotonic() + 60 * float(self.minutes)
+        while running := self._running(context):
+            if str(self.anyway) == "True":
+                self.log.warning(
+                    "the brokers are stopped under %s, as `anyway` asks: their tasks wait for the brokers and, once "
+                    "start_kafka has run, go on where they were last durable; nothing is lost",
+                    running,
+                )
+                return
+            if time.monotonic() >= until:
+                raise AirflowFailException(
+                    f"the brokers go on running, because {running} still needs them after {self.minutes} minutes. "
+                    f"Pause these DAGs, mark their running tasks as success, which lets them finish the batch at hand, "
+                    f"and run stop_kafka again; or run it with `anyway`"
+                )
+            self.log.info("waiting for %s to end: pause them and mark their running tasks as success", running)
+            time.sleep(_POLL_SECONDS)
+
+    def _running(self, context: Context) -> str:
+        """The DAGs that have runs which aren't over; empty when none has."""
+        count = context["ti"].get_dr_count
+        return ", ".join(dag for dag in self.dag_ids if count(dag_id=dag, states=["running", "queued"]))

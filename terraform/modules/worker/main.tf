@@ -1,0 +1,32 @@
+# One Celery worker on a VM of its own, for one queue. It holds no state: a spot VM may be taken away at any time.
+
+locals {
+  name = replace(var.queue, "_", "-")
+}
+
+module "vm" {
+  source = "../vm"
+
+  name            = local.name
+  role            = "worker"
+  zone            = var.shared.zone
+  machine_type    = var.shared.machine_type
+  spot            = var.shared.spot
+  subnetwork      = var.shared.subnetwork
+  service_account = var.service_account
+  operators       = var.shared.operators
+  public_key      = var.shared.public_key
+  image           = var.shared.image
+  labels          = var.shared.labels
+  release         = var.shared.release
+
+  environment = merge(var.shared.environment, {
+    WORKER_HOST                     = local.name
+    WORKER_QUEUE                    = var.queue
+    FRAUDSTREAM_KAFKA_SASL_USERNAME = var.queue
+  })
+
+  secrets = merge(var.shared.secrets, {
+    kafka_sasl_password = var.kafka_password
+  })
+}

@@ -1,0 +1,31 @@
+variable "queue" {
+  description = "Celery queue whose tasks the VM runs; also its user at Kafka and, with hyphens, its name."
+  type        = string
+}
+
+variable "service_account" {
+  description = "E-mail of the role's service account; what the VM may do is what this account is granted."
+  type        = string
+}
+
+variable "kafka_password" {
+  description = "Secret Manager secret with the password of the role's user at Kafka."
+  type        = string
+}
+
+variable "shared" {
+  description = "What all workers have in common; the names are those of the module vm."
+  type = object({
+    zone         = string
+    machine_type = string
+    spot         = bool
+    subnetwork   = string
+    operators    = list(string)
+    public_key   = string
+    image        = string
+    labels       = map(string)
+    release      = string
+    environment  = map(string)
+    secrets      = map(string)
+  })
+}

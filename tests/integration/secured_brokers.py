@@ -1,0 +1,223 @@
+"""Brokers as docker/ and terraform/ set them up: TLS between all, SCRAM users, the ACLs of docker/kafka/acls.
+
+Their configuration is docker/kafka/server.properties and the template that a VM fills, with other ports and folders.
+Users and ACLs are made through the internal listener, as docker/kafka/access.sh does.
+"""
+
+import datetime
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fraudstream.settings import ROOT, Settings
+from pydantic import SecretStr
+
+from local import artifacts
+from local.control import Control
+from local.part import Part
+from local.ports import is_free
+from local.services import broker
+from tests.unit.deploy.container_files import Right, boot_module, rights
+
+#: What clients call the brokers, and what their certificates name.
+HOST = "localhost"
+_BROKER_PASSWORD = "the-brokers-own"
+_RESOURCES = {
+    "topic": ResourceType.TOPIC,
+    "group": ResourceType.GROUP,
+    "cluster": ResourceType.BROKER,
+    "transactional-id": ResourceType.TRANSACTIONAL_ID,
+}
+
+
+class Authority:
+    """A certificate authority, as Google's is for the VMs."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fraudstream test authority")])
+        is_authority = x509.BasicConstraints(ca=True, path_length=None)
+        self._certificate = self._signed(self._name, self._key.public_key(), is_authority)
+
+    def pem(self) -> str:
+        """The authority's own certificate."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def keystore(self, host: str) -> str:
+        """A key, and the chain that certifies it for `host`, as docker/vm/boot.py gives them to a broker."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fraudstream")])
+        certificate = self._signed(name, key.public_key(), x509.SubjectAlternativeName([x509.DNSName(host)]))
+        return private.decode() + certificate.public_bytes(serialization.Encoding.PEM).decode() + self.pem()
+
+    def _signed(
+        self, name: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
+    ) -> x509.Certificate:
+        now = datetime.datetime.now(datetime.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(self._name)
+            .public_key(key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(minutes=5))
+            .not_valid_after(now + datetime.timedelta(days=1))
+            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+@dataclass(frozen=True)
+class Secured:
+    """Three brokers that ask who one is."""
+
+    #: host:port of each broker's listener for clients
+    bootstrap_servers: str
+    #: file with the authority's certificate
+    authority: Path
+    admin: AdminClient
+    settings: Settings
+
+    def settings_of(self, user: str, **changes: object) -> Settings:
+        """What a role's process is given; `changes` are wrong settings to try."""
+        return self.settings.model_copy(
+            update={
+                "kafka_bootstrap_servers": self.bootstrap_servers,
+                "kafka_security_protocol": "SASL_SSL",
+                "kafka_sasl_mechanism": "SCRAM-SHA-512",
+                "kafka_sasl_username": user,
+                "kafka_sasl_password": SecretStr(password_of(user)),
+                "kafka_ssl_ca_location": str(self.authority),
+                **changes,
+            }
+        )
+
+    def grant(self, bindings: list[AclBinding]) -> None:
+        """Gives rights."""
+        for future in self.admin.create_acls(bindings).values():
+            future.result(60)
+
+    def revoke(self, bindings: list[AclBinding]) -> None:
+        """Takes rights away."""
+        fields = ("restype", "name", "resource_pattern_type", "principal", "host", "operation", "permission_type")
+        filters = [AclBindingFilter(*(getattr(binding, field) for field in fields)) for binding in bindings]
+        for future in self.admin.delete_acls(filters).values():
+            future.result(60)
+
+
+def password_of(user: str) -> str:
+    """A role's password."""
+    return f"password of {user}"
+
+
+def acl_bindings(right: Right) -> list[AclBinding]:
+    """A line of docker/kafka/acls as the brokers keep it."""
+    return [
+        AclBinding(
+            _RESOURCES[right.resource],
+            right.name,
+            ResourcePatternType.PREFIXED if right.pattern == "prefixed" else ResourcePatternType.LITERAL,
+            f"User:{right.user}",
+            "*",
+            AclOperation[re.sub(r"(?<!^)([A-Z])", r"_\1", operation).upper()],
+            AclPermissionType.ALLOW,
+        )
+        for operation in right.operations
+    ]
+
+
+@contextmanager
+def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
+    """Starts the brokers, makes the users and ACLs, and stops the brokers in the end."""
+    authority = Authority()
+    certificate = folder / "kafka_ca.pem"
+    certificate.write_text(authority.pem())
+    control = Control(folder / "stack", folder / "log")
+    clients, internals, controllers = (_free_ports(start) for start in (26_000, 27_000, 28_000))
+    files = artifacts.fetch_all(print)
+    parts: list[Part] = []
+    for number in range(3):
+        home = folder / f"kafka-{number + 1}"
+        home.mkdir()
+        keystore = home / "keystore.pem"
+        keystore.write_text(authority.keystore(HOST))
+        properties = _properties() | {
+            "node.id": number + 1,
+            "controller.quorum.voters": ",".join(f"{n + 1}@{HOST}:{port}" for n, port in enumerate(controllers)),
+            "listeners": (
+                f"CLIENT://{HOST}:{clients[number]},CONTROLLER://{HOST}:{controllers[number]},"
+                f"INTERNAL://{HOST}:{internals[number]}"
+            ),
+            "advertised.listeners": f"CLIENT://{HOST}:{clients[number]},INTERNAL://{HOST}:{internals[number]}",
+            "ssl.keystore.location": keystore,
+            "ssl.truststore.location": certificate,
+            "log.dirs": home / "data",
+            "group.initial.rebalance.delay.ms": 0,
+        }
+        ports = [clients[number], controllers[number], internals[number]]
+        parts += broker(f"kafka-{number + 1}", home, properties, files, ports)
+    for part in parts:
+        part.stop_within = 1  # nothing of theirs is kept
+    try:
+        control.up(parts, lambda _: None)
+        admin = AdminClient(
+            {
+                "bootstrap.servers": ",".join(f"{HOST}:{port}" for port in internals),
+                "security.protocol": "SASL_SSL",
+                "sasl.mechanism": "PLAIN",
+                "sasl.username": "broker",
+                "sasl.password": _BROKER_PASSWORD,
+                "ssl.ca.location": str(certificate),
+            }
+        )
+        secured = Secured(",".join(f"{HOST}:{port}" for port in clients), certificate, admin, settings)
+        _make_users(admin)
+        secured.grant([binding for right in rights(ROOT) for binding in acl_bindings(right)])
+        yield secured
+    finally:
+        control.down()
+
+
+def _make_users(admin: AdminClient) -> None:
+    credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+    users = sorted({right.user for right in rights(ROOT)})
+    made = admin.alter_user_scram_credentials(
+        [UserScramCredentialUpsertion(user, credential, password_of(user).encode()) for user in users]
+    )
+    for future in made.values():
+        future.result(60)
+
+
+def _properties() -> dict[str, object]:
+    """What every broker on a VM has: the common file, then its listeners' as boot.py fills them."""
+    boot = boot_module(ROOT)
+    template = (ROOT / "docker/vm/templates/kafka/kafka.properties").read_text()
+    filled = boot.fill(template, {"kafka_broker_password": _BROKER_PASSWORD}, "kafka.properties")
+    lines = [*(ROOT / "docker/kafka/server.properties").read_text().splitlines(), *filled.splitlines()]
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def _free_ports(start: int) -> list[int]:
+    free = (port for port in range(start, start + 1_000) if is_free(port))
+    return [next(free) for _ in range(3)]

@@ -1,0 +1,261 @@
+"""TLS, SCRAM and ACLs as docker/ and terraform/ have them: each role does its work and nothing else.
+
+Whoever is turned away reads in the error which user may not do what to which topic, and what to change.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from fraudstream.confirmation.answers import AnswerPublisher
+from fraudstream.confirmation.view import ConfirmationView
+from fraudstream.dataset import open_source
+from fraudstream.errors import KafkaError, KafkaRefused
+from fraudstream.kafka.cluster import TOPICS, create_topics, dead_letter_topic, wait_for_brokers
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters import DeadLetters
+from fraudstream.kafka.records import (
+    FRAUD_CONFIRMATION,
+    FRAUD_TRANSACTION,
+    INGEST_DEAD_LETTER,
+    INGEST_PROGRESS,
+    NON_FRAUD_TRANSACTION,
+    Batch,
+    Partition,
+)
+from fraudstream.kafka.subscription import Subscription
+from fraudstream.settings import ROOT, Settings
+from pydantic import SecretStr
+
+from tests.integration.pipeline import decoded, good_row, paysim, publisher
+from tests.integration.secured_brokers import Authority, Secured, acl_bindings, secured_brokers
+from tests.unit.deploy.container_files import rights
+
+pytestmark = pytest.mark.integration
+
+
+class Collected:
+    """A sink that keeps what it gets; durable at once."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, object]] = []
+        self._reached: dict[Partition, int] = {}
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        return None
+
+    def write(self, batch: Batch) -> None:
+        self.rows += batch.rows.to_pylist()
+        self._reached[batch.partition] = batch.next_offset
+
+    def due(self) -> bool:
+        return False
+
+    def flush(self) -> dict[Partition, int]:
+        reached, self._reached = self._reached, {}
+        return reached
+
+    def revoked(self, partitions: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def secured(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """Brokers with users and rights, and with topics that the role airflow made, as start_kafka does."""
+    with secured_brokers(tmp_path_factory.mktemp("secured"), settings) as brokers:
+        airflow = brokers.settings_of("airflow")
+        assert wait_for_brokers(airflow) == 3
+        assert set(create_topics(airflow)) == {topic.name for topic in TOPICS}
+        yield brokers
+
+
+@pytest.fixture(scope="module")
+def produced(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Four rows, one of them a fraud and one no good, on the topics; the start of their ids."""
+    rows = [good_row(1), good_row(2, fraud=1), "rubbish", good_row(3)]
+    path = paysim(rows, tmp_path_factory.mktemp("rows"))
+    progress = publisher(secured.settings_of("producer"), path, max_rejected_share=1.0).run()
+    assert (progress.nonFraud, progress.fraud, progress.rejected, progress.done) == (2, 1, 1, True)
+    return open_source(str(path), None).id_prefix
+
+
+def subscription(settings: Settings, topic: str, role: str, sink: Collected) -> Subscription:
+    letters = DeadLetters(settings) if role == "write_lake" else None
+    codec = Codec.for_topic(topic, settings)
+    return Subscription(settings, topic, f"{role}-{topic}", sink, codec, until="caught_up", dead_letters=letters)
+
+
+class TestTheRightRole:
+    @pytest.mark.parametrize(
+        ("user", "topic", "roles", "rows"),
+        [
+            ("consumer_non_fraud", NON_FRAUD_TRANSACTION, ("write_lake", "send_mail"), 2),
+            ("consumer_fraud", FRAUD_TRANSACTION, ("write_lake", "send_mail", "open_cases"), 1),
+        ],
+    )
+    def test_a_consumer_reads_its_topic_in_each_of_its_groups(
+        self, secured: Secured, produced: str, user: str, topic: str, roles: tuple[str, ...], rows: int
+    ) -> None:
+        for role in roles:
+            sink = Collected()
+            subscription(secured.settings_of(user), topic, role, sink).run()
+            assert len([row for row in sink.rows if str(row["idTransaction"]).startswith(produced)]) == rows
+
+    def test_a_consumer_puts_what_it_can_t_read_aside(self, secured: Secured) -> None:
+        producer = Producer(secured.settings_of("producer").kafka_config())
+        producer.produce(FRAUD_TRANSACTION, key=b"C1", value=b"poison")
+        assert producer.flush(30) == 0
+        report = subscription(secured.settings_of("consumer_fraud"), FRAUD_TRANSACTION, "write_lake", Collected()).run()
+        assert report.undecodable == 1
+
+    @pytest.mark.parametrize("user", ["site", "airflow"])
+    def test_site_and_triggerer_answer_cases_and_see_the_answers(
+        self, secured: Secured, produced: str, user: str
+    ) -> None:
+        settings = secured.settings_of(user)
+        (fraud,) = decoded(secured.settings_of("airflow"), FRAUD_TRANSACTION, produced)
+        answer = {**fraud, "idTransaction": f"{fraud['idTransaction']}-{user}"}
+        with AnswerPublisher(settings) as answers, ConfirmationView(settings, horizon=timedelta(hours=1)) as view:
+            asyncio.run(answers.publish("REPORTED_FRAUD", answer, datetime.now(UTC)))
+            found = asyncio.run(asyncio.wait_for(view.wait(answer["idTransaction"]), 30))
+        assert found.status == "REPORTED_FRAUD"
+
+    @pytest.mark.parametrize("user", ["airflow", "monitor"])
+    def test_audit_and_monitor_see_topics_and_how_far_each_group_got(
+        self, secured: Secured, produced: str, user: str
+    ) -> None:
+        group = f"write_lake-{NON_FRAUD_TRANSACTION}"
+        subscription(secured.settings_of("consumer_non_fraud"), NON_FRAUD_TRANSACTION, "write_lake", Collected()).run()
+        consumer = Consumer(secured.settings_of(user).kafka_config(**{"group.id": group}))
+        try:
+            topics = consumer.list_topics(timeout=30).topics
+            partitions = [TopicPartition(NON_FRAUD_TRANSACTION, number) for number in range(6)]
+            committed = consumer.committed(partitions, timeout=30)
+            assert set(topics) >= {topic.name for topic in TOPICS}
+            assert sum(max(0, place.offset) for place in committed) > 0
+            assert [place.error for place in committed] == [None] * 6
+        finally:
+            consumer.close()
+
+
+class TestTheWrongRole:
+    def test_a_consumer_can_t_produce(self, secured: Secured, tmp_path: Path) -> None:
+        path = paysim([good_row(1)], tmp_path)
+        with pytest.raises(KafkaRefused) as raised:
+            publisher(secured.settings_of("consumer_fraud"), path).run()
+        assert_says(raised.value, secured, "'consumer_fraud'", str(path), "Transactional Id authorization failed")
+
+    def test_a_producer_without_the_right_to_a_topic_is_told_which(self, secured: Secured, tmp_path: Path) -> None:
+        path = paysim([good_row(1)], tmp_path)
+        lost = [
+            binding
+            for right in rights(ROOT)
+            if (right.user, right.name) == ("producer", NON_FRAUD_TRANSACTION)
+            for binding in acl_bindings(right)
+        ]
+        granted = [binding for binding in lost if binding.operation.name == "WRITE"]
+        secured.revoke(granted)
+        try:
+            with pytest.raises(KafkaRefused) as raised:
+                publisher(secured.settings_of("producer"), path).run()
+        finally:
+            secured.grant(granted)
+        assert_says(raised.value, secured, "'producer'", f"topic {NON_FRAUD_TRANSACTION}", "Topic authorization failed")
+        # Granted again, the next run goes on by itself.
+        assert publisher(secured.settings_of("producer"), path).run().done
+
+    def test_a_consumer_can_t_read_another_s_topic(self, secured: Secured) -> None:
+        settings = secured.settings_of("consumer_non_fraud")
+        with pytest.raises(KafkaRefused) as raised:
+            subscription(settings, FRAUD_TRANSACTION, "write_lake", Collected()).run()
+        assert_says(raised.value, secured, "'consumer_non_fraud'", FRAUD_TRANSACTION, "Topic authorization failed")
+
+    def test_a_role_that_may_read_a_topic_can_t_join_another_s_group(self, secured: Secured) -> None:
+        with pytest.raises(KafkaRefused) as raised:
+            subscription(secured.settings_of("site"), FRAUD_TRANSACTION, "send_mail", Collected()).run()
+        assert_says(
+            raised.value, secured, "'site'", f"group send_mail-{FRAUD_TRANSACTION}", "Group authorization failed"
+        )
+
+    def test_a_consumer_can_t_answer_for_customers(self, secured: Secured, produced: str) -> None:
+        settings = secured.settings_of("consumer_fraud")
+        (fraud,) = decoded(secured.settings_of("airflow"), FRAUD_TRANSACTION, produced)
+        with AnswerPublisher(settings) as answers, pytest.raises(KafkaRefused) as raised:
+            asyncio.run(answers.publish("REPORTED_NOT_FRAUD", fraud, datetime.now(UTC)))
+        assert_says(raised.value, secured, "'consumer_fraud'", FRAUD_CONFIRMATION, "Topic authorization failed")
+
+    def test_the_monitor_writes_nothing_and_makes_no_topic(self, secured: Secured) -> None:
+        settings = secured.settings_of("monitor")
+        for topic in (NON_FRAUD_TRANSACTION, INGEST_PROGRESS, dead_letter_topic(NON_FRAUD_TRANSACTION)):
+            outcome: list[object] = []
+            producer = Producer(settings.kafka_config())
+            producer.produce(topic, value=b"x", on_delivery=lambda error, _, outcome=outcome: outcome.append(error))
+            assert producer.flush(30) == 0
+            assert "Topic authorization failed" in str(outcome)
+        with pytest.raises(KafkaRefused) as raised:
+            create_topics(settings)
+        assert_says(raised.value, secured, "'monitor'", "creating topic", "Authorization failed")
+
+    def test_nobody_but_the_producer_reads_what_was_rejected_except_those_who_watch(self, secured: Secured) -> None:
+        with pytest.raises(KafkaRefused, match=INGEST_DEAD_LETTER):
+            settings = secured.settings_of("site")
+            codec = Codec.for_topic(FRAUD_TRANSACTION, settings)
+            Subscription(settings, INGEST_DEAD_LETTER, "any", Collected(), codec, until="caught_up").run()
+
+
+class TestWhoIsNotLetIn:
+    """Each wrong setting is named within seconds, by everything that connects."""
+
+    @pytest.mark.parametrize(
+        ("wrong", "said"),
+        [
+            (
+                {"kafka_sasl_password": SecretStr("wrong")},
+                ("isn't let in", "invalid credentials", "FRAUDSTREAM_KAFKA_SASL_USERNAME", "_SASL_PASSWORD"),
+            ),
+            ({"kafka_sasl_mechanism": "PLAIN"}, ("isn't let in", "SCRAM-SHA-512", "_SASL_MECHANISM (PLAIN)")),
+            ({"kafka_ssl_ca_location": ""}, ("certificate verify failed", "FRAUDSTREAM_KAFKA_SSL_CA_LOCATION ('')")),
+            (
+                {"kafka_security_protocol": "PLAINTEXT"},
+                ("close every connection", "speak PLAINTEXT (FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL)?"),
+            ),
+        ],
+        ids=["password", "mechanism", "authority", "plaintext"],
+    )
+    def test_the_setting_that_is_wrong_is_named(
+        self, secured: Secured, tmp_path: Path, wrong: Mapping[str, object], said: tuple[str, ...]
+    ) -> None:
+        settings = secured.settings_of("producer", **wrong)
+        path = paysim([good_row(1)], tmp_path)
+        reading = subscription(settings, NON_FRAUD_TRANSACTION, "send_mail", Collected())
+        for client in (publisher(settings, path).run, reading.run):
+            started = time.monotonic()
+            with pytest.raises(KafkaRefused) as raised:
+                client()
+            assert time.monotonic() - started < 25, "it waited out a time limit"
+            for words in (*said, secured.bootstrap_servers):
+                assert words in str(raised.value)
+
+    def test_an_authority_that_didn_t_sign_the_brokers_is_named(self, secured: Secured, tmp_path: Path) -> None:
+        other = tmp_path / "other.pem"
+        other.write_text(Authority().pem())
+        settings = secured.settings_of("producer", kafka_ssl_ca_location=str(other))
+        with pytest.raises(KafkaRefused, match=rf"certificate verify failed.*{other}"):
+            wait_for_brokers(settings, seconds=1)
+
+    def test_a_certificate_of_another_name_is_not_taken(self, secured: Secured) -> None:
+        servers = secured.bootstrap_servers.replace("localhost", "127.0.0.1")
+        settings = secured.settings_of("producer", kafka_bootstrap_servers=servers)
+        with pytest.raises(KafkaRefused, match=r"certificate verify failed.*the addresses must be the names in them"):
+            wait_for_brokers(settings, seconds=1)
+
+
+def assert_says(error: KafkaError, secured: Secured, *words: str) -> None:
+    """The error names these, the brokers and what to do."""
+    for expected in (*words, secured.bootstrap_servers, "FRAUDSTREAM_KAFKA_SASL_USERNAME", "docker/kafka/acls"):
+        assert expected in str(error)
