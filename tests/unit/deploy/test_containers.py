@@ -57,22 +57,30 @@ def given(blocks: list[Block], file: str, argument: str) -> set[str]:
     return found
 
 
+def unknown_settings(texts: dict[str, str]) -> set[tuple[str, str]]:
+    """(file, name) of each FRAUDSTREAM_ variable in the files' texts that the settings don't read."""
+    known = {f"FRAUDSTREAM_{field.upper()}" for field in Settings.model_fields} | {"FRAUDSTREAM_SECRETS_DIR"}
+    used = {(file, name) for file, text in texts.items() for name in re.findall(r"FRAUDSTREAM_[A-Z_]+[A-Z]", text)}
+    return {(file, name) for file, name in used if name not in known}
+
+
 def in_profile(services: dict[str, dict[str, Any]], profile: str) -> dict[str, dict[str, Any]]:
     return {name: service for name, service in services.items() if profile in service["profiles"]}
 
 
 class TestNamesThatTheCodeKnows:
     def test_every_fraudstream_variable_is_a_setting(self, root: Path) -> None:
-        known = {f"FRAUDSTREAM_{field.upper()}" for field in Settings.model_fields} | {"FRAUDSTREAM_SECRETS_DIR"}
         files = [*(root / "docker").rglob("*"), *(root / "terraform").rglob("*.tf"), root / "docs/deploy.md"]
-        used = {
-            (path.name, name)
-            for path in files
-            if path.is_file()
-            for name in re.findall(r"FRAUDSTREAM_[A-Z_]+[A-Z]", path.read_text())
-        }
-        assert len(used) > 20
-        assert {(file, name) for file, name in used if name not in known} == set()
+        texts = {path.name: path.read_text() for path in files if path.is_file()}
+        assert sum(text.count("FRAUDSTREAM_") for text in texts.values()) > 50
+        assert unknown_settings(texts) == set()
+
+    @pytest.mark.parametrize(
+        "line", ["FRAUDSTREAM_LAKE_BUKET = var.x", "      FRAUDSTREAM_KAFKA_SASL_USER:", "${FRAUDSTREAM_QUEUE:-a}"]
+    )
+    def test_a_name_that_is_no_setting_would_be_found(self, line: str) -> None:
+        found = unknown_settings({"good": "FRAUDSTREAM_LAKE_BUCKET: x", "bad": line})
+        assert [file for file, _ in found] == ["bad"]
 
     def test_every_secret_of_the_settings_is_named_as_the_settings_read_it(
         self, services: dict[str, dict[str, Any]]

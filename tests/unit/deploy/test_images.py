@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from fraudstream.kafka.cluster import TOPICS
+from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.lake.names import FOLDER_OF
 
 from .container_files import kafka_users, secret_names
 from .terraform_files import Block
@@ -33,6 +35,17 @@ class TestKafkaAccess:
         assert {user for user, *_ in acls} == kafka_users(blocks)
         mounted = secret_names(services["kafka-access"]) - {"kafka_admin.properties", "kafka_ca.pem"}
         assert mounted == {f"kafka_{user}_password" for user in kafka_users(blocks)}
+
+    def test_each_consumer_may_join_its_own_groups_and_no_other(self, acls: list[list[str]]) -> None:
+        """A group is named <role>-<topic> by the operator Consume."""
+        joined = {(user, name) for user, operations, kind, name, _ in acls if kind == "group" and "Read" in operations}
+        roles = {topic: ["write_lake", "send_mail"] for topic in FOLDER_OF}
+        roles[FRAUD_TRANSACTION] = [*roles[FRAUD_TRANSACTION], "open_cases"]
+        assert joined == {
+            ("consumer_non_fraud" if topic == NON_FRAUD_TRANSACTION else "consumer_fraud", f"{role}-{topic}")
+            for topic in roles
+            for role in roles[topic]
+        }
 
     def test_only_the_producer_writes_transactions_and_the_monitor_writes_nothing(self, acls: list[list[str]]) -> None:
         writers = {
