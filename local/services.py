@@ -162,7 +162,7 @@ def mail(ports: Ports) -> Part:
         ],
         env=machine_environment(),
         cwd=folder,
-        ready=Answers(url=ports.url("inbox") + "/messages/"),
+        ready=Answers(url=ports.url("inbox") + "/"),  # a list of all mails takes seconds when there are many
         ports=[ports["smtp"], ports["inbox"]],
         address=f"{ports.url('inbox')} (SMTP on {ports['smtp']})",
     )

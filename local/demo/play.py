@@ -46,7 +46,7 @@ class Play:
         uri = self._upload(store, path)
         with (
             AirflowApi(ports.url("airflow")) as airflow,
-            Inbox(ports.url("inbox")) as inbox,
+            Inbox(ports.url("inbox"), emptied=True) as inbox,
             Counts(settings, store, airflow, open_source(uri, storage.Client()), limit) as counts,
         ):
             return self._play(airflow, inbox, counts, uri, limit)
