@@ -64,12 +64,13 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
     },
 )
 def compact_lake():
+    keep = "{{ params.keep_json_days }}"
     asked = {
         "day": "{{ params.day or '' }}",
         "before": "{{ dag_run.run_after | ds }}",
         "engine": "{{ params.engine }}",
+        "keep_json_days": keep,
     }
-    keep = "{{ params.keep_json_days }}"
     days = ListDays(task_id="list_days", only="one_machine", **asked)
     CompactDay.partial(task_id="compact", keep_json_days=keep, max_active_tis_per_dagrun=1).expand_kwargs(days.output)
 

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fraudstream.dataset.source import open_source
+from fraudstream.lake.printing import as_table
+from fraudstream.lake.query import query
 from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
 from google.cloud import storage
@@ -28,6 +30,10 @@ DAGS = {
     "audit_lake",
 }
 CONSUMERS = sorted(dag for dag in DAGS if dag.startswith("consume_"))
+QUESTIONS = (
+    "SELECT type, count(*) AS payments, sum(amount) AS total FROM transaction GROUP BY type ORDER BY type",
+    "SELECT type, status, count(*) AS cases, sum(amount) AS total FROM fraud_case GROUP BY ALL ORDER BY ALL",
+)
 STATUSES = ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE")
 
 
@@ -49,9 +55,9 @@ class Play:
             Inbox(ports.url("inbox"), emptied=True) as inbox,
             Counts(settings, store, airflow, open_source(uri, storage.Client()), limit) as counts,
         ):
-            return self._play(airflow, inbox, counts, uri, limit)
+            return self._play(airflow, inbox, counts, store, uri, limit)
 
-    def _play(self, airflow: AirflowApi, inbox: Inbox, counts: Counts, uri: str, limit: int) -> Summary:
+    def _play(self, airflow: AirflowApi, inbox: Inbox, counts: Counts, store: Store, uri: str, limit: int) -> Summary:
         with self._stages.stage("count dataset"):
             dataset = counts.dataset()
         self._console.print(
@@ -70,9 +76,18 @@ class Play:
         with self._stages.stage("compact_lake"):
             compaction = airflow.trigger("compact_lake", {"day": day})
             airflow.wait("compact_lake", compaction, 600)
+        self._ask(store)
         with self._stages.stage("audit_lake and count"):
             audit = airflow.trigger("audit_lake", {"settle_seconds": 5})
             return self._summary(counts, airflow, inbox, dataset, compaction, audit)
+
+    def _ask(self, store: Store) -> None:
+        """What the compacted lake answers over its views."""
+        with self._stages.stage("lake query"):
+            for sql in QUESTIONS:
+                self._console.print(f'python -m fraudstream.lake query "{sql}"', markup=False, soft_wrap=True)
+                with query(store, sql) as rows:
+                    as_table(rows, self._console.file)
 
     def _upload(self, store: Store, path: Path) -> str:
         """Puts the file into the bucket as a new object: what was played before stays another file."""

@@ -20,7 +20,7 @@ from fraudstream.lake.bigquery import external_table
 from fraudstream.lake.compaction import TARGET_BYTES, compact
 from fraudstream.lake.names import FOLDERS
 from fraudstream.lake.objects import ObjectStore
-from fraudstream.lake.printing import FORMATS
+from fraudstream.lake.printing import FORMATS, console
 from fraudstream.lake.query import query, refusing
 from fraudstream.lake.reading import DayListing, list_day, list_days
 from fraudstream.lake.store import Store
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(message)s")
-    out = Console()
+    out = console(sys.stdout)
     try:
         settings = get_settings()
         store = Store.connect(options.bucket or settings.lake_bucket)

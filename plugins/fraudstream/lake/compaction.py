@@ -140,11 +140,22 @@ def run_id(sources: list[ObjectInfo], target_bytes: int) -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=10).hexdigest()
 
 
+def needed(store: ObjectStore, folder: str, day: date, *, keep_json: timedelta, now: datetime) -> bool:
+    """Whether :func:`compact` would change anything on that day."""
+    listing = list_day(store, folder, day)
+    return bool(listing.json or _superfluous(listing, listing.manifest, now - keep_json))
+
+
 def _delete(store: ObjectStore, listing: DayListing, current: manifest.Manifest, compacted_before: datetime) -> int:
+    doomed = _superfluous(listing, current, compacted_before)
+    return sum(in_order(lambda info: store.delete(info.name, info.generation), doomed, _DELETERS))
+
+
+def _superfluous(listing: DayListing, current: manifest.Manifest, compacted_before: datetime) -> list[ObjectInfo]:
     kept = {file.name for file in current.files}
     doomed = [info for info in listing.strays if info.name not in kept]
     for info in [*listing.covered, *listing.json]:
         compaction = current.covering(info)
         if compaction is not None and compaction.at <= compacted_before:
             doomed.append(info)
-    return sum(in_order(lambda info: store.delete(info.name, info.generation), doomed, _DELETERS))
+    return doomed

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 import pyarrow as pa
@@ -12,10 +13,14 @@ from fraudstream.errors import ProofFailed
 from fraudstream.lake.checksum import add, checksum
 from fraudstream.lake.reading import in_order
 from fraudstream.lake.schemas import BLOOM_FILTERS, DICTIONARY_COLUMNS, SCHEMA_VERSION, SORT_ORDER, rows_schema
-from fraudstream.lake.sorting import in_sorted_pieces
+from fraudstream.lake.sorting import sorted_lanes
 
 ROW_GROUP_ROWS = 128_000
-_READERS = 2
+ZSTD_LEVEL = 1
+#: So that the numbers of files rise with their rows, whichever lane is ahead.
+_FILES_OF_A_LANE = 10_000
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,19 +32,43 @@ class LocalFile:
     checksum: int
 
 
-def write_files(folder: str, tables: Iterable[pa.Table], directory: Path, target_bytes: int) -> Iterator[LocalFile]:
-    """Writes all rows in order to files of about `target_bytes` and yields each file once it is read back.
+def write_files(
+    folder: str,
+    tables: Iterable[pa.Table],
+    directory: Path,
+    target_bytes: int,
+    done: Callable[[int, LocalFile], Done],
+) -> list[Done]:
+    """Writes all rows in order to files of about `target_bytes`, and returns what `done` made of each.
 
-    Needs memory for about a million rows, however many there are. The same rows give the same files.
+    Where there are enough rows, two files are written at a time, by a thread each. Needs memory for about a million
+    rows, however many there are. The same rows give the same files.
 
+    :param done: gets the number of each file, which rises with its rows, and the file once it is read back; called in
+        these threads; the file is deleted after it
     :raises ProofFailed: a file doesn't read back as so many rows as were written to it
     """
+    lanes = sorted_lanes(tables, SORT_ORDER[folder], directory)
+
+    def write_lane(lane: int) -> list[Done]:
+        results: list[Done] = []
+        for file in _files(folder, lanes[lane], directory, f"lane-{lane}", target_bytes):
+            results.append(done(lane * _FILES_OF_A_LANE + len(results), file))
+            file.path.unlink()
+        return results
+
+    return [one for results in in_order(write_lane, range(len(lanes)), max(1, len(lanes))) for one in results]
+
+
+def _files(
+    folder: str, pieces: Iterator[pl.DataFrame], directory: Path, name: str, target_bytes: int
+) -> Iterator[LocalFile]:
     writer: pq.ParquetWriter | None = None
     number = rows = 0
     path = directory
-    for piece in in_sorted_pieces(tables, SORT_ORDER[folder], directory):
+    for piece in pieces:
         if writer is None:
-            path, rows = directory / f"{number:05d}.parquet", 0
+            path, rows = directory / f"{name}-{number:05d}.parquet", 0
             writer = _writer(folder, path)
         for group in piece.iter_slices(ROW_GROUP_ROWS):
             writer.write_table(_arrow(folder, group), row_group_size=ROW_GROUP_ROWS)
@@ -54,18 +83,18 @@ def write_files(folder: str, tables: Iterable[pa.Table], directory: Path, target
 
 
 def checksum_of(open_file: Callable[[], pq.ParquetFile]) -> int:
-    """Checksum of all rows of a file, a row group at a time, in some threads.
+    """Checksum of all rows of a file, a row group at a time.
 
-    :param open_file: gives a reader of the file, for one thread
+    :param open_file: gives a reader of the file
     """
     with open_file() as opened:
-        groups = opened.num_row_groups
+        groups = range(opened.num_row_groups)
+        return add(*(checksum(opened.read_row_group(number, use_threads=False)) for number in groups))
 
-    def of_group(number: int) -> int:
-        with open_file() as opened:
-            return checksum(opened.read_row_group(number, use_threads=False))
 
-    return add(*in_order(of_group, range(groups), _READERS))
+def file_schema(folder: str) -> pa.Schema:
+    """Columns of a folder's files, and what their metadata say."""
+    return rows_schema(folder).with_metadata({"fraudstream.schema": SCHEMA_VERSION, "fraudstream.folder": folder})
 
 
 def _arrow(folder: str, rows: pl.DataFrame) -> pa.Table:
@@ -73,11 +102,12 @@ def _arrow(folder: str, rows: pl.DataFrame) -> pa.Table:
 
 
 def _writer(folder: str, path: Path) -> pq.ParquetWriter:
-    schema = rows_schema(folder)
+    schema = file_schema(folder)
     return pq.ParquetWriter(
         path,
-        schema.with_metadata({"fraudstream.schema": SCHEMA_VERSION, "fraudstream.folder": folder}),
+        schema,
         compression="zstd",
+        compression_level=ZSTD_LEVEL,
         use_dictionary=[name for name in DICTIONARY_COLUMNS if name in schema.names],
         store_decimal_as_integer=True,
         write_page_index=True,

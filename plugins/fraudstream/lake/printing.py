@@ -5,14 +5,21 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TextIO
+from typing import IO, Any
 
 import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+_AS_WIDE_AS_IT_GETS = 10_000
 
-def as_table(rows: pa.RecordBatchReader, out: TextIO) -> None:
+
+def console(out: IO[str], **options: Any) -> Console:
+    """For people; where `out` is no terminal, nothing is cut or wrapped to fit one."""
+    return Console(file=out, width=None if out.isatty() else _AS_WIDE_AS_IT_GETS, **options)
+
+
+def as_table(rows: pa.RecordBatchReader, out: IO[str]) -> None:
     """A frame around all rows, for people."""
     table = Table()
     for field in rows.schema:
@@ -21,10 +28,10 @@ def as_table(rows: pa.RecordBatchReader, out: TextIO) -> None:
     for batch in rows:
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             table.add_row(*map(_text, row))
-    Console(file=out, markup=False, highlight=False).print(table)
+    console(out, markup=False, highlight=False).print(table)
 
 
-def as_csv(rows: pa.RecordBatchReader, out: TextIO) -> None:
+def as_csv(rows: pa.RecordBatchReader, out: IO[str]) -> None:
     """A header, then a line a row; NULL is an empty field."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(rows.schema.names)
@@ -35,14 +42,14 @@ def as_csv(rows: pa.RecordBatchReader, out: TextIO) -> None:
         )
 
 
-def as_json(rows: pa.RecordBatchReader, out: TextIO) -> None:
+def as_json(rows: pa.RecordBatchReader, out: IO[str]) -> None:
     """A JSON document a line, as in the lake; DECIMAL is a number with all its decimals."""
     for batch in rows:
         for row in batch.to_pylist():
             out.write(_json(row) + "\n")
 
 
-FORMATS: dict[str, Callable[[pa.RecordBatchReader, TextIO], None]] = {
+FORMATS: dict[str, Callable[[pa.RecordBatchReader, IO[str]], None]] = {
     "table": as_table,
     "csv": as_csv,
     "json": as_json,

@@ -98,7 +98,7 @@ def rows_of_lines(folder: str, name: str, lines: bytes, columns: Sequence[str] |
     return _parsed(folder, name, lines, columns) if rows is None else rows
 
 
-def regular_rows_of(folder: str, lines: bytes, columns: Sequence[str] | None = None) -> pa.Table | None:
+def regular_rows_of(folder: str, lines: bytes | memoryview, columns: Sequence[str] | None = None) -> pa.Table | None:
     """Rows of JSON lines, of any number of objects, that need no JSON parser; None: these do."""
     fields = json_schema(folder)
     if not lines or any(pa.types.is_struct(field.type) for field in fields):

@@ -1,7 +1,8 @@
 """Sorting more rows than fit into memory.
 
-1. sort runs of bounded size, and put each on disk as Arrow IPC; a single run stays in memory
-2. choose keys that cut all rows into pieces of bounded size: from samples of every run, which is sorted, so that a
+1. sort runs of bounded size, cut each at the same key into two lanes, and put it on disk as Arrow IPC; a single run
+   stays in memory. All rows of the first lane come before those of the second, and each can be worked on by itself.
+2. choose keys that cut a lane into pieces of bounded size: from samples of every run, which is sorted, so that a
    piece is larger than it should be by no more than a sample's distance a run
 3. for each piece, take the next rows of every run, and sort those together
 
@@ -17,22 +18,33 @@ import pyarrow as pa
 
 #: Rows of a run, and of a piece.
 RUN_ROWS = 1_000_000
-PIECE_ROWS = 256_000
+PIECE_ROWS = 128_000
 _BATCH_ROWS = 16_000
 _SAMPLE_DISTANCE = 1_000
 
 
-def in_sorted_pieces(tables: Iterable[pa.Table], order: Sequence[str], directory: Path) -> Iterator[pl.DataFrame]:
-    """All rows of the tables in the order of the columns `order`, a piece at a time.
+def sorted_lanes(tables: Iterable[pa.Table], order: Sequence[str], directory: Path) -> list[Iterator[pl.DataFrame]]:
+    """All rows of the tables in the order of the columns `order`: the pieces of one lane, then those of the next.
+
+    Few rows make one lane. Lanes may be read at the same time, each by one thread.
 
     :param directory: empty, for the runs; what is put there is left there
     """
-    runs: list[_Run] = []
+    lanes: tuple[list[_Run], list[_Run]] = ([], [])
     waiting: list[pa.Table] = []
     last: pl.DataFrame | None = None
+    middle: str | None = None
+
+    def cut(run: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        nonlocal middle
+        if middle is None:
+            middle = run[order[0]][run.height // 2]
+        place = int(run[order[0]].search_sorted(middle, side="left"))
+        return run[:place], run[place:]
 
     def put_on_disk(run: pl.DataFrame) -> None:
-        runs.append(_Run(run, order[0], directory / f"run-{len(runs):05d}.arrow"))
+        for number, (lane, rows) in enumerate(zip(lanes, cut(run), strict=True)):
+            lane.append(_Run(rows, order[0], directory / f"run-{len(lane):05d}-{number}.arrow"))
 
     # 1. runs
     for table in tables:
@@ -45,17 +57,20 @@ def in_sorted_pieces(tables: Iterable[pa.Table], order: Sequence[str], directory
     if waiting:
         last, waiting = _sorted(waiting, order), []
     if last is None:
-        return
-    if not runs:
-        yield from last.iter_slices(PIECE_ROWS)
-        return
+        return []
+    if not lanes[0]:
+        parts = cut(last) if last.height >= 2 * PIECE_ROWS else (last,)
+        return [part.iter_slices(PIECE_ROWS) for part in parts if part.height]
     put_on_disk(last)
-    del last
+    return [_merged(lane, order) for lane in lanes]
+
+
+def _merged(runs: list["_Run"], order: Sequence[str]) -> Iterator[pl.DataFrame]:
     # 2. keys
-    for cut in [*_cuts(runs), None]:
+    for key in [*_cuts(runs), None]:
         # 3. pieces
-        parts = [part for one in runs for part in one.take_before(cut)]
-        if parts:  # no row is less than the first cut where that is the smallest key
+        parts = [part for one in runs for part in one.take_before(key)]
+        if parts:  # no row is less than the first key where that is the smallest one
             yield pl.concat(parts).sort(order)
 
 

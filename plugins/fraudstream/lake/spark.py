@@ -8,6 +8,7 @@
 Objects that came after 1 make another run id: then there is no result for it, and the job is prepared anew.
 """
 
+import io
 import json
 import math
 import tempfile
@@ -25,7 +26,7 @@ from fraudstream.lake.compaction import TARGET_BYTES, run_id
 from fraudstream.lake.engine import Rows, Vanished, Work, upload
 from fraudstream.lake.manifest import ParquetFile
 from fraudstream.lake.objects import JSON, ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import ROW_GROUP_ROWS, LocalFile, checksum_of
+from fraudstream.lake.parquet import ROW_GROUP_ROWS, LocalFile, checksum_of, file_schema
 from fraudstream.lake.reading import list_day
 from fraudstream.lake.schemas import BLOOM_FILTERS, SORT_ORDER, json_schema
 
@@ -80,6 +81,7 @@ def finished(work: Work) -> tuple[Rows, list[ParquetFile]]:
         for number, info in enumerate(parts):
             path = Path(directory) / "file.parquet"
             _fetch(work.store, info, path)
+            _stamp(path, work.folder)
             local = LocalFile(path, pq.read_metadata(path).num_rows, checksum_of(partial(pq.ParquetFile, path)))
             files.append(upload(work, number, local))
     return read, files
@@ -125,6 +127,19 @@ def _fetch(store: ObjectStore, info: ObjectInfo, path: Path) -> None:
             if chunk is None:
                 raise Vanished(info.name)
             file.write(chunk)
+
+
+def _stamp(path: Path, folder: str) -> None:
+    """Gives a file that Spark wrote the metadata of ours: Spark can't. A new footer points to the same pages."""
+    footer = io.BytesIO()
+    found = [pq.read_metadata(path)]
+    pq.write_metadata(file_schema(folder), footer, metadata_collector=found, store_decimal_as_integer=True)
+    with path.open("r+b") as file:
+        file.seek(-8, io.SEEK_END)  # the footer's length and PAR1
+        length = int.from_bytes(file.read(4), "little")
+        file.seek(-8 - length, io.SEEK_END)
+        file.truncate()
+        file.write(footer.getvalue()[len(b"PAR1") :])
 
 
 def _inner(field: pa.Field) -> list[pa.Field | None]:

@@ -4,7 +4,7 @@ import io
 import time
 from collections import defaultdict
 from dataclasses import asdict
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator
@@ -14,31 +14,40 @@ from rich.console import Console
 from fraudstream.errors import ProofFailed
 from fraudstream.lake.audit import AuditReport, audit
 from fraudstream.lake.audit_table import print_report
-from fraudstream.lake.compaction import compact
+from fraudstream.lake.compaction import compact, needed
 from fraudstream.lake.names import FOLDERS, day_in
 from fraudstream.lake.one_machine import one_machine
 from fraudstream.lake.spark import discard, finished
 from fraudstream.orchestration.connections import lake
 from fraudstream.settings import Settings, get_settings
 
+#: Airflow maps a task over 1,024 (core.max_map_length) and fails when there are more.
+_MOST_DAYS = 1_000
 BY_SIZE, ONE_MACHINE, SPARK = "by_size", "one_machine", "spark"
 
 
 class ListDays(BaseOperator):
-    """The days that have JSON lines, as arguments for :class:`CompactDay`, oldest first.
+    """The days on which there is something to compact or to delete, as arguments for :class:`CompactDay`, oldest first.
+
+    They are found in the lake, not in the calendar: a day that a run missed, or to which late records came, is there
+    for the next one. What is more than Airflow maps in one run is left to the run after it.
 
     :param day: only this one, YYYY-MM-DD; empty: every day before `before`
     :param before: the first day that isn't closed yet, YYYY-MM-DD
+    :param keep_json_days: how long JSON stays after it was compacted
     :param engine: what was asked for: one_machine, spark, or by_size, which the setting lake_spark_mib decides
     :param only: the engine whose days are wanted
     """
 
-    template_fields = ("day", "before", "engine")
+    template_fields = ("day", "before", "engine", "keep_json_days")
 
-    def __init__(self, *, day: str, before: str, engine: str, only: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, day: str, before: str, engine: str, only: str, keep_json_days: Any = 0, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.day = day
         self.before = before
+        self.keep_json_days = keep_json_days
         self.engine = engine
         self.only = only
 
@@ -48,7 +57,8 @@ class ListDays(BaseOperator):
         before = date.fromisoformat(self.before)
         settings = get_settings()
         store = lake(settings)
-        found = []
+        keep, now = timedelta(days=float(self.keep_json_days)), datetime.now(UTC)
+        found: list[dict[str, str]] = []
         for folder in FOLDERS:
             sizes: dict[date, int] = defaultdict(int)
             for info in store.list(f"{folder}/"):
@@ -56,10 +66,14 @@ class ListDays(BaseOperator):
                 if day is not None and info.name.endswith(".json.gz"):
                     sizes[day] += info.size
             closed = sorted(day for day in sizes if (day == wanted if wanted else day < before))
-            chosen = [day for day in closed if engine_for(self.engine, sizes[day], settings) == self.only]
+            mine = [day for day in closed if engine_for(self.engine, sizes[day], settings) == self.only]
+            chosen = [day for day in mine if needed(store, folder, day, keep_json=keep, now=now)]
             found += [{"folder": folder, "day": day.isoformat()} for day in chosen]
             self.log.info("%s/: %d days have JSON, %d are for %s", folder, len(sizes), len(chosen), self.only)
-        return found
+        found.sort(key=lambda one: one["day"])
+        if len(found) > _MOST_DAYS:
+            self.log.warning("%d days are to be compacted; this run takes the oldest %d", len(found), _MOST_DAYS)
+        return found[:_MOST_DAYS]
 
 
 def engine_for(asked: str, json_bytes: int, settings: Settings) -> str:

@@ -16,7 +16,7 @@ from fraudstream.lake.checksum import checksum
 from fraudstream.lake.compaction import CompactionReport
 from fraudstream.lake.objects import GZIP
 from fraudstream.lake.reading import list_day, read_day
-from fraudstream.lake.schemas import SORT_ORDER, rows_schema
+from fraudstream.lake.schemas import SCHEMA_VERSION, SORT_ORDER, rows_schema
 from fraudstream.lake.verification import verify
 from isal import igzip
 
@@ -106,7 +106,9 @@ class EngineBehaviour:
         store = all_folders()
         compact(store, names.TRANSACTIONS, DAY)
         (file,) = manifest.load(store, names.TRANSACTIONS, DAY).files
-        group = pq.read_metadata(io.BytesIO(store.objects[file.name].data)).row_group(0)
+        metadata = pq.read_metadata(io.BytesIO(store.objects[file.name].data))
+        assert metadata.metadata[b"fraudstream.schema"] == SCHEMA_VERSION.encode()
+        group = metadata.row_group(0)
         chunks = {group.column(n).path_in_schema: group.column(n) for n in range(group.num_columns)}
         assert {chunk.compression for chunk in chunks.values()} == {"ZSTD"}
         assert chunks["nameOrig"].statistics.min.startswith("C")

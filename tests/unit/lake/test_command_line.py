@@ -23,8 +23,18 @@ def run(capsys, *arguments):
     return code, capsys.readouterr()
 
 
-def test_days_are_listed_with_their_state(store, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+def test_what_goes_into_a_pipe_is_neither_cut_nor_wrapped(store, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    heading, *rows = run(capsys, "ls")[1].out.splitlines()[1:-1]
+    assert heading.count("┃") == 11
+    assert "…" not in heading
+    assert "compacted JSON" in heading
+    assert len(rows) == 2
+    wide = "x" * 300
+    assert wide in run(capsys, "query", f"SELECT '{wide}' AS text")[1].out
+
+
+def test_days_are_listed_with_their_state(store, capsys):
     assert "│ JSON " in run(capsys, "ls")[1].out
     compact(store, FOLDER, DAY)
     code, printed = run(capsys, "ls")

@@ -35,5 +35,6 @@ def _sorted(tables, run_rows, piece_rows, batch_rows, distance=1):
             sorting, RUN_ROWS=run_rows, PIECE_ROWS=piece_rows, _BATCH_ROWS=batch_rows, _SAMPLE_DISTANCE=distance
         ),
     ):
-        pieces = list(sorting.in_sorted_pieces(tables, ("key", "number"), Path(directory)))
+        lanes = sorting.sorted_lanes(tables, ("key", "number"), Path(directory))
+        pieces = [piece for lane in lanes for piece in lane]
     return [row for piece in pieces for row in piece.rows()], max((piece.height for piece in pieces), default=0)
