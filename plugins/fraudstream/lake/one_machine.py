@@ -37,7 +37,7 @@ def one_machine(work: Work) -> tuple[Rows, list[ParquetFile]]:
     read = _Read()
 
     def done(number: int, local: LocalFile) -> ParquetFile:
-        log.info("%s of %s: file %d has %d rows", work.folder, work.day, number, local.rows)
+        log.info("%s of %s: %d rows read, file of %d rows written", work.folder, work.day, read.count, local.rows)
         return upload(work, number, local)
 
     with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as directory:

@@ -329,4 +329,4 @@ def test_a_column_added_to_the_schema_is_null_in_files_of_before(monkeypatch):
 def test_progress_is_logged(caplog):
     caplog.set_level(logging.INFO)
     run(filled())
-    assert "transaction of 2023-10-07: 12 rows read, 1 files written" in caplog.text
+    assert "transaction of 2023-10-07: 12 rows read, file of 12 rows written" in caplog.text
