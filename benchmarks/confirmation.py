@@ -99,6 +99,7 @@ class _Run:
         self._waiting: list[str] = []
         self._cost: dict[str, dict[int, dict[str, float]]] = {"ours": {}, "idle": {}}
         self._figures: dict[str, Figures] = {}
+        self._fastest = 0.0
         self._also: dict[str, Any] = {"triggerers": triggerers()}
         self._checks: dict[str, bool] = {}
         self._notes: list[str] = []
@@ -119,11 +120,11 @@ class _Run:
         for who, costs in self._cost.items():
             self._notes += [f"{who}, {number:,} waiting: {cost}" for number, cost in costs.items()]
         self._also["cost"] = self._cost
-        single = None if OURS in self._figures else (0.0, self._peak())
+        single = None if OURS in self._figures else (self._fastest, self._peak())
         return Report(
             "confirmation",
-            "resolutions/s at N = 100",
-            self._figures,
+            "resolutions/s at N = 100" if OURS in self._figures else "resolutions/s",
+            self._figures if OURS in self._figures else {},
             self._checks,
             notes=self._notes,
             also=self._also,
@@ -132,7 +133,7 @@ class _Run:
 
     def _stage(self, number: int) -> None:
         """N wait; some are answered at 20 a second; N wait again; all are answered at once."""
-        for wanted in [size for size in _SAMPLED if len(self._waiting) < size <= number] or [number]:
+        for wanted in [size for size in (*_SAMPLED, number) if size <= number and size not in self._cost["ours"]]:
             self._fill(wanted)
             self._sample("ours", wanted)
         self._fill(number)
@@ -219,6 +220,7 @@ class _Run:
         self._say(
             f"{number:,} answered at once, in {answered:.1f} s: resolved in {seconds:.1f} s, {number / seconds:.1f}/s"
         )
+        self._fastest = max(self._fastest, round(number / seconds, 1))
         return {"items": number, "seconds": seconds, "peak_rss_mib": self._peak()}
 
     def _until_resolved(self) -> None:

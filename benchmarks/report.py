@@ -37,7 +37,7 @@ class Report:
 
     def document(self) -> dict[str, Any]:
         """As it is printed and kept."""
-        medians = {name: round(figures.median, 1) for name, figures in self.figures.items()}
+        medians = {name: _rounded(figures.median) for name, figures in self.figures.items()}
         ours, peak = self.single or (medians[OURS], self.figures[OURS].peak_rss_mib)
         ceiling = medians.get(CEILING)
         peers = {name: median for name, median in medians.items() if name not in {OURS, CEILING}}
@@ -80,11 +80,16 @@ class Report:
                 name,
                 f"{figures.items:,}",
                 str(len(figures.rates)),
-                *(f"{rate:,.0f}" for rate in (figures.median, min(figures.rates), max(figures.rates))),
+                *(f"{_rounded(rate):,}" for rate in (figures.median, min(figures.rates), max(figures.rates))),
                 "" if name == OURS else f"{ours / figures.median:,.2f} x",
                 f"{statistics.median(outcome['peak_rss_mib'] for outcome in figures.outcomes):,.0f}",
             )
         return table
+
+
+def _rounded(rate: float) -> float:
+    """Tenths, of the slowest four decimals."""
+    return round(rate, 1 if rate >= 1 else 4)
 
 
 def machine() -> str:
