@@ -8,6 +8,10 @@ waits resolves it at once. A waiting sensor holds no worker slot.
 **When:** opened by `consume_fraud_transactions`, up to 200 cases a run; the run id says which topic, partition and
 offsets. By hand: `{"cases": [...]}` with cases as the run of another day shows them in its conf.
 
+**Where to look:** tab *Cases* of a run lists what its sensors wait for, tab *Case* of a sensor (`await_confirmation`,
+mapped) shows one: transaction, amount, since when and until when it waits, the outcome. The sensor's log says the same,
+the outcome is its XCom. Rendered fields stay empty: no worker ever ran it.
+
 **Needs:** a running triggerer.
 
 **When it fails:** brokers that are away are waited for. A cleared sensor finds the recorded outcome again.
@@ -16,6 +20,7 @@ offsets. By hand: `{"cases": [...]}` with cases as the run of another day shows 
 from datetime import timedelta
 
 from airflow.sdk import Param, dag, task
+from fraudstream.confirmation.cases import described
 from fraudstream.orchestration.sensors import AwaitConfirmation
 
 
@@ -32,7 +37,25 @@ from fraudstream.orchestration.sensors import AwaitConfirmation
             [],
             type="array",
             maxItems=200,
-            items={"type": "object", "required": ["idTransaction", "openedAt", "expiresAt"]},
+            items={
+                "type": "object",
+                "required": [
+                    "idTransaction",
+                    "timestamp",
+                    "type",
+                    "amount",
+                    "nameOrig",
+                    "nameDest",
+                    "oldbalanceOrg",
+                    "newbalanceOrig",
+                    "oldbalanceDest",
+                    "newbalanceDest",
+                    "isFraud",
+                    "isFlaggedFraud",
+                    "openedAt",
+                    "expiresAt",
+                ],
+            },
             title="Cases",
             description="Fraud transactions as consume_fraud_transactions opens them",
         )
@@ -40,10 +63,10 @@ from fraudstream.orchestration.sensors import AwaitConfirmation
 )
 def fraud_confirmation():
     @task
-    def cases(params: dict) -> list[int]:
-        return list(range(len(params["cases"])))
+    def cases(params: dict) -> list[str]:
+        return [described(case) for case in params["cases"]]
 
-    AwaitConfirmation.partial(task_id="await_confirmation").expand(number=cases())
+    AwaitConfirmation.partial(task_id="await_confirmation").expand(subject=cases())
 
 
 fraud_confirmation()

@@ -21,6 +21,7 @@ from fraudstream.settings import Settings
 from rich.console import Console
 
 from local import show
+from local.chromium import NoChromium, find_chromium
 from local.control import Control
 from local.demo.play import Play
 from local.demo.stages import Stages
@@ -59,13 +60,14 @@ class Demo:
 
     def run(self, dataset: Path | None, rows: int | None) -> int:
         """The whole demo; returns the exit code."""
+        chromium = self._chromium()
         with self._stages.stage("dataset"):
             path, limit, frauds = self._dataset(dataset, rows)
         with self._stages.stage("stack"):
             # How many customers have to be waited for decides how long a case may wait.
             started = self._start(40 + frauds // 8)
         try:
-            summary = Play(self._stages).run(path, limit)
+            summary = Play(self._stages, chromium).run(path, limit)
             wrong = self._report(summary)
             if sys.stdout.isatty() and started:
                 self._console.print("\nThe stack stays up until Ctrl-C.")
@@ -75,6 +77,14 @@ class Demo:
             if started:
                 self._console.print(f"{self._control.down()} parts stopped")
         return 1 if wrong else 0
+
+    def _chromium(self) -> str | None:
+        """The browser of one of the customers; None, said so, where none can be had."""
+        try:
+            return find_chromium()
+        except NoChromium as error:
+            self._console.print(f"all customers answer over HTTP, none in a browser: {error}", markup=False)
+            return None
 
     def _dataset(self, dataset: Path | None, rows: int | None) -> tuple[Path, int, int]:
         """The file to play, how many of its rows, and how many of them are frauds."""

@@ -110,9 +110,13 @@ class AirflowApi:
 
     def get(self, path: str, **query: Any) -> Any:
         """JSON of a GET request."""
-        answer = self._client.get(path, params=query)
+        answer = self.page(path, query)
         answer.raise_for_status()
         return answer.json()
+
+    def page(self, path: str, query: dict[str, Any]) -> httpx.Response:
+        """Whatever a GET request is answered."""
+        return self._client.get(path, params=query)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
         """JSON of a POST request's answer."""

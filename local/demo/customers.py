@@ -1,4 +1,7 @@
-"""The customers: they read their mail, open a link as a browser would, and press a button. Or they don't."""
+"""The customers: they read their mail, open a link, and press a button. Or they don't.
+
+One of them does it in a real browser where there is one, the others over HTTP as a browser would.
+"""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +11,9 @@ from typing import Any, Self
 import httpx
 from bs4 import BeautifulSoup, Tag
 from fraudstream.errors import FraudstreamError
+from playwright.sync_api import Error as PlaywrightError
+
+from local.chromium import running
 
 #: What every ten customers do, in the order of their mails; None: nothing.
 HABITS: tuple[tuple[str, ...], ...] = (
@@ -68,19 +74,49 @@ class Inbox:
         return [mail for mail in answer.json()["messages"] if mail["id"] > self._after]
 
 
-def answer_all(mails: list[dict[str, str]]) -> int:
-    """Lets every customer do what is their habit; returns how many did nothing, or came too late.
+def answer_all(mails: list[dict[str, str]], chromium: str | None) -> tuple[int, str | None]:
+    """Lets every customer do what is their habit, the first one in `chromium` if there is one.
+
+    Returns how many did nothing, or came too late, and what the browser's page said in the end.
 
     :raises CustomerError: a page isn't as expected
     """
     habits = [HABITS[number % len(HABITS)] for number in range(len(mails))]
-    with httpx.Client(timeout=30) as browser, ThreadPoolExecutor(4) as customers:
+    with httpx.Client(timeout=30) as client, ThreadPoolExecutor(4) as customers:
 
         def act(mail: dict[str, str], habit: tuple[str, ...]) -> bool:
-            pressed = [press(browser, mail[answer], answer) for answer in habit]
+            pressed = [press(client, mail[answer], answer) for answer in habit]
             return any(pressed)
 
-        return list(customers.map(act, mails, habits)).count(False)
+        if chromium is None or not mails:
+            return list(customers.map(act, mails, habits)).count(False), None
+        (answer,) = HABITS[0]
+        first = customers.submit(press_in_browser, chromium, mails[0][answer], answer)
+        others = list(customers.map(act, mails[1:], habits[1:]))
+        pressed, said = first.result()
+        return [pressed, *others].count(False), said
+
+
+def press_in_browser(chromium: str, link: str, answer: str) -> tuple[bool, str]:
+    """Opens a link in a real browser and presses the button of an answer, if the page still offers one.
+
+    Returns whether it did, and the heading of the last page.
+
+    :raises CustomerError: there is no page that says what is recorded
+    """
+    try:
+        with running(chromium) as browser:
+            page = browser.new_page(viewport={"width": 360, "height": 740})
+            page.set_default_timeout(30_000)
+            page.goto(link)
+            button = page.locator(f"button[name=answer][value={answer}]")
+            offered = button.count() == 1
+            if offered:
+                button.click()
+                page.locator("section.outcome").wait_for()
+            return offered, page.locator("h1").inner_text()
+    except PlaywrightError as error:
+        raise CustomerError(f"the confirmation page doesn't work in Chromium: {error}") from error
 
 
 def press(browser: httpx.Client, link: str, answer: str) -> bool:

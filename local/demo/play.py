@@ -40,8 +40,9 @@ STATUSES = ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE")
 class Play:
     """One file's way through the running stack."""
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: Stages, chromium: str | None) -> None:
         self._stages = stages
+        self._chromium = chromium
         self._console = stages.console
 
     def run(self, path: Path, limit: int) -> Summary:
@@ -149,8 +150,10 @@ class Play:
             # An answer needs no waiting sensor: on a slow machine customers don't wait for the last one to be there.
             in_time = time.monotonic() + time_limit / 3
             until(lambda: bars.full("cases waiting") or time.monotonic() > in_time, 60 + frauds, "opening the cases")
-            silent = answer_all(mails)
+            silent, said = answer_all(mails, self._chromium)
             self._console.print(f"{frauds - silent} customers answered, {silent} didn't: their time runs out")
+            if said:
+                self._console.print(f"one of them in {self._chromium}, where the page said: {said}")
             until(lambda: bars.full("answered"), 300 + 2 * frauds, "waiting for the outcomes")
             until(lambda: bars.full("in the lake", "mailed"), 300 + good / 200, "lake and mail")
             until(

@@ -11,9 +11,11 @@ import uvicorn
 from fraudstream.confirmation.links import Links
 from fraudstream.confirmation.metrics import Metrics
 from fraudstream.confirmation.site import create_app
+from fraudstream.confirmation.texts import catalogue, time_text
 from fraudstream.settings import Settings
 from playwright.sync_api import Page, expect
 
+from local.demo.customers import answer_all
 from tests.fakes.confirmation import FakeAnswers, FakeCases, transaction
 
 pytestmark = pytest.mark.browser
@@ -45,6 +47,10 @@ CONTRASTS = """
     });
 }
 """
+
+
+def english() -> dict[str, str]:
+    return catalogue()["en"]
 
 
 class Site:
@@ -106,9 +112,61 @@ def test_every_text_has_the_contrast_that_wcag_aa_asks_for(site: Site, visit: Vi
     asked = page.evaluate(CONTRASTS)
     page.get_by_role("button").first.click()
     recorded = page.evaluate(CONTRASTS)
+    page.goto(site.url().replace("/confirm/", "/confirm/x"))
+    refused = page.evaluate(CONTRASTS)
     assert len(asked) > 15
     assert len(recorded) > 15
-    assert [text for text in asked + recorded if text[1] < 4.5] == []
+    assert len(refused) > 4
+    assert [text for text in asked + recorded + refused if text[1] < 4.5] == []
+
+
+@pytest.mark.parametrize(
+    ("locale", "spoken"),
+    [
+        (
+            "en-GB",
+            [
+                'link "Skip to the content"',
+                'heading "Did you make this payment?" [level=1]',
+                'region "The payment"',
+                "term: Amount",
+                "definition: 181,983.43",
+                'form "Your answer"',
+                'button "No, report fraud We start a refund."',
+                'button "Yes, it was me The payment stays as it is."',
+            ],
+        ),
+        (
+            "id-ID",
+            [
+                'link "Langsung ke isi"',
+                'heading "Apakah Anda melakukan pembayaran ini?" [level=1]',
+                'region "Pembayaran"',
+                "term: Jumlah",
+                "definition: 181.983,43",
+                'form "Jawaban Anda"',
+                'button "Bukan, laporkan penipuan Kami memulai pengembalian dana."',
+                'button "Ya, itu saya Pembayaran tetap seperti semula."',
+            ],
+        ),
+    ],
+)
+def test_a_screen_reader_is_told_all_of_it_in_order(site: Site, visit: Visit, locale: str, spoken: list[str]) -> None:
+    told = visit(site.url(), locale=locale).locator("body").aria_snapshot()
+    places = [told.find(part) for part in spoken]
+    assert -1 not in places, told
+    assert places == sorted(places)
+
+
+def test_an_expired_link_says_what_to_do(site: Site, visit: Visit, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    with monkeypatch.context() as earlier:
+        earlier.setattr(time, "time", lambda: now - 73 * 3600)
+        link = site.url()
+    page = visit(link, 360)
+    expect(page.get_by_role("heading", level=1)).to_have_text("This link is no longer valid")
+    expect(page.get_by_text("call us at the number on the back of your card").first).to_be_visible()
+    assert page.get_by_role("button").count() == 0
 
 
 @WIDTHS
@@ -136,6 +194,7 @@ def test_a_second_visitor_sees_what_was_recorded(site: Site, visit: Visit) -> No
     second = visit(site.url("fraud"), 360)
     expect(second.get_by_role("heading", level=1)).to_have_text("You confirmed this payment")
     expect(second.get_by_text("It was me", exact=True)).to_be_visible()
+    expect(second.locator("section.outcome time")).to_have_text(time_text(site.answers.log[0].answered_at, english()))
     assert second.get_by_role("button").count() == 0
     assert len(site.answers.log) == 1
 
@@ -185,3 +244,17 @@ def test_another_sites_form_cannot_answer_for_the_customer(site: Site, visit: Vi
 def test_the_running_stacks_site_answers_over_kafka(stack: Any, settings: Settings, visit: Visit, width: int) -> None:
     page = visit(Links(settings).url("no-such-case-" + str(width), "fraud"), width)
     expect(page.get_by_role("heading", level=1)).to_have_text("Please come back in a moment")
+
+
+def test_of_the_demos_customers_one_answers_in_the_browser_where_there_is_one(site: Site, chromium: str) -> None:
+    site.cases.add(transaction("case-2"))
+    mails = [{answer: site.url(answer, case) for answer in ("fraud", "not-fraud")} for case in ("case-1", "case-2")]
+    assert answer_all([], chromium) == (0, None)
+    assert answer_all(mails, chromium) == (0, "You reported this payment as fraud")
+    assert {a.id_transaction: a.status for a in site.answers.log} == {
+        "case-1": "REPORTED_FRAUD",
+        "case-2": "REPORTED_NOT_FRAUD",
+    }
+    site.cases.add(transaction("case-3"))
+    assert answer_all([{"fraud": site.url("fraud", "case-3")}], None) == (0, None)
+    assert [a.id_transaction for a in site.answers.log if a.id_transaction == "case-3"] == ["case-3"]

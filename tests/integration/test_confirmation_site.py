@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -226,11 +228,23 @@ class TestProcess:
             assert status == 200
             assert httpx.get(f"http://127.0.0.1:{public}/confirm/forged/fraud").status_code == 404
             assert httpx.get(f"http://127.0.0.1:{public}/metrics").status_code == 404, "figures aren't public"
+            assert self.status_of_ten_megabytes(public, Links(Settings()).url("case-1", "fraud")) == 413
             figures = httpx.get(f"http://127.0.0.1:{private}/metrics").text
             assert 'fraudstream_site_refused_links_total{reason="invalid"} 1.0' in figures
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=20)
             assert process.returncode == 0, log
+
+    @staticmethod
+    def status_of_ten_megabytes(port: int, link: str) -> int:
+        """What a POST that announces 10 MB is answered after a small part of them."""
+        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.putrequest("POST", urlsplit(link).path)
+        connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+        connection.putheader("Content-Length", "10000000")
+        connection.endheaders(b"a" * 8_192)
+        with connection.getresponse() as answer:
+            return answer.status
 
     def test_an_address_that_is_taken_is_named_with_its_setting(self, stack: Mapping[str, str]) -> None:
         with self.run(stack) as (_, public, _private):

@@ -141,6 +141,26 @@ def test_a_case_resolves_from_an_answer_that_came_before(laptop: Mapping[str, st
     assert f"case {transaction['idTransaction']} is REPORTED_FRAUD" in log
 
 
+def test_a_case_resolves_from_an_answer_that_comes_while_it_waits(
+    laptop: Mapping[str, str], settings: Settings
+) -> None:
+    transaction, case = fraud_case(timedelta(minutes=3))
+    command = [AIRFLOW, "dags", "test", "fraud_confirmation", "-c", json.dumps({"cases": [case]})]
+    log = []
+    with subprocess.Popen(
+        command, env={**laptop, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as running:
+        assert running.stdout is not None
+        for line in running.stdout:
+            log.append(line)
+            if f"case {transaction['idTransaction']}: TRANSFER of 9839.64" in line:
+                with AnswerPublisher(settings) as publisher:
+                    asyncio.run(publisher.publish("REPORTED_NOT_FRAUD", transaction, datetime.now(UTC)))
+    assert running.returncode == 0, "".join(log)
+    assert f"case {transaction['idTransaction']} is REPORTED_NOT_FRAUD" in "".join(log)
+    assert "state=success" in "".join(log).rpartition("DagRun Finished")[2]
+
+
 def test_a_case_whose_time_is_up_becomes_no_response(laptop: Mapping[str, str], settings: Settings) -> None:
     transaction, case = fraud_case(timedelta(seconds=1))
     log = dags_test(laptop, "fraud_confirmation", {"cases": [case]})

@@ -43,6 +43,14 @@ def transaction_of(case: Case) -> dict[str, Any]:
     return transaction | {"timestamp": datetime.fromisoformat(case["timestamp"])}
 
 
+def described(case: Case) -> str:
+    """A case in one line, for people."""
+    return (
+        f"{case['idTransaction']}: {case['type']} of {case['amount']} from {case['nameOrig']} to {case['nameDest']} on "
+        f"{case['timestamp']}; waits since {case['openedAt']} for its customer, until {case['expiresAt']}"
+    )
+
+
 class CaseSink:
     """:class:`~fraudstream.kafka.records.Sink` that opens a DAG run for up to 200 frauds of a partition.
 

@@ -1,7 +1,10 @@
 """The two views that confirmations need: the answer of each case, and the case itself."""
 
+import asyncio
 import atexit
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -86,3 +89,46 @@ def shared_view(settings: Settings) -> ConfirmationView:
     However many cases wait in a process, they share its one consumer.
     """
     return _shared.get(settings)
+
+
+class _Whole:
+    """The one view of the whole topic in this process, there while somebody uses it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._view: ConfirmationView | None = None
+        self._users = 0
+
+    def enter(self, settings: Settings) -> ConfirmationView:
+        with self._lock:
+            if self._view is None or not self._view.alive:
+                self._view = ConfirmationView(settings, horizon=None)
+                self._view.start()
+                self._users = 0
+            self._users += 1
+            return self._view
+
+    def leave(self, view: ConfirmationView) -> None:
+        with self._lock:
+            if view is not self._view:  # it ended with an error, and another one is in its place
+                return
+            self._users -= 1
+            if self._users == 0:
+                view.close()
+                self._view = None
+
+
+_whole = _Whole()
+
+
+@asynccontextmanager
+async def whole_view(settings: Settings) -> AsyncIterator[ConfirmationView]:
+    """A view of all answers that the topic has, for cases that are older than :func:`horizon`.
+
+    Those who use it at the same time share it; with the last of them its memory goes.
+    """
+    view = _whole.enter(settings)
+    try:
+        yield view
+    finally:
+        await asyncio.to_thread(_whole.leave, view)  # its thread takes a moment to end

@@ -17,7 +17,7 @@ class AwaitConfirmation(BaseSensorOperator):
     The scheduler hands it straight to the triggerer, which also ends it: no worker slot is held or even taken.
     Where there is no scheduler (``airflow dags test``) it defers like any sensor.
 
-    :param number: place of the case in ``dag_run.conf["cases"]``; what the sensor is mapped over
+    :param subject: the case in one line, for people; what the sensor is mapped over
     """
 
     template_fields = ("case",)
@@ -28,9 +28,9 @@ class AwaitConfirmation(BaseSensorOperator):
         next_method="execute_complete",
     )
 
-    def __init__(self, *, number: int, case: str = CASE, **kwargs: Any) -> None:
+    def __init__(self, *, subject: str, case: str = CASE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.number = number
+        self.subject = subject
         self.case = case
 
     def execute(self, context: Context) -> None:

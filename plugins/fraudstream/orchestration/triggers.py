@@ -12,8 +12,8 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from jinja2 import Environment
 
 from fraudstream.confirmation.answers import shared_publisher
-from fraudstream.confirmation.cases import Case, transaction_of
-from fraudstream.confirmation.view import Answer, ConfirmationView, horizon, shared_view
+from fraudstream.confirmation.cases import Case, described, transaction_of
+from fraudstream.confirmation.view import Answer, horizon, shared_view, whole_view
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings, get_settings
@@ -50,11 +50,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields one event, with the outcome."""
         case: Case = json.loads(self.case)
-        self.log.info(
-            "case %(idTransaction)s: %(type)s of %(amount)s from %(nameOrig)s to %(nameDest)s on %(timestamp)s; "
-            "waits since %(openedAt)s for its customer, until %(expiresAt)s",
-            case,
-        )
+        self.log.info("case %s", described(case))
         while True:
             try:
                 answer = await self._answer(get_settings(), case)
@@ -77,7 +73,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         if opened_at > datetime.now(UTC) - horizon(settings):
             return await self._wait(settings, shared_view(settings), case)
         # Cleared long after it was opened: the shared view no longer holds what was answered then.
-        with ConfirmationView(settings, horizon=None) as view:
+        async with whole_view(settings) as view:
             return await self._wait(settings, view, case)
 
     async def _wait(self, settings: Settings, view: Any, case: Case) -> Answer:

@@ -6,7 +6,6 @@ import hashlib
 import random
 import string
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -174,6 +173,13 @@ def test_forms_with_other_fields_than_the_pages_are_refused(site: Site) -> None:
     assert site.answers.log == []
 
 
+def test_what_the_query_says_of_the_answer_counts_for_nothing(site: Site) -> None:
+    form = site.form(site.url())
+    page = site.browser.post(site.url(), params={"answer": "not-fraud", "page": "x"}, data=form)
+    assert page.status_code == 200
+    assert [a.status for a in site.answers.log] == ["REPORTED_FRAUD"]
+
+
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
 def test_bodies_that_are_no_form_are_refused(site: Site, kind: str) -> None:
     form = site.form(site.url())
@@ -222,19 +228,27 @@ def test_markup_in_a_displayed_field_is_shown_as_text(site: Site, field: str) ->
 def test_ten_megabytes_are_refused_before_they_are_read(site: Site) -> None:
     sent = 0
 
-    def body() -> Any:
+    async def body() -> AsyncIterator[bytes]:
         nonlocal sent
         for _ in range(10_000):
             sent += 1
             yield b"a" * 1_000
 
-    page = site.browser.post(
-        site.url(), content=b"page=" + b"a" * 10_000_000, headers={"Content-Type": "application/x-www-form-urlencoded"}
-    )
-    assert page.status_code == 413
-    page = site.browser.post(site.url(), content=body(), headers={"Content-Type": "application/x-www-form-urlencoded"})
-    assert page.status_code == 413
+    assert post(site, body()).status_code == 413
+    assert sent < 10
     assert site.answers.log == []
+
+
+def post(site: Site, body: AsyncIterator[bytes]) -> httpx.Response:
+    """Sends a body piece by piece, as long as the site reads it."""
+
+    async def send() -> httpx.Response:
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        transport = httpx.ASGITransport(site.browser.app)
+        async with httpx.AsyncClient(transport=transport) as browser, asyncio.timeout(5):
+            return await browser.post(site.url(), content=body, headers=headers)
+
+    return asyncio.run(send())
 
 
 @pytest.mark.parametrize("path", ["/confirm/" + "a" * 2_000 + "/fraud", "/?" + "q" * 600])
@@ -289,11 +303,5 @@ def test_a_body_that_trickles_in_is_given_up(site: Site, monkeypatch: pytest.Mon
             yield b"a"
             await asyncio.sleep(0.02)
 
-    async def send() -> httpx.Response:
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        transport = httpx.ASGITransport(site.browser.app)
-        async with httpx.AsyncClient(transport=transport) as browser, asyncio.timeout(5):
-            return await browser.post(site.url(), content=trickle(), headers=headers)
-
-    assert asyncio.run(send()).status_code == 408
+    assert post(site, trickle()).status_code == 408
     assert site.answers.log == []

@@ -1,12 +1,18 @@
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import itsdangerous.signer
 import pytest
 from fraudstream.confirmation.links import LONGEST_TOKEN, PAGE_SECONDS, Links, shown
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from itsdangerous.encoding import base64_decode
 
 OLD, NEW, OTHER = "old-key-of-16-chars", "new-key-of-16-chars", "another-key-of-16-chars"
 LINKS = Links(Settings())
@@ -151,3 +157,44 @@ def test_an_address_that_is_no_web_address_is_refused(url: str) -> None:
 def test_a_link_proposes_nothing_but_the_two_answers() -> None:
     with pytest.raises(ValueError, match="proposes one of"):
         LINKS.url("case-1", "NO_RESPONSE")  # type: ignore[arg-type]
+
+
+def test_a_link_carries_the_cases_id_and_the_time_of_signing_and_nothing_else() -> None:
+    case, stamp, signature = token_of(LINKS.url("case-1", "fraud")).split(".")
+    assert base64_decode(case) == b"case-1"
+    assert abs(int.from_bytes(base64_decode(stamp), "big") - time.time()) < 5
+    assert len(base64_decode(signature)) == 32
+
+
+def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    compare, compared = itsdangerous.signer.hmac.compare_digest, []
+    monkeypatch.setattr(
+        itsdangerous.signer.hmac, "compare_digest", lambda a, b: compared.append((a, b)) or compare(a, b)
+    )
+    head, _, signature = token_of(LINKS.url("case-1", "fraud")).rpartition(".")
+    forged = f"{head}.{signature[::-1]}"
+    for read in (LINKS.read, lambda token: LINKS.check_page_token(token, "case-1")):
+        compared.clear()
+        with pytest.raises(LinkError):
+            read(forged)
+        assert [given for _, given in compared] + [given for given, _ in compared]
+        assert base64_decode(signature[::-1]) in {value for pair in compared for value in pair}
+
+
+def test_keys_come_from_the_file_that_secret_manager_is_mounted_as(keyed: Callable[..., Links], tmp_path: Path) -> None:
+    (tmp_path / "fraudstream_confirmation_keys").write_text(f"{NEW},{OLD}\n")
+    script = (
+        "from fraudstream.confirmation.links import Links; from fraudstream.settings import Settings;"
+        "print(Links(Settings()).url('case-1', 'fraud'), repr(Settings()))"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_")} | {
+        "FRAUDSTREAM_SECRETS_DIR": str(tmp_path),
+        "FRAUDSTREAM_CONFIRMATION_URL": "https://bank.example",
+    }
+    said = subprocess.run(
+        [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+    token = token_of(said.split()[0])
+    assert keyed(NEW).read(token) == "case-1"
+    assert NEW not in said
+    assert OLD not in said

@@ -1,0 +1,118 @@
+"""What Airflow's own UI tells of a waiting case: a tab on the sensor's page, a tab on the run's page, log and XCom."""
+
+import re
+from collections.abc import Callable, Iterator
+from urllib.parse import quote
+
+import httpx
+import pytest
+from fraudstream import money
+from fraudstream.settings import Settings
+from playwright.sync_api import Browser, Page, expect
+
+from local.demo.airflow_api import AirflowApi
+from local.environment import airflow_login
+from local.ports import Ports
+from tests.integration.confirmations import DAG, SENSOR, Desk, Run
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+
+
+@pytest.fixture(scope="module")
+def desk(settings: Settings, airflow: AirflowApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    desk = Desk(settings, airflow, tmp_path_factory.mktemp("tabs"))
+    yield desk
+    desk.close()
+
+
+@pytest.fixture(scope="module")
+def run(desk: Desk, airflow: AirflowApi) -> Iterator[Run]:
+    """A run of two cases: one waits, one is answered."""
+    transactions = desk.produce(2)
+    answered = transactions[1]
+    run = desk.open(transactions)
+    run.wait(transactions, "deferred")
+    desk.answer(answered, "not-fraud")
+    run.wait([answered], "success")
+    yield run
+    airflow.end(DAG, run.name)
+    airflow.pause(DAG, True)
+
+
+@pytest.fixture(scope="module")
+def ui(browser: Browser, run: Run) -> Iterator[Callable[[str], Page]]:
+    """Opens a page below the run's in Airflow's UI, as somebody who is logged in."""
+    url = Ports.from_environment().url("airflow")
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
+    page = context.new_page()
+    page.goto(url)
+    user, password = airflow_login()
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(password)
+    page.locator("button[type=submit]").click()
+    page.wait_for_url(re.compile(r"^((?!login).)*$"))
+
+    def open_page(path: str) -> Page:
+        page.goto(f"{url}/dags/{DAG}/runs/{quote(run.name, safe='')}{path}")
+        return page
+
+    yield open_page
+    context.close()
+    expect.set_options(timeout=5_000)
+
+
+def test_the_sensors_page_has_a_tab_with_the_case_that_it_waits_for(ui: Callable[[str], Page], run: Run) -> None:
+    waits = run.transactions[0]
+    page = ui(f"/tasks/{SENSOR}/mapped/0")
+    page.get_by_role("link", name="Case", exact=True).click()
+    case = page.frame_locator("iframe[title=Case]")
+    expect(case.get_by_role("heading")).to_have_text(f"Transfer of {money.shown(waits['amount'])}")
+    expect(case.get_by_text("Waits for its customer")).to_be_visible()
+    terms = dict(zip(case.locator("dt").all_inner_texts(), case.locator("dd").all_inner_texts(), strict=True))
+    assert terms["Transaction"] == waits["idTransaction"]
+    assert (terms["From"], terms["To"]) == (waits["nameOrig"], waits["nameDest"])
+    assert terms["Amount"] == money.shown(waits["amount"])
+    for moment in (terms["Waits since"], terms["Waits until"]):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", moment)
+    assert terms["Waits since"] < terms["Waits until"]
+
+
+def test_once_it_is_answered_the_tab_says_so_and_the_runs_tab_lists_all(ui: Callable[[str], Page], run: Run) -> None:
+    page = ui("")
+    page.get_by_role("link", name="Cases", exact=True).click()
+    cases = page.frame_locator("iframe[title=Cases]")
+    expect(cases.get_by_role("heading")).to_have_text("2 cases")
+    expect(cases.get_by_text("Waits for its customer: 1")).to_be_visible()
+    cases.get_by_role("link", name=run.transactions[1]["idTransaction"]).click()
+    expect(cases.get_by_text("Not fraud: the customer confirmed it")).to_be_visible()
+    expect(cases.get_by_text(re.compile(r"partition \d+, offset \d+ of topic fraud_confirmation"))).to_be_visible()
+
+
+def test_the_log_of_a_sensor_that_waits_names_its_case(ui: Callable[[str], Page], run: Run) -> None:
+    page = ui(f"/tasks/{SENSOR}/mapped/0")
+    expect(page.get_by_text(f"case {run.transactions[0]['idTransaction']}: TRANSFER of ")).to_be_visible()
+
+
+def test_other_tasks_have_no_case_and_nobody_reads_one_without_a_login(run: Run, airflow: AirflowApi) -> None:
+    url = f"{Ports.from_environment().url('airflow')}/fraudstream/case"
+    query = {"dag_id": DAG, "run_id": run.name, "task_id": SENSOR, "map_index": "0"}
+    assert httpx.get(url, params=query).status_code == httpx.codes.UNAUTHORIZED
+    assert httpx.get(f"{url}s", params=query).status_code == httpx.codes.UNAUTHORIZED
+    pages = {
+        "sensor": query,
+        "other task": query | {"task_id": "cases", "map_index": "-1"},
+        "other DAG": query | {"dag_id": "audit_lake"},
+        "no such case": query | {"map_index": "2"},
+        "no such run": query | {"run_id": "<script>"},
+    }
+    found = {what: airflow.page("/fraudstream/case", asked) for what, asked in pages.items()}
+    assert {what: page.status_code for what, page in found.items()} == {
+        **dict.fromkeys(("sensor", "other task", "other DAG"), 200),
+        **dict.fromkeys(("no such case", "no such run"), 404),
+    }
+    assert "Only runs of the DAG fraud_confirmation have cases" in found["other task"].text
+    assert found["other DAG"].text == found["other task"].text
+    assert "script-src" not in found["sensor"].headers["content-security-policy"]
+    assert "<script" not in found["sensor"].text

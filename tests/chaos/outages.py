@@ -1,0 +1,109 @@
+"""Long outages while cases wait, on the whole stack: ``make chaos`` runs them behind its own round.
+
+Their name keeps them out of ``make test``, where tests/integration/test_survival.py tries the short ones.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fraudstream.settings import Settings
+
+from local.control import Control
+from local.demo.airflow_api import AirflowApi
+from local.demo.customers import CustomerError
+from local.environment import LOGS, STACK
+from local.parts import stack_parts
+from local.services import BROKERS
+from tests.integration.confirmations import Desk, kill, start, until
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]
+
+AWAY_SECONDS = 60.0
+
+
+@pytest.fixture
+def desk(settings: Settings, airflow: AirflowApi, tmp_path: Path) -> Iterator[Desk]:
+    desk = Desk(settings, airflow, tmp_path)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture
+def control(stack: Mapping[str, str]) -> Iterator[Control]:
+    """The stack's parts, all running again afterwards."""
+    control = Control(STACK, LOGS)
+    yield control
+    control.up(stack_parts(print), lambda parts: None)
+
+
+def test_cases_wait_through_a_minute_without_kafka_and_no_page_says_recorded(desk: Desk, control: Control) -> None:
+    transactions = desk.produce(6)
+    expiring, waiting, opened_meanwhile = transactions[:2], transactions[2:5], transactions[5:]
+    expired = desk.open(expiring, timedelta(seconds=AWAY_SECONDS / 2))
+    run = desk.open(waiting)
+    for one, cases in ((expired, expiring), (run, waiting)):
+        one.wait(cases, "deferred")
+
+    kill(control, *BROKERS)
+    away = time.monotonic()
+    with pytest.raises(CustomerError, match="503"):
+        desk.answer(waiting[0], "fraud")
+    late = desk.open(opened_meanwhile)
+    until(lambda: time.monotonic() - away > AWAY_SECONDS, 2 * AWAY_SECONDS, "a minute passes")
+    for one, cases in ((expired, expiring), (run, waiting)):
+        assert {sensor["state"] for sensor in one.sensors().values()} == {"deferred"}, cases
+    start(control, *BROKERS)
+
+    for case in [*waiting, *opened_meanwhile]:
+        desk.insist(case, "not-fraud", 120)
+    run.wait(waiting, "success", 120)
+    late.wait(opened_meanwhile, "success", 120)
+    expired.wait(expiring, "success", 120)
+    assert {run.outcome(case)["status"] for case in waiting[1:]} == {"REPORTED_NOT_FRAUD"}
+    # The answer that was given while Kafka was away may have reached it after all; then it was first.
+    first = desk.answers(waiting[0])[0]
+    assert run.outcome(waiting[0])["status"] == first
+    assert {expired.outcome(case)["status"] for case in expiring} == {"NO_RESPONSE"}
+
+
+def test_of_two_triggerers_the_one_left_takes_over_what_the_killed_one_held(
+    desk: Desk, control: Control, airflow: AirflowApi, stack: Mapping[str, str], tmp_path: Path
+) -> None:
+    transactions = desk.produce(40)
+    run = desk.open(transactions[:20])
+    run.wait(transactions[:20], "deferred")
+    with another_triggerer(stack, tmp_path / "triggerer.log"):
+        until(lambda: triggerers(airflow) == 2, 60, "two triggerers are alive")
+        second = desk.open(transactions[20:])
+        second.wait(transactions[20:], "deferred")
+        kill(control, "airflow-triggerer")
+        for one, cases in ((run, transactions[:20]), (second, transactions[20:])):
+            for case in cases[:5]:
+                desk.answer(case, "fraud")
+            one.wait(cases[:5], "success", 120)
+            assert {one.outcome(case)["status"] for case in cases[:5]} == {"REPORTED_FRAUD"}
+            assert [desk.answers(case) for case in cases[:5]] == [["REPORTED_FRAUD"]] * 5
+            one.wait(cases[5:], "deferred")
+
+
+@contextmanager
+def another_triggerer(stack: Mapping[str, str], log: Path) -> Iterator[None]:
+    """A second triggerer beside the stack's own, as docs/deploy.md adds them."""
+    command = [str(Path(sys.executable).with_name("airflow")), "triggerer", "--skip-serve-logs"]
+    with log.open("wb") as output, subprocess.Popen(command, env=dict(stack), stdout=output, stderr=output) as process:
+        try:
+            yield
+        finally:
+            process.terminate()
+            process.wait(60)
+
+
+def triggerers(airflow: AirflowApi) -> int:
+    """How many are alive by Airflow's own judgement."""
+    return int(airflow.get("/api/v2/jobs", job_type="TriggererJob", is_alive=True)["total_entries"])

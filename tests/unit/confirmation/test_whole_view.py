@@ -1,0 +1,85 @@
+"""The view of the whole topic is shared by those who need it at the same time."""
+
+import asyncio
+
+import pytest
+from fraudstream.confirmation import view as view_module
+from fraudstream.confirmation.view import whole_view
+from fraudstream.settings import Settings
+
+
+class FakeView:
+    def __init__(self, settings: Settings, *, horizon: object) -> None:
+        assert horizon is None
+        self.alive = False
+        made.append(self)
+
+    def start(self) -> None:
+        self.alive = True
+
+    def close(self) -> None:
+        self.alive = False
+
+
+made: list[FakeView] = []
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    made.clear()
+    monkeypatch.setattr(view_module, "ConfirmationView", FakeView)
+
+
+def test_cases_at_the_same_time_share_one_view_that_goes_with_the_last_of_them() -> None:
+    async def case(seconds: float) -> None:
+        async with whole_view(Settings()) as view:
+            await asyncio.sleep(seconds)
+            assert view.alive
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as cases:
+            for number in range(20):
+                cases.create_task(case(number / 200))
+        assert [view.alive for view in made] == [False]
+        await case(0)
+        assert [view.alive for view in made] == [False, False]
+
+    asyncio.run(run())
+
+
+def test_one_that_ended_is_replaced_and_those_who_leave_it_dont_end_the_new_one() -> None:
+    async def run() -> None:
+        async with whole_view(Settings()) as new:
+            new.close()  # as after an error that no retry heals
+            async with whole_view(Settings()) as other:
+                assert other is not new
+        assert [view.alive for view in made] == [False, False]
+        async with whole_view(Settings()) as first:
+            first.close()
+            second = whole_view(Settings())
+            replaced = await second.__aenter__()
+            third = whole_view(Settings())
+            assert await third.__aenter__() is replaced
+            await third.__aexit__(None, None, None)
+            assert replaced.alive
+        assert replaced.alive
+        await second.__aexit__(None, None, None)
+        assert not replaced.alive
+
+    asyncio.run(run())
+
+
+def test_a_case_that_is_cancelled_gives_the_view_back() -> None:
+    async def case() -> None:
+        async with whole_view(Settings()):
+            await asyncio.sleep(60)
+
+    async def run() -> None:
+        task = asyncio.create_task(case())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [view.alive for view in made] == [False]
+
+    asyncio.run(run())
