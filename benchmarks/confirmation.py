@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from fraudstream.dataset.generator import PUBLISHED_FRAUDS
+from fraudstream.orchestration.runs import DAG_ID
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
@@ -83,7 +84,7 @@ def benchmark(environment: Mapping[str, str], say: Say) -> Report:
     keys = [SecretStr(environment["FRAUDSTREAM_CONFIRMATION_KEYS"])]
     settings = settings_of(environment).model_copy(update={"confirmation_keys": keys})
     with Airflow(environment) as airflow:
-        airflow.api.wait_for_dags({"fraud_confirmation", "idle", *STOCK})
+        airflow.api.wait_for_dags({DAG_ID, "produce_transactions", CONSUMER, "idle", *STOCK})
         return _Run(environment, settings, airflow, say).report(stages())
 
 
@@ -168,7 +169,7 @@ class _Run:
             self._airflow.api.pause(CONSUMER, True)
             self._say(f"{WHOLE:,} wait after {waiting:.0f} s; oldest heartbeats {worst}")
             self._sample("ours", WHOLE)
-            self._waiting = self._customers.frauds()
+            self._waiting = [case for case in self._customers.frauds() if case not in self._answered]
             memory = sum(Control(STACK, LOGS).memory().values()) / 2**20
             outcome = self._burst(WHOLE)
         self._also["whole"] = {
@@ -180,7 +181,9 @@ class _Run:
             "oldest_heartbeats": worst,
         }
         self._notes.append(f"PaySim's frauds: {self._also['whole']}")
-        self._checks[f"{WHOLE:,} cases waited and were resolved"] = self._airflow.resolved() == WHOLE
+        self._checks[f"{WHOLE:,} cases waited and were resolved"] = (
+            self._airflow.resolved() == len(self._answered) >= WHOLE
+        )
 
     def _fill(self, number: int) -> None:
         """So many wait, and the triggerers have them."""
