@@ -243,7 +243,7 @@ class _Run:
         for name in STOCK:
             outcome = stock(name, self._environment, self._airflow, self._say)
             self._figures[name] = Figures([outcome])
-            self._notes.append(f"{name}: {outcome['resolved']} of {outcome['waiting']} resolved, the others never")
+            self._notes.append(f"{name}: {outcome['resolved']} of {outcome['waiting']} resolved in time")
         self._also["stock_resolved"] = {name: self._figures[name].outcomes[0]["resolved"] for name in STOCK}
 
     def _check_stock(self) -> None:
