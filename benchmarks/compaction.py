@@ -1,7 +1,8 @@
-"""A day of 1,000,000 rows in 500 objects to Parquet, proven; then a day of 6,362,620 rows."""
+"""A day of 1,000,000 rows in 500 objects to Parquet, proven; what that gives to queries; a day of 6,362,620 rows."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fraudstream.dataset.generator import PUBLISHED_ROWS
 from fraudstream.lake import names
@@ -9,33 +10,48 @@ from fraudstream.lake.store import Store
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from benchmarks.lake_day import DAY, json_day, upload_day
+from benchmarks.lake_day import DAY, cases_and_mails, json_day, upload_day
 from benchmarks.report import CEILING, OURS, Report
 from benchmarks.rounds import Figures, Subject, run, run_rounds
 from benchmarks.stack import FOLDER
+from local import spark
 
 ROWS = 1_000_000
 OBJECTS = 500
 ROUNDS = 3
+_CASES, _MAILS = 1_000, 100_000
 _WHOLE_PEAK_MIB = 1536
 _CEILINGS = ("polars", "duckdb")
+#: The same, and sorted as ours is: for comparison, no ceiling.
+_SORTED = tuple(f"{library}-sorted" for library in _CEILINGS)
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
     """Ours with order, proof, manifest and store, against conversions of the files on disk with none of them."""
     day = json_day(ROWS, OBJECTS)
-    _fill(environment, "compaction", day)
+    store = _bucket(environment, "compaction")
+    upload_day(store, day)
     folder, result = day / names.day_prefix(names.TRANSACTIONS, DAY), FOLDER / "peer.parquet"
+    spark.make_environment()
     subjects = [
         Subject(OURS, "benchmarks.ours.compaction", lambda _: ["compaction"]),
-        *(_peer(library, folder, result) for library in _CEILINGS),
+        *(_peer(library, folder, result) for library in (*_CEILINGS, *_SORTED)),
         _peer("pandas", folder, result, rounds=1),
+        Subject(
+            "Spark",
+            "benchmarks.peers.compaction_spark",
+            lambda _: [folder, FOLDER / "peer-spark"],
+            python=str(spark.ENVIRONMENT / "bin" / "python"),
+            rounds=1,
+        ),
     ]
-    figures = run_rounds(subjects, ROUNDS, environment, say)
+    with_spark = {**spark.environment(), **environment}
+    figures = run_rounds(subjects, ROUNDS, with_spark, say)
     faster = max(_CEILINGS, key=lambda name: figures[name].median)
     figures = {OURS: figures[OURS], CEILING: figures[faster], **figures}
+    questions = _questions(environment, day)
     whole_day = json_day(PUBLISHED_ROWS, OBJECTS)
-    _fill(environment, "compaction-whole", whole_day)
+    upload_day(_bucket(environment, "compaction-whole"), whole_day)
     whole = run("benchmarks.ours.compaction", ["compaction-whole"], environment)
     ours = figures[OURS].median
     return Report(
@@ -54,23 +70,48 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             f" {PUBLISHED_ROWS / whole['seconds']:,.0f} rows/s, peak RSS {whole['peak_rss_mib']:.0f} MiB,"
             f" {whole['json_bytes'] / 1e6:.0f} MB of gzipped JSON to {whole['parquet_bytes'] / 1e6:.0f} MB of Parquet",
             _sizes(figures[OURS]),
+            *_lines(questions),
         ],
-        also={"whole": whole},
+        also={"whole": whole, "questions": questions},
     )
+
+
+def _questions(environment: Mapping[str, str], day: Path) -> dict[str, Any]:
+    """Seconds and megabytes of each question, by what it was asked of."""
+    store = _bucket(environment, "questions")
+    upload_day(store, day)
+    cases_and_mails(store, _CASES, _MAILS)
+    outcome = run("benchmarks.ours.lake_questions", ["questions"], environment)
+    return {of: outcome[of] for of in ("json", "arrival", "parquet")}
+
+
+def _lines(questions: dict[str, Any]) -> list[str]:
+    return [
+        f"{question}: "
+        + ", ".join(
+            f"{questions[of][question][0]:.2f} s and {questions[of][question][1]:.2f} MB {what}"
+            for of, what in (
+                ("json", "of JSON"),
+                ("arrival", "of Parquet in the order of arrival"),
+                ("parquet", "of Parquet as compaction writes it"),
+            )
+        )
+        for question in questions["json"]
+    ]
 
 
 def _peer(library: str, folder: Path, result: Path, rounds: int | None = None) -> Subject:
     return Subject(library, "benchmarks.peers.compaction", lambda _: [library, folder, result], rounds=rounds)
 
 
-def _fill(environment: Mapping[str, str], bucket: str, day: Path) -> None:
+def _bucket(environment: Mapping[str, str], bucket: str) -> Store:
     client = storage.Client(
         project="local",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": environment["STORAGE_EMULATOR_HOST"]},
     )
     client.create_bucket(bucket)
-    upload_day(Store(client, bucket), day)
+    return Store(client, bucket)
 
 
 def _sizes(figures: Figures) -> str:

