@@ -21,10 +21,10 @@ if __name__ == "__main__":
     spark = builder.config("spark.ui.enabled", "false").config("spark.driver.host", "127.0.0.1").getOrCreate()
     spark.range(1).count()
     with timed() as work:
-        spark.read.schema(_SCHEMA).json(Path(folder).resolve().as_uri()).write.mode("overwrite").option(
+        spark.read.schema(_SCHEMA).json(f"file://{Path(folder).resolve()}").write.mode("overwrite").option(
             "compression", "zstd"
-        ).parquet(Path(target).resolve().as_uri())
+        ).parquet(f"file://{Path(target).resolve()}")
         java = Path(f"/proc/{spark.sparkContext._gateway.proc.pid}/status").read_text()
-        work.items = spark.read.parquet(Path(target).resolve().as_uri()).count()
+        work.items = spark.read.parquet(f"file://{Path(target).resolve()}").count()
         work.also["peak_rss_mib"] = int(java.split("VmHWM:")[1].split()[0]) / 1024
     spark.stop()
