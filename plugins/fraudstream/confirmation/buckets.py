@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 
@@ -44,6 +45,7 @@ class Buckets:
         return True
 
 
+@lru_cache(maxsize=4096)
 def client_key(host: str) -> str:
     """What one client is: its address, or for IPv6 the /64 network, which a household has whole."""
     try:
