@@ -86,6 +86,7 @@ def test_once_it_is_answered_the_tab_says_so_and_the_runs_tab_lists_all(ui: Call
     expect(cases.get_by_role("heading")).to_have_text("2 cases")
     expect(cases.get_by_text("Waits for its customer: 1")).to_be_visible()
     cases.get_by_role("link", name=run.transactions[1]["idTransaction"]).click()
+    expect(cases.get_by_role("link", name="All cases of this run")).to_be_visible()  # the case's page has come
     expect(cases.get_by_text("Not fraud: the customer confirmed it")).to_be_visible()
     expect(cases.get_by_text(re.compile(r"partition \d+, offset \d+ of topic fraud_confirmation"))).to_be_visible()
 

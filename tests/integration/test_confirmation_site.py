@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
@@ -238,13 +238,12 @@ class TestProcess:
     @staticmethod
     def status_of_ten_megabytes(port: int, link: str) -> int:
         """What a POST that announces 10 MB is answered after a small part of them."""
-        connection = HTTPConnection("127.0.0.1", port, timeout=5)
-        connection.putrequest("POST", urlsplit(link).path)
-        connection.putheader("Content-Type", "application/x-www-form-urlencoded")
-        connection.putheader("Content-Length", "10000000")
-        connection.endheaders(b"a" * 8_192)
-        with connection.getresponse() as answer:
-            return answer.status
+        with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.putrequest("POST", urlsplit(link).path)
+            connection.putheader("Content-Type", "application/x-www-form-urlencoded")
+            connection.putheader("Content-Length", "10000000")
+            connection.endheaders(b"a" * 8_192)
+            return connection.getresponse().status
 
     def test_an_address_that_is_taken_is_named_with_its_setting(self, stack: Mapping[str, str]) -> None:
         with self.run(stack) as (_, public, _private):
