@@ -44,7 +44,7 @@ benchmark: venv .venvs/quixstreams/synced ## measure the speed; NAME=one of thos
 
 chaos: venv ## kill and break everything while load flows; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
-	$(BIN)/pytest tests/chaos/outages.py
+	$(BIN)/pytest tests/chaos/outages.py tests/chaos/producer_kills.py
 
 test: lint check-deploy ## all checks; then unit, integration and browser tests
 	$(BIN)/pytest

@@ -10,11 +10,11 @@ from fraudstream.lake.store import Store
 from isal import igzip
 
 from benchmarks.dataset import lake, paysim, upload
-from benchmarks.postfix import smtp_sink
 from benchmarks.report import Report
 from benchmarks.rounds import wait_until_quiet
 from benchmarks.together import Lags, Task, tasks
 from benchmarks.topics import settings_of
+from local.postfix import smtp_sink
 
 _RATE = 1_000
 _ROWS = 60_000

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import debian
 from benchmarks.rounds import BenchmarkFailed
+from local import debian
 
 _HOW = (
     "wrk, the HTTP load client, isn't on this machine. Install it: `sudo apt-get install --no-install-recommends wrk`, "

@@ -11,11 +11,11 @@ from fraudstream.settings import Settings
 from isal import igzip
 
 from benchmarks.dataset import lake, paysim, upload
-from benchmarks.postfix import smtp_sink
 from benchmarks.produce import PEER_ROUNDS, ROUNDS
 from benchmarks.report import CEILING, OURS, Report
 from benchmarks.rounds import Subject, run, run_rounds
 from benchmarks.topics import committed_ids, settings_of
+from local.postfix import smtp_sink
 
 #: So many that there are 50,000 that aren't frauds.
 _FILE_ROWS = 50_100

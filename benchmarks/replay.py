@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 
 from benchmarks.dataset import lake, paysim, upload
-from benchmarks.postfix import smtp_sink
 from benchmarks.report import Report
 from benchmarks.rounds import run
 from benchmarks.together import CONSUMERS, Lags, Task, tasks
 from benchmarks.topics import settings_of
+from local.postfix import smtp_sink
 
 _ROWS = 1_000_000
 

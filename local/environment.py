@@ -21,6 +21,7 @@ AIRFLOW_PASSWORDS = AIRFLOW_HOME / "simple_auth_manager_passwords.json"
 AIRFLOW_USER = "admin"
 DATABASE_USER = "airflow"
 LAKE_BUCKET = "fraudstream-lake"
+SMTP_CONNECTION = "AIRFLOW_CONN_SMTP_DEFAULT"
 
 #: What a process needs of the machine and its user; all else (PYTHON*, AIRFLOW__*) would change what the stack does.
 _MACHINE = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "TERM", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME")
@@ -71,6 +72,12 @@ def stack_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
     return machine_environment() | _airflow(ports) | _fraudstream(ports) | users
 
 
+def smtp_connection(port: int) -> str:
+    """Airflow's connection to a mail server of this machine, as JSON."""
+    plain = {"disable_ssl": True, "disable_tls": True}
+    return json.dumps({"conn_type": "smtp", "host": HOST, "port": port, "extra": plain})
+
+
 def masked(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment to show: no secret's value in it."""
     return {
@@ -92,14 +99,7 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
         "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(
             {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "local"}}
         ),
-        "AIRFLOW_CONN_SMTP_DEFAULT": json.dumps(
-            {
-                "conn_type": "smtp",
-                "host": HOST,
-                "port": ports["smtp"],
-                "extra": {"disable_ssl": True, "disable_tls": True},
-            }
-        ),
+        SMTP_CONNECTION: smtp_connection(ports["smtp"]),
     }
 
 

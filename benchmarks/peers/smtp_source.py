@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 from benchmarks.outcome import timed
-from benchmarks.postfix import tool
+from local.postfix import tool
 
 if __name__ == "__main__":
     port, mails, length, connections = sys.argv[1:]

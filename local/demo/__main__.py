@@ -10,26 +10,32 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import open_source
-from fraudstream.errors import FraudstreamError
+from fraudstream.errors import FraudstreamError, SettingsError
 from fraudstream.settings import Settings
 from rich.console import Console
 
 from local import show
 from local.chromium import NoChromium, find_chromium
 from local.control import Control
+from local.demo.mails import Inbox, MailFile
 from local.demo.play import Play
 from local.demo.stages import Stages
 from local.demo.summary import Summary, disagreements, table
-from local.environment import LOGS, STACK, VAR, airflow_login, stack_environment
+from local.environment import LOGS, SMTP_CONNECTION, STACK, VAR, airflow_login, smtp_connection, stack_environment
 from local.parts import stack_parts
+from local.ports import Ports
+from local.postfix import smtp_sink
 
 FRAUDS_PER_ROW = 1 / 500
+#: The inbox takes some 700 mails a second and lists all of them at each look.
+INBOX_MAILS = 100_000
 _TIME_LIMIT = "FRAUDSTREAM_CONFIRMATION_TIME_LIMIT_SECONDS"
 
 
@@ -63,20 +69,39 @@ class Demo:
         chromium = self._chromium()
         with self._stages.stage("dataset"):
             path, limit, frauds = self._dataset(dataset, rows)
-        with self._stages.stage("stack"):
-            # How many customers have to be waited for decides how long a case may wait.
-            started = self._start(40 + frauds // 8)
-        try:
-            summary = Play(self._stages, chromium).run(path, limit)
-            wrong = self._report(summary)
-            if sys.stdout.isatty() and started:
-                self._console.print("\nThe stack stays up until Ctrl-C.")
-                with _until_interrupted():
-                    time.sleep(1e9)
-        finally:
-            if started:
-                self._console.print(f"{self._control.down()} parts stopped")
+        with ExitStack() as sinks:
+            sink = self._sink(sinks) if limit > INBOX_MAILS else None
+            with self._stages.stage("stack"):
+                # How many customers have to be waited for decides how long a case may wait.
+                started = self._start(40 + frauds // 8) or sink is not None
+            try:
+                mails = sink or sinks.enter_context(Inbox(Ports.from_environment().url("inbox"), emptied=True))
+                summary = Play(self._stages, chromium).run(path, limit, mails)
+                wrong = self._report(summary)
+                if sys.stdout.isatty() and started:
+                    self._console.print("\nThe stack stays up until Ctrl-C.")
+                    with _until_interrupted():
+                        time.sleep(1e9)
+            finally:
+                if started:
+                    self._console.print(f"{self._control.down()} parts stopped")
         return 1 if wrong else 0
+
+    def _sink(self, sinks: ExitStack) -> MailFile:
+        """A mail server that keeps up with a large file, in the place of the stack's own.
+
+        :raises MissingProgram: it isn't there
+        """
+        if self._control.status():
+            raise SettingsError(f"more than {INBOX_MAILS:,} mails go to smtp-sink, but a stack runs: type `make down`")
+        (VAR / "demo").mkdir(parents=True, exist_ok=True)
+        folder = Path(sinks.enter_context(TemporaryDirectory(prefix="mails-", dir=VAR / "demo")))
+        file = folder / "mails"
+        file.touch()
+        port = sinks.enter_context(smtp_sink(into=file))
+        os.environ[SMTP_CONNECTION] = smtp_connection(port)
+        self._console.print(f"more mails than the inbox can take: they go to smtp-sink, and from there to {file}")
+        return MailFile(file)
 
     def _chromium(self) -> str | None:
         """The browser of one of the customers; None, said so, where none can be had."""

@@ -3,10 +3,7 @@
 One of them does it in a real browser where there is one, the others over HTTP as a browser would.
 """
 
-import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
 
 import httpx
 from bs4 import BeautifulSoup, Tag
@@ -14,6 +11,7 @@ from fraudstream.errors import FraudstreamError
 from playwright.sync_api import Error as PlaywrightError
 
 from local.chromium import running
+from local.demo.mails import Links
 
 #: What every ten customers do, in the order of their mails; None: nothing.
 HABITS: tuple[tuple[str, ...], ...] = (
@@ -28,53 +26,13 @@ HABITS: tuple[tuple[str, ...], ...] = (
     ("not-fraud", "not-fraud"),
     ("fraud",),
 )
-_SUBJECT = "Was this yours?"
-_LINK = re.compile(r"https?://\S+/confirm/\S+/(fraud|not-fraud)\b")
 
 
 class CustomerError(FraudstreamError):
     """A page or mail wasn't what a customer expects."""
 
 
-class Inbox:
-    """The inbox of all customers, over its REST API.
-
-    :param emptied: removes what is there: each look lists all mails, and those of earlier runs make it slow
-    """
-
-    def __init__(self, url: str, *, emptied: bool = False) -> None:
-        self._client = httpx.Client(base_url=url, timeout=60)
-        self._after = 0
-        if emptied:
-            self._client.delete("/messages/").raise_for_status()
-        else:
-            self._after = max((mail["id"] for mail in self._mails()), default=0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-
-    def count(self) -> int:
-        """Mails that came since this inbox was opened."""
-        return len(self._mails())
-
-    def fraud_links(self, known: set[int]) -> Iterator[dict[str, str]]:
-        """The links of each fraud notice that isn't in `known`, by answer; `known` grows along."""
-        for mail in sorted(self._mails(), key=lambda mail: mail["id"]):
-            if mail["subject"].startswith(_SUBJECT) and mail["id"] not in known:
-                known.add(mail["id"])
-                text = self._client.get(f"/messages/{mail['id']}.plain").text
-                yield {match[1]: match[0] for match in _LINK.finditer(text)}
-
-    def _mails(self) -> list[dict[str, Any]]:
-        answer = self._client.get("/messages/")
-        answer.raise_for_status()
-        return [mail for mail in answer.json()["messages"] if mail["id"] > self._after]
-
-
-def answer_all(mails: list[dict[str, str]], chromium: str | None) -> tuple[int, str | None]:
+def answer_all(mails: list[Links], chromium: str | None) -> tuple[int, str | None]:
     """Lets every customer do what is their habit, the first one in `chromium` if there is one.
 
     Returns how many did nothing, or came too late, and what the browser's page said in the end.
@@ -84,7 +42,7 @@ def answer_all(mails: list[dict[str, str]], chromium: str | None) -> tuple[int, 
     habits = [HABITS[number % len(HABITS)] for number in range(len(mails))]
     with httpx.Client(timeout=30) as client, ThreadPoolExecutor(4) as customers:
 
-        def act(mail: dict[str, str], habit: tuple[str, ...]) -> bool:
+        def act(mail: Links, habit: tuple[str, ...]) -> bool:
             pressed = [press(client, mail[answer], answer) for answer in habit]
             return any(pressed)
 

@@ -14,7 +14,8 @@ from google.cloud import storage
 
 from local.demo.airflow_api import AirflowApi, RunFailed
 from local.demo.counts import Counts
-from local.demo.customers import Inbox, answer_all
+from local.demo.customers import answer_all
+from local.demo.mails import Links, Mails
 from local.demo.stages import Bars, Stages
 from local.demo.summary import Summary
 from local.ports import Ports
@@ -45,7 +46,7 @@ class Play:
         self._chromium = chromium
         self._console = stages.console
 
-    def run(self, path: Path, limit: int) -> Summary:
+    def run(self, path: Path, limit: int, mails: Mails) -> Summary:
         """Uploads a file and plays its first `limit` rows to the end; returns what is there then."""
         ports = Ports.from_environment()
         settings = Settings()
@@ -53,12 +54,11 @@ class Play:
         uri = self._upload(store, path)
         with (
             AirflowApi(ports.url("airflow")) as airflow,
-            Inbox(ports.url("inbox"), emptied=True) as inbox,
             Counts(settings, store, airflow, open_source(uri, storage.Client()), limit) as counts,
         ):
-            return self._play(airflow, inbox, counts, store, uri, limit)
+            return self._play(airflow, mails, counts, store, uri, limit)
 
-    def _play(self, airflow: AirflowApi, inbox: Inbox, counts: Counts, store: Store, uri: str, limit: int) -> Summary:
+    def _play(self, airflow: AirflowApi, mails: Mails, counts: Counts, store: Store, uri: str, limit: int) -> Summary:
         with self._stages.stage("count dataset"):
             dataset = counts.dataset()
         self._console.print(
@@ -72,7 +72,7 @@ class Play:
             airflow.wait("start_kafka", airflow.trigger("start_kafka", {}), 180)
         for dag in ("fraud_confirmation", *CONSUMERS):
             airflow.pause(dag, False)
-        self._stream(airflow, counts, inbox, dataset, {"source": uri, "limit": limit, "max_rejected_share": 1})
+        self._stream(airflow, counts, mails, dataset, {"source": uri, "limit": limit, "max_rejected_share": 1})
         day = datetime.now(UTC).date().isoformat()
         with self._stages.stage("compact_lake"):
             compaction = airflow.trigger("compact_lake", {"day": day})
@@ -80,7 +80,7 @@ class Play:
         self._ask(store)
         with self._stages.stage("audit_lake and count"):
             audit = airflow.trigger("audit_lake", {"settle_seconds": 5})
-            return self._summary(counts, airflow, inbox, dataset, compaction, audit)
+            return self._summary(counts, airflow, mails, dataset, compaction, audit)
 
     def _ask(self, store: Store) -> None:
         """What the compacted lake answers over its views."""
@@ -97,7 +97,7 @@ class Play:
         return f"gs://{store.bucket}/{name}"
 
     def _stream(
-        self, airflow: AirflowApi, counts: Counts, inbox: Inbox, dataset: dict[str, int], conf: dict[str, object]
+        self, airflow: AirflowApi, counts: Counts, mails: Mails, dataset: dict[str, int], conf: dict[str, object]
     ) -> None:
         """Produces, and has everything downstream happen, customers included."""
         good, frauds = dataset["rows"] - dataset["rejected"], dataset["fraud"]
@@ -112,8 +112,7 @@ class Play:
 
         opened_before, resolved_before = opened(), resolved()
         run = airflow.trigger("produce_transactions", conf)
-        mails: list[dict[str, str]] = []
-        known: set[int] = set()
+        notices: list[Links] = []
         with Bars(self._stages) as bars:
             for name, total in (
                 ("produced", good),
@@ -143,14 +142,14 @@ class Play:
                     time.sleep(1)
 
             def frauds_mailed() -> bool:
-                mails.extend(inbox.fraud_links(known))
-                return len(mails) >= frauds
+                notices.extend(mails.fraud_links())
+                return len(notices) >= frauds
 
             until(frauds_mailed, 300 + good / 300, "mailing the frauds")
             # An answer needs no waiting sensor: on a slow machine customers don't wait for the last one to be there.
             in_time = time.monotonic() + time_limit / 3
             until(lambda: bars.full("cases waiting") or time.monotonic() > in_time, 60 + frauds, "opening the cases")
-            silent, said = answer_all(mails, self._chromium)
+            silent, said = answer_all(notices, self._chromium)
             self._console.print(f"{frauds - silent} customers answered, {silent} didn't: their time runs out")
             if said:
                 self._console.print(f"one of them in {self._chromium}, where the page said: {said}")
@@ -164,7 +163,7 @@ class Play:
         airflow.wait("produce_transactions", run, 60)
 
     def _summary(
-        self, counts: Counts, airflow: AirflowApi, inbox: Inbox, dataset: dict[str, int], compaction: str, audit: str
+        self, counts: Counts, airflow: AirflowApi, mails: Mails, dataset: dict[str, int], compaction: str, audit: str
     ) -> Summary:
         lake, doubled = counts.lake()
         opened, resolved, outcomes = counts.cases()
@@ -186,7 +185,7 @@ class Play:
                 },
                 "email_confirmation": lake["email_confirmation"]["sent"],
             },
-            "mail": {"sent": inbox.count(), "failed": lake["email_confirmation"]["failed"]},
+            "mail": {"sent": mails.count(), "failed": lake["email_confirmation"]["failed"]},
             "cases": {"opened": opened} | {status: outcomes[status] for status in STATUSES},
             "sensors": {"resolved": resolved},
             "compaction": {

@@ -1,5 +1,6 @@
 """Pieces of the pipeline put together by hand, for tests that need no Airflow around them."""
 
+import itertools
 import threading
 import uuid
 from collections.abc import Iterator
@@ -102,6 +103,15 @@ def decoded(settings: Settings, topic: str, prefix: str) -> list[dict[str, objec
     values = [message.value() for message in records(settings, topic)]
     rows, _ = codec.decode_rows(values)
     return [row for row in rows.to_pylist() if row["idTransaction"].startswith(prefix)]
+
+
+def ids(settings: Settings, topic: str, prefix: str) -> Iterator[str]:
+    """Each idTransaction of a topic that starts with `prefix`, as often as it is there; one batch in memory."""
+    codec = Codec.for_topic(topic, settings)
+    messages = records(settings, topic)
+    while batch := [message.value() for message in itertools.islice(messages, 10_000)]:
+        rows, _ = codec.decode_rows(batch)
+        yield from (i for i in rows.column("idTransaction").to_pylist() if i.startswith(prefix))
 
 
 def in_lake(lake: Store, folder: str, prefix: str, *columns: str) -> list[tuple[object, ...]]:

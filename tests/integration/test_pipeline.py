@@ -14,7 +14,8 @@ from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi
-from local.demo.customers import Inbox, press
+from local.demo.customers import press
+from local.demo.mails import Inbox
 from local.ports import Ports
 from tests.integration.pipeline import good_row, in_lake, paysim
 
@@ -80,8 +81,7 @@ def test_a_click_resolves_the_waiting_sensor(
             return None
 
         eventually(lambda: sensor() == "deferred", "the sensor waits")
-        known: set[int] = set()
-        mail = eventually(lambda: mail_of(case, links, inbox.fraud_links(known)), "the fraud notice")
+        mail = eventually(lambda: mail_of(case, links, inbox.fraud_links()), "the fraud notice")
         press(browser, mail["fraud"], "fraud")
         press(browser, mail["not-fraud"], "not-fraud")
         eventually(lambda: sensor() == "success", "the sensor resolves")

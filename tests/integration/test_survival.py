@@ -101,15 +101,7 @@ def test_a_sensor_that_is_cleared_finds_its_answer_again_and_one_that_waits_goes
     before = waiting.outcome(answered)
     tries = {case: sensor["try_number"] for case, sensor in waiting.sensors().items()}
 
-    airflow.post(
-        f"/api/v2/dags/{DAG}/clearTaskInstances",
-        {
-            "dry_run": False,
-            "dag_run_id": waiting.name,
-            "task_ids": [[SENSOR, waiting.number(case)] for case in (answered, silent)],
-            "only_failed": False,
-        },
-    )
+    airflow.clear(DAG, waiting.name, *((SENSOR, waiting.number(case)) for case in (answered, silent)))
 
     def again(case: Transaction) -> bool:
         sensor = waiting.sensors()[case["idTransaction"]]

@@ -6,9 +6,13 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.rounds import BenchmarkFailed
+from fraudstream.errors import FraudstreamError
 
 _PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin", "/usr/libexec/postfix"])
+
+
+class MissingProgram(FraudstreamError):
+    """A program isn't here, and can't be had; the message has the line to type."""
 
 
 def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[str]:
@@ -17,7 +21,7 @@ def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[s
     :param packages: of Debian, the program's own first
     :param libraries: folder in which these have the program's libraries; a pattern
     :param how: how a person installs it
-    :raises BenchmarkFailed: it isn't there; the message says what to type
+    :raises MissingProgram: it isn't there; the message says what to type
     """
     found = shutil.which(name, path=_PLACES)
     if found:
@@ -25,7 +29,7 @@ def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[s
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fraudstream" / packages[0]
     if not (programs := list(cache.glob(f"usr/*bin/{name}"))):
         if os.geteuid() != 0 or not shutil.which("apt-get"):
-            raise BenchmarkFailed(how)
+            raise MissingProgram(how)
         _unpack(cache, packages, how)
         programs = list(cache.glob(f"usr/*bin/{name}"))
     return ["env", f"LD_LIBRARY_PATH={next(cache.glob(libraries))}", str(programs[0])]
@@ -40,4 +44,4 @@ def _unpack(cache: Path, packages: Sequence[str], how: str) -> None:
             (archive,) = cache.glob(f"{package}_*.deb")
             subprocess.run(["dpkg", "-x", str(archive), str(cache)], check=True, capture_output=True, text=True)
     except (subprocess.CalledProcessError, ValueError) as error:
-        raise BenchmarkFailed(f"{how}; that failed: {getattr(error, 'stderr', error)}") from error
+        raise MissingProgram(f"{how}; that failed: {getattr(error, 'stderr', error)}") from error

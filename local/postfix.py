@@ -1,41 +1,48 @@
 """Postfix's smtp-sink and smtp-source."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
-from benchmarks import debian
-from benchmarks.rounds import BenchmarkFailed
+from local import debian
+from local.debian import MissingProgram
 
 _HOW = (
     "smtp-sink and smtp-source, which come with Postfix, aren't on this machine. Install them: "
     "`sudo apt-get install --no-install-recommends postfix`, `sudo dnf install postfix`; macOS has smtp-source in "
-    "/usr/libexec/postfix. As root on Debian or Ubuntu this benchmark takes them out of the package by itself"
+    "/usr/libexec/postfix. As root on Debian or Ubuntu they are taken out of the package without being asked for"
 )
 
 
 def tool(name: str) -> list[str]:
     """The command of one of Postfix's test programs.
 
-    :raises BenchmarkFailed: it isn't there; the message says what to type
+    :raises MissingProgram: it isn't there; the message says what to type
     """
     return debian.tool(name, ["postfix"], "usr/lib/postfix", _HOW)
 
 
 @contextmanager
-def smtp_sink(connections: int = 200) -> Iterator[int]:
-    """Port of an smtp-sink, which accepts every mail and drops it."""
+def smtp_sink(connections: int = 200, *, into: Path | None = None) -> Iterator[int]:
+    """Port of an smtp-sink, which accepts every mail, and drops it or appends it to the file `into`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    user = ["-u", "nobody"] if os.geteuid() == 0 else []
+    options = ["-D", into.name] if into else []
+    if os.geteuid() == 0:
+        options += ["-u", "nobody"]
+        if into:
+            shutil.chown(into.parent, "nobody")
     with subprocess.Popen(
-        [*tool("smtp-sink"), *user, f"127.0.0.1:{port}", str(connections)],
+        [*tool("smtp-sink"), *options, f"127.0.0.1:{port}", str(connections)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        cwd=into.parent if into else None,  # by its name alone: a % in the path would be part of a date to it
     ) as process:
         try:
             _wait_until_listening(port)
@@ -50,4 +57,4 @@ def _wait_until_listening(port: int) -> None:
         with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), timeout=1):
             return
         time.sleep(0.05)
-    raise BenchmarkFailed(f"smtp-sink doesn't listen on 127.0.0.1:{port} after 10 s")
+    raise MissingProgram(f"smtp-sink doesn't listen on 127.0.0.1:{port} after 10 s")

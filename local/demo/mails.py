@@ -1,0 +1,117 @@
+"""The mails that all customers got: in the stack's inbox, or in the file of a server that is faster than it."""
+
+import email
+import email.policy
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import httpx
+
+#: The links of a fraud notice, by answer.
+Links = dict[str, str]
+_SUBJECT = "Was this yours?"
+_LINK = re.compile(r"https?://\S+/confirm/\S+/(fraud|not-fraud)\b")
+
+
+class Mails(Protocol):
+    """Mails that came since this was opened."""
+
+    def count(self) -> int:
+        """How many there are."""
+
+    def fraud_links(self) -> Iterator[Links]:
+        """The links of each fraud notice that it hasn't given before."""
+
+
+class Inbox:
+    """The stack's inbox, over its REST API.
+
+    :param emptied: removes what is there: each look lists all mails, and those of earlier runs make it slow
+    """
+
+    def __init__(self, url: str, *, emptied: bool = False) -> None:
+        self._client = httpx.Client(base_url=url, timeout=60)
+        self._after = 0
+        self._known: set[int] = set()
+        if emptied:
+            self._client.delete("/messages/").raise_for_status()
+        else:
+            self._after = max((mail["id"] for mail in self._mails()), default=0)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def count(self) -> int:
+        """Mails that came since this inbox was opened."""
+        return len(self._mails())
+
+    def fraud_links(self) -> Iterator[Links]:
+        """The links of each fraud notice that it hasn't given before."""
+        for mail in sorted(self._mails(), key=lambda mail: mail["id"]):
+            if mail["subject"].startswith(_SUBJECT) and mail["id"] not in self._known:
+                self._known.add(mail["id"])
+                yield _links(self._client.get(f"/messages/{mail['id']}.plain").text)
+
+    def _mails(self) -> list[dict[str, Any]]:
+        answer = self._client.get("/messages/")
+        answer.raise_for_status()
+        return [mail for mail in answer.json()["messages"] if mail["id"] > self._after]
+
+
+class MailFile:
+    """The file that smtp-sink appends each mail to, as a whole, behind a few lines of its own."""
+
+    _BEGIN = re.compile(rb"^X-Client-Addr: .*\nX-Client-Proto: .*\nX-Helo-Args: .*\nX-Mail-Args: ", re.MULTILINE)
+    _BLOCK_BYTES = 16 << 20
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = 0
+        self._ended = 0
+        self._last = b""
+        self._frauds: list[bytes] = []
+        self._known: set[str] = set()
+
+    def count(self) -> int:
+        """How many there are."""
+        self._read()
+        return self._ended + bool(self._last)
+
+    def fraud_links(self) -> Iterator[Links]:
+        """The links of each fraud notice that it hasn't given before."""
+        self._read()
+        mails, self._frauds = [*self._frauds, self._last], []
+        for mail in mails:
+            links = self._links_of(mail)
+            # The last mail may be written in part only; else it is met again when it isn't the last any more.
+            if len(links) == 2 and links["fraud"] not in self._known:
+                self._known.add(links["fraud"])
+                yield links
+
+    def _read(self) -> None:
+        with self._path.open("rb") as file:
+            file.seek(self._position)
+            while block := file.read(self._BLOCK_BYTES):
+                self._position += len(block)
+                data = self._last + block
+                begins = [found.start() for found in self._BEGIN.finditer(data)] or [0]
+                for begin, end in itertools.pairwise(begins):
+                    self._ended += 1
+                    if data.find(_SUBJECT.encode(), begin, end) >= 0:
+                        self._frauds.append(data[begin:end])
+                self._last = data[begins[-1] :]
+
+    @staticmethod
+    def _links_of(mail: bytes) -> Links:
+        text = email.message_from_bytes(mail, policy=email.policy.default).get_body(("plain",))
+        return _links(text.get_content()) if text is not None and _SUBJECT.encode() in mail else {}
+
+
+def _links(text: str) -> Links:
+    return {match[1]: match[0] for match in _LINK.finditer(text)}
