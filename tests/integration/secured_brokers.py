@@ -181,20 +181,19 @@ def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
         part.stop_within = 1  # nothing of theirs is kept
     try:
         control.up(parts, lambda _: None)
-        admin = AdminClient(
-            {
-                "bootstrap.servers": ",".join(f"{HOST}:{port}" for port in internals),
-                "security.protocol": "SASL_SSL",
-                "sasl.mechanism": "PLAIN",
-                "sasl.username": "broker",
-                "sasl.password": _BROKER_PASSWORD,
-                "ssl.ca.location": str(certificate),
-            }
-        )
-        secured = Secured(",".join(f"{HOST}:{port}" for port in clients), certificate, admin, settings)
-        _make_users(admin)
-        secured.grant([binding for right in rights(ROOT) for binding in acl_bindings(right)])
-        yield secured
+        admin_config = {
+            "bootstrap.servers": ",".join(f"{HOST}:{port}" for port in internals),
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": "broker",
+            "sasl.password": _BROKER_PASSWORD,
+            "ssl.ca.location": str(certificate),
+        }
+        with AdminClient(admin_config) as admin:
+            secured = Secured(",".join(f"{HOST}:{port}" for port in clients), certificate, admin, settings)
+            _make_users(admin)
+            secured.grant([binding for right in rights(ROOT) for binding in acl_bindings(right)])
+            yield secured
     finally:
         control.down()
 

@@ -217,7 +217,9 @@ def test_when_the_guardian_is_killed_too_the_next_command_ends_what_is_left(
     assert (command == "up") == bool(control.status())
 
 
-def test_an_interrupted_up_ends_what_it_started(control: Control, web: Callable[..., Part]) -> None:
+def test_an_interrupted_up_ends_what_it_started(
+    control: Control, web: Callable[..., Part], heeds_interrupts: None
+) -> None:
     sleeps = web("sleeps", command=[sys.executable, "-c", "import time; time.sleep(600)"])
     seen: list[psutil.Process] = []
 
@@ -231,6 +233,14 @@ def test_an_interrupted_up_ends_what_it_started(control: Control, web: Callable[
 
     assert seen
     assert [p for p in seen if _runs(p)] == []
+
+
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Ctrl-C works: a shell starts what runs in its background with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def _unseen(_: object) -> None:

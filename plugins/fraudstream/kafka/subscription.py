@@ -36,6 +36,8 @@ Until = Literal["forever", "caught_up"]
 _POLL_RECORDS = 10_000
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 10.0
+#: A member that joins others is first given nothing, until they have let go of its share.
+_SHARE_WITHIN_SECONDS = 10.0
 
 
 @dataclass
@@ -52,7 +54,8 @@ class Report:
 class Subscription:
     """Reads a topic as a member of a consumer group until told to stop.
 
-    :param until: ``forever``, or ``caught_up``: until each partition it was given has been read to its end
+    :param until: ``forever``, or ``caught_up``: until each partition it was given has been read to its end; a member
+        that none is left for waits some seconds for one
     :param max_seconds: longest run; the batch at hand is finished and committed
     :param dead_letters: where undecodable records go; None where another group of the topic sends them, then they
         are logged and passed over
@@ -81,7 +84,7 @@ class Subscription:
         self._dead_letters = dead_letters
         self._stop = threading.Event()
         self._failed = False
-        self._joined = False
+        self._joined_at: float | None = None
         #: Where reading stands, by partition owned: next offset handed to the sink, and offset of the end once met.
         self._handed: dict[Partition, int] = {}
         self._end: dict[Partition, int] = {}
@@ -146,7 +149,11 @@ class Subscription:
     def _finished(self, started: float) -> bool:
         if self._stop.is_set() or time.monotonic() - started > self._max_seconds:
             return True
-        return self._until == "caught_up" and self._joined and self._handed.keys() <= self._end.keys()
+        if self._until == "forever" or self._joined_at is None:
+            return False
+        if not self._handed:
+            return time.monotonic() - self._joined_at > _SHARE_WITHIN_SECONDS
+        return self._handed.keys() <= self._end.keys()
 
     def _read(self, consumer: Consumer) -> None:
         by_number: dict[int, list[Message]] = defaultdict(list)
@@ -216,7 +223,8 @@ class Subscription:
             log.warning("group %s couldn't commit %s: %s", self._group, offsets, error.args[0])
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._joined = True
+        if self._joined_at is None:
+            self._joined_at = time.monotonic()
         if not partitions:
             return
         for entry in consumer.committed(partitions, timeout=30):

@@ -51,6 +51,8 @@ class Broker:
         self.poll = poll
         self.committed: dict[int, int] = {}
         self.failure: Code | None = None
+        #: How often the group gives its new member nothing, since others still hold all there is.
+        self.empty_assignments = 0
 
     def consumer(self, config: dict[str, object], **_: object) -> "FakeConsumer":
         assert config["isolation.level"] == "read_committed"
@@ -88,7 +90,9 @@ class FakeConsumer:
 
     def consume(self, count, timeout):
         if not self._positions:
-            self._callbacks[0](self, [_partition(number) for number in self._broker.logs])
+            given = [] if self._broker.empty_assignments > 0 else [_partition(number) for number in self._broker.logs]
+            self._broker.empty_assignments -= 1
+            self._callbacks[0](self, given)
             return []
         if self._broker.failure is not None:
             return [FakeMessage(0, 0, None, self._broker.failure)]
@@ -247,3 +251,17 @@ def test_an_error_of_a_partition_ends_the_run_with_its_name(monkeypatch):
     broker.failure = Code(Code.TOPIC_AUTHORIZATION_FAILED)
     with pytest.raises(KafkaError, match=r"topic\[0\] in group group"):
         subscribe(monkeypatch, broker, FakeSink(Durable())).run()
+
+
+def test_a_member_that_is_given_nothing_at_first_waits_for_its_share(monkeypatch):
+    broker, durable = Broker({0: [b"a"]}), Durable()
+    broker.empty_assignments = 3
+    report = subscribe(monkeypatch, broker, FakeSink(durable)).run()
+    assert (report.records, durable.ends) == (1, {0: 1})
+
+
+def test_a_member_that_no_partition_is_left_for_ends_after_a_while(monkeypatch):
+    monkeypatch.setattr(subscription, "_SHARE_WITHIN_SECONDS", 0.1)
+    broker = Broker({0: [b"a"]})
+    broker.empty_assignments = 10**9
+    assert subscribe(monkeypatch, broker, FakeSink(Durable())).run().records == 0
