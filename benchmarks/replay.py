@@ -1,5 +1,6 @@
-"""1,000,000 rows through everything at once: produce, lake, mail (to smtp-sink), cases."""
+"""1,000,000 rows (or ROWS=number) through everything at once: produce, lake, mail (to smtp-sink), cases."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 
@@ -12,7 +13,7 @@ from benchmarks.together import CONSUMERS, Lags, Task, tasks
 from benchmarks.topics import settings_of
 from local.postfix import smtp_sink
 
-_ROWS = 1_000_000
+_ROWS = int(os.environ.get("ROWS") or 1_000_000)
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
