@@ -21,8 +21,8 @@ help: ## list the targets
 
 venv: .venv/synced $(TOOLS:%=.venvs/%/synced) ## make the environments from the locked requirements
 
-up: venv ## start the whole stack and wait until it is ready; TRIGGERERS=number, 1 without
-	@$(BIN)/python -m local up $(if $(TRIGGERERS),--triggerers $(TRIGGERERS))
+up: venv ## start the whole stack and wait until it is ready; TRIGGERERS=number, EXECUTOR=celery (Redis and workers)
+	@$(BIN)/python -m local up $(if $(TRIGGERERS),--triggerers $(TRIGGERERS)) $(if $(EXECUTOR),--executor $(EXECUTOR))
 
 down: venv ## stop it; its state stays
 	@$(BIN)/python -m local down

@@ -1,7 +1,7 @@
 """``python -m local``: start, stop and look at the stack.
 
-up [--triggerers N] · down · status · logs [PART] [-f] · clean · start PART · stop PART · kill PART · env ·
-run -- COMMAND…
+up [--triggerers N] [--executor local|celery] · down · status · logs [PART] [-f] · clean · start PART · stop PART ·
+kill PART · env · run -- COMMAND…
 """
 
 import argparse
@@ -16,7 +16,7 @@ from rich.console import Console
 from local import show
 from local.control import Control, StackError
 from local.environment import LOGS, STACK, VAR, airflow_login, masked, stack_environment
-from local.parts import stack_parts
+from local.parts import EXECUTORS, Executor, Shape, shape_of, stack_parts
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +26,8 @@ def main(arguments: list[str]) -> int:
     for name in ("down", "status", "clean", "env"):
         commands.add_parser(name)
     up = commands.add_parser("up")
-    up.add_argument("--triggerers", type=int, choices=range(1, 9), default=1, metavar="1…8")
+    up.add_argument("--triggerers", type=int, choices=range(1, 9), metavar="1…8")
+    up.add_argument("--executor", choices=EXECUTORS, help="celery: tasks run on a worker for each queue")
     for name in ("start", "stop", "kill"):
         commands.add_parser(name).add_argument("part")
     logs = commands.add_parser("logs")
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
 def _run(options: argparse.Namespace, control: Control, console: Console) -> int:
     match options.command:
         case "up":
-            return _up(control, console, options.triggerers)
+            return _up(control, console, options.triggerers, options.executor)
         case "down":
             left_over = control.left_over()
             console.print(f"{control.down()} parts stopped")
@@ -73,8 +74,13 @@ def _run(options: argparse.Namespace, control: Control, console: Console) -> int
     return 0
 
 
-def _up(control: Control, console: Console, triggerers: int) -> int:
-    parts = stack_parts(lambda what: console.print(f"downloading {what}"), triggerers)
+def _up(control: Control, console: Console, triggerers: int | None, executor: Executor | None) -> int:
+    running = control.status()
+    shape = shape_of(running)
+    if running and executor not in {None, shape.executor}:
+        raise StackError(f"the stack runs with executor {shape.executor}, not {executor}; stop it first: make down")
+    shape = Shape(triggerers or shape.triggerers, executor or shape.executor)
+    parts = stack_parts(lambda what: console.print(f"downloading {what}"), shape)
     with show.Progress(console) as progress:
         started = control.up(parts, progress.update)
     user, password = airflow_login()

@@ -9,6 +9,7 @@ from pathlib import Path
 from fraudstream.errors import SettingsError
 from fraudstream.settings import ROOT
 
+from local.celery import EXECUTOR, redis, workers
 from local.environment import (
     AIRFLOW_HOME,
     AIRFLOW_PASSWORDS,
@@ -83,19 +84,23 @@ def postgres(ports: Ports) -> list[Part]:
     ]
 
 
-def airflow(ports: Ports, triggerers: int = 1) -> list[Part]:
-    """The database's tables, then Airflow's components side by side; the triggerers share the waiting cases."""
+def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[Part]:
+    """The database's tables, then Airflow's components side by side; the triggerers share the waiting cases.
+
+    :param celery: tasks run on Celery's workers, which come along with their Redis, and not in the scheduler
+    """
     AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
     user, password = airflow_login()
     AIRFLOW_PASSWORDS.write_text(json.dumps({user: password}))
     AIRFLOW_PASSWORDS.chmod(0o600)
     health = ports.url("airflow") + "/api/v2/monitor/health"
-    common = {"env": stack_environment(), "cwd": ROOT}
+    common = {"env": stack_environment() | (EXECUTOR if celery else {}), "cwd": ROOT}
+    executor = [redis(ports), *workers()] if celery else []
     airflow = str(Path(sys.executable).with_name("airflow"))
     # the database alone is needed to start; the health page is what says that they work
     preloaded = [sys.executable, "-m", "fraudstream.orchestration.preloaded"]
     components = {
-        "scheduler": [*preloaded, "scheduler", "--skip-serve-logs"],
+        "scheduler": [*([airflow] if celery else preloaded), "scheduler", "--skip-serve-logs"],
         "dag_processor": [*preloaded, "dag-processor"],
     }
     parts = [
@@ -117,7 +122,7 @@ def airflow(ports: Ports, triggerers: int = 1) -> list[Part]:
             depends_on=["airflow-migrate"],
             ports=[ports["airflow"]],
             address=ports.url("airflow"),
-            stops_after=["airflow-scheduler", *triggerer_names(triggerers)],
+            stops_after=["airflow-scheduler", *triggerer_names(triggerers), *(part.name for part in executor)],
             **common,
         ),
         *(
@@ -125,12 +130,13 @@ def airflow(ports: Ports, triggerers: int = 1) -> list[Part]:
                 name=name,
                 command=command,
                 ready=AirflowHeartbeat(url=health, component=component),
-                depends_on=["airflow-migrate"],
+                depends_on=["airflow-migrate", *(["redis"] if celery else [])],
                 stop_all=True,  # its tasks finish their batch and commit
                 **common,
             )
             for name, component, command in parts
         ),
+        *executor,
     ]
 
 

@@ -28,8 +28,13 @@ _MACHINE = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "TERM", "LANG", "LC_ALL",
 _MACHINE_NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY")
 #: What users set to point the pipeline somewhere else; theirs wins.
 _USERS = ("FRAUDSTREAM_", "AIRFLOW_CONN_")
+#: What `stack_secrets` makes.
+_SECRETS = {
+    *("jwt_secret", "api_secret_key", "fernet_key", "confirmation_key"),
+    *("airflow_password", "postgres_password", "redis_password"),
+}
 #: Variables of which `masked` shows no value.
-_SECRET = ("PASSWORD", "SECRET", "_KEY", "_KEYS", "SQL_ALCHEMY_CONN")
+_SECRET = ("PASSWORD", "SECRET", "_KEY", "_KEYS", "SQL_ALCHEMY_CONN", "BROKER_URL", "RESULT_BACKEND")
 
 
 def machine_environment() -> dict[str, str]:
@@ -43,18 +48,21 @@ def machine_environment() -> dict[str, str]:
 def stack_secrets() -> dict[str, str]:
     """Keys and passwords of this checkout's stack, made at random when first asked for and kept under var/."""
     path = STACK / "secrets.json"
-    if not path.exists():
+    kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if missing := _SECRETS - kept.keys():
         STACK.mkdir(parents=True, exist_ok=True)
-        made = {
-            name: secrets.token_urlsafe(32)
-            for name in ("jwt_secret", "api_secret_key", "postgres_password", "confirmation_key")
-        }
-        made["airflow_password"] = secrets.token_urlsafe(12)
-        made["fernet_key"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
-            json.dump(made, file)
-    kept: dict[str, str] = json.loads(path.read_text())
+        kept |= {name: _new_secret(name) for name in missing}
+        partial = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            json.dump(kept, file)
+        partial.rename(path)
     return kept
+
+
+def _new_secret(name: str) -> str:
+    if name == "fernet_key":
+        return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return secrets.token_urlsafe(12 if name == "airflow_password" else 32)  # a person types that one
 
 
 def airflow_login() -> tuple[str, str]:
@@ -95,6 +103,9 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
         "FRAUDSTREAM_CONFIRMATION_BIND": ports.address("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": ports.address("confirmation_health"),
         "FRAUDSTREAM_CONFIRMATION_KEYS": stack_secrets()["confirmation_key"],
+        "FRAUDSTREAM_QUEUE_PRODUCER": "producer",
+        "FRAUDSTREAM_QUEUE_CONSUMER_FRAUD": "consumer_fraud",
+        "FRAUDSTREAM_QUEUE_CONSUMER_NON_FRAUD": "consumer_non_fraud",
         "STORAGE_EMULATOR_HOST": ports.url("gcs"),
         "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(
             {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "local"}}
@@ -106,6 +117,7 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
 def _airflow(ports: Ports) -> dict[str, str]:
     kept = stack_secrets()
     login = f"{DATABASE_USER}:{kept['postgres_password']}"
+    database = f"postgresql+psycopg2://{login}@{HOST}:{ports['postgres']}/postgres"
     settings: dict[str, dict[str, object]] = {
         "core": {
             "dags_folder": ROOT / "dags",
@@ -121,7 +133,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "simple_auth_manager_passwords_file": AIRFLOW_PASSWORDS,
         },
         "database": {
-            "sql_alchemy_conn": f"postgresql+psycopg2://{login}@{HOST}:{ports['postgres']}/postgres",
+            "sql_alchemy_conn": database,
             "load_default_connections": False,
         },
         "api": {
@@ -136,8 +148,19 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "parsing_processes": 1,
             "min_file_process_interval": 300,  # a changed file is parsed at once all the same
             "refresh_interval": 30,  # until a new file is seen
+            "stale_bundle_cleanup_interval": 0,  # DAGs are one folder: a process of each worker would do nothing
         },
         "triggerer": {"capacity": 3000},
+        "scheduler": {"task_instance_heartbeat_timeout": 60},
+        # LocalExecutor reads none of these; docs/workers.md says what each bounds
+        "celery": {
+            "broker_url": f"redis://:{kept['redis_password']}@{ports.address('redis')}/0",
+            "result_backend": f"db+{database}",
+            "worker_concurrency": 6,  # the five tasks of the fraud consumers, and the one that numbers their members
+            "worker_prefetch_multiplier": 1,
+            "sync_parallelism": 1,
+        },
+        "celery_broker_transport_options": {"visibility_timeout": 90_000},
     }
     return {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),

@@ -59,6 +59,18 @@ class AirflowHeartbeat(BaseModel):
         return datetime.fromisoformat(beat).timestamp() > since
 
 
+class Logged(BaseModel):
+    """Ready when its log has this text."""
+
+    kind: Literal["logged"] = "logged"
+    file: Path
+    text: str
+
+    async def passes(self, since: float) -> bool:
+        """`since`: seconds since 1970 when the part was started; its log starts anew with it."""
+        return self.text in self.file.read_text(errors="replace")
+
+
 class Exits(BaseModel):
     """A part that runs once: ready when it exited with 0.
 
@@ -77,7 +89,7 @@ class Part(BaseModel):
     #: the complete environment: nothing of the supervisor's own leaks in
     env: dict[str, str]
     cwd: Path
-    ready: Annotated[Listening | Answers | AirflowHeartbeat | Exits, Field(discriminator="kind")]
+    ready: Annotated[Listening | Answers | AirflowHeartbeat | Logged | Exits, Field(discriminator="kind")]
     #: parts that must be ready before this one starts, and that stop after it
     depends_on: list[str] = []
     #: parts that need this one until they have stopped, though they can start without it

@@ -1,20 +1,45 @@
 """The parts of the stack, in the order in which they are shown, and in which order they stop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from local import artifacts
-from local.applications import airflow, pipeline, postgres, triggerer_names
-from local.part import Part
+from local.applications import airflow, pipeline, postgres
+from local.control import Control
+from local.environment import LOGS, STACK
+from local.part import Part, Status
 from local.ports import Ports
 from local.services import kafka, kafka_ui, mail, schema_registry, store
 
+Executor = Literal["local", "celery"]
+EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 
-def stack_parts(progress: Callable[[str], None], triggerers: int = 1) -> list[Part]:
+
+@dataclass(frozen=True)
+class Shape:
+    """What is chosen when the stack starts."""
+
+    triggerers: int = 1
+    #: local: tasks run in the scheduler; celery: on workers, one for each queue
+    executor: Executor = "local"
+
+
+def shape_of(parts: Sequence[Status]) -> Shape:
+    """What was chosen for a stack that runs; the defaults for one that doesn't."""
+    names = [part.name for part in parts]
+    triggerers = sum(name.startswith("airflow-triggerer") for name in names)
+    return Shape(triggerers or 1, "celery" if "redis" in names else "local")
+
+
+def stack_parts(progress: Callable[[str], None], shape: Shape | None = None) -> list[Part]:
     """Every part, in the order in which they are shown. Downloads what is missing and makes the state's folders.
 
+    :param shape: without it that of the running stack
     :raises SettingsError: a port is unusable
     :raises ArtifactError: a download isn't the locked file
     """
+    shape = shape or shape_of(Control(STACK, LOGS).status())
     ports = Ports.from_environment()
     files = artifacts.fetch_all(progress)
     services = [
@@ -23,6 +48,8 @@ def stack_parts(progress: Callable[[str], None], triggerers: int = 1) -> list[Pa
         store(ports),
         mail(ports),
     ]
-    for service in services:
-        service.stops_after = ["airflow-scheduler", *triggerer_names(triggerers)]  # tasks finish what they have in hand
-    return [*services, *postgres(ports), *airflow(ports, triggerers), *pipeline(ports), kafka_ui(ports)]
+    components = airflow(ports, shape.triggerers, celery=shape.executor == "celery")
+    runs_tasks = ("airflow-scheduler", "airflow-triggerer", "airflow-worker")
+    for service in services:  # tasks finish what they have in hand
+        service.stops_after = [part.name for part in components if part.name.startswith(runs_tasks)]
+    return [*services, *postgres(ports), *components, *pipeline(ports), kafka_ui(ports)]

@@ -27,6 +27,7 @@ PORTS: dict[str, tuple[int, str]] = {
     "inbox": (11080, "mail server, web inbox and REST"),
     "kafka_ui": (9080, "Kafka UI, HTTP"),
     "postgres": (15432, "Airflow's database"),
+    "redis": (16379, "Celery's queues, with EXECUTOR=celery"),
     "airflow": (8080, "Airflow UI and API, HTTP"),
     "confirmation": (8085, "confirmation site, HTTP"),
     "confirmation_health": (8086, "health of the confirmation site, HTTP"),

@@ -47,10 +47,13 @@ class Supervisor:
     # -- commands
 
     async def up(self) -> None:
-        """Starts every part that isn't running, as parts.json defines it now."""
-        for part in TypeAdapter(list[Part]).validate_json((self._state / PARTS).read_bytes()):
+        """Starts every part that isn't running, as parts.json defines it now; forgets those it no longer has."""
+        parts = TypeAdapter(list[Part]).validate_json((self._state / PARTS).read_bytes())
+        for name in self._status.keys() - {part.name for part in parts}:
+            if self._status[name].state in AT_REST:
+                del self._parts[name], self._status[name]
+        for part in parts:
             if part.name not in self._status or self._status[part.name].state in AT_REST:
-                self._parts[part.name] = part
                 self._start(part)
 
     async def start(self, name: str) -> None:
@@ -84,6 +87,7 @@ class Supervisor:
     # -- one part's life
 
     def _start(self, part: Part) -> None:
+        self._parts[part.name] = part
         self._status[part.name] = Status(name=part.name, state=State.WAITING, address=part.address)
         self._tasks[part.name] = asyncio.create_task(self._live(part, self._status[part.name]), name=part.name)
 

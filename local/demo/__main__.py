@@ -131,7 +131,7 @@ class Demo:
         """Starts the stack, or what is missing of it; True where nothing of it ran before."""
         os.environ.setdefault(_TIME_LIMIT, str(time_limit))
         os.environ.setdefault("FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE", "100000")  # one machine, all customers
-        parts = stack_parts(lambda what: self._console.print(f"downloading {what}"))
+        parts = stack_parts(lambda what: self._console.print(f"downloading {what}"))  # in its shape, where it runs
         running = bool(self._control.status())
         if running and self._control.environment("confirmation").get(_TIME_LIMIT) != os.environ[_TIME_LIMIT]:
             self._console.print("the running stack gives customers another time limit: starting it anew")

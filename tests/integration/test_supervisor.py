@@ -128,6 +128,17 @@ def test_up_starts_again_what_died(control: Control, web: Callable[..., Part]) -
     assert _processes(control, "other") == untouched
 
 
+def test_up_forgets_a_stopped_part_that_is_no_longer_wanted(control: Control, web: Callable[..., Part]) -> None:
+    wanted, other = web("wanted"), web("other")
+    control.up([wanted, other], _unseen)
+    control.command("stop", "other")
+    control.command("stop", "wanted")
+
+    control.up([wanted], _unseen)
+
+    assert {part.name: part.state for part in control.status()} == {"wanted": State.READY}
+
+
 def test_one_part_is_stopped_and_started(control: Control, web: Callable[..., Part]) -> None:
     control.up([web("only")], _unseen)
     before = _processes(control, "only")

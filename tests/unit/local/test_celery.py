@@ -1,0 +1,86 @@
+"""The parts of CeleryExecutor: a queue for each role, a password that only its owner reads, bounds that fit."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from fraudstream.orchestration.consumer_dags import PARAMS
+
+from local import celery, environment, installed
+from local.environment import stack_environment, stack_secrets
+from local.part import State, Status
+from local.parts import Shape, shape_of
+from local.ports import Ports
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout whose stack was never started, in a folder whose name has a space."""
+    folder = tmp_path / "my stack"
+    monkeypatch.setattr(environment, "STACK", folder)
+    monkeypatch.setattr(installed, "STACK", folder)
+    return folder
+
+
+def test_there_is_a_worker_for_each_roles_queue_and_one_for_the_rest() -> None:
+    queues = {part.command[part.command.index("--queues") + 1]: part.name for part in celery.workers()}
+
+    assert queues == {
+        "default": "airflow-worker-default",
+        "producer": "airflow-worker-producer",
+        "consumer_fraud": "airflow-worker-consumer-fraud",
+        "consumer_non_fraud": "airflow-worker-consumer-non-fraud",
+    }
+
+
+def test_roles_that_share_a_queue_share_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    for role in ("CONSUMER_FRAUD", "CONSUMER_NON_FRAUD"):
+        monkeypatch.setenv(f"FRAUDSTREAM_QUEUE_{role}", "consumers")
+
+    assert [part.name for part in celery.workers()] == [
+        "airflow-worker-consumers",
+        "airflow-worker-default",
+        "airflow-worker-producer",
+    ]
+
+
+def test_redis_listens_on_loopback_with_a_password_that_no_command_line_shows(state: Path) -> None:
+    part = celery.redis(Ports.from_environment({"FRAUDSTREAM_PORT_REDIS": "40001"}))
+
+    config = Path(part.command[-1])
+    options = dict(shlex.split(line) for line in config.read_text().splitlines())
+    password = stack_secrets()["redis_password"]
+    assert config.stat().st_mode & 0o077 == 0
+    assert (options["bind"], options["port"], options["dir"]) == ("127.0.0.1", "40001", str(state / "redis"))
+    assert options["requirepass"] == password
+    assert [word for word in part.command if password in word] == []
+    assert os.access(part.command[0], os.X_OK)
+
+
+def test_the_redis_of_this_machine_goes_before_the_one_from_pypi(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "redis-server"
+    theirs.touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert celery.redis(Ports.from_environment({})).command[0] == str(theirs)
+
+
+def test_no_message_is_handed_out_again_while_the_longest_run_lasts() -> None:
+    longest = 60 * PARAMS["max_minutes"].schema["maximum"]
+
+    assert int(stack_environment({})["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]) > longest
+
+
+@pytest.mark.parametrize(
+    ("names", "shape"),
+    [
+        ([], Shape()),
+        (["kafka-1", "airflow-triggerer"], Shape()),
+        (["airflow-triggerer", "airflow-triggerer-2", "redis"], Shape(2, "celery")),
+    ],
+)
+def test_a_running_stack_tells_its_shape(names: list[str], shape: Shape) -> None:
+    assert shape_of([Status(name=name, state=State.READY) for name in names]) == shape
