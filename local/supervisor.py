@@ -178,10 +178,7 @@ class Supervisor:
         if session is None:
             return
         deadline = time.monotonic() + part.stop_within
-        if part.stop_all:
-            session.signal(part.stop_signal)
-        else:
-            session.signal_first(part.stop_signal)
+        (session.signal if part.stop_all else session.signal_first)(part.stop_signal)
         while session.processes():
             if time.monotonic() > deadline:
                 logger.warning("%s: SIGKILL to what is left after %.0f s", part.name, part.stop_within)
