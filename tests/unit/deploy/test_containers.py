@@ -11,8 +11,7 @@ import pytest
 import yaml
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 
-from local import environment
-from local.celery import EXECUTOR, REDIS_KEEPS
+from local import celery, environment
 
 from .container_files import boot_module, kafka_users, secret_names
 from .terraform_files import Block, load, members
@@ -130,7 +129,7 @@ class TestNamesThatTheCodeKnows:
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT",
         }
-        local = environment.stack_environment({}) | EXECUTOR
+        local = environment.stack_environment({}) | celery.EXECUTOR
         shared = re.compile(r"AIRFLOW__(CELERY|SCHEDULER)|AIRFLOW__CORE__EXECUTOR$|FRAUDSTREAM_QUEUE_")
         for name, service in services.items():
             if name.startswith("worker"):
@@ -139,12 +138,25 @@ class TestNamesThatTheCodeKnows:
                 assert there - {"AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"} == here, name
                 assert {v: service["environment"][v] for v in alike} == {v: local[v] for v in alike}, name
 
+    def test_each_roles_queue_has_a_worker_everywhere(
+        self, services: dict[str, dict[str, Any]], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(environment, "STACK", tmp_path)
+        variables = services["airflow-dag-processor"]["environment"]
+        roles = {value for name, value in variables.items() if name.startswith("FRAUDSTREAM_QUEUE_")}
+        containers = {s["environment"]["WORKER_QUEUE"] for name, s in services.items() if name.startswith("worker-")}
+        files = "".join(path.read_text() for path in (root / "terraform").glob("*.tf"))
+        vms = set(re.findall(r'^\s*queue\s+= "(\w+)"', files, re.M))
+        local = {word for part in celery.workers() for word in part.command} & (roles | {"default"})
+        assert roles == containers == vms
+        assert local == roles | {"default"}
+
     def test_redis_keeps_in_containers_what_it_keeps_on_the_local_stack(
         self, services: dict[str, dict[str, Any]]
     ) -> None:
         _, *options = services["redis"]["command"]
         names = [option.removeprefix("--") for option in options[::2]]
-        assert dict(zip(names, options[1::2], strict=True)) == REDIS_KEEPS
+        assert dict(zip(names, options[1::2], strict=True)) == celery.REDIS_KEEPS
 
     def test_every_module_that_a_container_runs_exists(self, services: dict[str, dict[str, Any]], root: Path) -> None:
         dockerfile = (root / "docker/Dockerfile").read_text()

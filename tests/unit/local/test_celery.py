@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from fraudstream.orchestration.consumer_dags import PARAMS
 
+from local import __main__ as command_line
 from local import celery, environment, installed
+from local.control import Control
 from local.environment import stack_environment, stack_secrets
 from local.part import State, Status
 from local.parts import Shape, shape_of
@@ -84,3 +86,13 @@ def test_no_message_is_handed_out_again_while_the_longest_run_lasts() -> None:
 )
 def test_a_running_stack_tells_its_shape(names: list[str], shape: Shape) -> None:
     assert shape_of([Status(name=name, state=State.READY) for name in names]) == shape
+
+
+def test_the_executor_of_a_running_stack_is_not_changed_under_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Control, "status", lambda _: [Status(name="airflow-scheduler", state=State.READY)])
+
+    assert command_line.main(["up", "--executor", "celery"]) == 1
+
+    assert "runs with executor local, not celery; stop it first: make down" in capsys.readouterr().out
