@@ -12,8 +12,8 @@ from local.installed import installed, state_folder
 from local.part import Listening, Logged, Part
 from local.ports import HOST, Ports
 
-#: What the parts of Airflow get on top of the stack's environment.
-EXECUTOR = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"}
+#: What the parts of Airflow get on top of the stack's environment. The workers' slots bound how much runs at once.
+EXECUTOR = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__PARALLELISM": "32"}
 #: A task in a queue outlives a restart, and none is ever evicted.
 REDIS_KEEPS = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
 

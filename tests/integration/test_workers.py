@@ -144,9 +144,16 @@ def fleet(celery: Control, settings: Settings, airflow: AirflowApi, source: Path
     airflow.trigger("produce_transactions", {"source": str(source), "rows_per_second": ROWS_PER_SECOND}, source.stem)
     for dag in dags:
         airflow.pause(dag, False)
-    for other in list(airflow.runs(DAG)):
-        if other["dag_run_id"] != run and other["state"] in {"queued", "running"}:
-            airflow.end(DAG, other["dag_run_id"])
+
+    def alone() -> bool:
+        """Whether the run is the DAG's only one; its schedule makes another where it comes first."""
+        states = {one["dag_run_id"]: one["state"] for one in airflow.runs(DAG)}
+        unfinished = {name: state for name, state in states.items() if state in {"queued", "running"}}
+        for other in unfinished.keys() - {run}:
+            airflow.end(DAG, other)
+        return unfinished == {run: "running"}
+
+    until(alone, 60, "the run with four members begins")
     yield Fleet(celery, settings, airflow, run)
     for dag in dags:  # the consumers that run end with their workers
         airflow.pause(dag, True)
