@@ -8,13 +8,15 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import Celery
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from fraudstream.dataset import open_source
@@ -31,6 +33,7 @@ from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK, stack_environment
 from local.part import Part, State
 from local.parts import shape_of, stack_parts
+from local.ports import HOST
 from tests.integration.confirmations import kill, until
 from tests.integration.pipeline import decoded, in_lake
 
@@ -41,7 +44,7 @@ GROUPS = [f"{role}-{NON_FRAUD_TRANSACTION}" for role in ("write_lake", "send_mai
 QUEUE = "consumer_non_fraud"
 ROLES = {
     "producer": {"produce_transactions"},
-    "consumer_fraud": {"consume_fraud_transactions", "consume_fraud_confirmations"},
+    "consumer_fraud": {"consume_fraud_transactions"},
     "consumer_non_fraud": {DAG},
     "default": {"fraud_confirmation"},
 }
@@ -52,16 +55,20 @@ LIMITS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": str(DETECTION_INTERVAL),
 }
 PARTITIONS = 6
-ROWS, ROWS_PER_SECOND = 12_000, 200
+ROWS, FRAUDS, ROWS_PER_SECOND = 12_000, 2, 200
 
 
 class Fleet:
     """The workers of one queue, and the members of its consumer groups."""
 
-    def __init__(self, control: Control, settings: Settings, airflow: AirflowApi, run: str) -> None:
+    def __init__(
+        self, control: Control, settings: Settings, airflow: AirflowApi, run: str, third: "subprocess.Popen[bytes]"
+    ) -> None:
         self.control = control
         self.airflow = airflow
         self.run = run
+        self.third = third
+        self.killed = 0.0
         self._admin = AdminClient(settings.kafka_config())
 
     def shares(self) -> list[list[int]]:
@@ -85,61 +92,75 @@ class Fleet:
         until(shared, seconds, f"{members} members have all partitions")
         return time.monotonic() - started
 
-    def members(self) -> dict[tuple[str, int], dict[str, Any]]:
-        """The run's task instances by task and map index, without the one that numbers them."""
-        tasks = self.airflow.tasks(DAG, self.run)
-        return {(task["task_id"], task["map_index"]): task for task in tasks if task["task_id"] != "workers"}
+    def members(self) -> list[dict[str, Any]]:
+        """The run's task instances, without the one that numbers them."""
+        return [task for task in self.airflow.tasks(DAG, self.run) if task["task_id"] != "workers"]
 
     def states(self) -> Counter[str]:
         """How many of the members are in which state."""
-        return Counter(str(task["state"]) for task in self.members().values())
+        return Counter(str(task["state"]) for task in self.members())
 
 
-def another(number: int, concurrency: int) -> Part:
-    """One more worker of the queue."""
+def another(number: int, concurrency: int = 2, queue: str = QUEUE) -> Part:
+    """One more worker; one for QUEUE may be started with another and be told later."""
     environment = {**stack_environment(), **EXECUTOR, **LIMITS, "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(concurrency)}
-    return worker(QUEUE, environment, number)
+    part = worker(QUEUE, environment, number)
+    part.command[part.command.index("--queues") + 1] = queue
+    return part
 
 
-@pytest.fixture(scope="module")
-def celery(stack: Mapping[str, str], airflow: AirflowApi) -> Iterator[Control]:
-    """The stack with CeleryExecutor: a worker for each queue, three with two slots each for the one looked at."""
-    control = Control(STACK, LOGS)
-    before = shape_of(control.status())
-    parts = [*stack_parts(print, replace(before, executor="celery")), another(2, 2), another(3, 2)]
+def celery_parts() -> list[Part]:
+    """The stack's parts with CeleryExecutor: two workers with two slots each for QUEUE, one for each other queue."""
+    parts = stack_parts(print, replace(shape_of(Control(STACK, LOGS).status()), executor="celery"))
     for part in parts:
         if part.name == "airflow-scheduler" or part.name.startswith("airflow-worker"):
             part.env = part.env | LIMITS
-    first = next(part for part in parts if QUEUE in part.command)
-    first.env = another(1, 2).env
-    exchange(control, parts)
-    yield control
-    exchange(control, stack_parts(print, before))
+    first = another(1)
+    return [*(first if part.name == first.name else part for part in parts), another(2)]
 
 
-def exchange(control: Control, parts: list[Part]) -> None:
-    """Scheduler and workers stop, and those of `parts` start."""
-    old = [status.name for status in control.status() if status.state == State.READY]
+def stop_airflow(control: Control) -> None:
+    """Scheduler and workers stop, side by side; what runs finishes its batch."""
+    running = [status.name for status in control.status() if status.state == State.READY]
     with ThreadPoolExecutor() as pool:
-        names = [name for name in old if name.startswith(("airflow-worker", "airflow-scheduler"))]
+        names = [name for name in running if name.startswith(("airflow-worker", "airflow-scheduler"))]
         list(pool.map(lambda name: control.command("stop", name), names))
-    if "redis" in old:
+    if "redis" in running:
         control.command("stop", "redis")
-    control.up(parts, lambda status: None)
+
+
+@contextmanager
+def running(part: Part) -> Iterator["subprocess.Popen[bytes]"]:
+    """A worker that isn't the supervisor's, so that its exit code can be seen."""
+    with (LOGS / f"{part.name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            part.command, env=part.env, cwd=part.cwd, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seed = int(time.time())
     path = tmp_path_factory.mktemp("workers") / f"workers-{seed}.csv"
-    write_file(path, plan(ROWS, 2), seed, lambda _: None)
+    write_file(path, plan(ROWS, FRAUDS), seed, lambda _: None)
     return path
 
 
 @pytest.fixture(scope="module")
-def fleet(celery: Control, settings: Settings, airflow: AirflowApi, source: Path) -> Iterator[Fleet]:
-    """Rows flow; three workers with two slots each have a run of four members of each group before them."""
+def fleet(settings: Settings, airflow: AirflowApi, source: Path) -> Iterator[Fleet]:
+    """Rows flow; three workers with two slots each have a run of four members of each group before them.
+
+    A fourth worker is up, which takes nothing of the queue yet.
+    """
+    control = Control(STACK, LOGS)
+    before = shape_of(control.status())
     dags = set.union(*ROLES.values())
+    stop_airflow(control)
     run = airflow.trigger(DAG, {"workers": 4, "until": "forever", "max_minutes": 30})
     airflow.trigger("produce_transactions", {"source": str(source), "rows_per_second": ROWS_PER_SECOND}, source.stem)
     for dag in dags:
@@ -153,83 +174,65 @@ def fleet(celery: Control, settings: Settings, airflow: AirflowApi, source: Path
             airflow.end(DAG, other)
         return unfinished == {run: "running"}
 
-    until(alone, 60, "the run with four members begins")
-    yield Fleet(celery, settings, airflow, run)
-    for dag in dags:  # the consumers that run end with their workers
-        airflow.pause(dag, True)
+    with running(another(3)) as third, running(another(4, 4, "none-yet")):
+        control.up(celery_parts(), lambda parts: None)
+        until(alone, 60, "the run with four members begins")
+        yield Fleet(control, settings, airflow, run, third)
+        for dag in dags:
+            airflow.pause(dag, True)
+        stop_airflow(control)
+    control.up(stack_parts(print, before), lambda parts: None)
 
 
-@pytest.fixture(scope="module")
-def fourth(fleet: Fleet) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker that is added once three share the partitions; it has two slots more than it gets tasks."""
+def test_three_workers_share_six_partitions_and_a_fourth_takes_its_share(fleet: Fleet) -> None:
     fleet.until_shared(6, 60)
     assert fleet.shares() == [[2, 2, 2]] * 2
-    part = another(4, 4)
-    with (LOGS / f"{part.name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            part.command, env=part.env, cwd=part.cwd, stdout=log, stderr=log, start_new_session=True
-        )
-        yield process
-        if process.poll() is None:
-            process.terminate()
-            process.wait(60)
-
-
-def test_three_workers_share_six_partitions_and_a_fourth_takes_its_share(
-    fleet: Fleet, fourth: "subprocess.Popen[bytes]"
-) -> None:
     assert fleet.states() == {"running": 6, "queued": 2}
+    with Celery(broker=stack_environment()["AIRFLOW__CELERY__BROKER_URL"]) as app:
+        app.control.add_consumer(QUEUE, destination=[f"{worker_name(QUEUE, 4)}@{HOST}"])
     seconds = fleet.until_shared(8, 60)
     assert fleet.shares() == [[2, 2, 1, 1]] * 2
     assert fleet.states() == {"running": 8}
-    print(f"a fourth worker: {seconds:.1f} s from its start to 2, 2, 1, 1 partitions")
+    print(f"a fourth worker: {seconds:.1f} s from its first look at the queue to 2, 2, 1, 1 partitions")
 
 
-def test_a_killed_workers_members_go_on_elsewhere_within_the_heartbeat_limits(
-    fleet: Fleet, fourth: "subprocess.Popen[bytes]"
-) -> None:
-    killed = time.monotonic()
-    kill(fleet.control, "airflow-worker-consumer-non-fraud")
-    partitions = fleet.until_shared(6, 30)
+def test_a_killed_workers_partitions_go_to_the_others(fleet: Fleet) -> None:
+    fleet.killed = time.monotonic()
+    kill(fleet.control, worker_name(QUEUE))
+    fleet.until_shared(6, 30)
+    print(f"a killed worker: others read its partitions after {time.monotonic() - fleet.killed:.1f} s")
 
-    def moved() -> list[dict[str, Any]]:
-        return [task for task in fleet.members().values() if task["try_number"] == 2 and task["state"] == "running"]
+
+def test_a_worker_that_is_asked_to_stop_finishes_its_batch_and_exits_cleanly(fleet: Fleet) -> None:
+    asked = time.monotonic()
+    fleet.third.terminate()
+    assert fleet.third.wait(30) == 0
+    seconds = time.monotonic() - asked
+    until(lambda: fleet.states()["success"] == 2, 10, "both of its tasks succeeded")
+    print(f"SIGTERM: exit code 0 after {seconds:.1f} s")
+
+
+def test_a_killed_workers_tasks_run_again_elsewhere_within_the_heartbeat_limits(fleet: Fleet) -> None:
+    def again() -> bool:
+        return sum(task["try_number"] == 2 and task["state"] == "running" for task in fleet.members()) == 2
 
     # the interval may have begun just before, the first delay is up to twice as long, and a task takes a while to start
-    limit = killed + HEARTBEAT_TIMEOUT + 2 * DETECTION_INTERVAL + 2 * RETRY_DELAY + 10
-    until(lambda: len(moved()) == 2, limit - time.monotonic(), "both of its tasks run again")
-    tasks = time.monotonic() - killed
-    fleet.until_shared(8, 30)
-    assert fleet.states() == {"running": 8}
-    print(f"a killed worker: others read its partitions after {partitions:.1f} s, its tasks run after {tasks:.1f} s")
-
-
-def test_a_worker_that_is_asked_to_stop_finishes_its_batch_and_exits_cleanly(
-    fleet: Fleet, fourth: "subprocess.Popen[bytes]"
-) -> None:
-    asked = time.monotonic()
-    fourth.terminate()
-    assert fourth.wait(30) == 0
-    seconds = time.monotonic() - asked
-    until(lambda: fleet.states() == {"running": 4, "success": 4}, 10, "its four tasks succeeded")
-    partitions = fleet.until_shared(4, 30)
-    print(f"SIGTERM: exit code 0 after {seconds:.1f} s, others have its partitions {partitions:.1f} s later")
+    limit = fleet.killed + HEARTBEAT_TIMEOUT + 2 * DETECTION_INTERVAL + 2 * RETRY_DELAY + 10
+    until(again, limit - time.monotonic(), "both of its tasks run again")
+    print(f"a killed worker: its tasks run again after {time.monotonic() - fleet.killed:.1f} s")
+    fleet.until_shared(6, 30)
+    assert fleet.states() == {"running": 6, "success": 2}
 
 
 def test_nothing_was_lost_or_doubled(fleet: Fleet, settings: Settings, lake: Store, source: Path) -> None:
     fleet.airflow.wait("produce_transactions", source.stem, 120)
-    prefix = open_source(str(source), None).id_prefix
-    produced = Counter(row["idTransaction"] for row in decoded(settings, NON_FRAUD_TRANSACTION, prefix))
-    assert set(produced.values()) == {1}
-
-    def written() -> Counter[object]:
-        return Counter(row for (row,) in in_lake(lake, TRANSACTIONS, prefix))
-
-    until(lambda: len(written()) == len(produced), 60, "all are in the lake")
-    assert written() == produced
-    until(lambda: sum(line.behind for line in audited(settings, lake)) == 0, 60, "all are mailed")
+    until(lambda: sum(line.behind for line in audited(settings, lake)) == 0, 60, "all are in the lake, and mailed")
     assert [line for line in audited(settings, lake) if not line.ok] == []
-    print(f"{len(produced):,} records, each once in the lake")
+    prefix = open_source(str(source), None).id_prefix
+    produced = [row["idTransaction"] for row in decoded(settings, NON_FRAUD_TRANSACTION, prefix)]
+    written = [row for (row,) in in_lake(lake, TRANSACTIONS, prefix)]
+    assert len(set(produced)) == len(produced) == ROWS - FRAUDS
+    assert sorted(written) == sorted(produced)
 
 
 def audited(settings: Settings, lake: Store) -> list[AuditLine]:

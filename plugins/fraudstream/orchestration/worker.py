@@ -27,5 +27,6 @@ def end_tasks(how: str, **_: Any) -> None:
 
 if __name__ == "__main__":
     preload()
-    sys.argv[1:1] = ["celery", "worker"]
+    # workers need nothing of each other: Airflow refuses what another has taken
+    sys.argv[1:1] = ["celery", "worker", "--without-gossip", "--without-mingle"]
     main()
