@@ -1,8 +1,7 @@
 """Airflow's command line with the DAGs' modules imported: ``python -m fraudstream.orchestration.preloaded scheduler``.
 
-What forks from it, a task of LocalExecutor or of a Celery worker, or the parsing of a DAG file, shares the modules
-instead of importing them again, which takes two seconds. Importing them starts no thread and opens nothing, so that
-forking stays safe.
+What forks from it, a task of LocalExecutor or the parsing of a DAG file, shares the modules instead of importing them
+again, which takes two seconds. Importing them starts no thread and opens nothing, so that forking stays safe.
 """
 
 import importlib
@@ -17,13 +16,7 @@ _MODULES = (
     "fraudstream.orchestration.spark_operators",
 )
 
-
-def preload() -> None:
-    """Imports what tasks and DAG files need."""
+if __name__ == "__main__":
     for module in _MODULES:
         importlib.import_module(module)
-
-
-if __name__ == "__main__":
-    preload()
     main()

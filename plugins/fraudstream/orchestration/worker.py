@@ -14,7 +14,9 @@ from airflow.__main__ import main
 from celery.signals import worker_shutting_down
 from celery.worker import state
 
-from fraudstream.orchestration.preloaded import preload
+# Tasks fork from the worker and share what it has imported. Google's compute operators stay out: they would be
+# 90 MiB in each worker, for the two DAGs that start and stop machines.
+from fraudstream.orchestration import lake_operators, operators, sensors, spark_operators  # noqa: F401
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -26,7 +28,6 @@ def end_tasks(how: str, **_: Any) -> None:
 
 
 if __name__ == "__main__":
-    preload()
     # workers need nothing of each other: Airflow refuses what another has taken
     sys.argv[1:1] = ["celery", "worker", "--without-gossip", "--without-mingle"]
     main()
