@@ -189,7 +189,7 @@ def test_three_workers_share_six_partitions_and_a_fourth_takes_its_share(fleet: 
     assert fleet.shares() == [[2, 2, 2]] * 2
     assert fleet.states() == {"running": 6, "queued": 2}
     with Celery(broker=stack_environment()["AIRFLOW__CELERY__BROKER_URL"]) as app:
-        app.control.add_consumer(QUEUE, destination=[f"{worker_name(QUEUE, 4)}@{HOST}"])
+        assert app.control.add_consumer(QUEUE, destination=[f"{worker_name(QUEUE, 4)}@{HOST}"], reply=True)
     seconds = fleet.until_shared(8, 60)
     assert fleet.shares() == [[2, 2, 1, 1]] * 2
     assert fleet.states() == {"running": 8}
