@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections.abc import Sequence
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,6 +29,7 @@ class Guard:
         self._pages = pages
         self._metrics = metrics
         self._clients = Buckets(requests_per_minute, 60)
+        self._ours = frozenset(name for name, _ in pages.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request, or refuses it before anything of it is looked at."""
@@ -43,7 +43,8 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = _with(message.get("headers", []), self._pages.headers)
+                theirs = [header for header in message.get("headers", []) if header[0].lower() not in self._ours]
+                message["headers"] = theirs + self._pages.headers
             await send(message)
 
         client = scope["client"][0] if scope.get("client") else "unknown"
@@ -64,8 +65,3 @@ class Guard:
         if len(scope.get("raw_path") or scope["path"]) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY:
             return self._pages.plain(Request(scope), "too_large", 414)
         return None
-
-
-def _with(headers: Sequence[tuple[bytes, bytes]], ours: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    names = {name for name, _ in ours}
-    return [(name, value) for name, value in headers if name.lower() not in names] + list(ours)

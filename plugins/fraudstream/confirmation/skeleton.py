@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping
-
-from markupsafe import escape
+from html import escape  # markupsafe's makes an object of its own of each value, which takes 5 times as long
 
 _MARKED = re.compile("\ue000(.*?)\ue001")
 

@@ -44,7 +44,12 @@ def money_text(minor: int, text: Mapping[str, str]) -> str:
 def time_text(time: datetime, text: Mapping[str, str]) -> str:
     """A time as people write it: ``1 October 2023, 14:00 UTC``."""
     utc = time.astimezone(UTC)
-    return f"{utc.day} {text['months'].split()[utc.month - 1]} {utc.year}, {utc:%H:%M} UTC"
+    return f"{utc.day} {_months(text['months'])[utc.month - 1]} {utc.year}, {utc.hour:02d}:{utc.minute:02d} UTC"
+
+
+@lru_cache(maxsize=16)
+def _months(names: str) -> list[str]:
+    return names.split()
 
 
 def _quality(parameter: str) -> float:

@@ -1,10 +1,11 @@
 """Pages are rendered once; what differs from visit to visit is filled in, escaped."""
 
+from html import escape
+
 import pytest
 from fraudstream.confirmation.skeleton import Skeleton, mark
 from hypothesis import given
 from hypothesis import strategies as st
-from markupsafe import escape
 
 PAGE = Skeleton(f"<p>{mark('name')}</p><b>{mark('amount')}</b><i>{mark('name')}</i>")
 
