@@ -1,11 +1,14 @@
 """wrk sends each request of a file once to a server on this machine.
 
-Arguments: address, file, connections, pid of the server. The outcome's CPU seconds and memory are the server's.
+Arguments: address, file, connections, pid of the server, pids of the brokers. The outcome's CPU seconds and memory
+are the server's; what the brokers and wrk itself took is told beside them.
 """
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -30,10 +33,10 @@ def wrk() -> list[str]:
     return debian.tool("wrk", ["wrk", "libluajit-5.1-2"], "usr/lib/*-linux-gnu", _HOW)
 
 
-def main(address: str, requests: str, connections: int, pid: int) -> None:
+def main(address: str, requests: str, connections: int, pid: int, brokers: Sequence[int]) -> None:
     """Sends, and prints the outcome."""
-    server = psutil.Process(pid)
-    before = _cpu(server)
+    server, others = psutil.Process(pid), [psutil.Process(broker) for broker in brokers]
+    before, others_before = _cpu(server), sum(map(_cpu, others))
     options = ["-t", "1", "-c", str(connections), "-d", f"{_MOST_SECONDS}s", "--timeout", "30s"]
     script = str(Path(__file__).with_suffix(".lua"))
     done = subprocess.run(
@@ -45,7 +48,12 @@ def main(address: str, requests: str, connections: int, pid: int) -> None:
     outcome = json.loads(done.stdout.splitlines()[-1])
     if outcome["failed"]:
         raise BenchmarkFailed(f"{outcome['failed']} of {outcome['items']} requests to {address} failed: {done.stdout}")
-    outcome |= {"cpu_seconds": _cpu(server) - before, "peak_rss_mib": server.memory_info().rss / 2**20}
+    outcome |= {
+        "cpu_seconds": _cpu(server) - before,
+        "brokers_cpu_seconds": sum(map(_cpu, others)) - others_before,
+        "client_cpu_seconds": sum(os.times()[2:4]),
+        "peak_rss_mib": server.memory_info().rss / 2**20,
+    }
     sys.stdout.write(json.dumps(outcome) + "\n")
 
 
@@ -55,4 +63,4 @@ def _cpu(process: psutil.Process) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), [int(pid) for pid in sys.argv[5:]])

@@ -20,18 +20,22 @@ from benchmarks.requests_file import requests_file
 from benchmarks.rounds import WARM_UP, BenchmarkFailed, Figures, Subject, run, run_rounds
 from benchmarks.stack import FOLDER
 from benchmarks.topics import committed_ids, settings_of
+from local.control import Control
+from local.environment import LOGS, STACK
+from local.services import BROKERS
 
 ROUNDS = 3
 _REQUESTS = 10_000
 _CONNECTIONS = 128
 _SHOW, _BARE_SHOW, _RECORD, _BARE_RECORD = "GET", "bare GET", OURS, CEILING
-#: Both servers write a line for each request.
+#: What both servers say; the site writes a line for each request, the bare handler none.
 _LOG = FOLDER / "site.log"
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
     """Every case is answered once; its page is another case's, which is answered by nobody."""
     cases = _cases(environment)
+    brokers = [part.pid for part in Control(STACK, LOGS).status() if part.name in BROKERS]
     with site(environment, len(cases)) as (ours, address):
         links = Links(_settings(environment))
         page = _page_length(address, links, cases[0])
@@ -43,10 +47,12 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             }
             module = "benchmarks.load"
             subjects = [
-                Subject(_SHOW, module, lambda _: [address, shown, _CONNECTIONS, ours]),
-                Subject(_BARE_SHOW, module, lambda _: [bare_address, shown, _CONNECTIONS, bare]),
-                Subject(_RECORD, module, lambda number: [address, posts[number], _CONNECTIONS, ours]),
-                Subject(_BARE_RECORD, module, lambda number: [bare_address, posts[number], _CONNECTIONS, bare]),
+                Subject(_SHOW, module, lambda _: [address, shown, _CONNECTIONS, ours, *brokers]),
+                Subject(_BARE_SHOW, module, lambda _: [bare_address, shown, _CONNECTIONS, bare, *brokers]),
+                Subject(_RECORD, module, lambda number: [address, posts[number], _CONNECTIONS, ours, *brokers]),
+                Subject(
+                    _BARE_RECORD, module, lambda number: [bare_address, posts[number], _CONNECTIONS, bare, *brokers]
+                ),
             ]
             figures = run_rounds(subjects, ROUNDS, environment, say)
     found, different = _answers(environment)
@@ -58,10 +64,12 @@ def _report(figures: Mapping[str, Figures], page: int, found: int, different: in
         figures[name].median / figures[bare].median for name, bare in ((_RECORD, _BARE_RECORD), (_SHOW, _BARE_SHOW))
     )
     sent, cut_off = (ROUNDS + 1) * _REQUESTS, (ROUNDS + 1) * _CONNECTIONS
+    served = (("GET", _SHOW), ("bare GET", _BARE_SHOW), ("POST", _RECORD), ("bare POST", _BARE_RECORD))
     latency = {
         label: {key: max(outcome[key] for outcome in figures[name].outcomes) for key in ("p50_ms", "p99_ms", "max_ms")}
-        for label, name in (("GET", _SHOW), ("bare GET", _BARE_SHOW), ("POST", _RECORD), ("bare POST", _BARE_RECORD))
+        for label, name in served
     }
+    cpu = {label: _cpu(figures[name]) for label, name in served}
     return Report(
         "site",
         "POST/s",
@@ -75,6 +83,7 @@ def _report(figures: Mapping[str, Figures], page: int, found: int, different: in
             f"GET: {figures[_SHOW].median:,.0f}/s, bare {figures[_BARE_SHOW].median:,.0f}/s, {get:.2f} of it; "
             f"POST: {post:.2f} of it. One process, {_CONNECTIONS} connections, pages of {page:,} bytes.",
             *(f"{label}, ms, worst round: {figure}" for label, figure in latency.items()),
+            *(f"{label}, CPU of a request, us: {taken}" for label, taken in cpu.items()),
             f"{sent:,} answers sent, one a case, the warm-up's among them; {found:,} records of {different:,} cases in "
             "the topic. A client that stops cuts off what it sent last.",
         ],
@@ -85,8 +94,19 @@ def _report(figures: Mapping[str, Figures], page: int, found: int, different: in
                 "ratio_to_bare": round(get, 3),
             },
             "latency": latency,
+            "cpu_us": cpu,
         },
     )
+
+
+def _cpu(figures: Figures) -> dict[str, int]:
+    """CPU that a request took, in microseconds: the server's, the three brokers', the client's."""
+    parts = {"server": "cpu_seconds", "brokers": "brokers_cpu_seconds", "client": "client_cpu_seconds"}
+    requests = sum(outcome["items"] for outcome in figures.outcomes)
+    return {
+        part: round(sum(outcome[seconds] for outcome in figures.outcomes) / requests * 1e6)
+        for part, seconds in parts.items()
+    }
 
 
 @contextmanager
