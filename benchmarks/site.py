@@ -26,7 +26,8 @@ from local.services import BROKERS
 
 ROUNDS = 3
 _REQUESTS = 10_000
-_CONNECTIONS = 128
+#: Enough to keep one process busy while each answer is on its way through the brokers and back.
+_CONNECTIONS = 256
 _SHOW, _BARE_SHOW, _RECORD, _BARE_RECORD = "GET", "bare GET", OURS, CEILING
 #: What both servers say; the site writes a line for each request, the bare handler none.
 _LOG = FOLDER / "site.log"

@@ -173,7 +173,8 @@ class Desk:
     async def _first_answer(self, case: str, place: Place) -> Answer | None:
         """The case's answer once the record at `place` is read back; None when that takes too long."""
         try:
-            await asyncio.wait_for(self._answers.reached(*place), READ_BACK_SECONDS)
+            async with asyncio.timeout(READ_BACK_SECONDS):  # wait_for would make a task of it
+                await self._answers.reached(*place)
             return self._answers.get(case)
         except (TimeoutError, KafkaError) as error:
             logger.warning("case %s: its answer at %d@%d isn't read back yet: %s", case, *place, error)
