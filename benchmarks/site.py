@@ -29,7 +29,7 @@ _REQUESTS = 10_000
 #: Enough to keep one process busy while each answer is on its way through the brokers and back.
 _CONNECTIONS = 256
 _SHOW, _BARE_SHOW, _RECORD, _BARE_RECORD = "GET", "bare GET", OURS, CEILING
-#: What both servers say; the site writes a line for each request, the bare handler none.
+#: What both servers say; neither writes a line for a request that it serves.
 _LOG = FOLDER / "site.log"
 
 

@@ -1,4 +1,4 @@
-"""What holds for every request to the site: bounds, rate, headers, the log line and the figures."""
+"""What holds for every request to the site: bounds, rate, headers, the log and the figures."""
 
 import logging
 import time
@@ -16,12 +16,15 @@ logger = logging.getLogger(__name__)
 LONGEST_PATH = 1_024
 LONGEST_QUERY = 512
 METHODS = {"GET", "HEAD", "POST"}
+#: From this status on.
+REFUSED = 400
 
 
 class Guard:
     """ASGI middleware around the whole site, its error pages included.
 
-    The log names the route's template, never the path: a path holds a token.
+    The log names the route's template, never the path: a path holds a token. What was served as asked is counted only:
+    a line for each would keep customers' addresses for nothing, and takes a fifth of the time of a page.
     """
 
     def __init__(self, app: ASGIApp, *, pages: Pages, metrics: Metrics, requests_per_minute: int) -> None:
@@ -57,7 +60,8 @@ class Guard:
             route = getattr(scope.get("route"), "path", "none")
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(method, route).observe(seconds)
-            logger.info("%s %s %d %.1f ms from %s", method, route, status, seconds * 1000, client)
+            level = logging.DEBUG if status < REFUSED else logging.INFO
+            logger.log(level, "%s %s %d %.1f ms from %s", method, route, status, seconds * 1000, client)
 
     def _refusal(self, scope: Scope, client: str) -> Response | None:
         if not self._clients.take(client_key(client)):

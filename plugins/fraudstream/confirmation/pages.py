@@ -130,7 +130,7 @@ class Pages:
         return Skeleton(page.render(self._always, language=language, text=catalogue()[language], **values))
 
 
-def _response(page: str, status: int, language: str) -> Response:
+def _response(page: bytes, status: int, language: str) -> Response:
     headers = {"Content-Language": language, "Vary": "Accept-Language"}
     return Response(page, status, media_type="text/html", headers=headers)
 

@@ -13,18 +13,19 @@ def mark(name: str) -> str:
 
 
 class Skeleton:
-    """The page between its values."""
+    """The page between its values, encoded once."""
 
     def __init__(self, rendered: str) -> None:
+        parts = _MARKED.split(rendered)
         #: Text, name, text, name … text.
-        self._parts = _MARKED.split(rendered)
-        self._names = self._parts[1::2]
+        self._parts = [part.encode() for part in parts]
+        self._names = parts[1::2]
 
-    def fill(self, values: Mapping[str, str]) -> str:
-        """The page with its values, each escaped.
+    def fill(self, values: Mapping[str, str]) -> bytes:
+        """The page in UTF-8 with its values, each escaped.
 
         :raises KeyError: a value is missing
         """
         parts = self._parts.copy()
-        parts[1::2] = [escape(values[name]) for name in self._names]
-        return "".join(parts)
+        parts[1::2] = [escape(values[name]).encode() for name in self._names]
+        return b"".join(parts)

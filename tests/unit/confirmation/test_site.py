@@ -269,6 +269,16 @@ class TestLogAndFigures:
         assert "GET /confirm/{token}/{proposal} 200" in " ".join(ours)
         assert not [line for line in ours if token in line or token.rpartition(".")[2][:20] in line]
 
+    def test_who_was_served_is_counted_not_logged_and_who_was_refused_is_both(
+        self, site: Site, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO", logger="fraudstream")
+        site.press()
+        assert not [record for record in caplog.records if "203.0.113.7" in record.getMessage()]
+        site.browser.get("/confirm/forged/fraud")
+        (line,) = [record.getMessage() for record in caplog.records if "203.0.113.7" in record.getMessage()]
+        assert line.startswith("GET /confirm/{token}/{proposal} 404 ")
+
     def test_requests_answers_and_refusals_are_counted(self, site: Site) -> None:
         site.press()
         site.browser.post(site.url(), data={"answer": "fraud", "page": "x"})
