@@ -24,7 +24,8 @@ from local.control import Control
 from local.environment import LOGS, STACK
 from local.services import BROKERS
 
-ROUNDS = 3
+#: Small batches are slow until the brokers' Java is compiled, which takes longer than the warm-up: 3 wouldn't do.
+ROUNDS = 5
 _REQUESTS = 10_000
 #: Enough to keep one process busy while each answer is on its way through the brokers and back.
 _CONNECTIONS = 256
