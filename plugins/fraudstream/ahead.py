@@ -2,20 +2,40 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar, cast
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, Self, TypeVar, cast
 
 T = TypeVar("T")
 
 
-def ahead(items: Iterator[T], count: int) -> Iterator[T]:
-    """The same items in the same order, made in one thread of their own, `count` of them ahead.
+class Ahead(Iterator[T], Generic[T]):
+    """The same items in the same order, made in one thread of their own, `count` of them ahead from now on.
 
-    What an item raises is raised where it is asked for. Whoever stops asking waits for those that are being made.
+    What an item raises is raised where it is asked for. A context manager: leaving it waits for the item that is
+    being made.
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
-        end = object()
-        coming = deque(thread.submit(next, items, end) for _ in range(count))
-        while (item := coming.popleft().result()) is not end:
-            coming.append(thread.submit(next, items, end))
-            yield cast(T, item)
+
+    def __init__(self, items: Iterator[T], count: int) -> None:
+        self._items = items
+        self._end = object()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._coming = deque(self._next() for _ in range(count))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def __next__(self) -> T:
+        item = self._coming.popleft().result()
+        self._coming.append(self._next())
+        if item is self._end:
+            raise StopIteration
+        return cast(T, item)
+
+    def _next(self) -> Future[object]:
+        return self._thread.submit(next, self._items, self._end)

@@ -4,14 +4,14 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from fraudstream.ahead import ahead
+from fraudstream.ahead import Ahead
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
 def test_items_and_their_order_stay(items: list[int], count: int) -> None:
-    assert list(ahead(iter(items), count)) == items
+    assert list(Ahead(iter(items), count)) == items
 
 
 def test_an_error_is_raised_where_its_item_is_asked_for() -> None:
@@ -20,7 +20,7 @@ def test_an_error_is_raised_where_its_item_is_asked_for() -> None:
         yield 2
         raise ValueError("third")
 
-    found = ahead(items(), 4)
+    found = Ahead(items(), 4)
     assert [next(found), next(found)] == [1, 2]
     with pytest.raises(ValueError, match="third"):
         next(found)
@@ -37,9 +37,20 @@ def test_so_many_are_made_before_they_are_asked_for_and_no_more() -> None:
                 third.set()
             yield number
 
-    found = ahead(items(), 2)
-    assert next(found) == 0
-    assert third.wait(5)
-    assert next(found) == 1
-    found.close()  # type: ignore[attr-defined]
+    with Ahead(items(), 2) as found:
+        assert next(found) == 0
+        assert third.wait(5)
+        assert next(found) == 1
     assert len(made) <= 4
+
+
+def test_the_first_are_made_before_any_is_asked_for() -> None:
+    second = threading.Event()
+
+    def items() -> Iterator[int]:
+        yield 1
+        second.set()
+        yield 2
+
+    with Ahead(items(), 2):
+        assert second.wait(5)

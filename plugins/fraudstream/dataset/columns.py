@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd  # noqa: F401  # Arrow imports it when it first converts a value: not while rows wait
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,6 +41,7 @@ class Columns:
             column_types={name: _CSV.get(name, pa.string()) for name in form.columns},
             true_values=["1", "1.0"],
             false_values=["0", "0.0"],
+            null_values=[],  # a valid line has none, and each number would be looked up among them
         )
 
     def rows(self, lines: bytes, numbers: np.ndarray) -> pa.RecordBatch:

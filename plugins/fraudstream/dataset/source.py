@@ -70,12 +70,12 @@ class Stream(Iterator[bytes]):
     def __init__(self, source: Source, byte: int) -> None:
         self._source = source
         self._stored = _Stored(source, 0 if source.compressed else byte)
-        buffered = io.BufferedReader(self._stored, source.block_bytes)
         if not source.compressed:
             if byte > source.size:
                 raise _beyond(source, byte, source.size)
-            self._content: BinaryIO = buffered
+            self._content: BinaryIO = cast(BinaryIO, self._stored)
             return
+        buffered = io.BufferedReader(self._stored, source.block_bytes)
         self._content = cast(BinaryIO, igzip.IGzipFile(fileobj=buffered, mode="rb"))
         skipped = 0
         while skipped < byte:
@@ -116,12 +116,17 @@ class _Stored(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def read(self, size: int = -1) -> bytes:
+        left = self._source.size - self.position
+        length = left if size < 0 else min(size, left)
+        content = self._source.fetch(self.position, length) if length > 0 else b""
+        self.position += len(content)
+        return content
+
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # io's stub says WriteableBuffer
-        length = max(0, min(len(buffer), self._source.size - self.position))
-        if length:
-            buffer[:length] = self._source.fetch(self.position, length)
-            self.position += length
-        return length
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def open_source(uri: str, client: storage.Client | None) -> Source:
@@ -179,6 +184,7 @@ def _open_object(uri: str, rest: str, client: storage.Client | None) -> Source:
                 start=start,
                 end=start + length - 1,
                 raw_download=True,
+                single_shot_download=True,  # else the client library copies 8 KiB at a time, seven times as long
                 checksum=None,  # the store has one for the whole object only
             )
             return content

@@ -23,7 +23,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.ahead import ahead
+from fraudstream.ahead import Ahead
 from fraudstream.dataset.reader import Chunk, Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, TooManyRejected
@@ -94,25 +94,36 @@ class Publisher:
         :raises KafkaError: the brokers refuse; a new run goes on at the last committed position
         """
         producer = Producer(self._producer_config(), logger=log)
+        beginning = IngestProgress(self._source.uri, self._source.generation)
         try:
-            self._connection.open(producer)
-            # 1. fence
-            producer.init_transactions(60)
-            # 2. where the last run stopped
-            progress = last_progress(self._settings, self._positions, self._source.uri, self._source.generation)
-            self._log_start(progress)
-            if progress.done or (self._limit is not None and progress.row >= self._limit):
-                return progress
-            with ColumnsProducer(producer) as columns:
-                return self._run(producer, columns, progress)
+            # Most files are new: their first rows are made while the brokers answer.
+            with self._encoded(beginning) as chunks, ColumnsProducer(producer) as columns:
+                self._connection.open(producer)
+                # 1. fence
+                producer.init_transactions(60)
+                # 2. where the last run stopped
+                progress = last_progress(self._settings, self._positions, self._source.uri, self._source.generation)
+                self._log_start(progress)
+                if progress.done or (self._limit is not None and progress.row >= self._limit):
+                    return progress
+                if progress == beginning:
+                    return self._run(producer, columns, progress, chunks)
+            with self._encoded(progress) as chunks, ColumnsProducer(producer) as columns:
+                return self._run(producer, columns, progress, chunks)
         except KafkaException as error:
             raise self._kafka_error(what_broke(producer, error.args[0])) from error
 
-    def _run(self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress) -> IngestProgress:
+    def _encoded(self, progress: IngestProgress) -> Ahead[_Encoded]:
+        """The chunks after a position."""
+        return Ahead(map(self._encode, self._chunks(progress)), _AHEAD)
+
+    def _run(
+        self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress, chunks: Iterator[_Encoded]
+    ) -> IngestProgress:
         first, started = progress, time.monotonic()
         reported = started
         transaction = Transaction(producer)
-        for encoded in ahead(map(self._encode, self._chunks(progress)), _AHEAD):
+        for encoded in chunks:
             # 3. rows and rejected rows
             transaction.begin(progress.row)
             progress = self._send(producer, columns, progress, encoded)

@@ -43,7 +43,9 @@ class FakeBlob:
     name: str
     generation: int
 
-    def download_as_bytes(self, *, start: int, end: int, raw_download: bool, checksum: None) -> bytes:
+    def download_as_bytes(
+        self, *, start: int, end: int, raw_download: bool, single_shot_download: bool, checksum: None
+    ) -> bytes:
         self.bucket.before_download()
         found = self.bucket.objects.get(self.name)
         if found is None or found.generation != self.generation:
