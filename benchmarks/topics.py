@@ -58,7 +58,7 @@ def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Arr
                     left.discard(message.partition())
                 else:
                     raise KafkaError(f"topic {topic} can't be read: {error}")
-            rows, bad = codec.decode_rows(values)
+            rows, bad = codec.decode_rows(pa.array(values, pa.binary()))
             if bad:
                 raise KafkaError(f"topic {topic} has {len(bad)} records that aren't Avro of its schema")
             yield rows.column("idTransaction")

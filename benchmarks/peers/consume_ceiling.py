@@ -21,7 +21,7 @@ def main(topic: str, group: str) -> None:
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
-                "queued.max.messages.kbytes": 65_536,
+                "queued.max.messages.kbytes": 32_768,
                 "fetch.wait.max.ms": 100,
                 "fetch.queue.backoff.ms": 20,
             }

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 from fraudstream import money
@@ -99,7 +100,7 @@ def _place(line: dict[str, Any]) -> Place:
 def _topic(settings: Settings, topic: str) -> Iterator[tuple[Place, Row]]:
     codec = Codec.for_topic(topic, settings)
     messages = list(_records(settings, topic))
-    rows, bad = codec.decode_rows([message.value() for message in messages])
+    rows, bad = codec.decode_rows(pa.array([message.value() for message in messages], pa.binary()))
     without = {index for index, _ in bad}
     good = (message for index, message in enumerate(messages) if index not in without)
     for message, row in zip(good, rows.to_pylist(), strict=True):

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 from fraudstream.confirmation.links import Links
@@ -101,7 +102,7 @@ def decoded(settings: Settings, topic: str, prefix: str) -> list[dict[str, objec
     """Records of a topic whose idTransaction starts with `prefix`."""
     codec = Codec.for_topic(topic, settings)
     values = [message.value() for message in records(settings, topic)]
-    rows, _ = codec.decode_rows(values)
+    rows, _ = codec.decode_rows(pa.array(values, pa.binary()))
     return [row for row in rows.to_pylist() if row["idTransaction"].startswith(prefix)]
 
 

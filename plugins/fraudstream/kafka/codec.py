@@ -7,7 +7,6 @@ Wire format: the section "Wire format" of Confluent's schema registry documentat
 import io
 import json
 import struct
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, cast
 
@@ -91,8 +90,7 @@ class Codec:
             bodies = pyruhvro.serialize_record_batch(rows, self._text, 1)
         except (ValueError, TypeError) as error:
             raise RecordError(f"rows don't fit the schema of topic {self.topic}: {error}") from error
-        header = pa.scalar(self._own_header(), pa.binary())
-        return pc.binary_join_element_wise(header, pa.concat_arrays(bodies), b"")
+        return pc.binary_replace_slice(pa.concat_arrays(bodies), start=0, stop=0, replacement=self._own_header())
 
     def decode(self, value: bytes | None) -> dict[str, Any]:
         """The record of one value, times as datetime in UTC.
@@ -116,31 +114,30 @@ class Codec:
             raise RecordError(f"the value is no Avro of its schema: {type(error).__name__} {error}") from error
         return cast(dict[str, Any], record)
 
-    def decode_rows(self, values: Sequence[bytes | None]) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
+    def decode_rows(self, values: pa.BinaryArray) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
         """Rows of :func:`arrow_schema` of the values that can be decoded, in order; (index, reason) of the rest."""
         rows_at_once = self._decode_at_once(values)
         if rows_at_once is not None:
             return rows_at_once, []
         rows: list[dict[str, Any]] = []
         bad: list[tuple[int, str]] = []
-        for index, value in enumerate(values):
+        for index, value in enumerate(values.to_pylist()):
             try:
                 rows.append(self.decode(value))
             except RecordError as error:
                 bad.append((index, str(error)))
         return pa.RecordBatch.from_pylist(rows, schema=self._arrow), bad
 
-    def _decode_at_once(self, values: Sequence[bytes | None]) -> pa.RecordBatch | None:
+    def _decode_at_once(self, values: pa.BinaryArray) -> pa.RecordBatch | None:
         """All values through pyruhvro; None where one of them has another schema or is broken."""
-        if not values:
+        if not len(values):
             return pa.RecordBatch.from_pylist([], self._arrow)
-        first = values[0]
-        if first is None or self._writer(first) is not None:
+        first = values[0].as_py()
+        if values.null_count or self._writer(first) is not None:
             return None
-        header = first[: _HEADER.size]
-        bodies = [value[_HEADER.size :] for value in values if value is not None and value.startswith(header)]
-        if len(bodies) != len(values):
+        if not pc.all(pc.starts_with(values, first[: _HEADER.size])).as_py():
             return None
+        bodies = pc.binary_replace_slice(values, start=0, stop=_HEADER.size, replacement=b"").to_pylist()
         try:
             rows = pyruhvro.deserialize_array(bodies, self._text)
         except ValueError:

@@ -32,17 +32,16 @@ class DeadLetters:
         )
         self._failed: list[KafkaError] = []
 
-    def put(self, partition: Partition, offset: int, message: Message, reason: str) -> None:
+    def put(self, partition: Partition, offset: int, key: bytes | None, value: bytes | None, reason: str) -> None:
         """Takes a record as it was on its topic; logs where it lay and why it is no good."""
         log.warning("%s offset %d goes to %s: %s", partition, offset, dead_letter_topic(partition.topic), reason)
         headers = {"topic": partition.topic, "partition": str(partition.number), "offset": str(offset)}
-        key, value = message.key() or b"", message.value() or b""
-        if len(key) > _KEY_BYTES or len(value) > _VALUE_BYTES:
-            headers["cut"] = f"key of {len(key)} bytes, value of {len(value)} bytes"
+        if len(key or b"") > _KEY_BYTES or len(value or b"") > _VALUE_BYTES:
+            headers["cut"] = f"key of {len(key or b'')} bytes, value of {len(value or b'')} bytes"
         self._producer.produce(
             dead_letter_topic(partition.topic),
-            key=key[:_KEY_BYTES] if message.key() is not None else None,
-            value=value[:_VALUE_BYTES] if message.value() is not None else None,
+            key=None if key is None else key[:_KEY_BYTES],
+            value=None if value is None else value[:_VALUE_BYTES],
             headers=headers | {"reason": reason[:2000]},
             on_delivery=self._delivered,
         )

@@ -74,7 +74,7 @@ class Sink(Protocol):
         """
 
     def write(self, batch: Batch) -> None:
-        """Takes records; they need not be durable when this returns."""
+        """Takes records; they need not be durable when this returns. Raises what made earlier ones not so."""
 
     def due(self) -> bool:
         """Whether what was written should be flushed now; asked after each poll."""

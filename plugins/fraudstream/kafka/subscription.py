@@ -3,9 +3,9 @@
 The protocol, numbered as in the code:
 
 1. poll up to some thousand records,
-2. split them by partition, decode each part at once, send what can't be decoded to the dead letters,
-3. hand the rows to the sink,
-4. when the sink says so: wait for the dead letters, flush the sink,
+2. split them by partition, decode each part at once, send what can't be decoded to the dead letters and wait for them,
+3. hand the rows to the sink, which may begin to make them durable,
+4. when the sink says so: flush it,
 5. commit the offsets that the sink made durable.
 
 A crash after any step repeats at most what came after the last 4; a sink that must not repeat an effect remembers
@@ -15,16 +15,17 @@ its own position beside the effect and names it in ``assigned``. The group's com
 import logging
 import threading
 import time
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+import pandas as pd  # noqa: F401  # Arrow imports it when it first converts a value: not while records wait
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.columns_consumer import ColumnsConsumer, Records
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Batch, Partition, Sink
@@ -116,7 +117,7 @@ class Subscription:
                     "session.timeout.ms": 10_000,
                     # A mail server that is down holds a flush up for as long as it is down: that is no dead member.
                     "max.poll.interval.ms": 3_600_000,
-                    "queued.max.messages.kbytes": 65_536,
+                    "queued.max.messages.kbytes": 32_768,
                     "fetch.wait.max.ms": 100,
                     # By default the client fetches nothing for a second once enough records wait in it.
                     "fetch.queue.backoff.ms": 20,
@@ -125,6 +126,7 @@ class Subscription:
             logger=log,
         )
         started = reported = time.monotonic()
+        self._records = ColumnsConsumer(consumer, self._topic, _POLL_RECORDS)
         try:
             self._require_topic(consumer)
             consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
@@ -142,6 +144,7 @@ class Subscription:
         finally:
             self.report.seconds = time.monotonic() - started
             self._log_progress(self.report.seconds)
+            self._records.close()
             consumer.close()
             self._sink.close()
         return self.report
@@ -156,55 +159,53 @@ class Subscription:
         return self._handed.keys() <= self._end.keys()
 
     def _read(self, consumer: Consumer) -> None:
-        by_number: dict[int, list[Message]] = defaultdict(list)
-        # 1. poll
-        for message in consumer.consume(_POLL_RECORDS, _POLL_SECONDS):
-            error = message.error()
-            if error is None:
-                by_number[message.partition()].append(message)
-            else:
-                self._meet_end(Partition(self._topic, message.partition()), message, error)
-        for number, messages in by_number.items():
+        # 1. poll: what concerns the group, then the records
+        message = consumer.poll(0)
+        if message is not None:
+            raise self._connection.error(message.error(), doing=f"reading {self._topic} in group {self._group}")
+        found, failures = self._records.read(_POLL_SECONDS)
+        for number, offset, error in failures:
+            self._meet_end(Partition(self._topic, number), offset, error)
+        for number, records in found.items():
             partition = Partition(self._topic, number)
-            if (messages[-1].offset() or 0) >= self._end.get(partition, 0):
+            if records.offsets[-1] >= self._end.get(partition, 0):
                 self._end.pop(partition, None)
             if partition in self._handed:
-                self._hand(partition, messages)
+                self._hand(partition, records)
 
-    def _meet_end(self, partition: Partition, message: Message, error: Code) -> None:
+    def _meet_end(self, partition: Partition, offset: int, error: Code) -> None:
         if error.code() != Code._PARTITION_EOF:
-            where = partition if partition.number >= 0 else self._topic  # the group's own errors have no partition
-            raise self._connection.error(error, doing=f"reading {where} in group {self._group}")
-        self._end[partition] = message.offset() or 0
+            raise self._connection.error(error, doing=f"reading {partition} in group {self._group}")
+        self._end[partition] = offset
 
-    def _hand(self, partition: Partition, messages: list[Message]) -> None:
+    def _hand(self, partition: Partition, records: Records) -> None:
         # 2. decode
-        rows, bad = self._codec.decode_rows([message.value() for message in messages])
-        next_offset = int(messages[-1].offset() or 0) + 1
+        rows, bad = self._codec.decode_rows(records.values)
+        offsets, timestamps = records.offsets, records.timestamps
+        next_offset = int(offsets[-1]) + 1
         for index, reason in bad:
-            self._put_aside(partition, messages[index], reason)
+            self._put_aside(partition, records, index, reason)
         if bad:
-            without = {index for index, _ in bad}
-            messages = [message for index, message in enumerate(messages) if index not in without]
-        offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
-        timestamps = np.fromiter((message.timestamp()[1] for message in messages), np.int64, len(messages))
+            if self._dead_letters is not None:
+                self._dead_letters.flush()
+            without = [index for index, _ in bad]
+            offsets, timestamps = np.delete(offsets, without), np.delete(timestamps, without)
         # 3. hand over
         self._sink.write(Batch(partition, offsets, timestamps, rows, next_offset))
         self._handed[partition] = next_offset
-        self.report.records += len(messages)
+        self.report.records += len(offsets)
 
-    def _put_aside(self, partition: Partition, message: Message, reason: str) -> None:
-        offset = int(message.offset() or 0)
+    def _put_aside(self, partition: Partition, records: Records, index: int, reason: str) -> None:
+        offset = int(records.offsets[index])
         self.report.undecodable += 1
         if self._dead_letters is None:
             log.warning("%s offset %d is passed over by group %s: %s", partition, offset, self._group, reason)
         else:
-            self._dead_letters.put(partition, offset, message, reason)
+            key, value = records.key(index), records.values[index].as_py()
+            self._dead_letters.put(partition, offset, key, value, reason)
 
     def _flush(self, consumer: Consumer) -> None:
         # 4. make durable
-        if self._dead_letters is not None:
-            self._dead_letters.flush()
         self._durable |= self._sink.flush()
         # 5. commit; where nothing is pending, beyond the transaction markers at the end, so that lag shows as 0
         offsets = []
@@ -238,6 +239,7 @@ class Subscription:
             if entry_start is not None:
                 target.offset = entry_start
             log.info("%s is read in group %s from offset %s", partition, self._group, entry_start)
+        self._records.lead(entry.partition for entry in partitions)
         consumer.incremental_assign(partitions)
 
     def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -110,7 +110,7 @@ def read_topics(settings: Settings) -> TopicsContent:
 
 def _decoded(codec: Codec, messages: list[Message]) -> tuple[list[Message], pa.RecordBatch]:
     """The messages that can be decoded, and their rows."""
-    rows, bad = codec.decode_rows([message.value() for message in messages])
+    rows, bad = codec.decode_rows(pa.array([message.value() for message in messages], pa.binary()))
     without = {index for index, _ in bad}
     return [message for index, message in enumerate(messages) if index not in without], rows
 

@@ -12,19 +12,6 @@ from fraudstream.settings import Settings
 TAKEN = 1_000_000
 
 
-class Message:
-    """A record as the consumer hands it over."""
-
-    def __init__(self, key: bytes | None, value: bytes | None) -> None:
-        self._key, self._value = key, value
-
-    def key(self) -> bytes | None:
-        return self._key
-
-    def value(self) -> bytes | None:
-        return self._value
-
-
 class Producer:
     """Refuses what the real one refuses."""
 
@@ -44,7 +31,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> DeadLetters:
 
 
 def sent(letters: DeadLetters, key: bytes | None, value: bytes | None) -> dict[str, Any]:
-    letters.put(Partition(NON_FRAUD_TRANSACTION, 2), 7, Message(key, value), "r" * 5_000)  # type: ignore[arg-type]
+    letters.put(Partition(NON_FRAUD_TRANSACTION, 2), 7, key, value, "r" * 5_000)
     return letters._producer.sent[-1]  # type: ignore[attr-defined]
 
 

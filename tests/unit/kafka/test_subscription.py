@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from types import SimpleNamespace
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaError as Code
 from fraudstream.errors import KafkaError, LakeUnavailable
 from fraudstream.kafka import subscription
+from fraudstream.kafka.columns_consumer import Failure
 from fraudstream.kafka.records import Batch, Partition
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.settings import Settings
@@ -17,30 +19,14 @@ from hypothesis import strategies as st
 TOPIC = "topic"
 
 
-class FakeMessage:
-    def __init__(self, partition: int, offset: int, value: bytes | None, error: object = None) -> None:
-        self._fields = (partition, offset, value, error)
+class FakeRecords:
+    def __init__(self, first: int, values: list[bytes]) -> None:
+        self.offsets = np.arange(first, first + len(values))
+        self.timestamps = np.full(len(values), 1_696_636_800_000)
+        self.values = pa.array(values, pa.binary())
 
-    def topic(self):
-        return TOPIC
-
-    def partition(self):
-        return self._fields[0]
-
-    def offset(self):
-        return self._fields[1]
-
-    def value(self):
-        return self._fields[2]
-
-    def key(self):
+    def key(self, index: int) -> bytes:
         return b"key"
-
-    def timestamp(self):
-        return (1, 1_696_636_800_000)
-
-    def error(self):
-        return self._fields[3]
 
 
 class Broker:
@@ -53,6 +39,7 @@ class Broker:
         self.failure: Code | None = None
         #: How often the group gives its new member nothing, since others still hold all there is.
         self.empty_assignments = 0
+        self.group_failure: Code | None = None
 
     def consumer(self, config: dict[str, object], **_: object) -> "FakeConsumer":
         assert config["isolation.level"] == "read_committed"
@@ -65,6 +52,7 @@ class FakeConsumer:
         self._broker = broker
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
+        self.led: set[int] = set()
 
     def list_topics(self, topic, timeout):
         return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
@@ -88,24 +76,30 @@ class FakeConsumer:
         for partition in partitions:
             del self._positions[partition.partition]
 
-    def consume(self, count, timeout):
+    def poll(self, timeout):
+        if self._broker.group_failure is not None:
+            return SimpleNamespace(error=lambda: self._broker.group_failure)
         if not self._positions:
             given = [] if self._broker.empty_assignments > 0 else [_partition(number) for number in self._broker.logs]
             self._broker.empty_assignments -= 1
             self._callbacks[0](self, given)
-            return []
+        return None
+
+    def read(self):
         if self._broker.failure is not None:
-            return [FakeMessage(0, 0, None, self._broker.failure)]
-        messages = []
+            return {}, [Failure(0, 0, self._broker.failure)]
+        found, failures = {}, []
         for number, position in self._positions.items():
+            assert number in self.led
             log = self._broker.logs[number]
             part = log[position : position + self._broker.poll]
-            messages += [FakeMessage(number, position + i, value) for i, value in enumerate(part)]
+            if part:
+                found[number] = FakeRecords(position, part)
             self._positions[number] = position + len(part)
             if position + len(part) == len(log) and number not in self._at_end:
                 self._at_end.add(number)
-                messages.append(FakeMessage(number, len(log), None, Code(Code._PARTITION_EOF)))
-        return messages
+                failures.append(Failure(number, len(log), Code(Code._PARTITION_EOF)))
+        return found, failures
 
     def commit(self, offsets, asynchronous):
         self._broker.committed |= {p.partition: p.offset for p in offsets}
@@ -115,14 +109,31 @@ class FakeConsumer:
             self._callbacks[1](self, [_partition(number) for number in self._positions])
 
 
+class FakeColumns:
+    """What is read past a consumer."""
+
+    def __init__(self, consumer: FakeConsumer, topic: str, most: int) -> None:
+        assert topic == TOPIC
+        self._consumer = consumer
+
+    def lead(self, partitions):
+        self._consumer.led |= set(partitions)
+
+    def read(self, seconds):
+        return self._consumer.read()
+
+    def close(self):
+        pass
+
+
 def _partition(number: int):
     return subscription.TopicPartition(TOPIC, number)
 
 
 class FakeCodec:
-    def decode_rows(self, values: Sequence[bytes]):
-        good = [value.decode() for value in values if value != b"poison"]
-        bad = [(index, "it is poison") for index, value in enumerate(values) if value == b"poison"]
+    def decode_rows(self, values: pa.BinaryArray):
+        good = [value.decode() for value in values.to_pylist() if value != b"poison"]
+        bad = [(index, "it is poison") for index, value in enumerate(values.to_pylist()) if value == b"poison"]
         return pa.RecordBatch.from_pydict({"value": good}), bad
 
 
@@ -131,7 +142,8 @@ class FakeDeadLetters:
         self.letters: list[tuple[int, int, str]] = []
         self.flushed = 0
 
-    def put(self, partition, offset, message, reason):
+    def put(self, partition, offset, key, value, reason):
+        assert (key, value) == (b"key", b"poison")
         self.letters.append((partition.number, offset, reason))
 
     def flush(self):
@@ -186,6 +198,7 @@ class FakeSink:
 
 def subscribe(monkeypatch, broker: Broker, sink: FakeSink, letters: FakeDeadLetters | None = None) -> Subscription:
     monkeypatch.setattr(subscription, "Consumer", broker.consumer)
+    monkeypatch.setattr(subscription, "ColumnsConsumer", FakeColumns)
     return Subscription(Settings(), TOPIC, "group", sink, FakeCodec(), until="caught_up", dead_letters=letters)  # type: ignore[arg-type]
 
 
@@ -265,3 +278,10 @@ def test_a_member_that_no_partition_is_left_for_ends_after_a_while(monkeypatch):
     broker = Broker({0: [b"a"]})
     broker.empty_assignments = 10**9
     assert subscribe(monkeypatch, broker, FakeSink(Durable())).run().records == 0
+
+
+def test_an_error_of_the_group_ends_the_run_with_its_name(monkeypatch):
+    broker = Broker({0: [b"a"]})
+    broker.group_failure = Code(Code.GROUP_AUTHORIZATION_FAILED)
+    with pytest.raises(KafkaError, match=r"reading topic in group group"):
+        subscribe(monkeypatch, broker, FakeSink(Durable())).run()

@@ -1,0 +1,128 @@
+"""Records from librdkafka as columns, without a Python object for each of them.
+
+confluent_kafka's consume() makes a message, a key and a value of each record, and every field is one more call.
+librdkafka's own function gives the addresses of structs; these, and what they point to, are copied by numpy and Arrow.
+
+The partitions' queues are led into one of their own: what has callbacks (rebalances, errors, logs) stays in the
+consumer's queue, which confluent_kafka serves in poll().
+"""
+
+import ctypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import repeat
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Consumer
+from confluent_kafka import KafkaError as Code
+
+from fraudstream.kafka.librdkafka import MESSAGE, handle, library, quick
+
+_WORDS = MESSAGE.itemsize // 8
+_Struct = ctypes.c_uint64 * _WORDS
+#: Arrow's binary_view; texts of at most _INLINE bytes lie in it.
+_VIEW = np.dtype([("bytes", np.int32), ("beginning", "V4"), ("buffer", np.int32), ("start", np.int32)])
+_INLINE = 12
+_REGION_BITS = 30
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of one partition: columns of the same length, in offset order; a null is a null of the record."""
+
+    offsets: np.ndarray
+    timestamps: np.ndarray
+    values: pa.BinaryArray
+    _messages: np.ndarray
+
+    def key(self, index: int) -> bytes | None:
+        """The key of a record; only until the next :meth:`ColumnsConsumer.read`."""
+        message = self._messages[index]
+        return ctypes.string_at(int(message["key"]), int(message["key_bytes"])) if message["key"] else None
+
+
+class Failure(NamedTuple):
+    """What the client says instead of a record of a partition: that this is its end, or what went wrong."""
+
+    partition: int
+    offset: int
+    error: Code
+
+
+class ColumnsConsumer:
+    """Reads a topic's partitions past a consumer, to which they are assigned. Close it before the consumer."""
+
+    def __init__(self, consumer: Consumer, topic: str, most: int) -> None:
+        self._consumer = handle(consumer)
+        self._topic = topic.encode()
+        self._queue = library.rd_kafka_queue_new(self._consumer)
+        self._addresses = np.zeros(most, np.uint64)
+        self._lent: list[int] = []
+
+    def lead(self, partitions: Iterable[int]) -> None:
+        """To be called before partitions are assigned."""
+        for number in partitions:
+            queue = library.rd_kafka_queue_get_partition(self._consumer, self._topic, number)
+            library.rd_kafka_queue_forward(queue, self._queue)
+            library.rd_kafka_queue_destroy(queue)
+
+    def close(self) -> None:
+        self._give_back()
+        library.rd_kafka_queue_destroy(self._queue)
+
+    def read(self, seconds: float) -> tuple[dict[int, Records], list[Failure]]:
+        """At most so many records, waiting for them no longer than this; by partition, and what else is said."""
+        self._give_back()
+        count = library.rd_kafka_consume_batch_queue(
+            self._queue, int(seconds * 1000), self._addresses.ctypes.data, len(self._addresses)
+        )
+        if count <= 0:
+            return {}, []
+        self._lent = self._addresses[:count].tolist()
+        messages = _structs(self._addresses[:count])
+        timestamps = np.fromiter(map(quick.rd_kafka_message_timestamp, self._lent, repeat(None)), np.int64, count)
+        good = messages["error"] == 0
+        found = {}
+        for number in np.unique(messages["partition"][good]).tolist():
+            chosen = np.flatnonzero(good & (messages["partition"] == number))
+            part = messages.take(chosen)
+            values = _texts(part["value"], part["value_bytes"])
+            found[number] = Records(part["offset"].copy(), timestamps.take(chosen), values, part)
+        return found, [_failure(message) for message in messages[~good]]
+
+    def _give_back(self) -> None:
+        for address in self._lent:
+            quick.rd_kafka_message_destroy(address)
+        self._lent = []
+
+
+def _failure(message: np.void) -> Failure:
+    said = ctypes.string_at(int(message["value"]), int(message["value_bytes"])).decode(errors="replace")
+    return Failure(int(message["partition"]), int(message["offset"]), Code(int(message["error"]), said))
+
+
+def _structs(addresses: np.ndarray) -> np.ndarray:
+    """The structs that lie at these addresses (uint64, multiples of 8)."""
+    first = addresses.min()
+    words = (addresses - first) >> 3
+    memory = np.lib.stride_tricks.as_strided(
+        np.ctypeslib.as_array(_Struct.from_address(int(first))), (int(words.max()) + _WORDS,)
+    )
+    rows: np.ndarray = memory[words[:, None] + np.arange(_WORDS, dtype=np.uint64)].view(MESSAGE)[:, 0]
+    return rows
+
+
+def _texts(addresses: np.ndarray, lengths: np.ndarray) -> pa.BinaryArray:
+    """A copy of so many bytes from each address; null where the address is."""
+    views = np.zeros(len(addresses), _VIEW)
+    views["bytes"] = lengths
+    regions, views["buffer"] = np.unique(addresses >> _REGION_BITS, return_inverse=True)
+    views["start"] = addresses & ((1 << _REGION_BITS) - 1)
+    for index in np.flatnonzero(lengths <= _INLINE).tolist():
+        inline = ctypes.string_at(int(addresses[index]), int(lengths[index])) if lengths[index] else b""
+        views[index] = np.frombuffer(len(inline).to_bytes(4, "little") + inline.ljust(_INLINE, b"\0"), _VIEW)[0]
+    valid = None if addresses.all() else pa.py_buffer(np.packbits(addresses != 0, bitorder="little"))
+    memory = [pa.foreign_buffer(int(region) << _REGION_BITS, (1 << 31) - 1) for region in regions]
+    return pa.Array.from_buffers(pa.binary_view(), len(views), [valid, pa.py_buffer(views), *memory]).cast(pa.binary())
