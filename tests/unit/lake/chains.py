@@ -1,0 +1,41 @@
+"""Sinks on a store, and what is in the objects of their chains."""
+
+import gzip
+import json
+
+from fraudstream.lake import lines, names
+from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.json_sink import JsonSink
+
+from tests.unit.lake.rows import PARTITION
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sink_on(store, clock=None, **limits):
+    return JsonSink(
+        ObjectChain(store, "transaction"),
+        lines.transaction,
+        flush_rows=limits.get("rows", 1_000),
+        flush_seconds=limits.get("seconds", 5.0),
+        clock=clock or Clock(),
+    )
+
+
+def written_offsets(store, partition=PARTITION):
+    """Offsets of all lines of a partition, object by object in the order of the names' first offsets."""
+    found = sorted(
+        (named.first_offset, name)
+        for name in store.objects
+        if (named := names.parse_object_name(name)) and named.partition == partition
+    )
+    return [
+        json.loads(line)["offset"]
+        for _, name in found
+        for line in gzip.decompress(store.objects[name].data).splitlines()
+    ]
