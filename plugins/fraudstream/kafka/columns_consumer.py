@@ -8,6 +8,7 @@ consumer's queue, which confluent_kafka serves in poll().
 """
 
 import ctypes
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import repeat
@@ -22,9 +23,10 @@ from fraudstream.kafka.librdkafka import MESSAGE, handle, library, quick
 
 _WORDS = MESSAGE.itemsize // 8
 _Struct = ctypes.c_uint64 * _WORDS
-#: Arrow's binary_view; texts of at most _INLINE bytes lie in it.
+#: A text of Arrow's type binary_view; of at most _INLINE bytes it has them itself, else the place in a buffer.
 _VIEW = np.dtype([("bytes", np.int32), ("beginning", "V4"), ("buffer", np.int32), ("start", np.int32)])
 _INLINE = 12
+#: Places are 31 bits, so the memory is cut into buffers of 1 GiB.
 _REGION_BITS = 30
 
 
@@ -52,7 +54,10 @@ class Failure(NamedTuple):
 
 
 class ColumnsConsumer:
-    """Reads a topic's partitions past a consumer, to which they are assigned. Close it before the consumer."""
+    """Reads the partitions of a topic that are assigned to a consumer. Close it before the consumer.
+
+    :param most: records of one :meth:`read`
+    """
 
     def __init__(self, consumer: Consumer, topic: str, most: int) -> None:
         self._consumer = handle(consumer)
@@ -62,18 +67,19 @@ class ColumnsConsumer:
         self._lent: list[int] = []
 
     def lead(self, partitions: Iterable[int]) -> None:
-        """To be called before partitions are assigned."""
+        """Leads the queues of these partitions here; to be called before they are assigned."""
         for number in partitions:
             queue = library.rd_kafka_queue_get_partition(self._consumer, self._topic, number)
             library.rd_kafka_queue_forward(queue, self._queue)
             library.rd_kafka_queue_destroy(queue)
 
     def close(self) -> None:
+        """Releases the messages of the last read and the queue."""
         self._give_back()
         library.rd_kafka_queue_destroy(self._queue)
 
     def read(self, seconds: float) -> tuple[dict[int, Records], list[Failure]]:
-        """At most so many records, waiting for them no longer than this; by partition, and what else is said."""
+        """`most` records, or those that came within `seconds`, by partition; and what is said of partitions."""
         self._give_back()
         count = library.rd_kafka_consume_batch_queue(
             self._queue, int(seconds * 1000), self._addresses.ctypes.data, len(self._addresses)
@@ -93,8 +99,7 @@ class ColumnsConsumer:
         return found, [_failure(message) for message in messages[~good]]
 
     def _give_back(self) -> None:
-        for address in self._lent:
-            quick.rd_kafka_message_destroy(address)
+        deque(map(quick.rd_kafka_message_destroy, self._lent), maxlen=0)
         self._lent = []
 
 
