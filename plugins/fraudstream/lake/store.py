@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import requests
+import urllib3
 from google.api_core import exceptions as api
 from google.api_core.exceptions import RetryError
 from google.api_core.retry import Retry
@@ -14,6 +15,7 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
 from fraudstream.errors import LakeError, LakeUnavailable
+from fraudstream.lake.downloads import Downloads
 from fraudstream.lake.objects import Created, ObjectInfo, StoredObject
 
 T = TypeVar("T")
@@ -30,6 +32,7 @@ _MAY_PASS = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
+    urllib3.exceptions.HTTPError,
     auth.TransportError,
     DataCorruption,
     ConnectionError,
@@ -48,6 +51,7 @@ class Store:
         self.bucket = bucket
         self._client = client
         self._bucket = client.bucket(bucket)
+        self._downloads = Downloads(client, bucket)
         self._patience = patience
         self._retry = Retry(
             predicate=lambda error: isinstance(error, _MAY_PASS),
@@ -97,15 +101,11 @@ class Store:
         return None
 
     def download(self, info: ObjectInfo, start: int = 0, end: int | None = None) -> bytes | None:
-        last = None if end is None else end - 1  # HTTP ranges name their last byte
+        span = None if not start and end is None else (start, info.size if end is None else end)
 
         def download() -> bytes | None:
-            blob = self._bucket.blob(info.name, generation=info.generation)
             try:
-                part = blob.download_as_bytes(
-                    start=start or None, end=last, raw_download=True, timeout=_TIMEOUT, retry=None
-                )
-                return bytes(part)
+                return self._downloads.content(info.name, info.generation, span)
             except api.NotFound:
                 return None
 
