@@ -29,7 +29,7 @@ _SORTED = tuple(f"{library}-sorted" for library in _CEILINGS)
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
     """Ours with order, proof, manifest and store, against conversions of the files on disk with none of them."""
     day = json_day(ROWS, OBJECTS)
-    store = _bucket(environment, "compaction")
+    store = bucket(environment, "compaction")
     upload_day(store, day)
     folder, result = day / names.day_prefix(names.TRANSACTIONS, DAY), FOLDER / "peer.parquet"
     spark.make_environment()
@@ -51,7 +51,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     figures = {OURS: figures[OURS], CEILING: figures[faster], **figures}
     questions = _questions(environment, day)
     whole_day = json_day(PUBLISHED_ROWS, OBJECTS)
-    upload_day(_bucket(environment, "compaction-whole"), whole_day)
+    upload_day(bucket(environment, "compaction-whole"), whole_day)
     whole = run("benchmarks.ours.compaction", ["compaction-whole"], environment)
     ours = figures[OURS].median
     return Report(
@@ -78,7 +78,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
 
 def _questions(environment: Mapping[str, str], day: Path) -> dict[str, Any]:
     """Seconds and megabytes of each question, by what it was asked of."""
-    store = _bucket(environment, "questions")
+    store = bucket(environment, "questions")
     upload_day(store, day)
     cases_and_mails(store, _CASES, _MAILS)
     outcome = run("benchmarks.ours.lake_questions", ["questions"], environment)
@@ -104,14 +104,15 @@ def _peer(library: str, folder: Path, result: Path, rounds: int | None = None) -
     return Subject(library, "benchmarks.peers.compaction", lambda _: [library, folder, result], rounds=rounds)
 
 
-def _bucket(environment: Mapping[str, str], bucket: str) -> Store:
+def bucket(environment: Mapping[str, str], name: str) -> Store:
+    """A new bucket of the benchmarks' stack."""
     client = storage.Client(
         project="local",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": environment["STORAGE_EMULATOR_HOST"]},
     )
-    client.create_bucket(bucket)
-    return Store(client, bucket)
+    client.create_bucket(name)
+    return Store(client, name)
 
 
 def _sizes(figures: Figures) -> str:
