@@ -31,8 +31,8 @@ def checksum(rows: pa.Table | pa.RecordBatch) -> int:
             continue
         sums = np.zeros(len(batch), np.uint64)
         for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            hashes = _mix(_hashes(column) ^ _salt(name))
-            sums += np.where(_present(column), hashes, np.uint64(0)) if column.null_count else hashes
+            hashes = _mix(_hashes(column) ^ salt(name))
+            sums += np.where(present(column), hashes, np.uint64(0)) if column.null_count else hashes
         total += int(_mix(sums).sum(dtype=np.uint64))
     return total & _MASK
 
@@ -42,7 +42,8 @@ def add(*checksums: int) -> int:
     return sum(checksums) & _MASK
 
 
-def _salt(name: str) -> np.uint64:
+def salt(name: str) -> np.uint64:
+    """What keeps the values of one column apart from those of others."""
     return np.uint64(int.from_bytes(hashlib.blake2b(name.encode(), digest_size=_WORD).digest(), "little"))
 
 
@@ -55,14 +56,20 @@ def _mix(words: Words) -> Words:
     return mixed
 
 
-def _present(column: pa.Array) -> np.ndarray:
+def present(column: pa.Array) -> np.ndarray:
+    """Whether each value isn't null."""
     return np.asarray(pc.is_valid(column).to_numpy(zero_copy_only=False))
 
 
 def _hashes(column: pa.Array) -> Words:
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    return _of_strings(column) if pa.types.is_string(column.type) else words_of_numbers(column)
+
+
+def words_of_numbers(column: pa.Array) -> Words:
+    """Each number or time of a column in 64 bits; those of nulls are any."""
     kind = column.type
-    if pa.types.is_string(kind):
-        return _of_strings(column)
     if pa.types.is_decimal128(kind):
         # Two words a value, the upper one only the sign: every amount of DECIMAL(18,2) fits into the lower.
         both = np.frombuffer(column.buffers()[1], np.uint64)

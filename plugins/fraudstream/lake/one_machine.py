@@ -1,9 +1,9 @@
 """The engine that compacts a day in this process, with the memory that about a million rows take.
 
-1. some threads download and unpack objects, ahead of
-2. one thread that parses and sums them, a group of objects at a time, and proves each to hold what it says: numpy
-   takes and gives back the interpreter's lock for each step, so that two such threads would be slower than one
-3. the caller's thread sorts and writes what comes out of these
+1. some threads download, unpack, parse and sum objects, a group at a time, and prove each to hold what it says
+2. the caller's thread collects what comes out of these, sorts and writes it
+
+What takes time in either runs without the interpreter's lock.
 """
 
 import logging
@@ -14,26 +14,29 @@ from pathlib import Path
 import pyarrow as pa
 
 from fraudstream.lake.chain import Link
-from fraudstream.lake.checksum import add, checksum
+from fraudstream.lake.checksum import add
+from fraudstream.lake.compiled import Reader, checksum_for, reader_for
 from fraudstream.lake.continuity import require_rows
 from fraudstream.lake.engine import Rows, Vanished, Work, upload
 from fraudstream.lake.manifest import ParquetFile
 from fraudstream.lake.objects import ObjectInfo
 from fraudstream.lake.parquet import LocalFile, write_files
-from fraudstream.lake.reading import in_order, lines_of
-from fraudstream.lake.schemas import regular_rows_of, rows_of_lines
+from fraudstream.lake.reading import in_order, unpacked
+from fraudstream.lake.schemas import coded_schema, rows_of_lines
 
 log = logging.getLogger(__name__)
 
-_DOWNLOADERS, _DOWNLOADS_AHEAD = 4, 4
-_PARSERS, _GROUPS_AHEAD = 1, 16
+#: As many wait for the store as others keep the processor busy.
+_READERS = 4
 #: Rows that are read at once.
 _GROUP_ROWS = 8_000
 _LOG_EVERY_ROWS = 1_000_000
+_KEEP_MEMORY_MS = 10_000
 
 
 def one_machine(work: Work) -> tuple[Rows, list[ParquetFile]]:
     """:data:`~fraudstream.lake.engine.Engine` on this machine."""
+    _keep_memory()
     read = _Read()
 
     def done(number: int, local: LocalFile) -> ParquetFile:
@@ -45,6 +48,13 @@ def one_machine(work: Work) -> tuple[Rows, list[ParquetFile]]:
     return Rows(read.count, read.checksum), files
 
 
+def _keep_memory() -> None:
+    """Lets Arrow hand out again what was freed: giving pages back and getting new ones costs as much as sorting."""
+    if "jemalloc" in pa.supported_memory_backends():
+        pa.set_memory_pool(pa.jemalloc_memory_pool())
+        pa.jemalloc_set_decay_ms(_KEEP_MEMORY_MS)
+
+
 class _Read:
     """What was read so far."""
 
@@ -53,41 +63,17 @@ class _Read:
         self.checksum = 0
 
 
-class _Buffer:
-    """Lines of some objects one after the other, in memory that is used again: the kernel gives new memory slowly."""
-
-    def __init__(self) -> None:
-        self._memory = bytearray(8 << 20)
-
-    def joined(self, bodies: list[bytes]) -> memoryview:
-        """All of them; the next call overwrites what this one returns."""
-        size = sum(map(len, bodies))
-        if size > len(self._memory):
-            self._memory = bytearray(size)
-        end = 0
-        for body in bodies:
-            self._memory[end : end + len(body)] = body
-            end += len(body)
-        return memoryview(self._memory)[:end]
-
-
 def _sources(work: Work, read: _Read) -> Iterator[pa.Table]:
-    buffer = _Buffer()
+    total = sum(link.rows for link in work.links.values())
+    reader, checksum = reader_for(total, work.folder), checksum_for(total)
 
-    def download(info: ObjectInfo) -> "_Source":
-        lines = lines_of(work.store, info)
-        if lines is None:
-            raise Vanished(info.name)
-        return _Source(info.name, work.links[info.name], lines)
-
-    def rows_of(group: list[_Source]) -> tuple[pa.Table, int]:
-        rows = _rows(work.folder, group, buffer)
+    def rows_of(group: list[ObjectInfo]) -> tuple[pa.Table, int]:
+        # 1. download, unpack, parse, sum
+        rows = _rows(work.folder, [_source(work, info) for info in group], reader)
         return rows, checksum(rows)
 
-    # 1. download and unpack
-    downloaded = in_order(download, work.sources, _DOWNLOADERS, _DOWNLOADS_AHEAD)
-    # 2. parse and sum
-    for rows, of_rows in in_order(rows_of, _groups(downloaded), _PARSERS, _GROUPS_AHEAD):
+    # 2. collect
+    for rows, of_rows in in_order(rows_of, _groups(work), _READERS):
         if (read.count + len(rows)) // _LOG_EVERY_ROWS > read.count // _LOG_EVERY_ROWS:
             log.info("%s of %s: %d rows read", work.folder, work.day, read.count + len(rows))
         read.count += len(rows)
@@ -98,19 +84,26 @@ def _sources(work: Work, read: _Read) -> Iterator[pa.Table]:
 class _Source:
     """An object and what it says it holds."""
 
-    def __init__(self, name: str, link: Link, lines: bytes) -> None:
+    def __init__(self, name: str, link: Link, data: bytes) -> None:
         self.name = name
         self.link = link
-        self.lines = lines
+        self.data = data
 
 
-def _groups(sources: Iterator[_Source]) -> Iterator[list[_Source]]:
+def _source(work: Work, info: ObjectInfo) -> _Source:
+    data = work.store.download(info)
+    if data is None:
+        raise Vanished(info.name)
+    return _Source(info.name, work.links[info.name], data)
+
+
+def _groups(work: Work) -> Iterator[list[ObjectInfo]]:
     """Consecutive objects, so many that what a call costs doesn't count."""
-    group: list[_Source] = []
+    group: list[ObjectInfo] = []
     rows = 0
-    for source in sources:
-        group.append(source)
-        rows += source.link.rows
+    for info in work.sources:
+        group.append(info)
+        rows += work.links[info.name].rows
         if rows >= _GROUP_ROWS:
             yield group
             group, rows = [], 0
@@ -118,12 +111,12 @@ def _groups(sources: Iterator[_Source]) -> Iterator[list[_Source]]:
         yield group
 
 
-def _rows(folder: str, group: list[_Source], buffer: _Buffer) -> pa.Table:
+def _rows(folder: str, group: list[_Source], reader: Reader | None) -> pa.Table:
     """Rows of some objects, each proven to hold what it says."""
-    together = regular_rows_of(folder, buffer.joined([source.lines for source in group]))
+    together = reader([source.data for source in group]) if reader else None
     if together is None or len(together) != sum(source.link.rows for source in group):
-        tables = [rows_of_lines(folder, source.name, source.lines) for source in group]
-        together = pa.concat_tables(tables)
+        tables = [rows_of_lines(folder, source.name, unpacked(source.name, source.data)) for source in group]
+        together = pa.concat_tables(tables).cast(coded_schema(folder))
     else:
         # Offsets show whether each object has the rows of its own slice.
         tables, start = [], 0

@@ -5,14 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.errors import ProofFailed
-from fraudstream.lake.checksum import add, checksum
+from fraudstream.lake.checksum import add
+from fraudstream.lake.compiled import checksum_for
 from fraudstream.lake.reading import in_order
-from fraudstream.lake.schemas import BLOOM_FILTERS, DICTIONARY_COLUMNS, SCHEMA_VERSION, SORT_ORDER, rows_schema
+from fraudstream.lake.schemas import (
+    BLOOM_FILTERS,
+    CODED_COLUMNS,
+    DICTIONARY_COLUMNS,
+    SCHEMA_VERSION,
+    SORT_ORDER,
+    coded_schema,
+    rows_schema,
+)
 from fraudstream.lake.sorting import sorted_lanes
 
 ROW_GROUP_ROWS = 128_000
@@ -44,6 +52,7 @@ def write_files(
     Where there are enough rows, two files are written at a time, by a thread each. Needs memory for about a million
     rows, however many there are. The same rows give the same files.
 
+    :param tables: of :func:`~fraudstream.lake.schemas.coded_schema`
     :param done: gets the number of each file, which rises with its rows, and the file once it is read back; called in
         these threads; the file is deleted after it
     :raises ProofFailed: a file doesn't read back as so many rows as were written to it
@@ -61,7 +70,7 @@ def write_files(
 
 
 def _files(
-    folder: str, pieces: Iterator[pl.DataFrame], directory: Path, name: str, target_bytes: int
+    folder: str, pieces: Iterator[pa.Table], directory: Path, name: str, target_bytes: int
 ) -> Iterator[LocalFile]:
     writer: pq.ParquetWriter | None = None
     number = rows = 0
@@ -70,16 +79,15 @@ def _files(
         if writer is None:
             path, rows = directory / f"{name}-{number:05d}.parquet", 0
             writer = _writer(folder, path)
-        for group in piece.iter_slices(ROW_GROUP_ROWS):
-            writer.write_table(_arrow(folder, group), row_group_size=ROW_GROUP_ROWS)
-        rows += piece.height
+        writer.write_table(piece, row_group_size=ROW_GROUP_ROWS)
+        rows += len(piece)
         if path.stat().st_size >= target_bytes:
             writer.close()
-            yield _read_back(path, rows)
+            yield _read_back(folder, path, rows)
             writer, number = None, number + 1
     if writer is not None:
         writer.close()
-        yield _read_back(path, rows)
+        yield _read_back(folder, path, rows)
 
 
 def checksum_of(open_file: Callable[[], pq.ParquetFile]) -> int:
@@ -88,34 +96,38 @@ def checksum_of(open_file: Callable[[], pq.ParquetFile]) -> int:
     :param open_file: gives a reader of the file
     """
     with open_file() as opened:
-        groups = range(opened.num_row_groups)
+        groups, checksum = range(opened.num_row_groups), checksum_for(opened.metadata.num_rows)
         return add(*(checksum(opened.read_row_group(number, use_threads=False)) for number in groups))
 
 
 def file_schema(folder: str) -> pa.Schema:
     """Columns of a folder's files, and what their metadata say."""
-    return rows_schema(folder).with_metadata({"fraudstream.schema": SCHEMA_VERSION, "fraudstream.folder": folder})
+    return rows_schema(folder).with_metadata(file_metadata(folder))
 
 
-def _arrow(folder: str, rows: pl.DataFrame) -> pa.Table:
-    return rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(rows_schema(folder))
+def file_metadata(folder: str) -> dict[str, str]:
+    """What a file says of its rows."""
+    return {"fraudstream.schema": SCHEMA_VERSION, "fraudstream.folder": folder}
 
 
 def _writer(folder: str, path: Path) -> pq.ParquetWriter:
-    schema = file_schema(folder)
-    return pq.ParquetWriter(
+    schema = coded_schema(folder)
+    writer = pq.ParquetWriter(
         path,
         schema,
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         use_dictionary=[name for name in DICTIONARY_COLUMNS if name in schema.names],
         store_decimal_as_integer=True,
+        store_schema=False,  # that some texts were dictionaries here is no reader's business
         write_page_index=True,
         bloom_filter_options={name: {"ndv": ROW_GROUP_ROWS, "fpp": 0.01} for name in BLOOM_FILTERS[folder]},
     )
+    writer.add_key_value_metadata(file_metadata(folder))
+    return writer
 
 
-def _read_back(path: Path, rows: int) -> LocalFile:
+def _read_back(folder: str, path: Path, rows: int) -> LocalFile:
     with pq.ParquetFile(path) as opened:
         found = opened.metadata.num_rows
     if found != rows:
@@ -123,4 +135,5 @@ def _read_back(path: Path, rows: int) -> LocalFile:
             f"a Parquet file reads back as {found} rows, written were {rows}: nothing was changed in the lake; look"
             " for a faulty disk, then run it again"
         )
-    return LocalFile(path, rows, checksum_of(lambda: pq.ParquetFile(path)))
+    coded = [name for name in CODED_COLUMNS if name in rows_schema(folder).names]
+    return LocalFile(path, rows, checksum_of(lambda: pq.ParquetFile(path, read_dictionary=coded)))

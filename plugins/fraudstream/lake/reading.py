@@ -119,14 +119,15 @@ def read_lines(
 def lines_of(store: ObjectStore, info: ObjectInfo) -> bytes | None:
     """The JSON lines of an object; None: it is gone."""
     data = store.download(info)
-    if data is None:
-        return None
+    return None if data is None else unpacked(info.name, data)
+
+
+def unpacked(name: str, data: bytes) -> bytes:
+    """The lines that an object holds gzipped."""
     try:
         return bytes(igzip.decompress(data))
     except (igzip.BadGzipFile, EOFError, OSError) as error:
-        raise LakeError(
-            f"object {info.name} is no whole gzip file ({error}): restore it, or replay its topic"
-        ) from error
+        raise LakeError(f"object {name} is no whole gzip file ({error}): restore it, or replay its topic") from error
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], workers: int, ahead_of_caller: int = _AHEAD) -> Iterator[R]:

@@ -1,268 +1,182 @@
 """The fast way to read JSON lines that the pipeline itself wrote: no JSON parser, no float, no object a line.
 
-Such lines have the same fields in the same order, no space between them, and no escape in any text. Where their commas
-are is then all it takes: a part is gathered for all lines at once, eight bytes to a machine word, and whatever is
-done, is done with numpy to the same word of all lines. Every byte of a line is either compared with what must stand
-there or becomes part of a value; for lines that are different, the caller has a JSON parser.
+Such lines have the same fields in the same order, no space between them, and no escape in any text. One pass over their
+bytes is then all it takes. It is compiled by Numba, which keeps the machine code beside this file (or where
+NUMBA_CACHE_DIR says), and it runs without the interpreter's lock, so that threads read side by side. Every byte of a
+line is either compared with what must stand there or becomes part of a value; for lines that are different, the caller
+has a JSON parser.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from isal import isal_zlib
 
-#: Bytes of lines that are looked at at once: enough that calls don't count, few enough for the processor's caches.
-_CHUNK_BYTES = 4 << 20
-#: Longer parts would need too much memory side by side.
-_LONGEST_PART = 512
-_COMMA, _NEWLINE, _QUOTE, _BACKSLASH = b',\n"\\'
-#: What a part may be, past `before`, in JSON. Arrow's casts allow more.
-_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?$"
-_TIME_BYTES = 24  # 2023-10-07T00:00:00.000Z
+from fraudstream.lake import line_kernel
+from fraudstream.lake.line_kernel import Integers, Octets, Words
+
+#: Zero bytes after the lines: no part of any, and whatever is looked at beyond their end.
+_PADDING = 128
+_MEMORY_BYTES = 8 << 20
 _WORD = 8
 
-Octets = np.ndarray[tuple[Any, ...], np.dtype[np.uint8]]
-Words = np.ndarray[tuple[Any, ...], np.dtype[np.uint64]]
-Integers = np.ndarray[tuple[Any, ...], np.dtype[np.int64]]
+
+class Reader:
+    """Reads lines with the fields of `schema`, none of them nested; any number of threads may use it."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._fields = _Fields(schema)
+        # Memory for lines is used again: the kernel gives new memory slowly.
+        self._memory: deque[bytearray] = deque()
+
+    def rows(self, objects: Sequence[bytes]) -> pa.Table | None:
+        """Rows of the gzipped lines of some objects, one after the other; None: they have to be parsed as JSON.
+
+        What comes back is what a JSON parser would make of the lines, since:
+
+        1. each field begins with its own name where the one before it ends,
+        2. each text is closed by the first quote in it, and has no backslash and no control character,
+        3. each number is digits with the decimals that its type has, or null; each time has its milliseconds and Z,
+        4. each line ends where the next one begins, the last one where the lines end.
+        """
+        memory = self._memory.pop() if self._memory else bytearray(_MEMORY_BYTES)
+        try:
+            memory, length = _unpacked(objects, memory)
+            return _table(np.frombuffer(memory, np.uint8), length, self._schema, self._fields)
+        except (pa.ArrowInvalid, UnicodeDecodeError, EOFError, OSError):  # the slower way says what is wrong, and where
+            return None
+        finally:
+            self._memory.append(memory)
 
 
-class _Irregular(Exception):
-    """These lines are for the JSON parser."""
+def _unpacked(objects: Sequence[bytes], memory: bytearray) -> tuple[bytearray, int]:
+    """Lines one after the other and the padding, in this memory or in more; and the length of the lines."""
+    end = 0
+    for packed in objects:
+        # What igzip.decompress is made of. That allocates, and new pages take twice as long as unpacking into old ones.
+        reader = isal_zlib._GzipReader(packed)  # type: ignore[arg-type]  # which may be bytes
+        while True:
+            if len(memory) - end <= _PADDING:
+                memory = memory + bytearray(len(memory))
+            with memoryview(memory) as view:
+                got = reader.readinto(view[end : len(memory) - _PADDING])
+            if not got:
+                break
+            end += got
+    memory[end : end + _PADDING] = bytes(_PADDING)
+    return memory, end
 
 
-def regular_rows(lines: bytes | memoryview, schema: pa.Schema, wanted: pa.Schema) -> pa.Table | None:
-    """Columns `wanted` of lines with the fields of `schema`; None: the lines have to be parsed as JSON.
-
-    What comes back is what a JSON parser would make of the lines, since:
-
-    1. there are as many commas as the lines' fields take, and each part between them begins with its field's name,
-    2. each text is closed by the only quote in it, and has no backslash and no control character,
-    3. each number is digits with the decimals that its type has, each line ends where the next one begins.
-    """
-    parts = [_Part(schema, place) for place in range(len(schema))]
-    try:
-        batches = [_rows(chunk, length, parts, wanted) for chunk, length in _chunks(lines)]
-    except (_Irregular, pa.ArrowInvalid):
-        return None
-    return pa.Table.from_batches(batches, wanted)
-
-
-def _chunks(lines: bytes | memoryview) -> Iterator[tuple[Octets, int]]:
-    """Pieces that end with a line, and their length: after it come bytes that may be read and mean nothing."""
-    octets = np.frombuffer(lines, np.uint8)
-    start = 0
-    while start < len(octets):
-        end = min(start + _CHUNK_BYTES, len(octets))
-        if end < len(octets):
-            newlines = np.flatnonzero(octets[max(start, end - 2 * _LONGEST_PART * _WORD) : end] == _NEWLINE)
-            if not len(newlines):
-                raise _Irregular
-            end += int(newlines[-1]) + 1 - min(end - start, 2 * _LONGEST_PART * _WORD)
-        if end + _LONGEST_PART <= len(octets):
-            yield octets[start : end + _LONGEST_PART], end - start
-        else:
-            yield np.concatenate([octets[start:end], np.zeros(_LONGEST_PART, np.uint8)]), end - start
-        start = end
-
-
-def _rows(octets: Octets, length: int, parts: list["_Part"], wanted: pa.Schema) -> pa.RecordBatch:
-    commas = np.flatnonzero(octets[:length] == _COMMA)
-    rows, left = divmod(len(commas), len(parts) - 1)
-    if left or not rows:
-        raise _Irregular
-    commas = np.ascontiguousarray(commas.reshape(rows, -1).T)
-    # The last part, a time, has the same length in each line: no need to look for the ends of lines.
-    newlines = np.flatnonzero(octets[commas[-1, 0] : commas[-1, 0] + _LONGEST_PART] == _NEWLINE)
-    if not len(newlines):
-        raise _Irregular
-    ends = commas[-1] + newlines[0]
-    if ends[-1] != length - 1 or (octets[ends] != _NEWLINE).any():
-        raise _Irregular
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    values = {
-        part.name: part.values(octets, begin, end, part.name in wanted.names)
-        for part, begin, end in zip(parts, [starts, *commas], [*commas, ends], strict=True)
-    }
-    return pa.RecordBatch.from_arrays([values[name] for name in wanted.names], schema=wanted)
-
-
-class _Part:
-    """What lies between two commas: the field's name, and its value."""
-
-    def __init__(self, schema: pa.Schema, place: int) -> None:
-        field = schema.field(place)
-        self.name = field.name
-        self._type = field.type
-        self._is_text = pa.types.is_string(field.type) or pa.types.is_timestamp(field.type)
-        quote = '"' if self._is_text else ""
-        self._before = (("{" if place == 0 else ",") + f'"{field.name}":{quote}').encode()
-        self._after = (quote + ("}" if place == len(schema) - 1 else "")).encode()
-
-    def values(self, octets: Octets, begin: Integers, end: Integers, wanted: bool) -> pa.Array | None:
-        """The values of a part that lies at [begin, end) in each line; numbers that aren't wanted are None."""
-        lengths = end - begin - (len(self._before) + len(self._after))
-        longest, shortest = int(lengths.max()), int(lengths.min())
-        if shortest < (0 if pa.types.is_string(self._type) else 1) or longest > _LONGEST_PART // 2:
-            raise _Irregular
-        for place, octet in enumerate(self._after):
-            if (octets[end - (len(self._after) - place)] != octet).any():
-                raise _Irregular
-        gathered = _gathered(octets, begin, -(-(len(self._before) + longest) // _WORD) + 1)
-        self._require_name(gathered)
-        value = _Value(octets, gathered, len(self._before), end - len(self._after), lengths, longest, shortest)
-        if self._is_text:
-            return _times(value, self._type) if pa.types.is_timestamp(self._type) else _texts(value)
-        return _numbers(value, self._type) if wanted else None
-
-    def _require_name(self, gathered: Words) -> None:
-        expected = np.frombuffer(self._before.ljust(-(-len(self._before) // _WORD) * _WORD, b"\0"), np.uint64)
-        different = np.zeros(len(gathered), np.uint64)
-        for place, word in enumerate(expected):
-            found = gathered[:, place]
-            beyond = (place + 1) * _WORD - len(self._before)
-            if beyond > 0:
-                found = found & (_ONES >> np.uint64(8 * beyond))
-            different |= found ^ word
-        if different.any():
-            raise _Irregular
-
-
-class _Value:
-    """The bytes of one field's values in all lines."""
-
-    def __init__(
-        self, octets: Octets, gathered: Words, skip: int, end: Integers, lengths: Integers, longest: int, shortest: int
-    ) -> None:
-        self.octets = octets
-        self.gathered = gathered
-        self.skip = skip
-        self.end = end
-        self.lengths = lengths
-        self.longest = longest
-        self.shortest = shortest
-
-    def word(self, number: int) -> Words:
-        """Bytes 8 * number to 8 * number + 7 of each value, the first one lowest; what is beyond is any."""
-        place, shift = divmod(self.skip, _WORD)
-        low: Words = self.gathered[:, place + number]
-        if not shift:
-            return low
-        result: Words = (low >> np.uint64(8 * shift)) | (
-            self.gathered[:, place + number + 1] << np.uint64(64 - 8 * shift)
-        )
-        return result
-
-    def text(self) -> pa.Array:
-        """The values as they stand there, as binary."""
-        table = self.gathered.view(np.uint8)[:, self.skip : self.skip + self.longest]
-        if self.longest == self.shortest:
-            data = np.ascontiguousarray(table).reshape(-1)
-        else:
-            data = table[np.arange(self.longest) < self.lengths[:, None]]
-        ends = np.zeros(len(self.lengths) + 1, np.int32)
-        np.cumsum(self.lengths, out=ends[1:])
-        return pa.Array.from_buffers(pa.binary(), len(self.lengths), [None, pa.py_buffer(ends), pa.py_buffer(data)])
-
-
-_ONES = np.uint64(0xFFFFFFFFFFFFFFFF)
-_ZEROS = np.uint64(0x3030303030303030)  # eight characters "0"
-_BELOW_TEN = np.uint64(0x7676767676767676)
-_TOPS = np.uint64(0x8080808080808080)
-
-
-def _gathered(octets: Octets, starts: Integers, words: int) -> Words:
-    """So many words from each start on, side by side."""
-    size = words * _WORD
-    if int(starts[-1]) + size > len(octets):
-        raise _Irregular
-    anywhere: np.ndarray[Any, Any] = np.ndarray((len(octets) - size + 1,), f"V{size}", octets, strides=(1,))
-    return anywhere[starts].view(np.uint64).reshape(len(starts), words)
-
-
-def _texts(value: _Value) -> pa.Array:
-    values = value.text()
-    data = np.frombuffer(values.buffers()[2] or b"", np.uint8)
-    if ((data < ord(" ")) | (data == _QUOTE) | (data == _BACKSLASH)).any():
-        raise _Irregular
-    if len(data) and data.max() >= 128:
-        return values.cast(pa.string())  # which looks whether it is UTF-8
-    return pa.Array.from_buffers(pa.string(), len(values), values.buffers())
-
-
-def _times(value: _Value, kind: pa.DataType) -> pa.Array:
-    """Neighbours often share their time: each is read once."""
-    if value.longest != _TIME_BYTES or value.shortest != _TIME_BYTES:
-        return _texts(value).cast(kind)
-    words = np.column_stack([value.word(number) for number in range(_TIME_BYTES // _WORD)])
-    first = np.concatenate([[True], (words[1:] != words[:-1]).any(axis=1)])
-    places = np.flatnonzero(first)
-    different = pa.Array.from_buffers(
-        pa.binary(_TIME_BYTES), len(places), [None, pa.py_buffer(np.ascontiguousarray(words[places]))]
+def _table(octets: Octets, length: int, schema: pa.Schema, fields: "_Fields") -> pa.Table | None:
+    rows = line_kernel.count_newlines(octets, length)
+    found = _Columns(fields, rows)
+    words: Words = np.ndarray((len(octets) - _WORD + 1,), np.uint64, octets, strides=(1,))
+    read = line_kernel.read(
+        octets,
+        words,
+        length,
+        *fields.layout,
+        found.numbers,
+        found.wide,
+        found.starts,
+        found.ends,
+        found.codes,
+        found.known,
+        found.counts,
+        found.nulls,
     )
-    times = np.frombuffer(different.cast(pa.binary()).cast(pa.string()).cast(kind).buffers()[1], np.int64)
-    return _integers(np.repeat(times[: len(places)], np.diff(np.append(places, len(words)))), kind)
-
-
-def _numbers(value: _Value, kind: pa.DataType) -> pa.Array:
-    scale = kind.scale if pa.types.is_decimal(kind) else 0
-    tail = scale + 1 if scale else 0
-    digits = value.lengths - tail
-    plain = scale in {0, 2} and value.shortest > tail and value.longest - tail <= 2 * _WORD
-    numbers = _whole(value, digits, value.longest - tail) if plain else None
-    if numbers is None:
-        return _slow_numbers(value, kind)
-    if scale:
-        point, tens, ones = value.octets[value.end - 3], value.octets[value.end - 2], value.octets[value.end - 1]
-        tens, ones = tens - np.uint8(ord("0")), ones - np.uint8(ord("0"))  # below "0" comes out above 9, too
-        if (point != ord(".")).any() or (tens > 9).any() or (ones > 9).any():
-            raise _Irregular
-        both = np.zeros((len(numbers), 2), np.uint64)
-        np.add(numbers * np.uint64(100), (tens * 10 + ones), out=both[:, 0])
-        return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(both)])
-    return _integers(numbers, pa.int64()).cast(kind)
-
-
-def _integers(numbers: Words | Integers, kind: pa.DataType) -> pa.Array:
-    """The numbers, which stay where they are, as a column of some type of 64 bits."""
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
-
-
-def _whole(value: _Value, digits: Integers, most: int) -> Words | None:
-    """The numbers that begin the values, of so many digits; None: there are other characters."""
-    first = value.word(0) ^ _ZEROS
-    if (((first & np.uint64(0xFF)) == 0) & (digits > 1)).any():
-        raise _Irregular  # 007 is no JSON
-    if most <= _WORD:
-        return _eight_digits(first << (8 * (_WORD - digits)).astype(np.uint64))
-    # Both words as one of 128 bits, shifted until the last digit is on top; shifts by 64 and more give 0.
-    second = value.word(1) ^ _ZEROS
-    shift = (8 * (2 * _WORD - digits)).astype(np.uint64)
-    bits = np.uint64(64)
-    low = _eight_digits((second << shift) | (first >> (bits - shift)) | (first << (shift - bits)))
-    high = _eight_digits(first << shift)
-    return None if low is None or high is None else high * np.uint64(100_000_000) + low
-
-
-def _eight_digits(digits: Words) -> Words | None:
-    """The numbers that words of eight digits 0 to 9 stand for, the first one lowest."""
-    if (((digits + _BELOW_TEN) | digits) & _TOPS).any():
+    if read != rows or not rows:
         return None
-    # Each step adds neighbours: pairs of digits, then both fours, weighted by their places.
-    pairs = digits * np.uint64(10) + (digits >> np.uint64(8))
-    mask = np.uint64(0x000000FF000000FF)
-    result: Words = (
-        (pairs & mask) * np.uint64(0x000F424000000064)
-        + ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
-    ) >> np.uint64(32)
-    return result
+    return pa.table([found.column(place, field.type, octets, words) for place, field in enumerate(schema)], schema)
 
 
-def _slow_numbers(value: _Value, kind: pa.DataType) -> pa.Array:
-    """Negative, longer and missing numbers."""
-    texts = _texts(value)
-    texts = pc.if_else(pc.equal(texts, "null"), None, texts)
-    if not pc.all(pc.match_substring_regex(texts, _NUMBER), min_count=0).as_py():
-        raise _Irregular
-    return texts.cast(kind)
+class _Fields:
+    """What the lines consist of, in arrays."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        names = [("," if place else "{") + f'"{field.name}":' for place, field in enumerate(schema)]
+        kinds = [_kind(field.type) for field in schema]
+        quoted = (line_kernel.TEXT, line_kernel.CODED, line_kernel.TIME)
+        befores = [(name + ('"' if kind in quoted else "")).encode() for name, kind in zip(names, kinds, strict=True)]
+        width = max(-(-len(before) // _WORD) for before in befores) * _WORD
+        self.kinds = np.array(kinds, np.uint8)
+        #: Which of the columns of its kind a field is; whole numbers and times share theirs.
+        self.slots = np.zeros(len(kinds), np.int64)
+        self.counts: dict[int, int] = {}
+        for place, kind in enumerate(kinds):
+            group = line_kernel.WHOLE if kind == line_kernel.TIME else kind
+            self.slots[place] = self.counts.get(group, 0)
+            self.counts[group] = self.counts.get(group, 0) + 1
+        before = np.array([np.frombuffer(text.ljust(width, b"\0"), np.uint64) for text in befores])
+        mask = np.array(
+            [np.frombuffer(b"\xff" * len(text) + b"\0" * (width - len(text)), np.uint64) for text in befores]
+        )
+        sizes = np.array([len(text) for text in befores], np.int64)
+        self.layout = (before, mask, sizes, self.kinds, self.slots)
+
+
+class _Columns:
+    """Where the values of so many rows go."""
+
+    def __init__(self, fields: _Fields, rows: int) -> None:
+        self._fields = fields
+        self._rows = rows
+        self.numbers: Integers = _new((fields.counts.get(line_kernel.WHOLE, 0), rows), np.int64)
+        self.wide: Integers = _new((fields.counts.get(line_kernel.MONEY, 0), rows, 2), np.int64)
+        texts = fields.counts.get(line_kernel.TEXT, 0)
+        self.starts: Integers = np.empty((texts, rows), np.int64)
+        self.ends: np.ndarray[Any, np.dtype[np.int32]] = _new((texts, rows + 1), np.int32)
+        self.ends[:, 0] = 0
+        coded = fields.counts.get(line_kernel.CODED, 0)
+        self.codes: np.ndarray[Any, np.dtype[np.int32]] = _new((coded, rows), np.int32)
+        #: Place and size of each different text, and how many there are.
+        self.known: Integers = np.zeros((coded, line_kernel.MOST_CODES, 2), np.int64)
+        self.counts: Integers = np.zeros(coded, np.int64)
+        #: For each field whether a row has no value.
+        self.nulls: Octets = np.zeros((len(fields.kinds), rows), np.uint8)
+
+    def column(self, place: int, kind: pa.DataType, octets: Octets, words: Words) -> pa.Array:
+        """Values of the field at that place."""
+        slot = self._fields.slots[place]
+        missing = self.nulls[place]
+        valid = pa.py_buffer(np.packbits(missing == 0, bitorder="little")) if missing.any() else None
+        if pa.types.is_string(kind):
+            return self._texts(slot, words)
+        if pa.types.is_dictionary(kind):
+            known = self.known[slot, : self.counts[slot]].tolist()
+            texts = [octets[start : start + size].tobytes().decode() for start, size in known]
+            return pa.DictionaryArray.from_arrays(pa.array(self.codes[slot]), pa.array(texts, pa.string()))
+        if pa.types.is_decimal(kind):
+            return pa.Array.from_buffers(kind, self._rows, [valid, pa.py_buffer(self.wide[slot])])
+        stored = kind if pa.types.is_timestamp(kind) else pa.int64()
+        return pa.Array.from_buffers(stored, self._rows, [valid, pa.py_buffer(self.numbers[slot])]).cast(kind)
+
+    def _texts(self, slot: int, words: Words) -> pa.Array:
+        ends = self.ends[slot]
+        data: Octets = _new((int(ends[-1]) + _WORD,), np.uint8)
+        into: Words = np.ndarray((len(data) - _WORD + 1,), np.uint64, data, strides=(1,))
+        ascii_only = line_kernel.copy_texts(words, self.starts[slot], ends, into)
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
+        if ascii_only:
+            return pa.Array.from_buffers(pa.string(), self._rows, buffers)
+        return pa.Array.from_buffers(pa.binary(), self._rows, buffers).cast(pa.string())  # which looks if it is UTF-8
+
+
+def _new(shape: tuple[int, ...], kind: type[np.generic]) -> Any:
+    """An array in Arrow's memory, where freed memory is handed out again."""
+    size = int(np.prod(shape)) * np.dtype(kind).itemsize
+    return np.frombuffer(pa.allocate_buffer(size), kind).reshape(shape)
+
+
+def _kind(of: pa.DataType) -> int:
+    if pa.types.is_string(of):
+        return line_kernel.TEXT
+    if pa.types.is_dictionary(of):
+        return line_kernel.CODED
+    if pa.types.is_timestamp(of):
+        return line_kernel.TIME
+    return line_kernel.MONEY if pa.types.is_decimal(of) else line_kernel.WHOLE

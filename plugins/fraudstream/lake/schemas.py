@@ -15,13 +15,13 @@ from fraudstream.kafka.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
 from fraudstream.lake.lines import MONEY
 from fraudstream.lake.names import FRAUD_CASES, MAILS, TRANSACTIONS
-from fraudstream.lake.regular_lines import regular_rows
 
 #: Raised when a column changes its name, type or meaning; added columns don't need it.
 SCHEMA_VERSION = "1"
 
 _MONEY = pa.decimal128(18, 2)
 _TIME = pa.timestamp("ms", "UTC")
+_CODED = pa.dictionary(pa.int32(), pa.string())
 _PLACE = [
     pa.field("topic", pa.string()),
     pa.field("partition", pa.int32()),
@@ -50,7 +50,12 @@ SORT_ORDER = {
     MAILS: ("idTransaction", "topic", "partition", "offset"),
 }
 #: Columns with few values; the others are larger and slower with a dictionary.
-DICTIONARY_COLUMNS = ("type", "step", "status", "kind", "reply", "topic", "partition")
+DICTIONARY_COLUMNS = (
+    "timestamp", "step", "type", "isFraud", "isFlaggedFraud", "status", "kind", "reply", "topic", "partition",
+    "recordTimestamp",
+)  # fmt: skip
+#: Texts of which a day has a handful: while rows are worked on, these are dictionaries.
+CODED_COLUMNS = ("type", "status", "kind", "topic")
 #: Columns that are looked up by value but don't sort the file (Parquet bloom filters).
 BLOOM_FILTERS = {
     TRANSACTIONS: ("idTransaction", "nameDest"),
@@ -69,6 +74,17 @@ def rows_schema(folder: str) -> pa.Schema:
             for inner in (list(field.type) if pa.types.is_struct(field.type) else [field])
         ]
     )
+
+
+def coded_schema(folder: str) -> pa.Schema:
+    """:func:`rows_schema` with dictionaries for some texts."""
+    fields = rows_schema(folder)
+    return pa.schema([field.with_type(_CODED) if field.name in CODED_COLUMNS else field for field in fields])
+
+
+def has_nested(folder: str) -> bool:
+    """Whether values of the folder's JSON lines are objects themselves."""
+    return any(pa.types.is_nested(field.type) for field in json_schema(folder))
 
 
 @cache
@@ -94,19 +110,6 @@ def rows_of_lines(folder: str, name: str, lines: bytes, columns: Sequence[str] |
     :param columns: read only these, which must not be parts of a nested value; other fields may then be anything
     :raises LakeError: a line is no JSON, lacks its place on the topic, or has a field or value of no known type
     """
-    rows = regular_rows_of(folder, lines, columns)
-    return _parsed(folder, name, lines, columns) if rows is None else rows
-
-
-def regular_rows_of(folder: str, lines: bytes | memoryview, columns: Sequence[str] | None = None) -> pa.Table | None:
-    """Rows of JSON lines, of any number of objects, that need no JSON parser; None: these do."""
-    fields = json_schema(folder)
-    if not lines or any(pa.types.is_struct(field.type) for field in fields):
-        return None
-    return regular_rows(lines, fields, pa.schema([fields.field(name) for name in columns or fields.names]))
-
-
-def _parsed(folder: str, name: str, lines: bytes, columns: Sequence[str] | None) -> pa.Table:
     schema = json_schema(folder)
     if columns:
         schema = pa.schema([schema.field(name) for name in columns])

@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
+from fraudstream.lake import compiled_checksum
 from fraudstream.lake.checksum import add, checksum
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,3 +93,28 @@ def test_a_column_of_nulls_counts_for_nothing():
 def test_a_long_value_among_many_short_ones():
     values = ["x" * 300_000, *map(str, range(5_000))]
     assert checksum(pa.table({"a": values})) == checksum(pa.table({"a": values[::-1]}))
+
+
+@settings(deadline=None)
+@given(st.lists(rows, max_size=12), st.integers(0, 12), st.integers(0, 12))
+def test_the_compiled_one_gives_the_same_sums(values, start, end):
+    part = table(values)[start:end]
+    assert compiled_checksum.checksum(part) == checksum(part)
+    assert compiled_checksum.checksum(pa.concat_tables([part, table(values)])) == add(
+        checksum(part), checksum(table(values))
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 8, 9, 15, 16, 63, 64, 65, 128])
+def test_the_compiled_one_reads_the_last_text_to_its_end_and_no_further(size):
+    ends = pa.array([0, 0, size], pa.int32())
+    texts = pa.Array.from_buffers(pa.string(), 2, [None, ends.buffers()[1], pa.py_buffer(b"x" * size)])
+    assert compiled_checksum.checksum(pa.table({"a": texts})) == checksum(pa.table({"a": texts}))
+
+
+@settings(deadline=None)
+@given(st.lists(texts, max_size=12), st.integers(0, 12))
+def test_dictionaries_have_the_sums_of_their_texts(values, start):
+    plain = pa.table({"a": pa.array(values, pa.string())})[start:]
+    coded = pa.table({"a": pa.array(values, pa.string()).dictionary_encode()})[start:]
+    assert checksum(coded) == compiled_checksum.checksum(coded) == checksum(plain)

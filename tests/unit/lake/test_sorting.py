@@ -37,4 +37,5 @@ def _sorted(tables, run_rows, piece_rows, batch_rows, distance=1):
     ):
         lanes = sorting.sorted_lanes(tables, ("key", "number"), Path(directory))
         pieces = [piece for lane in lanes for piece in lane]
-    return [row for piece in pieces for row in piece.rows()], max((piece.height for piece in pieces), default=0)
+    found = [(row["key"], row["number"]) for piece in pieces for row in piece.to_pylist()]
+    return found, max(map(len, pieces), default=0)
