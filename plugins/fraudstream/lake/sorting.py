@@ -21,12 +21,15 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudstream.lake.reading import in_order
+
 #: Rows of a run, and of a piece.
 RUN_ROWS = 1_000_000
 PIECE_ROWS = 128_000
 _BATCH_ROWS = 16_000
 _SAMPLE_DISTANCE = 1_000
 _WORD = 8
+_COPIERS = 2
 
 RowNumbers = np.ndarray[tuple[Any, ...], np.dtype[np.int64]]
 
@@ -63,9 +66,9 @@ def sorted_lanes(tables: Iterable[pa.Table], order: Sequence[str], directory: Pa
             last = None
         waiting.append(table)
         if sum(map(len, waiting)) >= RUN_ROWS:
-            last, waiting = pa.concat_tables(waiting).combine_chunks(), []
+            last, waiting = _one_chunk(waiting), []
     if waiting:
-        last, waiting = pa.concat_tables(waiting).combine_chunks(), []
+        last, waiting = _one_chunk(waiting), []
     if last is None or not len(last):
         return []
     if not lanes[0]:
@@ -82,7 +85,7 @@ def _merged(runs: list["_Run"], order: Sequence[str]) -> Iterator[pa.Table]:
         # 3. pieces
         parts = [part for one in runs for part in one.take_before(key)]
         if parts:  # no row is less than the first key where that is the smallest one
-            together = pa.concat_tables(parts).combine_chunks()
+            together = _one_chunk(parts)
             yield together.take(_in_order(together, np.arange(len(together)), order))
 
 
@@ -121,6 +124,13 @@ class _Run:
             if end < len(rows):
                 self._waiting = rows[end:]
                 return
+
+
+def _one_chunk(tables: list[pa.Table]) -> pa.Table:
+    """All rows of the tables, each column in one piece: what sorting and taking rows ask for."""
+    together = pa.concat_tables(tables)
+    columns = in_order(pa.ChunkedArray.combine_chunks, together.columns, _COPIERS)
+    return pa.table(list(columns), together.schema)
 
 
 def _pieces(rows: pa.Table, which: RowNumbers, order: Sequence[str]) -> Iterator[pa.Table]:
