@@ -49,10 +49,11 @@ def sorted_lanes(tables: Iterable[pa.Table], order: Sequence[str], directory: Pa
 
     def cut(run: pa.Table) -> list[RowNumbers]:
         nonlocal middle
+        texts = _decoded(run[order[0]])
         if middle is None:
-            samples = run[order[0]].take(np.arange(0, len(run), _SAMPLE_DISTANCE)).drop_null()
+            samples = texts.take(np.arange(0, len(run), _SAMPLE_DISTANCE)).drop_null()
             middle = sorted(samples.to_pylist())[len(samples) // 2] if len(samples) else ""
-        first = pc.less(run[order[0]], middle).fill_null(True).to_numpy()
+        first = pc.less(texts, middle).fill_null(True).to_numpy()
         return [np.flatnonzero(first), np.flatnonzero(~first)]
 
     def put_on_disk(run: pa.Table) -> None:
@@ -118,7 +119,9 @@ class _Run:
                     return
                 self._waiting = pa.Table.from_batches([batch])
             rows, self._waiting = self._waiting, None
-            end = len(rows) if cut is None else int(pl.Series(rows[self._key]).search_sorted(cut, side="left"))
+            end = (
+                len(rows) if cut is None else int(pl.Series(_decoded(rows[self._key])).search_sorted(cut, side="left"))
+            )
             if end:
                 yield rows[:end]
             if end < len(rows):
@@ -145,7 +148,7 @@ def _in_order(rows: pa.Table, which: RowNumbers, order: Sequence[str]) -> RowNum
 
     Nearly all rows are told apart by eight bytes of the first column, and numbers sort several times as fast as texts.
     """
-    keys = _keys(rows[order[0]].chunk(0), which)
+    keys = _keys(_decoded(rows[order[0]]).chunk(0), which)
     by_key = np.argsort(keys)
     places, keys = which[by_key], keys[by_key]
     same = keys[1:] == keys[:-1]
