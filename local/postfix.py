@@ -29,15 +29,18 @@ def tool(name: str) -> list[str]:
 
 @contextmanager
 def smtp_sink(connections: int = 200, *, into: Path | None = None) -> Iterator[int]:
-    """Port of an smtp-sink, which accepts every mail, and drops it or appends it to the file `into`."""
+    """Port of an smtp-sink, which accepts every mail, and drops it or appends it to `into`, a file that is there.
+
+    As root it is nobody's, and so is the file with its folder then.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["-D", into.name] if into else []
     if os.geteuid() == 0:
         options += ["-u", "nobody"]
-        if into:
-            shutil.chown(into.parent, "nobody")
+        for path in (into, into.parent) if into else ():
+            shutil.chown(path, "nobody")
     with subprocess.Popen(
         [*tool("smtp-sink"), *options, f"127.0.0.1:{port}", str(connections)],
         stdout=subprocess.DEVNULL,
