@@ -1,10 +1,13 @@
 """The running stack, for tests that talk to real components."""
 
 import os
+import time
 from collections.abc import Iterator, Mapping
 
 import hypothesis
 import pytest
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
 from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
 
@@ -28,11 +31,33 @@ def stack() -> Iterator[Mapping[str, str]]:
     environment = stack_environment()
     before = dict(os.environ)
     os.environ.update(environment)
+    with AirflowApi(Ports.from_environment().url("airflow")) as airflow:
+        consuming = {dag for dag in airflow.unpaused() if dag.startswith("consume_")}
+        _quiet(airflow, consuming)
     yield environment
+    if consuming:
+        with AirflowApi(Ports.from_environment().url("airflow")) as airflow:
+            for dag in consuming:
+                airflow.pause(dag, False)
     os.environ.clear()
     os.environ.update(before)
     if not running:
         control.down()
+
+
+def _quiet(airflow: AirflowApi, consuming: set[str]) -> None:
+    """Ends the consumers that a demo left at work: they would read along, in the groups that tests read with."""
+    for dag in consuming:
+        airflow.pause(dag, True)
+        for run in airflow.runs(dag):
+            if run["state"] in {"queued", "running"}:
+                airflow.end(dag, run["dag_run_id"])
+    admin = AdminClient(Settings().kafka_config())
+    at_rest = {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
+    until = time.monotonic() + 60
+    while groups := [g.group_id for g in admin.list_consumer_groups().result().valid if g.state not in at_rest]:
+        assert time.monotonic() < until, f"{groups} are still read by somebody; stop them, or the stack: make down"
+        time.sleep(0.5)
 
 
 @pytest.fixture(scope="session")

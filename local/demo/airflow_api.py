@@ -46,6 +46,10 @@ class AirflowApi:
                 raise RunFailed(f"DAGs {', '.join(sorted(missing))} aren't there after {seconds:.0f} s. {errors or ''}")
             time.sleep(0.5)
 
+    def unpaused(self) -> set[str]:
+        """The DAGs that aren't paused."""
+        return {dag["dag_id"] for dag in self._pages("/api/v2/dags", "dags") if not dag["is_paused"]}
+
     def pause(self, dag: str, paused: bool) -> None:
         """Pauses or unpauses a DAG."""
         self._client.patch(f"/api/v2/dags/{dag}", json={"is_paused": paused}).raise_for_status()
