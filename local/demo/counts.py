@@ -1,11 +1,13 @@
 """What really is in the topics, the lake, the inbox and Airflow; nothing here remembers what the demo did."""
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
+import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 from fraudstream.dataset.reader import Position, read_chunks
@@ -44,6 +46,7 @@ class Counts:
         self._source = source
         self._limit = limit
         self._ids: set[str] = set()
+        self._dead_before = 0
         self._consumer = Consumer(
             settings.kafka_config(
                 **{
@@ -62,7 +65,8 @@ class Counts:
         self._consumer.close()
 
     def dataset(self) -> dict[str, int]:
-        """Rows, frauds and rejected rows of the file; remembers the ids that all other counts go by."""
+        """Rows, frauds and rejected rows of the file; remembers what other counts go by: ids, earlier dead letters."""
+        self._dead_before = self._dead()
         fraud = rejected = 0
         start_date = self._settings.dataset_start_date
         for chunk in read_chunks(self._source, Position(0, 0), start_date=start_date):
@@ -92,12 +96,9 @@ class Counts:
         """Records of each topic, and dead letters."""
         found = {}
         for topic in TOPICS:
-            codec = Codec.for_topic(topic, self._settings)
-            decoded = (codec.decode(message.value()) for message in self._records(topic))
-            found[topic] = sum(self._ours(record["idTransaction"]) for record in decoded)
+            found[topic] = sum(map(self._ours, self._ids_of(topic)))
         dead = sum(self._of_source(message) for message in self._records(INGEST_DEAD_LETTER))
-        dead += sum(1 for topic in TOPICS for _ in self._records(dead_letter_topic(topic)))
-        return found | {"dead_letter": dead}
+        return found | {"dead_letter": dead + self._dead() - self._dead_before}
 
     def lake(self) -> tuple[dict[str, Counter[str]], int]:
         """Rows of each folder by status (transaction/ has none: ""), and how many rows are there twice."""
@@ -135,6 +136,18 @@ class Counts:
                     )
                     outcomes[xcom["status"]] += 1
         return opened, resolved, outcomes
+
+    def _ids_of(self, topic: str) -> Iterator[str]:
+        """The idTransaction of each record that can be decoded: the others are dead letters."""
+        codec = Codec.for_topic(topic, self._settings)
+        messages = self._records(topic)
+        while batch := [message.value() for message in itertools.islice(messages, 10_000)]:
+            rows, _ = codec.decode_rows(pa.array(batch, pa.binary()))
+            yield from rows.column("idTransaction").to_pylist()
+
+    def _dead(self) -> int:
+        """Dead letters of the topics, whatever file their records came of."""
+        return sum(1 for topic in TOPICS for _ in self._records(dead_letter_topic(topic)))
 
     def _ours(self, id_transaction: str) -> bool:
         return id_transaction in self._ids
