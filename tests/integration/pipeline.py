@@ -111,7 +111,7 @@ def ids(settings: Settings, topic: str, prefix: str) -> Iterator[str]:
     codec = Codec.for_topic(topic, settings)
     messages = records(settings, topic)
     while batch := [message.value() for message in itertools.islice(messages, 10_000)]:
-        rows, _ = codec.decode_rows(batch)
+        rows, _ = codec.decode_rows(pa.array(batch, pa.binary()))
         yield from (i for i in rows.column("idTransaction").to_pylist() if i.startswith(prefix))
 
 
