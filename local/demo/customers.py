@@ -92,6 +92,8 @@ def press(browser: httpx.Client, link: str, answer: str) -> bool:
         return True  # answered before: the page shows what was recorded
     fields = {str(field["name"]): str(field["value"]) for field in form.find_all("input", type="hidden")}
     confirmed = browser.post(link, data=fields | {"answer": answer}, follow_redirects=True)
+    if confirmed.status_code == httpx.codes.GONE:
+        return False  # its time ran out while the page was open
     if confirmed.status_code != httpx.codes.OK:
         raise CustomerError(f"the confirmation page answers {confirmed.status_code} to a button")
     return True
