@@ -8,7 +8,7 @@ from fraudstream.lake.compaction import compact
 from fraudstream.lake.store import Store
 from fraudstream.lake.verification import verify
 
-from tests.unit.lake.test_compaction import DAY, FOLDER, filled, put
+from tests.unit.lake.filled_day import DAY, FOLDER, filled, put
 
 
 @pytest.fixture

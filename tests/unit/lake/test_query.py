@@ -18,8 +18,8 @@ from fraudstream.lake.store import Store
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
+from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, Killed, filled, put
 from tests.unit.lake.rows import answer, batch, row
-from tests.unit.lake.test_compaction import DAY, EXPECTED, FOLDER, Killed, filled, put
 
 PLACES = 'SELECT "partition", "offset" FROM transaction ORDER BY ALL'
 

@@ -1,0 +1,56 @@
+"""A day of five objects on two partitions, and what a reader sees of it."""
+
+from datetime import UTC, date, datetime
+
+from fraudstream.kafka.records import Partition
+from fraudstream.lake import lines, names
+from fraudstream.lake.chain import Link
+from fraudstream.lake.compaction import compact
+from fraudstream.lake.reading import read_day
+from isal import igzip
+
+from tests.fakes.memory_store import MemoryStore
+from tests.unit.lake.rows import PARTITION, batch
+
+FOLDER = "transaction"
+DAY = date(2023, 10, 7)
+OTHER = Partition(PARTITION.topic, 0)
+NOW = datetime(2023, 10, 8, 0, 5, tzinfo=UTC)
+EXPECTED = [(0, o) for o in range(3)] + [(3, o) for o in range(9)]
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def put(store, start, end, partition=PARTITION, day=DAY, body=None, link=None):
+    """An object with the records `start` to `end`."""
+    made = batch(range(start, end), partition=partition)
+    return store.create(
+        names.object_name(FOLDER, day, *partition, start),
+        igzip.compress(body or bytes(lines.transaction(made))),
+        content_type="application/gzip",
+        metadata=(link or Link(partition, start, start, end, end - start)).metadata(),
+    )
+
+
+def filled():
+    """A store with a day of five objects on two partitions."""
+    store = MemoryStore(lambda: NOW)
+    for start, end in ((0, 4), (4, 5), (5, 9)):
+        put(store, start, end)
+    for start, end in ((0, 2), (2, 3)):
+        put(store, start, end, OTHER)
+    return store
+
+
+def seen(store, day=DAY):
+    return sorted(
+        pair
+        for table in read_day(store, FOLDER, day, ["partition", "offset"])
+        for pair in zip(table["partition"].to_pylist(), table["offset"].to_pylist(), strict=True)
+    )
+
+
+def run(store, **options):
+    return compact(store, FOLDER, DAY, now=NOW, **options)
