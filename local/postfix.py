@@ -29,10 +29,12 @@ def tool(name: str) -> list[str]:
 
 @contextmanager
 def smtp_sink(connections: int = 200, *, into: Path | None = None) -> Iterator[int]:
-    """Port of an smtp-sink, which accepts every mail, and drops it or appends it to `into`, a file that is there.
+    """Port of an smtp-sink, which accepts every mail, and drops it or appends it to the file `into`.
 
     As root it is nobody's, and so is the file with its folder then.
     """
+    if into:
+        into.touch()  # readers may come before the first mail
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

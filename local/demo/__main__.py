@@ -95,9 +95,7 @@ class Demo:
         if self._control.status():
             raise SettingsError(f"more than {INBOX_MAILS:,} mails go to smtp-sink, but a stack runs: type `make down`")
         (VAR / "demo").mkdir(parents=True, exist_ok=True)
-        folder = Path(sinks.enter_context(TemporaryDirectory(prefix="mails-", dir=VAR / "demo")))
-        file = folder / "mails"
-        file.touch()
+        file = Path(sinks.enter_context(TemporaryDirectory(prefix="mails-", dir=VAR / "demo"))) / "mails"
         port = sinks.enter_context(smtp_sink(into=file))
         os.environ[SMTP_CONNECTION] = smtp_connection(port)
         self._console.print(f"more mails than the inbox can take: they go to smtp-sink, and from there to {file}")

@@ -11,12 +11,13 @@ from uuid import uuid4
 import pytest
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.server import SmtpServer
-from fraudstream.mail.templates import Facts, Kind, MailTemplates
+from fraudstream.mail.templates import Kind, MailTemplates
 from fraudstream.settings import Settings
 
 from local.demo.mails import Inbox, MailFile, Mails
 from local.ports import Ports
 from local.postfix import smtp_sink
+from tests.fakes.mail import sample_facts
 from tests.integration.mail_deliveries import deliver
 
 pytestmark = pytest.mark.integration
@@ -34,7 +35,6 @@ def box(request: pytest.FixtureRequest, settings: Settings) -> Iterator[tuple[Ma
             mails: Mails = opened.enter_context(Inbox(ports.url("inbox")))
         else:
             file = Path(opened.enter_context(TemporaryDirectory())) / "mails"
-            file.touch()
             port = opened.enter_context(smtp_sink(into=file))
             mails = MailFile(file)
         server = SmtpServer("127.0.0.1", port, security="plain")
@@ -79,20 +79,7 @@ def _cases(mails: Mails) -> Iterator[str]:
 
 def _mail(settings: Settings, kind: Kind) -> tuple[Mail, str]:
     case = uuid4().hex
-    link = f"{settings.confirmation_url}/confirm/{case}"
-    facts = Facts(
-        id=case,
-        amount="9,839.64",
-        type="Cash out",
-        account="C1",
-        counterparty="M1",
-        time="2023-10-01 01:00 UTC",
-        status="REPORTED_FRAUD",
-        answered="2023-10-02 01:00 UTC",
-        fraud_url=f"{link}/fraud",
-        not_fraud_url=f"{link}/not-fraud",
-        until="2023-10-04 01:00 UTC",
-    )
+    facts = sample_facts(case, f"{settings.confirmation_url}/confirm/{case}", "REPORTED_FRAUD")
     content = MailTemplates(settings).render(
         kind, facts, recipient="c1@example.com", identity=f"<{case}@bank.example>", sent_at=datetime.now(UTC)
     )

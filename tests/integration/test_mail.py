@@ -19,10 +19,11 @@ from fraudstream.errors import MailError
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.delivery import Delivery
 from fraudstream.mail.server import SmtpServer, server_from_connection
-from fraudstream.mail.templates import Facts, MailTemplates, message_id
+from fraudstream.mail.templates import MailTemplates, message_id
 from fraudstream.settings import Settings
 
 from local.ports import Ports
+from tests.fakes.mail import sample_facts
 from tests.fakes.smtp import FakeSmtpServer, Fault, Stage
 from tests.integration.mail_deliveries import QUICK, SENDER, a_mail, accepted, deliver, mails, once_each, times
 
@@ -246,17 +247,7 @@ def test_the_inbox_of_the_stack_shows_what_was_sent(stack: Mapping[str, str]) ->
     link = f"http://127.0.0.1:8085/confirm/{'token-' * 20}{run}"
     letters = []
     for number in range(20):
-        facts = Facts(
-            id=f"{run}-{number}",
-            amount="9,839.64",
-            type="Cash out",
-            account="C1",
-            counterparty="M1",
-            time="2023-10-01 01:00 UTC",
-            fraud_url=f"{link}/fraud",
-            not_fraud_url=f"{link}/not-fraud",
-            until="2023-10-04 01:00 UTC",
-        )
+        facts = sample_facts(f"{run}-{number}", link)
         content = templates.render(
             "fraud_notice",
             facts,

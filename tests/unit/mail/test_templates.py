@@ -15,6 +15,8 @@ from fraudstream.settings import Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.mail import sample_facts
+
 AT = datetime(2023, 10, 7, 12, 30, 5, tzinfo=UTC)
 TEMPLATES = MailTemplates(Settings())
 CASES: list[tuple[Kind, str]] = [
@@ -24,18 +26,7 @@ CASES: list[tuple[Kind, str]] = [
     ("receipt", "REPORTED_NOT_FRAUD"),
     ("receipt", "NO_RESPONSE"),
 ]
-FACTS = Facts(
-    id="3f9a-000000017",
-    amount="9,839.64",
-    type="Cash out",
-    account="C1231006815",
-    counterparty="M1979787155",
-    time="2023-10-01 01:00 UTC",
-    answered="2023-10-02 09:15 UTC",
-    fraud_url="https://bank.example/confirm/abc.def/fraud",
-    not_fraud_url="https://bank.example/confirm/abc.def/not-fraud",
-    until="2023-10-04 01:00 UTC",
-)
+FACTS = sample_facts()
 #: Text as Avro can carry it, with what breaks mail well represented.
 nasty = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n.=%&<>\"' \t\x00é€😀\u202e"), max_size=300
