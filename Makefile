@@ -11,7 +11,7 @@ TOOLS := maildump kaskade
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes
 
 # A user's PYTHON* variables must not reach the environments made here.
-unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help venv lock up down status logs clean demo benchmark chaos test lint format check-deploy
