@@ -29,7 +29,7 @@ _CSV = {
 
 
 class Columns:
-    """Turns lines of one file into rows; every line given must match `form.line`."""
+    """Turns lines of one file into rows."""
 
     def __init__(self, form: Form, id_prefix: str, start_date: datetime) -> None:
         self._restamped = form.restamped
@@ -45,7 +45,7 @@ class Columns:
         )
 
     def rows(self, lines: bytes, numbers: np.ndarray) -> pa.RecordBatch:
-        """Rows (:data:`ROWS`) of whole `lines`; `numbers` (int64) are their row numbers in the file."""
+        """Rows (:data:`ROWS`) of whole `lines` that match `form.line`; `numbers` (int64) are their row numbers."""
         if not len(numbers):
             return pa.RecordBatch.from_pylist([], ROWS)
         table = csv.read_csv(
@@ -63,13 +63,23 @@ class Columns:
             read["step"] = pa.nulls(len(numbers), pa.int32())
         else:
             read["idTransaction"] = self._ids(numbers)
-            milliseconds = read["step"].to_numpy().astype(np.int64) * HOUR_MS + self._start_ms
-            read["timestamp"] = pa.array(milliseconds).view(_TIME)
-        return pa.RecordBatch.from_arrays([read[name] for name in TRANSACTION_COLUMNS], schema=ROWS)
+            read["timestamp"] = self._times_of_steps(read["step"])
+        return _rows(read)
+
+    def regular(self, read: dict[str, pa.Array]) -> pa.RecordBatch:
+        """Rows (:data:`ROWS`) of what :class:`~fraudstream.dataset.regular_rows.RegularRows` read."""
+        return _rows({**read, "timestamp": self._times_of_steps(read["step"])})
+
+    def _times_of_steps(self, steps: pa.Array) -> pa.Array:
+        return pa.array(steps.to_numpy().astype(np.int64) * HOUR_MS + self._start_ms).view(_TIME)
 
     def _ids(self, numbers: np.ndarray) -> pa.Array:
         digits = pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width=9, padding="0")
         return pc.binary_join_element_wise(self._id_prefix, digits, "-")
+
+
+def _rows(columns: dict[str, pa.Array]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([columns[name] for name in TRANSACTION_COLUMNS], schema=ROWS)
 
 
 def _minor_units(decimals: pa.Array) -> pa.Array:

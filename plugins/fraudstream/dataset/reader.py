@@ -7,7 +7,7 @@ gives the rows after it and no other, whatever the sizes of chunks and blocks.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -18,7 +18,12 @@ from fraudstream.dataset.forms import Form, detect_form
 from fraudstream.dataset.source import Source, Stream
 from fraudstream.errors import DatasetError
 
+if TYPE_CHECKING:
+    from fraudstream.dataset.regular_rows import RegularRows
+
 CHUNK_ROWS = 50_000
+#: Size of a source from which on compiled code wins back the time that it takes to load.
+WORTH_BYTES = 64 << 20
 #: A chunk ends here too, so that long lines can't fill the memory.
 CHUNK_BYTES = 32 << 20
 LINE_BYTES = 1 << 20
@@ -86,16 +91,29 @@ def read_chunks(
 
 def _chunks(source: Source, form: Form, position: Position, start_date: datetime, chunk_rows: int) -> Iterator[Chunk]:
     columns = Columns(form, source.id_prefix, start_date)
+    regular_rows = _regular_rows(source, form)
     pattern = form.line
     stream = source.stream(position.byte)
     for lines, ends in _whole_lines(source, stream, position, chunk_rows):
-        valid = _matches(lines, ends, pattern)
+        regular = regular_rows.columns(lines, len(ends), position.row) if regular_rows else None
+        valid = np.ones(len(ends), bool) if regular else _matches(lines, ends, pattern)
         numbers = position.row + np.flatnonzero(valid)
         rejected = [_reject(form, lines, ends, int(i), position.row) for i in np.flatnonzero(~valid)]
-        rows = columns.rows(_selected(lines, ends, valid) if rejected else lines, numbers)
+        if regular:
+            rows = columns.regular(regular)
+        else:
+            rows = columns.rows(_selected(lines, ends, valid) if rejected else lines, numbers)
         position = Position(position.byte + len(lines), position.row + len(ends))
         stored = stream.stored_bytes if source.compressed else position.byte
         yield Chunk(rows, numbers, rejected, position, stored)
+
+
+def _regular_rows(source: Source, form: Form) -> "RegularRows | None":
+    if form.restamped or source.size < WORTH_BYTES:
+        return None
+    from fraudstream.dataset.regular_rows import RegularRows  # noqa: PLC0415  # importing Numba takes half a second
+
+    return RegularRows(form, source.id_prefix)
 
 
 def _read_header(source: Source) -> tuple[Form, int]:

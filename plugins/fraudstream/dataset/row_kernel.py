@@ -1,0 +1,161 @@
+"""The compiled part of :mod:`fraudstream.dataset.regular_rows`: bytes of CSV lines to numbers and texts."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+Octets = np.ndarray[Any, np.dtype[np.uint8]]
+Words = np.ndarray[Any, np.dtype[np.uint64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+SmallIntegers = np.ndarray[Any, np.dtype[np.int32]]
+
+#: What a column's values are.
+WHOLE, FLAG, AMOUNT, NAME, ONE_OF = range(5)
+#: Zero bytes that must follow the lines: what is looked at beyond the last of them.
+PADDING = 32
+
+_COMMA, _RETURN, _NEWLINE, _POINT, _ZERO = (ord(c) for c in ",\r\n.0")
+_MOST_OF_WHOLE, _MOST_OF_AMOUNT, _MOST_OF_NAME, _MOST_OF_ONE_OF = 6, 15, 64, 8
+_EIGHT = np.uint64(8)
+_ALL = ~np.uint64(0)
+_BYTE = np.uint64(0xFF)
+_ZEROS, _SIXES, _TOPS = (np.uint64(0x0101010101010101 * byte) for byte in (_ZERO, 0x76, 0x80))
+
+
+@numba.njit(nogil=True, cache=True)
+def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes that they look at
+    octets: Octets,
+    words: Words,
+    kinds: Octets,
+    slots: Integers,
+    in_names: Octets,
+    known: Words,
+    small: SmallIntegers,
+    amounts: Integers,
+    texts: Octets,
+    text_words: Words,
+    ends: SmallIntegers,
+) -> int:
+    """Reads as many lines as the columns have room for; returns the bytes that they take, -1 if one is irregular.
+
+    :param words: the eight bytes from each byte on, of the lines and of PADDING zero bytes after them
+    :param kinds: of each column in the file's order
+    :param slots: which of the columns of its kind it is; NAME and ONE_OF share theirs, and so do WHOLE and FLAG
+    :param in_names: for each byte whether a name may have it
+    :param known: the texts that a ONE_OF may be, of up to eight bytes, zeros after them
+    :param amounts: takes hundredths
+    :param texts: takes each text column's texts one after the other, `text_words` is the same in words from each byte
+    :param ends: takes the ends of each column's texts there, after what it begins with
+    """
+    place, columns = 0, len(kinds)
+    for row in range(small.shape[1]):
+        for column in range(columns):
+            kind, slot = kinds[column], slots[column]
+            if kind == NAME:
+                start, to = place, ends[slot, row]
+                while in_names[octets[place]]:
+                    place += 1
+                size = place - start
+                if size == 0 or size > _MOST_OF_NAME:
+                    return -1
+                for done in range(0, size, 8):  # what is too much is written over by the next
+                    text_words[slot, to + done] = words[start + done]
+                ends[slot, row + 1] = to + size
+            elif kind == ONE_OF:
+                start, to = place, ends[slot, row]
+                while in_names[octets[place]]:
+                    place += 1
+                size = place - start
+                if size == 0 or size > _MOST_OF_ONE_OF:
+                    return -1
+                word = words[start] & (_ALL >> np.uint64(64 - 8 * size))
+                found = False
+                for one in known:
+                    found |= one == word
+                if not found:
+                    return -1
+                text_words[slot, to] = word
+                ends[slot, row + 1] = to + size
+            elif kind == AMOUNT:
+                value, after = _digits(octets, words, place)
+                if after == place or after - place > _MOST_OF_AMOUNT:
+                    return -1
+                place = after
+                cents = np.int64(0)
+                if octets[place] == _POINT:
+                    tens, ones = np.uint8(octets[place + 1] - _ZERO), np.uint8(octets[place + 2] - _ZERO)
+                    if tens > 9:
+                        return -1
+                    cents = np.int64(tens) * 10
+                    place += 2
+                    if ones <= 9:
+                        cents += np.int64(ones)
+                        place += 1
+                amounts[slot, row] = value * 100 + cents
+            elif kind == FLAG:
+                flag = np.uint8(octets[place] - _ZERO)
+                if flag > 1:
+                    return -1
+                small[slot, row] = flag
+                place += 1
+            else:
+                value, after = _digits(octets, words, place)
+                if after == place or after - place > _MOST_OF_WHOLE:
+                    return -1
+                place = after
+                small[slot, row] = value
+            if column < columns - 1:
+                if octets[place] != _COMMA:
+                    return -1
+                place += 1
+        place += octets[place] == _RETURN
+        if octets[place] != _NEWLINE:
+            return -1
+        place += 1
+    return place
+
+
+@numba.njit(nogil=True, cache=True)
+def _digits(octets: Octets, words: Words, place: int) -> tuple[Any, Any]:
+    """The number that the digits from a place on stand for, and the place after them; wrong for over 18 digits."""
+    # Up to seven digits at once: lengths differ from line to line, and a wrong guess costs more than all of this.
+    word = words[place] ^ _ZEROS
+    stops = ((word + _SIXES) | word) & _TOPS
+    if stops:
+        lowest = stops & (~stops + np.uint64(1))
+        # The number of the byte whose top bit that is, times eight.
+        beyond = np.int64((((lowest >> np.uint64(7)) * np.uint64(0x0001020304050607)) >> np.uint64(56)) * _EIGHT)
+        if beyond == 0:
+            return np.int64(0), place
+        return _eight(word << np.uint64(64 - beyond)), place + beyond // 8
+    value = _eight(word)
+    place += 8
+    while np.uint8(octets[place] - _ZERO) <= 9:
+        value = value * 10 + np.int64(octets[place] - _ZERO)
+        place += 1
+    return value, place
+
+
+@numba.njit(nogil=True, cache=True)
+def _eight(digits: Any) -> Any:
+    """The number that a word of eight digits 0 to 9 stands for, the first one in the lowest byte."""
+    pairs = digits * np.uint64(10) + (digits >> _EIGHT)
+    mask = np.uint64(0x000000FF000000FF)
+    return np.int64(
+        (
+            (pairs & mask) * np.uint64(0x000F424000000064)
+            + ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
+        )
+        >> np.uint64(32)
+    )
+
+
+@numba.njit(nogil=True, cache=True)
+def number_rows(first: int, octets: Octets, width: int, digits: int) -> None:
+    """Writes the numbers of consecutive rows as the last `digits` bytes of each `width` bytes."""
+    for row in range(len(octets) // width):
+        number = first + row
+        for place in range((row + 1) * width - 1, (row + 1) * width - 1 - digits, -1):
+            octets[place] = _ZERO + number % 10
+            number //= 10
