@@ -151,7 +151,10 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "stale_bundle_cleanup_interval": 0,  # DAGs are one folder: a process of each worker would do nothing
         },
         "triggerer": {"capacity": 3000},
-        "scheduler": {"task_instance_heartbeat_timeout": 60},
+        "scheduler": {
+            "task_instance_heartbeat_timeout": 60,
+            "max_dagruns_per_loop_to_schedule": 3,  # a run of 200 cases takes seconds, with no heartbeat between runs
+        },
         # LocalExecutor reads none of these; docs/workers.md says what each bounds
         "celery": {
             "broker_url": f"redis://:{kept['redis_password']}@{ports.address('redis')}/0",

@@ -128,6 +128,7 @@ class TestNamesThatTheCodeKnows:
             "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER",
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT",
+            "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE",
         }
         local = environment.stack_environment({}) | celery.EXECUTOR
         shared = re.compile(r"AIRFLOW__(CELERY|SCHEDULER)|AIRFLOW__CORE__EXECUTOR$|FRAUDSTREAM_QUEUE_")
