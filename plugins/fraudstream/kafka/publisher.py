@@ -37,7 +37,7 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_CHUNK_ROWS = 50_000
+_CHUNK_ROWS = 25_000
 #: Chunks that are read and encoded ahead of the one being sent.
 _AHEAD = 2
 _REPORT_SECONDS = 5.0
