@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka import KafkaError as Code
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from fraudstream.errors import KafkaError
-from fraudstream.kafka.codec import Codec
 from fraudstream.settings import Settings
+
+from local.topics import decoded, reader
 
 #: More than a partition has at its end.
 _MARKERS = 1_000
@@ -43,33 +44,16 @@ def create(environment: Mapping[str, str], names: list[str]) -> None:
 def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Array]:
     """idTransaction of all committed records of a topic."""
     settings = settings_of(environment)
-    codec = Codec.for_topic(topic, settings)
-    consumer = _reader(settings)
-    try:
-        left = set(range(settings.kafka_partitions))
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
-        while left:
-            values = []
-            for message in consumer.consume(10_000, 1.0):
-                error = message.error()
-                if error is None:
-                    values.append(message.value())
-                elif error.code() == Code._PARTITION_EOF:
-                    left.discard(message.partition())
-                else:
-                    raise KafkaError(f"topic {topic} can't be read: {error}")
-            rows, bad = codec.decode_rows(pa.array(values, pa.binary()))
+    with reader(settings) as consumer:
+        for rows, bad in decoded(consumer, settings, topic):
             if bad:
-                raise KafkaError(f"topic {topic} has {len(bad)} records that aren't Avro of its schema")
+                raise KafkaError(f"topic {topic} has {bad} records that aren't Avro of its schema")
             yield rows.column("idTransaction")
-    finally:
-        consumer.close()
 
 
 def end_of_records(settings: Settings, topic: str, partition: int) -> int:
     """The offset after a partition's last committed record, before the transaction markers that may follow it."""
-    consumer = _reader(settings)
-    try:
+    with reader(settings) as consumer:
         low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
         consumer.assign([TopicPartition(topic, partition, max(low, high - _MARKERS))])
         end = 0
@@ -79,18 +63,3 @@ def end_of_records(settings: Settings, topic: str, partition: int) -> int:
                 if error is not None and error.code() == Code._PARTITION_EOF:
                     return end
                 end = (message.offset() or 0) + 1
-    finally:
-        consumer.close()
-
-
-def _reader(settings: Settings) -> Consumer:
-    return Consumer(
-        settings.kafka_config(
-            **{
-                "group.id": "benchmark",  # needed by the client, never joined or committed
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "enable.auto.commit": False,
-            }
-        )
-    )

@@ -1,26 +1,21 @@
 """What really is in the topics, the lake, the inbox and Airflow; nothing here remembers what the demo did."""
 
-import itertools
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
-from confluent_kafka import KafkaError as Code
+from confluent_kafka import Message, TopicPartition
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
-from fraudstream.errors import KafkaError
 from fraudstream.kafka.cluster import dead_letter_topic
-from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
 from fraudstream.lake.names import FOLDERS, day_in
 from fraudstream.lake.reading import read_day
 from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
 
+from local import topics
 from local.demo.airflow_api import AirflowApi
 
 TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
@@ -47,16 +42,7 @@ class Counts:
         self._limit = limit
         self._ids: set[str] = set()
         self._dead_before = 0
-        self._consumer = Consumer(
-            settings.kafka_config(
-                **{
-                    "group.id": "fraudstream-demo",  # needed by the client, never joined or committed
-                    "isolation.level": "read_committed",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
-                }
-            )
-        )
+        self._consumer = topics.reader(settings)
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +66,7 @@ class Counts:
 
     def watched(self) -> Watched:
         """Figures that cost little: ends of partitions, and the rows that objects say they have."""
-        ends = {topic: sum(self._end(topic, number) for number in self._partitions(topic)) for topic in TOPICS}
+        ends = {topic: self._ends(topic) for topic in TOPICS}
         rows = {
             folder: sum(int(info.metadata.get("rows", 0)) for info in self._store.list(f"{folder}/"))
             for folder in FOLDERS
@@ -97,7 +83,7 @@ class Counts:
         found = {}
         for topic in TOPICS:
             found[topic] = sum(map(self._ours, self._ids_of(topic)))
-        dead = sum(self._of_source(message) for message in self._records(INGEST_DEAD_LETTER))
+        dead = sum(self._of_source(message) for message in topics.records(self._consumer, INGEST_DEAD_LETTER))
         return found | {"dead_letter": dead + self._dead() - self._dead_before}
 
     def lake(self) -> tuple[dict[str, Counter[str]], int]:
@@ -139,15 +125,12 @@ class Counts:
 
     def _ids_of(self, topic: str) -> Iterator[str]:
         """The idTransaction of each record that can be decoded: the others are dead letters."""
-        codec = Codec.for_topic(topic, self._settings)
-        messages = self._records(topic)
-        while batch := [message.value() for message in itertools.islice(messages, 10_000)]:
-            rows, _ = codec.decode_rows(pa.array(batch, pa.binary()))
+        for rows, _ in topics.decoded(self._consumer, self._settings, topic):
             yield from rows.column("idTransaction").to_pylist()
 
     def _dead(self) -> int:
         """Dead letters of the topics, whatever file their records came of."""
-        return sum(1 for topic in TOPICS for _ in self._records(dead_letter_topic(topic)))
+        return sum(1 for topic in TOPICS for _ in topics.records(self._consumer, dead_letter_topic(topic)))
 
     def _ours(self, id_transaction: str) -> bool:
         return id_transaction in self._ids
@@ -155,26 +138,6 @@ class Counts:
     def _of_source(self, message: Message) -> bool:
         return dict(message.headers() or []).get("source") == self._source.uri.encode()
 
-    def _partitions(self, topic: str) -> list[int]:
-        return sorted(self._consumer.list_topics(topic, timeout=30).topics[topic].partitions)
-
-    def _end(self, topic: str, number: int) -> int:
-        return int(self._consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1])
-
-    def _records(self, topic: str) -> Iterator[Message]:
-        """All committed records of a topic as it is now."""
-        open_ = set(self._partitions(topic))
-        self._consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in open_])
-        deadline = time.monotonic() + 30
-        while open_:
-            for message in self._consumer.consume(10_000, 0.2):  # waits for all of them, or that long
-                deadline = time.monotonic() + 30
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == Code._PARTITION_EOF:
-                    open_.discard(message.partition())
-                else:
-                    raise KafkaError(f"topic {topic} can't be read: {error}")
-            if time.monotonic() > deadline:
-                raise KafkaError(f"topic {topic} can't be read to its end: no answer for 30 s")
+    def _ends(self, topic: str) -> int:
+        places = [TopicPartition(topic, number) for number in topics.partitions(self._consumer, topic)]
+        return sum(int(self._consumer.get_watermark_offsets(place, timeout=30)[1]) for place in places)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
-from confluent_kafka import KafkaError as Code
+from confluent_kafka import Message
 from fraudstream import money
 from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.codec import Codec
@@ -18,6 +17,7 @@ from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON
 from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
 
+from local import topics
 from tests.chaos.poison import Place
 
 #: In place of a row's type: the row doesn't check.
@@ -125,28 +125,5 @@ def _dead_letters(settings: Settings, topic: str) -> Iterator[tuple[Place, bytes
 
 
 def _records(settings: Settings, topic: str) -> Iterator[Message]:
-    """All records that a read_committed reader finds in a topic."""
-    reader = Consumer(
-        settings.kafka_config(
-            **{
-                "group.id": "chaos-reader",  # needed by the client, never joined or committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-            }
-        )
-    )
-    try:
-        left = set(reader.list_topics(topic, timeout=30).topics[topic].partitions)
-        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
-        while left:
-            for message in reader.consume(10_000, 0.2):
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == Code._PARTITION_EOF:
-                    left.discard(message.partition())
-                else:
-                    raise KafkaException(error)
-    finally:
-        reader.close()
+    with topics.reader(settings) as reader:
+        yield from topics.records(reader, topic)

@@ -1,14 +1,13 @@
 """Pieces of the pipeline put together by hand, for tests that need no Airflow around them."""
 
-import itertools
 import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
-from confluent_kafka import KafkaError as Code
+import pyarrow.compute as pc
+from confluent_kafka import Message
 from fraudstream.confirmation.links import Links
 from fraudstream.dataset import open_source
 from fraudstream.kafka.codec import Codec
@@ -25,6 +24,8 @@ from fraudstream.lake.store import Store
 from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
 from fraudstream.settings import Settings
+
+from local import topics
 
 HEADER = (
     "step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,newbalanceDest,"
@@ -73,46 +74,26 @@ def mail_consumer(settings: Settings, store: Store, topic: str, port: int, stop:
 
 def records(settings: Settings, topic: str) -> Iterator[Message]:
     """All records that a read_committed reader finds in a topic now."""
-    reader = Consumer(
-        settings.kafka_config(
-            **{
-                "group.id": "fraudstream-test-reader",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-            }
-        )
-    )
-    try:
-        left = set(reader.list_topics(topic, timeout=30).topics[topic].partitions)
-        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in left])
-        while left:
-            for message in reader.consume(10_000, 0.2):
-                error = message.error()
-                if error is None:
-                    yield message
-                else:
-                    assert error.code() == Code._PARTITION_EOF, error
-                    left.discard(message.partition())
-    finally:
-        reader.close()
+    with topics.reader(settings) as reader:
+        yield from topics.records(reader, topic)
 
 
 def decoded(settings: Settings, topic: str, prefix: str) -> list[dict[str, object]]:
     """Records of a topic whose idTransaction starts with `prefix`."""
-    codec = Codec.for_topic(topic, settings)
-    values = [message.value() for message in records(settings, topic)]
-    rows, _ = codec.decode_rows(pa.array(values, pa.binary()))
-    return [row for row in rows.to_pylist() if row["idTransaction"].startswith(prefix)]
+    with topics.reader(settings) as reader:
+        batches = (rows for rows, _ in topics.decoded(reader, settings, topic))
+        return [row for rows in batches for row in rows.filter(_begins(rows, prefix)).to_pylist()]
 
 
 def ids(settings: Settings, topic: str, prefix: str) -> Iterator[str]:
     """Each idTransaction of a topic that starts with `prefix`, as often as it is there; one batch in memory."""
-    codec = Codec.for_topic(topic, settings)
-    messages = records(settings, topic)
-    while batch := [message.value() for message in itertools.islice(messages, 10_000)]:
-        rows, _ = codec.decode_rows(pa.array(batch, pa.binary()))
-        yield from (i for i in rows.column("idTransaction").to_pylist() if i.startswith(prefix))
+    with topics.reader(settings) as reader:
+        for rows, _ in topics.decoded(reader, settings, topic):
+            yield from rows.filter(_begins(rows, prefix)).column("idTransaction").to_pylist()
+
+
+def _begins(rows: pa.RecordBatch, prefix: str) -> pa.Array:
+    return pc.starts_with(rows.column("idTransaction"), prefix)
 
 
 def in_lake(lake: Store, folder: str, prefix: str, *columns: str) -> list[tuple[object, ...]]:
