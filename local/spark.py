@@ -11,13 +11,20 @@ from fraudstream.settings import ROOT
 
 ENVIRONMENT = ROOT / ".venvs" / "spark"
 _CHECKSUM = ROOT / "plugins" / "fraudstream" / "lake" / "checksum.py"
-_JOB = ROOT / "include" / "spark" / "compact.py"
+JOB = ROOT / "include" / "spark" / "compact.py"
 _CONFIGURATION = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
 }
+#: What spark-submit is given before the script: Spark on two cores of this machine, with what our job imports.
+OPTIONS = [
+    *("--master", "local[2]"),
+    *("--driver-memory", "2g"),
+    *(part for name, value in _CONFIGURATION.items() for part in ("--conf", f"{name}={value}")),
+    *("--py-files", str(_CHECKSUM)),
+]
 
 
 def make_environment() -> None:
@@ -38,15 +45,13 @@ def environment() -> dict[str, str]:
     }
 
 
-def compact(lake: Path, job: str, *, cores: int = 2, memory: str = "2g") -> None:
+def compact(lake: Path, job: str) -> None:
     """Runs a job of :mod:`fraudstream.lake.spark` on a lake that lies in a folder.
 
     :raises LakeError: it failed; the message has the end of Spark's log
     """
-    options = [part for name, value in _CONFIGURATION.items() for part in ("--conf", f"{name}={value}")]
-    command = [ENVIRONMENT / "bin" / "spark-submit", "--master", f"local[{cores}]", "--driver-memory", memory, *options]
     done = subprocess.run(
-        [*map(str, command), "--py-files", str(_CHECKSUM), str(_JOB), lake.as_uri(), job],
+        [str(ENVIRONMENT / "bin" / "spark-submit"), *OPTIONS, str(JOB), lake.as_uri(), job],
         env=environment(),
         capture_output=True,
         text=True,
