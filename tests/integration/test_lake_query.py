@@ -2,9 +2,9 @@
 
 import os
 import random
-import subprocess
-import sys
+import signal
 import threading
+import time
 import uuid
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
@@ -21,6 +21,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from isal import igzip
 
+from tests.integration.forks import Run, forking
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, batch
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -56,20 +57,16 @@ def fill(store: Store) -> None:
             )
 
 
-def compact(store: Store, day: date, kill_after: float | None) -> None:
-    """A process of its own, killed after so many seconds."""
-    command = ["-m", "fraudstream.lake", "--bucket", store.bucket, "compact", "--day", day.isoformat()]
-    process = subprocess.Popen([sys.executable, *command], env=dict(os.environ), stdout=subprocess.DEVNULL)
-    try:
-        code = process.wait(kill_after)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    else:
-        assert code == 0
+@pytest.fixture
+def lake_program(stack: Mapping[str, str]) -> Iterator[Run]:
+    """``python -m fraudstream.lake``."""
+    with forking(os.environ, "fraudstream.lake.__main__") as run:
+        yield run
 
 
-def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_some_are_killed(store: Store) -> None:
+def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_some_are_killed(
+    store: Store, lake_program: Run
+) -> None:
     fill(store)
     expected = (len(DAYS) * OBJECTS * ROWS, len(DAYS) * OBJECTS * ROWS, len(DAYS))
     sql = 'SELECT count(*), count(DISTINCT "offset"), count(DISTINCT dt) FROM transaction'
@@ -90,18 +87,29 @@ def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_so
             if found != expected:
                 wrong.append(found)
 
+    def compact(day: date, kill_after: float | None = None) -> int:
+        code, printed = lake_program(
+            "--bucket", store.bucket, "compact", "--day", day.isoformat(), kill_after=kill_after
+        )
+        assert code in {0, -signal.SIGKILL}, printed
+        return code
+
+    killed, took = 0, 0.5
     reader = threading.Thread(target=ask_again_and_again)
     reader.start()
     try:
         chance = random.Random(6)  # noqa: S311
         for number, day in enumerate(DAYS):
             if number % 3 == 0:
-                compact(store, day, kill_after=chance.uniform(0.8, 3.0))
-            compact(store, day, kill_after=None)
+                killed += compact(day, kill_after=chance.uniform(0, took)) != 0
+            started = time.monotonic()
+            assert compact(day) == 0
+            took = time.monotonic() - started
     finally:
         done.set()
         reader.join()
     assert wrong == []
+    assert killed > 0
     assert asked >= 5
     assert ask() == expected
     assert all(not list_day(store, names.TRANSACTIONS, day).json for day in DAYS)
