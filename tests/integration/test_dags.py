@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,10 +18,19 @@ from fraudstream.lake.store import Store
 from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi
+from tests.integration.forks import Run, forking
 from tests.integration.pipeline import decoded, good_row, paysim
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
+#: What DAG files import, and a task's run.
+DAG_MODULES = (
+    "airflow.api_fastapi.execution_api.app",
+    "fraudstream.orchestration.consumer_dags",
+    "fraudstream.orchestration.machine_operators",
+    "fraudstream.orchestration.sensors",
+    "fraudstream.orchestration.spark_operators",
+)
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 DAGS = {
     "start_kafka",
@@ -36,35 +45,34 @@ DAGS = {
 }
 
 
-@pytest.fixture(scope="session")
-def laptop(stack: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+@pytest.fixture(scope="module")
+def environment(stack: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """The stack's environment with an Airflow database of its own, so that no scheduler takes part in a run."""
     home = tmp_path_factory.mktemp("airflow")
-    environment = {
+    return {
         **stack,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
     }
-    subprocess.run([AIRFLOW, "db", "migrate"], env=environment, check=True, capture_output=True, timeout=120)
-    # What a running DAG processor would have put there: open_cases opens runs of another DAG.
-    subprocess.run([AIRFLOW, "dags", "reserialize"], env=environment, check=True, capture_output=True, timeout=120)
-    return environment
 
 
-def dags_test(laptop: Mapping[str, str], dag: str, conf: dict[str, object] | None = None) -> str:
+@pytest.fixture(scope="module")
+def laptop(environment: Mapping[str, str]) -> Iterator[Run]:
+    """The command ``airflow`` with a database."""
+    with forking(environment, "airflow.__main__", *DAG_MODULES) as airflow:
+        # The second is what a running DAG processor would have put there: open_cases opens runs of another DAG.
+        for command in ("db migrate", "dags reserialize"):
+            code, log = airflow(*command.split())
+            assert code == 0, log
+        yield airflow
+
+
+def dags_test(laptop: Run, dag: str, conf: dict[str, object] | None = None) -> str:
     """Runs a DAG by ``airflow dags test``; returns its log, and fails with it if the run did."""
-    done = subprocess.run(
-        [AIRFLOW, "dags", "test", dag, *(["-c", json.dumps(conf)] if conf else [])],
-        env=dict(laptop),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
-    assert "state=success" in done.stdout.rpartition("DagRun Finished")[2], done.stdout
-    return done.stdout
+    code, log = laptop("dags", "test", dag, *(["-c", json.dumps(conf)] if conf else []))
+    assert code == 0, log
+    assert "state=success" in log.rpartition("DagRun Finished")[2], log
+    return log
 
 
 def test_all_dags_are_there_without_import_errors_or_warnings(airflow: AirflowApi) -> None:
@@ -90,13 +98,13 @@ def test_a_dag_explains_itself_in_the_ui(airflow: AirflowApi, dag: str) -> None:
             assert "minimum" in param["schema"], name
 
 
-def test_start_kafka_skips_machines_where_none_are_configured(laptop: Mapping[str, str]) -> None:
+def test_start_kafka_skips_machines_where_none_are_configured(laptop: Run) -> None:
     log = dags_test(laptop, "start_kafka")
     assert "schema ids" in log
 
 
 def test_from_a_file_to_lake_mail_and_waiting_cases(
-    laptop: Mapping[str, str], settings: Settings, lake: Store, tmp_path: Path
+    laptop: Run, settings: Settings, lake: Store, tmp_path: Path
 ) -> None:
     path = paysim([good_row(n, fraud=int(n == 3)) for n in range(1, 6)], tmp_path)
     prefix = open_source(str(path), None).id_prefix
@@ -132,7 +140,7 @@ def fraud_case(limit: timedelta) -> tuple[dict[str, object], dict[str, object]]:
     return transaction, case_of(transaction, datetime.now(UTC), limit)
 
 
-def test_a_case_resolves_from_an_answer_that_came_before(laptop: Mapping[str, str], settings: Settings) -> None:
+def test_a_case_resolves_from_an_answer_that_came_before(laptop: Run, settings: Settings) -> None:
     transaction, case = fraud_case(timedelta(minutes=5))
     publisher = AnswerPublisher(settings)
     asyncio.run(publisher.publish("REPORTED_FRAUD", transaction, datetime.now(UTC)))
@@ -142,13 +150,17 @@ def test_a_case_resolves_from_an_answer_that_came_before(laptop: Mapping[str, st
 
 
 def test_a_case_resolves_from_an_answer_that_comes_while_it_waits(
-    laptop: Mapping[str, str], settings: Settings
+    laptop: Run, environment: Mapping[str, str], settings: Settings
 ) -> None:
     transaction, case = fraud_case(timedelta(minutes=3))
     command = [AIRFLOW, "dags", "test", "fraud_confirmation", "-c", json.dumps({"cases": [case]})]
     log = []
     with subprocess.Popen(
-        command, env={**laptop, "PYTHONUNBUFFERED": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env={**environment, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     ) as running:
         assert running.stdout is not None
         for line in running.stdout:
@@ -161,7 +173,7 @@ def test_a_case_resolves_from_an_answer_that_comes_while_it_waits(
     assert "state=success" in "".join(log).rpartition("DagRun Finished")[2]
 
 
-def test_a_case_whose_time_is_up_becomes_no_response(laptop: Mapping[str, str], settings: Settings) -> None:
+def test_a_case_whose_time_is_up_becomes_no_response(laptop: Run, settings: Settings) -> None:
     transaction, case = fraud_case(timedelta(seconds=1))
     log = dags_test(laptop, "fraud_confirmation", {"cases": [case]})
     assert f"case {transaction['idTransaction']} is NO_RESPONSE" in log
@@ -169,6 +181,6 @@ def test_a_case_whose_time_is_up_becomes_no_response(laptop: Mapping[str, str], 
     assert [(answer["status"], answer["amount"]) for answer in answers] == [("NO_RESPONSE", 983_964)]
 
 
-def test_a_missing_file_fails_with_a_message_that_names_it(laptop: Mapping[str, str]) -> None:
+def test_a_missing_file_fails_with_a_message_that_names_it(laptop: Run) -> None:
     with pytest.raises(AssertionError, match=r"DatasetNotFound.*none\.csv"):
         dags_test(laptop, "produce_transactions", {"source": "gs://fraudstream-lake/none.csv"})

@@ -1,0 +1,1 @@
+"""A package of its own: installed libraries have folders called tests, too."""
