@@ -100,7 +100,8 @@ def test_a_missing_file_and_an_unknown_header_send_nothing(settings: Settings, t
 
 def test_a_newer_run_fences_an_older_one(settings: Settings, tmp_path: Path) -> None:
     path = paysim([good_row(n) for n in range(1, 400)], tmp_path)
-    older = Publisher(settings, open_source(str(path), None), rows_per_second=20)
+    # A second between its commits: the newer run comes between two of them, not while the brokers are at one.
+    older = Publisher(settings, open_source(str(path), None), rows_per_second=1)
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(older.run)
         while not decoded(settings, NON_FRAUD_TRANSACTION, prefix(path)):
