@@ -70,6 +70,8 @@ def _hashes(column: pa.Array) -> Words:
 def words_of_numbers(column: pa.Array) -> Words:
     """Each number or time of a column in 64 bits; those of nulls are any."""
     kind = column.type
+    if pa.types.is_decimal64(kind):
+        return np.frombuffer(column.buffers()[1], np.uint64)[column.offset : column.offset + len(column)]
     if pa.types.is_decimal128(kind):
         # Two words a value, the upper one only the sign: every amount of DECIMAL(18,2) fits into the lower.
         both = np.frombuffer(column.buffers()[1], np.uint64)

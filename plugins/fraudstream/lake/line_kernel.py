@@ -5,21 +5,22 @@ from typing import Any
 import numba
 import numpy as np
 
-Octets = np.ndarray[Any, np.dtype[np.uint8]]
-Words = np.ndarray[Any, np.dtype[np.uint64]]
-Integers = np.ndarray[Any, np.dtype[np.int64]]
+from fraudstream.lake.words import Integers, Octets, Small, Words, first_bit, put_word, word_at
 
-#: What a field's values are; CODED is a text of which there are few different ones.
-TEXT, CODED, WHOLE, MONEY, TIME = range(5)
+#: What a field's values are; CODED is a text of which there are few different ones, SMALL a number of 32 bits.
+TEXT, CODED, WHOLE, SMALL, MONEY, TIME = range(6)
 #: How many different ones of a field are kept apart.
 MOST_CODES = 64
 
 _MOST_DIGITS = 18
 _NO_TIME = -(1 << 62)
 _IRREGULAR = -1
-_QUOTE, _NEWLINE, _MINUS, _POINT, _ZERO, _LETTER_N, _BRACE = (ord(c) for c in '"\n-.0n}')
+_LEAST_SMALL, _MOST_SMALL = -(1 << 31), (1 << 31) - 1
+_QUOTE, _MINUS, _POINT, _ZERO = (ord(c) for c in '"-.0')
 _NULL = np.uint64(int.from_bytes(b"null", "little"))
-_FOUR_BYTES = np.uint64(0xFFFFFFFF)
+_END_OF_LINE = np.uint64(int.from_bytes(b"}\n", "little"))
+_ONE_BYTE, _TWO_BYTES, _FOUR_BYTES = np.uint64(0xFF), np.uint64(0xFFFF), np.uint64(0xFFFFFFFF)
+_NINE = np.uint64(9)
 _ONES = np.uint64(0x0101010101010101)
 _TOPS = np.uint64(0x8080808080808080)
 _QUOTES = _ONES * np.uint64(_QUOTE)
@@ -27,24 +28,11 @@ _BACKSLASHES = _ONES * np.uint64(ord("\\"))
 _SPACES = _ONES * np.uint64(ord(" "))
 _ZEROS = _ONES * np.uint64(_ZERO)
 _BELOW_TEN = _ONES * np.uint64(0x76)
-#: Times a power of 256, its top byte is that power.
-_PLACES = np.uint64(0x0001020304050607)
-_SEVEN, _TOP_BYTE = np.uint64(7), np.uint64(56)
-
-
-@numba.njit(nogil=True, cache=True)
-def count_newlines(octets: Octets, length: int) -> int:
-    """How many of the first `length` bytes end a line."""
-    count = 0
-    for place in range(length):
-        count += octets[place] == _NEWLINE
-    return count
 
 
 @numba.njit(nogil=True, cache=True)
 def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes that they look at
     octets: Octets,
-    words: Words,
     length: int,
     before: Words,
     mask: Words,
@@ -52,20 +40,23 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
     kinds: Octets,
     slots: Integers,
     numbers: Integers,
-    wide: Integers,
+    small: Small,
+    first: int,
     starts: Integers,
-    ends: np.ndarray[Any, np.dtype[np.int32]],
-    codes: np.ndarray[Any, np.dtype[np.int32]],
+    ends: Small,
+    codes: Small,
     known: Integers,
     counts: Integers,
     nulls: Octets,
+    missing: Integers,
 ) -> int:
-    """Reads as many lines as the columns have room for; returns how many there were, -1 if one is irregular.
+    """Reads as many lines as `nulls` has room for; returns how many there were, -1 if one is irregular.
 
-    :param words: the eight bytes from each byte on
     :param before: of each field, what stands before its value, in words, of which only the bits of `mask` count
     :param sizes: how many bytes that is
+    :param numbers: amounts, times and whole numbers of 64 bits, from the column `first` on; `small`: those of 32
     :param known: place and size of the first `counts` different texts of each coded field
+    :param missing: how many rows have no value, of each field
     """
     fields, rows = len(kinds), nulls.shape[1]
     last_words = np.zeros((fields, 3), np.uint64)
@@ -75,56 +66,67 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
         if row == rows:
             return _IRREGULAR
         for field in range(fields):
-            for number in range((sizes[field] + 7) // 8):
-                if (words[place + 8 * number] ^ before[field, number]) & mask[field, number]:
-                    return _IRREGULAR
+            wrong = np.uint64(0)
+            for number in range(before.shape[1]):
+                wrong |= (word_at(octets, place + 8 * number) ^ before[field, number]) & mask[field, number]
+            if wrong:
+                return _IRREGULAR
             place += sizes[field]
             kind, slot = kinds[field], slots[field]
-            if kind in (TEXT, CODED):
-                end = _end_of_text(octets, words, place)
+            if kind == TEXT:
+                end = _end_of_text(octets, place)
                 if end < 0:
                     return _IRREGULAR
-                if kind == TEXT:
-                    starts[slot, row] = place
-                    ends[slot, row + 1] = ends[slot, row] + (end - place)
-                else:
-                    guess = codes[slot, row - 1] if row else 0
-                    code = _code(words, place, end - place, known[slot], counts[slot], guess)
+                starts[slot, row] = place
+                ends[slot, row + 1] = ends[slot, row] + (end - place)
+                place = end + 1
+            elif kind == CODED:
+                code = codes[slot, row - 1] if row else 0
+                end = place + known[slot, code, 1]
+                # Often it is the one of the row before.
+                if code == counts[slot] or not _same(octets, known[slot, code, 0], place, known[slot, code, 1] + 1):
+                    end = _end_of_text(octets, place)
+                    if end < 0:
+                        return _IRREGULAR
+                    code, size = 0, end - place
+                    while code < counts[slot] and not (
+                        known[slot, code, 1] == size and _same(octets, known[slot, code, 0], place, size)
+                    ):
+                        code += 1
                     if code == MOST_CODES:
                         return _IRREGULAR
                     if code == counts[slot]:
-                        known[slot, code, 0], known[slot, code, 1] = place, end - place
+                        known[slot, code, 0], known[slot, code, 1] = place, size
                         counts[slot] += 1
-                    codes[slot, row] = code
+                codes[slot, row] = code
                 place = end + 1
             elif kind == TIME:
-                first, second, third = words[place], words[place + 8], words[place + 16]
-                if first != last_words[field, 0] or second != last_words[field, 1] or third != last_words[field, 2]:
+                one, two, three = word_at(octets, place), word_at(octets, place + 8), word_at(octets, place + 16)
+                if (one ^ last_words[field, 0]) | (two ^ last_words[field, 1]) | (three ^ last_words[field, 2]):
                     last_times[field] = _time(octets, place)
                     if last_times[field] == _NO_TIME:
                         return _IRREGULAR
-                    last_words[field, 0], last_words[field, 1], last_words[field, 2] = first, second, third
+                    last_words[field, 0], last_words[field, 1], last_words[field, 2] = one, two, three
                 if octets[place + 24] != _QUOTE:
                     return _IRREGULAR
-                numbers[slot, row] = last_times[field]
+                numbers[slot, first + row] = last_times[field]
                 place += 25
             else:
-                value = np.int64(0)
-                if octets[place] == _LETTER_N:
-                    if words[place] & _FOUR_BYTES != _NULL:
+                value, after = _number(octets, place, kind == MONEY)
+                if after < 0:
+                    if word_at(octets, place) & _FOUR_BYTES != _NULL:
                         return _IRREGULAR
                     nulls[field, row] = 1
-                    place += 4
+                    missing[field] += 1
+                    value, after = 0, place + 4
+                place = after
+                if kind != SMALL:
+                    numbers[slot, first + row] = value
+                elif _LEAST_SMALL <= value <= _MOST_SMALL:
+                    small[slot, first + row] = value
                 else:
-                    value, place = _number(octets, words, place, kind == MONEY)
-                    if place < 0:
-                        return _IRREGULAR
-                if kind == MONEY:
-                    wide[slot, row, 0] = value
-                    wide[slot, row, 1] = value >> 63
-                else:
-                    numbers[slot, row] = value
-        if octets[place] != _BRACE or octets[place + 1] != _NEWLINE:
+                    return _IRREGULAR
+        if word_at(octets, place) & _TWO_BYTES != _END_OF_LINE:
             return _IRREGULAR
         place += 2
         row += 1
@@ -132,71 +134,54 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
 
 
 @numba.njit(nogil=True, cache=True)
-def copy_texts(words: Words, starts: Integers, ends: np.ndarray[Any, np.dtype[np.int32]], into: Words) -> bool:
+def copy_texts(octets: Octets, starts: Integers, ends: Small, into: Octets) -> bool:
     """Lays texts one after the other, eight bytes at a time; whether all of them are ASCII.
 
+    :param octets: seven bytes beyond the last text are looked at
     :param ends: where each text ends in `into`, after a 0
-    :param into: the eight bytes from each byte of the result on; it is written up to eight bytes past the last end
+    :param into: it is written up to eight bytes past the last end
     """
     tops = np.uint64(0)
     for row in range(len(starts)):
-        start, to, size = starts[row], ends[row], ends[row + 1] - ends[row]
+        start, to, size = starts[row], np.int64(ends[row]), np.int64(ends[row + 1]) - np.int64(ends[row])
         done = 0
         while done + 8 <= size:
-            word = words[start + done]
+            word = word_at(octets, start + done)
             tops |= word
-            into[to + done] = word
+            put_word(into, to + done, word)
             done += 8
         if done < size:
-            word = words[start + done]
+            word = word_at(octets, start + done)
             tops |= word & ~(~np.uint64(0) << np.uint64(8 * (size - done)))
-            into[to + done] = word
+            put_word(into, to + done, word)
     return (tops & _TOPS) == 0
 
 
 @numba.njit(nogil=True, cache=True)
-def _same(words: Words, one: int, other: int, size: int) -> bool:
+def _same(octets: Octets, one: int, other: int, size: int) -> bool:
     """Whether the same bytes are at two places."""
     done = 0
     while done + 8 <= size:
-        if words[one + done] != words[other + done]:
+        if word_at(octets, one + done) != word_at(octets, other + done):
             return False
         done += 8
     beyond = np.uint64(8 * (8 - (size - done)))
-    return done == size or (words[one + done] ^ words[other + done]) << beyond == 0
+    return done == size or (word_at(octets, one + done) ^ word_at(octets, other + done)) << beyond == 0
 
 
 @numba.njit(nogil=True, cache=True)
-def _code(words: Words, place: int, size: int, known: Integers, count: int, guess: int) -> int:
-    """Which of the known texts this one is; `count` if it is none of them."""
-    if guess < count and known[guess, 1] == size and _same(words, known[guess, 0], place, size):
-        return guess
-    for code in range(count):
-        if known[code, 1] == size and _same(words, known[code, 0], place, size):
-            return code
-    return count
-
-
-@numba.njit(nogil=True, cache=True)
-def _end_of_text(octets: Octets, words: Words, place: int) -> int:
+def _end_of_text(octets: Octets, place: int) -> int:
     """Where the quote that closes a text is; -1: a backslash or a control character comes before it."""
     while True:
-        word = words[place]
+        word = word_at(octets, place)
         quotes, backslashes = word ^ _QUOTES, word ^ _BACKSLASHES
         # The lowest bit that is set in each marks the first such byte; above it anything may be set.
         stops = ((quotes - _ONES) & ~quotes) | ((backslashes - _ONES) & ~backslashes) | ((word - _SPACES) & ~word)
         stops &= _TOPS
         if stops:
-            end = place + _lowest_byte(stops)
+            end = place + (first_bit(stops) >> 3)
             return end if octets[end] == _QUOTE else -1
         place += 8
-
-
-@numba.njit(nogil=True, cache=True)
-def _lowest_byte(tops: Any) -> Any:
-    """The number of the first byte of a word whose top bit is set; all other bits are 0."""
-    lowest = tops & (~tops + np.uint64(1))
-    return np.int64(((lowest >> _SEVEN) * _PLACES) >> _TOP_BYTE)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -212,31 +197,38 @@ def _eight_digits(digits: Any) -> Any:
 
 
 @numba.njit(nogil=True, cache=True)
-def _number(octets: Octets, words: Words, place: int, money: bool) -> tuple[int, int]:
+def _number(octets: Octets, place: int, money: bool) -> tuple[int, int]:
     """A whole number, or an amount in hundredths, and the place after it; that is -1 if it isn't one."""
-    negative = octets[place] == _MINUS
+    word = word_at(octets, place)
+    negative = word & _ONE_BYTE == np.uint64(_MINUS)
     if negative:
         place += 1
-    start = place
+        word = word_at(octets, place)
+    leading_zero = word & _ONE_BYTE == np.uint64(_ZERO)
     # Up to seven digits at once: lengths differ from line to line, and a wrong guess costs more than all of this.
-    word = words[place] ^ _ZEROS
+    word ^= _ZEROS
     stops = ((word + _BELOW_TEN) | word) & _TOPS
     value: Any = np.int64(0)
     if stops:
-        count = _lowest_byte(stops)
-        if count:
-            value = np.int64(_eight_digits(word << np.uint64(8 * (8 - count))))
-        place += count
+        bits = first_bit(stops) & 0x78
+        if bits == 0:
+            return value, -1
+        digits = bits >> 3
+        value = np.int64(_eight_digits(word << np.uint64(64 - bits)))
+        place += digits
     else:
+        start = place
         while np.uint8(octets[place] - _ZERO) <= 9:
             value = value * 10 + np.int64(octets[place] - _ZERO)
             place += 1
-    digits = place - start
-    if digits == 0 or (digits > 1 and octets[start] == _ZERO):
+        digits = place - start
+    if leading_zero and digits > 1:
         return value, -1
     if money:
-        tens, ones = np.uint8(octets[place + 1] - _ZERO), np.uint8(octets[place + 2] - _ZERO)
-        if octets[place] != _POINT or tens > 9 or ones > 9:
+        word = word_at(octets, place)
+        tens = ((word >> np.uint64(8)) & _ONE_BYTE) - np.uint64(_ZERO)
+        ones = ((word >> np.uint64(16)) & _ONE_BYTE) - np.uint64(_ZERO)
+        if word & _ONE_BYTE != np.uint64(_POINT) or tens > _NINE or ones > _NINE:
             return value, -1
         value = value * 100 + np.int64(tens) * 10 + np.int64(ones)
         place += 3

@@ -8,14 +8,15 @@ What takes time in either runs without the interpreter's lock.
 
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from fraudstream.lake.chain import Link
 from fraudstream.lake.checksum import add
-from fraudstream.lake.compiled import Reader, checksum_for, reader_for
+from fraudstream.lake.compiled import checksum_for, reader_for
 from fraudstream.lake.continuity import require_rows
 from fraudstream.lake.engine import Rows, Vanished, Work, upload
 from fraudstream.lake.manifest import ParquetFile
@@ -23,8 +24,14 @@ from fraudstream.lake.objects import ObjectInfo
 from fraudstream.lake.parquet import LocalFile, write_files
 from fraudstream.lake.reading import in_order, unpacked
 from fraudstream.lake.schemas import coded_schema, rows_of_lines
+from fraudstream.lake.sorting import RUN_ROWS
+
+if TYPE_CHECKING:
+    from fraudstream.lake.regular_lines import Block, Reader
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 #: As many wait for the store as others keep the processor busy.
 _READERS = 4
@@ -67,13 +74,13 @@ def _sources(work: Work, read: _Read) -> Iterator[pa.Table]:
     total = sum(link.rows for link in work.links.values())
     reader, checksum = reader_for(total, work.folder), checksum_for(total)
 
-    def rows_of(group: list[ObjectInfo]) -> tuple[pa.Table, int]:
+    def rows_of(group: _Group) -> tuple[pa.Table, int]:
         # 1. download, unpack, parse, sum
-        rows = _rows(work.folder, [_source(work, info) for info in group], reader)
+        rows = _rows(work, group, [_content(work, info) for info in group.infos], reader)
         return rows, checksum(rows)
 
     # 2. collect
-    for rows, of_rows in in_order(rows_of, _groups(work), _READERS):
+    for rows, of_rows in in_order(rows_of, _groups(work, reader), _READERS):
         if (read.count + len(rows)) // _LOG_EVERY_ROWS > read.count // _LOG_EVERY_ROWS:
             log.info("%s of %s: %d rows read", work.folder, work.day, read.count + len(rows))
         read.count += len(rows)
@@ -81,48 +88,65 @@ def _sources(work: Work, read: _Read) -> Iterator[pa.Table]:
         yield rows
 
 
-class _Source:
-    """An object and what it says it holds."""
+class _Group(NamedTuple):
+    """Consecutive objects, their number of rows, and where in memory the numbers of these rows go."""
 
-    def __init__(self, name: str, link: Link, data: bytes) -> None:
-        self.name = name
-        self.link = link
-        self.data = data
+    infos: list[ObjectInfo]
+    rows: int
+    block: "Block | None"
+    first: int
 
 
-def _source(work: Work, info: ObjectInfo) -> _Source:
+def _groups(work: Work, reader: "Reader | None") -> Iterator[_Group]:
+    """So many objects that what a call costs doesn't count; rows that are sorted together get one block."""
+
+    def rows(infos: list[ObjectInfo]) -> int:
+        return sum(work.links[info.name].rows for info in infos)
+
+    groups = _batches(work.sources, lambda info: rows([info]), _GROUP_ROWS)
+    for run in _batches(groups, rows, RUN_ROWS):
+        block = reader.block(sum(map(rows, run))) if reader else None
+        first = 0
+        for group in run:
+            yield _Group(group, rows(group), block, first)
+            first += rows(group)
+
+
+def _batches(items: Iterable[T], rows: Callable[[T], int], least: int) -> Iterator[list[T]]:
+    """Consecutive items that have at least so many rows together; the last ones may have fewer."""
+    batch: list[T] = []
+    count = 0
+    for item in items:
+        batch.append(item)
+        count += rows(item)
+        if count >= least:
+            yield batch
+            batch, count = [], 0
+    if batch:
+        yield batch
+
+
+def _content(work: Work, info: ObjectInfo) -> bytes:
     data = work.store.download(info)
     if data is None:
         raise Vanished(info.name)
-    return _Source(info.name, work.links[info.name], data)
+    return data
 
 
-def _groups(work: Work) -> Iterator[list[ObjectInfo]]:
-    """Consecutive objects, so many that what a call costs doesn't count."""
-    group: list[ObjectInfo] = []
-    rows = 0
-    for info in work.sources:
-        group.append(info)
-        rows += work.links[info.name].rows
-        if rows >= _GROUP_ROWS:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
-
-
-def _rows(folder: str, group: list[_Source], reader: Reader | None) -> pa.Table:
+def _rows(work: Work, group: _Group, contents: list[bytes], reader: "Reader | None") -> pa.Table:
     """Rows of some objects, each proven to hold what it says."""
-    together = reader([source.data for source in group]) if reader else None
-    if together is None or len(together) != sum(source.link.rows for source in group):
-        tables = [rows_of_lines(folder, source.name, unpacked(source.name, source.data)) for source in group]
-        together = pa.concat_tables(tables).cast(coded_schema(folder))
+    links = [work.links[info.name] for info in group.infos]
+    together = reader.rows(contents, group.block, group.first, group.rows) if reader and group.block else None
+    if together is None:
+        tables = [
+            rows_of_lines(work.folder, info.name, unpacked(info.name, data))
+            for info, data in zip(group.infos, contents, strict=True)
+        ]
+        together = pa.concat_tables(tables).cast(coded_schema(work.folder))
     else:
         # Offsets show whether each object has the rows of its own slice.
-        tables, start = [], 0
-        for source in group:
-            tables.append(together.slice(start, source.link.rows))
-            start += source.link.rows
-    for source, rows in zip(group, tables, strict=True):
-        require_rows(source.name, source.link, rows)
+        starts = accumulate((link.rows for link in links), initial=0)
+        tables = [together.slice(start, link.rows) for start, link in zip(starts, links, strict=False)]
+    for info, link, rows in zip(group.infos, links, tables, strict=True):
+        require_rows(info.name, link, rows)
     return together

@@ -13,15 +13,25 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from isal import isal_zlib
 
 from fraudstream.lake import line_kernel
-from fraudstream.lake.line_kernel import Integers, Octets, Words
+from fraudstream.lake.words import Integers, Octets, Small
 
 #: Zero bytes after the lines: no part of any, and whatever is looked at beyond their end.
 _PADDING = 128
 _MEMORY_BYTES = 8 << 20
 _WORD = 8
+
+
+class Block:
+    """Memory for the numbers of rows that belong together, however many threads read them: none are moved later."""
+
+    def __init__(self, fields: "_Fields", rows: int) -> None:
+        self.rows = rows
+        self.numbers: Integers = _new((fields.counts.get(line_kernel.WHOLE, 0), rows), np.int64)
+        self.small: Small = _new((fields.counts.get(line_kernel.SMALL, 0), rows), np.int32)
 
 
 class Reader:
@@ -33,8 +43,12 @@ class Reader:
         # Memory for lines is used again: the kernel gives new memory slowly.
         self._memory: deque[bytearray] = deque()
 
-    def rows(self, objects: Sequence[bytes]) -> pa.Table | None:
-        """Rows of the gzipped lines of some objects, one after the other; None: they have to be parsed as JSON.
+    def block(self, rows: int) -> Block:
+        """Memory for the numbers of so many rows."""
+        return Block(self._fields, rows)
+
+    def rows(self, objects: Sequence[bytes], block: Block, first: int, count: int) -> pa.Table | None:
+        """The `count` rows of the gzipped lines of some objects, one after the other; None: parse them as JSON.
 
         What comes back is what a JSON parser would make of the lines, since:
 
@@ -42,11 +56,18 @@ class Reader:
         2. each text is closed by the first quote in it, and has no backslash and no control character,
         3. each number is digits with the decimals that its type has, or null; each time has its milliseconds and Z,
         4. each line ends where the next one begins, the last one where the lines end.
+
+        :param block: gets the numbers, from its row `first` on
         """
         memory = self._memory.pop() if self._memory else bytearray(_MEMORY_BYTES)
         try:
             memory, length = _unpacked(objects, memory)
-            return _table(np.frombuffer(memory, np.uint8), length, self._schema, self._fields)
+            lines = np.frombuffer(memory, np.uint8)
+            found = _Columns(self._fields, block, first, count)
+            if not count or found.read(lines, length) != count:
+                return None
+            columns = [found.column(place, field.type, lines) for place, field in enumerate(self._schema)]
+            return pa.table(columns, self._schema)
         except (pa.ArrowInvalid, UnicodeDecodeError, EOFError, OSError):  # the slower way says what is wrong, and where
             return None
         finally:
@@ -71,29 +92,6 @@ def _unpacked(objects: Sequence[bytes], memory: bytearray) -> tuple[bytearray, i
     return memory, end
 
 
-def _table(octets: Octets, length: int, schema: pa.Schema, fields: "_Fields") -> pa.Table | None:
-    rows = line_kernel.count_newlines(octets, length)
-    found = _Columns(fields, rows)
-    words: Words = np.ndarray((len(octets) - _WORD + 1,), np.uint64, octets, strides=(1,))
-    read = line_kernel.read(
-        octets,
-        words,
-        length,
-        *fields.layout,
-        found.numbers,
-        found.wide,
-        found.starts,
-        found.ends,
-        found.codes,
-        found.known,
-        found.counts,
-        found.nulls,
-    )
-    if read != rows or not rows:
-        return None
-    return pa.table([found.column(place, field.type, octets, words) for place, field in enumerate(schema)], schema)
-
-
 class _Fields:
     """What the lines consist of, in arrays."""
 
@@ -104,11 +102,11 @@ class _Fields:
         befores = [(name + ('"' if kind in quoted else "")).encode() for name, kind in zip(names, kinds, strict=True)]
         width = max(-(-len(before) // _WORD) for before in befores) * _WORD
         self.kinds = np.array(kinds, np.uint8)
-        #: Which of the columns of its kind a field is; whole numbers and times share theirs.
+        #: Which of the columns of its kind a field is; whole numbers, amounts and times share theirs.
         self.slots = np.zeros(len(kinds), np.int64)
         self.counts: dict[int, int] = {}
         for place, kind in enumerate(kinds):
-            group = line_kernel.WHOLE if kind == line_kernel.TIME else kind
+            group = line_kernel.WHOLE if kind in (line_kernel.TIME, line_kernel.MONEY) else kind
             self.slots[place] = self.counts.get(group, 0)
             self.counts[group] = self.counts.get(group, 0) + 1
         before = np.array([np.frombuffer(text.ljust(width, b"\0"), np.uint64) for text in befores])
@@ -122,44 +120,61 @@ class _Fields:
 class _Columns:
     """Where the values of so many rows go."""
 
-    def __init__(self, fields: _Fields, rows: int) -> None:
+    def __init__(self, fields: _Fields, block: Block, first: int, rows: int) -> None:
         self._fields = fields
+        self._block = block
+        self._first = first
         self._rows = rows
-        self.numbers: Integers = _new((fields.counts.get(line_kernel.WHOLE, 0), rows), np.int64)
-        self.wide: Integers = _new((fields.counts.get(line_kernel.MONEY, 0), rows, 2), np.int64)
         texts = fields.counts.get(line_kernel.TEXT, 0)
-        self.starts: Integers = np.empty((texts, rows), np.int64)
-        self.ends: np.ndarray[Any, np.dtype[np.int32]] = _new((texts, rows + 1), np.int32)
-        self.ends[:, 0] = 0
+        self._starts: Integers = np.empty((texts, rows), np.int64)
+        self._ends: Small = _new((texts, rows + 1), np.int32)
+        self._ends[:, 0] = 0
         coded = fields.counts.get(line_kernel.CODED, 0)
-        self.codes: np.ndarray[Any, np.dtype[np.int32]] = _new((coded, rows), np.int32)
+        self._codes: Small = _new((coded, rows), np.int32)
         #: Place and size of each different text, and how many there are.
-        self.known: Integers = np.zeros((coded, line_kernel.MOST_CODES, 2), np.int64)
-        self.counts: Integers = np.zeros(coded, np.int64)
-        #: For each field whether a row has no value.
-        self.nulls: Octets = np.zeros((len(fields.kinds), rows), np.uint8)
+        self._known: Integers = np.zeros((coded, line_kernel.MOST_CODES, 2), np.int64)
+        self._counts: Integers = np.zeros(coded, np.int64)
+        #: For each field whether a row has no value, and how many haven't.
+        self._nulls: Octets = np.zeros((len(fields.kinds), rows), np.uint8)
+        self._missing: Integers = np.zeros(len(fields.kinds), np.int64)
 
-    def column(self, place: int, kind: pa.DataType, octets: Octets, words: Words) -> pa.Array:
+    def read(self, lines: Octets, length: int) -> int:
+        """How many rows were read; they are `rows`, or the lines are irregular."""
+        return int(
+            line_kernel.read(
+                lines,
+                length,
+                *self._fields.layout,
+                self._block.numbers,
+                self._block.small,
+                self._first,
+                self._starts,
+                self._ends,
+                self._codes,
+                self._known,
+                self._counts,
+                self._nulls,
+                self._missing,
+            )
+        )
+
+    def column(self, place: int, kind: pa.DataType, lines: Octets) -> pa.Array:
         """Values of the field at that place."""
         slot = self._fields.slots[place]
-        missing = self.nulls[place]
-        valid = pa.py_buffer(np.packbits(missing == 0, bitorder="little")) if missing.any() else None
         if pa.types.is_string(kind):
-            return self._texts(slot, words)
+            return self._texts(slot, lines)
         if pa.types.is_dictionary(kind):
-            known = self.known[slot, : self.counts[slot]].tolist()
-            texts = [octets[start : start + size].tobytes().decode() for start, size in known]
-            return pa.DictionaryArray.from_arrays(pa.array(self.codes[slot]), pa.array(texts, pa.string()))
-        if pa.types.is_decimal(kind):
-            return pa.Array.from_buffers(kind, self._rows, [valid, pa.py_buffer(self.wide[slot])])
-        stored = kind if pa.types.is_timestamp(kind) else pa.int64()
-        return pa.Array.from_buffers(stored, self._rows, [valid, pa.py_buffer(self.numbers[slot])]).cast(kind)
+            known = self._known[slot, : self._counts[slot]].tolist()
+            texts = [lines[start : start + size].tobytes().decode() for start, size in known]
+            return pa.DictionaryArray.from_arrays(pa.array(self._codes[slot]), pa.array(texts, pa.string()))
+        of_kind = self._block.small if self._fields.kinds[place] == line_kernel.SMALL else self._block.numbers
+        column = pa.Array.from_buffers(kind, self._rows, [None, pa.py_buffer(of_kind[slot])], offset=self._first)
+        return pc.if_else(self._nulls[place] == 0, column, None) if self._missing[place] else column
 
-    def _texts(self, slot: int, words: Words) -> pa.Array:
-        ends = self.ends[slot]
+    def _texts(self, slot: int, lines: Octets) -> pa.Array:
+        ends = self._ends[slot]
         data: Octets = _new((int(ends[-1]) + _WORD,), np.uint8)
-        into: Words = np.ndarray((len(data) - _WORD + 1,), np.uint64, data, strides=(1,))
-        ascii_only = line_kernel.copy_texts(words, self.starts[slot], ends, into)
+        ascii_only = line_kernel.copy_texts(lines, self._starts[slot], ends, data)
         buffers = [None, pa.py_buffer(ends), pa.py_buffer(data)]
         if ascii_only:
             return pa.Array.from_buffers(pa.string(), self._rows, buffers)
@@ -179,4 +194,6 @@ def _kind(of: pa.DataType) -> int:
         return line_kernel.CODED
     if pa.types.is_timestamp(of):
         return line_kernel.TIME
-    return line_kernel.MONEY if pa.types.is_decimal(of) else line_kernel.WHOLE
+    if pa.types.is_decimal(of):
+        return line_kernel.MONEY
+    return line_kernel.SMALL if pa.types.is_int32(of) else line_kernel.WHOLE

@@ -20,6 +20,7 @@ from fraudstream.lake.names import FRAUD_CASES, MAILS, TRANSACTIONS
 SCHEMA_VERSION = "1"
 
 _MONEY = pa.decimal128(18, 2)
+_NARROW_MONEY = pa.decimal64(18, 2)
 _TIME = pa.timestamp("ms", "UTC")
 _CODED = pa.dictionary(pa.int32(), pa.string())
 _PLACE = [
@@ -77,9 +78,14 @@ def rows_schema(folder: str) -> pa.Schema:
 
 
 def coded_schema(folder: str) -> pa.Schema:
-    """:func:`rows_schema` with dictionaries for some texts."""
-    fields = rows_schema(folder)
-    return pa.schema([field.with_type(_CODED) if field.name in CODED_COLUMNS else field for field in fields])
+    """:func:`rows_schema` as rows are worked on: with dictionaries for some texts, amounts in 64 bits."""
+    return pa.schema([field.with_type(_worked_on(field)) for field in rows_schema(folder)])
+
+
+def _worked_on(field: pa.Field) -> pa.DataType:
+    if pa.types.is_decimal(field.type):
+        return _NARROW_MONEY
+    return _CODED if field.name in CODED_COLUMNS else field.type
 
 
 def has_nested(folder: str) -> bool:

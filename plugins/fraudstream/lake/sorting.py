@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudstream.lake.compiled import RowNumbers, take_for
 from fraudstream.lake.reading import in_order
 
 #: Rows of a run, and of a piece.
@@ -30,8 +31,6 @@ _BATCH_ROWS = 16_000
 _SAMPLE_DISTANCE = 1_000
 _WORD = 8
 _COPIERS = 2
-
-RowNumbers = np.ndarray[tuple[Any, ...], np.dtype[np.int64]]
 
 
 def sorted_lanes(tables: Iterable[pa.Table], order: Sequence[str], directory: Path) -> list[Iterator[pa.Table]]:
@@ -87,7 +86,7 @@ def _merged(runs: list["_Run"], order: Sequence[str]) -> Iterator[pa.Table]:
         parts = [part for one in runs for part in one.take_before(key)]
         if parts:  # no row is less than the first key where that is the smallest one
             together = _one_chunk(parts)
-            yield together.take(_in_order(together, np.arange(len(together)), order))
+            yield take_for(len(together))(together, _in_order(together, np.arange(len(together)), order))
 
 
 class _Run:
@@ -132,15 +131,31 @@ class _Run:
 def _one_chunk(tables: list[pa.Table]) -> pa.Table:
     """All rows of the tables, each column in one piece: what sorting and taking rows ask for."""
     together = pa.concat_tables(tables)
-    columns = in_order(pa.ChunkedArray.combine_chunks, together.columns, _COPIERS)
-    return pa.table(list(columns), together.schema)
+    return pa.table(list(in_order(_joined, together.columns, _COPIERS)), together.schema)
+
+
+def _joined(column: pa.ChunkedArray) -> pa.Array:
+    """The values in one piece; numbers that were read side by side into one memory stay where they are."""
+    if column.null_count == 0 and _is_number(column.type) and column.num_chunks > 1:
+        chunks = column.chunks
+        one = chunks[0].buffers()[1]
+        ends = [chunk.offset + len(chunk) for chunk in chunks]
+        if all(chunk.buffers()[1].address == one.address for chunk in chunks) and ends[:-1] == [
+            chunk.offset for chunk in chunks[1:]
+        ]:
+            return pa.Array.from_buffers(column.type, len(column), [None, one], offset=chunks[0].offset)
+    return column.combine_chunks()
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_timestamp(kind))
 
 
 def _pieces(rows: pa.Table, which: RowNumbers, order: Sequence[str]) -> Iterator[pa.Table]:
     """Some rows of a table of one chunk in order, a piece at a time; sorted by whoever takes the first one."""
-    places = _in_order(rows, which, order)
+    places, take = _in_order(rows, which, order), take_for(len(rows))
     for start in range(0, len(places), PIECE_ROWS):
-        yield rows.take(pa.array(places[start : start + PIECE_ROWS]))
+        yield take(rows, places[start : start + PIECE_ROWS])
 
 
 def _in_order(rows: pa.Table, which: RowNumbers, order: Sequence[str]) -> RowNumbers:

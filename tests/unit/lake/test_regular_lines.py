@@ -20,7 +20,11 @@ GOOD = bytes(lines.transaction(batch(range(5))))
 
 
 def regular_rows(body, folder=FOLDER):
-    return Reader(coded_schema(folder)).rows([igzip.compress(body)])
+    return rows_of(Reader(coded_schema(folder)), [igzip.compress(body)], body.count(b"\n"))
+
+
+def rows_of(reader, objects, count):
+    return reader.rows(objects, reader.block(count), 0, count)
 
 
 def parsed(body, folder=FOLDER):
@@ -87,19 +91,31 @@ def test_a_line_without_its_end_is_left_to_the_json_parser():
 def test_money_of_any_size_is_exact():
     rows = [row(0, amount=999_999_999_999_999_999), row(1, amount=-999_999_999_999_999_999), row(2, amount=1)]
     found = regular_rows(bytes(lines.transaction(batch(range(3), rows=rows))))
-    cents = np.frombuffer(found["amount"].combine_chunks().buffers()[1], np.int64)[::2]
+    cents = np.frombuffer(found["amount"].combine_chunks().buffers()[1], np.int64)
     assert cents[:3].tolist() == [999_999_999_999_999_999, -999_999_999_999_999_999, 1]
 
 
 def test_objects_of_several_gzip_members_are_read_one_after_the_other_and_memory_is_used_again():
     reader = Reader(coded_schema(FOLDER))
     packed = igzip.compress(GOOD)
-    both = reader.rows([packed, packed + packed])
+    both = rows_of(reader, [packed, packed + packed], 15)
     assert both["offset"].to_pylist() == [*range(5)] * 3
     other = igzip.compress(GOOD.replace(b'"M3"', b'"N3"'))
-    assert reader.rows([other])["nameDest"].to_pylist() == ["M0", "M1", "M2", "N3", "M4"]
+    assert rows_of(reader, [other], 5)["nameDest"].to_pylist() == ["M0", "M1", "M2", "N3", "M4"]
     assert both["nameDest"].to_pylist() == ["M0", "M1", "M2", "M3", "M4"] * 3
-    assert reader.rows([]) is None
+    assert rows_of(reader, [], 0) is None
+
+
+def test_rows_that_are_read_into_one_block_lie_side_by_side():
+    reader = Reader(coded_schema(FOLDER))
+    block = reader.block(11)
+    parts = [reader.rows([igzip.compress(GOOD)], block, first, 5) for first in (6, 1)]
+    assert all(part.equals(parsed(GOOD)) for part in parts)
+
+
+@pytest.mark.parametrize("count", [0, 4, 6])
+def test_lines_of_another_number_than_was_said_are_left_to_whoever_counts_them(count):
+    assert rows_of(Reader(coded_schema(FOLDER)), [igzip.compress(GOOD)], count) is None
 
 
 def test_lines_of_more_bytes_than_there_is_memory_for_are_read(monkeypatch):
@@ -109,7 +125,7 @@ def test_lines_of_more_bytes_than_there_is_memory_for_are_read(monkeypatch):
 
 @pytest.mark.parametrize("broken", [igzip.compress(GOOD)[:-1], b"no gzip", igzip.compress(GOOD) + b"x"])
 def test_what_is_no_whole_gzip_file_is_left_to_whoever_says_so(broken):
-    assert Reader(coded_schema(FOLDER)).rows([broken]) is None
+    assert rows_of(Reader(coded_schema(FOLDER)), [broken], 5) is None
 
 
 @pytest.mark.parametrize(("kinds", "regular"), [(64, True), (65, False)])

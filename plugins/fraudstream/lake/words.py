@@ -1,0 +1,51 @@
+"""Eight bytes at a time, for compiled code: one instruction each, where a view of an array costs several.
+
+Nothing looks whether the bytes are the array's; whoever asks has to know.
+"""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
+
+Octets = np.ndarray[Any, np.dtype[np.uint8]]
+Words = np.ndarray[Any, np.dtype[np.uint64]]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
+Small = np.ndarray[Any, np.dtype[np.int32]]
+
+
+@intrinsic
+def word_at(_typing: Any, octets: Any, place: Any) -> Any:
+    """The eight bytes from a place on, the first one in the lowest byte."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        first = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
+        return builder.load(first, align=1)
+
+    return types.uint64(octets, types.int64), generate
+
+
+@intrinsic
+def put_word(_typing: Any, octets: Any, place: Any, word: Any) -> Any:
+    """Writes eight bytes from a place on."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        first = builder.bitcast(builder.gep(array.data, [arguments[1]]), ir.IntType(64).as_pointer())
+        builder.store(arguments[2], first, align=1)
+        return context.get_dummy_value()
+
+    return types.void(octets, types.int64, types.uint64), generate
+
+
+@intrinsic
+def first_bit(_typing: Any, word: Any) -> Any:
+    """The number of the lowest bit that is set; one must be."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.uint64), generate
