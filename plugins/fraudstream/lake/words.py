@@ -49,3 +49,17 @@ def first_bit(_typing: Any, word: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.uint64), generate
+
+
+@intrinsic
+def fetch_early(_typing: Any, octets: Any, place: Any) -> Any:
+    """Asks for the bytes at a place, which are read soon: what comes meanwhile doesn't wait for memory."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        address, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address], ir.FunctionType(ir.VoidType(), [address, number, number, number]))
+        builder.call(prefetch, [builder.gep(array.data, [arguments[1]]), number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(octets, types.int64), generate
