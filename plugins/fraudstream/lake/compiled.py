@@ -1,14 +1,15 @@
 """When compiled code is worth it: Numba takes a second of each process that uses it; the code is kept for the next."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from isal import igzip
 
-from fraudstream.lake import checksum, schemas
+from fraudstream.lake import checksum, ordering, schemas
 from fraudstream.lake.names import TRANSACTIONS
+from fraudstream.lake.ordering import Ordering
 
 if TYPE_CHECKING:
     from fraudstream.lake.regular_lines import Reader
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 WORTH_ROWS = 250_000
 
 Checksum = Callable[[pa.Table], int]
-RowNumbers = np.ndarray[tuple[Any, ...], np.dtype[np.int64]]
-Take = Callable[[pa.Table, RowNumbers], pa.Table]
 
 
 def checksum_for(rows: int) -> Checksum:
@@ -39,13 +38,13 @@ def reader_for(rows: int, folder: str) -> "Reader | None":
     return regular_lines.Reader(schemas.coded_schema(folder))
 
 
-def take_for(rows: int) -> Take:
-    """What takes rows by their numbers fastest from a table of so many rows, whose columns are one chunk each."""
+def ordering_for(rows: int) -> Ordering:
+    """What puts rows of a table of so many in order fastest."""
     if rows < WORTH_ROWS:
-        return lambda table, places: table.take(pa.array(places))
-    from fraudstream.lake import compiled_take  # noqa: PLC0415  # as above
+        return Ordering(ordering.keys, ordering.take)
+    from fraudstream.lake import compiled_ordering  # noqa: PLC0415  # as above
 
-    return compiled_take.take
+    return Ordering(compiled_ordering.keys, compiled_ordering.take)
 
 
 def load() -> None:
@@ -56,8 +55,12 @@ def load() -> None:
     fields = ",".join(f'"{field.name}":{_any_value(field.type)}' for field in schemas.coded_schema(TRANSACTIONS))
     rows = reader.rows([igzip.compress(f"{{{fields}}}\n".encode())], reader.block(1), 0, 1)
     if rows is not None:
-        checksum_for(WORTH_ROWS)(rows)
-        take_for(WORTH_ROWS)(rows, np.arange(1))
+        summed = checksum_for(WORTH_ROWS)
+        summed(rows)
+        summed(rows.cast(schemas.rows_schema(TRANSACTIONS)))  # as they are read back
+        in_order = ordering_for(WORTH_ROWS)
+        in_order.take(rows, np.arange(1))
+        in_order.keys(rows["nameOrig"].chunk(0), np.arange(1))
 
 
 def _any_value(kind: pa.DataType) -> str:

@@ -34,9 +34,18 @@ def checksum(rows: pa.Table) -> int:
             elif pa.types.is_string(column.type):
                 _add_column_of_texts(sums, column, present, plain.salt(name))
             else:
-                _add_numbers(sums, plain.words_of_numbers(column), present, plain.salt(name))
+                _add_numbers(sums, _words_of_numbers(column), present, plain.salt(name))
         total += int(_total(sums))
     return total & _MASK
+
+
+def _words_of_numbers(column: pa.Array) -> Words:
+    kind = column.type
+    if pa.types.is_decimal(kind) or column.null_count:
+        return plain.words_of_numbers(column)
+    stored = np.int64 if kind.bit_width == 8 * _WORD else np.int32
+    numbers = np.frombuffer(column.buffers()[1], stored)[column.offset : column.offset + len(column)]
+    return numbers.astype(np.int64, copy=False).view(np.uint64)
 
 
 def _add_column_of_texts(sums: Words, column: pa.Array, present: Octets, salt: np.uint64) -> None:

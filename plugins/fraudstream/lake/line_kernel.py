@@ -56,7 +56,7 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
     :param sizes: how many bytes that is
     :param numbers: amounts, times and whole numbers of 64 bits, from the column `first` on; `small`: those of 32
     :param known: place and size of the first `counts` different texts of each coded field
-    :param missing: how many rows have no value, of each field
+    :param nulls: whether a row has no value, of each field that has `missing` ones
     """
     fields, rows = len(kinds), nulls.shape[1]
     last_words = np.zeros((fields, 3), np.uint64)
@@ -116,6 +116,8 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
                 if after < 0:
                     if word_at(octets, place) & _FOUR_BYTES != _NULL:
                         return _IRREGULAR
+                    if not missing[field]:
+                        nulls[field] = 0
                     nulls[field, row] = 1
                     missing[field] += 1
                     value, after = 0, place + 4

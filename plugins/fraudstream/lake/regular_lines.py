@@ -21,7 +21,7 @@ from fraudstream.lake.words import Integers, Octets, Small
 
 #: Zero bytes after the lines: no part of any, and whatever is looked at beyond their end.
 _PADDING = 128
-_MEMORY_BYTES = 8 << 20
+_MEMORY_BYTES = 4 << 20
 _WORD = 8
 
 
@@ -126,7 +126,7 @@ class _Columns:
         self._first = first
         self._rows = rows
         texts = fields.counts.get(line_kernel.TEXT, 0)
-        self._starts: Integers = np.empty((texts, rows), np.int64)
+        self._starts: Integers = _new((texts, rows), np.int64)
         self._ends: Small = _new((texts, rows + 1), np.int32)
         self._ends[:, 0] = 0
         coded = fields.counts.get(line_kernel.CODED, 0)
@@ -134,8 +134,8 @@ class _Columns:
         #: Place and size of each different text, and how many there are.
         self._known: Integers = np.zeros((coded, line_kernel.MOST_CODES, 2), np.int64)
         self._counts: Integers = np.zeros(coded, np.int64)
-        #: For each field whether a row has no value, and how many haven't.
-        self._nulls: Octets = np.zeros((len(fields.kinds), rows), np.uint8)
+        #: For each field how many rows have no value, and if any which ones.
+        self._nulls: Octets = _new((len(fields.kinds), rows), np.uint8)
         self._missing: Integers = np.zeros(len(fields.kinds), np.int64)
 
     def read(self, lines: Octets, length: int) -> int:

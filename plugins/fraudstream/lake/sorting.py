@@ -11,17 +11,16 @@ Rows with one value in the first sort column are never in two pieces: if there a
 have, they take more memory.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.lake.compiled import RowNumbers, take_for
+from fraudstream.lake.compiled import ordering_for
+from fraudstream.lake.ordering import Ordering, RowNumbers
 from fraudstream.lake.reading import in_order
 
 #: Rows of a run, and of a piece.
@@ -29,7 +28,6 @@ RUN_ROWS = 1_000_000
 PIECE_ROWS = 128_000
 _BATCH_ROWS = 16_000
 _SAMPLE_DISTANCE = 1_000
-_WORD = 8
 _COPIERS = 2
 
 
@@ -80,13 +78,14 @@ def sorted_lanes(tables: Iterable[pa.Table], order: Sequence[str], directory: Pa
 
 
 def _merged(runs: list["_Run"], order: Sequence[str]) -> Iterator[pa.Table]:
+    ordering = ordering_for(sum(run.height for run in runs))
     # 2. keys
     for key in [*_cuts(runs), None]:
         # 3. pieces
         parts = [part for one in runs for part in one.take_before(key)]
         if parts:  # no row is less than the first key where that is the smallest one
             together = _one_chunk(parts)
-            yield take_for(len(together))(together, _in_order(together, np.arange(len(together)), order))
+            yield ordering.take(together, _in_order(together, np.arange(len(together)), order, ordering))
 
 
 class _Run:
@@ -153,17 +152,18 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _pieces(rows: pa.Table, which: RowNumbers, order: Sequence[str]) -> Iterator[pa.Table]:
     """Some rows of a table of one chunk in order, a piece at a time; sorted by whoever takes the first one."""
-    places, take = _in_order(rows, which, order), take_for(len(rows))
+    ordering = ordering_for(len(rows))
+    places = _in_order(rows, which, order, ordering)
     for start in range(0, len(places), PIECE_ROWS):
-        yield take(rows, places[start : start + PIECE_ROWS])
+        yield ordering.take(rows, places[start : start + PIECE_ROWS])
 
 
-def _in_order(rows: pa.Table, which: RowNumbers, order: Sequence[str]) -> RowNumbers:
+def _in_order(rows: pa.Table, which: RowNumbers, order: Sequence[str], ordering: Ordering) -> RowNumbers:
     """The numbers `which` of rows of a table of one chunk, in the order of those rows.
 
     Nearly all rows are told apart by eight bytes of the first column, and numbers sort several times as fast as texts.
     """
-    keys = _keys(_decoded(rows[order[0]]).chunk(0), which)
+    keys = ordering.keys(_decoded(rows[order[0]]).chunk(0), which)
     by_key = np.argsort(keys)
     places, keys = which[by_key], keys[by_key]
     same = keys[1:] == keys[:-1]
@@ -179,21 +179,6 @@ def _in_order(rows: pa.Table, which: RowNumbers, order: Sequence[str]) -> RowNum
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Texts that sort as texts, not by their places in a dictionary."""
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-
-
-def _keys(texts: pa.Array, which: RowNumbers) -> np.ndarray[Any, np.dtype[np.uint64]]:
-    """Numbers in the order of some texts, or the same: the first eight bytes after what all texts begin with."""
-    least, most = pc.min_max(pc.cast(texts, pa.binary())).as_py().values()
-    skip = len(os.path.commonprefix([least or b"", most or b""]))  # noqa: RUF071  # of bytes, no paths
-    ends = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1]
-    data = np.concatenate([np.frombuffer(texts.buffers()[2] or b"", np.uint8), np.zeros(_WORD, np.uint8)])
-    words: np.ndarray[Any, np.dtype[np.uint64]] = np.ndarray((len(data) - _WORD + 1,), np.uint64, data, strides=(1,))
-    end = ends[which + 1]
-    start = np.minimum(ends[which] + skip, end)  # a missing text has no bytes
-    unused = (8 * (_WORD - np.minimum(end - start, _WORD))).astype(np.uint64)
-    keys = words[start].byteswap() >> unused << unused
-    # A shift by all 64 bits leaves the number as it is.
-    return np.where(unused == 8 * _WORD, np.uint64(0), keys)
 
 
 def _cuts(runs: list[_Run]) -> list[str | None]:

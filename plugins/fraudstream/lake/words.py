@@ -58,8 +58,19 @@ def fetch_early(_typing: Any, octets: Any, place: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         address, number = ir.IntType(8).as_pointer(), ir.IntType(32)
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address], ir.FunctionType(ir.VoidType(), [address, number, number, number]))
+        kind = ir.FunctionType(ir.VoidType(), [address, number, number, number])
+        prefetch = builder.module.declare_intrinsic("llvm.prefetch", [address], kind)
         builder.call(prefetch, [builder.gep(array.data, [arguments[1]]), number(0), number(3), number(1)])
         return context.get_dummy_value()
 
     return types.void(octets, types.int64), generate
+
+
+@intrinsic
+def reversed_bytes(_typing: Any, word: Any) -> Any:
+    """The first byte as the highest one, so that words are in the order of their texts."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bswap(arguments[0])
+
+    return types.uint64(types.uint64), generate
