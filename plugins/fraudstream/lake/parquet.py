@@ -121,7 +121,7 @@ def _writer(folder: str, path: Path) -> pq.ParquetWriter:
         store_decimal_as_integer=True,
         store_schema=False,  # that some texts were dictionaries here is no reader's business
         write_page_index=True,
-        bloom_filter_options={name: {"ndv": ROW_GROUP_ROWS, "fpp": 0.01} for name in BLOOM_FILTERS[folder]},
+        bloom_filter_options={name: {"ndv": ROW_GROUP_ROWS, "fpp": 0.025} for name in BLOOM_FILTERS[folder]},
     )
     writer.add_key_value_metadata(file_metadata(folder))
     return writer
