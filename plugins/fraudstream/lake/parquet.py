@@ -25,6 +25,9 @@ from fraudstream.lake.sorting import sorted_lanes
 
 ROW_GROUP_ROWS = 128_000
 ZSTD_LEVEL = 1
+#: How often a bloom filter lets a row group pass in vain. Sizes are powers of two: for a row group of different values
+#: this takes 128 KiB, and 0.01 would take 256.
+_IN_VAIN = 0.025
 #: So that the numbers of files rise with their rows, whichever lane is ahead.
 _FILES_OF_A_LANE = 10_000
 
@@ -121,7 +124,7 @@ def _writer(folder: str, path: Path) -> pq.ParquetWriter:
         store_decimal_as_integer=True,
         store_schema=False,  # that some texts were dictionaries here is no reader's business
         write_page_index=True,
-        bloom_filter_options={name: {"ndv": ROW_GROUP_ROWS, "fpp": 0.025} for name in BLOOM_FILTERS[folder]},
+        bloom_filter_options={name: {"ndv": ROW_GROUP_ROWS, "fpp": _IN_VAIN} for name in BLOOM_FILTERS[folder]},
     )
     writer.add_key_value_metadata(file_metadata(folder))
     return writer
