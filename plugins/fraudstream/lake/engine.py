@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 from fraudstream.errors import LakeError
 from fraudstream.lake import names
 from fraudstream.lake.chain import Link
 from fraudstream.lake.manifest import ParquetFile
-from fraudstream.lake.objects import PARQUET, ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import LocalFile
+from fraudstream.lake.objects import PARQUET, Created, ObjectInfo, ObjectStore
+from fraudstream.lake.parquet import LocalFile, read_whole
 
 
 class Vanished(Exception):
@@ -43,17 +44,26 @@ class Rows:
 Engine = Callable[[Work], tuple[Rows, list[ParquetFile]]]
 
 
-def upload(work: Work, number: int, local: LocalFile) -> ParquetFile:
-    """Puts a file that was read back under its name, or takes the same one that a killed run left there.
+def upload(work: Work, number: int, path: Path) -> Created:
+    """Puts a file under its name, or finds the one there that a killed run left."""
+    name = names.parquet_name(work.folder, work.day, work.run, number)
+    return work.store.create(name, path, content_type=PARQUET, metadata={})
 
+
+def in_manifest(work: Work, created: Created, local: LocalFile) -> ParquetFile:
+    """A file as the manifest names it; one that this run didn't put there is read, and must hold the same rows.
+
+    :raises Vanished: another run compacted the day meanwhile
     :raises LakeError: another file is there
     """
-    name = names.parquet_name(work.folder, work.day, work.run, number)
-    proof = {"rows": str(local.rows), "checksum": f"{local.checksum:016x}"}
-    created = work.store.create(name, local.path, content_type=PARQUET, metadata=proof)
-    if not created.ours and any(created.info.metadata.get(key) != value for key, value in proof.items()):
-        raise LakeError(
-            f"file {name} is there already with {dict(created.info.metadata)}, this run made {proof} of the same"
-            " sources: delete the file, which no manifest names, and run again"
-        )
-    return ParquetFile(name, created.info.generation, created.info.size, local.rows, local.checksum)
+    info = created.info
+    if not created.ours:
+        data = work.store.download(info)
+        if data is None:
+            raise Vanished(info.name)
+        if (there := read_whole(data)) != local:
+            raise LakeError(
+                f"file {info.name} is there already with {there}, this run made {local} of the same sources: delete"
+                " the file, which no manifest names, and run again"
+            )
+    return ParquetFile(info.name, info.generation, info.size, local.rows, local.checksum)

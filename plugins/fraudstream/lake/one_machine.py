@@ -18,10 +18,10 @@ import pyarrow as pa
 from fraudstream.lake.checksum import add
 from fraudstream.lake.compiled import checksum_for, reader_for
 from fraudstream.lake.continuity import require_rows
-from fraudstream.lake.engine import Rows, Vanished, Work, upload
+from fraudstream.lake.engine import Rows, Vanished, Work, in_manifest, upload
 from fraudstream.lake.manifest import ParquetFile
-from fraudstream.lake.objects import ObjectInfo
-from fraudstream.lake.parquet import LocalFile, write_files
+from fraudstream.lake.objects import Created, ObjectInfo
+from fraudstream.lake.parquet import write_files
 from fraudstream.lake.reading import in_order, unpacked
 from fraudstream.lake.schemas import coded_schema, rows_of_lines
 from fraudstream.lake.sorting import RUN_ROWS
@@ -46,13 +46,15 @@ def one_machine(work: Work) -> tuple[Rows, list[ParquetFile]]:
     _keep_memory()
     read = _Read()
 
-    def done(number: int, local: LocalFile) -> ParquetFile:
-        log.info("%s of %s: %d rows read, file of %d rows written", work.folder, work.day, read.count, local.rows)
-        return upload(work, number, local)
+    def store(number: int, path: Path) -> Created:
+        log.info(
+            "%s of %s: %d rows read, file of %d bytes written", work.folder, work.day, read.count, path.stat().st_size
+        )
+        return upload(work, number, path)
 
     with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as directory:
-        files = write_files(work.folder, _sources(work, read), Path(directory), work.target_bytes, done)
-    return Rows(read.count, read.checksum), files
+        written = write_files(work.folder, _sources(work, read), Path(directory), work.target_bytes, store)
+    return Rows(read.count, read.checksum), [in_manifest(work, created, local) for local, created in written]
 
 
 def _keep_memory() -> None:

@@ -1,6 +1,8 @@
 """Parquet files of a folder's rows, on local disk: sorted over all files, closed at a target size, read back."""
 
+import io
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -31,14 +33,13 @@ _IN_VAIN = 0.025
 #: So that the numbers of files rise with their rows, whichever lane is ahead.
 _FILES_OF_A_LANE = 10_000
 
-Done = TypeVar("Done")
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
     """A file that was written and read back."""
 
-    path: Path
     rows: int
     checksum: int
 
@@ -48,25 +49,27 @@ def write_files(
     tables: Iterable[pa.Table],
     directory: Path,
     target_bytes: int,
-    done: Callable[[int, LocalFile], Done],
-) -> list[Done]:
-    """Writes all rows in order to files of about `target_bytes`, and returns what `done` made of each.
+    store: Callable[[int, Path], Stored],
+) -> list[tuple[LocalFile, Stored]]:
+    """Writes all rows in order to files of about `target_bytes`, and returns each with what `store` made of it.
 
     Where there are enough rows, two files are written at a time, by a thread each. Needs memory for about a million
     rows, however many there are. The same rows give the same files.
 
     :param tables: of :func:`~fraudstream.lake.schemas.coded_schema`
-    :param done: gets the number of each file, which rises with its rows, and the file once it is read back; called in
-        these threads; the file is deleted after it
+    :param store: gets the number of each file, which rises with its rows, and its path; called in a thread, while the
+        file is read back; then the file is deleted
     :raises ProofFailed: a file doesn't read back as so many rows as were written to it
     """
     lanes = sorted_lanes(tables, SORT_ORDER[folder], directory)
 
-    def write_lane(lane: int) -> list[Done]:
-        results: list[Done] = []
-        for file in _files(folder, lanes[lane], directory, f"lane-{lane}", target_bytes):
-            results.append(done(lane * _FILES_OF_A_LANE + len(results), file))
-            file.path.unlink()
+    def write_lane(lane: int) -> list[tuple[LocalFile, Stored]]:
+        results: list[tuple[LocalFile, Stored]] = []
+        with ThreadPoolExecutor(1) as pool:
+            for path, rows in _files(folder, lanes[lane], directory, f"lane-{lane}", target_bytes):
+                stored = pool.submit(store, lane * _FILES_OF_A_LANE + len(results), path)
+                results.append((_read_back(folder, path, rows), stored.result()))
+                path.unlink()
         return results
 
     return [one for results in in_order(write_lane, range(len(lanes)), max(1, len(lanes))) for one in results]
@@ -74,7 +77,8 @@ def write_files(
 
 def _files(
     folder: str, pieces: Iterator[pa.Table], directory: Path, name: str, target_bytes: int
-) -> Iterator[LocalFile]:
+) -> Iterator[tuple[Path, int]]:
+    """Closed files, and how many rows were written to each."""
     writer: pq.ParquetWriter | None = None
     number = rows = 0
     path = directory
@@ -85,12 +89,17 @@ def _files(
         writer.write_table(piece, row_group_size=ROW_GROUP_ROWS)
         rows += len(piece)
         if path.stat().st_size >= target_bytes:
-            writer.close()
-            yield _read_back(folder, path, rows)
+            _close(writer, path, rows)
+            yield path, rows
             writer, number = None, number + 1
     if writer is not None:
-        writer.close()
-        yield _read_back(folder, path, rows)
+        _close(writer, path, rows)
+        yield path, rows
+
+
+def read_whole(data: bytes) -> LocalFile:
+    """Rows and checksum of a file's content."""
+    return LocalFile(pq.read_metadata(io.BytesIO(data)).num_rows, checksum_of(lambda: pq.ParquetFile(io.BytesIO(data))))
 
 
 def checksum_of(open_file: Callable[[], pq.ParquetFile]) -> int:
@@ -130,7 +139,8 @@ def _writer(folder: str, path: Path) -> pq.ParquetWriter:
     return writer
 
 
-def _read_back(folder: str, path: Path, rows: int) -> LocalFile:
+def _close(writer: pq.ParquetWriter, path: Path, rows: int) -> None:
+    writer.close()
     with pq.ParquetFile(path) as opened:
         found = opened.metadata.num_rows
     if found != rows:
@@ -138,5 +148,8 @@ def _read_back(folder: str, path: Path, rows: int) -> LocalFile:
             f"a Parquet file reads back as {found} rows, written were {rows}: nothing was changed in the lake; look"
             " for a faulty disk, then run it again"
         )
+
+
+def _read_back(folder: str, path: Path, rows: int) -> LocalFile:
     coded = [name for name in CODED_COLUMNS if name in rows_schema(folder).names]
-    return LocalFile(path, rows, checksum_of(lambda: pq.ParquetFile(path, read_dictionary=coded)))
+    return LocalFile(rows, checksum_of(lambda: pq.ParquetFile(path, read_dictionary=coded)))

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
 from fraudstream.lake.chain import Link
 from fraudstream.lake.compaction import TARGET_BYTES, run_id
-from fraudstream.lake.engine import Rows, Vanished, Work, upload
+from fraudstream.lake.engine import Rows, Vanished, Work, in_manifest, upload
 from fraudstream.lake.manifest import ParquetFile
 from fraudstream.lake.objects import JSON, ObjectInfo, ObjectStore
 from fraudstream.lake.parquet import ROW_GROUP_ROWS, LocalFile, checksum_of, file_schema
@@ -82,8 +82,8 @@ def finished(work: Work) -> tuple[Rows, list[ParquetFile]]:
             path = Path(directory) / "file.parquet"
             _fetch(work.store, info, path)
             _stamp(path, work.folder)
-            local = LocalFile(path, pq.read_metadata(path).num_rows, checksum_of(partial(pq.ParquetFile, path)))
-            files.append(upload(work, number, local))
+            local = LocalFile(pq.read_metadata(path).num_rows, checksum_of(partial(pq.ParquetFile, path)))
+            files.append(in_manifest(work, upload(work, number, path), local))
     return read, files
 
 

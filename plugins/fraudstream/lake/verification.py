@@ -1,10 +1,7 @@
 """A day's proof on demand: everything stored is read again and held against what was said when it was written."""
 
-import io
 from dataclasses import dataclass, field
 from datetime import date
-
-import pyarrow.parquet as pq
 
 from fraudstream.errors import LakeError
 from fraudstream.lake.chain import Link
@@ -12,7 +9,7 @@ from fraudstream.lake.checksum import add
 from fraudstream.lake.continuity import joined_ranges, require_rows
 from fraudstream.lake.manifest import ParquetFile
 from fraudstream.lake.objects import ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import checksum_of
+from fraudstream.lake.parquet import read_whole
 from fraudstream.lake.reading import DayListing, list_day, read_lines
 
 
@@ -73,12 +70,12 @@ def _problem(store: ObjectStore, file: ParquetFile, folder: str, found: Verifica
     data = store.download(ObjectInfo.named(file.name, file.generation, file.size))
     if data is None:
         return f"file {file.name} (generation {file.generation}) is in the manifest of {folder}/ but gone: restore it"
-    rows, total = pq.read_metadata(io.BytesIO(data)).num_rows, checksum_of(lambda: pq.ParquetFile(io.BytesIO(data)))
+    there = read_whole(data)
     found.parquet_files += 1
-    found.parquet_rows += rows
-    if (rows, total) == (file.rows, file.checksum):
+    found.parquet_rows += there.rows
+    if (there.rows, there.checksum) == (file.rows, file.checksum):
         return None
     return (
-        f"file {file.name} has {rows} rows with checksum {total:016x}, its manifest says {file.rows} with"
-        f" {file.checksum:016x}: restore the generation {file.generation}"
+        f"file {file.name} has {there.rows} rows with checksum {there.checksum:016x}, its manifest says"
+        f" {file.rows} with {file.checksum:016x}: restore the generation {file.generation}"
     )

@@ -66,6 +66,29 @@ def test_an_object_that_is_no_json_of_the_folder_is_named(body):
         run(store)
 
 
+def test_a_file_that_a_killed_run_left_is_taken_if_it_holds_the_same_rows():
+    store, other = filled(), filled()
+    run(other)
+    (file,) = manifest.load(other, FOLDER, DAY).files
+    left = store.create(file.name, other.objects[file.name].data, content_type="x", metadata={})
+    run(store)
+    assert [f.generation for f in manifest.load(store, FOLDER, DAY).files] == [left.info.generation]
+    assert seen(store) == EXPECTED
+
+
+def test_a_file_of_other_rows_under_the_same_name_stops_the_run():
+    store, other, more = filled(), filled(), filled()
+    run(other)
+    put(more, 9, 12)
+    run(more)
+    (file,) = manifest.load(other, FOLDER, DAY).files
+    (another,) = manifest.load(more, FOLDER, DAY).files
+    store.create(file.name, more.objects[another.name].data, content_type="x", metadata={})
+    with pytest.raises(LakeError, match=f"{file.name} is there already"):
+        run(store)
+    assert manifest.load(store, FOLDER, DAY).generation == 0
+
+
 def test_files_have_the_target_size_and_rows_are_sorted_by_customer_over_all_of_them(monkeypatch):
     monkeypatch.setattr("fraudstream.lake.sorting.RUN_ROWS", 4)
     monkeypatch.setattr("fraudstream.lake.sorting.PIECE_ROWS", 4)
