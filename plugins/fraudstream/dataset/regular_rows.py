@@ -11,9 +11,8 @@ import pyarrow as pa
 
 from fraudstream.dataset import row_kernel
 from fraudstream.dataset.forms import FLAGS, MONEY, TYPES, Form
-from fraudstream.dataset.row_kernel import Octets, Words
+from fraudstream.words import Octets, Words
 
-_WORD = 8
 _ROW_DIGITS = 9
 _IN_NAMES = np.zeros(256, np.uint8)
 _IN_NAMES[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")] = 1
@@ -49,7 +48,6 @@ class RegularRows:
         ends: Any = np.zeros((self._counts["texts"], count + 1), np.int32)
         read = row_kernel.read(
             octets,
-            _words(octets),
             self._kinds,
             self._places,
             _IN_NAMES,
@@ -57,7 +55,6 @@ class RegularRows:
             small,
             amounts,
             texts,
-            np.ndarray((len(texts), texts.shape[1] - _WORD + 1), np.uint64, texts, strides=(texts.strides[0], 1)),
             ends,
         )
         if read != len(lines):
@@ -96,10 +93,6 @@ def _kind(name: str) -> int:
     if name in FLAGS:
         return row_kernel.FLAG
     return {"step": row_kernel.WHOLE, "type": row_kernel.ONE_OF}.get(name, row_kernel.NAME)
-
-
-def _words(octets: Octets) -> Words:
-    return np.ndarray((len(octets) - _WORD + 1,), np.uint64, octets, strides=(1,))
 
 
 def _texts(count: int, ends: Any, texts: Octets) -> pa.Array:

@@ -5,10 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-Octets = np.ndarray[Any, np.dtype[np.uint8]]
-Words = np.ndarray[Any, np.dtype[np.uint64]]
-Integers = np.ndarray[Any, np.dtype[np.int64]]
-SmallIntegers = np.ndarray[Any, np.dtype[np.int32]]
+from fraudstream.words import Integers, Octets, Small, Words, eight_digits, first_bit, put_word, word_at
 
 #: What a column's values are.
 WHOLE, FLAG, AMOUNT, NAME, ONE_OF = range(5)
@@ -17,36 +14,32 @@ PADDING = 32
 
 _COMMA, _RETURN, _NEWLINE, _POINT, _ZERO = (ord(c) for c in ",\r\n.0")
 _MOST_OF_WHOLE, _MOST_OF_AMOUNT, _MOST_OF_NAME, _MOST_OF_ONE_OF = 6, 15, 64, 8
-_EIGHT = np.uint64(8)
 _ALL = ~np.uint64(0)
-_BYTE = np.uint64(0xFF)
 _ZEROS, _SIXES, _TOPS = (np.uint64(0x0101010101010101 * byte) for byte in (_ZERO, 0x76, 0x80))
 
 
 @numba.njit(nogil=True, cache=True)
 def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes that they look at
     octets: Octets,
-    words: Words,
     kinds: Octets,
     slots: Integers,
     in_names: Octets,
     known: Words,
-    small: SmallIntegers,
+    small: Small,
     amounts: Integers,
     texts: Octets,
-    text_words: Words,
-    ends: SmallIntegers,
+    ends: Small,
 ) -> int:
     """Reads as many lines as the columns have room for; returns the bytes that they take, -1 if one is irregular.
 
-    :param words: the eight bytes from each byte on, of the lines and of PADDING zero bytes after them
+    :param octets: the lines, and PADDING zero bytes after them
     :param kinds: of each column in the file's order
     :param slots: which of the columns of its kind it is; NAME and ONE_OF share theirs, and so do WHOLE and FLAG
     :param in_names: for each byte whether a name may have it
     :param known: the texts that a ONE_OF may be, of up to eight bytes, zeros after them
     :param amounts: takes hundredths
-    :param texts: takes each text column's texts one after the other, `text_words` is the same in words from each byte
-    :param ends: takes the ends of each column's texts there, after what it begins with
+    :param texts: takes each text column's texts one after the other; up to seven bytes more are written
+    :param ends: takes the ends of each column's texts there, after a 0
     """
     place, columns = 0, len(kinds)
     for row in range(small.shape[1]):
@@ -60,7 +53,7 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
                 if size == 0 or size > _MOST_OF_NAME:
                     return -1
                 for done in range(0, size, 8):  # what is too much is written over by the next
-                    text_words[slot, to + done] = words[start + done]
+                    put_word(texts[slot], to + done, word_at(octets, start + done))
                 ends[slot, row + 1] = to + size
             elif kind == ONE_OF:
                 start, to = place, ends[slot, row]
@@ -69,16 +62,16 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
                 size = place - start
                 if size == 0 or size > _MOST_OF_ONE_OF:
                     return -1
-                word = words[start] & (_ALL >> np.uint64(64 - 8 * size))
+                word = word_at(octets, start) & (_ALL >> np.uint64(64 - 8 * size))
                 found = False
                 for one in known:
                     found |= one == word
                 if not found:
                     return -1
-                text_words[slot, to] = word
+                put_word(texts[slot], to, word)
                 ends[slot, row + 1] = to + size
             elif kind == AMOUNT:
-                value, after = _digits(octets, words, place)
+                value, after = _digits(octets, place)
                 if after == place or after - place > _MOST_OF_AMOUNT:
                     return -1
                 place = after
@@ -100,7 +93,7 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
                 small[slot, row] = flag
                 place += 1
             else:
-                value, after = _digits(octets, words, place)
+                value, after = _digits(octets, place)
                 if after == place or after - place > _MOST_OF_WHOLE:
                     return -1
                 place = after
@@ -117,38 +110,22 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
 
 
 @numba.njit(nogil=True, cache=True)
-def _digits(octets: Octets, words: Words, place: int) -> tuple[Any, Any]:
+def _digits(octets: Octets, place: int) -> tuple[Any, Any]:
     """The number that the digits from a place on stand for, and the place after them; wrong for over 18 digits."""
     # Up to seven digits at once: lengths differ from line to line, and a wrong guess costs more than all of this.
-    word = words[place] ^ _ZEROS
+    word = word_at(octets, place) ^ _ZEROS
     stops = ((word + _SIXES) | word) & _TOPS
     if stops:
-        lowest = stops & (~stops + np.uint64(1))
-        # The number of the byte whose top bit that is, times eight.
-        beyond = np.int64((((lowest >> np.uint64(7)) * np.uint64(0x0001020304050607)) >> np.uint64(56)) * _EIGHT)
-        if beyond == 0:
+        bits = first_bit(stops) & 0x78
+        if bits == 0:
             return np.int64(0), place
-        return _eight(word << np.uint64(64 - beyond)), place + beyond // 8
-    value = _eight(word)
+        return np.int64(eight_digits(word << np.uint64(64 - bits))), place + (bits >> 3)
+    value = np.int64(eight_digits(word))
     place += 8
     while np.uint8(octets[place] - _ZERO) <= 9:
         value = value * 10 + np.int64(octets[place] - _ZERO)
         place += 1
     return value, place
-
-
-@numba.njit(nogil=True, cache=True)
-def _eight(digits: Any) -> Any:
-    """The number that a word of eight digits 0 to 9 stands for, the first one in the lowest byte."""
-    pairs = digits * np.uint64(10) + (digits >> _EIGHT)
-    mask = np.uint64(0x000000FF000000FF)
-    return np.int64(
-        (
-            (pairs & mask) * np.uint64(0x000F424000000064)
-            + ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
-        )
-        >> np.uint64(32)
-    )
 
 
 @numba.njit(nogil=True, cache=True)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudstream.lake import checksum as plain
-from fraudstream.lake.words import Octets, Words
+from fraudstream.words import Octets, Words
 
 _MASK = (1 << 64) - 1
 _WORD = 8

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraudstream.lake.ordering import Keys, RowNumbers
-from fraudstream.lake.words import Integers, Octets, Small, Words, fetch_early, put_word, reversed_bytes, word_at
+from fraudstream.words import Integers, Octets, Small, Words, fetch_early, put_word, reversed_bytes, word_at
 
 _WORD = 8
 #: How many rows before it is copied a row is asked for.

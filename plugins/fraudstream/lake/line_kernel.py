@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from fraudstream.lake.words import Integers, Octets, Small, Words, first_bit, put_word, word_at
+from fraudstream.words import Integers, Octets, Small, Words, eight_digits, first_bit, put_word, word_at
 
 #: What a field's values are; CODED is a text of which there are few different ones, SMALL a number of 32 bits.
 TEXT, CODED, WHOLE, SMALL, MONEY, TIME = range(6)
@@ -187,18 +187,6 @@ def _end_of_text(octets: Octets, place: int) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def _eight_digits(digits: Any) -> Any:
-    """The number that a word of eight digits 0 to 9 stands for, the first one in the lowest byte."""
-    # Each step adds neighbours: pairs of digits, then both fours, weighted by their places.
-    pairs = digits * np.uint64(10) + (digits >> np.uint64(8))
-    mask = np.uint64(0x000000FF000000FF)
-    return (
-        (pairs & mask) * np.uint64(0x000F424000000064)
-        + ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
-    ) >> np.uint64(32)
-
-
-@numba.njit(nogil=True, cache=True)
 def _number(octets: Octets, place: int, money: bool) -> tuple[int, int]:
     """A whole number, or an amount in hundredths, and the place after it; that is -1 if it isn't one."""
     word = word_at(octets, place)
@@ -216,7 +204,7 @@ def _number(octets: Octets, place: int, money: bool) -> tuple[int, int]:
         if bits == 0:
             return value, -1
         digits = bits >> 3
-        value = np.int64(_eight_digits(word << np.uint64(64 - bits)))
+        value = np.int64(eight_digits(word << np.uint64(64 - bits)))
         place += digits
     else:
         start = place

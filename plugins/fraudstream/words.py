@@ -5,6 +5,7 @@ Nothing looks whether the bytes are the array's; whoever asks has to know.
 
 from typing import Any
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import types
@@ -74,3 +75,15 @@ def reversed_bytes(_typing: Any, word: Any) -> Any:
         return builder.bswap(arguments[0])
 
     return types.uint64(types.uint64), generate
+
+
+@numba.njit(nogil=True, cache=True)
+def eight_digits(digits: Any) -> Any:
+    """The number that a word of eight digits 0 to 9 stands for, the first one in the lowest byte."""
+    # Each step adds neighbours: pairs of digits, then both fours, weighted by their places.
+    pairs = digits * np.uint64(10) + (digits >> np.uint64(8))
+    mask = np.uint64(0x000000FF000000FF)
+    return (
+        (pairs & mask) * np.uint64(0x000F424000000064)
+        + ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
+    ) >> np.uint64(32)
