@@ -84,7 +84,7 @@ class Subscription:
         self._max_seconds = max_seconds
         self._dead_letters = dead_letters
         self._stop = threading.Event()
-        self._failed = False
+        self._failed = self._closing = False
         self._joined_at: float | None = None
         #: Where reading stands, by partition owned: next offset handed to the sink, and offset of the end once met.
         self._handed: dict[Partition, int] = {}
@@ -144,6 +144,7 @@ class Subscription:
         finally:
             self.report.seconds = time.monotonic() - started
             self._log_progress(self.report.seconds)
+            self._closing = True
             self._records.close()
             consumer.close()
             self._sink.close()
@@ -226,7 +227,8 @@ class Subscription:
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if self._joined_at is None:
             self._joined_at = time.monotonic()
-        if not partitions:
+        # What comes while this one leaves goes to others at once, and a client that closes answers nothing any more.
+        if not partitions or self._closing:
             return
         for entry in consumer.committed(partitions, timeout=30):
             partition = Partition(entry.topic, entry.partition)

@@ -259,6 +259,21 @@ def test_stop_finishes_what_is_at_hand(monkeypatch):
     assert broker.committed == {0: 5}
 
 
+def test_what_the_group_gives_to_a_member_that_is_leaving_is_left_to_others(monkeypatch):
+    close, asked = FakeConsumer.close, []
+
+    def given_more_while_it_closes(consumer: FakeConsumer) -> None:
+        consumer.committed = lambda *_, **__: asked.append("a client that closes answers nothing")  # type: ignore[method-assign]
+        consumer._callbacks[0](consumer, [_partition(1)])
+        close(consumer)
+
+    monkeypatch.setattr(FakeConsumer, "close", given_more_while_it_closes)
+    durable = Durable()
+    subscribe(monkeypatch, Broker({0: [b"a"]}), FakeSink(durable)).run()
+    assert not asked
+    assert durable.ends == {0: 1}
+
+
 def test_an_error_of_a_partition_ends_the_run_with_its_name(monkeypatch):
     broker = Broker({0: [b"a"]})
     broker.failure = Code(Code.TOPIC_AUTHORIZATION_FAILED)
