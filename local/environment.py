@@ -153,7 +153,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
         "triggerer": {"capacity": 3000},
         "scheduler": {
             "task_instance_heartbeat_timeout": 60,
-            "max_dagruns_per_loop_to_schedule": 3,  # a run of 200 cases takes seconds, with no heartbeat between runs
+            "max_dagruns_per_loop_to_schedule": 2,  # a run of 200 cases takes seconds, with no heartbeat between runs
         },
         # LocalExecutor reads none of these; docs/workers.md says what each bounds
         "celery": {
