@@ -16,6 +16,9 @@ Words = np.ndarray[Any, np.dtype[np.uint64]]
 Integers = np.ndarray[Any, np.dtype[np.int64]]
 Small = np.ndarray[Any, np.dtype[np.int32]]
 
+_ZERO = ord("0")
+_ZEROS, _BELOW_TEN, _TOPS = (np.uint64(0x0101010101010101 * byte) for byte in (_ZERO, 0x76, 0x80))
+
 
 @intrinsic
 def word_at(_typing: Any, octets: Any, place: Any) -> Any:
@@ -78,7 +81,7 @@ def reversed_bytes(_typing: Any, word: Any) -> Any:
 
 
 @numba.njit(nogil=True, cache=True)
-def eight_digits(digits: Any) -> Any:
+def _eight_digits(digits: Any) -> Any:
     """The number that a word of eight digits 0 to 9 stands for, the first one in the lowest byte."""
     # Each step adds neighbours: pairs of digits, then both fours, weighted by their places.
     pairs = digits * np.uint64(10) + (digits >> np.uint64(8))
@@ -87,3 +90,22 @@ def eight_digits(digits: Any) -> Any:
         (pairs & mask) * np.uint64(0x000F424000000064)
         + ((pairs >> np.uint64(16)) & mask) * np.uint64(0x0000271000000001)
     ) >> np.uint64(32)
+
+
+@numba.njit(nogil=True, cache=True)
+def digits(octets: Octets, place: int) -> tuple[Any, Any]:
+    """The number that the digits from a place on stand for, and the place after them; wrong for over 18 digits."""
+    # Up to seven digits at once: lengths differ from line to line, and a wrong guess costs more than all of this.
+    word = word_at(octets, place) ^ _ZEROS
+    stops = ((word + _BELOW_TEN) | word) & _TOPS
+    if stops:
+        bits = first_bit(stops) & 0x78
+        if bits == 0:
+            return np.int64(0), place
+        return np.int64(_eight_digits(word << np.uint64(64 - bits))), place + (bits >> 3)
+    value = np.int64(_eight_digits(word))
+    place += 8
+    while np.uint8(octets[place] - _ZERO) <= 9:
+        value = value * 10 + np.int64(octets[place] - _ZERO)
+        place += 1
+    return value, place

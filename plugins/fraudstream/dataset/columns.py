@@ -12,6 +12,8 @@ from pyarrow import csv
 from fraudstream.dataset.forms import FLAGS, MONEY, TRANSACTION_COLUMNS, Form
 
 HOUR_MS = 3_600_000
+#: Digits of the row number in an id, or more where the file has more rows.
+ROW_DIGITS = 9
 _TIME = pa.timestamp("ms")
 _ARROW = {
     "timestamp": _TIME,
@@ -74,7 +76,7 @@ class Columns:
         return pa.array(steps.to_numpy().astype(np.int64) * HOUR_MS + self._start_ms).view(_TIME)
 
     def _ids(self, numbers: np.ndarray) -> pa.Array:
-        digits = pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width=9, padding="0")
+        digits = pc.utf8_lpad(pa.array(numbers).cast(pa.string()), width=ROW_DIGITS, padding="0")
         return pc.binary_join_element_wise(self._id_prefix, digits, "-")
 
 

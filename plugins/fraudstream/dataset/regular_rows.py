@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from fraudstream.dataset import row_kernel
+from fraudstream.dataset.columns import ROW_DIGITS
 from fraudstream.dataset.forms import FLAGS, MONEY, TYPES, Form
 from fraudstream.words import Octets, Words
 
-_ROW_DIGITS = 9
 _IN_NAMES = np.zeros(256, np.uint8)
 _IN_NAMES[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")] = 1
 _KNOWN: Words = np.array([int.from_bytes(name.encode(), "little") for name in TYPES], np.uint64)
@@ -38,7 +38,7 @@ class RegularRows:
 
     def columns(self, lines: bytes, count: int, first_row: int) -> dict[str, pa.Array] | None:
         """Arrow columns of `count` lines, without `timestamp`; None: some line is of another shape, or no valid row."""
-        if first_row + count > 10**_ROW_DIGITS or not count:
+        if first_row + count > 10**ROW_DIGITS or not count:
             return None
         octets: Octets = np.frombuffer(lines + bytes(row_kernel.PADDING), np.uint8)
         small: Any = np.empty((self._counts["small"], count), np.int32)
@@ -70,10 +70,10 @@ class RegularRows:
         return columns
 
     def _ids(self, first_row: int, count: int) -> pa.Array:
-        width = len(self._id_prefix) + _ROW_DIGITS
+        width = len(self._id_prefix) + ROW_DIGITS
         ids: Octets = np.empty((count, width), np.uint8)
         ids[:, : len(self._id_prefix)] = np.frombuffer(self._id_prefix, np.uint8)
-        row_kernel.number_rows(first_row, ids.reshape(-1), width, _ROW_DIGITS)
+        row_kernel.number_rows(first_row, ids.reshape(-1), width, ROW_DIGITS)
         return _texts(count, np.arange(0, (count + 1) * width, width, dtype=np.int32), ids)
 
 

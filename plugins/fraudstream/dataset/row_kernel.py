@@ -1,11 +1,9 @@
 """The compiled part of :mod:`fraudstream.dataset.regular_rows`: bytes of CSV lines to numbers and texts."""
 
-from typing import Any
-
 import numba
 import numpy as np
 
-from fraudstream.words import Integers, Octets, Small, Words, eight_digits, first_bit, put_word, word_at
+from fraudstream.words import Integers, Octets, Small, Words, digits, put_word, word_at
 
 #: What a column's values are.
 WHOLE, FLAG, AMOUNT, NAME, ONE_OF = range(5)
@@ -15,11 +13,10 @@ PADDING = 32
 _COMMA, _RETURN, _NEWLINE, _POINT, _ZERO = (ord(c) for c in ",\r\n.0")
 _MOST_OF_WHOLE, _MOST_OF_AMOUNT, _MOST_OF_NAME, _MOST_OF_ONE_OF = 6, 15, 64, 8
 _ALL = ~np.uint64(0)
-_ZEROS, _SIXES, _TOPS = (np.uint64(0x0101010101010101 * byte) for byte in (_ZERO, 0x76, 0x80))
 
 
 @numba.njit(nogil=True, cache=True)
-def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes that they look at
+def read(  # noqa: PLR0911, PLR0912  # calls cost more than the bytes that they look at
     octets: Octets,
     kinds: Octets,
     slots: Integers,
@@ -45,33 +42,25 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
     for row in range(small.shape[1]):
         for column in range(columns):
             kind, slot = kinds[column], slots[column]
-            if kind == NAME:
+            if kind in (NAME, ONE_OF):
                 start, to = place, ends[slot, row]
                 while in_names[octets[place]]:
                     place += 1
                 size = place - start
-                if size == 0 or size > _MOST_OF_NAME:
+                if size == 0 or size > (_MOST_OF_NAME if kind == NAME else _MOST_OF_ONE_OF):
                     return -1
+                if kind == ONE_OF:
+                    word = word_at(octets, start) & (_ALL >> np.uint64(64 - 8 * size))
+                    found = False
+                    for one in known:
+                        found |= one == word
+                    if not found:
+                        return -1
                 for done in range(0, size, 8):  # what is too much is written over by the next
                     put_word(texts[slot], to + done, word_at(octets, start + done))
                 ends[slot, row + 1] = to + size
-            elif kind == ONE_OF:
-                start, to = place, ends[slot, row]
-                while in_names[octets[place]]:
-                    place += 1
-                size = place - start
-                if size == 0 or size > _MOST_OF_ONE_OF:
-                    return -1
-                word = word_at(octets, start) & (_ALL >> np.uint64(64 - 8 * size))
-                found = False
-                for one in known:
-                    found |= one == word
-                if not found:
-                    return -1
-                put_word(texts[slot], to, word)
-                ends[slot, row + 1] = to + size
             elif kind == AMOUNT:
-                value, after = _digits(octets, place)
+                value, after = digits(octets, place)
                 if after == place or after - place > _MOST_OF_AMOUNT:
                     return -1
                 place = after
@@ -93,7 +82,7 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
                 small[slot, row] = flag
                 place += 1
             else:
-                value, after = _digits(octets, place)
+                value, after = digits(octets, place)
                 if after == place or after - place > _MOST_OF_WHOLE:
                     return -1
                 place = after
@@ -110,29 +99,10 @@ def read(  # noqa: PLR0911, PLR0912, PLR0915  # calls cost more than the bytes t
 
 
 @numba.njit(nogil=True, cache=True)
-def _digits(octets: Octets, place: int) -> tuple[Any, Any]:
-    """The number that the digits from a place on stand for, and the place after them; wrong for over 18 digits."""
-    # Up to seven digits at once: lengths differ from line to line, and a wrong guess costs more than all of this.
-    word = word_at(octets, place) ^ _ZEROS
-    stops = ((word + _SIXES) | word) & _TOPS
-    if stops:
-        bits = first_bit(stops) & 0x78
-        if bits == 0:
-            return np.int64(0), place
-        return np.int64(eight_digits(word << np.uint64(64 - bits))), place + (bits >> 3)
-    value = np.int64(eight_digits(word))
-    place += 8
-    while np.uint8(octets[place] - _ZERO) <= 9:
-        value = value * 10 + np.int64(octets[place] - _ZERO)
-        place += 1
-    return value, place
-
-
-@numba.njit(nogil=True, cache=True)
-def number_rows(first: int, octets: Octets, width: int, digits: int) -> None:
-    """Writes the numbers of consecutive rows as the last `digits` bytes of each `width` bytes."""
+def number_rows(first: int, octets: Octets, width: int, length: int) -> None:
+    """Writes the numbers of consecutive rows as the last `length` bytes of each `width` bytes."""
     for row in range(len(octets) // width):
         number = first + row
-        for place in range((row + 1) * width - 1, (row + 1) * width - 1 - digits, -1):
+        for place in range((row + 1) * width - 1, (row + 1) * width - 1 - length, -1):
             octets[place] = _ZERO + number % 10
             number //= 10

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+
 from fraudstream.errors import LakeError
 from fraudstream.lake import names
 from fraudstream.lake.chain import Link
 from fraudstream.lake.manifest import ParquetFile
 from fraudstream.lake.objects import PARQUET, Created, ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import LocalFile, read_whole
+from fraudstream.lake.parquet import LocalFile, read_back
 
 
 class Vanished(Exception):
@@ -61,7 +63,7 @@ def in_manifest(work: Work, created: Created, local: LocalFile) -> ParquetFile:
         data = work.store.download(info)
         if data is None:
             raise Vanished(info.name)
-        if (there := read_whole(data)) != local:
+        if (there := read_back(pa.BufferReader(data))) != local:
             raise LakeError(
                 f"file {info.name} is there already with {there}, this run made {local} of the same sources: delete"
                 " the file, which no manifest names, and run again"

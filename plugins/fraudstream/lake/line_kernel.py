@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from fraudstream.words import Integers, Octets, Small, Words, eight_digits, first_bit, put_word, word_at
+from fraudstream.words import Integers, Octets, Small, Words, digits, first_bit, put_word, word_at
 
 #: What a field's values are; CODED is a text of which there are few different ones, SMALL a number of 32 bits.
 TEXT, CODED, WHOLE, SMALL, MONEY, TIME = range(6)
@@ -26,8 +26,6 @@ _TOPS = np.uint64(0x8080808080808080)
 _QUOTES = _ONES * np.uint64(_QUOTE)
 _BACKSLASHES = _ONES * np.uint64(ord("\\"))
 _SPACES = _ONES * np.uint64(ord(" "))
-_ZEROS = _ONES * np.uint64(_ZERO)
-_BELOW_TEN = _ONES * np.uint64(0x76)
 
 
 @numba.njit(nogil=True, cache=True)
@@ -195,24 +193,10 @@ def _number(octets: Octets, place: int, money: bool) -> tuple[int, int]:
         place += 1
         word = word_at(octets, place)
     leading_zero = word & _ONE_BYTE == np.uint64(_ZERO)
-    # Up to seven digits at once: lengths differ from line to line, and a wrong guess costs more than all of this.
-    word ^= _ZEROS
-    stops = ((word + _BELOW_TEN) | word) & _TOPS
-    value: Any = np.int64(0)
-    if stops:
-        bits = first_bit(stops) & 0x78
-        if bits == 0:
-            return value, -1
-        digits = bits >> 3
-        value = np.int64(eight_digits(word << np.uint64(64 - bits)))
-        place += digits
-    else:
-        start = place
-        while np.uint8(octets[place] - _ZERO) <= 9:
-            value = value * 10 + np.int64(octets[place] - _ZERO)
-            place += 1
-        digits = place - start
-    if leading_zero and digits > 1:
+    value, after = digits(octets, place)
+    count = after - place
+    place = after
+    if count == 0 or (leading_zero and count > 1):
         return value, -1
     if money:
         word = word_at(octets, place)
@@ -222,8 +206,8 @@ def _number(octets: Octets, place: int, money: bool) -> tuple[int, int]:
             return value, -1
         value = value * 100 + np.int64(tens) * 10 + np.int64(ones)
         place += 3
-        digits += 2
-    if digits > _MOST_DIGITS:
+        count += 2
+    if count > _MOST_DIGITS:
         return value, -1
     return (-value if negative else value), place
 

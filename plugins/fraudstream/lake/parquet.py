@@ -1,7 +1,6 @@
 """Parquet files of a folder's rows, on local disk: sorted over all files, closed at a target size, read back."""
 
-import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,23 +61,22 @@ def write_files(
     :raises ProofFailed: a file doesn't read back as so many rows as were written to it
     """
     lanes = sorted_lanes(tables, SORT_ORDER[folder], directory)
+    coded = [name for name in CODED_COLUMNS if name in rows_schema(folder).names]
 
     def write_lane(lane: int) -> list[tuple[LocalFile, Stored]]:
         results: list[tuple[LocalFile, Stored]] = []
         with ThreadPoolExecutor(1) as pool:
-            for path, rows in _files(folder, lanes[lane], directory, f"lane-{lane}", target_bytes):
+            for path in _files(folder, lanes[lane], directory, f"lane-{lane}", target_bytes):
                 stored = pool.submit(store, lane * _FILES_OF_A_LANE + len(results), path)
-                results.append((_read_back(folder, path, rows), stored.result()))
+                results.append((read_back(path, coded), stored.result()))
                 path.unlink()
         return results
 
     return [one for results in in_order(write_lane, range(len(lanes)), max(1, len(lanes))) for one in results]
 
 
-def _files(
-    folder: str, pieces: Iterator[pa.Table], directory: Path, name: str, target_bytes: int
-) -> Iterator[tuple[Path, int]]:
-    """Closed files, and how many rows were written to each."""
+def _files(folder: str, pieces: Iterator[pa.Table], directory: Path, name: str, target_bytes: int) -> Iterator[Path]:
+    """Closed files, each with as many rows as were written to it."""
     writer: pq.ParquetWriter | None = None
     number = rows = 0
     path = directory
@@ -90,26 +88,23 @@ def _files(
         rows += len(piece)
         if path.stat().st_size >= target_bytes:
             _close(writer, path, rows)
-            yield path, rows
+            yield path
             writer, number = None, number + 1
     if writer is not None:
         _close(writer, path, rows)
-        yield path, rows
+        yield path
 
 
-def read_whole(data: bytes) -> LocalFile:
-    """Rows and checksum of a file's content."""
-    return LocalFile(pq.read_metadata(io.BytesIO(data)).num_rows, checksum_of(lambda: pq.ParquetFile(io.BytesIO(data))))
+def read_back(source: Path | pa.NativeFile, coded: Sequence[str] = ()) -> LocalFile:
+    """Rows and checksum of a whole file, a row group at a time.
 
-
-def checksum_of(open_file: Callable[[], pq.ParquetFile]) -> int:
-    """Checksum of all rows of a file, a row group at a time.
-
-    :param open_file: gives a reader of the file
+    :param coded: columns that are read as dictionaries, which is faster
     """
-    with open_file() as opened:
-        groups, checksum = range(opened.num_row_groups), checksum_for(opened.metadata.num_rows)
-        return add(*(checksum(opened.read_row_group(number, use_threads=False)) for number in groups))
+    with pq.ParquetFile(source, read_dictionary=list(coded)) as opened:
+        rows = opened.metadata.num_rows
+        checksum = checksum_for(rows)
+        groups = (opened.read_row_group(number, use_threads=False) for number in range(opened.num_row_groups))
+        return LocalFile(rows, add(*map(checksum, groups)))
 
 
 def file_schema(folder: str) -> pa.Schema:
@@ -148,8 +143,3 @@ def _close(writer: pq.ParquetWriter, path: Path, rows: int) -> None:
             f"a Parquet file reads back as {found} rows, written were {rows}: nothing was changed in the lake; look"
             " for a faulty disk, then run it again"
         )
-
-
-def _read_back(folder: str, path: Path, rows: int) -> LocalFile:
-    coded = [name for name in CODED_COLUMNS if name in rows_schema(folder).names]
-    return LocalFile(rows, checksum_of(lambda: pq.ParquetFile(path, read_dictionary=coded)))

@@ -13,7 +13,6 @@ import json
 import math
 import tempfile
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from fraudstream.lake.compaction import TARGET_BYTES, run_id
 from fraudstream.lake.engine import Rows, Vanished, Work, in_manifest, upload
 from fraudstream.lake.manifest import ParquetFile
 from fraudstream.lake.objects import JSON, ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import ROW_GROUP_ROWS, LocalFile, checksum_of, file_schema
+from fraudstream.lake.parquet import ROW_GROUP_ROWS, file_schema, read_back
 from fraudstream.lake.reading import list_day
 from fraudstream.lake.schemas import BLOOM_FILTERS, SORT_ORDER, json_schema
 
@@ -82,8 +81,7 @@ def finished(work: Work) -> tuple[Rows, list[ParquetFile]]:
             path = Path(directory) / "file.parquet"
             _fetch(work.store, info, path)
             _stamp(path, work.folder)
-            local = LocalFile(pq.read_metadata(path).num_rows, checksum_of(partial(pq.ParquetFile, path)))
-            files.append(in_manifest(work, upload(work, number, path), local))
+            files.append(in_manifest(work, upload(work, number, path), read_back(path)))
     return read, files
 
 

@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from datetime import date
 
+import pyarrow as pa
+
 from fraudstream.errors import LakeError
 from fraudstream.lake.chain import Link
 from fraudstream.lake.checksum import add
 from fraudstream.lake.continuity import joined_ranges, require_rows
 from fraudstream.lake.manifest import ParquetFile
 from fraudstream.lake.objects import ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import read_whole
+from fraudstream.lake.parquet import read_back
 from fraudstream.lake.reading import DayListing, list_day, read_lines
 
 
@@ -70,7 +72,7 @@ def _problem(store: ObjectStore, file: ParquetFile, folder: str, found: Verifica
     data = store.download(ObjectInfo.named(file.name, file.generation, file.size))
     if data is None:
         return f"file {file.name} (generation {file.generation}) is in the manifest of {folder}/ but gone: restore it"
-    there = read_whole(data)
+    there = read_back(pa.BufferReader(data))
     found.parquet_files += 1
     found.parquet_rows += there.rows
     if (there.rows, there.checksum) == (file.rows, file.checksum):
