@@ -1,19 +1,13 @@
 """Encryption and login of SMTP connections, over real sockets."""
 
 import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from fraudstream.errors import SettingsError
 from fraudstream.mail.server import SmtpServer
 from pydantic import SecretStr
 
+from tests.fakes import certificates
 from tests.fakes.smtp import FakeSmtpServer
 from tests.integration.mail_deliveries import accepted, deliver, mails, once_each
 
@@ -22,7 +16,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    return server_certificate(tmp_path_factory.mktemp("certificate"))
+    return certificates.untrusted(tmp_path_factory.mktemp("certificate"))
 
 
 class TestConnection:
@@ -81,29 +75,3 @@ class TestConnection:
             with pytest.raises(SettingsError, match="starttls"):
                 deliver(strict, mails(1))
         assert not [command for command in server.commands if command.startswith(("AUTH", "MAIL"))]
-
-
-def server_certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1 that nobody trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
