@@ -64,7 +64,9 @@ def broker(
     jars = [str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY]
     logging = ["showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS", "showThreadName=false"]
     java = [
-        *_java("-Xmx384m", *(f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)),
+        # Brokers here live for minutes. The second compiler takes more of these than all their work, and gains nothing:
+        # what they do is copying and checksums, which are compiled already.
+        *_java("-Xmx384m", "-XX:TieredStopAtLevel=1", *(f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)),
         *("-cp", os.pathsep.join(jars)),
     ]
     config = folder / "server.properties"
