@@ -37,5 +37,10 @@ class Ahead(Iterator[T], Generic[T]):
             raise StopIteration
         return cast(T, item)
 
+    @property
+    def at_end(self) -> bool:
+        """Whether no item is left; waits until the next one is made, and raises what that raises."""
+        return self._coming[0].result() is self._end
+
     def _next(self) -> Future[object]:
         return self._thread.submit(next, self._items, self._end)

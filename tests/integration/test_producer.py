@@ -14,8 +14,9 @@ import pytest
 from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.errors import DatasetNotFound, KafkaError, TooManyRejected, UnknownHeader
+from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.publisher import Publisher
-from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
 from tests.integration.pipeline import decoded, good_row, paysim, publisher, records
@@ -59,6 +60,18 @@ def test_a_limit_is_exact_and_the_next_run_goes_on_after_it(settings: Settings, 
     for limit, expected in ((4, 4), (4, 4), (9, 9), (None, 11)):
         assert publisher(settings, path, limit=limit).run().row == expected
         assert len(decoded(settings, NON_FRAUD_TRANSACTION, prefix(path))) == expected
+
+
+def test_the_commit_of_the_last_rows_says_that_the_file_is_done(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraudstream.kafka.publisher._CHUNK_ROWS", 2)
+    monkeypatch.setattr("fraudstream.kafka.transaction._ROWS", 4)
+    path = paysim([good_row(n) for n in range(1, 9)], tmp_path)
+    publisher(settings, path).run()
+    codec = Codec.for_topic(INGEST_PROGRESS, settings)
+    positions = [codec.decode(m.value()) for m in records(settings, INGEST_PROGRESS) if m.key() == str(path).encode()]
+    assert [(position["row"], position["done"]) for position in positions] == [(4, False), (8, True)]
 
 
 def test_rows_that_dont_check_are_dead_letters_with_line_and_reason(settings: Settings, tmp_path: Path) -> None:

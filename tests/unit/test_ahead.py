@@ -54,3 +54,21 @@ def test_the_first_are_made_before_any_is_asked_for() -> None:
 
     with Ahead(items(), 2):
         assert second.wait(5)
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_it_knows_whether_an_item_is_left(items: list[int], count: int) -> None:
+    found = Ahead(iter(items), count)
+    left = [found.at_end, *(found.at_end for _ in found)]
+    assert left == [False] * len(items) + [True]
+
+
+def test_looking_for_the_end_raises_what_the_next_item_raises() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("second")
+
+    found = Ahead(items(), 2)
+    assert next(found) == 1
+    with pytest.raises(ValueError, match="second"):
+        _ = found.at_end

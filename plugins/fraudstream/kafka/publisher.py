@@ -24,7 +24,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.ahead import Ahead
-from fraudstream.dataset.reader import Chunk, Position, read_chunks
+from fraudstream.dataset.reader import Chunk, Position, Rejected, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, TooManyRejected
 from fraudstream.kafka.codec import Codec
@@ -38,8 +38,8 @@ from fraudstream.settings import Settings
 log = logging.getLogger(__name__)
 
 _CHUNK_ROWS = 25_000
-#: Chunks that are read and encoded ahead of the one being sent.
-_AHEAD = 2
+#: Chunks read and encoded ahead of the one being sent: as many as one thread makes while the brokers fence or commit.
+_AHEAD = 5
 _REPORT_SECONDS = 5.0
 _TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, INGEST_PROGRESS, INGEST_DEAD_LETTER)
 #: A share of rejected rows says nothing over fewer rows than this.
@@ -48,11 +48,13 @@ _SHARE_ROWS = 1_000
 
 @dataclass(frozen=True)
 class _Encoded:
-    """A chunk with its rows' messages by topic."""
+    """A chunk's rows as messages by topic, and the rest of it as in :class:`Chunk`."""
 
-    chunk: Chunk
     others: Messages
     frauds: Messages
+    rejected: list[Rejected]
+    position: Position
+    stored_bytes: int
 
 
 class Publisher:
@@ -118,7 +120,7 @@ class Publisher:
         return Ahead(map(self._encode, self._chunks(progress)), _AHEAD)
 
     def _run(
-        self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress, chunks: Iterator[_Encoded]
+        self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress, chunks: Ahead[_Encoded]
     ) -> IngestProgress:
         first, started = progress, time.monotonic()
         reported = started
@@ -127,13 +129,15 @@ class Publisher:
             # 3. rows and rejected rows
             transaction.begin(progress.row)
             progress = self._send(producer, columns, progress, encoded)
-            if not (self._rows_per_second or self._ends(first, progress) or transaction.due(progress.row)):
+            # Where nothing follows, the commit that says so takes these rows, too.
+            due = transaction.due(progress.row) and not chunks.at_end
+            if not (self._rows_per_second or self._ends(first, progress) or due):
                 continue
             self._commit(transaction, progress)
             now = time.monotonic()
             if now - reported > _REPORT_SECONDS:
                 reported = now
-                self._log_progress(first, progress, encoded.chunk.stored_bytes / self._source.size, now - started)
+                self._log_progress(first, progress, encoded.stored_bytes / self._source.size, now - started)
             self._check_rejected(first, progress)
             if self._stop.is_set():
                 log.info("stopped on request after row %s", f"{progress.row:,}")
@@ -178,29 +182,30 @@ class Publisher:
         frauds = chunk.rows.filter(pa.array(fraud))
         # Frauds are few: all rows are encoded for the other topic, which spares a copy of nearly all of them.
         return _Encoded(
-            chunk,
             Messages.of(chunk.rows.column("nameOrig"), self._other_transactions.encode_rows(chunk.rows)).where(~fraud),
             Messages.of(frauds.column("nameOrig"), self._transactions.encode_rows(frauds)),
+            chunk.rejected,
+            chunk.position,
+            chunk.stored_bytes,
         )
 
     def _send(
         self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress, encoded: _Encoded
     ) -> IngestProgress:
         """Queues a chunk's rows; returns the progress that they make. A failed delivery makes the commit fail."""
-        chunk = encoded.chunk
         columns.produce(NON_FRAUD_TRANSACTION, encoded.others)
         columns.produce(FRAUD_TRANSACTION, encoded.frauds)
-        for rejected in chunk.rejected:
+        for rejected in encoded.rejected:
             log.warning("%s line %d is rejected: %s", self._source.uri, rejected.line, rejected.reason)
             headers = {"source": self._source.uri, "line": str(rejected.line), "reason": rejected.reason}
             producer.produce(INGEST_DEAD_LETTER, value=rejected.text.encode(), headers=headers)
         return replace(
             progress,
-            byte=chunk.position.byte,
-            row=chunk.position.row,
+            byte=encoded.position.byte,
+            row=encoded.position.row,
             fraud=progress.fraud + len(encoded.frauds),
             nonFraud=progress.nonFraud + len(encoded.others),
-            rejected=progress.rejected + len(chunk.rejected),
+            rejected=progress.rejected + len(encoded.rejected),
         )
 
     def _commit(self, transaction: Transaction, progress: IngestProgress) -> None:

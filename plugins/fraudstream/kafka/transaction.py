@@ -5,8 +5,8 @@ import time
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-#: Each commit is a pause of some 50 ms; and what an open transaction has is sent again when its process dies.
-_ROWS = 250_000
+#: Each commit is a pause of 50 to 150 ms; and what an open transaction has is sent again when its process dies.
+_ROWS = 500_000
 _SECONDS = 2.0
 
 
