@@ -14,7 +14,7 @@ from benchmarks.rounds import Subject, run, run_rounds
 from benchmarks.topics import committed_ids, create
 
 ROWS = 1_000_000
-ROUNDS = 3
+ROUNDS = 5
 PEER_ROUNDS = 2
 _ROW_BY_ROW = "benchmarks.peers.produce_row_by_row"
 _TUTORIAL_ROWS = 100_000

@@ -2,6 +2,7 @@
 
 import sys
 
+import httpcore2  # noqa: F401  # the registry's client imports it at its first question; imports are timed for nobody
 from fraudstream.dataset.forms import PAYSIM, Form
 from fraudstream.dataset.regular_rows import RegularRows
 from fraudstream.dataset.source import open_source
