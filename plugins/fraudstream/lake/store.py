@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import requests
-import urllib3
 from google.api_core import exceptions as api
 from google.api_core.exceptions import RetryError
 from google.api_core.retry import Retry
@@ -32,7 +31,6 @@ _MAY_PASS = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
-    urllib3.exceptions.HTTPError,
     auth.TransportError,
     DataCorruption,
     ConnectionError,

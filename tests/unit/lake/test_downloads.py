@@ -1,102 +1,192 @@
+"""Downloads over real sockets: what is asked for, what is tried again, and what a failure says."""
+
 import base64
-from typing import Any
+import http.client
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import google_crc32c
 import pytest
-import urllib3
 from fraudstream.errors import LakeError, LakeUnavailable
 from fraudstream.lake.objects import ObjectInfo
 from fraudstream.lake.store import Store
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from tests.fakes import certificates
+
 INFO = ObjectInfo.named("transaction/dt=2023-10-07/a b", 7, 4)
 
 
-def answer(body: bytes, status: int = 200, said: bytes | None = None) -> urllib3.HTTPResponse:
-    """With the checksum of `said`, which is the body's if it isn't given."""
-    crc = base64.b64encode(google_crc32c.value(body if said is None else said).to_bytes(4, "big")).decode()
-    return urllib3.HTTPResponse(body, {"X-Goog-Hash": f"crc32c={crc},md5=x=="}, status=status)
+class Answer(NamedTuple):
+    """What the store says, with the checksum of `said` if that isn't the body; and how it says it badly."""
+
+    body: bytes
+    status: int = 200
+    said: bytes | None = None
+    missing: int = 0
+    seconds: float = 0
+    closes: bool = False
 
 
-class Answers:
-    """Stands for urllib3's pools: answers each request with the next of these, or raises it."""
+class Bucket(ThreadingHTTPServer):
+    """Answers each request with the next of `answers`."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
-        self.left = list(answers)
-        self.sent: list[tuple[str, str, dict[str, str]]] = []
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Request)
+        self.answers: list[Answer] = []
+        self.sent: list[tuple[str, dict[str, str]]] = []
+        self.connections: set[object] = set()
 
-        def urlopen(_: Any, method: str, url: str, **options: Any) -> Any:
-            self.sent.append((method, url, dict(options["headers"])))
-            found = self.left.pop(0)
-            if isinstance(found, Exception):
-                raise found
-            return found
 
-        monkeypatch.setattr("time.sleep", lambda seconds: None)
-        monkeypatch.setattr(urllib3.PoolManager, "urlopen", urlopen)
+class _Request(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Bucket
+
+    def do_GET(self) -> None:
+        self.server.sent.append((self.path, dict(self.headers)))
+        self.server.connections.add(self.client_address)
+        answer = self.server.answers.pop(0)
+        time.sleep(answer.seconds)
+        crc = google_crc32c.value(answer.body if answer.said is None else answer.said).to_bytes(4, "big")
+        self.send_response(answer.status)
+        self.send_header("X-Goog-Hash", f"crc32c={base64.b64encode(crc).decode()},md5=x==")
+        self.send_header("Content-Length", str(len(answer.body) + answer.missing))
+        self.end_headers()
+        self.wfile.write(answer.body)
+        if answer.closes or answer.missing:  # without having said so
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps the tests' output to the tests."""
 
 
 class Token(AnonymousCredentials):  # type: ignore[misc]
     """Credentials whose token the store has to see."""
 
     def before_request(self, request: Any, method: str, url: str, headers: dict[str, str]) -> None:
-        headers["authorization"] = "Bearer secret"
+        headers["authorization"] = f"Bearer secret for {method} {url}"
 
 
 @pytest.fixture
-def store() -> Store:
-    return Store(storage.Client("project", Token()), "lake", patience=0.5)
+def bucket() -> Iterator[Bucket]:
+    with running(Bucket()) as server:
+        yield server
 
 
-def test_exactly_the_generation_is_asked_for_with_the_clients_credentials(store, monkeypatch):
-    answers = Answers(monkeypatch, answer(b"data"))
+@contextmanager
+def running(server: Bucket) -> Iterator[Bucket]:
+    with server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+
+
+def store_at(server: Bucket, scheme: str = "http") -> Store:
+    endpoint = {"api_endpoint": f"{scheme}://127.0.0.1:{server.server_port}"}
+    return Store(storage.Client("project", Token(), client_options=endpoint), "lake", patience=0.5)
+
+
+@pytest.fixture
+def store(bucket: Bucket) -> Store:
+    return store_at(bucket)
+
+
+def test_exactly_the_generation_is_asked_for_with_the_clients_credentials(store, bucket):
+    bucket.answers = [Answer(b"data")]
     assert store.download(INFO) == b"data"
-    ((method, url, headers),) = answers.sent
-    assert (method, url) == (
-        "GET",
-        "https://storage.googleapis.com/download/storage/v1/b/lake/o/"
-        "transaction%2Fdt%3D2023-10-07%2Fa%20b?alt=media&generation=7",
-    )
-    assert headers["authorization"] == "Bearer secret"
+    ((path, headers),) = bucket.sent
+    expected = "/download/storage/v1/b/lake/o/transaction%2Fdt%3D2023-10-07%2Fa%20b?alt=media&generation=7"
+    assert path == expected
+    assert headers["authorization"] == f"Bearer secret for GET http://127.0.0.1:{bucket.server_port}{expected}"
+    assert headers["Accept-Encoding"] == "gzip"
     assert "Range" not in headers
 
 
-def test_a_part_is_asked_for_by_its_first_and_last_byte(store, monkeypatch):
-    answers = Answers(monkeypatch, answer(b"at", 206, said=b"data"), answer(b"ta", 206, said=b"data"))
+def test_a_part_is_asked_for_by_its_first_and_last_byte(store, bucket):
+    bucket.answers = [Answer(b"at", 206, said=b"data"), Answer(b"ta", 206, said=b"data")]
     assert (store.download(INFO, 1, 3), store.download(INFO, 2)) == (b"at", b"ta")
-    assert [headers["Range"] for _, _, headers in answers.sent] == ["bytes=1-2", "bytes=2-3"]
+    assert [headers["Range"] for _, headers in bucket.sent] == ["bytes=1-2", "bytes=2-3"]
 
 
-def test_what_is_gone_is_none(store, monkeypatch):
-    Answers(monkeypatch, answer(b"No such object", 404))
+def test_a_connection_is_used_again(store, bucket):
+    bucket.answers = [Answer(b"data"), Answer(b"", 404), Answer(b"data")]
+    assert [store.download(INFO) for _ in range(3)] == [b"data", None, b"data"]
+    assert len(bucket.connections) == 1
+
+
+def test_a_connection_that_was_closed_while_it_was_idle_is_replaced_without_a_pause(store, bucket, monkeypatch):
+    monkeypatch.setattr("time.sleep", lambda seconds: pytest.fail("paused") if seconds else None)
+    bucket.answers = [Answer(b"data", closes=True), Answer(b"data")]
+    assert [store.download(INFO) for _ in range(2)] == [b"data", b"data"]
+    assert len(bucket.connections) == 2
+
+
+def test_many_threads_get_what_they_asked_for(store, bucket):
+    bucket.answers = [Answer(b"data", closes=number % 5 == 0) for number in range(400)]
+    found: list[bytes | None] = []
+    threads = [threading.Thread(target=lambda: found.extend(store.download(INFO) for _ in range(50))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [b"data"] * 400
+    assert not bucket.answers
+
+
+def test_what_is_gone_is_none(store, bucket):
+    bucket.answers = [Answer(b"No such object", 404)]
     assert store.download(INFO) is None
 
 
 @pytest.mark.parametrize(
     "fault",
     [
-        answer(b"", 429),
-        answer(b"", 503),
-        answer(b"dada", said=b"data"),
-        urllib3.exceptions.ProtocolError("reset"),
-        urllib3.exceptions.ReadTimeoutError(None, "url", "slow"),  # type: ignore[arg-type]
+        Answer(b"", 429),
+        Answer(b"", 503),
+        Answer(b"dada", said=b"data"),
+        Answer(b"da", said=b"data", missing=2),
+        Answer(b"data", seconds=0.3),
     ],
+    ids=["429", "503", "damaged", "cut off", "slow"],
 )
-def test_a_fault_that_may_pass_and_damaged_content_are_tried_again(store, monkeypatch, fault):
-    answers = Answers(monkeypatch, fault, answer(b"data"))
+def test_a_fault_that_may_pass_and_damaged_content_are_tried_again(store, bucket, monkeypatch, fault):
+    monkeypatch.setattr("fraudstream.lake.downloads._READ_SECONDS", 0.1)
+    bucket.answers = [fault, Answer(b"data")]
     assert store.download(INFO) == b"data"
-    assert len(answers.sent) == 2
+    assert len(bucket.sent) == 2
 
 
-def test_a_store_that_stays_down_is_named(store, monkeypatch):
-    Answers(monkeypatch, *[answer(b"", 503)] * 1000)
+def test_a_store_that_stays_down_is_named(store, bucket, monkeypatch):
+    bucket.answers = [Answer(b"", 503)] * 1000
     monkeypatch.setattr(store, "_retry", store._retry.with_timeout(0.0))
     with pytest.raises(LakeUnavailable, match="could not read gs://lake/transaction/dt=2023-10-07/a b"):
         store.download(INFO)
 
 
-def test_refused_credentials_are_named_with_the_role_they_need(store, monkeypatch):
-    Answers(monkeypatch, answer(b"no", 403))
+def test_a_store_that_isnt_there_is_named_with_its_address():
+    with running(Bucket()) as server:
+        store = store_at(server)
+    with pytest.raises(LakeUnavailable, match=rf"refused.*http://127\.0\.0\.1:{server.server_port} is down"):
+        store.download(INFO)
+
+
+def test_a_store_with_a_certificate_that_nobody_signed_gets_no_token(tmp_path: Path):
+    server = Bucket()
+    server.socket = certificates.untrusted(tmp_path).wrap_socket(server.socket, server_side=True)
+    with running(server), pytest.raises(LakeUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        store_at(server, "https").download(INFO)
+    assert not server.sent
+
+
+def test_refused_credentials_are_named_with_the_role_they_need(store, bucket):
+    bucket.answers = [Answer(b"no", http.client.FORBIDDEN)]
     with pytest.raises(LakeError, match=r"roles/storage\.objectUser"):
         store.download(INFO)
