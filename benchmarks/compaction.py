@@ -18,7 +18,7 @@ from local import spark
 
 ROWS = 1_000_000
 OBJECTS = 500
-ROUNDS = 3
+ROUNDS = 5
 _CASES, _MAILS = 1_000, 100_000
 _WHOLE_PEAK_MIB = 1536
 _CEILINGS = ("polars", "duckdb")
@@ -36,7 +36,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     subjects = [
         Subject(OURS, "benchmarks.ours.compaction", lambda _: ["compaction"]),
         *(_peer(library, folder, result) for library in (*_CEILINGS, *_SORTED)),
-        _peer("pandas", folder, result, rounds=1),
+        _peer("pandas", folder, result, rounds=3),
         Subject(
             "Spark",
             "benchmarks.peers.compaction_spark",

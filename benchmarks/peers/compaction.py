@@ -53,10 +53,14 @@ def with_duckdb(pattern: str, result: str, order: bool) -> None:
 
 
 def with_pandas(pattern: str, result: str, order: bool) -> None:
-    """Money stays what pandas makes of it, floats: exact decimals take it several times as long."""
+    """Money by way of floats, as with polars, and not sorted."""
+    schema = rows_schema(TRANSACTIONS)
     folder = Path(pattern).parent
-    frames = [pd.read_json(path, lines=True) for path in sorted(folder.glob("*.json.gz"))]
-    pd.concat(frames).to_parquet(result, compression="zstd", compression_level=ZSTD_LEVEL)
+    rows = pd.concat([pd.read_json(path, lines=True) for path in sorted(folder.glob("*.json.gz"))])
+    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+    rows[times] = rows[times].apply(pd.to_datetime, utc=True)
+    table = pa.Table.from_pandas(rows, preserve_index=False).select(schema.names).cast(schema)
+    pq.write_table(table, result, compression="zstd", compression_level=ZSTD_LEVEL)
 
 
 def _quoted(name: str) -> str:
