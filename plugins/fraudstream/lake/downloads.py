@@ -1,7 +1,7 @@
 """Content of objects, by the address that the client library itself uses, without its 1 ms of Python a request.
 
 A day has thousands of small objects, and what a request costs in Python is paid under the interpreter's lock, which
-all readers share: here it costs a fifth. Credentials, their renewal and the endpoint are the client's own; the
+all readers share: here it costs a sixth. Credentials, their renewal and the endpoint are the client's own; the
 connections are http.client's, kept open and used again.
 """
 
@@ -62,12 +62,15 @@ class Downloads:
 
     def _get(self, path: str, headers: dict[str, str]) -> tuple[int, str, bytes]:
         """Status, the store's hashes, and body."""
-        while self._idle:
+        while True:
             try:
-                return self._ask(self._idle.pop(), path, headers)
-            except (ConnectionError, IndexError):  # closed by the store while it was idle, or taken by another thread
+                connection = self._idle.pop()
+            except IndexError:
+                return self._ask(self._connect(), path, headers)
+            try:
+                return self._ask(connection, path, headers)
+            except ConnectionError:  # the store closed it while it was idle
                 continue
-        return self._ask(self._connect(), path, headers)
 
     def _connect(self) -> http.client.HTTPConnection:
         if self._tls is None:
