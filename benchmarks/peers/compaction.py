@@ -18,6 +18,8 @@ from fraudstream.lake.schemas import SORT_ORDER, rows_schema
 from benchmarks.outcome import timed
 
 _ORDER = SORT_ORDER[TRANSACTIONS]
+_SCHEMA = rows_schema(TRANSACTIONS)
+_TIMES = [field.name for field in _SCHEMA if pa.types.is_timestamp(field.type)]
 _DUCKDB_TYPES = {
     "string": "VARCHAR",
     "int32": "INTEGER",
@@ -29,21 +31,19 @@ _DUCKDB_TYPES = {
 
 def with_polars(pattern: str, result: str, order: bool) -> None:
     """Money by way of floats, which is exact for amounts of this size and faster than any other way."""
-    schema = rows_schema(TRANSACTIONS)
-    money = [field.name for field in schema if pa.types.is_decimal(field.type)]
-    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-    read = {field.name: pl.DataFrame(schema.empty_table()).schema[field.name] for field in schema}
-    read |= dict.fromkeys(money, pl.Float64()) | dict.fromkeys(times, pl.String())
+    money = [field.name for field in _SCHEMA if pa.types.is_decimal(field.type)]
+    read = {field.name: pl.DataFrame(_SCHEMA.empty_table()).schema[field.name] for field in _SCHEMA}
+    read |= dict.fromkeys(money, pl.Float64()) | dict.fromkeys(_TIMES, pl.String())
     rows = pl.scan_ndjson(pattern, schema=read).with_columns(
         pl.col(money).cast(pl.Decimal(18, 2)),
-        pl.col(times).str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", time_zone="UTC"),
+        pl.col(_TIMES).str.to_datetime("%Y-%m-%dT%H:%M:%S%.3fZ", time_unit="ms", time_zone="UTC"),
     )
     rows = rows.sort(_ORDER) if order else rows
     rows.sink_parquet(result, compression="zstd", compression_level=ZSTD_LEVEL)
 
 
 def with_duckdb(pattern: str, result: str, order: bool) -> None:
-    columns = ", ".join(f"'{field.name}': '{_DUCKDB_TYPES[str(field.type)]}'" for field in rows_schema(TRANSACTIONS))
+    columns = ", ".join(f"'{field.name}': '{_DUCKDB_TYPES[str(field.type)]}'" for field in _SCHEMA)
     by = f"ORDER BY {', '.join(_quoted(name) for name in _ORDER)}" if order else ""
     duckdb.execute("SET TimeZone = 'UTC'; SET preserve_insertion_order = false")
     duckdb.execute(
@@ -54,12 +54,10 @@ def with_duckdb(pattern: str, result: str, order: bool) -> None:
 
 def with_pandas(pattern: str, result: str, order: bool) -> None:
     """Money by way of floats, as with polars, and not sorted."""
-    schema = rows_schema(TRANSACTIONS)
     folder = Path(pattern).parent
     rows = pd.concat([pd.read_json(path, lines=True) for path in sorted(folder.glob("*.json.gz"))])
-    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-    rows[times] = rows[times].apply(pd.to_datetime, utc=True)
-    table = pa.Table.from_pandas(rows, preserve_index=False).select(schema.names).cast(schema)
+    rows[_TIMES] = rows[_TIMES].apply(pd.to_datetime, utc=True)
+    table = pa.Table.from_pandas(rows, preserve_index=False).select(_SCHEMA.names).cast(_SCHEMA)
     pq.write_table(table, result, compression="zstd", compression_level=ZSTD_LEVEL)
 
 

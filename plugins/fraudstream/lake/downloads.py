@@ -7,7 +7,6 @@ connections are http.client's, kept open and used again.
 
 import base64
 import http.client
-import ssl
 import weakref
 from collections import deque
 from urllib.parse import quote, urlsplit
@@ -31,7 +30,7 @@ class Downloads:
         self._renewal = Request()
         endpoint = urlsplit(client.api_endpoint)
         self._host = endpoint.netloc
-        self._tls = ssl.create_default_context() if endpoint.scheme == "https" else None
+        self._new = http.client.HTTPSConnection if endpoint.scheme == "https" else http.client.HTTPConnection
         self._origin = f"{endpoint.scheme}://{endpoint.netloc}"
         self._path = f"{endpoint.path}/download/storage/v1/b/{quote(bucket, safe='')}/o/"
         self._idle: deque[http.client.HTTPConnection] = deque()
@@ -73,10 +72,7 @@ class Downloads:
                 continue
 
     def _connect(self) -> http.client.HTTPConnection:
-        if self._tls is None:
-            connection = http.client.HTTPConnection(self._host, timeout=_CONNECT_SECONDS)
-        else:
-            connection = http.client.HTTPSConnection(self._host, timeout=_CONNECT_SECONDS, context=self._tls)
+        connection = self._new(self._host, timeout=_CONNECT_SECONDS)
         connection.connect()
         connection.sock.settimeout(_READ_SECONDS)
         return connection

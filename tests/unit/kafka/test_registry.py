@@ -2,10 +2,9 @@
 
 import json
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,15 @@ from fraudstream.kafka.registry import Registry
 from fraudstream.settings import Settings
 
 from tests.fakes import certificates
+from tests.fakes.http import QuietHandler, serving
 
 _SCHEMA = '"string"'
 
 
-class _Answers(BaseHTTPRequestHandler):
+class _Answers(QuietHandler):
     """Knows one schema, under id 7."""
 
-    def do_POST(self) -> None:  # the name that http.server calls
+    def do_POST(self) -> None:  # noqa: N802  # the name that http.server calls
         self.rfile.read(int(self.headers["Content-Length"]))
         answer = json.dumps(
             {"id": 7, "version": 1, "subject": f"{FRAUD_TRANSACTION}-value", "schema": _SCHEMA}
@@ -32,21 +32,11 @@ class _Answers(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Keeps the tests' output to the tests."""
-
 
 @contextmanager
 def registry(certificate: ssl.SSLContext | None = None) -> Iterator[Registry]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
-        if certificate is not None:
-            server.socket = certificate.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever).start()
-        scheme = "http" if certificate is None else "https"
-        try:
-            yield Registry(Settings(schema_registry_url=f"{scheme}://127.0.0.1:{server.server_port}"))
-        finally:
-            server.shutdown()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), _Answers), certificate) as url:
+        yield Registry(Settings(schema_registry_url=url))
 
 
 def test_a_schema_has_the_id_that_the_registry_says() -> None:

@@ -2,11 +2,11 @@
 
 import base64
 import http.client
+import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from tests.fakes import certificates
+from tests.fakes.http import QuietHandler, serving
 
 INFO = ObjectInfo.named("transaction/dt=2023-10-07/a b", 7, 4)
 
@@ -44,11 +45,11 @@ class Bucket(ThreadingHTTPServer):
         self.connections: set[object] = set()
 
 
-class _Request(BaseHTTPRequestHandler):
+class _Request(QuietHandler):
     protocol_version = "HTTP/1.1"
     server: Bucket
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
         self.server.sent.append((self.path, dict(self.headers)))
         self.server.connections.add(self.client_address)
         answer = self.server.answers.pop(0)
@@ -62,9 +63,6 @@ class _Request(BaseHTTPRequestHandler):
         if answer.closes or answer.missing:  # without having said so
             self.close_connection = True
 
-    def log_message(self, format: str, *args: object) -> None:
-        """Keeps the tests' output to the tests."""
-
 
 class Token(AnonymousCredentials):  # type: ignore[misc]
     """Credentials whose token the store has to see."""
@@ -74,29 +72,18 @@ class Token(AnonymousCredentials):  # type: ignore[misc]
 
 
 @pytest.fixture
-def bucket() -> Iterator[Bucket]:
-    with running(Bucket()) as server:
-        yield server
-
-
-@contextmanager
-def running(server: Bucket) -> Iterator[Bucket]:
-    with server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-
-
-def store_at(server: Bucket, scheme: str = "http") -> Store:
-    endpoint = {"api_endpoint": f"{scheme}://127.0.0.1:{server.server_port}"}
-    return Store(storage.Client("project", Token(), client_options=endpoint), "lake", patience=0.5)
+def bucket() -> Bucket:
+    return Bucket()
 
 
 @pytest.fixture
-def store(bucket: Bucket) -> Store:
-    return store_at(bucket)
+def store(bucket: Bucket) -> Iterator[Store]:
+    with serving(bucket) as url:
+        yield store_at(url)
+
+
+def store_at(url: str) -> Store:
+    return Store(storage.Client("project", Token(), client_options={"api_endpoint": url}), "lake", patience=0.5)
 
 
 def test_exactly_the_generation_is_asked_for_with_the_clients_credentials(store, bucket):
@@ -172,17 +159,16 @@ def test_a_store_that_stays_down_is_named(store, bucket, monkeypatch):
 
 
 def test_a_store_that_isnt_there_is_named_with_its_address():
-    with running(Bucket()) as server:
-        store = store_at(server)
-    with pytest.raises(LakeUnavailable, match=rf"refused.*http://127\.0\.0\.1:{server.server_port} is down"):
+    with serving(Bucket()) as url:
+        store = store_at(url)
+    with pytest.raises(LakeUnavailable, match=rf"refused.*{re.escape(url)} is down"):
         store.download(INFO)
 
 
 def test_a_store_with_a_certificate_that_nobody_signed_gets_no_token(tmp_path: Path):
-    server = Bucket()
-    server.socket = certificates.untrusted(tmp_path).wrap_socket(server.socket, server_side=True)
-    with running(server), pytest.raises(LakeUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
-        store_at(server, "https").download(INFO)
+    server, certificate = Bucket(), certificates.untrusted(tmp_path)
+    with serving(server, certificate) as url, pytest.raises(LakeUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+        store_at(url).download(INFO)
     assert not server.sent
 
 
