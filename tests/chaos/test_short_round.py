@@ -26,7 +26,7 @@ def test_nothing_is_lost_and_nothing_doubled_while_everything_goes_wrong() -> No
     assert (result["seed"], result["ok"], result["zombies"]) == (7, True, 1)
     hit = [fault for fault in result["faults"] if fault["name"].startswith(("store", "SMTP"))]
     assert len(hit) == 12
-    assert [fault for fault in hit if not fault["hits"]] == []
+    assert [fault for fault in hit if not fault["hits"]] == [], ran.stdout
     assert {fault["name"] for fault in result["faults"] if fault["times"]} >= {
         "kill -9 produce",
         "kill -9 write_lake-non_fraud_transaction",
