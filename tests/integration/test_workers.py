@@ -166,8 +166,7 @@ def fleet(settings: Settings, airflow: AirflowApi, source: Path) -> Iterator[Fle
     airflow.trigger("produce_transactions", {"source": str(source), "rows_per_second": ROWS_PER_SECOND}, source.stem)
     # not left to its schedule: after a run was marked failed, as a demo's may be, that makes none for some minutes
     airflow.trigger("consume_fraud_transactions", {})
-    for dag in dags:
-        airflow.pause(dag, False)
+    airflow.pause("fraud_confirmation", False)
 
     def alone() -> bool:
         """Whether the run is the DAG's only one; its schedule makes another where it comes first."""
@@ -179,7 +178,7 @@ def fleet(settings: Settings, airflow: AirflowApi, source: Path) -> Iterator[Fle
 
     with running(another(3)) as third, running(another(4, 4, "none-yet")) as fourth:
         control.up(celery_parts(), lambda parts: None)
-        until(alone, 120, "the run with four members begins")
+        until(alone, 60, "the run with four members begins")
         yield Fleet(control, settings, airflow, run, third)
         for dag in dags:
             airflow.pause(dag, True)
@@ -194,7 +193,7 @@ def test_three_workers_share_six_partitions_and_a_fourth_takes_its_share(fleet: 
     assert fleet.states() == {"running": 6, "queued": 2}
     with Celery(broker=stack_environment()["AIRFLOW__CELERY__BROKER_URL"]) as app:
         assert app.control.add_consumer(QUEUE, destination=[f"{worker_name(QUEUE, 4)}@{HOST}"], reply=True)
-    seconds = fleet.until_shared(8, 90)
+    seconds = fleet.until_shared(8, 60)
     assert fleet.shares() == [[2, 2, 1, 1]] * 2
     assert fleet.states() == {"running": 8}
     print(f"a fourth worker: {seconds:.1f} s from its first look at the queue to 2, 2, 1, 1 partitions")
@@ -203,7 +202,7 @@ def test_three_workers_share_six_partitions_and_a_fourth_takes_its_share(fleet: 
 def test_a_killed_workers_partitions_go_to_the_others(fleet: Fleet) -> None:
     fleet.killed = time.monotonic()
     kill(fleet.control, worker_name(QUEUE))
-    fleet.until_shared(6, 60)
+    fleet.until_shared(6, 30)
     print(f"a killed worker: others read its partitions after {time.monotonic() - fleet.killed:.1f} s")
 
 
@@ -217,19 +216,14 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_batch_and_exits_cleanly(fle
 
 
 def test_a_killed_workers_tasks_run_again_elsewhere_within_the_heartbeat_limits(fleet: Fleet) -> None:
-    def missed() -> bool:
-        return sum(task["try_number"] == 2 or task["state"] == "up_for_retry" for task in fleet.members()) == 2
-
     def again() -> bool:
         return sum(task["try_number"] == 2 and task["state"] == "running" for task in fleet.members()) == 2
 
-    # the interval may have begun just before, and the scheduler has other work
-    limit = fleet.killed + HEARTBEAT_TIMEOUT + 2 * DETECTION_INTERVAL + 10
-    until(missed, limit - time.monotonic(), "both of its tasks are missed")
-    # the first delay is up to twice as long; how long a task takes to start depends on what else the machine does
-    until(again, 2 * RETRY_DELAY + 60, "both of its tasks run again")
+    # the interval may have begun just before, the first delay is up to twice as long, and a task takes a while to start
+    limit = fleet.killed + HEARTBEAT_TIMEOUT + 2 * DETECTION_INTERVAL + 2 * RETRY_DELAY + 10
+    until(again, limit - time.monotonic(), "both of its tasks run again")
     print(f"a killed worker: its tasks run again after {time.monotonic() - fleet.killed:.1f} s")
-    fleet.until_shared(6, 60)
+    fleet.until_shared(6, 30)
     assert fleet.states() == {"running": 6, "success": 2}
 
 
