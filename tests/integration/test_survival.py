@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -205,6 +207,34 @@ def test_a_thousand_answers_at_once_give_each_case_its_first_one(desk: Desk) -> 
     for case in transactions[::5]:
         outcome = run.outcome(case)
         assert ((outcome["partition"], outcome["offset"]), outcome["status"]) == first[case["idTransaction"]]
+
+
+def test_a_burst_of_answers_while_a_triggerer_hands_over_new_cases_stops_neither(desk: Desk, control: Control) -> None:
+    bursts, new = [desk.produce(200), desk.produce(200)], desk.produce(60)
+    runs = [desk.open(burst) for burst in bursts]
+    for run in runs:
+        run.wait(run.transactions, "deferred")
+    supervisor = next(part.pid for part in control.status() if part.name == "airflow-triggerer")
+    assert supervisor is not None
+
+    # As if it were busy with the successes of others: it has the new cases at hand, its runner asks for them and waits.
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        later = desk.open(new)
+        later.wait(new, "deferred")
+        os.kill(supervisor, signal.SIGCONT)
+        until(lambda: any(s["triggerer_job"] for s in later.sensors().values()), 30, "the triggerer takes a new case")
+        os.kill(supervisor, signal.SIGSTOP)
+        time.sleep(3)
+        publish(desk.settings, [(case, "REPORTED_FRAUD") for burst in bursts for case in burst])
+        time.sleep(3)  # the runner hears of them, and says so in its log, which nobody reads
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+
+    for run in runs:
+        run.wait(run.transactions, "success")
+    publish(desk.settings, [(case, "REPORTED_NOT_FRAUD") for case in new])
+    later.wait(new, "success")
 
 
 def publish(settings: Settings, answers: list[tuple[Transaction, Status]]) -> list[Place]:

@@ -48,15 +48,19 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         context["params"] = {}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yields one event, with the outcome."""
+        """Yields one event, with the outcome.
+
+        It logs beside the event loop. The triggerer's supervisor reads these lines, and while it hands over new cases
+        it reads none: a loop that waits for it to take a line can't take the cases, and both would wait forever.
+        """
         case: Case = json.loads(self.case)
-        self.log.info("case %s", described(case))
+        await self.log.ainfo("case %s", described(case))
         while True:
             try:
                 answer = await self._answer(get_settings(), case)
                 break
             except KafkaError as error:
-                self.log.warning("case %s waits for Kafka: %s", case["idTransaction"], error)
+                await self.log.awarning("case %s waits for Kafka: %s", case["idTransaction"], error)
                 await asyncio.sleep(_RETRY_SECONDS)
         outcome = {
             "idTransaction": answer.id_transaction,
@@ -65,7 +69,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
             "partition": answer.partition,
             "offset": answer.offset,
         }
-        self.log.info("case %(idTransaction)s is %(status)s, answered at %(answeredAt)s", outcome)
+        await self.log.ainfo("case %(idTransaction)s is %(status)s, answered at %(answeredAt)s", outcome)
         yield TaskSuccessEvent(xcoms={"return_value": outcome}) if self.end_from_trigger else TriggerEvent(outcome)
 
     async def _answer(self, settings: Settings, case: Case) -> Answer:

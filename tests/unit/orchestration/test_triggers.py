@@ -1,11 +1,25 @@
-"""What a waiting case keeps in its triggerer."""
+"""What a waiting case keeps in its triggerer, and what it never holds up there."""
 
+import asyncio
 import json
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
+import pytest
+import structlog
+from airflow.triggers.base import TriggerEvent
+from fraudstream.confirmation.cases import case_of
+from fraudstream.confirmation.view import Answer
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.orchestration import triggers
 from fraudstream.orchestration.sensors import CASE
 from fraudstream.orchestration.triggers import ConfirmationTrigger
 from jinja2 import Environment
+
+from tests.fakes.confirmation import transaction
 
 
 def test_a_waiting_case_keeps_itself_and_lets_go_of_its_run_s_other_cases() -> None:
@@ -18,3 +32,43 @@ def test_a_waiting_case_keeps_itself_and_lets_go_of_its_run_s_other_cases() -> N
     assert json.loads(trigger.case) == {"idTransaction": "case-1"}
     assert run.conf is None
     assert context["params"] == {}
+
+
+class AnsweredAtTheSecondTry(ConfirmationTrigger):
+    """Kafka is away at first; then an answer is there."""
+
+    tries = 0
+
+    async def _answer(self, *_: Any) -> Answer:
+        self.tries += 1
+        if self.tries == 1:
+            raise KafkaUnavailable("the brokers are away")
+        return Answer("case-1", "REPORTED_FRAUD", datetime.now(UTC), 0, 7, {})
+
+
+def test_a_case_never_writes_its_log_in_the_thread_that_hears_of_new_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That writing waits while the triggerer's supervisor hands over new cases: test_survival has them wait for good.
+
+    The third line, of a case that ends, is what hundreds write at once.
+    """
+    monkeypatch.setattr(triggers, "_RETRY_SECONDS", 0)
+    written: list[tuple[str, int]] = []
+
+    def write(_: Any, __: str, event: Any) -> Any:
+        written.append((event["event"], threading.get_ident()))
+        raise structlog.DropEvent
+
+    trigger = AnsweredAtTheSecondTry(json.dumps(case_of(transaction(), datetime.now(UTC), timedelta(hours=1))))
+    trigger._log = structlog.wrap_logger(
+        None, processors=[write], wrapper_class=structlog.make_filtering_bound_logger(logging.INFO)
+    )
+
+    async def run() -> TriggerEvent:
+        return await anext(trigger.run())
+
+    assert asyncio.run(run()).payload["status"] == "REPORTED_FRAUD"
+    lines = [line for line, _ in written]
+    assert all(
+        words in line for words, line in zip(("waits since", "waits for Kafka", "is REPORTED"), lines, strict=True)
+    )
+    assert threading.get_ident() not in {thread for _, thread in written}
