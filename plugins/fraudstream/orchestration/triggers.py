@@ -21,6 +21,21 @@ from fraudstream.settings import Settings, get_settings
 _RETRY_SECONDS = 5.0
 
 
+class Resolved(TaskSuccessEvent):
+    """Ends a case's task with its outcome as XCom.
+
+    Airflow logs each event; here that line tells the outcome. One of ours would be a third more for the triggerer's
+    supervisor to read, and that bounds how many cases end in a second: 50 instead of 64 were seen.
+    """
+
+    def __init__(self, outcome: dict[str, Any]) -> None:
+        super().__init__(xcoms={"return_value": outcome})
+        self._said = f"case {outcome['idTransaction']} is {outcome['status']}, answered at {outcome['answeredAt']}"
+
+    def __repr__(self) -> str:
+        return self._said
+
+
 class ConfirmationTrigger(AwaitMessageTrigger):
     """Waits for the outcome of one case: the first answer in log order, or NO_RESPONSE when its time is up.
 
@@ -51,7 +66,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         """Yields one event, with the outcome.
 
         It logs beside the event loop. The triggerer's supervisor reads these lines, and while it hands over new cases
-        it reads none: a loop that waits for it to take a line can't take the cases, and both would wait forever.
+        it reads none: a loop that waits for it to take a line can't take the cases, and both would wait for good.
         """
         case: Case = json.loads(self.case)
         await self.log.ainfo("case %s", described(case))
@@ -69,8 +84,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
             "partition": answer.partition,
             "offset": answer.offset,
         }
-        await self.log.ainfo("case %(idTransaction)s is %(status)s, answered at %(answeredAt)s", outcome)
-        yield TaskSuccessEvent(xcoms={"return_value": outcome}) if self.end_from_trigger else TriggerEvent(outcome)
+        yield Resolved(outcome) if self.end_from_trigger else TriggerEvent(outcome)
 
     async def _answer(self, settings: Settings, case: Case) -> Answer:
         opened_at = datetime.fromisoformat(case["openedAt"])

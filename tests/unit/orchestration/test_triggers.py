@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
-from airflow.triggers.base import TriggerEvent
+from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from fraudstream.confirmation.cases import case_of
 from fraudstream.confirmation.view import Answer
 from fraudstream.errors import KafkaUnavailable
@@ -43,14 +43,11 @@ class AnsweredAtTheSecondTry(ConfirmationTrigger):
         self.tries += 1
         if self.tries == 1:
             raise KafkaUnavailable("the brokers are away")
-        return Answer("case-1", "REPORTED_FRAUD", datetime.now(UTC), 0, 7, {})
+        return Answer("case-1", "REPORTED_FRAUD", datetime(2026, 11, 26, 12, tzinfo=UTC), 0, 7, {})
 
 
 def test_a_case_never_writes_its_log_in_the_thread_that_hears_of_new_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That writing waits while the triggerer's supervisor hands over new cases: test_survival has them wait for good.
-
-    The third line, of a case that ends, is what hundreds write at once.
-    """
+    """That waits while the triggerer's supervisor hands over new cases, which waits for that thread: test_survival."""
     monkeypatch.setattr(triggers, "_RETRY_SECONDS", 0)
     written: list[tuple[str, int]] = []
 
@@ -58,7 +55,8 @@ def test_a_case_never_writes_its_log_in_the_thread_that_hears_of_new_cases(monke
         written.append((event["event"], threading.get_ident()))
         raise structlog.DropEvent
 
-    trigger = AnsweredAtTheSecondTry(json.dumps(case_of(transaction(), datetime.now(UTC), timedelta(hours=1))))
+    case = json.dumps(case_of(transaction(), datetime.now(UTC), timedelta(hours=1)))
+    trigger = AnsweredAtTheSecondTry(case, end_from_trigger=True)
     trigger._log = structlog.wrap_logger(
         None, processors=[write], wrapper_class=structlog.make_filtering_bound_logger(logging.INFO)
     )
@@ -66,9 +64,10 @@ def test_a_case_never_writes_its_log_in_the_thread_that_hears_of_new_cases(monke
     async def run() -> TriggerEvent:
         return await anext(trigger.run())
 
-    assert asyncio.run(run()).payload["status"] == "REPORTED_FRAUD"
-    lines = [line for line, _ in written]
-    assert all(
-        words in line for words, line in zip(("waits since", "waits for Kafka", "is REPORTED"), lines, strict=True)
-    )
+    event = asyncio.run(run())
+    assert isinstance(event, TaskSuccessEvent)
+    assert event.xcoms is not None
+    assert event.xcoms["return_value"]["status"] == "REPORTED_FRAUD"
+    assert repr(event) == "case case-1 is REPORTED_FRAUD, answered at 2026-11-26T12:00:00+00:00"
+    assert ["waits since" in written[0][0], "waits for Kafka" in written[1][0], len(written)] == [True, True, 2]
     assert threading.get_ident() not in {thread for _, thread in written}
