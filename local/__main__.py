@@ -95,8 +95,9 @@ def _status(control: Control, console: Console) -> int:
     if left_over := control.left_over():
         raise StackError(f"the supervisor was killed and {left_over} processes are left; end them with: make down")
     parts = control.status()
-    console.print(show.table(parts, control.memory()) if parts else "the stack isn't running")
-    return show.report_problems(parts, console)
+    faults = control.faults()
+    console.print(show.table(parts, control.memory(), faults) if parts else "the stack isn't running")
+    return show.report_problems(parts, faults, console)
 
 
 def _become(program: list[str]) -> None:

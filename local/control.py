@@ -38,6 +38,10 @@ class Control:
         answer = self._ask("status")
         return [] if answer is None else TypeAdapter(list[Status]).validate_python(answer)
 
+    def faults(self) -> dict[str, str]:
+        """What is wrong now with parts that run and were ready; a few seconds where one hangs."""
+        return TypeAdapter(dict[str, str]).validate_python(self._ask("faults") or {})
+
     def memory(self) -> dict[str, int]:
         """Bytes of each running part, shared pages counted by their share (PSS)."""
         return {part: session.pss() for part, session in Record(self.state / SESSIONS).read().items()}

@@ -30,6 +30,11 @@ class Listening(BaseModel):
         writer.close()
         return True
 
+    @property
+    def fault(self) -> str:
+        """What is so when it doesn't pass."""
+        return f"port {self.port} accepts no connection"
+
 
 class Answers(BaseModel):
     """Ready when a URL answers 200."""
@@ -40,6 +45,11 @@ class Answers(BaseModel):
     async def passes(self, since: float) -> bool:
         """`since`: seconds since 1970 when the part was started."""
         return (await asyncio.to_thread(_get, self.url)) is not None
+
+    @property
+    def fault(self) -> str:
+        """What is so when it doesn't pass."""
+        return f"{self.url} doesn't answer with 200"
 
 
 class AirflowHeartbeat(BaseModel):
@@ -58,6 +68,11 @@ class AirflowHeartbeat(BaseModel):
             return False
         return datetime.fromisoformat(beat).timestamp() > since
 
+    @property
+    def fault(self) -> str:
+        """What is so when it doesn't pass."""
+        return f"{self.url} shows no fresh heartbeat of a {self.component}"
+
 
 class Logged(BaseModel):
     """Ready when its log has this text."""
@@ -69,6 +84,11 @@ class Logged(BaseModel):
     async def passes(self, since: float) -> bool:
         """`since`: seconds since 1970 when the part was started; its log starts anew with it."""
         return self.text in self.file.read_text(errors="replace")
+
+    @property
+    def fault(self) -> str:
+        """What is so when it doesn't pass."""
+        return f"{self.file} doesn't say {self.text!r}"
 
 
 class Exits(BaseModel):

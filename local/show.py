@@ -20,13 +20,16 @@ _STYLE = {
 }
 
 
-def table(parts: Sequence[Status], memory: Mapping[str, int]) -> Table:
-    """State, pid, memory (bytes by part), uptime and address of each part; then the memory of all."""
+def table(parts: Sequence[Status], memory: Mapping[str, int], faults: Mapping[str, str]) -> Table:
+    """State, pid, memory (bytes by part), uptime and address of each part; then the memory of all.
+
+    A part with a fault is shown as silent: it runs, and was ready.
+    """
     out = Table("part", "state", "pid", "ready after", "PSS", "up", "address", box=None, pad_edge=False)
     for part in parts:
         out.add_row(
             part.name,
-            f"[{_STYLE.get(part.state, '')}]{part.state}[/]" if part.state in _STYLE else part.state,
+            "[red]silent[/]" if part.name in faults else f"[{_STYLE.get(part.state, 'none')}]{part.state}[/]",
             str(part.pid or ""),
             f"{part.seconds:.1f} s" if part.seconds else "",
             _mebibytes(memory.get(part.name, 0)),
@@ -46,9 +49,10 @@ def addresses(parts: Sequence[Status]) -> Table:
     return out
 
 
-def report_problems(parts: Sequence[Status], console: Console) -> int:
+def report_problems(parts: Sequence[Status], faults: Mapping[str, str], console: Console) -> int:
     """Prints what went wrong with each part; 1 when anything did or nothing runs, else 0."""
     problems = [part.problem for part in parts if part.problem]
+    problems += [f"{name} runs, but {fault}; its log: make logs PART={name}" for name, fault in faults.items()]
     for problem in problems:
         console.print(f"\n{problem}", style="red", markup=False, highlight=False)
     return 1 if problems or not parts else 0
@@ -65,7 +69,7 @@ class Progress:
     def update(self, parts: Sequence[Status]) -> None:
         """Takes the present state of every part."""
         if self._live:
-            self._live.update(table(parts, {}))
+            self._live.update(table(parts, {}, {}))
             return
         for part in parts:
             if part.seconds and part.name not in self._said and part.state in {State.READY, State.DONE}:

@@ -84,6 +84,17 @@ class Supervisor:
         """What `Status` says of each part, as JSON values."""
         return [status.model_dump() for status in self._status.values()]
 
+    async def faults(self) -> dict[str, str]:
+        """What is wrong, by name, with parts that run and were ready: what made them so doesn't hold now."""
+        ready = [part for part in self._parts.values() if self._status[part.name].state is State.READY]
+        return dict(filter(None, await asyncio.gather(*map(self._fault, ready))))
+
+    async def _fault(self, part: Part) -> tuple[str, str] | None:
+        started = self._status[part.name].started
+        if started is None or isinstance(part.ready, Exits) or await part.ready.passes(started):
+            return None
+        return part.name, part.ready.fault
+
     # -- one part's life
 
     def _start(self, part: Part) -> None:
@@ -233,6 +244,7 @@ async def _serve(state: Path, logs: Path, serving: int) -> None:
         "kill": supervisor.kill,
         "down": supervisor.down,
         "status": supervisor.status,
+        "faults": supervisor.faults,
     }
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

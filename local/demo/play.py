@@ -135,7 +135,7 @@ class Play:
                 deadline = time.monotonic() + seconds
                 while not done():
                     if time.monotonic() > deadline:
-                        raise RunFailed(f"{what}: not done after {seconds:.0f} s; see the logs: make logs")
+                        raise RunFailed(f"{what}: not done after {seconds:.0f} s; see make status, make logs")
                     if airflow.state("produce_transactions", run) == "failed":
                         raise RunFailed(f"run {run} of produce_transactions failed: see its log in the Airflow UI")
                     update()

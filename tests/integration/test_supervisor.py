@@ -1,6 +1,7 @@
 """The supervisor with small parts of its own: start in order, death told, nothing left behind."""
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -113,6 +114,22 @@ def test_a_dead_part_is_told_with_its_signal_and_the_end_of_its_log(control: Con
     assert problem in (control.logs / "supervisor.log").read_text()
     assert [p for p in processes if _runs(p)] == []
     assert _state(control, "other") is State.READY
+
+
+def test_a_part_that_hangs_is_told_with_what_it_no_longer_does(control: Control, web: Callable[..., Part]) -> None:
+    control.up([web("other"), web("hangs")], _unseen)
+    assert control.faults() == {}
+    hung = next(part for part in control.status() if part.name == "hangs")
+    assert hung.pid is not None
+
+    os.kill(hung.pid, signal.SIGSTOP)
+    faults = control.faults()
+    os.kill(hung.pid, signal.SIGCONT)
+
+    assert faults.keys() == {"hangs"}
+    assert re.fullmatch(rf"http://{HOST}:\d+/ doesn't answer with 200", faults["hangs"])
+    assert control.faults() == {}
+    assert _state(control, "hangs") is State.READY
 
 
 def test_up_starts_again_what_died(control: Control, web: Callable[..., Part]) -> None:
