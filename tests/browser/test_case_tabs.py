@@ -96,6 +96,12 @@ def test_the_log_of_a_sensor_that_waits_names_its_case(ui: Callable[[str], Page]
     expect(page.get_by_text(f"case {run.transactions[0]['idTransaction']}: TRANSFER of ")).to_be_visible()
 
 
+def test_the_log_of_a_resolved_sensor_tells_the_outcome(ui: Callable[[str], Page], run: Run) -> None:
+    page = ui(f"/tasks/{SENSOR}/mapped/1")
+    outcome = f"case {run.transactions[1]['idTransaction']} is REPORTED_NOT_FRAUD, answered at "
+    expect(page.get_by_text(outcome)).to_be_visible()
+
+
 def test_other_tasks_have_no_case_and_nobody_reads_one_without_a_login(run: Run, airflow: AirflowApi) -> None:
     url = f"{Ports.from_environment().url('airflow')}/fraudstream/case"
     query = {"dag_id": DAG, "run_id": run.name, "task_id": SENSOR, "map_index": "0"}

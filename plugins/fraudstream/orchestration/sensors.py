@@ -6,7 +6,7 @@ from airflow.sdk import BaseSensorOperator
 from airflow.sdk.definitions.context import Context
 from airflow.triggers.base import StartTriggerArgs
 
-from fraudstream.orchestration.triggers import ConfirmationTrigger
+from fraudstream.orchestration.triggers import ConfirmationTrigger, outcome_line
 
 CASE = "{{ dag_run.conf['cases'][ti.map_index] | tojson }}"
 
@@ -39,4 +39,5 @@ class AwaitConfirmation(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """The outcome that the trigger found."""
+        self.log.info(outcome_line(event))
         return event

@@ -21,6 +21,11 @@ from fraudstream.settings import Settings, get_settings
 _RETRY_SECONDS = 5.0
 
 
+def outcome_line(outcome: dict[str, Any]) -> str:
+    """A case's outcome in one line, for people."""
+    return f"case {outcome['idTransaction']} is {outcome['status']}, answered at {outcome['answeredAt']}"
+
+
 class Resolved(TaskSuccessEvent):
     """Ends a case's task with its outcome as XCom.
 
@@ -28,12 +33,14 @@ class Resolved(TaskSuccessEvent):
     supervisor to read, and that bounds how many cases end in a second: 50 instead of 64 were seen.
     """
 
+    _line: str
+
     def __init__(self, outcome: dict[str, Any]) -> None:
         super().__init__(xcoms={"return_value": outcome})
-        self._said = f"case {outcome['idTransaction']} is {outcome['status']}, answered at {outcome['answeredAt']}"
+        self._line = outcome_line(outcome)
 
     def __repr__(self) -> str:
-        return self._said
+        return self._line
 
 
 class ConfirmationTrigger(AwaitMessageTrigger):
