@@ -1,12 +1,14 @@
 """Whether every record of the topics is in the lake once and has its mail: the proof, from the outside.
 
 1. read the topics to their ends
-2. read what lake and mail log hold; what came behind those ends meanwhile is left out
-3. compare offset by offset, for each topic-partition
+2. ask where each chain of lake and mail log ends
+3. read what lake and mail log hold; what came behind the topics' ends meanwhile is left out
+4. compare offset by offset, for each topic-partition
 
 The topics come first, so that whatever is counted there had its chance; a record at or after the end of its chain
-is `behind`, not missing: its reader hasn't come to it yet. Only the first answer of a case is expected; dead letters
-are not.
+is `behind`, not missing: its reader hasn't come to it yet. The chains' ends come before the rows, since readers go on
+meanwhile: what is written between the two would be missing below a later end. Only the first answer of a case is
+expected; dead letters are not.
 """
 
 import logging
@@ -129,24 +131,31 @@ def audit(settings: Settings, store: ObjectStore) -> AuditReport:
     started = time.monotonic()
     # 1. topics
     topics = read_topics(settings)
-    # 2. and 3.
+    # 2. to 4.
     return compare_with_lake(topics, store, started)
 
 
 def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float) -> AuditReport:
-    """Steps 2 and 3 for what the topics held."""
-    # 2. lake and mail log
+    """Steps 2 to 4 for what the topics held."""
+    # 2. ends of the chains
+    chains = {folder: ObjectChain(store, folder) for folder in FOLDERS}
+    ends = {
+        (partition, folder): chains[folder].open(partition) or 0
+        for partition in topics.partitions
+        for folder in (FOLDER_OF[partition.topic], MAILS)
+    }
+    # 3. lake and mail log
     lake: dict[Partition, Offsets] = {}
     for folder in FOLDERS:
         if folder != MAILS:
             lake |= _offsets_in(store, folder)
     mail = _offsets_in(store, MAILS)
-    # 3. compare
+    # 4. compare
     lines = []
     for partition, content in sorted(topics.partitions.items()):
         for target, folder, found in ((LAKE, FOLDER_OF[partition.topic], lake), (MAIL, MAILS, mail)):
-            end = ObjectChain(store, folder).open(partition) or 0
-            lines.append(_compared(partition, target, content, found.get(partition, NO_OFFSETS), end))
+            there = found.get(partition, NO_OFFSETS)
+            lines.append(_compared(partition, target, content, there, ends[partition, folder]))
     unanswered, unknown = topics.open, topics.unknown
     return AuditReport(
         lines,

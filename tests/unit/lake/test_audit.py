@@ -135,6 +135,37 @@ def test_records_that_the_reader_hasnt_reached_are_behind_and_not_missing():
     assert (line.found, line.behind, line.missing_count) == (2, 3, 0)
 
 
+@pytest.mark.parametrize("every", [1, 2, 3, 5])
+def test_what_the_readers_write_while_the_audit_reads_is_never_missing(every):
+    store, records, calls = MemoryStore(), 200, 0
+    progress = dict.fromkeys(("transaction", names.MAILS), 0)
+
+    def write(folder):
+        offset = progress[folder]
+        put(store, folder, NON_FRAUD, [offset], offset + 1)
+        progress[folder] = offset + 1
+
+    def readers_go_on(operation, name):
+        nonlocal calls
+        calls += 1
+        store.before = lambda operation, name: None
+        if calls % every == 0:
+            for folder in progress:
+                write(folder)
+        store.before = readers_go_on
+
+    for folder in progress:
+        write(folder)
+    store.before = readers_go_on
+    content = TopicPartitionContent(0, records, np.arange(records), array(), array())
+    report = audited(store, TopicsContent({NON_FRAUD: content}))
+
+    assert 1 < min(progress.values()) <= max(progress.values()) < records, "they wrote, and are still behind"
+    assert report.ok, report.to_dict()
+    for line in report.lines:
+        assert line.found + line.behind == line.expected
+
+
 def test_a_record_in_two_objects_is_duplicated():
     store = whole()
     doubled = batch([1, 2, 4], partition=NON_FRAUD)
