@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from airflow.providers.apache.kafka.triggers.await_message import AwaitMessageTrigger
 from airflow.sdk.definitions.context import Context
@@ -33,14 +33,8 @@ class Resolved(TaskSuccessEvent):
     supervisor to read, and that bounds how many cases end in a second: 50 instead of 64 were seen.
     """
 
-    _line: str
-
-    def __init__(self, outcome: dict[str, Any]) -> None:
-        super().__init__(xcoms={"return_value": outcome})
-        self._line = outcome_line(outcome)
-
     def __repr__(self) -> str:
-        return self._line
+        return outcome_line(cast(dict[str, Any], self.xcoms)["return_value"])
 
 
 class ConfirmationTrigger(AwaitMessageTrigger):
@@ -91,7 +85,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
             "partition": answer.partition,
             "offset": answer.offset,
         }
-        yield Resolved(outcome) if self.end_from_trigger else TriggerEvent(outcome)
+        yield Resolved(xcoms={"return_value": outcome}) if self.end_from_trigger else TriggerEvent(outcome)
 
     async def _answer(self, settings: Settings, case: Case) -> Answer:
         opened_at = datetime.fromisoformat(case["openedAt"])
