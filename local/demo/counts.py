@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import ConsumerGroupTopicPartitions, Message, TopicPartition
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.kafka.cluster import dead_letter_topic
@@ -64,6 +64,22 @@ class Counts:
                 break
         return {"rows": len(self._ids) + rejected, "fraud": fraud, "rejected": rejected}
 
+    def unread(self) -> dict[str, int]:
+        """How many records that are there already each consumer group hasn't read yet, of groups with such records."""
+        found = {}
+        admin = topics.admin_client(self._settings)
+        for topic in TOPICS:
+            for role in ("write_lake", "send_mail"):
+                wanted = ConsumerGroupTopicPartitions(group := f"{role}-{topic}")
+                answer = admin.list_consumer_group_offsets([wanted], request_timeout=30)[group].result()
+                read = {
+                    place.partition: place.offset
+                    for place in answer.topic_partitions
+                    if place.topic == topic and place.offset >= 0
+                }
+                found[group] = sum(1 for _ in topics.records(self._consumer, self._settings, topic, read))
+        return {group: records for group, records in found.items() if records}
+
     def watched(self) -> Watched:
         """Figures that cost little: ends of partitions, and the rows that objects say they have."""
         ends = {topic: self._ends(topic) for topic in TOPICS}
@@ -83,7 +99,8 @@ class Counts:
         found = {}
         for topic in TOPICS:
             found[topic] = sum(map(self._ours, self._ids_of(topic)))
-        dead = sum(self._of_source(message) for message in topics.records(self._consumer, INGEST_DEAD_LETTER))
+        rejected = topics.records(self._consumer, self._settings, INGEST_DEAD_LETTER)
+        dead = sum(map(self._of_source, rejected))
         return found | {"dead_letter": dead + self._dead() - self._dead_before}
 
     def lake(self) -> tuple[dict[str, Counter[str]], int]:
@@ -130,7 +147,8 @@ class Counts:
 
     def _dead(self) -> int:
         """Dead letters of the topics, whatever file their records came of."""
-        return sum(1 for topic in TOPICS for _ in topics.records(self._consumer, dead_letter_topic(topic)))
+        letters = map(dead_letter_topic, TOPICS)
+        return sum(1 for topic in letters for _ in topics.records(self._consumer, self._settings, topic))
 
     def _ours(self, id_transaction: str) -> bool:
         return id_transaction in self._ids

@@ -70,6 +70,12 @@ class Play:
             for dag in ("compact_lake", "audit_lake"):
                 airflow.pause(dag, False)
             airflow.wait("start_kafka", airflow.trigger("start_kafka", {}), 180)
+        if unread := counts.unread():
+            raise RunFailed(
+                f"consumer groups haven't read what an earlier run left in the topics: {unread}. Its customers would"
+                " be mailed among this run's. Type `make clean` to start without it; or `make up`, switch the DAGs"
+                f" {', '.join(CONSUMERS)} on, and wait until the Kafka UI shows no lag"
+            )
         for dag in ("fraud_confirmation", *CONSUMERS):
             airflow.pause(dag, False)
         self._stream(airflow, counts, mails, dataset, {"source": uri, "limit": limit, "max_rejected_share": 1})

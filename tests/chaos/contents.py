@@ -126,4 +126,4 @@ def _dead_letters(settings: Settings, topic: str) -> Iterator[tuple[Place, bytes
 
 def _records(settings: Settings, topic: str) -> Iterator[Message]:
     with topics.reader(settings) as reader:
-        yield from topics.records(reader, topic)
+        yield from topics.records(reader, settings, topic)

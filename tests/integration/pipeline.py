@@ -75,7 +75,7 @@ def mail_consumer(settings: Settings, store: Store, topic: str, port: int, stop:
 def records(settings: Settings, topic: str) -> Iterator[Message]:
     """All records that a read_committed reader finds in a topic now."""
     with topics.reader(settings) as reader:
-        yield from topics.records(reader, topic)
+        yield from topics.records(reader, settings, topic)
 
 
 def decoded(settings: Settings, topic: str, prefix: str) -> list[dict[str, object]]:
