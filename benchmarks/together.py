@@ -14,7 +14,7 @@ from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.settings import ROOT, Settings
 
 from benchmarks.rounds import BenchmarkFailed
-from benchmarks.topics import end_of_records
+from benchmarks.topics import ends_of_records
 
 CONSUMERS = (
     ("write_lake", NON_FRAUD_TRANSACTION),
@@ -92,10 +92,7 @@ class Lags:
             (role, topic): Consumer(settings.kafka_config(**{"group.id": f"{role}-{topic}"}))
             for role, topic in CONSUMERS
         }
-        self._ends = {
-            topic: {number: end_of_records(settings, topic, number) for number in range(settings.kafka_partitions)}
-            for topic in (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)
-        }
+        self._ends = {topic: ends_of_records(settings, topic) for topic in (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)}
 
     def of(self, role: str, topic: str) -> int:
         """Offsets that the group hasn't committed yet."""

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
-from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from fraudstream.errors import KafkaError
 from fraudstream.settings import Settings
 
-from local.topics import decoded, reader
+from local.topics import decoded, partitions, reader, records
 
 #: More than a partition has at its end.
 _MARKERS = 1_000
@@ -51,15 +50,14 @@ def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Arr
             yield rows.column("idTransaction")
 
 
-def end_of_records(settings: Settings, topic: str, partition: int) -> int:
-    """The offset after a partition's last committed record, before the transaction markers that may follow it."""
+def ends_of_records(settings: Settings, topic: str) -> dict[int, int]:
+    """The offset after each partition's last committed record, before the transaction markers that may follow it."""
     with reader(settings) as consumer:
-        low, high = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=30)
-        consumer.assign([TopicPartition(topic, partition, max(low, high - _MARKERS))])
-        end = 0
-        while True:
-            for message in consumer.consume(_MARKERS, 1.0):
-                error = message.error()
-                if error is not None and error.code() == Code._PARTITION_EOF:
-                    return end
-                end = (message.offset() or 0) + 1
+        since = {}
+        for number in partitions(consumer, topic):
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)
+            since[number] = max(low, high - _MARKERS)
+        ends = dict.fromkeys(since, 0)
+        for message in records(consumer, settings, topic, since):
+            ends[message.partition()] = message.offset() + 1
+        return ends
