@@ -46,7 +46,7 @@ def read(producer: Producer, topic: str, start: int = 0) -> tuple[list[tuple[int
     """Offset, milliseconds after TIME, key and value of partition 0 from `start` to its end; and what else was said."""
     consumer = consumer_of(producer)
     columns = ColumnsConsumer(consumer, topic, 7)
-    columns.lead([0])
+    columns.forward_queues([0])
     consumer.assign([TopicPartition(topic, 0, start)])
     found: list[tuple[int, int, Record]] = []
     deadline = time.monotonic() + 20

@@ -3,7 +3,7 @@
 confluent_kafka's consume() makes a message, a key and a value of each record, and every field is one more call.
 librdkafka's own function gives the addresses of structs; these, and what they point to, are copied by numpy and Arrow.
 
-The partitions' queues are led into one of their own: what has callbacks (rebalances, errors, logs) stays in the
+The partitions' queues are forwarded to one of their own: what has callbacks (rebalances, errors, logs) stays in the
 consumer's queue, which confluent_kafka serves in poll().
 """
 
@@ -64,10 +64,10 @@ class ColumnsConsumer:
         self._topic = topic.encode()
         self._queue = library.rd_kafka_queue_new(self._consumer)
         self._addresses = np.zeros(most, np.uint64)
-        self._lent: list[int] = []
+        self._held: list[int] = []
 
-    def lead(self, partitions: Iterable[int]) -> None:
-        """Leads the queues of these partitions here; to be called before they are assigned."""
+    def forward_queues(self, partitions: Iterable[int]) -> None:
+        """Forwards the queues of these partitions to this one; to be called before they are assigned."""
         for number in partitions:
             queue = library.rd_kafka_queue_get_partition(self._consumer, self._topic, number)
             library.rd_kafka_queue_forward(queue, self._queue)
@@ -75,37 +75,37 @@ class ColumnsConsumer:
 
     def close(self) -> None:
         """Releases the messages of the last read and the queue."""
-        self._give_back()
+        self._release_messages()
         library.rd_kafka_queue_destroy(self._queue)
 
     def read(self, seconds: float) -> tuple[dict[int, Records], list[Failure]]:
         """`most` records, or those that came within `seconds`, by partition; and what is said of partitions."""
-        self._give_back()
+        self._release_messages()
         count = library.rd_kafka_consume_batch_queue(
             self._queue, int(seconds * 1000), self._addresses.ctypes.data, len(self._addresses)
         )
         if count <= 0:
             return {}, []
-        self._lent = self._addresses[:count].tolist()
+        self._held = self._addresses[:count].tolist()
         messages = _structs(self._addresses[:count])
-        timestamps = np.fromiter(map(quick.rd_kafka_message_timestamp, self._lent, repeat(None)), np.int64, count)
+        timestamps = np.fromiter(map(quick.rd_kafka_message_timestamp, self._held, repeat(None)), np.int64, count)
         good = messages["error"] == 0
         found = {}
         for number in np.unique(messages["partition"][good]).tolist():
             chosen = np.flatnonzero(good & (messages["partition"] == number))
             part = messages.take(chosen)
-            values = _texts(part["value"], part["value_bytes"])
+            values = _binary_column(part["value"], part["value_bytes"])
             found[number] = Records(part["offset"].copy(), timestamps.take(chosen), values, part)
         return found, [_failure(message) for message in messages[~good]]
 
-    def _give_back(self) -> None:
-        deque(map(quick.rd_kafka_message_destroy, self._lent), maxlen=0)
-        self._lent = []
+    def _release_messages(self) -> None:
+        deque(map(quick.rd_kafka_message_destroy, self._held), maxlen=0)
+        self._held = []
 
 
 def _failure(message: np.void) -> Failure:
-    said = ctypes.string_at(int(message["value"]), int(message["value_bytes"])).decode(errors="replace")
-    return Failure(int(message["partition"]), int(message["offset"]), Code(int(message["error"]), said))
+    text = ctypes.string_at(int(message["value"]), int(message["value_bytes"])).decode(errors="replace")
+    return Failure(int(message["partition"]), int(message["offset"]), Code(int(message["error"]), text))
 
 
 def _structs(addresses: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ def _structs(addresses: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _texts(addresses: np.ndarray, lengths: np.ndarray) -> pa.BinaryArray:
+def _binary_column(addresses: np.ndarray, lengths: np.ndarray) -> pa.BinaryArray:
     """A copy of so many bytes from each address; null where the address is."""
     views = np.zeros(len(addresses), _VIEW)
     views["bytes"] = lengths

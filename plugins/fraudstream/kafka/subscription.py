@@ -88,7 +88,7 @@ class Subscription:
         self._failed = self._closing = False
         self._joined_at: float | None = None
         #: Where reading stands, by partition owned: next offset handed to the sink, and offset of the end once met.
-        self._handed: dict[Partition, int] = {}
+        self._positions: dict[Partition, int] = {}
         self._end: dict[Partition, int] = {}
         self._durable: dict[Partition, int] = {}
         self.report = Report(topic, group)
@@ -132,9 +132,11 @@ class Subscription:
         self._records = ColumnsConsumer(consumer, self._topic, _POLL_RECORDS)
         try:
             self._require_topic(consumer)
-            consumer.subscribe([self._topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+            consumer.subscribe(
+                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+            )
             while not self._finished(started):
-                self._read(consumer)
+                self._poll(consumer)
                 if self._sink.due():
                     self._flush(consumer)
                 if time.monotonic() - reported > _REPORT_SECONDS:
@@ -158,37 +160,37 @@ class Subscription:
             return True
         if self._until == "forever" or self._joined_at is None:
             return False
-        if not self._handed:
+        if not self._positions:
             return time.monotonic() - self._joined_at > _SHARE_WITHIN_SECONDS
-        return self._handed.keys() <= self._end.keys()
+        return self._positions.keys() <= self._end.keys()
 
-    def _read(self, consumer: Consumer) -> None:
+    def _poll(self, consumer: Consumer) -> None:
         # 1. poll: what concerns the group, then the records
         message = consumer.poll(0)
         if message is not None:
             raise self._connection.error(message.error(), doing=f"reading {self._topic} in group {self._group}")
         found, failures = self._records.read(_POLL_SECONDS)
         for number, offset, error in failures:
-            self._meet_end(Partition(self._topic, number), offset, error)
+            self._on_partition_eof(Partition(self._topic, number), offset, error)
         for number, records in found.items():
             partition = Partition(self._topic, number)
             if records.offsets[-1] >= self._end.get(partition, 0):
                 self._end.pop(partition, None)
-            if partition in self._handed:
-                self._hand(partition, records)
+            if partition in self._positions:
+                self._pass_to_sink(partition, records)
 
-    def _meet_end(self, partition: Partition, offset: int, error: Code) -> None:
+    def _on_partition_eof(self, partition: Partition, offset: int, error: Code) -> None:
         if error.code() != Code._PARTITION_EOF:
             raise self._connection.error(error, doing=f"reading {partition} in group {self._group}")
         self._end[partition] = offset
 
-    def _hand(self, partition: Partition, records: Records) -> None:
+    def _pass_to_sink(self, partition: Partition, records: Records) -> None:
         # 2. decode
         rows, bad = self._codec.decode_rows(records.values)
         offsets, timestamps = records.offsets, records.timestamps
         next_offset = int(offsets[-1]) + 1
         for index, reason in bad:
-            self._put_aside(partition, records, index, reason)
+            self._send_to_dead_letters(partition, records, index, reason)
         if bad:
             if self._dead_letters is not None:
                 self._dead_letters.flush()
@@ -196,10 +198,10 @@ class Subscription:
             offsets, timestamps = np.delete(offsets, without), np.delete(timestamps, without)
         # 3. hand over
         self._sink.write(Batch(partition, offsets, timestamps, rows, next_offset))
-        self._handed[partition] = next_offset
+        self._positions[partition] = next_offset
         self.report.records += len(offsets)
 
-    def _put_aside(self, partition: Partition, records: Records, index: int, reason: str) -> None:
+    def _send_to_dead_letters(self, partition: Partition, records: Records, index: int, reason: str) -> None:
         offset = int(records.offsets[index])
         self.report.undecodable += 1
         if self._dead_letters is None:
@@ -214,7 +216,7 @@ class Subscription:
         # 5. commit; where nothing is pending, beyond the transaction markers at the end, so that lag shows as 0
         offsets = []
         for partition, durable in self._durable.items():
-            end = self._end.get(partition, 0) if durable >= self._handed.get(partition, 0) else 0
+            end = self._end.get(partition, 0) if durable >= self._positions.get(partition, 0) else 0
             offsets.append(TopicPartition(partition.topic, partition.number, max(durable, end)))
         if offsets:
             self._commit(consumer, offsets)
@@ -227,7 +229,7 @@ class Subscription:
             # The effect is durable and the sink knows its position; only the lag shown is behind until the next one.
             log.warning("group %s couldn't commit %s: %s", self._group, offsets, error.args[0])
 
-    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if self._joined_at is None:
             self._joined_at = time.monotonic()
         # What comes while this one leaves goes to others at once, and a client that closes answers nothing any more.
@@ -238,22 +240,22 @@ class Subscription:
             committed = entry.offset if entry.offset >= 0 else None
             start = self._sink.assigned(partition, committed)
             entry_start = committed if start is None else start
-            self._handed[partition] = -1
+            self._positions[partition] = -1
             self._end.pop(partition, None)
             target = next(p for p in partitions if p.partition == entry.partition)
             if entry_start is not None:
                 target.offset = entry_start
             log.info("%s is read in group %s from offset %s", partition, self._group, entry_start)
-        self._records.lead(entry.partition for entry in partitions)
+        self._records.forward_queues(entry.partition for entry in partitions)
         consumer.incremental_assign(partitions)
 
-    def _revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if not self._failed:
             self._flush(consumer)
         self._forget(partitions)
         consumer.incremental_unassign(partitions)
 
-    def _lose(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.warning("group %s gave %s to another member: this one was away too long", self._group, partitions)
         self._forget(partitions)
         consumer.incremental_unassign(partitions)
@@ -262,7 +264,7 @@ class Subscription:
         gone = [Partition(entry.topic, entry.partition) for entry in partitions]
         self._sink.revoked(gone)
         for partition in gone:
-            for state in (self._handed, self._end, self._durable):
+            for state in (self._positions, self._end, self._durable):
                 state.pop(partition, None)
 
     def _require_topic(self, consumer: Consumer) -> None:
@@ -280,6 +282,6 @@ class Subscription:
             self._topic,
             seconds,
             self.report.undecodable,
-            len(self._handed.keys() & self._end.keys()),
-            len(self._handed),
+            len(self._positions.keys() & self._end.keys()),
+            len(self._positions),
         )

@@ -52,7 +52,7 @@ class FakeConsumer:
         self._broker = broker
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
-        self.led: set[int] = set()
+        self.forwarded: set[int] = set()
 
     def list_topics(self, topic, timeout):
         return SimpleNamespace(topics={topic: SimpleNamespace(error=None)})
@@ -90,7 +90,7 @@ class FakeConsumer:
             return {}, [Failure(0, 0, self._broker.failure)]
         found, failures = {}, []
         for number, position in self._positions.items():
-            assert number in self.led
+            assert number in self.forwarded
             log = self._broker.logs[number]
             part = log[position : position + self._broker.poll]
             if part:
@@ -116,8 +116,8 @@ class FakeColumns:
         assert topic == TOPIC
         self._consumer = consumer
 
-    def lead(self, partitions):
-        self._consumer.led |= set(partitions)
+    def forward_queues(self, partitions):
+        self._consumer.forwarded |= set(partitions)
 
     def read(self, seconds):
         return self._consumer.read()
