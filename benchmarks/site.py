@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 import pyarrow.compute as pc
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import ROOT, Settings
@@ -116,7 +116,7 @@ def site(environment: Mapping[str, str], cases: int) -> Iterator[tuple[int, str]
     """Pid and address of a site that knows so many cases, and refuses no client for its rate."""
     own = {**environment, "FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "1000000000"}
     health = f"http://{own['FRAUDSTREAM_CONFIRMATION_HEALTH_BIND']}"
-    with _server(own, "fraudstream.confirmation") as process:
+    with _server(own, "fraudstream.site") as process:
         _wait(f"{health}/health/ready", process)
         while f"fraudstream_site_cases {float(cases)}" not in httpx.get(f"{health}/metrics").text:
             time.sleep(0.2)

@@ -20,7 +20,7 @@ the outcome is its XCom. Rendered fields stay empty: no worker ever ran it.
 from datetime import timedelta
 
 from airflow.sdk import Param, dag, task
-from fraudstream.confirmation.cases import described
+from fraudstream.cases.opening import described
 from fraudstream.orchestration.sensors import AwaitConfirmation
 
 

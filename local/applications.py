@@ -157,7 +157,7 @@ def pipeline(ports: Ports) -> list[Part]:
     )
     site = Part(
         name="confirmation",
-        command=[sys.executable, "-m", "fraudstream.confirmation"],
+        command=[sys.executable, "-m", "fraudstream.site"],
         ready=Answers(url=ports.url("confirmation_health") + "/health/live"),
         depends_on=["topics"],
         ports=[ports["confirmation"], ports["confirmation_health"]],

@@ -5,9 +5,9 @@ import sys
 import threading
 from typing import Any
 
-from fraudstream.confirmation.cases import FOLDER as CASES_FOLDER
-from fraudstream.confirmation.cases import CaseSink
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
+from fraudstream.cases.opening import FOLDER as CASES_FOLDER
+from fraudstream.cases.opening import CaseSink
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Sink

@@ -5,7 +5,7 @@ Timed from the assignment on.
 
 import sys
 
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.subscription import Subscription

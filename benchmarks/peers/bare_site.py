@@ -5,7 +5,7 @@ import sys
 
 import uvloop
 from fastapi import FastAPI, Request, Response
-from fraudstream.confirmation.serving import server
+from fraudstream.site.serving import server
 
 app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from fraudstream.confirmation.cases import FOLDER as CASES_FOLDER
-from fraudstream.confirmation.cases import CaseSink
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
+from fraudstream.cases.opening import FOLDER as CASES_FOLDER
+from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_TRANSACTION

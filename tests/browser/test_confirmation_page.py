@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 import uvicorn
-from fraudstream.confirmation.links import Links
-from fraudstream.confirmation.metrics import Metrics
-from fraudstream.confirmation.site import create_app
-from fraudstream.confirmation.texts import catalogue, time_text
+from fraudstream.cases.links import Links
 from fraudstream.settings import Settings
+from fraudstream.site.metrics import Metrics
+from fraudstream.site.site import create_app
+from fraudstream.site.texts import catalogue, time_text
 from playwright.sync_api import Page, expect
 
 from local.demo.customers import answer_all
-from tests.fakes.confirmation import FakeAnswers, FakeCases, transaction
+from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 
 pytestmark = pytest.mark.browser
 

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fraudstream.confirmation.cases import FOLDER, CaseSink
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
+from fraudstream.cases.opening import FOLDER, CaseSink
 from fraudstream.dataset import open_source
 from fraudstream.errors import FraudstreamError, PartitionLost
 from fraudstream.kafka.codec import Codec

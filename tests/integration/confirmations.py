@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fraudstream.confirmation.cases import case_of
-from fraudstream.confirmation.links import Links, Proposal
+from fraudstream.cases.links import Links, Proposal
+from fraudstream.cases.opening import case_of
 from fraudstream.dataset import open_source
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings

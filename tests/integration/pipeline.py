@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Message
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
 from fraudstream.dataset import open_source
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters

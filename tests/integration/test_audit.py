@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from confluent_kafka import Message, Producer
-from fraudstream.confirmation.first_answers import FirstAnswers
+from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.dataset import open_source
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition

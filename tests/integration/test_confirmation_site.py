@@ -18,20 +18,20 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from fraudstream.confirmation import answers as answers_module
-from fraudstream.confirmation.answers import AnswerPublisher, Place
-from fraudstream.confirmation.links import Links
-from fraudstream.confirmation.metrics import Metrics
-from fraudstream.confirmation.site import create_app
-from fraudstream.confirmation.topic_view import TopicView
-from fraudstream.confirmation.view import CaseView, ConfirmationView
+from fraudstream.cases import answer_publisher as answers_module
+from fraudstream.cases.answer_publisher import AnswerPublisher, Place
+from fraudstream.cases.case_views import CaseView, ConfirmationView
+from fraudstream.cases.links import Links
+from fraudstream.cases.topic_view import TopicView
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka import codec as codec_module
 from fraudstream.kafka.codec import Codec, schema_text
 from fraudstream.kafka.registry import Registry
 from fraudstream.settings import Settings
+from fraudstream.site.metrics import Metrics
+from fraudstream.site.site import create_app
 
-from tests.fakes.confirmation import transaction
+from tests.fakes.cases import transaction
 
 pytestmark = pytest.mark.integration
 
@@ -208,7 +208,7 @@ class TestProcess:
             "FRAUDSTREAM_CONFIRMATION_BIND": f"127.0.0.1:{public}",
             "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": f"127.0.0.1:{private}",
         } | changes
-        command = [sys.executable, "-m", "fraudstream.confirmation"]
+        command = [sys.executable, "-m", "fraudstream.site"]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
             try:
                 yield process, public, private

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fraudstream.confirmation.answers import AnswerPublisher
-from fraudstream.confirmation.cases import case_of
+from fraudstream.cases.answer_publisher import AnswerPublisher
+from fraudstream.cases.opening import case_of
 from fraudstream.dataset import open_source
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
 from fraudstream.lake.store import Store

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from fraudstream.confirmation.answers import AnswerPublisher
-from fraudstream.confirmation.view import ConfirmationView
+from fraudstream.cases.answer_publisher import AnswerPublisher
+from fraudstream.cases.case_views import ConfirmationView
 from fraudstream.dataset import open_source
 from fraudstream.errors import KafkaError, KafkaRefused
 from fraudstream.kafka.cluster import TOPICS, create_topics, dead_letter_topic, wait_for_brokers

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
 from fraudstream.dataset import open_source
 from fraudstream.lake.names import FRAUD_CASES, MAILS
 from fraudstream.lake.store import Store

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from bs4 import BeautifulSoup
-from fraudstream.confirmation.answers import AnswerPublisher, Place, Status
+from fraudstream.cases.answer_publisher import AnswerPublisher, Place, Status
 from fraudstream.settings import Settings
 
 from local.control import Control
@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 #: Runs the site and kills it at the worst moment: Kafka has the answer, the customer hasn't heard of it.
 SITE_THAT_DIES = """
 import os, signal, sys
-from fraudstream.confirmation import __main__ as site
-from fraudstream.confirmation.answers import AnswerPublisher
+from fraudstream.site import __main__ as site
+from fraudstream.cases.answer_publisher import AnswerPublisher
 
 class Dies(AnswerPublisher):
     async def publish(self, *arguments):

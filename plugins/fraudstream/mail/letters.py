@@ -8,7 +8,7 @@ from typing import Protocol
 import orjson
 import pyarrow as pa
 
-from fraudstream.confirmation.links import Proposal
+from fraudstream.cases.links import Proposal
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.recipients import Recipients, is_address
@@ -25,7 +25,7 @@ KINDS: dict[str, Kind] = {
 
 
 class MakesLinks(Protocol):
-    """What a fraud notice needs of :class:`fraudstream.confirmation.links.Links`."""
+    """What a fraud notice needs of :class:`fraudstream.cases.links.Links`."""
 
     def url(self, id_transaction: str, answer: Proposal) -> str:
         """The link that proposes `answer`, ``fraud`` or ``not-fraud``."""

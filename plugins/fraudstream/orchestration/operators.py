@@ -9,10 +9,10 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException
 
-from fraudstream.confirmation.cases import FOLDER as CASES_FOLDER
-from fraudstream.confirmation.cases import CaseSink
-from fraudstream.confirmation.first_answers import FirstAnswers
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.first_answer_sink import FirstAnswers
+from fraudstream.cases.links import Links
+from fraudstream.cases.opening import FOLDER as CASES_FOLDER
+from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.source import open_source
 from fraudstream.errors import DatasetError, SettingsError
 from fraudstream.kafka.codec import Codec

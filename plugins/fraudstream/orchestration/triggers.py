@@ -11,9 +11,9 @@ from airflow.sdk.definitions.context import Context
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from jinja2 import Environment
 
-from fraudstream.confirmation.answers import shared_publisher
-from fraudstream.confirmation.cases import Case, described, transaction_of
-from fraudstream.confirmation.view import Answer, horizon, shared_view, whole_view
+from fraudstream.cases.answer_publisher import shared_publisher
+from fraudstream.cases.case_views import Answer, horizon, shared_view, whole_view
+from fraudstream.cases.opening import Case, described, transaction_of
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings, get_settings
@@ -43,7 +43,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
     The provider's trigger polls with a consumer of its own; this one waits on the process's view of the topic, so a
     waiting case costs a coroutine and a dictionary entry. Brokers that are away are waited for.
 
-    :param case: the case as JSON, see :func:`fraudstream.confirmation.cases.case_of`
+    :param case: the case as JSON, see :func:`fraudstream.cases.opening.case_of`
     :param end_from_trigger: end the task here with the outcome as XCom, no worker needed
     """
 

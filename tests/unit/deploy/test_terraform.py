@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from fraudstream.confirmation.cases import FOLDER as CASES
+from fraudstream.cases.opening import FOLDER as CASES
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.chain import ObjectChain
 from fraudstream.lake.names import FOLDER_OF, FOLDERS, MAILS

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import structlog
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
-from fraudstream.confirmation.cases import case_of
-from fraudstream.confirmation.view import Answer
+from fraudstream.cases.case_views import Answer
+from fraudstream.cases.opening import case_of
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.orchestration import triggers
 from fraudstream.orchestration.sensors import CASE
 from fraudstream.orchestration.triggers import ConfirmationTrigger
 from jinja2 import Environment
 
-from tests.fakes.confirmation import transaction
+from tests.fakes.cases import transaction
 
 
 def test_a_waiting_case_keeps_itself_and_lets_go_of_its_run_s_other_cases() -> None:

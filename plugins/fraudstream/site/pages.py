@@ -12,11 +12,11 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fraudstream.confirmation.links import Proposal
-from fraudstream.confirmation.skeleton import Skeleton, mark
-from fraudstream.confirmation.texts import LONGEST_HEADER, catalogue, language_for, money_text, time_text
-from fraudstream.confirmation.view import Answer
+from fraudstream.cases.case_views import Answer
+from fraudstream.cases.links import Proposal
 from fraudstream.settings import TEMPLATES, Settings
+from fraudstream.site.skeleton import Skeleton, mark
+from fraudstream.site.texts import LONGEST_HEADER, catalogue, language_for, money_text, time_text
 
 #: Pages that say one thing: the catalogue has `<name>_title` and `<name>_text`.
 Plain = Literal[

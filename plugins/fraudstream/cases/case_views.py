@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from fraudstream.confirmation.topic_view import TopicView
+from fraudstream.cases.topic_view import TopicView
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 

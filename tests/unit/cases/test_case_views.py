@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from fraudstream.confirmation import view as view_module
-from fraudstream.confirmation.view import whole_view
+from fraudstream.cases import case_views as view_module
+from fraudstream.cases.case_views import whole_view
 from fraudstream.settings import Settings
 
 

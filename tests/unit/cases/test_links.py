@@ -7,7 +7,7 @@ from pathlib import Path
 
 import itsdangerous.signer
 import pytest
-from fraudstream.confirmation.links import LONGEST_TOKEN, PAGE_SECONDS, Links, shown
+from fraudstream.cases.links import LONGEST_TOKEN, PAGE_SECONDS, Links, shown
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 from hypothesis import given, settings
@@ -184,7 +184,7 @@ def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatc
 def test_keys_come_from_the_file_that_secret_manager_is_mounted_as(keyed: Callable[..., Links], tmp_path: Path) -> None:
     (tmp_path / "fraudstream_confirmation_keys").write_text(f"{NEW},{OLD}\n")
     script = (
-        "from fraudstream.confirmation.links import Links; from fraudstream.settings import Settings;"
+        "from fraudstream.cases.links import Links; from fraudstream.settings import Settings;"
         "print(Links(Settings()).url('case-1', 'fraud'), repr(Settings()))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_")} | {

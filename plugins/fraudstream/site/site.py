@@ -15,16 +15,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, ExceptionHandler
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from fraudstream.confirmation.answers import STATUS_OF, Place, Status
-from fraudstream.confirmation.buckets import Buckets
-from fraudstream.confirmation.guard import Guard
-from fraudstream.confirmation.links import Links, Proposal, is_proposal, shown
-from fraudstream.confirmation.metrics import Metrics
-from fraudstream.confirmation.pages import Pages, Plain
-from fraudstream.confirmation.view import Answer
+from fraudstream.cases.answer_publisher import STATUS_OF, Place, Status
+from fraudstream.cases.case_views import Answer
+from fraudstream.cases.links import Links, Proposal, is_proposal, shown
 from fraudstream.errors import KafkaError, KafkaUnavailable, LinkError, LinkExpired
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
+from fraudstream.site.buckets import Buckets
+from fraudstream.site.guard import Guard
+from fraudstream.site.metrics import Metrics
+from fraudstream.site.pages import Pages, Plain
 
 logger = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 from bs4 import BeautifulSoup
-from fraudstream.confirmation import site as site_module
+from fraudstream.site import site as site_module
 
-from tests.fakes.confirmation import transaction
-from tests.unit.confirmation.conftest import Site
+from tests.fakes.cases import transaction
+from tests.unit.site.conftest import Site
 
 MARKUP = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{7*7}}"
 SECURITY_HEADERS = {

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer
 
-from fraudstream.confirmation.links import Proposal
+from fraudstream.cases.links import Proposal
 from fraudstream.errors import KafkaRefused, KafkaUnavailable
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.connection import Connection

@@ -1,4 +1,4 @@
-"""``python -m fraudstream.confirmation``: the confirmation site, until SIGTERM or Ctrl-C."""
+"""``python -m fraudstream.site``: the confirmation site, until SIGTERM or Ctrl-C."""
 
 import asyncio
 import gc
@@ -12,18 +12,18 @@ from typing import Any
 
 import uvloop
 
-from fraudstream.confirmation.answers import AnswerPublisher
-from fraudstream.confirmation.health import create_health
-from fraudstream.confirmation.links import Links
-from fraudstream.confirmation.metrics import Metrics
-from fraudstream.confirmation.serving import Server, server
-from fraudstream.confirmation.site import create_app
-from fraudstream.confirmation.topic_view import TopicView
-from fraudstream.confirmation.view import CaseView, ConfirmationView, horizon
+from fraudstream.cases.answer_publisher import AnswerPublisher
+from fraudstream.cases.case_views import CaseView, ConfirmationView, horizon
+from fraudstream.cases.links import Links
+from fraudstream.cases.topic_view import TopicView
 from fraudstream.errors import FraudstreamError, SettingsError
 from fraudstream.settings import Settings, get_settings
+from fraudstream.site.health import create_health
+from fraudstream.site.metrics import Metrics
+from fraudstream.site.serving import Server, server
+from fraudstream.site.site import create_app
 
-logger = logging.getLogger("fraudstream.confirmation")
+logger = logging.getLogger("fraudstream.site")
 
 #: New objects between two runs of Python's collector. With its default of 700 it walks through the objects of all
 #: requests in flight again and again, and through all cases in memory: a third of the time of a busy site.

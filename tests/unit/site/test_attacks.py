@@ -5,12 +5,12 @@ import string
 from collections.abc import Callable
 
 import pytest
-from fraudstream.confirmation.links import Links
+from fraudstream.cases.links import Links
 from fraudstream.errors import LinkError
 from fraudstream.settings import Settings
 
-from tests.fakes.confirmation import transaction
-from tests.unit.confirmation.conftest import Site
+from tests.fakes.cases import transaction
+from tests.unit.site.conftest import Site
 
 
 def parts(url: str) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from html import escape
 
 import pytest
-from fraudstream.confirmation.skeleton import Skeleton, mark
+from fraudstream.site.skeleton import Skeleton, mark
 from hypothesis import given
 from hypothesis import strategies as st
 

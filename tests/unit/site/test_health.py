@@ -1,10 +1,10 @@
 import pytest
-from fraudstream.confirmation.health import create_health
-from fraudstream.confirmation.metrics import Metrics
 from fraudstream.errors import KafkaUnavailable
+from fraudstream.site.health import create_health
+from fraudstream.site.metrics import Metrics
 from starlette.testclient import TestClient
 
-from tests.fakes.confirmation import FakeAnswers, FakeCases, transaction
+from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 
 
 class Health:

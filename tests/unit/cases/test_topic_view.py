@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, TopicPartition
-from fraudstream.confirmation import topic_view, view
-from fraudstream.confirmation.view import ConfirmationView, shared_view
+from fraudstream.cases import case_views, topic_view
+from fraudstream.cases.case_views import ConfirmationView, shared_view
 from fraudstream.errors import KafkaError, RecordError, SchemaRegistryError
 from fraudstream.settings import Settings
 
-from tests.fakes.confirmation import transaction
+from tests.fakes.cases import transaction
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -260,7 +260,7 @@ def test_what_gets_older_than_the_horizon_is_forgotten(broker: Broker, monkeypat
 
 
 def test_a_process_shares_one_view_until_it_is_closed(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(view, "_shared", view._Shared())
+    monkeypatch.setattr(case_views, "_shared", case_views._Shared())
     settings = Settings()
     found: list[ConfirmationView] = []
     threads = [threading.Thread(target=lambda: found.append(shared_view(settings))) for _ in range(20)]

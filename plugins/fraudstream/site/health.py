@@ -7,8 +7,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fraudstream.confirmation.metrics import Metrics
 from fraudstream.errors import KafkaError
+from fraudstream.site.metrics import Metrics
 
 
 class View(Protocol):

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fraudstream.confirmation.answers import Place, Status
-from fraudstream.confirmation.first_values import FirstValues, Read
-from fraudstream.confirmation.view import Answer
+from fraudstream.cases.answer_publisher import Place, Status
+from fraudstream.cases.case_views import Answer
+from fraudstream.cases.first_value_store import FirstValues, Read
 from fraudstream.errors import KafkaError
 
 PARTITION = 0

@@ -1,9 +1,9 @@
 import re
 
 import pytest
-from fraudstream.confirmation.buckets import Buckets, client_key
-from fraudstream.confirmation.texts import catalogue, money_text
 from fraudstream.settings import TEMPLATES
+from fraudstream.site.buckets import Buckets, client_key
+from fraudstream.site.texts import catalogue, money_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from fraudstream.confirmation import site as site_module
-from fraudstream.confirmation.answers import Place
-from fraudstream.confirmation.links import PAGE_SECONDS
+from fraudstream.cases.answer_publisher import Place
+from fraudstream.cases.links import PAGE_SECONDS
 from fraudstream.errors import KafkaUnavailable, SchemaRegistryError
+from fraudstream.site import site as site_module
 
-from tests.fakes.confirmation import transaction
-from tests.unit.confirmation.conftest import Site
+from tests.fakes.cases import transaction
+from tests.unit.site.conftest import Site
 
 LONG_AGO = datetime(2023, 10, 5, 9, 30, tzinfo=UTC)
 

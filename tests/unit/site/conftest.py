@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from fraudstream.confirmation.links import Links
-from fraudstream.confirmation.metrics import Metrics
-from fraudstream.confirmation.site import create_app
+from fraudstream.cases.links import Links
 from fraudstream.settings import Settings
+from fraudstream.site.metrics import Metrics
+from fraudstream.site.site import create_app
 from starlette.testclient import TestClient
 
-from tests.fakes.confirmation import FakeAnswers, FakeCases, transaction
+from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 
 ORIGIN = "http://127.0.0.1:8085"
 
@@ -64,13 +64,3 @@ def make_site() -> Callable[..., Site]:
         return Site(Settings(**changes), client_address)
 
     return make
-
-
-@pytest.fixture
-def keyed() -> Callable[..., Links]:
-    """Links signed with given keys, on this machine's address."""
-
-    def links(*keys: str, **changes: Any) -> Links:
-        return Links(Settings(confirmation_keys=list(keys), **changes))
-
-    return links

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
-from fraudstream.confirmation import answers
-from fraudstream.confirmation.answers import AnswerPublisher, shared_publisher
+from fraudstream.cases import answer_publisher
+from fraudstream.cases.answer_publisher import AnswerPublisher, shared_publisher
 from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.settings import Settings
 
-from tests.fakes.confirmation import transaction
+from tests.fakes.cases import transaction
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -72,8 +72,8 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
                 raise RecordError("no amount")
             return record
 
-    monkeypatch.setattr(answers, "Producer", FakeProducer)
-    monkeypatch.setattr(answers.Codec, "for_topic", lambda topic, settings: FakeCodec())
+    monkeypatch.setattr(answer_publisher, "Producer", FakeProducer)
+    monkeypatch.setattr(answer_publisher.Codec, "for_topic", lambda topic, settings: FakeCodec())
     return broker
 
 
@@ -166,7 +166,7 @@ def test_several_event_loops_publish_at_once(broker: Broker, publisher: AnswerPu
 
 
 def test_a_process_shares_one_publisher_until_it_is_closed(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "_shared", answers._Shared())
+    monkeypatch.setattr(answer_publisher, "_shared", answer_publisher._Shared())
     first = shared_publisher(Settings())
     assert shared_publisher(Settings()) is first
     first.close()

@@ -7,9 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fraudstream.confirmation.buckets import Buckets, client_key
-from fraudstream.confirmation.metrics import Metrics
-from fraudstream.confirmation.pages import Pages
+from fraudstream.site.buckets import Buckets, client_key
+from fraudstream.site.metrics import Metrics
+from fraudstream.site.pages import Pages
 
 logger = logging.getLogger(__name__)
 

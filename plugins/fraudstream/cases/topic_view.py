@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.confirmation.first_values import FirstValues, Read
+from fraudstream.cases.first_value_store import FirstValues, Read
 from fraudstream.errors import FraudstreamError, KafkaError, RecordError
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.connection import Connection
