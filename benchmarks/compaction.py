@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from fraudstream.dataset.generator import PUBLISHED_ROWS
-from fraudstream.lake import names
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream import names
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 

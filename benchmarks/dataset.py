@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fraudstream.dataset.generator import plan, write_file
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 

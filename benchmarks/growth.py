@@ -6,7 +6,7 @@ Whole runs: Spark's includes the start of its JVM, ours that of Numba. ``python 
 from collections.abc import Callable, Mapping
 
 from fraudstream.dataset.generator import PUBLISHED_ROWS
-from fraudstream.lake import compiled
+from fraudstream.lake.compaction import compiled
 
 from benchmarks.compaction import bucket
 from benchmarks.lake_day import json_day, upload_day

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import polars as pl
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from isal import igzip
 
 from benchmarks.dataset import lake, paysim, upload

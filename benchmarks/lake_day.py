@@ -10,10 +10,10 @@ import polars as pl
 import pyarrow as pa
 from fraudstream.kafka.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
-from fraudstream.lake import lines, names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.objects import GZIP
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import GZIP
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link
 from isal import igzip
 
 from benchmarks.dataset import paysim

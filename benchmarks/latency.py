@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from fraudstream.lake.names import FOLDER_OF, MAILS
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from isal import igzip
 
 from benchmarks.dataset import lake, paysim, upload

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.mail.templates import Facts, MailTemplates
 from fraudstream.settings import Settings
 from isal import igzip

@@ -10,7 +10,7 @@ from fraudstream.errors import LakeError
 from fraudstream.settings import ROOT
 
 ENVIRONMENT = ROOT / ".venvs" / "spark"
-_CHECKSUM = ROOT / "plugins" / "fraudstream" / "lake" / "checksum.py"
+_CHECKSUM = ROOT / "plugins" / "fraudstream" / "lake" / "compaction" / "checksum.py"
 JOB = ROOT / "include" / "spark" / "compact.py"
 _CONFIGURATION = {
     "spark.ui.enabled": "false",
@@ -46,7 +46,7 @@ def environment() -> dict[str, str]:
 
 
 def compact(lake: Path, job: str) -> None:
-    """Runs a job of :mod:`fraudstream.lake.spark` on a lake that lies in a folder.
+    """Runs a job of :mod:`fraudstream.lake.compaction.spark` on a lake that lies in a folder.
 
     :raises LakeError: it failed; the message has the end of Spark's log
     """

@@ -8,7 +8,7 @@ import hypothesis
 import pytest
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
 from local.control import Control

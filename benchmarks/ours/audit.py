@@ -1,7 +1,7 @@
 """audit_lake over everything there is."""
 
-from fraudstream.lake.audit import audit
-from fraudstream.lake.store import Store
+from fraudstream.lake.audit.audit import audit
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 from google.cloud import storage
 

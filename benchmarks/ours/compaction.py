@@ -4,10 +4,10 @@ import sys
 from datetime import timedelta
 
 import pandas as pd  # noqa: F401  # Arrow imports it at its first call; imports are timed for nobody
-from fraudstream.lake import compiled
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.names import TRANSACTIONS
-from fraudstream.lake.store import Store
+from fraudstream.lake.compaction import compiled
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.names import TRANSACTIONS
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 

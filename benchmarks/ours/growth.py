@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pandas as pd  # noqa: F401  # Arrow imports it at its first call; imports are timed for nobody
 import psutil
-from fraudstream.lake import spark
-from fraudstream.lake.compaction import CompactionReport, compact
-from fraudstream.lake.names import TRANSACTIONS
-from fraudstream.lake.objects import PARQUET
-from fraudstream.lake.store import Store
+from fraudstream.lake.compaction import spark
+from fraudstream.lake.compaction.compaction import CompactionReport, compact
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import PARQUET
+from fraudstream.lake.stream.names import TRANSACTIONS
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 

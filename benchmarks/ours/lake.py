@@ -6,10 +6,10 @@ from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.subscription import Subscription
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.json_sink import JsonSink
-from fraudstream.lake.lines import LINES_OF
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.lines import LINES_OF
+from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.settings import Settings
 from google.cloud import storage
 

@@ -11,12 +11,12 @@ from datetime import timedelta
 from unittest.mock import patch
 
 import pandas as pd  # noqa: F401  # Arrow imports it at its first call; imports are timed for nobody
-from fraudstream.lake import schemas
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.names import FOLDERS
-from fraudstream.lake.objects import ObjectInfo
-from fraudstream.lake.query import query
-from fraudstream.lake.store import Store
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.query.query import query
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import ObjectInfo
+from fraudstream.lake.stream.names import FOLDERS
+from fraudstream.lake.table import schemas
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 

@@ -9,8 +9,8 @@ from fraudstream.cases.links import Links
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.subscription import Subscription
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
 from fraudstream.settings import Settings

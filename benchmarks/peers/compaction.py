@@ -11,9 +11,9 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fraudstream.lake.names import TRANSACTIONS
-from fraudstream.lake.parquet import ZSTD_LEVEL
-from fraudstream.lake.schemas import SORT_ORDER, rows_schema
+from fraudstream.lake.compaction.parquet import ZSTD_LEVEL
+from fraudstream.lake.stream.names import TRANSACTIONS
+from fraudstream.lake.table.schemas import SORT_ORDER, rows_schema
 
 from benchmarks.outcome import timed
 

@@ -14,7 +14,7 @@ from fraudstream.dataset.generator import plan, write_file
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_TRANSACTION
 from fraudstream.kafka.subscription import Subscription
-from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.orchestration.runs import DAG_ID
 from fraudstream.settings import Settings
 

@@ -1,12 +1,12 @@
 """Spark's part of a compaction: JSON lines of one day to sorted Parquet files, and what was read of each object.
 
-    spark-submit --py-files plugins/fraudstream/lake/checksum.py include/spark/compact.py LAKE JOB
+    spark-submit --py-files plugins/fraudstream/lake/compaction/checksum.py include/spark/compact.py LAKE JOB
 
 LAKE is the root of the lake (gs://bucket, or file:///folder), JOB the name of a job in it. What the job asks for and
-what becomes of the result: fraudstream/lake/spark.py. The steps:
+what becomes of the result: fraudstream/lake/compaction/spark.py. The steps:
 
 1. read the job's objects with its schema; a line that doesn't fit fails the job
-2. count and sum what was read, object by object, with the checksum of fraudstream/lake/checksum.py
+2. count and sum what was read, object by object, with the checksum of fraudstream/lake/compaction/checksum.py
 3. write the rows, sorted over all files, to files/ beside the job
 4. write what was counted to result/ beside the job, last of all: no result, no compaction
 

@@ -10,9 +10,9 @@ from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
-from fraudstream.lake.names import FOLDERS, day_in
-from fraudstream.lake.reading import read_day
-from fraudstream.lake.store import Store
+from fraudstream.lake.query.reading import read_day
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.names import FOLDERS, day_in
 from fraudstream.settings import Settings
 
 from local import topics

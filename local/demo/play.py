@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fraudstream.dataset.source import open_source
-from fraudstream.lake.printing import as_table
-from fraudstream.lake.query import query
-from fraudstream.lake.store import Store
+from fraudstream.lake.query.printing import as_table
+from fraudstream.lake.query.query import query
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 from google.cloud import storage
 

@@ -14,7 +14,7 @@ from fraudstream import money
 from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
 from local import topics

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
-from fraudstream.lake.audit import audit
-from fraudstream.lake.store import Store
+from fraudstream.lake.audit.audit import audit
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
 from local.environment import VAR

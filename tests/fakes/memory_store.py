@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from fraudstream.lake.objects import Created, ObjectInfo, StoredObject
+from fraudstream.lake.store.objects import Created, ObjectInfo, StoredObject
 
 
 class MemoryStore:
-    """:class:`fraudstream.lake.objects.ObjectStore` that keeps the last state of a bucket.
+    """:class:`fraudstream.lake.store.objects.ObjectStore` that keeps the last state of a bucket.
 
     `before` is called with the operation and the name ahead of each call, `after` behind each one that did
     something: both may raise, which is a store that fails without, or after, having done what was asked. They may

@@ -15,12 +15,12 @@ from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import Sink
 from fraudstream.kafka.subscription import Subscription
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.json_sink import JsonSink
-from fraudstream.lake.lines import LINES_OF
-from fraudstream.lake.names import FOLDER_OF, MAILS, day_in
-from fraudstream.lake.reading import read_day
-from fraudstream.lake.store import Store
+from fraudstream.lake.query.reading import read_day
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.lines import LINES_OF
+from fraudstream.lake.stream.names import FOLDER_OF, MAILS, day_in
+from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
 from fraudstream.settings import Settings

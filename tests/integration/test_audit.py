@@ -13,13 +13,13 @@ from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.dataset import open_source
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake.audit import LAKE, audit
-from fraudstream.lake.audit_topics import TopicPartitionContent, TopicsContent, read_topics
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.json_sink import JsonSink
-from fraudstream.lake.lines import LINES_OF
-from fraudstream.lake.names import FOLDER_OF
-from fraudstream.lake.store import Store
+from fraudstream.lake.audit.audit import LAKE, audit
+from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.lines import LINES_OF
+from fraudstream.lake.stream.names import FOLDER_OF
+from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.settings import Settings
 
 from tests.integration.pipeline import consumer, decoded, good_row, lake_consumer, paysim, publisher

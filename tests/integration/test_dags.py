@@ -14,7 +14,7 @@ from fraudstream.cases.answer_publisher import AnswerPublisher
 from fraudstream.cases.opening import case_of
 from fraudstream.dataset import open_source
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi

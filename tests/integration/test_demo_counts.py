@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from fraudstream.dataset.source import open_source
 from fraudstream.kafka.records import FRAUD_TRANSACTION
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi

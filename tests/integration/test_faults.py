@@ -12,8 +12,8 @@ from fraudstream.dataset import open_source
 from fraudstream.errors import SchemaRegistryError
 from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
-from fraudstream.lake.names import MAILS, TRANSACTIONS
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.names import MAILS, TRANSACTIONS
 from fraudstream.settings import Settings
 
 from local.control import Control

@@ -11,12 +11,12 @@ from datetime import date, timedelta
 
 import pytest
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake import lines, names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.objects import GZIP
-from fraudstream.lake.query import query
-from fraudstream.lake.reading import list_day
-from fraudstream.lake.store import Store
+from fraudstream.lake.query.query import query
+from fraudstream.lake.query.reading import list_day
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import GZIP
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from isal import igzip

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from fraudstream.errors import LakeUnavailable
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake import lines, names, spark
-from fraudstream.lake.compaction import CompactionReport
-from fraudstream.lake.compaction import compact as compact_day
-from fraudstream.lake.objects import PARQUET
+from fraudstream.lake.compaction import spark
+from fraudstream.lake.compaction.compaction import CompactionReport
+from fraudstream.lake.compaction.compaction import compact as compact_day
+from fraudstream.lake.store.objects import PARQUET
+from fraudstream.lake.stream import lines, names
 
 from local import spark as local_spark
 from tests.fakes.memory_store import MemoryStore

@@ -6,13 +6,13 @@ from datetime import UTC, date, datetime
 
 import pytest
 from fraudstream.errors import LakeError
-from fraudstream.lake import lines, names
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.json_sink import JsonSink
-from fraudstream.lake.objects import JSON
-from fraudstream.lake.reading import list_day, read_day
-from fraudstream.lake.store import Store
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.query.reading import list_day, read_day
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import JSON
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.sink import JsonSink
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from fraudstream.cases.links import Links
 from fraudstream.dataset import open_source
-from fraudstream.lake.names import FRAUD_CASES, MAILS
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.names import FRAUD_CASES, MAILS
 from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi

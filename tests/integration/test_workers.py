@@ -22,9 +22,9 @@ from confluent_kafka.admin import AdminClient
 from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
-from fraudstream.lake.audit import audit
-from fraudstream.lake.names import TRANSACTIONS
-from fraudstream.lake.store import Store
+from fraudstream.lake.audit.audit import audit
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.names import TRANSACTIONS
 from fraudstream.settings import Settings
 
 from local.celery import EXECUTOR, worker, worker_name

@@ -11,9 +11,9 @@ from typing import Any
 from fraudstream import money
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.lines import MONEY
-from fraudstream.lake.names import day_of, object_name
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.lines import MONEY
+from fraudstream.lake.stream.names import day_of, object_name
 
 log = logging.getLogger(__name__)
 

@@ -14,17 +14,17 @@ from rich.console import Console
 from rich.table import Table
 
 from fraudstream.errors import FraudstreamError, ProofFailed
-from fraudstream.lake.audit import audit
-from fraudstream.lake.audit_table import print_report
-from fraudstream.lake.bigquery import external_table
-from fraudstream.lake.compaction import TARGET_BYTES, compact
-from fraudstream.lake.names import FOLDERS
-from fraudstream.lake.objects import ObjectStore
-from fraudstream.lake.printing import FORMATS, console
-from fraudstream.lake.query import query, refusing
-from fraudstream.lake.reading import DayListing, list_day, list_days
-from fraudstream.lake.store import Store
-from fraudstream.lake.verification import verify
+from fraudstream.lake.audit.audit import audit
+from fraudstream.lake.audit.report import print_report
+from fraudstream.lake.compaction.compaction import TARGET_BYTES, compact
+from fraudstream.lake.compaction.verification import verify
+from fraudstream.lake.query.printing import FORMATS, console
+from fraudstream.lake.query.query import query, refusing
+from fraudstream.lake.query.reading import DayListing, list_day, list_days
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.stream.names import FOLDERS
+from fraudstream.lake.table.bigquery import external_table
 from fraudstream.settings import Settings, get_settings
 
 OK, NOT_OK, UNUSABLE = 0, 1, 2

@@ -26,7 +26,7 @@ from isal import igzip
 
 from fraudstream.errors import MailError
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake.names import day_of
+from fraudstream.lake.stream.names import day_of
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.delivery import Delivery
 from fraudstream.mail.letters import KINDS, Letter, LetterWriter, MakesLinks, log_lines
@@ -41,7 +41,7 @@ _GZIP_LEVEL = 1
 
 
 class Chain(Protocol):
-    """What the sink needs of :class:`fraudstream.lake.chain.ObjectChain`."""
+    """What the sink needs of :class:`fraudstream.lake.stream.chain.ObjectChain`."""
 
     def open(self, partition: Partition) -> int | None:
         """Where reading goes on; None: the chain has no object yet."""

@@ -6,7 +6,7 @@ from airflow.providers.google.cloud.hooks.gcs import GCSHook
 from airflow.sdk import BaseHook
 from google.cloud import storage
 
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.mail.server import SmtpServer, server_from_connection
 from fraudstream.settings import Settings
 

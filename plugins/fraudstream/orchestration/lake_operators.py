@@ -12,12 +12,12 @@ from airflow.sdk.definitions.context import Context
 from rich.console import Console
 
 from fraudstream.errors import ProofFailed
-from fraudstream.lake.audit import AuditReport, audit
-from fraudstream.lake.audit_table import print_report
-from fraudstream.lake.compaction import compact, needed
-from fraudstream.lake.names import FOLDERS, day_in
-from fraudstream.lake.one_machine import one_machine
-from fraudstream.lake.spark import discard, finished
+from fraudstream.lake.audit.audit import AuditReport, audit
+from fraudstream.lake.audit.report import print_report
+from fraudstream.lake.compaction.compaction import compact, needed
+from fraudstream.lake.compaction.one_machine import one_machine
+from fraudstream.lake.compaction.spark import discard, finished
+from fraudstream.lake.stream.names import FOLDERS, day_in
 from fraudstream.orchestration.connections import lake
 from fraudstream.settings import Settings, get_settings
 
@@ -85,7 +85,7 @@ def engine_for(asked: str, json_bytes: int, settings: Settings) -> str:
 
 
 class CompactDay(BaseOperator):
-    """Turns a day's JSON into Parquet; returns what it did. See :func:`fraudstream.lake.compaction.compact`.
+    """Turns a day's JSON into Parquet; returns what it did. See :func:`fraudstream.lake.compaction.compaction.compact`.
 
     :param job: of Spark, which has been done by now; None: the work is done here
     """

@@ -20,10 +20,10 @@ from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Sink
 from fraudstream.kafka.subscription import Subscription
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.json_sink import JsonSink
-from fraudstream.lake.lines import LINES_OF
-from fraudstream.lake.names import FOLDER_OF, MAILS
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.lines import LINES_OF
+from fraudstream.lake.stream.names import FOLDER_OF, MAILS
+from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.mail.sink import mail_sink
 from fraudstream.orchestration.connections import lake, smtp_server, storage_client
 from fraudstream.orchestration.runs import open_run

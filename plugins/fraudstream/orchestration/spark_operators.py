@@ -10,13 +10,13 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from fraudstream.errors import SettingsError
-from fraudstream.lake.spark import prepare
+from fraudstream.lake.compaction.spark import prepare
 from fraudstream.orchestration.connections import GOOGLE, lake
 from fraudstream.settings import ROOT, Settings, get_settings
 
 _CODE = {
     "compact.py": ROOT / "include" / "spark" / "compact.py",
-    "checksum.py": ROOT / "plugins" / "fraudstream" / "lake" / "checksum.py",
+    "checksum.py": ROOT / "plugins" / "fraudstream" / "lake" / "compaction" / "checksum.py",
 }
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from fraudstream.cases.opening import CASES_PER_RUN, CaseSink, case_of, transaction_of
 from fraudstream.errors import PartitionLost
 from fraudstream.kafka.records import FRAUD_TRANSACTION, Partition
-from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.stream.chain import ObjectChain
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fraudstream.kafka.cluster import TOPICS
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
-from fraudstream.lake.names import FOLDER_OF
+from fraudstream.lake.stream.names import FOLDER_OF
 
 from .container_files import kafka_users, secret_names
 from .terraform_files import Block

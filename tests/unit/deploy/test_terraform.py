@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from fraudstream.cases.opening import FOLDER as CASES
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.names import FOLDER_OF, FOLDERS, MAILS
-from fraudstream.lake.spark import job_folder
+from fraudstream.lake.compaction.spark import job_folder
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
 
 from tests.fakes.memory_store import MemoryStore
 

@@ -3,9 +3,9 @@
 import gzip
 import json
 
-from fraudstream.lake import lines, names
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.json_sink import JsonSink
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.sink import JsonSink
 
 from tests.unit.lake.rows import PARTITION
 

@@ -10,14 +10,15 @@ import pyarrow.parquet as pq
 import pytest
 from fraudstream.errors import FraudstreamError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake import lines, manifest, names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.checksum import checksum
-from fraudstream.lake.compaction import CompactionReport
-from fraudstream.lake.objects import GZIP
-from fraudstream.lake.reading import list_day, read_day
-from fraudstream.lake.schemas import SCHEMA_VERSION, SORT_ORDER, rows_schema
-from fraudstream.lake.verification import verify
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.compaction.checksum import checksum
+from fraudstream.lake.compaction.compaction import CompactionReport
+from fraudstream.lake.compaction.verification import verify
+from fraudstream.lake.query.reading import list_day, read_day
+from fraudstream.lake.store.objects import GZIP
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.table.schemas import SCHEMA_VERSION, SORT_ORDER, rows_schema
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore

@@ -3,10 +3,10 @@
 from datetime import UTC, date, datetime
 
 from fraudstream.kafka.records import Partition
-from fraudstream.lake import lines, names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.reading import read_day
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.query.reading import read_day
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from fraudstream.lake.objects import JSON, ObjectStore
+from fraudstream.lake.store.objects import JSON, ObjectStore
 
 
 class StoreBehaviour:

@@ -6,15 +6,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake import lines, names
-from fraudstream.lake.audit import LAKE, MAIL, compare_with_lake
-from fraudstream.lake.audit_answers import FirstAnswer, answer_figures
-from fraudstream.lake.audit_table import print_report
-from fraudstream.lake.audit_topics import TopicPartitionContent, TopicsContent
-from fraudstream.lake.chain import Link, ObjectChain
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.names import day_of
-from fraudstream.lake.offsets import compare, ranges
+from fraudstream.lake.audit.answers import FirstAnswer, answer_figures
+from fraudstream.lake.audit.audit import LAKE, MAIL, compare_with_lake
+from fraudstream.lake.audit.report import print_report
+from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link, ObjectChain
+from fraudstream.lake.stream.names import day_of
+from fraudstream.lake.stream.offsets import compare, ranges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import igzip

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fraudstream.errors import LakeError, LakeUnavailable, PartitionLost
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake import names
-from fraudstream.lake.chain import Link, ObjectChain
+from fraudstream.lake.stream import names
+from fraudstream.lake.stream.chain import Link, ObjectChain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

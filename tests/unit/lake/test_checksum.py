@@ -3,8 +3,8 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from fraudstream.lake import compiled_checksum
-from fraudstream.lake.checksum import add, checksum
+from fraudstream.lake.compaction import compiled_checksum
+from fraudstream.lake.compaction.checksum import add, checksum
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

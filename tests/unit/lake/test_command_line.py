@@ -2,11 +2,11 @@ from datetime import date
 
 import pytest
 from fraudstream.errors import LakeUnavailable
-from fraudstream.lake import manifest
 from fraudstream.lake.__main__ import main
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.store import Store
-from fraudstream.lake.verification import verify
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.compaction.verification import verify
+from fraudstream.lake.store.cloud_storage import Store
 
 from tests.unit.lake.filled_day import DAY, FOLDER, filled, put
 

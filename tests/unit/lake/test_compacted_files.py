@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from fraudstream.errors import LakeError, ProofFailed
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
-from fraudstream.lake import lines, manifest, names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.reading import read_day
-from fraudstream.lake.schemas import rows_schema
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.query.reading import read_day
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.table.schemas import rows_schema
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
@@ -90,10 +91,10 @@ def test_a_file_of_other_rows_under_the_same_name_stops_the_run():
 
 
 def test_files_have_the_target_size_and_rows_are_sorted_by_customer_over_all_of_them(monkeypatch):
-    monkeypatch.setattr("fraudstream.lake.sorting.RUN_ROWS", 4)
-    monkeypatch.setattr("fraudstream.lake.sorting.PIECE_ROWS", 4)
-    monkeypatch.setattr("fraudstream.lake.sorting._SAMPLE_DISTANCE", 1)
-    monkeypatch.setattr("fraudstream.lake.one_machine._GROUP_ROWS", 1)
+    monkeypatch.setattr("fraudstream.lake.compaction.sorting.RUN_ROWS", 4)
+    monkeypatch.setattr("fraudstream.lake.compaction.sorting.PIECE_ROWS", 4)
+    monkeypatch.setattr("fraudstream.lake.compaction.sorting._SAMPLE_DISTANCE", 1)
+    monkeypatch.setattr("fraudstream.lake.compaction.one_machine._GROUP_ROWS", 1)
     store = filled()
     report = run(store, target_bytes=1)
     assert report.parquet_files == 3
@@ -150,6 +151,6 @@ def test_a_column_added_to_the_schema_is_null_in_files_of_before(monkeypatch):
     store = filled()
     run(store)
     wider = rows_schema(FOLDER).append(pa.field("channel", pa.string()))
-    monkeypatch.setattr("fraudstream.lake.reading.rows_schema", lambda folder: wider)
+    monkeypatch.setattr("fraudstream.lake.query.reading.rows_schema", lambda folder: wider)
     (table,) = read_day(store, FOLDER, DAY)
     assert table["channel"].null_count == len(table) == 12

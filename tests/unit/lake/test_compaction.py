@@ -5,10 +5,10 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from fraudstream.lake import manifest
-from fraudstream.lake.chain import Link
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.reading import list_day, read_day
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.query.reading import list_day, read_day
+from fraudstream.lake.stream.chain import Link
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,8 +80,8 @@ def test_killed_at_any_call_of_the_store_a_reader_sees_every_row_once_and_the_ne
 
 def test_a_reader_in_the_middle_of_its_day_isnt_disturbed_by_a_compaction(monkeypatch):
     # As good as no reading ahead, so that objects are gone before they are read.
-    monkeypatch.setattr("fraudstream.lake.reading._WORKERS", 1)
-    monkeypatch.setattr("fraudstream.lake.reading._AHEAD", 1)
+    monkeypatch.setattr("fraudstream.lake.query.reading._WORKERS", 1)
+    monkeypatch.setattr("fraudstream.lake.query.reading._AHEAD", 1)
     for position in range(1, 6):
         store = filled()
         tables = read_day(store, FOLDER, DAY, ["partition", "offset"])

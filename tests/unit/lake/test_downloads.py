@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import google_crc32c
 import pytest
 from fraudstream.errors import LakeError, LakeUnavailable
-from fraudstream.lake.objects import ObjectInfo
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import ObjectInfo
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
@@ -145,7 +145,7 @@ def test_what_is_gone_is_none(store, bucket):
     ids=["429", "503", "damaged", "cut off", "slow"],
 )
 def test_a_fault_that_may_pass_and_damaged_content_are_tried_again(store, bucket, monkeypatch, fault):
-    monkeypatch.setattr("fraudstream.lake.downloads._READ_SECONDS", 0.1)
+    monkeypatch.setattr("fraudstream.lake.store.downloads._READ_SECONDS", 0.1)
     bucket.answers = [fault, Answer(b"data")]
     assert store.download(INFO) == b"data"
     assert len(bucket.sent) == 2

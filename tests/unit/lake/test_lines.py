@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from fraudstream import money
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
-from fraudstream.lake import lines
+from fraudstream.lake.stream import lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@ import re
 from datetime import date
 
 import pytest
-from fraudstream.lake import names
+from fraudstream.lake.stream import names
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

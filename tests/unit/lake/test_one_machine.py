@@ -1,6 +1,6 @@
 import pytest
-from fraudstream.lake import compiled
-from fraudstream.lake.compaction import compact as compact_day
+from fraudstream.lake.compaction import compiled
+from fraudstream.lake.compaction.compaction import compact as compact_day
 
 from tests.unit.lake.engine_behaviour import KEEP, Compact, EngineBehaviour
 

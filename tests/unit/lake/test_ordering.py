@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
-from fraudstream.lake import compiled_ordering, ordering
+from fraudstream.lake.compaction import compiled_ordering, ordering
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 from fraudstream.errors import QueryRefused
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
-from fraudstream.lake import lines, names, schemas
 from fraudstream.lake.__main__ import main
-from fraudstream.lake.chain import Link
-from fraudstream.lake.compaction import compact
-from fraudstream.lake.query import query
-from fraudstream.lake.store import Store
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.query.query import query
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.table import schemas
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
@@ -116,7 +117,7 @@ def _compacted_at(store, moment, fatal):
 
 
 def test_a_look_up_of_a_customer_reads_a_part_of_the_file(monkeypatch):
-    monkeypatch.setattr("fraudstream.lake.parquet.ROW_GROUP_ROWS", 2_000)
+    monkeypatch.setattr("fraudstream.lake.compaction.parquet.ROW_GROUP_ROWS", 2_000)
     store = filled()
     put(store, 9, 20_009)
     compact(store, FOLDER, DAY)
@@ -240,7 +241,7 @@ def test_a_field_added_to_the_schema_is_null_on_old_days_and_there_on_new_ones(m
     wider = old.insert(place, pa.field("channel", pa.string()))
     json_schema, rows_schema = schemas.json_schema, schemas.rows_schema
     monkeypatch.setattr(schemas, "json_schema", lambda folder: wider if folder == FOLDER else json_schema(folder))
-    for module in ("reading", "query", "parquet", "schemas"):
+    for module in ("query.reading", "query.query", "compaction.parquet", "table.schemas"):
         monkeypatch.setattr(
             f"fraudstream.lake.{module}.rows_schema",
             lambda folder: wider if folder == FOLDER else rows_schema(folder),

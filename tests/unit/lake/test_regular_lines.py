@@ -6,9 +6,10 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
-from fraudstream.lake import lines, regular_lines
-from fraudstream.lake.regular_lines import Reader
-from fraudstream.lake.schemas import coded_schema, rows_of_lines
+from fraudstream.lake.compaction import regular_lines
+from fraudstream.lake.compaction.regular_lines import Reader
+from fraudstream.lake.stream import lines
+from fraudstream.lake.table.schemas import coded_schema, rows_of_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import igzip

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake.names import FOLDERS, MAILS
-from fraudstream.lake.schemas import BLOOM_FILTERS, SORT_ORDER, rows_of_lines, rows_schema
+from fraudstream.lake.stream.names import FOLDERS, MAILS
+from fraudstream.lake.table.schemas import BLOOM_FILTERS, SORT_ORDER, rows_of_lines, rows_schema
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.letters import Letter, log_lines
 

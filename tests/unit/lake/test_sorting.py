@@ -5,7 +5,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pyarrow as pa
-from fraudstream.lake import sorting
+from fraudstream.lake.compaction import sorting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

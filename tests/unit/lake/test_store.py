@@ -5,8 +5,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 from fraudstream.errors import LakeError, LakeUnavailable
-from fraudstream.lake.objects import JSON
-from fraudstream.lake.store import Store
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import JSON
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 

@@ -2,7 +2,7 @@
 
 import pytest
 from fraudstream.errors import LakeUnavailable
-from fraudstream.lake.chain import Link
+from fraudstream.lake.stream.chain import Link
 
 from tests.fakes.memory_store import MemoryStore
 from tests.unit.lake.chains import Clock, sink_on, written_offsets

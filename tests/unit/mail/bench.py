@@ -9,8 +9,8 @@ from typing import Any
 
 from fraudstream.errors import MailError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.names import parse_object_name
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.names import parse_object_name
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.letters import LetterWriter
 from fraudstream.mail.sink import MailSink

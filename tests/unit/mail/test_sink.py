@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 
-from fraudstream.lake.names import parse_object_name
+from fraudstream.lake.stream.names import parse_object_name
 
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, answer, batch, row
 from tests.unit.mail.bench import ANSWERS, FRAUD, OTHER, Bench

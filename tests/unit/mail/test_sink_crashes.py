@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 from fraudstream.errors import LakeUnavailable, MailError, PartitionLost
 from fraudstream.kafka.records import Batch
-from fraudstream.lake.chain import ObjectChain
+from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.mail.sink import MailSink
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from airflow.timetables.base import DataInterval, TimeRestriction
 from fraudstream.kafka.records import Partition
-from fraudstream.lake import lines, manifest, names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.objects import GZIP
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.store.objects import GZIP
+from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream.chain import Link
 from fraudstream.orchestration import lake_operators
 from fraudstream.orchestration.lake_operators import CompactDay, ListDays
 from isal import igzip

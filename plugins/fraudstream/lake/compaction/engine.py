@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from fraudstream.errors import LakeError
-from fraudstream.lake import names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.manifest import ParquetFile
-from fraudstream.lake.objects import PARQUET, Created, ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import LocalFile, read_back
+from fraudstream.lake.compaction.manifest import ParquetFile
+from fraudstream.lake.compaction.parquet import LocalFile, read_back
+from fraudstream.lake.store.objects import PARQUET, Created, ObjectInfo, ObjectStore
+from fraudstream.lake.stream import names
+from fraudstream.lake.stream.chain import Link
 
 
 class Vanished(Exception):

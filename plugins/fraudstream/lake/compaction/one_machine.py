@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from fraudstream.lake.checksum import add
-from fraudstream.lake.compiled import checksum_for, reader_for
-from fraudstream.lake.continuity import require_rows
-from fraudstream.lake.engine import Rows, Vanished, Work, in_manifest, upload
-from fraudstream.lake.manifest import ParquetFile
-from fraudstream.lake.objects import Created, ObjectInfo
-from fraudstream.lake.parquet import write_files
-from fraudstream.lake.reading import in_order, unpacked
-from fraudstream.lake.schemas import coded_schema, rows_of_lines
-from fraudstream.lake.sorting import RUN_ROWS
+from fraudstream.lake.compaction.checksum import add
+from fraudstream.lake.compaction.compiled import checksum_for, reader_for
+from fraudstream.lake.compaction.continuity import require_rows
+from fraudstream.lake.compaction.engine import Rows, Vanished, Work, in_manifest, upload
+from fraudstream.lake.compaction.manifest import ParquetFile
+from fraudstream.lake.compaction.parquet import write_files
+from fraudstream.lake.compaction.sorting import RUN_ROWS
+from fraudstream.lake.query.reading import in_order, unpacked
+from fraudstream.lake.store.objects import Created, ObjectInfo
+from fraudstream.lake.table.schemas import coded_schema, rows_of_lines
 
 if TYPE_CHECKING:
-    from fraudstream.lake.regular_lines import Block, Reader
+    from fraudstream.lake.compaction.regular_lines import Block, Reader
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _KEEP_MEMORY_MS = 10_000
 
 
 def one_machine(work: Work) -> tuple[Rows, list[ParquetFile]]:
-    """:data:`~fraudstream.lake.engine.Engine` on this machine."""
+    """:data:`~fraudstream.lake.compaction.engine.Engine` on this machine."""
     _keep_memory()
     read = _Read()
 

@@ -19,9 +19,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.lake.compiled import ordering_for
-from fraudstream.lake.ordering import Ordering, RowNumbers
-from fraudstream.lake.reading import in_order
+from fraudstream.lake.compaction.compiled import ordering_for
+from fraudstream.lake.compaction.ordering import Ordering, RowNumbers
+from fraudstream.lake.query.reading import in_order
 
 #: Rows of a run, and of a piece.
 RUN_ROWS = 1_000_000

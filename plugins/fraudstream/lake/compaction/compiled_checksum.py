@@ -1,4 +1,4 @@
-""":func:`fraudstream.lake.checksum.checksum` once more, compiled: a fifth of its time, without the interpreter's lock.
+"""The sums of :mod:`~fraudstream.lake.compaction.checksum`, compiled: a fifth of its time, without the GIL.
 
 That one is plain numpy, for Spark's executors and for small jobs. One behavioural test holds both to the same sums.
 """
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.lake import checksum as plain
+from fraudstream.lake.compaction import checksum as plain
 from fraudstream.words import Octets, Words
 
 _MASK = (1 << 64) - 1

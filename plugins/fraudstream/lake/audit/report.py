@@ -5,9 +5,9 @@ from datetime import timedelta
 from rich.console import Console
 from rich.table import Table
 
-from fraudstream.lake.audit import AuditLine, AuditReport
-from fraudstream.lake.audit_answers import AnswerFigures
-from fraudstream.lake.offsets import Range
+from fraudstream.lake.audit.answers import AnswerFigures
+from fraudstream.lake.audit.audit import AuditLine, AuditReport
+from fraudstream.lake.stream.offsets import Range
 
 _RANGES_SHOWN = 3
 

@@ -6,13 +6,13 @@ from datetime import date
 import pyarrow as pa
 
 from fraudstream.errors import LakeError
-from fraudstream.lake.chain import Link
-from fraudstream.lake.checksum import add
-from fraudstream.lake.continuity import joined_ranges, require_rows
-from fraudstream.lake.manifest import ParquetFile
-from fraudstream.lake.objects import ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import read_back
-from fraudstream.lake.reading import DayListing, list_day, read_lines
+from fraudstream.lake.compaction.checksum import add
+from fraudstream.lake.compaction.continuity import joined_ranges, require_rows
+from fraudstream.lake.compaction.manifest import ParquetFile
+from fraudstream.lake.compaction.parquet import read_back
+from fraudstream.lake.query.reading import DayListing, list_day, read_lines
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream.chain import Link
 
 
 @dataclass(slots=True)

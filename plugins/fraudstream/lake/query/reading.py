@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 from isal import igzip
 
 from fraudstream.errors import LakeError, LakeUnavailable
-from fraudstream.lake import manifest, names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.manifest import Manifest, OffsetRange, ParquetFile
-from fraudstream.lake.objects import ObjectInfo, ObjectStore
-from fraudstream.lake.schemas import rows_of_lines, rows_schema
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.compaction.manifest import Manifest, OffsetRange, ParquetFile
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream import names
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.table.schemas import rows_of_lines, rows_schema
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The compiled part of :mod:`fraudstream.lake.regular_lines`: bytes of JSON lines to numbers and places of texts."""
+"""The compiled part of :mod:`~fraudstream.lake.compaction.regular_lines`: bytes to numbers and places of texts."""
 
 from typing import Any
 

@@ -15,8 +15,9 @@ from datetime import date
 
 from fraudstream.errors import LakeError, PartitionLost
 from fraudstream.kafka.records import Partition
-from fraudstream.lake import manifest, names
-from fraudstream.lake.objects import GZIP, JSON, ObjectInfo, ObjectStore
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.store.objects import GZIP, JSON, ObjectInfo, ObjectStore
+from fraudstream.lake.stream import names
 
 log = logging.getLogger(__name__)
 

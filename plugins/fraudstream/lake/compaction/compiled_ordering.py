@@ -1,4 +1,4 @@
-""":mod:`fraudstream.lake.ordering` once more, compiled: a third of its time, without the interpreter's lock.
+""":mod:`fraudstream.lake.compaction.ordering` once more, compiled: a third of its time, without the interpreter's lock.
 
 Rows that follow each other in order lie anywhere in memory, so what takes time is waiting for it. Here the rows to come
 are asked for while one is copied.
@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pyarrow as pa
 
-from fraudstream.lake.ordering import Keys, RowNumbers
+from fraudstream.lake.compaction.ordering import Keys, RowNumbers
 from fraudstream.words import Integers, Octets, Small, Words, fetch_early, put_word, reversed_bytes, word_at
 
 _WORD = 8

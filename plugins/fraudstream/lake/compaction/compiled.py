@@ -7,12 +7,13 @@ import numpy as np
 import pyarrow as pa
 from isal import igzip
 
-from fraudstream.lake import checksum, ordering, schemas
-from fraudstream.lake.names import TRANSACTIONS
-from fraudstream.lake.ordering import Ordering
+from fraudstream.lake.compaction import checksum, ordering
+from fraudstream.lake.compaction.ordering import Ordering
+from fraudstream.lake.stream.names import TRANSACTIONS
+from fraudstream.lake.table import schemas
 
 if TYPE_CHECKING:
-    from fraudstream.lake.regular_lines import Reader
+    from fraudstream.lake.compaction.regular_lines import Reader
 
 #: From so many rows on, that second is won back.
 WORTH_ROWS = 250_000
@@ -24,7 +25,7 @@ def checksum_for(rows: int) -> Checksum:
     """What sums so many rows fastest; all of these give the same sums."""
     if rows < WORTH_ROWS:
         return checksum.checksum
-    from fraudstream.lake import compiled_checksum  # noqa: PLC0415  # importing Numba is part of that second
+    from fraudstream.lake.compaction import compiled_checksum  # noqa: PLC0415  # importing Numba is part of that second
 
     return compiled_checksum.checksum
 
@@ -33,7 +34,7 @@ def reader_for(rows: int, folder: str) -> "Reader | None":
     """What reads the lines of so many rows fastest; None: the JSON parser is fast enough."""
     if rows < WORTH_ROWS or schemas.has_nested(folder):
         return None
-    from fraudstream.lake import regular_lines  # noqa: PLC0415  # as above
+    from fraudstream.lake.compaction import regular_lines  # noqa: PLC0415  # as above
 
     return regular_lines.Reader(schemas.coded_schema(folder))
 
@@ -42,7 +43,7 @@ def ordering_for(rows: int) -> Ordering:
     """What puts rows of a table of so many in order fastest."""
     if rows < WORTH_ROWS:
         return Ordering(ordering.keys, ordering.take)
-    from fraudstream.lake import compiled_ordering  # noqa: PLC0415  # as above
+    from fraudstream.lake.compaction import compiled_ordering  # noqa: PLC0415  # as above
 
     return Ordering(compiled_ordering.keys, compiled_ordering.take)
 

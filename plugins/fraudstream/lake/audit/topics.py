@@ -16,8 +16,8 @@ from fraudstream.errors import KafkaError, KafkaUnavailable, RecordError
 from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake.audit_answers import FirstAnswer
-from fraudstream.lake.offsets import NO_OFFSETS, Offsets
+from fraudstream.lake.audit.answers import FirstAnswer
+from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

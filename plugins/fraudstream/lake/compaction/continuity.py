@@ -10,10 +10,10 @@ import pyarrow.compute as pc
 
 from fraudstream.errors import ProofFailed
 from fraudstream.kafka.records import Partition
-from fraudstream.lake import names
-from fraudstream.lake.chain import Link
-from fraudstream.lake.manifest import Manifest, OffsetRange, load
-from fraudstream.lake.objects import ObjectStore
+from fraudstream.lake.compaction.manifest import Manifest, OffsetRange, load
+from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.stream import names
+from fraudstream.lake.stream.chain import Link
 
 
 def joined_ranges(

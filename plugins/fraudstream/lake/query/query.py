@@ -25,11 +25,11 @@ import pyarrow.parquet as pq
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
 from fraudstream.errors import LakeError, LakeUnavailable, QueryRefused
-from fraudstream.lake import names
-from fraudstream.lake.manifest import ParquetFile
-from fraudstream.lake.objects import ObjectInfo, ObjectStore
-from fraudstream.lake.reading import in_order, list_day, list_days, read_lines
-from fraudstream.lake.schemas import rows_schema
+from fraudstream.lake.compaction.manifest import ParquetFile
+from fraudstream.lake.query.reading import in_order, list_day, list_days, read_lines
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream import names
+from fraudstream.lake.table.schemas import rows_schema
 
 _TRIES = 20
 _WORKERS = 4

@@ -23,13 +23,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.audit_answers import AnswerFigures, answer_figures
-from fraudstream.lake.audit_topics import TopicPartitionContent, TopicsContent, read_topics
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.names import FOLDER_OF, FOLDERS, MAILS
-from fraudstream.lake.objects import ObjectStore
-from fraudstream.lake.offsets import NO_OFFSETS, Offsets, Range, compare, ranges
-from fraudstream.lake.reading import list_days, read_day
+from fraudstream.lake.audit.answers import AnswerFigures, answer_figures
+from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
+from fraudstream.lake.query.reading import list_days, read_day
+from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
+from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets, Range, compare, ranges
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

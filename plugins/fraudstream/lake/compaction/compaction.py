@@ -25,16 +25,16 @@ from datetime import UTC, date, datetime, timedelta
 import pyarrow as pa
 
 from fraudstream.errors import LakeUnavailable, ProofFailed
-from fraudstream.lake import manifest
-from fraudstream.lake.chain import Link
-from fraudstream.lake.checksum import add
-from fraudstream.lake.continuity import joined_ranges
-from fraudstream.lake.engine import Engine, Rows, Vanished, Work
-from fraudstream.lake.manifest import Compaction
-from fraudstream.lake.objects import ObjectInfo, ObjectStore
-from fraudstream.lake.one_machine import one_machine
-from fraudstream.lake.reading import DayListing, in_order, list_day
-from fraudstream.lake.schemas import SCHEMA_VERSION
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.compaction.checksum import add
+from fraudstream.lake.compaction.continuity import joined_ranges
+from fraudstream.lake.compaction.engine import Engine, Rows, Vanished, Work
+from fraudstream.lake.compaction.manifest import Compaction
+from fraudstream.lake.compaction.one_machine import one_machine
+from fraudstream.lake.query.reading import DayListing, in_order, list_day
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.table.schemas import SCHEMA_VERSION
 
 log = logging.getLogger(__name__)
 

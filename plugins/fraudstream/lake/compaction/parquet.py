@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.errors import ProofFailed
-from fraudstream.lake.checksum import add
-from fraudstream.lake.compiled import checksum_for
-from fraudstream.lake.reading import in_order
-from fraudstream.lake.schemas import (
+from fraudstream.lake.compaction.checksum import add
+from fraudstream.lake.compaction.compiled import checksum_for
+from fraudstream.lake.compaction.sorting import sorted_lanes
+from fraudstream.lake.query.reading import in_order
+from fraudstream.lake.table.schemas import (
     BLOOM_FILTERS,
     CODED_COLUMNS,
     DICTIONARY_COLUMNS,
@@ -22,7 +23,6 @@ from fraudstream.lake.schemas import (
     coded_schema,
     rows_schema,
 )
-from fraudstream.lake.sorting import sorted_lanes
 
 ROW_GROUP_ROWS = 128_000
 ZSTD_LEVEL = 1
@@ -55,7 +55,7 @@ def write_files(
     Where there are enough rows, two files are written at a time, by a thread each. Needs memory for about a million
     rows, however many there are. The same rows give the same files.
 
-    :param tables: of :func:`~fraudstream.lake.schemas.coded_schema`
+    :param tables: of :func:`~fraudstream.lake.table.schemas.coded_schema`
     :param store: gets the number of each file, which rises with its rows, and its path; called in a thread, while the
         file is read back; then the file is deleted
     :raises ProofFailed: a file doesn't read back as so many rows as were written to it

@@ -16,9 +16,9 @@ import pyarrow as pa
 from isal import igzip
 
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake.chain import ObjectChain
-from fraudstream.lake.lines import ToLines
-from fraudstream.lake.names import day_of
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.lines import ToLines
+from fraudstream.lake.stream.names import day_of
 
 log = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
 from fraudstream.errors import LakeError, LakeUnavailable
-from fraudstream.lake.downloads import Downloads
-from fraudstream.lake.objects import Created, ObjectInfo, StoredObject
+from fraudstream.lake.store.downloads import Downloads
+from fraudstream.lake.store.objects import Created, ObjectInfo, StoredObject
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ _NOT_ALLOWED = (api.Unauthorized, api.Forbidden, auth.RefreshError)
 
 
 class Store:
-    """:class:`~fraudstream.lake.objects.ObjectStore` on a bucket; safe to share between threads.
+    """:class:`~fraudstream.lake.store.objects.ObjectStore` on a bucket; safe to share between threads.
 
     Answers 429 and 5xx, lost connections and timeouts are retried with growing, jittered pauses for
     `patience` seconds. A write whose answer was lost is recognised by the mark it left in the metadata.

@@ -13,8 +13,8 @@ import pyarrow.json
 from fraudstream.errors import LakeError
 from fraudstream.kafka.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
-from fraudstream.lake.lines import MONEY
-from fraudstream.lake.names import FRAUD_CASES, MAILS, TRANSACTIONS
+from fraudstream.lake.stream.lines import MONEY
+from fraudstream.lake.stream.names import FRAUD_CASES, MAILS, TRANSACTIONS
 
 #: Raised when a column changes its name, type or meaning; added columns don't need it.
 SCHEMA_VERSION = "1"

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from isal import isal_zlib
 
-from fraudstream.lake import line_kernel
+from fraudstream.lake.compaction import line_kernel
 from fraudstream.words import Integers, Octets, Small
 
 #: Zero bytes after the lines: no part of any, and whatever is looked at beyond their end.

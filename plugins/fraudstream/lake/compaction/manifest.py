@@ -20,8 +20,8 @@ from typing import Any
 
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Partition
-from fraudstream.lake import names
-from fraudstream.lake.objects import JSON, ObjectInfo, ObjectStore
+from fraudstream.lake.store.objects import JSON, ObjectInfo, ObjectStore
+from fraudstream.lake.stream import names
 
 _FORMAT = 1
 

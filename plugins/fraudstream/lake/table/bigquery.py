@@ -2,9 +2,10 @@
 
 import pyarrow as pa
 
-from fraudstream.lake import manifest, names
-from fraudstream.lake.objects import ObjectStore
-from fraudstream.lake.schemas import rows_schema
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.stream import names
+from fraudstream.lake.table.schemas import rows_schema
 
 
 def external_table(store: ObjectStore, folder: str, dataset: str) -> str | None:

@@ -2,8 +2,8 @@
 
 1. :func:`prepare` writes the job: the day's objects, their columns and order, as ``_spark/<run>/job.json``
 2. Spark does it, and leaves Parquet files, and what it read of each object, beside the job
-3. :func:`finished` is the engine for :func:`fraudstream.lake.compaction.compact`: it holds what was read against what
-   the objects promise, reads each file back while it gets its name, and so leaves the proof to who didn't write
+3. :func:`finished` is the engine for :func:`fraudstream.lake.compaction.compaction.compact`: it holds what was read
+   against what the objects promise, reads each file back while it gets its name: the writer does not prove itself
 
 Objects that came after 1 make another run id: then there is no result for it, and the job is prepared anew.
 """
@@ -20,14 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
-from fraudstream.lake.chain import Link
-from fraudstream.lake.compaction import TARGET_BYTES, run_id
-from fraudstream.lake.engine import Rows, Vanished, Work, in_manifest, upload
-from fraudstream.lake.manifest import ParquetFile
-from fraudstream.lake.objects import JSON, ObjectInfo, ObjectStore
-from fraudstream.lake.parquet import ROW_GROUP_ROWS, file_schema, read_back
-from fraudstream.lake.reading import list_day
-from fraudstream.lake.schemas import BLOOM_FILTERS, SORT_ORDER, json_schema
+from fraudstream.lake.compaction.compaction import TARGET_BYTES, run_id
+from fraudstream.lake.compaction.engine import Rows, Vanished, Work, in_manifest, upload
+from fraudstream.lake.compaction.manifest import ParquetFile
+from fraudstream.lake.compaction.parquet import ROW_GROUP_ROWS, file_schema, read_back
+from fraudstream.lake.query.reading import list_day
+from fraudstream.lake.store.objects import JSON, ObjectInfo, ObjectStore
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.table.schemas import BLOOM_FILTERS, SORT_ORDER, json_schema
 
 _CHUNK_BYTES = 32 << 20
 #: Parquet bytes for each byte of gzipped JSON, as measured: decides how many files Spark makes.
@@ -66,7 +66,7 @@ def prepare(store: ObjectStore, folder: str, day: date, target_bytes: int = TARG
 
 
 def finished(work: Work) -> tuple[Rows, list[ParquetFile]]:
-    """:data:`~fraudstream.lake.engine.Engine` that takes over what a Spark job did.
+    """:data:`~fraudstream.lake.compaction.engine.Engine` that takes over what a Spark job did.
 
     :raises LakeUnavailable: no job has been done for just these objects
     """
@@ -108,7 +108,7 @@ def _result(work: Work, infos: list[ObjectInfo]) -> tuple[Rows, dict[str, dict[s
 
 
 def _require(name: str, link: Link, found: dict[str, Any] | None) -> None:
-    """What :func:`fraudstream.lake.continuity.require_rows` asks for, from what Spark counted."""
+    """What :func:`fraudstream.lake.compaction.continuity.require_rows` asks for, from what Spark counted."""
     expected = (link.rows, link.rows, link.first, [link.partition.topic], [link.partition.number])
     seen = found and (found["rows"], found["offsets"], found["first"], found["topics"], found["partitions"])
     if seen != expected or found is None or found["last"] >= link.end:
@@ -145,7 +145,7 @@ def _inner(field: pa.Field) -> list[pa.Field | None]:
 
 
 def _column(field: pa.Field, inner: pa.Field | None) -> list[str]:
-    """Where a column comes from in the JSON, and its name, as in :func:`fraudstream.lake.schemas.rows_schema`."""
+    """Where a column comes from in the JSON, and its name, as in :func:`fraudstream.lake.table.schemas.rows_schema`."""
     return [field.name, field.name] if inner is None else [f"{field.name}.{inner.name}", f"{field.name}_{inner.name}"]
 
 

@@ -1,0 +1,1 @@
+"""A closed day's JSON objects become sorted Parquet files."""

@@ -1,0 +1,1 @@
+"""Cloud Storage: whole objects, created if absent, replaced by compare-and-set, read in ranges."""

@@ -1,0 +1,1 @@
+"""JSON lines of the topics' records, each in exactly one object once."""
