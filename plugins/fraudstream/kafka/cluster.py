@@ -12,10 +12,13 @@ from fraudstream.errors import KafkaError, KafkaUnavailable, SchemaRegistryError
 from fraudstream.kafka.codec import SCHEMA_FILES, schema_text
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import (
+    CASE_EVENT,
     FRAUD_CONFIRMATION,
     FRAUD_TRANSACTION,
     INGEST_DEAD_LETTER,
     INGEST_PROGRESS,
+    MAIL_RETRY,
+    MAIL_RETRY_WAITS,
     NON_FRAUD_TRANSACTION,
 )
 from fraudstream.kafka.registry import Registry
@@ -43,6 +46,9 @@ TOPICS = (
     Topic(NON_FRAUD_TRANSACTION),
     Topic(FRAUD_TRANSACTION),
     Topic(FRAUD_CONFIRMATION),
+    Topic(CASE_EVENT),
+    # A mail is tried for a day or so; what became of it lies in the mail log.
+    Topic(MAIL_RETRY, partitions=len(MAIL_RETRY_WAITS), config={"retention.ms": str(7 * 24 * 3600 * 1000)}),
     Topic(INGEST_PROGRESS, partitions=1, config={"cleanup.policy": "compact"}),
     *(
         Topic(name, partitions=1)
@@ -51,6 +57,8 @@ TOPICS = (
             dead_letter_topic(NON_FRAUD_TRANSACTION),
             dead_letter_topic(FRAUD_TRANSACTION),
             dead_letter_topic(FRAUD_CONFIRMATION),
+            dead_letter_topic(CASE_EVENT),
+            dead_letter_topic(MAIL_RETRY),
         )
     ),
 )

@@ -16,7 +16,14 @@ import pyarrow.compute as pc
 import pyruhvro
 
 from fraudstream.errors import RecordError
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import (
+    CASE_EVENT,
+    FRAUD_CONFIRMATION,
+    FRAUD_TRANSACTION,
+    INGEST_PROGRESS,
+    MAIL_RETRY,
+    NON_FRAUD_TRANSACTION,
+)
 from fraudstream.kafka.registry import Registry
 from fraudstream.settings import SCHEMAS, Settings
 
@@ -25,6 +32,8 @@ SCHEMA_FILES = {
     NON_FRAUD_TRANSACTION: "transaction.avsc",
     FRAUD_TRANSACTION: "transaction.avsc",
     FRAUD_CONFIRMATION: "fraud_confirmation.avsc",
+    CASE_EVENT: "case_event.avsc",
+    MAIL_RETRY: "mail_retry.avsc",
     INGEST_PROGRESS: "ingest_progress.avsc",
 }
 _HEADER = struct.Struct(">bI")

@@ -10,6 +10,12 @@ import pyarrow as pa
 NON_FRAUD_TRANSACTION = "non_fraud_transaction"
 FRAUD_TRANSACTION = "fraud_transaction"
 FRAUD_CONFIRMATION = "fraud_confirmation"
+#: What happens to cases besides answers: bounces, reminders, escalations.
+CASE_EVENT = "case_event"
+#: Mails that a server deferred; a partition for each length of the wait.
+MAIL_RETRY = "mail_retry"
+#: Seconds that a record of each partition of mail_retry waits; the first is for mails that are sent anew by hand.
+MAIL_RETRY_WAITS = (0, 300, 600, 1200, 2400, 3600)
 INGEST_PROGRESS = "ingest_progress"
 #: Rows of a source file that fail their checks; they have no topic of their own yet.
 INGEST_DEAD_LETTER = "ingest.dead_letter"

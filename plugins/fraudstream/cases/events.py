@@ -1,0 +1,122 @@
+"""Events of cases: what happens to a case besides its customer's answer, on topic case_event."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, Message, Producer
+
+from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.records import CASE_EVENT
+from fraudstream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: The mail server refused a mail for good, or it was tried for too long.
+MAIL_FAILED = "MAIL_FAILED"
+#: A mail wasn't sent: safe mode, or the columns make no address.
+MAIL_SUPPRESSED = "MAIL_SUPPRESSED"
+#: A mail was accepted and came back.
+MAIL_BOUNCED = "MAIL_BOUNCED"
+#: The recipient reported a mail as spam.
+MAIL_COMPLAINED = "MAIL_COMPLAINED"
+#: A person had a mail sent anew.
+MAIL_RESENT = "MAIL_RESENT"
+#: Events that say that a mail didn't reach its customer.
+UNDELIVERED = frozenset({MAIL_FAILED, MAIL_SUPPRESSED, MAIL_BOUNCED})
+
+#: An event that isn't durable after this long is failed.
+_DELIVERY_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEvent:
+    """One event; `recipient` is masked with :func:`masked`, `details` can be written as JSON."""
+
+    id_transaction: str
+    event_type: str
+    by: str
+    reason: str = ""
+    recipient: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def record(self) -> dict[str, Any]:
+        """As include/schemas/case_event.avsc has it."""
+        return {
+            "idTransaction": self.id_transaction,
+            "eventType": self.event_type,
+            "at": self.at,
+            "by": self.by,
+            "reason": self.reason,
+            "recipient": self.recipient,
+            "details": json.dumps(self.details, sort_keys=True),
+        }
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "CaseEvent":
+        """Inverse of :meth:`record`."""
+        return cls(
+            record["idTransaction"],
+            record["eventType"],
+            record["by"],
+            record["reason"],
+            record["recipient"],
+            json.loads(record["details"]),
+            record["at"],
+        )
+
+
+def masked(address: str) -> str:
+    """A mail address that people recognise and nobody can write to: ``C1***@example.com``."""
+    local, at, domain = address.rpartition("@")
+    return f"{local[:2]}***{at}{domain}"
+
+
+class CaseEvents:
+    """Producer to case_event, keyed by idTransaction. To be used from one thread at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(settings)
+        self._codec = Codec.for_topic(CASE_EVENT, settings)
+        self._producer = Producer(
+            settings.kafka_config(
+                **{
+                    "acks": "all",
+                    "enable.idempotence": True,
+                    "partitioner": "murmur2_random",
+                    "delivery.timeout.ms": _DELIVERY_SECONDS * 1000,
+                    "error_cb": self._connection.hear,
+                }
+            ),
+            logger=logger,
+        )
+        self._failed: list[KafkaError] = []
+
+    def publish(self, events: Iterable[CaseEvent]) -> None:
+        """Returns once the brokers have each event; a call that failed may be repeated.
+
+        :raises KafkaError: they don't have one of them
+        """
+        self._failed.clear()
+        for event in events:
+            key, value = event.id_transaction.encode(), self._codec.encode(event.record())
+            try:
+                self._producer.produce(CASE_EVENT, key=key, value=value, on_delivery=self._delivered)
+            except (BufferError, KafkaException) as error:
+                raise KafkaUnavailable(f"writing an event of case {event.id_transaction}: {error}") from error
+        left = self._producer.flush(_DELIVERY_SECONDS)
+        if self._failed:
+            raise self._failed[0]
+        if left:
+            raise KafkaUnavailable(f"{left} case events are without an answer after {_DELIVERY_SECONDS} s; try again")
+
+    def _delivered(self, error: Code | None, message: Message) -> None:
+        if error is not None:
+            self._failed.append(self._connection.error(error, doing=f"writing a case event to topic {CASE_EVENT}"))
