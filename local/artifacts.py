@@ -18,6 +18,9 @@ from fraudstream.errors import FraudstreamError
 from jgo.maven import MavenContext
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
+#: Kafka's command-line tools (kafka-configs, kafka-acls, kafka-producer-perf-test); what they need of other jars the
+#: broker has
+KAFKA_TOOLS = "org.apache.kafka:kafka-tools:4.4.0"
 #: without a binding Kafka logs nothing
 KAFKA_LOGGING = "org.slf4j:slf4j-simple:1.7.36"
 REGISTRY = "io.apicurio:apicurio-registry-app:2.6.13.Final:all:tar.gz"
@@ -96,6 +99,9 @@ def _relock() -> None:
     group, artifact, version, classifier, packaging = REGISTRY.split(":")
     registry = context.project(group, artifact).at_version(version).artifact(classifier, packaging)
     lines = [f"{REGISTRY} {_sha256(registry.resolve())}"]
+    group, artifact, version = KAFKA_TOOLS.split(":")
+    tools = context.project(group, artifact).at_version(version).artifact()
+    lines.append(f"{KAFKA_TOOLS} {_sha256(tools.resolve())}")
     for file in sorted({str(jar): jar for root in (KAFKA, KAFKA_LOGGING) for jar in jgo.resolve(root)}.items()):
         jar = file[1]
         lines.append(f"{jar.groupId}:{jar.artifactId}:{jar.version} {_sha256(jar.resolve())}")

@@ -61,14 +61,9 @@ def broker(
     name: str, folder: Path, properties: dict[str, object], files: dict[str, Path], ports: list[int]
 ) -> list[Part]:
     """A broker with these properties, formatted before its first start; its clients' port is the first of `ports`."""
-    jars = [str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY]
-    logging = ["showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS", "showThreadName=false"]
-    java = [
-        # Brokers here live for minutes. The second compiler takes more of these than all their work, and gains nothing:
-        # what they do is copying and checksums, which are compiled already.
-        *_java("-Xmx384m", "-XX:TieredStopAtLevel=1", *(f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)),
-        *("-cp", os.pathsep.join(jars)),
-    ]
+    # Brokers here live for minutes. The second compiler takes more of these than all their work, and gains nothing:
+    # what they do is copying and checksums, which are compiled already.
+    java = java_command(files, memory="384m")
     config = folder / "server.properties"
     config.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
     common = {"env": machine_environment(), "cwd": folder}
@@ -91,6 +86,14 @@ def broker(
             **common,
         ),
     ]
+
+
+def java_command(files: dict[str, Path], *main: str, memory: str = "128m") -> list[str]:
+    """Java with Kafka's jars, for the class and arguments in `main`."""
+    jars = [str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY]
+    logging = ["showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS", "showThreadName=false"]
+    options = (f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)
+    return [*_java(f"-Xmx{memory}", "-XX:TieredStopAtLevel=1", *options), "-cp", os.pathsep.join(jars), *main]
 
 
 def schema_registry(ports: Ports, archive: Path) -> Part:

@@ -2,27 +2,42 @@
 # Makes the SCRAM users and their ACLs, through a broker's internal listener. Safe to repeat: users get the password
 # of their secret, ACLs that are there stay.
 # Needs KAFKA_HOST, /run/secrets/kafka_admin.properties and a /run/secrets/kafka_<user>_password for each user.
+# A failure ends it with the line that an alert of terraform/monitoring.tf looks for.
 set -euo pipefail
 
 export LOG_DIR=/tmp/logs
 broker=(--bootstrap-server "${KAFKA_HOST}:9094")
 admin=(--command-config /run/secrets/kafka_admin.properties)
+step='preparing'
 umask 077
+on_exit() {
+  local code=$?
+  rm -f /tmp/credentials.properties /tmp/output
+  [[ ${code} == 0 ]] || echo "fraudstream access failed: ${step}" >&2
+}
+trap on_exit EXIT
 
 for file in /run/secrets/kafka_*_password; do
   user=${file#/run/secrets/kafka_}
   user=${user%_password}
-  # From a file, so that no process list shows the password.
-  printf 'SCRAM-SHA-512=[password=%s]\n' "$(<"${file}")" >/tmp/credentials.properties
+  step="making the user ${user}"
+  # From a file, so that no process list shows the password. In a file the value has no brackets around it; on the
+  # command line (--add-config) it would.
+  printf 'SCRAM-SHA-512=password=%s\n' "$(<"${file}")" >/tmp/credentials.properties
+  failed=0
   /opt/kafka/bin/kafka-configs.sh "${broker[@]}" "${admin[@]}" \
-    --alter --add-config-file /tmp/credentials.properties --entity-type users --entity-name "${user}"
-  rm /tmp/credentials.properties
+    --alter --add-config-file /tmp/credentials.properties --entity-type users --entity-name "${user}" \
+    >/tmp/output 2>&1 || failed=1
+  # The tool repeats what it can't read, so its lines with the password stay out of the log.
+  grep -vFf "${file}" /tmp/output || true
+  [[ ${failed} == 0 ]]
 done
 
 while read -r user operations resource name pattern; do
   if [[ -z ${user} || ${user} == '#'* ]]; then
     continue
   fi
+  step="giving ${user} the right ${operations} to ${resource} ${name}"
   options=()
   for operation in ${operations//,/ }; do
     options+=(--operation "${operation}")

@@ -6,7 +6,9 @@ Users and ACLs are made through the internal listener, as docker/kafka/access.sh
 
 import datetime
 import re
-from collections.abc import Iterator
+import shlex
+import subprocess
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +36,7 @@ from local import artifacts
 from local.control import Control
 from local.part import Part
 from local.ports import is_free
-from local.services import broker
+from local.services import broker, java_command
 from tests.unit.deploy.container_files import Right, boot_module, rights
 
 #: What clients call the brokers, and what their certificates name.
@@ -94,6 +96,8 @@ class Secured:
 
     #: host:port of each broker's listener for clients
     bootstrap_servers: str
+    #: host:port of the first broker's listener for the administrator
+    internal: str
     #: file with the authority's certificate
     authority: Path
     admin: AdminClient
@@ -113,6 +117,10 @@ class Secured:
             }
         )
 
+    def admin_of(self, user: str) -> AdminClient:
+        """An administration client that signs in as a role."""
+        return AdminClient(self.settings_of(user).kafka_config())
+
     def grant(self, bindings: list[AclBinding]) -> None:
         """Gives rights."""
         for future in self.admin.create_acls(bindings).values():
@@ -124,6 +132,40 @@ class Secured:
         filters = [AclBindingFilter(*(getattr(binding, field) for field in fields)) for binding in bindings]
         for future in self.admin.delete_acls(filters).values():
             future.result(60)
+
+
+def run_access_script(secured: Secured, folder: Path, passwords: Mapping[str, str], acls: str, text: str) -> str:
+    """Runs docker/kafka/access.sh (`text`) as its container does, with Kafka's own tools; returns all that it prints.
+
+    :raises subprocess.CalledProcessError: it failed
+    """
+    classes = {"kafka-configs.sh": "ConfigCommand", "kafka-acls.sh": "AclCommand"}
+    files = artifacts.fetch_all(print)
+    for tool, name in classes.items():
+        command = shlex.join(java_command(files, f"org.apache.kafka.tools.{name}"))
+        (folder / tool).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (folder / tool).chmod(0o755)
+    (folder / "acls").write_text(acls)
+    (folder / "kafka_ca.pem").write_text(secured.authority.read_text())
+    template = (ROOT / "docker/vm/templates/kafka/kafka_admin.properties").read_text()
+    filled = boot_module(ROOT).fill(template, {"kafka_broker_password": _BROKER_PASSWORD}, "kafka_admin.properties")
+    (folder / "kafka_admin.properties").write_text(filled.replace("/run/secrets", str(folder)))
+    for user, password in passwords.items():
+        (folder / f"kafka_{user}_password").write_text(password)
+    for path in ("/tmp", "/opt/kafka/bin", "/run/secrets", "/etc/fraudstream"):  # noqa: S108 - the container's
+        text = text.replace(path, str(folder))
+    host, port = secured.internal.split(":")
+    text = text.replace("${KAFKA_HOST}:9094", f"${{KAFKA_HOST}}:{port}")
+    done = subprocess.run(
+        ["bash", "-c", text],
+        env={"PATH": "/usr/bin:/bin", "KAFKA_HOST": host},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return done.stdout
 
 
 def password_of(user: str) -> str:
@@ -190,7 +232,9 @@ def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
             "ssl.ca.location": str(certificate),
         }
         with AdminClient(admin_config) as admin:
-            secured = Secured(",".join(f"{HOST}:{port}" for port in clients), certificate, admin, settings)
+            secured = Secured(
+                ",".join(f"{HOST}:{port}" for port in clients), f"{HOST}:{internals[0]}", certificate, admin, settings
+            )
             _make_users(admin)
             secured.grant([binding for right in rights(ROOT) for binding in acl_bindings(right)])
             yield secured

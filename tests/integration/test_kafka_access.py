@@ -4,6 +4,7 @@ Whoever is turned away reads in the error which user may not do what to which to
 """
 
 import asyncio
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -32,7 +33,14 @@ from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
 from tests.integration.pipeline import decoded, good_row, paysim, publisher
-from tests.integration.secured_brokers import Authority, Secured, acl_bindings, secured_brokers
+from tests.integration.secured_brokers import (
+    Authority,
+    Secured,
+    acl_bindings,
+    password_of,
+    run_access_script,
+    secured_brokers,
+)
 from tests.unit.deploy.container_files import rights
 
 pytestmark = pytest.mark.integration
@@ -88,6 +96,31 @@ def subscription(settings: Settings, topic: str, role: str, sink: Collected) -> 
     letters = DeadLetters(settings) if role == "write_lake" else None
     codec = Codec.for_topic(topic, settings)
     return Subscription(settings, topic, f"{role}-{topic}", sink, codec, until="caught_up", dead_letters=letters)
+
+
+class TestAccessScript:
+    """docker/kafka/access.sh with Kafka's own command-line tools."""
+
+    def test_a_user_that_it_makes_logs_in_and_has_its_rights(self, secured: Secured, tmp_path: Path) -> None:
+        text = (ROOT / "docker/kafka/access.sh").read_text()
+        password = password_of("newcomer")
+        acls = f"newcomer Write,Describe topic {FRAUD_TRANSACTION} literal\n"
+        printed = run_access_script(secured, tmp_path, {"newcomer": password}, acls, text)
+        assert password not in printed
+        assert "Completed updating config for user newcomer" in printed
+        metadata = secured.admin_of("newcomer").list_topics(timeout=30)
+        assert FRAUD_TRANSACTION in metadata.topics
+        assert NON_FRAUD_TRANSACTION not in metadata.topics
+
+    def test_a_failure_says_at_which_step_and_prints_no_password(self, secured: Secured, tmp_path: Path) -> None:
+        text = (ROOT / "docker/kafka/access.sh").read_text()
+        # What it wrote before: brackets belong around a value on the command line, not in a file.
+        broken = text.replace("SCRAM-SHA-512=password=%s", "SCRAM-SHA-512=[password=%s]")
+        assert broken != text
+        with pytest.raises(subprocess.CalledProcessError) as raised:
+            run_access_script(secured, tmp_path, {"newcomer": "s3cret-of-newcomer"}, "", broken)
+        assert "fraudstream access failed: making the user newcomer" in raised.value.output
+        assert "s3cret-of-newcomer" not in raised.value.output
 
 
 class TestTheRightRole:

@@ -72,5 +72,5 @@ def test_each_user_gets_the_password_of_its_secret_and_no_process_list_shows_it(
     for call, files in calls(applied, "kafka-configs.sh"):
         made[call[call.index("--entity-name") + 1]] = files[call[call.index("--add-config-file") + 1]]
         assert "pw of" not in " ".join(call)
-    assert made == {user: f"SCRAM-SHA-512=[password=pw of {user}]\n" for user in kafka_users(blocks)}
+    assert made == {user: f"SCRAM-SHA-512=password=pw of {user}\n" for user in kafka_users(blocks)}
     assert not list(applied.glob("credentials*")), "the password's file stays behind"
