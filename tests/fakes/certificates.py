@@ -13,6 +13,17 @@ from cryptography.x509.oid import NameOID
 
 def untrusted(folder: Path) -> ssl.SSLContext:
     """A certificate for 127.0.0.1 that nobody trusts."""
+    name = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    return _server_context(_certificate_and_key(folder, name))
+
+
+def without_host_name(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A certificate that names no host, as Memorystore's may; and the file to trust it by."""
+    file = _certificate_and_key(folder, x509.BasicConstraints(ca=True, path_length=None))
+    return _server_context(file), file
+
+
+def _certificate_and_key(folder: Path, extension: x509.ExtensionType) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake")])
     now = datetime.now(UTC)
@@ -24,7 +35,7 @@ def untrusted(folder: Path) -> ssl.SSLContext:
         .serial_number(1)
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(extension, critical=False)
         .sign(key, hashes.SHA256())
     )
     file = folder / "server.pem"
@@ -32,6 +43,10 @@ def untrusted(folder: Path) -> ssl.SSLContext:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
+    return file
+
+
+def _server_context(file: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context

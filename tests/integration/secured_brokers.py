@@ -142,9 +142,7 @@ def run_access_script(secured: Secured, folder: Path, passwords: Mapping[str, st
     classes = {"kafka-configs.sh": "ConfigCommand", "kafka-acls.sh": "AclCommand"}
     files = artifacts.fetch_all(print)
     for tool, name in classes.items():
-        command = shlex.join(java_command(files, f"org.apache.kafka.tools.{name}"))
-        (folder / tool).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        (folder / tool).chmod(0o755)
+        write_tool(folder / tool, files, f"org.apache.kafka.tools.{name}")
     (folder / "acls").write_text(acls)
     (folder / "kafka_ca.pem").write_text(secured.authority.read_text())
     template = (ROOT / "docker/vm/templates/kafka/kafka_admin.properties").read_text()
@@ -166,6 +164,12 @@ def run_access_script(secured: Secured, folder: Path, passwords: Mapping[str, st
         check=True,
     )
     return done.stdout
+
+
+def write_tool(path: Path, files: dict[str, Path], main: str) -> None:
+    """Writes a script that runs a class of Kafka's jars, as the scripts in its image do."""
+    path.write_text(f'#!/bin/sh\nexec {shlex.join(java_command(files, main))} "$@"\n')
+    path.chmod(0o755)
 
 
 def password_of(user: str) -> str:
