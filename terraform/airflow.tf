@@ -100,22 +100,26 @@ resource "google_sql_database_instance" "airflow" {
 }
 
 resource "google_sql_database" "airflow" {
-  name     = "airflow"
-  instance = google_sql_database_instance.airflow.name
+  name            = "airflow"
+  instance        = google_sql_database_instance.airflow.name
+  deletion_policy = "ABANDON"
 }
 
 resource "google_sql_database" "registry" {
-  name     = "registry"
-  instance = google_sql_database_instance.airflow.name
+  name            = "registry"
+  instance        = google_sql_database_instance.airflow.name
+  deletion_policy = "ABANDON"
 }
 
-# The same ephemeral value goes to the user and to its secret in one apply. Should an apply break between the two,
-# raise secrets_version.database and apply again.
+# The same ephemeral value goes to the user and then to its secret (secrets.tf) in one apply. Should an apply break just
+# between the two, raise secrets_version.database and apply again. Users and databases go with their instance: one that
+# owns tables can't be dropped by itself.
 resource "google_sql_user" "airflow" {
   name                = "airflow"
   instance            = google_sql_database_instance.airflow.name
   password_wo         = ephemeral.random_password.generated["database_password"].result
   password_wo_version = var.secrets_version.database
+  deletion_policy     = "ABANDON"
 }
 
 resource "google_sql_user" "registry" {
@@ -123,6 +127,7 @@ resource "google_sql_user" "registry" {
   instance            = google_sql_database_instance.airflow.name
   password_wo         = ephemeral.random_password.generated["registry_password"].result
   password_wo_version = var.secrets_version.database
+  deletion_policy     = "ABANDON"
 }
 
 resource "google_redis_instance" "celery" {
@@ -177,5 +182,5 @@ module "airflow" {
     kafka_sasl_password    = google_secret_manager_secret.generated["kafka_airflow_password"].id
   })
 
-  depends_on = [google_secret_manager_secret_version.generated, google_secret_manager_secret_version.smtp, google_sql_user.airflow]
+  depends_on = [terraform_data.before_boot]
 }

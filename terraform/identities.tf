@@ -72,3 +72,25 @@ resource "google_project_iam_member" "watch_operations" {
   role    = google_project_iam_custom_role.watch_operations.id
   member  = google_service_account.role["airflow"].member
 }
+
+# What a VM needs from its first minute on: grants, the way out, and secrets that have a value. IAM takes a while to
+# reach every service, so the boot tries again too (modules/vm/startup.sh, docker/vm/boot.py).
+resource "terraform_data" "before_boot" {
+  depends_on = [
+    google_compute_router_nat.main,
+    google_privateca_ca_pool_iam_member.brokers,
+    google_privateca_certificate_authority.kafka,
+    google_project_iam_member.logs,
+    google_project_iam_member.metrics,
+    google_secret_manager_secret_iam_member.reader,
+    google_secret_manager_secret_version.airflow_database,
+    google_secret_manager_secret_version.ca,
+    google_secret_manager_secret_version.generated,
+    google_secret_manager_secret_version.redis,
+    google_secret_manager_secret_version.redis_ca,
+    google_secret_manager_secret_version.registry_database,
+    google_secret_manager_secret_version.smtp,
+    google_storage_bucket_iam_member.release,
+    google_storage_bucket_iam_member.task_logs,
+  ]
+}

@@ -35,10 +35,10 @@ module "kafka" {
   name            = each.key
   role            = "kafka"
   zone            = each.value.zone
-  machine_type    = local.sized.kafka.machine
+  machine_type    = local.sized.kafka
   protected       = local.production
-  data_disk_gb    = local.sized.kafka.disk_gb
-  data_disk_type  = local.sized.kafka.disk_type
+  data_disk_gb    = var.kafka_disk.gb
+  data_disk_type  = var.kafka_disk.type
   snapshot_policy = google_compute_resource_policy.snapshots.name
   subnetwork      = google_compute_subnetwork.main.id
   service_account = google_service_account.role["kafka"].email
@@ -69,7 +69,7 @@ module "kafka" {
     },
   )
 
-  depends_on = [google_privateca_certificate_authority.kafka, google_secret_manager_secret_version.generated, google_secret_manager_secret_version.ca]
+  depends_on = [terraform_data.before_boot]
 }
 
 # What start_kafka and stop_kafka may do: start and stop these three.

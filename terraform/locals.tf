@@ -5,7 +5,7 @@ locals {
 
   sizes = {
     trial = {
-      kafka    = { machine = "e2-medium", disk_gb = 20, disk_type = "pd-balanced" }
+      kafka    = "e2-medium"
       registry = "e2-medium"
       airflow  = "e2-standard-2"
       worker   = "e2-medium"
@@ -14,7 +14,7 @@ locals {
       redis    = { tier = "BASIC", memory_gb = 1 }
     }
     production = {
-      kafka    = { machine = "n2-standard-4", disk_gb = 500, disk_type = "pd-ssd" }
+      kafka    = "n2-standard-4"
       registry = "e2-standard-2"
       airflow  = "e2-standard-8"
       worker   = "e2-standard-4"

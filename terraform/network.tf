@@ -59,6 +59,8 @@ resource "google_service_networking_connection" "services" {
   network                 = google_compute_network.main.id
   service                 = "servicenetworking.googleapis.com"
   reserved_peering_ranges = [google_compute_global_address.services.name]
+  # Cloud SQL holds the peering for days after its instance is deleted, and refuses to let it go: it goes with the network.
+  deletion_policy = "ABANDON"
 }
 
 locals {

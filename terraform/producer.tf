@@ -8,5 +8,5 @@ module "producer" {
   kafka_password  = google_secret_manager_secret.generated["kafka_producer_password"].id
   shared          = local.worker
 
-  depends_on = [google_secret_manager_secret_version.generated, google_secret_manager_secret_version.smtp]
+  depends_on = [terraform_data.before_boot]
 }

@@ -29,5 +29,5 @@ module "registry" {
     registry_password = google_secret_manager_secret.generated["registry_password"].id
   }
 
-  depends_on = [google_secret_manager_secret_version.generated, google_secret_manager_secret_version.ca, google_sql_user.registry]
+  depends_on = [terraform_data.before_boot]
 }

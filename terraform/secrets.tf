@@ -71,7 +71,7 @@ resource "google_secret_manager_secret" "generated" {
 }
 
 resource "google_secret_manager_secret_version" "generated" {
-  for_each = local.generated_secrets
+  for_each = { for name, secret in local.generated_secrets : name => secret if secret.group != "database" }
 
   secret = google_secret_manager_secret.generated[each.key].id
   # Fernet wants 32 bytes in URL-safe Base64; 32 letters and digits are 32 bytes with 190 bits of chance.
@@ -83,6 +83,30 @@ resource "google_secret_manager_secret_version" "generated" {
   secret_data_wo_version = var.secrets_version[each.value.group]
   # An older version stays readable until an operator disables it: a VM that hasn't rebooted yet needs it.
   deletion_policy = "ABANDON"
+}
+
+# The databases' passwords are written after their users and again whenever a user is made or changed: each apply draws
+# new values, so a user that a second apply makes would else have another password than the first apply's secret.
+resource "google_secret_manager_secret_version" "airflow_database" {
+  secret                 = google_secret_manager_secret.generated["database_password"].id
+  secret_data_wo         = ephemeral.random_password.generated["database_password"].result
+  secret_data_wo_version = var.secrets_version.database
+  deletion_policy        = "ABANDON"
+
+  lifecycle {
+    replace_triggered_by = [google_sql_user.airflow]
+  }
+}
+
+resource "google_secret_manager_secret_version" "registry_database" {
+  secret                 = google_secret_manager_secret.generated["registry_password"].id
+  secret_data_wo         = ephemeral.random_password.generated["registry_password"].result
+  secret_data_wo_version = var.secrets_version.database
+  deletion_policy        = "ABANDON"
+
+  lifecycle {
+    replace_triggered_by = [google_sql_user.registry]
+  }
 }
 
 resource "google_secret_manager_secret" "smtp" {

@@ -36,7 +36,7 @@ module "site" {
     kafka_sasl_password = google_secret_manager_secret.generated["kafka_site_password"].id
   }
 
-  depends_on = [google_secret_manager_secret_version.generated, google_secret_manager_secret_version.ca]
+  depends_on = [terraform_data.before_boot]
 }
 
 resource "google_compute_instance_group" "site" {

@@ -55,13 +55,27 @@ variable "name_dataset" {
 }
 
 variable "size" {
-  description = "trial: small, partly preemptible machines, one zone for the database, everything can be destroyed. production: sized machines, regional database and Redis, deletion protection."
+  description = "trial: small, partly preemptible machines, one zone for the database, no deletion protection. production: sized machines, regional database and Redis, deletion protection."
   type        = string
   default     = "trial"
 
   validation {
     condition     = contains(["trial", "production"], var.size)
     error_message = "size must be trial or production."
+  }
+}
+
+variable "kafka_disk" {
+  description = "Data disk of each broker. Disks grow in place; another type would be another, empty disk, so choose it before the first apply (pd-ssd for production). size doesn't change it."
+  type = object({
+    gb   = optional(number, 50)
+    type = optional(string, "pd-balanced")
+  })
+  default = {}
+
+  validation {
+    condition     = contains(["pd-balanced", "pd-ssd", "pd-standard"], var.kafka_disk.type) && var.kafka_disk.gb >= 10
+    error_message = "kafka_disk.type must be pd-balanced, pd-ssd or pd-standard, and kafka_disk.gb at least 10."
   }
 }
 

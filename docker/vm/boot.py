@@ -7,7 +7,7 @@
 4. sets up logging and monitoring;
 5. builds the role's image and starts its compose profile, in place of what ran before.
 
-Whatever fails ends the boot with a line that an alert of terraform/monitoring.tf looks for; a reboot tries again.
+Whatever fails ends the boot with a line that an alert of terraform/monitoring.tf looks for; systemd runs it again.
 """
 
 import base64
@@ -18,6 +18,7 @@ import shutil
 import string
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -31,6 +32,8 @@ RUN = Path("/run/fraudstream")  # /run is in memory: nothing of it survives a sh
 DATA = Path("/var/lib/fraudstream/data")
 DATA_DISK = Path("/dev/disk/by-id/google-data")
 METADATA = "http://metadata.google.internal/computeMetadata/v1/instance/"
+#: Tries of a request, and seconds between them.
+TRIES, RETRY_SECONDS = 12, 5.0
 #: Uid of the broker in apache/kafka's image, which writes to the data disk.
 KAFKA_UID = 1000
 #: Which folders of templates a role's files are made of.
@@ -75,13 +78,19 @@ class Google:
         return json.loads(self._send(urllib.request.Request(url, data, headers)))  # noqa: S310
 
     def _send(self, request: urllib.request.Request) -> bytes:
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            raise BootError(f"{request.full_url} answers {error.code}: {error.read(500)!r}") from error
-        except OSError as error:
-            raise BootError(f"{request.full_url} doesn't answer: {error}") from error
+        for left in reversed(range(TRIES)):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                    return bytes(answer.read())
+            except urllib.error.HTTPError as error:
+                # A grant takes up to minutes to reach the service that checks it, which answers 403 until then.
+                if not left or error.code not in {403, 404, 408, 429, *range(500, 600)}:
+                    raise BootError(f"{request.full_url} answers {error.code}: {error.read(500)!r}") from error
+            except OSError as error:
+                if not left:
+                    raise BootError(f"{request.full_url} doesn't answer: {error}") from error
+            time.sleep(RETRY_SECONDS)
+        raise AssertionError  # the last try returned or raised
 
 
 def parse_environment(text: str) -> dict[str, str]:

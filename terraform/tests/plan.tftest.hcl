@@ -1,5 +1,5 @@
-# Plans and applies against mocks of the providers that need an account or write files: `terraform test`, wherever the
-# providers can be installed. The random provider is real, since Terraform mocks no ephemeral resources.
+# Plans against mocks of the providers that need an account or write files: `terraform test`, wherever the providers can
+# be installed. Nothing is applied, since what an apply makes must be destroyed again and the brokers' disks refuse that. The random provider is real, since Terraform mocks no ephemeral resources.
 
 mock_provider "google" {
   mock_resource "google_redis_instance" {
@@ -25,7 +25,7 @@ variables {
 }
 
 run "trial" {
-  command = apply
+  command = plan
 
   assert {
     condition     = output.compute_instances == "us-central1-a/kafka-1,us-central1-b/kafka-2,us-central1-c/kafka-3"
@@ -46,7 +46,7 @@ run "trial" {
 }
 
 run "production" {
-  command = apply
+  command = plan
   variables {
     size = "production"
   }
@@ -94,7 +94,7 @@ run "conditions_google_takes" {
 }
 
 run "workers_differ_in_their_queue_and_nothing_else" {
-  command = apply
+  command = plan
 
   assert {
     condition     = toset([module.producer.name, module.consumer_fraud.name, module.consumer_non_fraud.name]) == toset(["producer", "consumer-fraud", "consumer-non-fraud"])

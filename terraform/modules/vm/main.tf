@@ -21,6 +21,11 @@ resource "google_compute_disk" "data" {
   type   = var.data_disk_type
   size   = var.data_disk_gb
   labels = var.labels
+
+  # All that the brokers know lies here: a plan that would replace it (another type, zone or name) is refused.
+  lifecycle {
+    prevent_destroy = true
+  }
 }
 
 resource "google_compute_disk_resource_policy_attachment" "snapshots" {

@@ -1,36 +1,75 @@
 #!/bin/bash
-# Runs at every boot of every VM: Docker, the release bundle, then docker/vm/boot.py, which does the rest.
+# Runs at every boot of every VM, twice: Google's startup service runs it once and never again, so that run only makes
+# a systemd unit of this script and starts it; the unit runs it as often as it takes. Then: Docker, the release bundle,
+# and docker/vm/boot.py, which does the rest. A failure is a line that an alert of terraform/monitoring.tf looks for.
 set -euo pipefail
 
+unit=/etc/systemd/system/fraudstream-boot.service
+script=/usr/local/sbin/fraudstream-boot
+step='starting'
+
+on_error() {
+  logger --tag fraudstream "fraudstream startup failed: ${step}; it is tried again in 30 seconds"
+}
+trap on_error ERR
+
 metadata() {
-  curl --silent --show-error --fail --retry 5 --header 'Metadata-Flavor: Google' \
+  curl --silent --show-error --fail --retry 10 --retry-all-errors --header 'Metadata-Flavor: Google' \
     "http://metadata.google.internal/computeMetadata/v1/instance/$1"
 }
 
+if [[ ${1:-} != boot ]]; then
+  step='making the systemd unit'
+  install --mode 0755 "$0" "${script}"
+  cat >"${unit}" <<UNIT
+[Unit]
+Description=fraudstream: what this VM is, by its metadata
+Wants=network-online.target
+After=network-online.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=${script} boot
+Restart=on-failure
+RestartSec=30
+UNIT
+  systemctl daemon-reload
+  systemctl restart --no-block fraudstream-boot.service
+  exit 0
+fi
+
+# apt may be at work on its own at the first boot: wait for its lock instead of failing.
+apt=(apt-get --option DPkg::Lock::Timeout=600 --yes)
 if ! command -v docker >/dev/null; then
+  step='installing Docker'
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update
-  apt-get install --yes --no-install-recommends docker.io docker-buildx docker-compose-v2 openssl
+  "${apt[@]}" update
+  "${apt[@]}" install --no-install-recommends docker.io docker-buildx docker-compose-v2 openssl
 fi
 
 if ! systemctl is-enabled --quiet google-cloud-ops-agent; then
-  curl --silent --show-error --fail --retry 5 --output /tmp/add-ops-agent.sh \
+  step='installing the Ops Agent'
+  curl --silent --show-error --fail --retry 10 --retry-all-errors --output /tmp/add-ops-agent.sh \
     https://dl.google.com/cloudagents/add-google-cloud-ops-agent-repo.sh
   bash /tmp/add-ops-agent.sh --also-install
   rm /tmp/add-ops-agent.sh
 fi
 
+step='downloading the release'
 release=$(metadata attributes/fraudstream-release)
 token=$(metadata service-accounts/default/token | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 object=$(python3 -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1], safe=""))' "${release#*/}")
 rm -rf /opt/fraudstream.new
 mkdir -p /opt/fraudstream.new
-# The token goes in on standard input, so that no process list shows it.
-curl --silent --show-error --fail --retry 5 --config - --output /tmp/release.zip \
+# The token goes in on standard input, so that no process list shows it. A grant takes up to minutes to reach Cloud
+# Storage, which answers 403 until then.
+curl --silent --show-error --fail --retry 10 --retry-all-errors --config - --output /tmp/release.zip \
   "https://storage.googleapis.com/storage/v1/b/${release%%/*}/o/${object}?alt=media" \
   <<<"header = \"Authorization: Bearer ${token}\""
 python3 -m zipfile --extract /tmp/release.zip /opt/fraudstream.new
 rm -rf /tmp/release.zip /opt/fraudstream
 mv /opt/fraudstream.new /opt/fraudstream
 
-exec python3 /opt/fraudstream/docker/vm/boot.py
+step='docker/vm/boot.py'
+python3 /opt/fraudstream/docker/vm/boot.py

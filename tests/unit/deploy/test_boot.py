@@ -1,7 +1,11 @@
 """docker/vm/boot.py: what a VM makes of its metadata and secrets."""
 
+import io
 import json
 import stat
+import urllib.error
+import urllib.request
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +37,41 @@ def boot(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(module, "RUN", tmp_path / "run")
     monkeypatch.setattr(module, "_output", lambda *command, stdin="": f"{command[1]}({stdin})\n")
     return module
+
+
+class Answers:
+    """Stands for urlopen: status codes to answer with, then 200."""
+
+    def __init__(self, *codes: int) -> None:
+        self.codes = list(codes)
+
+    def __call__(self, request: urllib.request.Request, timeout: float) -> io.BytesIO:
+        if self.codes:
+            raise urllib.error.HTTPError(request.full_url, self.codes.pop(0), "no", Message(), io.BytesIO(b"why"))
+        return io.BytesIO(b"value")
+
+
+class TestRetries:
+    """IAM takes up to minutes to reach every service; a first boot that gives up at 403 is a VM without its role."""
+
+    @pytest.mark.parametrize("codes", [[403, 403], [404], [429, 500, 503]])
+    def test_what_passes_is_tried_again(self, boot: Any, monkeypatch: pytest.MonkeyPatch, codes: list[int]) -> None:
+        waited: list[float] = []
+        monkeypatch.setattr(boot.time, "sleep", waited.append)
+        monkeypatch.setattr(boot.urllib.request, "urlopen", Answers(*codes))
+        assert boot.Google().metadata("attributes/fraudstream-role") == "value"
+        assert waited == [boot.RETRY_SECONDS] * len(codes)
+
+    @pytest.mark.parametrize(("code", "tries"), [(400, 1), (401, 1), (403, 12)])
+    def test_what_does_not_pass_ends_the_boot_with_the_answer(
+        self, boot: Any, monkeypatch: pytest.MonkeyPatch, code: int, tries: int
+    ) -> None:
+        answers = Answers(*[code] * 50)
+        monkeypatch.setattr(boot.time, "sleep", lambda seconds: None)
+        monkeypatch.setattr(boot.urllib.request, "urlopen", answers)
+        with pytest.raises(boot.BootError, match=f"answers {code}: b'why'"):
+            boot.Google().metadata("attributes/fraudstream-role")
+        assert 50 - len(answers.codes) == tries
 
 
 TASK = {

@@ -26,7 +26,7 @@ VMS = {
 }
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 #: Services that end when they have done their work.
-ONCE = {"airflow-migrate", "topics", "dataset", "kafka-access"}
+ONCE = {"airflow-image", "airflow-migrate", "topics", "dataset", "kafka-access"}
 #: What docker/vm/boot.py gives compose on every VM.
 FROM_BOOT = {"SECRETS", "PUBLISH_ADDRESS", "LOG_DRIVER"}
 
@@ -160,6 +160,18 @@ class TestNamesThatTheCodeKnows:
         names = [option.removeprefix("--") for option in options[::2]]
         assert dict(zip(names, options[1::2], strict=True)) == celery.REDIS_KEEPS
 
+    def test_one_service_of_each_profile_builds_the_image_that_others_share(
+        self, services: dict[str, dict[str, Any]]
+    ) -> None:
+        """Compose builds services in parallel, and builds of one tag fail each other."""
+        builds = {(service["image"], name) for name, service in services.items() if "build" in service}
+        assert builds == {("fraudstream-airflow", "airflow-image"), ("fraudstream-site", "site")}
+        users = {name: s for name, s in services.items() if s["image"] == "fraudstream-airflow" and "build" not in s}
+        assert len(users) > 10
+        for name, service in users.items():
+            assert service["pull_policy"] == "never", name
+            assert set(service["profiles"]) <= set(services["airflow-image"]["profiles"]), name
+
     def test_every_module_that_a_container_runs_exists(self, services: dict[str, dict[str, Any]], root: Path) -> None:
         dockerfile = (root / "docker/Dockerfile").read_text()
         commands = [service.get("command", []) for service in services.values()]
@@ -269,7 +281,8 @@ class TestHardening:
                 assert port.startswith(("${PUBLISH_ADDRESS:-127.0.0.1}:", "127.0.0.1:")), (name, port)
 
     def test_images_of_others_are_pinned_to_a_version(self, services: dict[str, dict[str, Any]], root: Path) -> None:
-        images = {service["image"] for service in services.values() if "build" not in service}
+        images = {service["image"] for service in services.values() if service.get("pull_policy") != "never"}
+        images -= {service["image"] for service in services.values() if "build" in service}
         images |= set(re.findall(r"^FROM (\S+:\S+)", (root / "docker/Dockerfile").read_text(), re.M))
         assert len(images) > 8
         assert {image for image in images if not re.search(r":v?\d+\.\d+(\.\d+)?", image)} == set()

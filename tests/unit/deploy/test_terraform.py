@@ -114,6 +114,62 @@ class TestOurFiles:
                 assert block.labels[:1] != ("google_service_account_key",), block.address
 
 
+class TestFirstApply:
+    """What Google refuses while nothing runs yet, and what a later apply must not destroy."""
+
+    def test_queries_of_metrics_that_nothing_has_sent_yet_are_accepted(self, modules: dict[str, list[Block]]) -> None:
+        policies = [b for b in modules[""] if b.labels[:1] == ("google_monitoring_alert_policy",)]
+        conditions = [condition for policy in policies for condition in policy.body["conditions"]]
+        kind = "condition_prometheus_query_language"
+        queries = [query for condition in conditions for query in condition.get(kind, [])]
+        assert queries
+        assert all(query["disable_metric_validation"] is True for query in queries)
+
+    def test_no_alert_waits_for_a_metric_made_of_log_lines(self, modules: dict[str, list[Block]]) -> None:
+        for block in modules[""]:
+            assert block.labels[:1] != ("google_logging_metric",), "its alert is refused until a line was counted"
+            assert not [text for text in texts(block.body) if "logging.googleapis.com/user" in text], block.address
+
+    def test_every_vm_waits_for_its_grants_secrets_and_way_out(self, modules: dict[str, list[Block]]) -> None:
+        machines = [b for b in modules[""] if b.kind == "module"]
+        assert len(machines) >= 7
+        for machine in machines:
+            assert machine.body["depends_on"] == ["${terraform_data.before_boot}"], machine.address
+        (needs,) = [b for b in modules[""] if b.labels[:1] == ("terraform_data",)]
+        needed = "".join(needs.body["depends_on"])
+        resources = [b for b in modules[""] if b.kind == "resource"]
+        versions = [".".join(b.labels) for b in resources if b.labels[0] == "google_secret_manager_secret_version"]
+        assert len(versions) == 7
+        for name in (*versions, "google_compute_router_nat.main", "google_storage_bucket_iam_member.release"):
+            assert name in needed
+
+    def test_the_brokers_disks_can_t_be_replaced_and_size_doesn_t_touch_them(
+        self, modules: dict[str, list[Block]]
+    ) -> None:
+        (disk,) = [b for b in modules["modules/vm"] if b.labels[:1] == ("google_compute_disk",)]
+        assert disk.body["lifecycle"][0]["prevent_destroy"] is True
+        (kafka,) = [b for b in modules[""] if b.kind == "module" and b.labels == ("kafka",)]
+        assert kafka.body["data_disk_type"] == "${var.kafka_disk.type}"
+        assert kafka.body["data_disk_gb"] == "${var.kafka_disk.gb}"
+
+    def test_what_google_refuses_to_delete_goes_with_what_holds_it(self, modules: dict[str, list[Block]]) -> None:
+        kinds = {"google_service_networking_connection", "google_sql_user", "google_sql_database"}
+        held = [b for b in modules[""] if b.kind == "resource" and b.labels[0] in kinds]
+        assert {b.labels[0] for b in held} == kinds
+        assert {unquote(b.body["deletion_policy"]) for b in held} == {"ABANDON"}
+
+    def test_a_database_s_password_is_written_again_when_its_user_is_made(
+        self, modules: dict[str, list[Block]]
+    ) -> None:
+        users = [b for b in modules[""] if b.labels[:1] == ("google_sql_user",)]
+        versions = {b.labels[1]: b for b in modules[""] if b.labels[:1] == ("google_secret_manager_secret_version",)}
+        assert len(users) == 2
+        for user in users:
+            version = versions[f"{user.labels[1]}_database"]
+            assert version.body["lifecycle"][0]["replace_triggered_by"] == [f"${{google_sql_user.{user.labels[1]}}}"]
+            assert version.body["secret_data_wo"] == user.body["password_wo"]
+
+
 class TestNetworkAndRights:
     def test_no_firewall_rule_lets_the_internet_in(self, modules: dict[str, list[Block]]) -> None:
         for blocks in modules.values():
