@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fraudstream.kafka.cluster import TOPICS
-from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import FRAUD_TRANSACTION, MAIL_RETRY, NON_FRAUD_TRANSACTION
 from fraudstream.lake.stream.names import FOLDER_OF
 
 from .container_files import kafka_users, secret_names
@@ -41,6 +41,7 @@ class TestKafkaAccess:
         joined = {(user, name) for user, operations, kind, name, _ in acls if kind == "group" and "Read" in operations}
         roles = {topic: ["write_lake", "send_mail"] for topic in FOLDER_OF}
         roles[FRAUD_TRANSACTION] = [*roles[FRAUD_TRANSACTION], "open_cases"]
+        roles[MAIL_RETRY] = ["send_mail"]
         assert joined == {
             ("consumer_non_fraud" if topic == NON_FRAUD_TRANSACTION else "consumer_fraud", f"{role}-{topic}")
             for topic in roles
