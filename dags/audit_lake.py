@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag
 from fraudstream.orchestration.lake_operators import AuditLake
+from fraudstream.orchestration.retries import RETRY_POLICY
 
 
 @dag(
@@ -35,6 +36,7 @@ from fraudstream.orchestration.lake_operators import AuditLake
         "retries": 1,
         "retry_delay": timedelta(minutes=5),
         "execution_timeout": timedelta(hours=1),
+        **RETRY_POLICY,
     },
     max_active_runs=1,
     params={

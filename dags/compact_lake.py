@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, task_group
 from fraudstream.orchestration.lake_operators import CompactDay, ListDays
+from fraudstream.orchestration.retries import RETRY_POLICY
 from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJob
 
 
@@ -36,6 +37,7 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
         "execution_timeout": timedelta(hours=4),
+        **RETRY_POLICY,
     },
     max_active_runs=1,
     params={

@@ -5,25 +5,28 @@ Feeds two things from the topic `fraud_confirmation`, each in a consumer group o
 outcome a case to `fraud_confirmation/` in the lake; `send_mail` mails the customer a receipt. Of several answers to a
 case the first in log order counts.
 
-**When:** always: a new run starts when one ends. Each run is bounded by `max_minutes`; marking it failed or a SIGTERM
-ends it after the batch at hand. A run triggered by hand waits for the one at work; for a single catch-up pause
-the DAG, then `airflow dags test consume_fraud_confirmations --conf '{"until": "caught_up"}'`.
+**When:** always: a new run starts when one ends, a minute after its start at the earliest. Tasks of a run end at one
+deadline, `max_minutes` after the run's start, whatever they wait for; marking the run failed or a SIGTERM ends them
+after the batch at hand. A run triggered by hand waits for the one at work; for a single catch-up pause the DAG,
+then `airflow dags test consume_fraud_confirmations --conf '{"until": "caught_up"}'`.
 
 **Needs:** `start_kafka` has run; connections `google_cloud_default` and `smtp_default`.
 
-**When it fails:** tasks retry without end, with backoff, and nothing is lost: each goes on where its effect was last
-durable. The log names topic, partition and offset of what it stopped at. What can't be decoded lies in
+**When it fails:** a task is tried again until the run's deadline, then the next run goes on; nothing is lost: each goes
+on where its effect was last durable. An error that no retry heals fails the task at once: the log says what to change;
+clear the task then. The log names topic, partition and offset of what it stopped at. What can't be decoded lies in
 `fraud_confirmation.dead_letter` with the reason.
 """
 
 from airflow.sdk import dag
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.timetables import Continuous
 from fraudstream.settings import get_settings
 
 
 @dag(
-    schedule="@continuous",
+    schedule=Continuous(),
     start_date=START,
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],

@@ -5,25 +5,28 @@ Feeds two things from the topic `non_fraud_transaction`, each in a consumer grou
 to `transaction/` in the lake, each record in exactly one object; `send_mail` mails each customer a notice and writes
 the mail log to `email_confirmation/`.
 
-**When:** always: a new run starts when one ends. Each run is bounded by `max_minutes`; marking it failed or a SIGTERM
-ends it after the batch at hand. A run triggered by hand waits for the one at work; for a single catch-up pause
-the DAG, then `airflow dags test consume_non_fraud_transactions --conf '{"until": "caught_up"}'`.
+**When:** always: a new run starts when one ends, a minute after its start at the earliest. Tasks of a run end at one
+deadline, `max_minutes` after the run's start, whatever they wait for; marking the run failed or a SIGTERM ends them
+after the batch at hand. A run triggered by hand waits for the one at work; for a single catch-up pause the DAG,
+then `airflow dags test consume_non_fraud_transactions --conf '{"until": "caught_up"}'`.
 
 **Needs:** `start_kafka` has run; connections `google_cloud_default` and `smtp_default`.
 
-**When it fails:** tasks retry without end, with backoff, and nothing is lost: each goes on where its effect was last
-durable. The log names topic, partition and offset of what it stopped at. What can't be decoded lies in
+**When it fails:** a task is tried again until the run's deadline, then the next run goes on; nothing is lost: each goes
+on where its effect was last durable. An error that no retry heals fails the task at once: the log says what to change;
+clear the task then. The log names topic, partition and offset of what it stopped at. What can't be decoded lies in
 `non_fraud_transaction.dead_letter` with the reason.
 """
 
 from airflow.sdk import dag
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
 from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.timetables import Continuous
 from fraudstream.settings import get_settings
 
 
 @dag(
-    schedule="@continuous",
+    schedule=Continuous(),
     start_date=START,
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],

@@ -20,6 +20,7 @@ from datetime import timedelta
 from airflow.sdk import dag, task
 from fraudstream.kafka import cluster
 from fraudstream.orchestration.machine_operators import StartMachine, machines
+from fraudstream.orchestration.retries import RETRY_POLICY
 from fraudstream.settings import get_settings
 
 
@@ -27,7 +28,7 @@ from fraudstream.settings import get_settings
     schedule=None,
     doc_md=__doc__,
     tags=["fraudstream", "kafka"],
-    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15)},
+    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15), **RETRY_POLICY},
     dagrun_timeout=timedelta(minutes=30),
     max_active_runs=1,
 )

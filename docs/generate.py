@@ -40,7 +40,7 @@ def dags_page(files: list[Path]) -> str:
         call = _dag_call(module)
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         title, _, text = (ast.get_docstring(module) or "").partition("\n")
-        schedule = ast.literal_eval(keywords["schedule"]) or "when triggered"
+        schedule = _schedule(keywords["schedule"])
         owner = ast.literal_eval(_value(keywords["default_args"], "owner"))
         tags = ", ".join(ast.literal_eval(keywords["tags"]))
         rows.append((f"[{file.stem}](#{file.stem})", schedule, tags, owner))
@@ -48,6 +48,10 @@ def dags_page(files: list[Path]) -> str:
         table = _table(("param", "type", "default", "bounds", "what it is"), params) if params else "No params.\n"
         sections.append(f"## {file.stem}\n\n**{title.lstrip('# ')}.** {text.strip()}\n\n{table}")
     return "\n".join([_INTRODUCTION, _table(("DAG", "schedule", "tags", "owner"), rows), *sections])
+
+
+def _schedule(value: ast.expr) -> str:
+    return (value.value or "when triggered") if isinstance(value, ast.Constant) else f"`{ast.unparse(value)}`"
 
 
 def with_tables(page: str) -> str:

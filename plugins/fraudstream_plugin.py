@@ -1,8 +1,9 @@
-"""What Airflow loads of fraudstream as a plugin: two tabs in its UI, the case of a sensor and the cases of a run."""
+"""What Airflow loads of fraudstream as a plugin: two tabs in its UI, and the schedule of the consumer DAGs."""
 
 from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
+from fraudstream.orchestration.timetables import Continuous
 
 
 async def case_pages(scope: Any, receive: Any, send: Any) -> None:
@@ -13,9 +14,10 @@ async def case_pages(scope: Any, receive: Any, send: Any) -> None:
 
 
 class FraudstreamPlugin(AirflowPlugin):
-    """The tabs are on each DAG's pages; for others than fraud_confirmation they say that there are no cases."""
+    """The tabs show a sensor's case and a run's cases. They are on each DAG's pages; most say that there are none."""
 
     name = "fraudstream"
+    timetables = [Continuous]  # noqa: RUF012
     fastapi_apps = [{"app": case_pages, "url_prefix": "/fraudstream", "name": "fraudstream"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {

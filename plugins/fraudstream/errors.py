@@ -16,7 +16,7 @@
     ├── LakeError                  an object or the bucket didn't do what was asked
     │   ├── LakeUnavailable        may pass: retry
     │   ├── QueryRefused           SQL that can't be run on the lake; retrying can't help
-    │   ├── PartitionLost          another reader owns the partition now; stop, it goes on there
+    │   ├── PartitionLost          another reader owns the partition now: retry with what is left
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
     ├── MailError                  the SMTP server can't be used at all; may pass: retry
     ├── MachineError               an instance wasn't started or stopped; may pass: retry
@@ -96,7 +96,9 @@ class QueryRefused(LakeError):
 
 
 class PartitionLost(LakeError):
-    """Another reader moved the progress of a topic-partition: this one must stop reading it."""
+    """Another reader moved the progress of a topic-partition: join the group anew, with what is left."""
+
+    retryable = True
 
 
 class ProofFailed(LakeError):

@@ -6,15 +6,17 @@ from typing import Any
 from airflow.sdk import Param, task
 
 from fraudstream.orchestration.operators import Consume
+from fraudstream.orchestration.retries import RETRY_POLICY, UntilDeadline
 
 #: Without a start the first run's interval is empty, and Airflow takes the second run for the first.
 START = datetime(2023, 10, 1, tzinfo=UTC)
-#: Without end: the guarantee is that every record gets its effect, however long its target is away.
+#: Until the run's deadline, then the next run goes on: every record gets its effect, however long its target is away.
 RETRIES: dict[str, Any] = {
     "retries": 1_000_000,
     "retry_delay": timedelta(seconds=5),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=5),
+    "retry_policy": UntilDeadline(),
 }
 PARAMS = {
     "until": Param(
@@ -41,7 +43,7 @@ PARAMS = {
 def consume(topic: str, *roles: str) -> None:
     """A task for each role, mapped over the members of its consumer group."""
 
-    @task(retries=3)  # type: ignore[untyped-decorator]
+    @task(retries=3, **RETRY_POLICY)  # type: ignore[untyped-decorator]
     def workers(params: dict[str, Any]) -> list[int]:
         return list(range(1, params["workers"] + 1))
 

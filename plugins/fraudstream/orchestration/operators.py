@@ -1,20 +1,20 @@
 """Operators around the producer and the subscriptions: SIGTERM ends them after the batch at hand."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import AirflowFailException
 
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.source import open_source
-from fraudstream.errors import DatasetError, SettingsError
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
@@ -26,9 +26,11 @@ from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.mail.sink import mail_sink
 from fraudstream.orchestration.connections import lake, smtp_server, storage_client
+from fraudstream.orchestration.retries import deadline
 from fraudstream.orchestration.runs import open_run
 from fraudstream.settings import Settings, get_settings
 
+Stop = Callable[[], bool]
 Role = Literal["write_lake", "send_mail", "open_cases"]
 
 
@@ -39,19 +41,6 @@ class _Stoppable(BaseOperator):
         super().__init__(**kwargs)
         self._terminated = threading.Event()
         self._stop: Callable[[], None] | None = None
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """:raises AirflowFailException: no retry can help; the message says what to change
-        :raises FraudstreamError: see :meth:`run`; a retry goes on where this try was last durable
-        """
-        try:
-            return self.run(get_settings())
-        except (SettingsError, DatasetError) as error:
-            raise AirflowFailException(f"{type(error).__name__}: {error}") from error
-
-    def run(self, settings: Settings) -> dict[str, Any]:
-        """The work."""
-        raise NotImplementedError
 
     def on_kill(self) -> None:
         """Called by Airflow on SIGTERM, and when a person marks or clears the running task."""
@@ -80,8 +69,9 @@ class ProduceTransactions(_Stoppable):
         self.rows_per_second = rows_per_second
         self.max_rejected_share = max_rejected_share
 
-    def run(self, settings: Settings) -> dict[str, Any]:
-        """:raises FraudstreamError: see :meth:`Publisher.run`"""
+    def execute(self, context: Context) -> dict[str, Any]:
+        """:raises FraudstreamError: see :meth:`Publisher.run`; a retry goes on where this try was last durable"""
+        settings = get_settings()
         uri = self.source or settings.dataset
         source = open_source(uri, storage_client() if uri.startswith("gs://") else None)
         publisher = Publisher(
@@ -98,7 +88,10 @@ class ProduceTransactions(_Stoppable):
 class Consume(_Stoppable):
     """One member of the consumer group `<role>-<topic>`; returns what it did. See :class:`Subscription`.
 
+    It ends at its run's deadline, however often it was tried and whatever it waits for then.
+
     :param role: what is done with the records; of a topic's groups write_lake is the one that sends dead letters
+    :param max_minutes: from the start of the run to its deadline
     """
 
     template_fields = ("until", "max_minutes")
@@ -111,9 +104,15 @@ class Consume(_Stoppable):
         self.max_minutes = max_minutes
         self.worker = worker
 
-    def run(self, settings: Settings) -> dict[str, Any]:
+    def execute(self, context: Context) -> dict[str, Any]:
         """:raises FraudstreamError: see :meth:`Subscription.run`; nothing is lost, the retry goes on"""
-        sink: Sink = _SINKS[self.role](settings, self.topic, self._terminated)
+        settings = get_settings()
+        ends_at = time.monotonic() + (deadline(context, self.max_minutes) - datetime.now(UTC)).total_seconds()
+
+        def ending() -> bool:
+            return self._terminated.is_set() or time.monotonic() >= ends_at
+
+        sink: Sink = _SINKS[self.role](settings, self.topic, ending)
         if self.topic == FRAUD_CONFIRMATION:
             sink = FirstAnswers(sink)
         subscription = Subscription(
@@ -123,14 +122,14 @@ class Consume(_Stoppable):
             sink,
             Codec.for_topic(self.topic, settings),
             until="caught_up" if self.until == "caught_up" else "forever",
-            max_seconds=60 * float(self.max_minutes),
+            max_seconds=ends_at - time.monotonic(),
             dead_letters=DeadLetters(settings) if self.role == "write_lake" else None,
         )
         self._stoppable(subscription.stop)
         return asdict(subscription.run())
 
 
-def _lake_sink(settings: Settings, topic: str, _: threading.Event) -> Sink:
+def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
     return JsonSink(
         ObjectChain(lake(settings), FOLDER_OF[topic]),
         LINES_OF[topic],
@@ -139,22 +138,22 @@ def _lake_sink(settings: Settings, topic: str, _: threading.Event) -> Sink:
     )
 
 
-def _mail_sink(settings: Settings, topic: str, terminated: threading.Event) -> Sink:
+def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     chain = ObjectChain(lake(settings), MAILS)
-    return mail_sink(settings, smtp_server(), chain, Links(settings), stop=terminated.is_set)
+    return mail_sink(settings, smtp_server(), chain, Links(settings), stop=stop)
 
 
-def _case_sink(settings: Settings, topic: str, terminated: threading.Event) -> Sink:
+def _case_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     return CaseSink(
         ObjectChain(lake(settings), CASES_FOLDER),
         open_run,
         time_limit=settings.confirmation_time_limit,
         cases_per_second=settings.confirmation_cases_per_second,
-        stop=terminated.is_set,
+        stop=stop,
     )
 
 
-_SINKS: dict[str, Callable[[Settings, str, threading.Event], Sink]] = {
+_SINKS: dict[str, Callable[[Settings, str, Stop], Sink]] = {
     "write_lake": _lake_sink,
     "send_mail": _mail_sink,
     "open_cases": _case_sink,

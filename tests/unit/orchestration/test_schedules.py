@@ -1,11 +1,12 @@
 """What only shows after days: the schedules of the long-running DAGs."""
 
 import importlib.util
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
-from airflow.timetables.base import TimeRestriction
+from airflow.timetables.base import DataInterval, TimeRestriction
 from fraudstream.settings import ROOT
 
 CONSUMERS = sorted(path.stem for path in (ROOT / "dags").glob("consume_*.py"))
@@ -33,3 +34,15 @@ def test_a_consumer_run_that_ends_is_followed_by_another(name: str) -> None:
         interval = following.data_interval
         logical_dates.append(following.logical_date)
     assert len(set(logical_dates)) == 4
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+@pytest.mark.parametrize(("lasted", "pause"), [(1, 59), (59, 1), (3600, 0)])
+def test_runs_that_fail_at_once_are_a_minute_apart(name: str, lasted: int, pause: int) -> None:
+    dag = load(name)
+    now = datetime.now(UTC)
+    last = DataInterval(now - timedelta(hours=2), now - timedelta(seconds=lasted))
+    restriction = TimeRestriction(earliest=dag.start_date, latest=None, catchup=False)
+    following = dag.timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
+    assert (following.run_after - now).total_seconds() == pytest.approx(pause, abs=0.5)
+    assert following.data_interval.start == last.end

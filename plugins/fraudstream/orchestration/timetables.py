@@ -1,0 +1,28 @@
+"""The schedule of the consumer DAGs."""
+
+from datetime import timedelta
+
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
+from airflow.timetables.simple import ContinuousTimetable
+
+#: From the start of a run to the next one's, at least: else a run whose tasks all fail at once is followed by the next
+#: in a second, without end.
+_APART = timedelta(minutes=1)
+
+
+class Continuous(ContinuousTimetable):
+    """Airflow's ``@continuous``, with a minute between the starts of two runs at least."""
+
+    description = "A run follows when one ends, a minute after that one's start at the earliest."
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """A run's interval ends when it starts; the next one begins there."""
+        info = super().next_dagrun_info(
+            last_automated_data_interval=last_automated_data_interval, restriction=restriction
+        )
+        if info is None or last_automated_data_interval is None:
+            return info
+        earliest = last_automated_data_interval.end + _APART
+        return info if info.run_after >= earliest else DagRunInfo.interval(last_automated_data_interval.end, earliest)

@@ -1,0 +1,110 @@
+"""A consumer run has one deadline for every try, wait and retry of its tasks; what no retry heals fails at once."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.definitions.retry_policy import RetryAction
+from fraudstream.errors import KafkaRefused, LakeUnavailable, MailError, PartitionLost, SettingsError
+from fraudstream.kafka.subscription import Report
+from fraudstream.orchestration import operators
+from fraudstream.orchestration.operators import Consume
+from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
+from fraudstream.settings import Settings
+
+from tests.unit.orchestration.test_schedules import CONSUMERS, load
+
+
+class Given:
+    """What a consumer task hands to its subscription and its sink."""
+
+    max_seconds: float
+    ending: operators.Stop
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Given]]:
+    class FakeSubscription:
+        def __init__(self, *args: Any, max_seconds: float, **_: Any) -> None:
+            Given.max_seconds = max_seconds
+            self.report = Report(args[1], args[2])
+
+        def stop(self) -> None:
+            """Nothing runs."""
+
+        def run(self) -> Report:
+            return self.report
+
+    def sink(settings: Settings, topic: str, ending: operators.Stop) -> None:
+        Given.ending = ending
+
+    monkeypatch.setattr(operators, "Subscription", FakeSubscription)
+    monkeypatch.setattr(operators.Codec, "for_topic", lambda topic, settings: None)
+    monkeypatch.setitem(operators._SINKS, "send_mail", sink)
+    return iter([Given])
+
+
+def context(minutes_ago: float, try_number: int = 1, max_minutes: int = 60) -> dict[str, Any]:
+    """Of a try in a run that started so long ago."""
+    task = Consume(
+        task_id="send_mail",
+        topic="non_fraud_transaction",
+        role="send_mail",
+        until="forever",
+        max_minutes=max_minutes,
+        retry_delay=timedelta(seconds=5),
+        max_retry_delay=timedelta(minutes=5),
+    )
+    run = SimpleNamespace(start_date=datetime.now(UTC) - timedelta(minutes=minutes_ago))
+    return {"task": task, "dag_run": run, "ti": SimpleNamespace(try_number=try_number)}
+
+
+@pytest.mark.parametrize(("minutes_ago", "left"), [(0, 60), (50, 10), (75, -15)])
+def test_a_try_gets_what_is_left_of_its_run(given: Iterator[type[Given]], minutes_ago: int, left: int) -> None:
+    of_try = context(minutes_ago)
+    of_try["task"].execute(of_try)
+    seen = next(given)
+    assert seen.max_seconds == pytest.approx(60 * left, abs=5)
+    assert seen.ending() is (left < 0)
+
+
+def test_what_a_sink_waits_for_ends_when_the_task_is_to_end(given: Iterator[type[Given]]) -> None:
+    of_try = context(0)
+    of_try["task"].execute(of_try)
+    ending = next(given).ending
+    assert not ending()
+    of_try["task"].on_kill()
+    assert ending()
+
+
+@pytest.mark.parametrize(
+    ("error", "minutes_ago", "try_number", "action", "delay"),
+    [
+        (MailError("away"), 0, 1, RetryAction.RETRY, timedelta(seconds=5)),
+        (LakeUnavailable("away"), 30, 4, RetryAction.RETRY, timedelta(seconds=40)),
+        (ValueError("of nobody's"), 0, 40, RetryAction.RETRY, timedelta(minutes=5)),
+        (PartitionLost("moved"), 0, 1, RetryAction.RETRY, timedelta(seconds=5)),
+        (MailError("away"), 59.95, 1, RetryAction.FAIL, None),
+        (MailError("away"), 56, 20, RetryAction.FAIL, None),
+        (MailError("away"), 61, 1, RetryAction.FAIL, None),
+        (KafkaRefused("login"), 0, 1, RetryAction.FAIL, None),
+        (SettingsError("empty"), 0, 1, RetryAction.FAIL, None),
+    ],
+)
+def test_a_consumer_is_tried_again_only_if_that_can_help_and_before_the_deadline(
+    error: Exception, minutes_ago: float, try_number: int, action: RetryAction, delay: timedelta | None
+) -> None:
+    decision = UntilDeadline().evaluate(error, try_number, 1_000_000, context(minutes_ago))
+    assert (decision.action, decision.retry_delay) == (action, delay)
+
+
+@pytest.mark.parametrize(("error", "action"), [(KafkaRefused("x"), RetryAction.FAIL), (OSError(), RetryAction.DEFAULT)])
+def test_other_tasks_keep_their_own_retries(error: Exception, action: RetryAction) -> None:
+    assert WhatMayPass().evaluate(error, 1, 3).action is action
+
+
+@pytest.mark.parametrize("name", [*CONSUMERS, "compact_lake", "audit_lake", "produce_transactions", "start_kafka"])
+def test_every_task_has_a_policy(name: str) -> None:
+    assert all(task.has_retry_policy for task in load(name).tasks)
