@@ -130,7 +130,7 @@ def _ports_table() -> str:
 
 def _default(field: FieldInfo) -> str:
     if "SecretStr" in repr(field.annotation):
-        secrets = field.default if isinstance(field.default, list) else [field.default]
+        secrets = [field.default] if isinstance(field.default, SecretStr) else list(field.default)
         return "an example, refused for other addresses than loopback" if any(map(_text, secrets)) else ""
     return _code(field.default)
 

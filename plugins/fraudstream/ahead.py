@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
@@ -41,6 +41,10 @@ class Ahead(Iterator[T], Generic[T]):
     def at_end(self) -> bool:
         """Whether no item is left; waits until the next one is made, and raises what that raises."""
         return self._coming[0].result() is self._end
+
+    def made_within(self, seconds: float) -> bool:
+        """Waits until the next item is made, at most so long, and returns whether it is; the end counts as an item."""
+        return bool(wait([self._coming[0]], timeout=seconds).done)
 
     def _next(self) -> Future[object]:
         return self._thread.submit(next, self._items, self._end)

@@ -10,6 +10,7 @@
     │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
     ├── KafkaError                 a broker, topic or the schema registry didn't do what was asked
     │   ├── KafkaUnavailable       may pass: retry
+    │   ├── ProducerFenced         a newer producer of the same source goes on; retrying would fence that one
     │   ├── KafkaRefused           login, certificate, protocol or a right is wrong: an operator must change it
     │   ├── SchemaRegistryError    may pass: retry
     │   └── RecordError            one record can't be decoded or validated: it becomes a dead letter
@@ -69,6 +70,10 @@ class KafkaUnavailable(KafkaError):
 
 class KafkaRefused(KafkaError):
     """The brokers turn this client away until an operator changes its login, certificate, protocol or rights."""
+
+
+class ProducerFenced(KafkaError):
+    """A newer producer of the same source took over. Not to be retried: a retry would fence the newer one in turn."""
 
 
 class SchemaRegistryError(KafkaError):

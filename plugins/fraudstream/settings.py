@@ -5,17 +5,20 @@ Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows
 ``fraudstream_<field>`` in the folder that ``FRAUDSTREAM_SECRETS_DIR`` names; a variable goes before a file.
 """
 
+import json
 import os
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fraudstream.errors import SettingsError
+from fraudstream.kafka.client_config import PARTITIONER, RESERVED, client_config, unknown_property
 
 #: The checkout (or the release bundle): where include/ lies beside plugins/.
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +37,10 @@ class Settings(BaseSettings):
     """What differs between one machine, containers and Google Cloud."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FRAUDSTREAM_", extra="ignore", secrets_dir=os.environ.get("FRAUDSTREAM_SECRETS_DIR")
+        env_prefix="FRAUDSTREAM_",
+        extra="ignore",
+        secrets_dir=os.environ.get("FRAUDSTREAM_SECRETS_DIR"),
+        hide_input_in_errors=True,
     )
 
     kafka_bootstrap_servers: str = Field(
@@ -43,16 +49,32 @@ class Settings(BaseSettings):
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="how clients talk to the brokers"
     )
-    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", description="used when the security protocol has SASL in it"
     )
     kafka_sasl_username: str = Field("", description="user for SASL")
     kafka_sasl_password: SecretStr = Field(SecretStr(""), description="password for SASL")
     kafka_ssl_ca_location: str = Field("", description="file with the authority that signed the brokers' certificates")
+    kafka_ssl_certificate_location: str = Field("", description="file with the client's certificate, for mutual TLS")
+    kafka_ssl_key_location: str = Field("", description="file with the private key of the client's certificate")
+    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="password of that key, if it has one")
+    kafka_token_source: str = Field(
+        "",
+        description="who gives the tokens for OAUTHBEARER: google, or module:function that returns a token and the "
+        "time at which it expires (seconds since 1970)",
+    )
+    kafka_properties: Annotated[dict[str, SecretStr], NoDecode] = Field(
+        {}, description="more librdkafka properties for every client, as a JSON object of texts"
+    )
     kafka_replication_factor: int = Field(3, ge=1, description="replicas of each topic that start_kafka creates")
     kafka_partitions: int = Field(6, ge=1, description="partitions of each topic that start_kafka creates")
     schema_registry_url: str = Field(
         "http://127.0.0.1:18081/apis/ccompat/v7", description="Confluent-compatible schema registry"
+    )
+    schema_registry_username: str = Field("", description="user of the schema registry, if it asks for one")
+    schema_registry_password: SecretStr = Field(SecretStr(""), description="password of that user")
+    schema_registry_ca_location: str = Field(
+        "", description="file with the authority that signed the registry's certificate"
     )
 
     lake_bucket: str = Field("fraudstream-lake", description="bucket of the lake, without gs://")
@@ -132,6 +154,41 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)
 
+    @field_validator("kafka_properties", mode="before")
+    @classmethod
+    def _json_object(cls, value: Any) -> Any:
+        try:
+            found = json.loads(value or "{}") if isinstance(value, str) else value
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise ValueError('expected a JSON object, such as {"socket.keepalive.enable": "true"}')  # noqa: TRY004
+        return found
+
+    @field_validator("kafka_properties")
+    @classmethod
+    def _not_reserved(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        reserved = sorted(value.keys() & RESERVED)
+        if reserved:
+            raise ValueError(
+                f"{', '.join(reserved)} can't be set here: guarantees rest on it, or another setting is it"
+            )
+        if value:
+            reason = unknown_property({name: text.get_secret_value() for name, text in value.items()})
+            if reason:
+                raise ValueError(reason)
+        return value
+
+    @field_validator("schema_registry_url", "confirmation_url")
+    @classmethod
+    def _without_credentials(cls, value: str) -> str:
+        if "@" in urlsplit(value).netloc:
+            raise ValueError(
+                "an address with a user or password in it would be logged: take them out; the registry's belong in "
+                "FRAUDSTREAM_SCHEMA_REGISTRY_USERNAME and FRAUDSTREAM_SCHEMA_REGISTRY_PASSWORD"
+            )
+        return value
+
     @field_validator("compute_instances")
     @classmethod
     def _zone_and_name(cls, value: list[str], info: ValidationInfo) -> list[str]:
@@ -153,31 +210,18 @@ class Settings(BaseSettings):
         return timedelta(seconds=self.confirmation_time_limit_seconds)
 
     def kafka_config(self, **properties: Any) -> dict[str, Any]:
-        """librdkafka properties that reach the brokers, with `properties` on top.
+        """librdkafka's properties for a client that reaches the brokers; see :func:`client_config`.
 
         :raises SettingsError: what the security protocol needs isn't there
         """
-        config: dict[str, Any] = {
-            "bootstrap.servers": self.kafka_bootstrap_servers,
-            "security.protocol": self.kafka_security_protocol,
-        }
-        if "SASL" in self.kafka_security_protocol:
-            if not self.kafka_sasl_username or not self.kafka_sasl_password.get_secret_value():
-                raise SettingsError(
-                    f"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL is {self.kafka_security_protocol}, but "
-                    f"FRAUDSTREAM_KAFKA_SASL_USERNAME or FRAUDSTREAM_KAFKA_SASL_PASSWORD is empty: set both"
-                )
-            config["sasl.mechanism"] = self.kafka_sasl_mechanism
-            config["sasl.username"] = self.kafka_sasl_username
-            config["sasl.password"] = self.kafka_sasl_password.get_secret_value()
-        if self.kafka_ssl_ca_location:
-            if not Path(self.kafka_ssl_ca_location).is_file():
-                raise SettingsError(
-                    f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION is {self.kafka_ssl_ca_location!r}, where no file is: give the "
-                    f"certificate (PEM) of the authority that signed the brokers' certificates"
-                )
-            config["ssl.ca.location"] = self.kafka_ssl_ca_location
-        return config | properties
+        return client_config(self, properties)
+
+    def producer_config(self, **properties: Any) -> dict[str, Any]:
+        """As :meth:`kafka_config`, for a producer: what all of them have in common.
+
+        :raises SettingsError: as there
+        """
+        return client_config(self, {"acks": "all", "partitioner": PARTITIONER} | properties)
 
 
 @lru_cache(maxsize=1)

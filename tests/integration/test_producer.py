@@ -5,18 +5,22 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Producer
 from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.errors import DatasetNotFound, KafkaError, TooManyRejected, UnknownHeader
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.progress import IngestProgress, last_progress
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.transaction import transactional
 from fraudstream.settings import Settings
 
 from tests.integration.pipeline import decoded, good_row, paysim, publisher, records
@@ -144,3 +148,24 @@ def test_killed_at_random_moments_every_row_is_there_once(
         for row in decoded(settings, topic, prefix(path))
     )
     assert found == Counter(f"{prefix(path)}-{number:09d}" for number in range(6_000))
+
+
+def test_an_open_transaction_of_another_source_does_not_hide_the_last_position(settings: Settings) -> None:
+    source, codec = f"/{uuid.uuid4().hex}.csv", Codec.for_topic(INGEST_PROGRESS, settings)
+    written = IngestProgress(source, "a generation", byte=50, row=5)
+    producers = []
+    for key, value in (("another source", b""), (source, codec.encode(written.to_record()))):
+        producer = Producer(settings.producer_config(**transactional(key + source)))
+        producer.init_transactions(30)
+        producer.begin_transaction()
+        producer.produce(INGEST_PROGRESS, key=key, value=value)
+        producer.flush()
+        producers.append(producer)
+    other, ours = producers
+    ours.commit_transaction(30)  # behind the record of the other one, which stays open
+    with ThreadPoolExecutor(1) as thread:
+        found = thread.submit(last_progress, settings, codec, source, "a generation")
+        time.sleep(1)
+        assert not found.done()
+        other.abort_transaction(30)
+        assert found.result(30) == written

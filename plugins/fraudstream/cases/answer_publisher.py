@@ -111,9 +111,9 @@ class AnswerPublisher:
 
     def _connect(self) -> Producer:
         return Producer(
-            self._settings.kafka_config(
+            self._settings.producer_config(
                 **{
-                    "acks": "all",
+                    "client.id": "fraudstream-answers",
                     "enable.idempotence": True,
                     "delivery.timeout.ms": DELIVERY_SECONDS * 1000,
                     "linger.ms": LINGER_MS,

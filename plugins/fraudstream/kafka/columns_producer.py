@@ -11,9 +11,8 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 from confluent_kafka import KafkaError as Code
-from confluent_kafka import Producer
+from confluent_kafka import KafkaException, Producer
 
-from fraudstream.errors import KafkaError
 from fraudstream.kafka.librdkafka import MESSAGE, handle, library
 
 _ANY_PARTITION = -1
@@ -73,7 +72,7 @@ class ColumnsProducer:
     def produce(self, topic: str, messages: Messages) -> None:
         """Queues them as the client has room for them; a failed delivery makes the transaction's commit fail.
 
-        :raises KafkaError: not all were taken, for the reason it says
+        :raises KafkaException: not all were taken, for the reason it says
         """
         if topic not in self._topics:
             self._topics[topic] = library.rd_kafka_topic_new(self._handle, topic.encode(), None)
@@ -89,7 +88,8 @@ class ColumnsProducer:
         )
         if taken != len(structs):
             reason = Code(int(structs["error"][np.flatnonzero(structs["error"])[0]]))
-            raise KafkaError(f"{len(structs) - taken} of {len(structs)} rows for {topic} weren't taken: {reason}")
+            said = f"{len(structs) - taken} of {len(structs)} rows for {topic} weren't taken: {reason.str()}"
+            raise KafkaException(Code(reason.code(), said))
 
 
 def _addresses(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, ClusterMetadata
 
 from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable
+from fraudstream.kafka.client_config import identity
 from fraudstream.settings import Settings
 
 #: What nobody but an operator can mend: after one of these the brokers aren't asked again.
@@ -81,19 +82,22 @@ class Connection:
         where = f"{doing} at Kafka {settings.kafka_bootstrap_servers} (FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS) failed"
         if reason.code() in _RIGHTS:
             return KafkaRefused(
-                f"{where}: user {settings.kafka_sasl_username!r} (FRAUDSTREAM_KAFKA_SASL_USERNAME) may not: "
+                f"{where}: {identity(settings)} may not: "
                 f"{answer}. Run this as the role it is for, or grant the right: docker/kafka/acls lists them all"
             )
         if self._code == Code._AUTHENTICATION:
+            by_token = settings.kafka_sasl_mechanism == "OAUTHBEARER"
+            check = "FRAUDSTREAM_KAFKA_TOKEN_SOURCE" if by_token else "FRAUDSTREAM_KAFKA_SASL_USERNAME, _SASL_PASSWORD"
             return KafkaRefused(
-                f"{where}: user {settings.kafka_sasl_username!r} isn't let in: {said}. Check "
-                f"FRAUDSTREAM_KAFKA_SASL_USERNAME, _SASL_PASSWORD and _SASL_MECHANISM ({settings.kafka_sasl_mechanism})"
+                f"{where}: {identity(settings)} isn't let in: {said}. Check {check} and _SASL_MECHANISM "
+                f"({settings.kafka_sasl_mechanism})"
             )
         if self._code == Code._SSL:
             return KafkaRefused(
                 f"{where}: TLS with the brokers: {said}. FRAUDSTREAM_KAFKA_SSL_CA_LOCATION "
                 f"({settings.kafka_ssl_ca_location!r}) must name the file of the authority that signed their "
-                f"certificates, and the addresses must be the names in them"
+                f"certificates, and the addresses must be the names in them; where they ask for the client's, "
+                f"FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION must be one that they trust"
             )
         if self._closed:
             return KafkaRefused(

@@ -28,7 +28,13 @@ class DeadLetters:
     def __init__(self, settings: Settings) -> None:
         self._connection = Connection(settings)
         self._producer = Producer(
-            settings.kafka_config(**{"acks": "all", "enable.idempotence": True, "error_cb": self._connection.hear})
+            settings.producer_config(
+                **{
+                    "enable.idempotence": True,
+                    "client.id": "fraudstream-dead-letters",
+                    "error_cb": self._connection.hear,
+                }
+            )
         )
         self._failed: list[KafkaError] = []
 

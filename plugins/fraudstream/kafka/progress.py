@@ -1,15 +1,22 @@
 """How far a source file is produced: the last record of its key on the compacted topic ingest_progress."""
 
+import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from fraudstream.errors import KafkaUnavailable
+from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import INGEST_PROGRESS
 from fraudstream.settings import Settings
+
+#: Longer than the brokers leave a producer's transaction open, which is a minute.
+_WAIT_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,13 @@ class IngestProgress:
 def last_progress(settings: Settings, codec: Codec, source: str, generation: str) -> IngestProgress:
     """The last committed position in exactly this generation of a source; the start where there is none.
 
-    Transactions that are still open are not waited for: call this after init_transactions fenced their producer.
+    Call it after init_transactions, which fences the source's older producer and ends what that one left open. A
+    transaction of another source's producer hides what lies behind it from read_committed readers, so this waits
+    until all records that the topic has now can be read: as long as the brokers leave a transaction open.
 
     :raises KafkaUnavailable: the topic can't be read to its end
     :raises KafkaRefused: the user may not read it
+    :raises RecordError: a record of this source can't be decoded
     """
     found = IngestProgress(source, generation)
     connection = Connection(settings)
@@ -55,20 +65,61 @@ def last_progress(settings: Settings, codec: Codec, source: str, generation: str
     try:
         # Without knowing the leader yet, the client would wait half a second before it asks for an offset.
         connection.open(consumer, INGEST_PROGRESS)
+        end = _high_watermark(settings, connection)
         consumer.assign([TopicPartition(INGEST_PROGRESS, 0, OFFSET_BEGINNING)])
-        while True:
-            message = consumer.poll(30)
-            if message is None:
-                raise KafkaUnavailable(f"topic {INGEST_PROGRESS} can't be read: no answer from Kafka for 30 s")
-            error = message.error()
-            if error is not None:
-                if error.code() == Code._PARTITION_EOF:
-                    return found
-                raise connection.error(error, doing=f"reading topic {INGEST_PROGRESS}")
-            record = codec.decode(message.value())
-            if record["source"] == source and record["generation"] == generation:
-                found = IngestProgress(**record)
+        for message in _messages(consumer, connection, end):
+            if message.key() == source.encode():
+                record = _decoded(codec, message)
+                if record["generation"] == generation:
+                    found = IngestProgress(**record)
     except KafkaException as error:
         raise connection.error(error, doing=f"reading topic {INGEST_PROGRESS}") from error
     finally:
         consumer.close()
+    return found
+
+
+def _messages(consumer: Consumer, connection: Connection, end: int) -> Iterator[Message]:
+    """All committed records before `end`."""
+    until = time.monotonic() + _WAIT_SECONDS
+    position = 0
+    while position < end:
+        message = consumer.poll(1)
+        if message is None:
+            if time.monotonic() > until:
+                raise KafkaUnavailable(
+                    f"topic {INGEST_PROGRESS} can be read to offset {position}, and its records go on to {end}, after "
+                    f"{_WAIT_SECONDS:.0f} s: another producer's transaction is open, or the brokers don't answer"
+                )
+        elif (error := message.error()) is None:
+            position = message.offset() + 1
+            yield message
+        elif error.code() == Code._PARTITION_EOF:
+            position = message.offset()  # beyond transaction markers; before a transaction that is open
+        else:
+            raise connection.error(error, doing=f"reading topic {INGEST_PROGRESS}")
+
+
+def _high_watermark(settings: Settings, connection: Connection) -> int:
+    """The offset after the last record that is replicated, committed or not; a new leader may take a moment."""
+    admin = AdminClient(settings.kafka_config(error_cb=connection.hear))
+    place = TopicPartition(INGEST_PROGRESS, 0)
+    until = time.monotonic() + _WAIT_SECONDS
+    while True:
+        try:
+            asked = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=10)
+            return int(asked[place].result().offset)
+        except KafkaException as error:
+            if not error.args[0].retriable() or time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def _decoded(codec: Codec, message: Message) -> dict[str, Any]:
+    try:
+        return codec.decode(message.value())
+    except RecordError as error:
+        raise RecordError(
+            f"{INGEST_PROGRESS}[0] offset {message.offset()} is no position of {message.key()!r}: {error}. Nothing is "
+            f"produced, because where to go on is unknown: find out who wrote it"
+        ) from error

@@ -8,16 +8,16 @@ The protocol, numbered as in the code:
 4. the new position, in the same transaction,
 5. commit; rows and position become visible together or not at all.
 
-A thread reads and encodes the chunks to come meanwhile, so that a commit, which waits for the brokers, costs little.
+An error in 3 to 5 aborts the transaction: readers don't wait for one that nobody commits. A thread reads and encodes
+the chunks to come meanwhile, so that a commit, which waits for the brokers, costs little; a commit that is due doesn't
+wait for a chunk that comes late.
 """
 
-import hashlib
 import logging
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pyarrow as pa
 from confluent_kafka import KafkaError as Code
@@ -26,13 +26,13 @@ from confluent_kafka import KafkaException, Producer
 from fraudstream.ahead import Ahead
 from fraudstream.dataset.reader import Chunk, Position, Rejected, read_chunks
 from fraudstream.dataset.source import Source
-from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, TooManyRejected
+from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, ProducerFenced, TooManyRejected
 from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.columns_producer import QUEUE, ColumnsProducer, Messages
+from fraudstream.kafka.columns_producer import ColumnsProducer, Messages
 from fraudstream.kafka.connection import Connection, unwritable
 from fraudstream.kafka.progress import IngestProgress, last_progress
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.transaction import Transaction, what_broke
+from fraudstream.kafka.transaction import Transaction, transactional
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -42,6 +42,7 @@ _CHUNK_ROWS = 25_000
 _AHEAD = 5
 _REPORT_SECONDS = 5.0
 _TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, INGEST_PROGRESS, INGEST_DEAD_LETTER)
+_FENCED = {Code._FENCED, Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_EPOCH}
 #: A share of rejected rows says nothing over fewer rows than this.
 _SHARE_ROWS = 1_000
 
@@ -93,9 +94,12 @@ class Publisher:
         """Produces until the end, the limit or :meth:`stop`, and returns the position reached.
 
         :raises DatasetError: the source can't be read, or too many rows are rejected; what was committed stays
+        :raises ProducerFenced: a newer run of the same source took over; not to be tried again
         :raises KafkaError: the brokers refuse; a new run goes on at the last committed position
         """
-        producer = Producer(self._producer_config(), logger=log)
+        properties = transactional(self._source.uri) | {"error_cb": self._connection.hear}
+        producer = Producer(self._settings.producer_config(**properties), logger=log)
+        transaction = Transaction(producer)
         beginning = IngestProgress(self._source.uri, self._source.generation)
         try:
             # Most files are new: their first rows are made while the brokers answer.
@@ -109,29 +113,27 @@ class Publisher:
                 if progress.done or (self._limit is not None and progress.row >= self._limit):
                     return progress
                 if progress == beginning:
-                    return self._run(producer, columns, progress, chunks)
-            with self._encoded(progress) as chunks, ColumnsProducer(producer) as columns:
-                return self._run(producer, columns, progress, chunks)
+                    with transaction:
+                        return self._run(transaction, columns, progress, chunks)
+            with self._encoded(progress) as chunks, ColumnsProducer(producer) as columns, transaction:
+                return self._run(transaction, columns, progress, chunks)
         except KafkaException as error:
-            raise self._kafka_error(what_broke(producer, error.args[0])) from error
+            raise self._kafka_error(transaction.broken_by or error.args[0], transaction.timed_out) from error
 
     def _encoded(self, progress: IngestProgress) -> Ahead[_Encoded]:
         """The chunks after a position."""
         return Ahead(map(self._encode, self._chunks(progress)), _AHEAD)
 
     def _run(
-        self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress, chunks: Ahead[_Encoded]
+        self, transaction: Transaction, columns: ColumnsProducer, progress: IngestProgress, chunks: Ahead[_Encoded]
     ) -> IngestProgress:
         first, started = progress, time.monotonic()
         reported = started
-        transaction = Transaction(producer)
         for encoded in chunks:
             # 3. rows and rejected rows
             transaction.begin(progress.row)
-            progress = self._send(producer, columns, progress, encoded)
-            # Where nothing follows, the commit that says so takes these rows, too.
-            due = transaction.due(progress.row) and not chunks.at_end
-            if not (self._rows_per_second or self._ends(first, progress) or due):
+            progress = self._send(transaction.producer, columns, progress, encoded)
+            if not (self._rows_per_second or self._ends(first, progress) or _due(transaction, progress, chunks)):
                 continue
             self._commit(transaction, progress)
             now = time.monotonic()
@@ -256,35 +258,30 @@ class Publisher:
             f"{progress.rejected:,}",
         )
 
-    def _producer_config(self) -> dict[str, Any]:
-        source = hashlib.sha256(self._source.uri.encode()).hexdigest()[:16]
-        return self._settings.kafka_config(
-            **{
-                "transactional.id": f"fraudstream-produce-{source}",
-                "error_cb": self._connection.hear,
-                "acks": "all",
-                "compression.type": "lz4",
-                "linger.ms": 20,
-                "batch.size": 1_000_000,
-                "queue.buffering.max.messages": 2 * QUEUE,
-                # A delivery that fails makes the commit fail; of the others no report is needed.
-                "delivery.report.only.error": True,
-                # The partitioner of Kafka's own clients, so that any of them finds a key's partition.
-                "partitioner": "murmur2_random",
-            }
-        )
-
-    def _kafka_error(self, reason: Code) -> KafkaError:
+    def _kafka_error(self, reason: Code, timed_out: bool) -> KafkaError:
         where = ""
         if reason.code() == Code.TOPIC_AUTHORIZATION_FAILED:  # the client only says that it is one of them
             where = f" to topic {' and '.join(unwritable(self._settings, _TOPICS))}"
         refused = self._connection.error(reason, doing=f"producing {self._source.uri}{where}")
         if isinstance(refused, KafkaRefused):
             return refused
-        # A call after the one that met the fence says only that the producer had a fatal error; fencing is the one.
-        if reason.fatal() or reason.code() == Code._FATAL:
-            return KafkaError(f"{self._source.uri} is being produced by a newer run, which fenced this one: {reason}")
+        # The brokers fence a producer, too, whose transaction they ended because it was open for too long.
+        if reason.code() in _FENCED and not timed_out:
+            return ProducerFenced(
+                f"{self._source.uri} is being produced by a newer run, which fenced this one: {reason.str()}. Nothing "
+                f"to do: the newer run goes on where this one's last commit was. Don't clear this task while it runs"
+            )
         return KafkaUnavailable(
             f"producing {self._source.uri} to Kafka at {self._settings.kafka_bootstrap_servers} failed: {reason}. "
             f"Nothing after the last committed transaction is visible; a new run goes on there"
         )
+
+
+def _due(transaction: Transaction, progress: IngestProgress, chunks: Ahead[_Encoded]) -> bool:
+    """Whether to commit before the next chunk: it isn't there in time, or the transaction is full.
+
+    Where nothing follows, the commit that says so takes these rows, too.
+    """
+    if not chunks.made_within(transaction.seconds_left):
+        return True
+    return transaction.due(progress.row) and not chunks.at_end

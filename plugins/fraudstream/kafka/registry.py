@@ -1,5 +1,7 @@
 """The schema registry: subjects are `<topic>-value`, compatibility BACKWARD."""
 
+from typing import Any
+
 import httpx2
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from confluent_kafka.schema_registry.error import SchemaRegistryError as RegistryAnswer
@@ -19,15 +21,28 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.schema_registry_url
+        self._ca = settings.schema_registry_ca_location
+        self._login = (settings.schema_registry_username, settings.schema_registry_password)
 
     def _client(self) -> SchemaRegistryClient:
         """A client for one question: they are few, since a codec keeps what it learnt, and no socket stays open.
 
         Few and short tries: the caller has the retry that fits.
         """
-        config = {"url": self.url, "timeout": 10, "max.retries": 3, "retries.wait.ms": 200, "retries.max.wait.ms": 1000}
+        config: dict[str, Any] = {
+            "url": self.url,
+            "timeout": 10,
+            "max.retries": 3,
+            "retries.wait.ms": 200,
+            "retries.max.wait.ms": 1000,
+        }
         if self.url.startswith("http://"):
             config["ssl.ca.location"] = False  # no TLS: the authorities' certificates, which take 35 ms, aren't read
+        elif self._ca:
+            config["ssl.ca.location"] = self._ca
+        username, password = self._login
+        if username:
+            config["basic.auth.user.info"] = f"{username}:{password.get_secret_value()}"
         return SchemaRegistryClient(config)
 
     def register(self, topic: str, schema: str) -> int:

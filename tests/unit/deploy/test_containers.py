@@ -290,7 +290,9 @@ class TestHardening:
     def test_no_password_stands_in_the_compose_file(self, services: dict[str, dict[str, Any]]) -> None:
         for name, service in services.items():
             for variable, value in (service.get("environment") or {}).items():
-                if re.search(r"PASSWORD|SECRET|_KEY|_CONN|URL_CMD", variable) and not variable.endswith("CONN_ID"):
+                if re.search(r"PASSWORD|SECRET|_KEY|_CONN|URL_CMD", variable) and not variable.endswith(
+                    ("CONN_ID", "_LOCATION")
+                ):
                     folder = "/tmp" if variable.endswith("PASSWORDS_FILE") else "/run/secrets"  # noqa: S108
                     backend = variable.startswith("AIRFLOW__SECRETS__")
                     assert backend or folder in value, (name, variable)

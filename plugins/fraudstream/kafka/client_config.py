@@ -1,0 +1,151 @@
+"""librdkafka's properties from the settings: who we are to the brokers, and what every client has in common."""
+
+import importlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fraudstream.errors import SettingsError
+
+if TYPE_CHECKING:
+    from fraudstream.settings import Settings
+
+#: What the pipeline's guarantees rest on, or its callbacks: FRAUDSTREAM_KAFKA_PROPERTIES may not change it.
+RESERVED = frozenset(
+    {
+        "acks",
+        "auto.offset.reset",
+        "bootstrap.servers",
+        "delivery.report.only.error",
+        "enable.auto.commit",
+        "enable.auto.offset.store",
+        "enable.idempotence",
+        "enable.partition.eof",
+        "error_cb",
+        "group.id",
+        "isolation.level",
+        "oauth_cb",
+        "partition.assignment.strategy",
+        "partitioner",
+        "sasl.mechanism",
+        "sasl.mechanisms",
+        "sasl.password",
+        "sasl.username",
+        "security.protocol",
+        "ssl.ca.location",
+        "ssl.certificate.location",
+        "ssl.key.location",
+        "ssl.key.password",
+        "transactional.id",
+        "transaction.timeout.ms",
+    }
+)
+#: A key's partition as Kafka's own clients compute it; the client's default computes another one (CRC32).
+PARTITIONER = "murmur2_random"
+#: How long a client may know a topic without the partitions that were added to it.
+_METADATA_MS = 30_000
+
+#: Returns a token and the time at which it expires, in seconds since 1970.
+TokenSource = Callable[[], tuple[str, float]]
+
+
+def client_config(settings: "Settings", properties: dict[str, Any]) -> dict[str, Any]:
+    """What a client needs to reach the brokers, with `properties` and then FRAUDSTREAM_KAFKA_PROPERTIES on top.
+
+    :raises SettingsError: what the security protocol needs isn't there
+    """
+    config: dict[str, Any] = {
+        "bootstrap.servers": settings.kafka_bootstrap_servers,
+        "security.protocol": settings.kafka_security_protocol,
+        "topic.metadata.refresh.interval.ms": _METADATA_MS,
+        # Broker logs, metrics and quotas tell the roles apart by this name.
+        "client.id": f"fraudstream-{properties.get('transactional.id') or properties.get('group.id') or 'client'}",
+    }
+    if "SASL" in settings.kafka_security_protocol:
+        config |= _sasl(settings)
+    if "SSL" in settings.kafka_security_protocol:
+        config |= _tls(settings)
+    return config | properties | {name: text.get_secret_value() for name, text in settings.kafka_properties.items()}
+
+
+def unknown_property(properties: dict[str, str]) -> str:
+    """Why librdkafka refuses these properties; empty where it takes them."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415  # settings are read by much that needs no Kafka
+    from confluent_kafka.admin import AdminClient  # noqa: PLC0415
+
+    try:
+        AdminClient({"log_level": 0, **properties})  # knows no broker: it connects to nothing
+    except KafkaException as error:
+        return str(error.args[0].str())
+    return ""
+
+
+def identity(settings: "Settings") -> str:
+    """Who a client says it is, and the settings that say so; for messages."""
+    if "SASL" not in settings.kafka_security_protocol:
+        file = settings.kafka_ssl_certificate_location
+        return f"the owner of certificate {file!r} (FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION)"
+    if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+        return f"the owner of the token of {settings.kafka_token_source!r} (FRAUDSTREAM_KAFKA_TOKEN_SOURCE)"
+    return f"user {settings.kafka_sasl_username!r} (FRAUDSTREAM_KAFKA_SASL_USERNAME)"
+
+
+def _sasl(settings: "Settings") -> dict[str, Any]:
+    if settings.kafka_sasl_mechanism == "OAUTHBEARER":
+        return {"sasl.mechanism": "OAUTHBEARER", "oauth_cb": partial(_token, _token_source(settings))}
+    if not settings.kafka_sasl_username or not settings.kafka_sasl_password.get_secret_value():
+        raise SettingsError(
+            f"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL is {settings.kafka_security_protocol}, but "
+            f"FRAUDSTREAM_KAFKA_SASL_USERNAME or FRAUDSTREAM_KAFKA_SASL_PASSWORD is empty: set both"
+        )
+    return {
+        "sasl.mechanism": settings.kafka_sasl_mechanism,
+        "sasl.username": settings.kafka_sasl_username,
+        "sasl.password": settings.kafka_sasl_password.get_secret_value(),
+    }
+
+
+def _tls(settings: "Settings") -> dict[str, Any]:
+    config = {}
+    for property_, field, what in (
+        ("ssl.ca.location", "kafka_ssl_ca_location", "the certificate (PEM) of the authority that signed the brokers'"),
+        ("ssl.certificate.location", "kafka_ssl_certificate_location", "the client's certificate (PEM)"),
+        ("ssl.key.location", "kafka_ssl_key_location", "the private key (PEM) of the client's certificate"),
+    ):
+        path = getattr(settings, field)
+        if path and not Path(path).is_file():
+            raise SettingsError(f"FRAUDSTREAM_{field.upper()} is {path!r}, where no file is: give {what}")
+        if path:
+            config[property_] = path
+    if bool(settings.kafka_ssl_certificate_location) != bool(settings.kafka_ssl_key_location):
+        raise SettingsError(
+            "a client certificate needs its key: set both FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and "
+            "FRAUDSTREAM_KAFKA_SSL_KEY_LOCATION, or neither"
+        )
+    if settings.kafka_ssl_key_password.get_secret_value():
+        config["ssl.key.password"] = settings.kafka_ssl_key_password.get_secret_value()
+    return config
+
+
+def _token_source(settings: "Settings") -> TokenSource:
+    named = settings.kafka_token_source
+    setting = f"FRAUDSTREAM_KAFKA_TOKEN_SOURCE is {named!r}"
+    if named == "google":
+        named = "fraudstream.kafka.google_token:google_token"
+    module, _, function = named.partition(":")
+    if not module or not function:
+        raise SettingsError(
+            f"{setting}, and FRAUDSTREAM_KAFKA_SASL_MECHANISM is OAUTHBEARER: expected google, or module:function "
+            f"with a function that returns a token and the time at which it expires (seconds since 1970)"
+        )
+    try:
+        source: TokenSource = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise SettingsError(f"{setting}, which can't be imported: {error}") from error
+    return source
+
+
+def _token(source: TokenSource, _: str) -> tuple[str, float]:
+    """The client's callback; what it raises, the client hands to the error callback."""
+    return source()

@@ -1,0 +1,222 @@
+"""The producer's transactions: what is visible is complete, and nothing that fails leaves one open."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException
+from fraudstream.dataset import open_source
+from fraudstream.dataset.reader import Chunk, read_chunks
+from fraudstream.errors import DatasetError, KafkaUnavailable, ProducerFenced, TooManyRejected
+from fraudstream.kafka import publisher, transaction
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.progress import IngestProgress
+from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
+from fraudstream.settings import Settings
+
+from tests.integration.pipeline import good_row, paysim
+
+
+class FakeProducer:
+    """A transactional producer that refuses every call which the real one refuses in its state."""
+
+    def __init__(self) -> None:
+        self.state = "new"
+        self.visible: list[tuple[str, int]] = []
+        self.aborted = 0
+        #: Raised by the next call of that name.
+        self.failures: dict[str, Code] = {}
+        self._pending: list[tuple[str, int]] = []
+
+    def list_topics(self, topic: str | None, timeout: float) -> object:
+        return SimpleNamespace(topics={})
+
+    def poll(self, timeout: float) -> int:
+        return 0
+
+    def init_transactions(self, seconds: float) -> None:
+        self._call("init_transactions", "new", "ready")
+
+    def begin_transaction(self) -> None:
+        self._call("begin_transaction", "ready", "open")
+
+    def produce(self, topic: str, value: bytes = b"", **_: object) -> None:
+        self.queue(topic, 1)
+
+    def queue(self, topic: str, count: int) -> None:
+        self._call("produce", "open", "open")
+        self._pending.append((topic, count))
+
+    def commit_transaction(self, seconds: float) -> None:
+        self._call("commit_transaction", "open", "ready")
+        self.visible += self._pending
+        self._pending = []
+
+    def abort_transaction(self, seconds: float) -> None:
+        if self.state == "broken":
+            self.state = "open"
+        self._call("abort_transaction", "open", "ready")
+        self._pending = []
+        self.aborted += 1
+
+    def rows(self, topic: str) -> int:
+        return sum(count for name, count in self.visible if name == topic)
+
+    def _call(self, name: str, expected: str, then: str) -> None:
+        if name in self.failures:
+            error = self.failures.pop(name)
+            self.state = "fenced" if error.fatal() else "broken"
+            self.reason = error
+            raise KafkaException(error)
+        if self.state in {"fenced", "broken"}:
+            # Only the calls that end a transaction say why it is broken.
+            code = Code._FATAL if self.state == "fenced" else Code._STATE
+            raise KafkaException(self.reason if name == "commit_transaction" else Code(code))
+        if self.state != expected:
+            raise KafkaException(Code(Code._STATE, f"{name} in state {self.state}"))
+        self.state = then
+
+
+class FakeColumns:
+    def __init__(self, producer: FakeProducer) -> None:
+        self._producer = producer
+
+    def __enter__(self) -> "FakeColumns":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def produce(self, topic: str, messages: publisher.Messages) -> None:
+        self._producer.queue(topic, len(messages))
+
+
+@pytest.fixture
+def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
+    fake = FakeProducer()
+    registry = SimpleNamespace(identifier=lambda topic, schema: 1)
+    monkeypatch.setattr(publisher, "Producer", lambda config, logger: fake)
+    monkeypatch.setattr(publisher, "ColumnsProducer", FakeColumns)
+    monkeypatch.setattr(Codec, "for_topic", lambda topic, settings: Codec(topic, registry))
+    monkeypatch.setattr(
+        publisher, "last_progress", lambda settings, codec, source, generation: IngestProgress(source, generation)
+    )
+    monkeypatch.setattr(publisher, "_CHUNK_ROWS", 2)
+    return fake
+
+
+def publishing(path: Path, **options: float) -> Publisher:
+    return Publisher(Settings(), open_source(str(path), None), **options)  # type: ignore[arg-type]
+
+
+def after_the_first(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
+    """Calls `then` before the second chunk is read."""
+
+    def chunks(*arguments: object, **options: object) -> Iterator[Chunk]:
+        for number, chunk in enumerate(read_chunks(*arguments, **options)):  # type: ignore[arg-type]
+            if number == 1:
+                then()
+            yield chunk
+
+    monkeypatch.setattr(publisher, "read_chunks", chunks)
+
+
+def test_a_source_that_breaks_off_leaves_no_transaction_open(
+    producer: FakeProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks() -> None:
+        raise DatasetError("the file breaks off")
+
+    after_the_first(monkeypatch, breaks)
+    with pytest.raises(DatasetError, match="breaks off"):
+        publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
+    assert (producer.state, producer.visible, producer.aborted) == ("ready", [], 1)
+
+
+@pytest.mark.parametrize("call", ["produce", "commit_transaction"])
+def test_brokers_that_refuse_leave_no_transaction_open_and_the_reason_is_told(
+    producer: FakeProducer, tmp_path: Path, call: str
+) -> None:
+    producer.failures[call] = Code(Code.NOT_ENOUGH_REPLICAS, "two replicas are away")
+    with pytest.raises(KafkaUnavailable, match="two replicas are away"):
+        publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
+    assert (producer.state, producer.visible, producer.aborted) == ("ready", [], 1)
+
+
+def test_a_worker_that_ends_in_the_middle_leaves_no_transaction_open(
+    producer: FakeProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Publisher, "_commit", ends)
+    with pytest.raises(KeyboardInterrupt):
+        publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
+    assert (producer.state, producer.aborted) == ("ready", 1)
+
+
+@pytest.mark.parametrize("call", ["init_transactions", "begin_transaction", "produce", "commit_transaction"])
+def test_a_fenced_producer_says_so_and_is_not_tried_again(producer: FakeProducer, tmp_path: Path, call: str) -> None:
+    producer.failures[call] = Code(Code._FENCED, "fenced by a newer instance", fatal=True)
+    with pytest.raises(ProducerFenced, match="newer run") as raised:
+        publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
+    assert not raised.value.retryable
+    assert producer.visible == []
+
+
+def test_a_fence_that_was_met_before_is_still_told_as_one(producer: FakeProducer, tmp_path: Path) -> None:
+    producer.reason = Code(Code._FENCED, "fenced by a newer instance", fatal=True)
+    producer.queue = lambda topic, count: _broken(producer)  # type: ignore[method-assign]
+    with pytest.raises(ProducerFenced, match="newer run"):
+        publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
+
+
+def _broken(producer: FakeProducer) -> None:
+    producer.state = "fenced"
+    raise KafkaException(Code(Code._FATAL))
+
+
+def test_a_transaction_that_the_brokers_ended_for_its_age_may_be_tried_again(
+    producer: FakeProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_TIMEOUT_SECONDS", 0)
+    producer.failures["commit_transaction"] = Code(Code._FENCED, "fenced", fatal=True)
+    with pytest.raises(KafkaUnavailable) as raised:
+        publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
+    assert raised.value.retryable
+
+
+def test_a_commit_that_is_due_does_not_wait_for_a_late_chunk(
+    producer: FakeProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transaction, "_SECONDS", 0.05)
+    committed = threading.Event()
+    commit = producer.commit_transaction
+
+    def commits(seconds: float) -> None:
+        commit(seconds)
+        committed.set()
+
+    monkeypatch.setattr(producer, "commit_transaction", commits)
+    in_time: list[bool] = []
+    after_the_first(monkeypatch, lambda: in_time.append(committed.wait(10)))
+    progress = publishing(paysim([good_row(n, fraud=n % 2) for n in range(6)], tmp_path)).run()
+    assert in_time == [True]
+    assert progress.done
+    assert (producer.rows(NON_FRAUD_TRANSACTION), producer.rows(FRAUD_TRANSACTION)) == (3, 3)
+    assert producer.state == "ready"
+
+
+def test_the_last_rows_and_the_end_of_the_file_are_one_commit(producer: FakeProducer, tmp_path: Path) -> None:
+    publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
+    assert producer.rows(INGEST_PROGRESS) == 1
+
+
+def test_too_many_rejected_rows_are_committed_before_the_run_fails(producer: FakeProducer, tmp_path: Path) -> None:
+    with pytest.raises(TooManyRejected):
+        publishing(paysim([good_row(1), "rubbish"], tmp_path), max_rejected_share=0.1).run()
+    assert (producer.state, producer.aborted) == ("ready", 0)
+    assert producer.rows(NON_FRAUD_TRANSACTION) == 1

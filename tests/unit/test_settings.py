@@ -1,0 +1,129 @@
+"""What reaches librdkafka and the registry from the environment, and what never shows."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from fraudstream.errors import SettingsError
+from fraudstream.settings import ROOT, Settings, get_settings
+
+OAUTH = {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "OAUTHBEARER"}
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> None:
+    get_settings.cache_clear()
+
+
+def made(**fields: object) -> Settings:
+    return Settings(**fields)  # type: ignore[arg-type]
+
+
+def some_token() -> tuple[str, float]:
+    return "token", 1.0
+
+
+def test_a_client_certificate_reaches_the_client_with_its_key_and_password(tmp_path: Path) -> None:
+    certificate, key = tmp_path / "client.pem", tmp_path / "client.key"
+    for file in (certificate, key):
+        file.touch()
+    settings = made(
+        kafka_security_protocol="SSL",
+        kafka_ssl_certificate_location=str(certificate),
+        kafka_ssl_key_location=str(key),
+        kafka_ssl_key_password="hush",
+    )
+    config = settings.kafka_config()
+    assert config["ssl.certificate.location"] == str(certificate)
+    assert (config["ssl.key.location"], config["ssl.key.password"]) == (str(key), "hush")
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("field", ["kafka_ssl_ca_location", "kafka_ssl_certificate_location", "kafka_ssl_key_location"])
+def test_a_file_of_tls_that_is_not_there_is_named_with_its_setting(field: str) -> None:
+    settings = made(kafka_security_protocol="SSL", **{field: "/nowhere/file.pem"})
+    with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_{field.upper()} is '/nowhere/file.pem'"):
+        settings.kafka_config()
+
+
+def test_a_client_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    certificate = tmp_path / "client.pem"
+    certificate.touch()
+    settings = made(kafka_security_protocol="SSL", kafka_ssl_certificate_location=str(certificate))
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_KAFKA_SSL_KEY_LOCATION"):
+        settings.kafka_config()
+
+
+def test_tokens_come_from_the_function_that_the_setting_names() -> None:
+    callback = made(**OAUTH, kafka_token_source=f"{__name__}:some_token").kafka_config()["oauth_cb"]
+    assert callback("") == ("token", 1.0)
+
+
+@pytest.mark.parametrize("source", ["", "no_function", "no.such.module:token", f"{__name__}:no_such_function"])
+def test_a_source_of_tokens_that_can_not_be_used_is_named(source: str) -> None:
+    with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_KAFKA_TOKEN_SOURCE is '{source}'"):
+        made(**OAUTH, kafka_token_source=source).kafka_config()
+
+
+def test_more_properties_win_over_the_pipelines_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "FRAUDSTREAM_KAFKA_PROPERTIES", '{"linger.ms": "7", "ssl.endpoint.identification.algorithm": "none"}'
+    )
+    config = get_settings().kafka_config(**{"linger.ms": 20, "group.id": "readers"})
+    assert (config["linger.ms"], config["group.id"]) == ("7", "readers")
+    assert config["ssl.endpoint.identification.algorithm"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ('{"acks": "1"}', "acks"),
+        ('{"isolation.level": "read_uncommitted"}', "isolation.level"),
+        ('{"auto.offset.reset": "latest"}', "auto.offset.reset"),
+        ("linger.ms=7", "JSON object"),
+        ('["linger.ms"]', "JSON object"),
+        ('{"no.such.property": "secret-value"}', "no.such.property"),
+    ],
+)
+def test_properties_that_can_not_be_used_are_refused_without_their_values(
+    monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    monkeypatch.setenv("FRAUDSTREAM_KAFKA_PROPERTIES", value)
+    with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_KAFKA_PROPERTIES: .*{said}") as refused:
+        get_settings()
+    assert "secret-value" not in str(refused.value)
+
+
+def test_every_client_is_named_by_its_role_and_every_producer_partitions_as_kafkas_own() -> None:
+    settings = made()
+    assert settings.kafka_config(**{"group.id": "send_mail-topic"})["client.id"] == "fraudstream-send_mail-topic"
+    assert settings.kafka_config(**{"client.id": "answers"})["client.id"] == "answers"
+    producer = settings.producer_config()
+    assert (producer["partitioner"], producer["acks"]) == ("murmur2_random", "all")
+
+
+@pytest.mark.parametrize("field", ["SCHEMA_REGISTRY_URL", "CONFIRMATION_URL"])
+def test_an_address_with_a_password_in_it_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    monkeypatch.setenv(f"FRAUDSTREAM_{field}", "https://reader:hush-hush@registry.example/apis")
+    with pytest.raises(SettingsError, match=f"FRAUDSTREAM_{field}: .*FRAUDSTREAM_SCHEMA_REGISTRY_USERNAME") as refused:
+        get_settings()
+    assert "hush-hush" not in str(refused.value)
+    with pytest.raises(ValueError, match="password") as direct:
+        made(schema_registry_url="https://reader:hush-hush@registry.example/apis")
+    assert "hush-hush" not in str(direct.value)
+
+
+def test_the_properties_of_every_client_are_known_to_the_library() -> None:
+    AdminClient(made().kafka_config(log_level=0))
+    AdminClient(made().producer_config(log_level=0))
+
+
+def test_settings_load_without_the_kafka_library() -> None:
+    script = "import sys; import fraudstream.settings; assert 'confluent_kafka' not in sys.modules"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugins")}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
