@@ -1,5 +1,6 @@
 """A day of the lake as its readers would have written it: gzipped JSON lines, on disk and in a bucket."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from itertools import pairwise
@@ -12,7 +13,7 @@ from fraudstream.kafka.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import GZIP
-from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream import lines, names, progress
 from fraudstream.lake.stream.chain import Link
 from isal import igzip
 
@@ -64,12 +65,13 @@ def _put_lines(store: Store, folder: str, place: Partition, start: int, log: lis
     link = Link(place, start, start, start + len(log), len(log))
     body = igzip.compress("".join(log).encode(), 1)
     store.create(names.object_name(folder, DAY, *place, start), body, content_type=GZIP, metadata=link.metadata())
+    _settle(store, folder, {place: link.end})
 
 
 def upload_day(store: Store, folder: Path) -> None:
     """Puts a day's objects into an empty bucket."""
 
-    def put(path: Path) -> None:
+    def put(path: Path) -> Link:
         name = path.relative_to(folder).as_posix()
         parsed = names.parse_object_name(name)
         if parsed is None:
@@ -77,9 +79,21 @@ def upload_day(store: Store, folder: Path) -> None:
         rows = igzip.decompress(path.read_bytes()).count(b"\n")
         link = Link(parsed.partition, parsed.first_offset, parsed.first_offset, parsed.first_offset + rows, rows)
         store.create(name, path.read_bytes(), content_type=GZIP, metadata=link.metadata())
+        return link
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(put, sorted(folder.rglob("*.json.gz"))))
+        links = list(pool.map(put, sorted(folder.rglob("*.json.gz"))))
+    ends: dict[Partition, int] = {}
+    for link in links:
+        ends[link.partition] = max(link.end, ends.get(link.partition, 0))
+    _settle(store, names.TRANSACTIONS, ends)
+
+
+def _settle(store: Store, folder: str, ends: Mapping[Partition, int]) -> None:
+    """Moves each progress on to an end, as the reader that wrote the objects would have done."""
+    for partition, end in ends.items():
+        there = progress.load(store, folder, partition)
+        progress.save(store, folder, partition, end, there.generation if there else 0)
 
 
 def _write(source: Path, objects: int, folder: Path) -> None:

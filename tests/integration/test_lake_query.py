@@ -21,6 +21,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from isal import igzip
 
+from tests.fakes.settled import settle
 from tests.integration.forks import Run, forking
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, batch
 
@@ -55,6 +56,7 @@ def fill(store: Store) -> None:
                 content_type=GZIP,
                 metadata=Link(partition, start, start, start + ROWS, ROWS).metadata(),
             )
+    settle(store, names.TRANSACTIONS, partition, len(DAYS) * OBJECTS * ROWS)
 
 
 @pytest.fixture

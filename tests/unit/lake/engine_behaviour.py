@@ -22,6 +22,7 @@ from fraudstream.lake.table.schemas import SCHEMA_VERSION, SORT_ORDER, rows_sche
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.settled import settle
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, answer, batch, row
 
 DAY = date(2023, 10, 7)
@@ -30,6 +31,7 @@ Compact = Callable[[MemoryStore, str, date], CompactionReport]
 
 def put(store: MemoryStore, folder: str, partition: Partition, start: int, body: bytes, rows: int) -> None:
     """An object with `rows` records from `start` on."""
+    settle(store, folder, partition, start + rows)
     store.create(
         names.object_name(folder, DAY, *partition, start),
         igzip.compress(body),

@@ -10,6 +10,7 @@ from fraudstream.lake.stream.chain import Link
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.settled import settle
 from tests.unit.lake.rows import PARTITION, batch
 
 FOLDER = "transaction"
@@ -26,6 +27,7 @@ class Killed(BaseException):
 def put(store, start, end, partition=PARTITION, day=DAY, body=None, link=None):
     """An object with the records `start` to `end`."""
     made = batch(range(start, end), partition=partition)
+    settle(store, FOLDER, partition, link.end if link else end)
     return store.create(
         names.object_name(FOLDER, day, *partition, start),
         igzip.compress(body or bytes(lines.transaction(made))),

@@ -18,6 +18,7 @@ from fraudstream.lake.table.schemas import rows_schema
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.settled import settle
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, OTHER, filled, put, run, seen
 from tests.unit.lake.rows import PARTITION, answer, batch, row
 
@@ -62,6 +63,7 @@ def test_a_file_that_lost_a_row_on_its_way_stops_the_run(monkeypatch):
 def test_an_object_that_is_no_json_of_the_folder_is_named(body):
     store = filled()
     name = names.object_name(FOLDER, DAY, *PARTITION, 9)
+    settle(store, FOLDER, PARTITION, 10)
     store.create(name, body, content_type="text/plain", metadata=Link(PARTITION, 9, 9, 10, 1).metadata())
     with pytest.raises(LakeError, match=name):
         run(store)
@@ -129,6 +131,7 @@ def test_pending_cases_and_outcomes_share_a_file_and_only_a_reported_fraud_has_a
         lines.outcome(batch([0, 1], rows=[answer(0, "REPORTED_FRAUD"), answer(1, "NO_RESPONSE")], partition=answers)),
     ]
     for partition, body in zip((cases, answers), made, strict=True):
+        settle(store, "fraud_confirmation", partition, 2)
         store.create(
             names.object_name("fraud_confirmation", DAY, *partition, 0),
             igzip.compress(bytes(body)),

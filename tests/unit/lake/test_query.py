@@ -19,6 +19,7 @@ from fraudstream.lake.table import schemas
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.settled import settle
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, Killed, filled, put
 from tests.unit.lake.rows import answer, batch, row
 
@@ -39,6 +40,7 @@ def with_cases():
         lines.outcome(batch([0, 1], rows=[answer(0, "REPORTED_FRAUD"), answer(1, "NO_RESPONSE")], partition=answers)),
     ]
     for partition, body, rows in zip((cases, answers), made, (3, 2), strict=True):
+        settle(store, "fraud_confirmation", partition, rows)
         store.create(
             names.object_name("fraud_confirmation", DAY, *partition, 0),
             igzip.compress(bytes(body)),

@@ -14,6 +14,7 @@ from fraudstream.orchestration.lake_operators import CompactDay, ListDays
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.settled import settle
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, batch
 from tests.unit.orchestration.test_schedules import load
 
@@ -30,6 +31,7 @@ def put(store: MemoryStore, day: date, start: int, partition: Partition = PARTIT
     name = names.object_name(FOLDER, day, *partition, start)
     body = igzip.compress(bytes(lines.transaction(made)))
     store.create(name, body, content_type=GZIP, metadata=link.metadata())
+    settle(store, FOLDER, partition, start + 10)
 
 
 @pytest.fixture

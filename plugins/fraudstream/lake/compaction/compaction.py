@@ -3,7 +3,8 @@
 The steps, numbered as in the code. A run that is killed after any of them leaves a lake that reads the same, and
 the next run ends in the same state; so do two runs at once.
 
-1. list the day's objects, then read its manifest: what the manifest doesn't cover is new
+1. read the progress of the chains, list the day's objects, then read its manifest: what the manifest doesn't cover is
+   new, if it ends at or before the progress; a dead writer's object behind it waits until its successor adopted it
 2. check that the new objects' offsets follow each other with no gap and no overlap
 3. write their rows to Parquet files, and prove each by reading it back
 4. prove the whole: rows and checksum of both sides agree, and each object has the rows it says
@@ -19,7 +20,7 @@ have been new here too. File names are made of their sources, which later runs d
 import hashlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ from fraudstream.lake.compaction.manifest import Compaction
 from fraudstream.lake.compaction.one_machine import one_machine
 from fraudstream.lake.query.reading import DayListing, in_order, list_day
 from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.table.schemas import SCHEMA_VERSION
 
@@ -80,8 +82,8 @@ def compact(
     started = time.monotonic()
     now = now or datetime.now(UTC)
     for _ in range(_TRIES):
-        # 1. list, then the manifest
-        listing = list_day(store, folder, day)
+        # 1. progress, list, then the manifest
+        listing = settled_day(store, folder, day)
         current, files, rows = listing.manifest, [], 0
         if listing.json:
             try:
@@ -140,9 +142,17 @@ def run_id(sources: list[ObjectInfo], target_bytes: int) -> str:
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=10).hexdigest()
 
 
+def settled_day(store: ObjectStore, folder: str, day: date) -> DayListing:
+    """The day, of what isn't compacted only the objects that nobody will write again."""
+    ends = progress.ends(store, folder)
+    listing = list_day(store, folder, day)
+    links = [(info, Link.of(info)) for info in listing.json]
+    return replace(listing, json=[info for info, link in links if link.end <= ends.get(link.partition, 0)])
+
+
 def needed(store: ObjectStore, folder: str, day: date, *, keep_json: timedelta, now: datetime) -> bool:
     """Whether :func:`compact` would change anything on that day."""
-    listing = list_day(store, folder, day)
+    listing = settled_day(store, folder, day)
     return bool(listing.json or _superfluous(listing, listing.manifest, now - keep_json))
 
 

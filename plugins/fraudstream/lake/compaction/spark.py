@@ -20,11 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
-from fraudstream.lake.compaction.compaction import TARGET_BYTES, run_id
+from fraudstream.lake.compaction.compaction import TARGET_BYTES, run_id, settled_day
 from fraudstream.lake.compaction.engine import Rows, Vanished, Work, in_manifest, upload
 from fraudstream.lake.compaction.manifest import ParquetFile
 from fraudstream.lake.compaction.parquet import ROW_GROUP_ROWS, file_schema, read_back
-from fraudstream.lake.query.reading import list_day
 from fraudstream.lake.store.objects import JSON, ObjectInfo, ObjectStore
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.table.schemas import BLOOM_FILTERS, SORT_ORDER, json_schema
@@ -44,7 +43,7 @@ def prepare(store: ObjectStore, folder: str, day: date, target_bytes: int = TARG
 
     :raises LakeError: an object has unusable metadata
     """
-    sources = list_day(store, folder, day).json
+    sources = settled_day(store, folder, day).json
     if not sources:
         return None
     schema = json_schema(folder)

@@ -8,7 +8,6 @@ chain's next link, which the new owner then adopts. The progress object says whe
 moves by compare-and-set, of two readers that both think they own a partition one finds out at its next step.
 """
 
-import json
 import logging
 from dataclasses import dataclass
 from datetime import date
@@ -16,8 +15,8 @@ from datetime import date
 from fraudstream.errors import LakeError, PartitionLost
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import manifest
-from fraudstream.lake.store.objects import GZIP, JSON, ObjectInfo, ObjectStore
-from fraudstream.lake.stream import names
+from fraudstream.lake.store.objects import GZIP, ObjectInfo, ObjectStore
+from fraudstream.lake.stream import names, progress
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class _Progress:
+class _Position:
     end: int | None
     generation: int
 
@@ -79,7 +78,7 @@ class ObjectChain:
     def __init__(self, store: ObjectStore, folder: str) -> None:
         self.store = store
         self.folder = folder
-        self._progress: dict[Partition, _Progress] = {}
+        self._progress: dict[Partition, _Position] = {}
 
     def open(self, partition: Partition) -> int | None:
         """Where reading goes on for a partition this reader now owns; None: its chain has no object yet.
@@ -87,21 +86,10 @@ class ObjectChain:
         Where the progress object is missing, the objects and the manifests say where the chain's last object
         starts: one may always be there that the progress doesn't know yet, and is adopted.
         """
-        name = names.progress_name(self.folder, *partition)
-        found = self.store.get(name)
-        if found is None:
-            end = self._last_start_in_lake(partition)
-            self._progress[partition] = _Progress(end, 0)
-            return end
-        try:
-            end = json.loads(found.data)["end"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise LakeError(
-                f"progress object {name} is unreadable ({error!r}): delete it, then the end is found again from the"
-                " objects of the partition"
-            ) from error
-        self._progress[partition] = _Progress(int(end), found.info.generation)
-        return int(end)
+        found = progress.load(self.store, self.folder, partition)
+        end = self._last_start_in_lake(partition) if found is None else found.end
+        self._progress[partition] = _Position(end, 0 if found is None else found.generation)
+        return end
 
     def _last_start_in_lake(self, partition: Partition) -> int | None:
         starts = [
@@ -157,19 +145,14 @@ class ObjectChain:
         :raises PartitionLost: another reader moved it; this one must stop reading the partition
         """
         # 3. move the progress
-        moved = self.store.replace(
-            names.progress_name(self.folder, *partition),
-            json.dumps({"end": end}).encode(),
-            self._progress[partition].generation,
-            content_type=JSON,
-        )
+        moved = progress.save(self.store, self.folder, partition, end, self._progress[partition].generation)
         if moved is None:
             del self._progress[partition]
             raise PartitionLost(
                 f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
                 f"{end}; it stops here and the partition goes on at its new owner"
             )
-        self._progress[partition] = _Progress(end, moved.generation)
+        self._progress[partition] = _Position(end, moved.generation)
 
     def forget(self, partition: Partition) -> None:
         """Drops what is remembered of a partition that another reader owns now."""

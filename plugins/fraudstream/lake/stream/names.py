@@ -35,6 +35,7 @@ _OBJECT = re.compile(
     re.ASCII,
 )
 _MANIFEST = re.compile(r"_manifest/(?P<folder>[^/]+)/dt=(?P<day>\d{4}-\d{2}-\d{2})\.json", re.ASCII)
+_PROGRESS = re.compile(r"_progress/[^/]+/(?P<topic>[A-Za-z0-9._-]+)-(?P<partition>\d+)\.json", re.ASCII)
 _DAY = re.compile(r"[^/]+/dt=(?P<day>\d{4}-\d{2}-\d{2})/", re.ASCII)
 
 
@@ -82,7 +83,18 @@ def day_in(name: str) -> date | None:
 
 def progress_name(folder: str, topic: str, partition: int) -> str:
     """Name of the object that says how far a topic-partition is written to a folder."""
-    return f"_progress/{folder}/{topic}-{partition}.json"
+    return f"{progress_prefix(folder)}{topic}-{partition}.json"
+
+
+def progress_prefix(folder: str) -> str:
+    """What the names of all of a folder's progress objects start with."""
+    return f"_progress/{folder}/"
+
+
+def parse_progress_name(name: str) -> Partition | None:
+    """The topic-partition of a progress object; None for any other name."""
+    match = _PROGRESS.fullmatch(name)
+    return None if match is None else Partition(match["topic"], int(match["partition"]))
 
 
 def manifest_name(folder: str, day: date) -> str:
