@@ -3,8 +3,6 @@
 import sys
 
 import httpcore2  # noqa: F401  # the registry's client imports it at its first question; imports are timed for nobody
-from fraudstream.dataset.forms import PAYSIM, Form
-from fraudstream.dataset.regular_rows import RegularRows
 from fraudstream.dataset.source import open_source
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.settings import Settings
@@ -16,7 +14,6 @@ if __name__ == "__main__":
     settings = Settings()
     source = open_source(sys.argv[1], storage.Client())
     rate = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    RegularRows(Form(tuple(PAYSIM), tuple(PAYSIM)), "").columns(b"\n", 1, 0)  # loads it: imports are timed for nobody
     with timed() as work:
         progress = Publisher(settings, source, rows_per_second=rate).run()
         work.items = progress.row

@@ -1,14 +1,7 @@
-"""The two header forms of a PaySim file, and what each column may hold.
-
-What is valid is said once, as regular expressions: a line is a row if and only if it matches `Form.line`, which is
-made of the columns' own patterns. So one pass of a compiled automaton checks a whole chunk, and only lines that fail
-it are looked at column by column, to say why.
-"""
+"""The header forms of a PaySim file: which of its columns is which of the schema's."""
 
 import csv
-import re
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from fraudstream.errors import UnknownHeader
 
@@ -28,12 +21,9 @@ TRANSACTION_COLUMNS = (
     "isFraud",
     "isFlaggedFraud",
 )
-MONEY = frozenset({"amount", "oldbalanceOrg", "newbalanceOrig", "oldbalanceDest", "newbalanceDest"})
-FLAGS = frozenset({"isFraud", "isFlaggedFraud"})
-TYPES = ("CASH_IN", "CASH_OUT", "DEBIT", "PAYMENT", "TRANSFER")
 
+#: Each form: the names in its header → the schema's names; None: a column that is read past.
 PAYSIM = {name: name for name in TRANSACTION_COLUMNS if name not in {"idTransaction", "timestamp"}}
-#: The header of the re-stamped file → the schema's names.
 RESTAMPED = {
     "idTransaction": "idTransaction",
     "timestamp": "timestamp",
@@ -48,91 +38,97 @@ RESTAMPED = {
     "isFraud": "isFraud",
     "isFlaggedFraud": "isFlaggedFraud",
 }
-
-
-class Check(NamedTuple):
-    """What a column's text must match, and the same in words."""
-
-    pattern: str
-    expected: str
-
-
-# Only syntax that re and Rust's regex read alike; [0-9], because \d takes other scripts' digits too.
-_LEAP_YEAR = "(?:[12][0-9](?:0[48]|[2468][048]|[13579][26])|(?:12|16|20|24|28)00)"
-_DATE = (
-    "(?:[12][0-9]{3}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    f"|02-(?:0[1-9]|1[0-9]|2[0-8]))|{_LEAP_YEAR}-02-29)"
-)
-_HOUR_MINUTE = "(?:[01][0-9]|2[0-3]){colon}[0-5][0-9]"
-_TIMESTAMP = (
-    f"{_DATE}[T ]{_HOUR_MINUTE.format(colon=':')}:[0-5][0-9](?:[.][0-9]{{1,9}})?"
-    f"(?:Z|[+-]{_HOUR_MINUTE.format(colon=':?')})?"
-)
-_NAME = Check("[A-Za-z0-9_-]{1,64}", "1 to 64 of A-Z a-z 0-9 _ -")
-_MONEY = Check(
-    "[0-9]{1,15}(?:[.][0-9]{1,2})?", "a decimal, not negative, at most 15 digits before the point and 2 after it"
-)
-_FLAG = Check("[01](?:[.]0)?", "0 or 1")
-CHECKS = {
-    "idTransaction": _NAME,
-    "timestamp": Check(_TIMESTAMP, "a date and time like 2023-10-01 13:00:00 or 2023-10-01T13:00:00.000Z"),
-    "step": Check("[0-9]{1,6}", "a whole number from 0 to 999999"),
-    "type": Check(f"(?:{'|'.join(TYPES)})", f"one of {', '.join(TYPES)}"),
-    "nameOrig": _NAME,
-    "nameDest": _NAME,
-    **dict.fromkeys(sorted(MONEY), _MONEY),
-    **dict.fromkeys(sorted(FLAGS), _FLAG),
+RAW_LOG = {
+    "step": "step",
+    "action": "type",
+    "amount": "amount",
+    "nameOrig": "nameOrig",
+    "oldBalanceOrig": "oldbalanceOrg",
+    "newBalanceOrig": "newbalanceOrig",
+    "nameDest": "nameDest",
+    "oldBalanceDest": "oldbalanceDest",
+    "newBalanceDest": "newbalanceDest",
+    "isFraud": "isFraud",
+    "isFlaggedFraud": "isFlaggedFraud",
+    "isUnauthorizedOverdraft": None,
 }
+FORMS: dict[str, dict[str, str | None]] = {
+    "PaySim": dict(PAYSIM),
+    "re-stamped": dict(RESTAMPED),
+    "simulator's log": dict(RAW_LOG),
+}
+#: Columns that a file may do without.
+_OPTIONAL = {"isflaggedfraud", "isunauthorizedoverdraft"}
+#: What tools call the index that they write in front of the columns, beside no name and "Unnamed: 0".
+_INDEX = {"", "index", "x", "_c0", "...1"}
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
 class Form:
-    """The columns of one file in its own order: `header` as the file names them, `columns` as the schema does."""
+    """The columns of one file in its own order: `header` as the file names them, `columns` as the schema does.
 
+    A column that is read past is None in `columns`.
+    """
+
+    name: str
     header: tuple[str, ...]
-    columns: tuple[str, ...]
+    columns: tuple[str | None, ...]
 
     @property
     def restamped(self) -> bool:
         """Whether rows bring their id and time along, and have no step."""
         return "idTransaction" in self.columns
 
-    @property
-    def line(self) -> str:
-        """Pattern of a valid line with its line break; a field may be quoted."""
-        fields = (f'(?:{CHECKS[column].pattern}|"{CHECKS[column].pattern}")' for column in self.columns)
-        return f"^{','.join(fields)}\r?\n?$"
-
-    def reason(self, line: str) -> str:
-        """Why `line`, which doesn't match the pattern, is no row: the first thing wrong, found and expected."""
-        text = line.removesuffix("\n").removesuffix("\r")
-        if not text:
-            return f"empty line, expected {len(self.header)} columns"
-        try:
-            fields = next(csv.reader([text], strict=True))
-        except csv.Error as error:
-            return f"no CSV row ({error}); a quoted field may not hold a line break"
-        if len(fields) != len(self.header):
-            return f"found {len(fields)} columns, expected {len(self.header)}: {','.join(self.header)}"
-        for name, column, found in zip(self.header, self.columns, fields, strict=True):
-            if not re.fullmatch(CHECKS[column].pattern, found):
-                return f"column {name}: found {found[:100]!r}, expected {CHECKS[column].expected}"
-        return "quotes or line breaks at an unexpected place"
-
 
 def detect_form(header: str, uri: str) -> Form:
-    """The form that a header line (without line break and byte order mark) is of, in any column order.
+    """The form that a header line (without line break and byte order mark) is of; case and order don't matter.
 
-    :raises UnknownHeader: the names are of neither form, or one is there twice
+    :raises UnknownHeader: the names are of no form, or one is there twice; says which are missing or unexpected
     """
     try:
-        found = tuple(next(csv.reader([header], strict=True), []))
+        found = tuple(name.strip() for name in next(csv.reader([header], strict=True, skipinitialspace=True), []))
     except csv.Error:
-        found = (header,)
-    for names in (PAYSIM, RESTAMPED):
-        if sorted(found) == sorted(names):
-            return Form(found, tuple(names[name] for name in found))
-    raise UnknownHeader(
-        f"{uri}: unknown header: found {','.join(found)[:1000]!r}, expected {','.join(PAYSIM)!r} "
-        f"or {','.join(RESTAMPED)!r}, in any order; nothing was read"
-    )
+        found = (header.strip(),)
+    index = _index_columns(found)
+    names = [_plain(name) for place, name in enumerate(found) if name and place >= index]
+    wanted = {form: {_plain(name): column for name, column in FORMS[form].items()} for form in FORMS}
+    for form, columns in wanted.items():
+        if len(set(names)) == len(names) and set(names) <= set(columns) <= set(names) | _OPTIONAL:
+            places = enumerate(found)
+            return Form(form, found, tuple(columns[_plain(n)] if n and i >= index else None for i, n in places))
+    nearest = min(FORMS, key=lambda form: len(set(wanted[form]) ^ set(names)))
+    raise UnknownHeader(f"{uri}: {_difference(found[index:], nearest)}; nothing was read")
+
+
+def _index_columns(names: tuple[str, ...]) -> int:
+    """How many columns in front are an index."""
+    for place, name in enumerate(names):
+        if name.lower() not in _INDEX and not name.lower().startswith("unnamed:"):
+            return place
+    return len(names)
+
+
+def _difference(found: tuple[str, ...], nearest: str) -> str:
+    """What keeps a header from being of the form that it is nearest to."""
+    names = [_plain(name) for name in found]
+    known = {_plain(name) for name in FORMS[nearest]}
+    missing = [name for name in FORMS[nearest] if _plain(name) not in {*names, *_OPTIONAL}]
+    if not known & set(names):
+        expected = " or ".join(repr(",".join(columns)) for columns in FORMS.values())
+        return f"the first line is no known header: found {_cut(','.join(found))}, expected {expected}, in any order"
+    twice = sorted({name for name in found if name and names.count(_plain(name)) > 1})
+    unexpected = [name for name in found if name and _plain(name) not in known]
+    parts = (("missing", missing), ("unexpected", unexpected), ("twice", twice))
+    said = "; ".join(f"{what}: {_cut(', '.join(columns))}" for what, columns in parts if columns)
+    return f"unknown header, nearest to the form {nearest}: {said}. Expected {','.join(FORMS[nearest])}, in any order"
+
+
+def _plain(name: str) -> str:
+    """A column's name as names are compared; the one that PaySim misspells is often put right."""
+    return name.lower().replace("oldbalanceorg", "oldbalanceorig")
+
+
+def _cut(text: str) -> str:
+    """The beginning of a file's text, as messages may show it."""
+    return text.encode("unicode_escape").decode()[: _SHOWN // 2]

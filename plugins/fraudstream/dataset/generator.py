@@ -1,4 +1,4 @@
-"""Files of PaySim's shape: its header, shares of types and frauds, and balances that add up.
+"""Files of PaySim's shape: its header, its notation, shares of types and frauds, and balances that add up.
 
 The same rows, seed and frauds give the same bytes on every machine: only the bit generator's raw output is used, whose
 stream NumPy keeps stable, and integer arithmetic on it. (Of a .gz it is the content that is the same; how zlib packs
@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv
 
 from fraudstream.dataset.forms import PAYSIM
 from fraudstream.errors import SettingsError
@@ -54,7 +56,7 @@ _DEBIT = (1, 600, 1_500, 2_200, 3_000, 3_900, 5_000, 9_000, 40_000)
 _PAYMENT = (1, 2_200, 4_400, 6_800, 9_500, 12_900, 17_600, 26_000, 90_000)
 _TRANSFER = (1, 80_000, 187_000, 320_000, 486_000, 700_000, 1_015_000, 1_900_000, 10_000_000)
 _ORIGIN_BALANCES = (0, 0, 0, 1_500, 14_000, 50_000, 107_000, 500_000, 10_000_000)
-_RECIPIENT_BALANCES = (0, 0, 0, 20_000, 133_000, 400_000, 943_000, 2_500_000, 20_000_000)
+_RECIPIENT_BALANCES = (0, 0, 0, 20_000, 133_000, 400_000, 943_000, 2_500_000, 16_000_000)
 
 KINDS = (
     Kind("CASH_IN", False, False, _CASH_IN),
@@ -154,7 +156,6 @@ def write_file(path: Path, planned: Plan, seed: int, progress: Callable[[int], N
 
 
 def _lines(steps: np.ndarray, kinds: np.ndarray, draws: np.ndarray) -> bytes:
-    type_names = pl.Series([kind.type for kind in KINDS])
     fraud = np.array([kind.fraud for kind in KINDS])[kinds]
     flagged = np.array([kind.flagged for kind in KINDS])[kinds]
     cash_in = np.array([kind.type == "CASH_IN" for kind in KINDS])[kinds]
@@ -172,21 +173,21 @@ def _lines(steps: np.ndarray, kinds: np.ndarray, draws: np.ndarray) -> bytes:
         return poorer + np.where(richer, amount, 0)
 
     columns = {
-        "step": pl.Series(steps),
-        "type": type_names.gather(kinds),
-        "amount": _decimals(amount),
+        "step": pa.array(steps),
+        "type": pa.array([kind.type for kind in KINDS]).take(pa.array(kinds)),
+        "amount": decimals(amount),
         "nameOrig": _names("C", names_origin),
-        "oldbalanceOrg": _decimals(balance(origin, ~cash_in)),
-        "newbalanceOrig": _decimals(balance(origin, cash_in)),
-        "nameDest": pl.Series(np.where(merchant, 1, 0)).replace_strict({0: "C", 1: "M"}, return_dtype=pl.String)
-        + pl.Series(names_recipient).cast(pl.String),
-        "oldbalanceDest": _decimals(np.where(merchant, 0, balance(recipient, cash_in))),
-        "newbalanceDest": _decimals(np.where(merchant, 0, balance(recipient, ~cash_in))),
-        "isFraud": pl.Series(fraud.astype(np.int8)),
-        "isFlaggedFraud": pl.Series(flagged.astype(np.int8)),
+        "oldbalanceOrg": decimals(balance(origin, ~cash_in)),
+        "newbalanceOrig": decimals(balance(origin, cash_in)),
+        "nameDest": _names(pc.if_else(pa.array(merchant), "M", "C"), names_recipient),
+        "oldbalanceDest": decimals(np.where(merchant, 0, balance(recipient, cash_in))),
+        "newbalanceDest": decimals(np.where(merchant, 0, balance(recipient, ~cash_in))),
+        "isFraud": pa.array(fraud.astype(np.int8)),
+        "isFlaggedFraud": pa.array(flagged.astype(np.int8)),
     }
     text = io.BytesIO()
-    pl.DataFrame(columns).write_csv(text, include_header=False, quote_style="never", line_terminator="\n")
+    options = csv.WriteOptions(include_header=False, quoting_style="none")
+    csv.write_csv(pa.RecordBatch.from_pydict(columns), text, options)
     return text.getvalue()
 
 
@@ -200,16 +201,28 @@ def _quantiles(tables: Sequence[Sequence[int]], which: np.ndarray, draws: np.nda
     return place
 
 
-#: .0 .01 … .1 .11 … .99: two decimals at most, one at least, as PaySim's own file has them.
-_CENTS = pl.Series([f".{cents:02d}".removesuffix("0") if cents else ".0" for cents in range(100)])
+#: .0 .01 … .1 .11 … .99: two decimals at most, one at least.
+_CENTS = pa.array([f".{cents:02d}".removesuffix("0") if cents else ".0" for cents in range(100)])
+#: Double.toString writes ten million and more with an exponent.
+_SCIENTIFIC_MINOR = 10**7 * 100
 
 
-def _decimals(minor: np.ndarray) -> pl.Series:
-    return pl.Series(minor // 100).cast(pl.String) + _CENTS.gather(minor % 100)
+def decimals(minor: np.ndarray) -> pa.StringArray:
+    """Text of amounts in int64 minor units as Java's Double.toString writes it: 9839.64, 170136.0, 2.718281828E7."""
+    texts = pc.binary_join_element_wise(
+        pa.array(minor // 100).cast(pa.string()), _CENTS.take(pa.array(minor % 100)), ""
+    )
+    large = pa.array(minor >= _SCIENTIFIC_MINOR)
+    digits = pa.array(minor).filter(large).cast(pa.string())
+    rest = pc.utf8_rtrim(pc.utf8_slice_codeunits(digits, 1), "0")
+    rest = pc.if_else(pc.equal(rest, ""), "0", rest)
+    exponents = pc.subtract(pc.binary_length(digits), 3).cast(pa.string())
+    mantissas = pc.binary_join_element_wise(pc.utf8_slice_codeunits(digits, 0, 1), rest, ".")
+    return pc.replace_with_mask(texts, large, pc.binary_join_element_wise(mantissas, exponents, "E"))
 
 
-def _names(letter: str, numbers: np.ndarray) -> pl.Series:
-    return letter + pl.Series(numbers).cast(pl.String)
+def _names(letters: str | pa.StringArray, numbers: np.ndarray) -> pa.StringArray:
+    return pc.binary_join_element_wise(letters, pa.array(numbers).cast(pa.string()), "")
 
 
 class _Permutation:

@@ -7,61 +7,62 @@ gives the rows after it and no other, whatever the sizes of chunks and blocks.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 
-from fraudstream.dataset.columns import Columns
 from fraudstream.dataset.forms import Form, detect_form
+from fraudstream.dataset.lines import Fault, LineReader
+from fraudstream.dataset.rows import Rows
 from fraudstream.dataset.source import Source, Stream
 from fraudstream.errors import DatasetError
 
-if TYPE_CHECKING:
-    from fraudstream.dataset.regular_rows import RegularRows
-
 CHUNK_ROWS = 50_000
-#: Size of a source from which on compiled code wins back the time that it takes to load.
-WORTH_BYTES = 64 << 20
 #: A chunk ends here too, so that long lines can't fill the memory.
 CHUNK_BYTES = 32 << 20
 LINE_BYTES = 1 << 20
 HEADER_BYTES = 64 << 10
 REJECTED_TEXT = 2_000
 _BOM = b"\xef\xbb\xbf"
-#: Bytes beyond ASCII, which no valid row has, become one that no check accepts: the pattern needs valid UTF-8.
-_ASCII = bytes(range(128)) + b"\x1a" * 128
 
 
 class Position(NamedTuple):
     """A place between rows: `byte` of the uncompressed content where the next row starts, `row` data rows before it.
 
-    ``Position(0, 0)`` is the beginning of the file, before its header.
+    `blank` counts the blank lines before it, which are no rows. ``Position(0, 0)`` is the beginning of the file, before
+    its header.
     """
 
     byte: int
     row: int
+    blank: int = 0
+
+    @property
+    def line(self) -> int:
+        """The 1-based line of the file that the next row is, or a blank line before it."""
+        return self.row + self.blank + 2
 
 
 class Rejected(NamedTuple):
     """A line that is no valid row.
 
     `line` is its 1-based line in the file, `row` its 0-based place among the data rows, `text` its beginning (2,000
-    characters at most, without the line break).
+    characters at most, without the line break). `rule` is what it breaks: the same for all that break it.
     """
 
     line: int
     row: int
     reason: str
     text: str
+    rule: str
 
 
 @dataclass(frozen=True)
 class Chunk:
     """Consecutive data rows of the file.
 
-    `rows` (:data:`fraudstream.dataset.columns.ROWS`) and `rejected` are in file order and make up all data rows up to
+    `rows` (:data:`fraudstream.dataset.rows.ROWS`) and `rejected` are in file order and make up all data rows up to
     `position`, where the next chunk starts. `row_numbers` (int64) has the place of each of `rows` among the data rows.
     `stored_bytes` is what is read so far of `Source.size`, for progress; a gzip is read ahead.
     """
@@ -78,42 +79,53 @@ def read_chunks(
 ) -> Iterator[Chunk]:
     """The rows after `start`, `chunk_rows` at a time; none when the file ends there.
 
-    Every line after the header is a data row: valid, or rejected with a reason. `start_date` is the time of step 0.
+    Every line after the header that isn't blank is a data row: valid, or rejected with a reason. `start_date` is the
+    time of step 0.
 
     :raises UnknownHeader: before any chunk
     :raises DatasetError: `start` is no position of this file, a line is over 1 MiB, or what :class:`Stream` raises
     """
     form, first = _read_header(source)
-    if start != (0, 0) and start.byte < first:
+    if start != Position(0, 0) and start.byte < first:
         raise DatasetError(f"{source.uri}: position {start} lies in the header, which ends at byte {first}")
-    return _chunks(source, form, Position(max(start.byte, first), start.row), start_date, chunk_rows)
+    return _chunks(source, form, start._replace(byte=max(start.byte, first)), start_date, chunk_rows)
 
 
 def _chunks(source: Source, form: Form, position: Position, start_date: datetime, chunk_rows: int) -> Iterator[Chunk]:
-    columns = Columns(form, source.id_prefix, start_date)
-    regular_rows = _regular_rows(source, form)
-    pattern = form.line
+    reader = LineReader(form)
+    rows = Rows(form, source.id_prefix, start_date)
     stream = source.stream(position.byte)
     for lines, ends in _whole_lines(source, stream, position, chunk_rows):
-        regular = regular_rows.columns(lines, len(ends), position.row) if regular_rows else None
-        valid = np.ones(len(ends), bool) if regular else _matches(lines, ends, pattern)
-        numbers = position.row + np.flatnonzero(valid)
-        rejected = [_reject(form, lines, ends, int(i), position.row) for i in np.flatnonzero(~valid)]
-        if regular:
-            rows = columns.regular(regular)
-        else:
-            rows = columns.rows(_selected(lines, ends, valid) if rejected else lines, numbers)
-        position = Position(position.byte + len(lines), position.row + len(ends))
+        checked = reader.check(lines, len(ends))
+        # Blank lines are no rows: they have no row number.
+        failed = [_fault(reader, lines, ends, int(index)) for index in np.flatnonzero(~checked.valid)]
+        numbers = np.arange(position.row, position.row + len(ends))
+        blank = 0
+        if failed:
+            is_row = np.ones(len(ends), bool)
+            is_row[[index for index, _, fault in failed if fault is None]] = False
+            blank = len(ends) - int(is_row.sum())
+            numbers = position.row + np.cumsum(is_row) - 1
+        rejected = [
+            Rejected(position.line + index, int(numbers[index]), fault.reason, text[:REJECTED_TEXT], fault.rule)
+            for index, text, fault in failed
+            if fault is not None
+        ]
+        numbers = numbers[checked.valid]
+        position = Position(position.byte + len(lines), position.row + len(ends) - blank, position.blank + blank)
         stored = stream.stored_bytes if source.compressed else position.byte
-        yield Chunk(rows, numbers, rejected, position, stored)
+        yield Chunk(rows.of(checked.values, numbers), numbers, rejected, position, stored)
 
 
-def _regular_rows(source: Source, form: Form) -> "RegularRows | None":
-    if form.restamped or source.size < WORTH_BYTES:
-        return None
-    from fraudstream.dataset.regular_rows import RegularRows  # noqa: PLC0415  # importing Numba takes half a second
-
-    return RegularRows(form, source.id_prefix)
+def _fault(reader: LineReader, lines: bytes, ends: np.ndarray, index: int) -> tuple[int, str, Fault | None]:
+    """Index, text and fault of a line that failed; a blank line has none."""
+    line = lines[ends[index - 1] if index else 0 : ends[index]]
+    text = line.decode(errors="backslashreplace")
+    fault = reader.fault(text)
+    if fault is not None and not line.endswith(b"\n"):
+        cut = "; the file ends in this row, without a line break: it may be cut off"
+        fault = fault._replace(reason=fault.reason + cut)
+    return index, text.rstrip("\r\n"), fault
 
 
 def _read_header(source: Source) -> tuple[Form, int]:
@@ -134,7 +146,7 @@ def _whole_lines(
     """Pieces of at most `chunk_rows` lines, with the end (int64) of each line, its line break included."""
     pending: list[bytes] = []
     size = newlines = unfinished = 0
-    rows = start.row
+    line = start.line
     for block in stream:
         pending.append(block)
         size += len(block)
@@ -143,7 +155,7 @@ def _whole_lines(
         unfinished = len(block) - block.rfind(b"\n") - 1 if found else unfinished + len(block)
         if unfinished > LINE_BYTES:
             raise DatasetError(
-                f"{source.uri}: line {rows + newlines + 2:,} is longer than {LINE_BYTES:,} bytes: no PaySim file"
+                f"{source.uri}: line {line + newlines:,} is longer than {LINE_BYTES:,} bytes: no PaySim file"
             )
         if newlines < chunk_rows and size < CHUNK_BYTES:
             continue
@@ -155,7 +167,7 @@ def _whole_lines(
             piece = ends[first : min(first + chunk_rows, whole)]
             yield content[taken : piece[-1]], piece - taken
             taken = int(piece[-1])
-        rows += whole
+        line += whole
         newlines -= whole
         pending = [content[taken:]]
         size = len(pending[0])
@@ -167,28 +179,3 @@ def _whole_lines(
 
 def _line_ends(content: bytes) -> np.ndarray:
     return np.flatnonzero(np.frombuffer(content, np.uint8) == ord("\n")) + 1
-
-
-def _matches(lines: bytes, ends: np.ndarray, pattern: str) -> np.ndarray:
-    """Which lines are valid rows (bool)."""
-    offsets = np.zeros(len(ends) + 1, np.int32)
-    offsets[1:] = ends
-    text = lines if lines.isascii() else lines.translate(_ASCII)
-    array = pa.StringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(text))
-    return pl.Series(array).str.contains(pattern).to_numpy()
-
-
-def _selected(lines: bytes, ends: np.ndarray, valid: np.ndarray) -> bytes:
-    lengths = np.diff(ends, prepend=0)
-    selected: bytes = np.frombuffer(lines, np.uint8)[np.repeat(valid, lengths)].tobytes()
-    return selected
-
-
-def _reject(form: Form, lines: bytes, ends: np.ndarray, index: int, first_row: int) -> Rejected:
-    line = lines[ends[index - 1] if index else 0 : ends[index]]
-    text = line.decode(errors="backslashreplace")
-    reason = form.reason(text)
-    if not line.endswith(b"\n"):
-        reason += "; the file ends in this row, without a line break: it may be cut off"
-    row = first_row + index
-    return Rejected(row + 2, row, reason, text.rstrip("\r\n")[:REJECTED_TEXT])

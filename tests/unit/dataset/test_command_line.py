@@ -20,11 +20,11 @@ def test_what_generate_writes_check_finds_good(tmp_path: Path, capsys: pytest.Ca
 
 def test_check_shows_ten_rejected_rows_and_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "paysim.csv"
-    path.write_bytes(HEADER + GOOD + GOOD.replace(b"9839.64", b"1e3") * 12)
+    path.write_bytes(HEADER + GOOD + GOOD.replace(b"9839.64", b"1x3") * 12)
     assert main(["check", str(path)]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "1 rows, 0 frauds, 12 rejected" in lines[0]
-    assert lines[1].startswith("  line 3: column amount: found '1e3', expected a decimal")
+    assert lines[1].startswith("  line 3: column amount: found '1x3', expected a decimal")
     assert len(lines) == 12
     assert lines[-1] == "  … and 2 more"
 
@@ -34,7 +34,7 @@ def test_check_shows_ten_rejected_rows_and_exits_1(tmp_path: Path, capsys: pytes
     [
         (None, "no such file in"),
         (b"", "is empty: found 0 bytes, expected a header and rows"),
-        (b"a,b\n1,2\n", "unknown header: found 'a,b', expected 'step,type,"),
+        (b"a,b\n1,2\n", "no known header: found a,b, expected 'step,type,"),
         (gzip.compress(CONTENT)[:-9], "ends inside its gzip stream"),
     ],
     ids=["missing", "empty", "unknown header", "cut off"],

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from fraudstream.dataset import Position, open_source, read_chunks
-from fraudstream.dataset.columns import ROWS
+from fraudstream.dataset.rows import ROWS
 from fraudstream.errors import DatasetError, UnknownHeader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -28,20 +28,20 @@ class TestEveryFile:
         chunks = read(file.stored, chunk_rows=5)
         numbers = [int(number) for chunk in chunks for number in chunk.row_numbers]
         rejected = rejected_of(chunks)
-        assert numbers == [i for i, values in enumerate(file.expected) if values is not None]
-        assert [r.row for r in rejected] == [i for i, values in enumerate(file.expected) if values is None]
+        assert numbers == [row for row, (_, values) in enumerate(file.rows) if values is not None]
+        assert [r.row for r in rejected] == [row for row, (_, values) in enumerate(file.rows) if values is None]
         assert len(rows_of(chunks)) == len(numbers)
         for r in rejected:
-            line = file.lines[r.row].decode()
-            assert r.line == r.row + 2
-            assert r.text == line.rstrip("\r\n")
+            index = file.rows[r.row][0]
+            assert r.line == index + 2
+            assert r.text == file.lines[index].decode().rstrip("\r\n")
             assert "unexpected place" not in r.reason
 
     @UNTIMED
     @given(file=paysim_files())
     def test_each_row_has_exactly_the_file_s_values(self, file: PaySimFile) -> None:
         chunks = read(file.stored)
-        for values, row in zip((v for v in file.expected if v is not None), rows_of(chunks), strict=True):
+        for values, row in zip((v for _, v in file.rows if v is not None), rows_of(chunks), strict=True):
             if "step" in values:
                 assert row["timestamp"] == START_DATE.replace(tzinfo=None) + timedelta(hours=values["step"])
             else:
@@ -57,7 +57,7 @@ class TestEveryFile:
         chunks = read(file.stored, chunk_rows=chunk_rows, block_bytes=block_bytes)
         assert rows_of(chunks) == rows_of(whole)
         assert rejected_of(chunks) == rejected_of(whole)
-        assert all(0 < chunk.rows.num_rows + len(chunk.rejected) <= chunk_rows for chunk in chunks)
+        assert all(chunk.rows.num_rows + len(chunk.rejected) <= chunk_rows for chunk in chunks)
 
     @UNTIMED
     @given(file=paysim_files(), sizes=st.lists(st.integers(1, 7), min_size=1), block_bytes=st.integers(1, 300))
@@ -80,7 +80,9 @@ class TestEveryFile:
     @given(file=paysim_files(), chunk_rows=st.integers(1, 7))
     def test_a_position_is_the_byte_where_the_next_row_starts(self, file: PaySimFile, chunk_rows: int) -> None:
         for chunk in read(file.stored, chunk_rows=chunk_rows):
-            assert file.content[chunk.position.byte :] == b"".join(file.lines[chunk.position.row :])
+            lines = chunk.position.row + chunk.position.blank
+            assert file.content[chunk.position.byte :] == b"".join(file.lines[lines:])
+            assert chunk.position.line == lines + 2
 
     @UNTIMED
     @given(file=paysim_files())
@@ -134,7 +136,6 @@ class TestHeader:
             HEADER.replace(b"step,", b""),
             HEADER.replace(b"step", b"step,step"),
             HEADER.replace(b"nameOrig", b"nameOrigin"),
-            HEADER.lower(),
             b"\n",
             b'"step\n',
             b"\x00\xff\xfe\n",
@@ -142,7 +143,7 @@ class TestHeader:
         ],
     )
     def test_an_unknown_one_is_refused_before_anything_is_read(self, header: bytes) -> None:
-        with pytest.raises(UnknownHeader, match=r"found .* expected 'step,type,.*' or 'idTransaction,timestamp,"):
+        with pytest.raises(UnknownHeader, match=r"[eE]xpected '?(step|idTransaction),"):
             read_chunks(memory_source(header + GOOD), START, start_date=START_DATE)
 
     def test_a_file_of_one_endless_line_is_refused_without_reading_it_all(self) -> None:

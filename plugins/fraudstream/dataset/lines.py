@@ -1,0 +1,123 @@
+"""CSV lines to checked columns; a line that fails is no row, and is said why."""
+
+import csv
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from fraudstream.dataset.forms import Form
+from fraudstream.dataset.values import COLUMNS
+
+#: Bytes beyond ASCII, which no valid row has, become one that no check accepts.
+_ASCII = bytes(range(128)) + b"\x1a" * 128
+_BLANK = ' \t\r\n,;"'
+_SHOWN = 100
+
+
+class Checked(NamedTuple):
+    """Lines as columns of the schema's names: `values` of those that `valid` (bool, a line each) is true for."""
+
+    values: dict[str, pa.Array]
+    valid: np.ndarray
+
+
+class Fault(NamedTuple):
+    """Why a line is no row: `rule` is what it breaks, the same for all such lines, `reason` says what was found."""
+
+    rule: str
+    reason: str
+
+
+class LineReader:
+    """Reads lines of one file's form. A field may be quoted, and have spaces around it."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._names = [str(place) for place in range(len(form.columns))]
+        self._places = {column: place for place, column in enumerate(form.columns) if column is not None}
+
+    def check(self, lines: bytes, count: int) -> Checked:
+        """The columns of `count` whole lines."""
+        texts, whole = self._fields(lines, count)
+        read = {column: COLUMNS[column].read(texts[place]) for column, place in self._places.items()}
+        sound = np.ones(len(whole), bool)
+        for values in read.values():
+            if values.null_count:
+                sound &= values.is_valid().to_numpy(zero_copy_only=False)
+        if not sound.all():
+            read = {column: values.filter(pa.array(sound)) for column, values in read.items()}
+        valid = np.zeros(count, bool)
+        valid[whole[sound]] = True
+        return Checked(read, valid)
+
+    def fault(self, line: str) -> Fault | None:
+        """Why a line that failed :meth:`check` is no row: the first thing wrong; None: it is blank."""
+        text = line.rstrip("\r\n")
+        if not text.strip(_BLANK):
+            return None
+        header = self._form.header
+        try:
+            fields = next(csv.reader([text], strict=True, skipinitialspace=True))
+        except csv.Error as error:
+            return Fault("no CSV row", f"no CSV row ({error}); a quoted field may not hold a line break")
+        if len(fields) != len(header):
+            expected = f"expected {len(header)}: {','.join(header)}"
+            return Fault(f"number of columns, {expected}", f"found {len(fields)} columns, {expected}")
+        for column, place in self._places.items():
+            found = fields[place].strip()
+            if self._read_one(column, found).null_count:
+                expected = COLUMNS[column].expected
+                shown = repr(found[:_SHOWN])[: _SHOWN + 2]
+                return Fault(
+                    f"column {header[place]}: expected {expected}",
+                    f"column {header[place]}: found {shown}, expected {expected}",
+                )
+        return Fault("quotes or line breaks", "quotes or line breaks at an unexpected place")
+
+    @staticmethod
+    def _read_one(column: str, found: str) -> pa.Array:
+        text = found.encode(errors="replace").translate(_ASCII).decode()
+        return COLUMNS[column].read(pa.array([text]))
+
+    def _fields(self, lines: bytes, count: int) -> tuple[list[pa.StringArray], np.ndarray]:
+        """The fields of all lines that have as many as the header, by column; and which lines these are."""
+        misshapen: list[int] = []
+
+        def skip(row: arrow_csv.InvalidRow) -> str:
+            misshapen.append(row.number - 1)
+            return "skip"
+
+        text = lines if lines.isascii() else lines.translate(_ASCII)
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b" ")
+        table = arrow_csv.read_csv(
+            pa.BufferReader(text),
+            read_options=arrow_csv.ReadOptions(column_names=self._names, use_threads=False, block_size=len(text) + 1),
+            # Quotes are taken off below: to the parser, a quote that isn't closed would hide the lines after it.
+            parse_options=arrow_csv.ParseOptions(quote_char=False, ignore_empty_lines=False, invalid_row_handler=skip),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(self._names, pa.string()), null_values=[], check_utf8=False
+            ),
+        )
+        columns = [_one_piece(column) for column in table.columns]
+        whole = np.delete(np.arange(count), misshapen) if misshapen else np.arange(count)
+        return list(_bare(columns, text)), whole
+
+
+def _one_piece(column: pa.ChunkedArray) -> pa.StringArray:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _bare(columns: list[pa.StringArray], text: bytes) -> Iterator[pa.StringArray]:
+    """The fields without spaces and quotes around them, where the text has any."""
+    spaces, quotes = b" " in text or b"\t" in text, b'"' in text
+    for column in columns:
+        bare = pc.ascii_trim_whitespace(column) if spaces else column
+        if quotes:
+            bare = pc.replace_substring_regex(bare, r'^"([^"]*)"$', r"\1")
+            bare = pc.ascii_trim_whitespace(bare) if spaces else bare
+        yield bare
