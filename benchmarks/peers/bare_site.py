@@ -21,7 +21,7 @@ def main(port: int, length: int) -> None:
     @app.post("/confirm/{token}/{proposal}")
     async def record(request: Request, token: str, proposal: str) -> Response:
         await request.body()
-        return Response(page, media_type="text/html")
+        return Response(status_code=303, headers={"Location": "/confirm/a/b"})
 
     with socket.create_server(("127.0.0.1", port), backlog=2048) as listener:
         uvloop.run(server(app).serve(sockets=[listener]))

@@ -92,7 +92,9 @@ class Customers:
                 target = self._links.url(case, "fraud").split("/", 3)[3]
                 fields = {"page": self._links.page_token(case), "answer": "fraud"}
                 clicks[case] = time.time()
-                browser.post(f"http://{self.site}/{target}", data=fields).raise_for_status()
+                pressed = browser.post(f"http://{self.site}/{target}", data=fields)
+                if not pressed.has_redirect_location:
+                    raise BenchmarkFailed(f"the site answers {pressed.status_code} to a button; expected a redirect")
 
             list(clients.map(press, range(len(cases)), cases))
         return clicks

@@ -10,6 +10,7 @@
     │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
     ├── KafkaError                 a broker, topic or the schema registry didn't do what was asked
     │   ├── KafkaUnavailable       may pass: retry
+    │   │   └── AnswerUnknown      an answer was sent and not acknowledged: it may be in the topic; retry is harmless
     │   ├── ProducerFenced         a newer producer of the same source goes on; retrying would fence that one
     │   ├── KafkaRefused           login, certificate, protocol or a right is wrong: an operator must change it
     │   ├── SchemaRegistryError    may pass: retry
@@ -66,6 +67,10 @@ class KafkaUnavailable(KafkaError):
     """The brokers don't answer, or too few of them do."""
 
     retryable = True
+
+
+class AnswerUnknown(KafkaUnavailable):
+    """An answer was sent, but the brokers didn't acknowledge it in time: it may or may not be in the topic."""
 
 
 class KafkaRefused(KafkaError):

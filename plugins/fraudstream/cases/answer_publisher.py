@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.cases.links import Proposal
-from fraudstream.errors import KafkaRefused, KafkaUnavailable
+from fraudstream.errors import AnswerUnknown, KafkaRefused, KafkaUnavailable
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
@@ -72,7 +72,8 @@ class AnswerPublisher:
         `transaction` is the decoded record of fraud_transaction. A call that is cancelled or failed may still have
         written its answer: the first one in the log counts, so publishing again is harmless.
 
-        :raises KafkaUnavailable: the brokers don't confirm within :data:`DELIVERY_SECONDS`
+        :raises AnswerUnknown: the brokers don't acknowledge it within :data:`DELIVERY_SECONDS`
+        :raises KafkaUnavailable: it wasn't sent
         :raises KafkaRefused: they turn the user away, or it may not write answers
         :raises SchemaRegistryError: the registry doesn't answer at the first use
         :raises RecordError: `transaction` is none
@@ -89,7 +90,7 @@ class AnswerPublisher:
             return await delivered
         except KafkaException as error:
             refused = self._connection.error(error, doing=f"writing an answer to topic {FRAUD_CONFIRMATION}")
-            raise refused if isinstance(refused, KafkaRefused) else self._unavailable(error.args[0]) from error
+            raise refused if isinstance(refused, KafkaRefused) else AnswerUnknown(self._why(error.args[0])) from error
 
     async def check(self) -> None:
         """Returns if the brokers answer now.
@@ -165,7 +166,10 @@ class AnswerPublisher:
                 logger.debug("an event loop was closed while %d answers were on their way", len(theirs))
 
     def _unavailable(self, why: object) -> KafkaUnavailable:
-        return KafkaUnavailable(
+        return KafkaUnavailable(self._why(why))
+
+    def _why(self, why: object) -> str:
+        return (
             f"an answer is not confirmed by Kafka at {self._settings.kafka_bootstrap_servers} (setting "
             f"FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS), topic {FRAUD_CONFIRMATION}: {why}; the answer can be given again"
         )

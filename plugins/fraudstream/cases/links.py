@@ -1,23 +1,28 @@
 """Confirmation links: what the two links in a mail carry, and reading them back.
 
 A link is ``<confirmation_url>/confirm/<token>/<answer>``. The token holds the case's id and the time it was signed,
-nothing personal; it can't be made or changed without a key, and it ends with the case's time limit. Keys rotate
+nothing personal; it can't be made or changed without a key, and it expires with the case's time limit. Keys rotate
 without breaking links that are already in inboxes: the first of `confirmation_keys` signs, each of them is accepted.
+A link is read whatever stands around its token (:mod:`~fraudstream.cases.damaged_links`); the token must be whole.
 
 A second kind of token, the page token, is written into the form of the page that a link opens. It binds the POST to
-a page that this site made for this very case a short while ago.
+a page that this site made for this very case a short while ago. A third, the answer token, is in the address to which
+the browser is sent after its answer was written: that page waits for the answer where another process reads it later.
 """
 
 import hashlib
 import hmac
 import ipaddress
+import time
+from dataclasses import dataclass
 from functools import cache
 from typing import Literal, TypeGuard, get_args
 from urllib.parse import urlsplit
 
-from itsdangerous import BadData, SignatureExpired, TimestampSigner
+from itsdangerous import BadData, TimestampSigner
 from itsdangerous.encoding import base64_decode, base64_encode, want_bytes
 
+from fraudstream.cases.damaged_links import tokens_in
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 
@@ -27,6 +32,8 @@ PROPOSALS: frozenset[str] = frozenset(get_args(Proposal))
 
 #: A page may be left open this long before its button asks to press again.
 PAGE_SECONDS = 3600
+#: Clocks of the machine that signs and of the one that reads may differ by this much.
+CLOCK_SKEW_SECONDS = 600
 #: Longer tokens are refused unread; ours have fewer than 200 characters.
 LONGEST_TOKEN = 512
 SHORTEST_KEY = 16
@@ -52,6 +59,18 @@ def is_proposal(text: str) -> TypeGuard[Proposal]:
     return text in PROPOSALS
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link that was opened; its signature is ours."""
+
+    token: str
+    case: str
+    #: None: that part of the link is gone.
+    proposal: Proposal | None
+    #: Whether the case's time limit has passed since it was signed.
+    expired: bool
+
+
 class Links:
     """Makes and reads the links of one confirmation site; safe to use from any thread.
 
@@ -67,6 +86,7 @@ class Links:
         newest_last = list(reversed(keys))
         self._link = _Signer(newest_last, salt="fraudstream.link", digest_method=hashlib.sha256)
         self._page = _Signer(newest_last, salt="fraudstream.page", digest_method=hashlib.sha256)
+        self._answered = _Signer(newest_last, salt="fraudstream.answered", digest_method=hashlib.sha256)
 
     def url(self, id_transaction: str, answer: Proposal) -> str:
         """The link that proposes `answer` for a case, valid from now for the case's time limit."""
@@ -74,13 +94,31 @@ class Links:
             raise ValueError(f"a link proposes one of {get_args(Proposal)}, not {answer!r}")
         return f"{self._base}/confirm/{_sign(self._link, id_transaction)}/{answer}"
 
+    def find(self, target: str) -> "Link":
+        """The link in a request's path and query, however it was damaged or wrapped, as long as its token is whole.
+
+        :raises LinkError: no token of ours is in it
+        """
+        refused: LinkError | None = None
+        for token, answer in tokens_in(target):
+            try:
+                case, expired = self._read(token)
+            except LinkError as error:
+                refused = error
+            else:
+                return Link(token, case, answer if answer is not None and is_proposal(answer) else None, expired)
+        raise refused or LinkError(f"target of {len(target)} characters holds nothing of a token's form")
+
     def read(self, token: str) -> str:
         """The id of the case that a link's token was made for.
 
         :raises LinkExpired: made by us, but longer ago than the time limit
         :raises LinkError: anything else: forged, changed, cut off, of a key that is no longer listed
         """
-        return _read(self._link, token, self._seconds)
+        case, expired = self._read(token)
+        if expired:
+            raise LinkExpired(f"token {shown(token)} is older than {self._seconds} s")
+        return case
 
     def page_token(self, id_transaction: str) -> str:
         """The hidden field of the page of a case."""
@@ -92,8 +130,31 @@ class Links:
         :raises LinkExpired: the page is older than :data:`PAGE_SECONDS`
         :raises LinkError: no page of this case carries it
         """
-        if _read(self._page, token, PAGE_SECONDS) != id_transaction:
+        case, age = _read(self._page, token)
+        if case != id_transaction:
             raise LinkError(f"page token {shown(token)} belongs to the page of another case")
+        if age > PAGE_SECONDS:
+            raise LinkExpired(f"page token {shown(token)} is older than {PAGE_SECONDS} s")
+
+    def path(self, link: "Link") -> str:
+        """The path of a link as it was sent."""
+        return f"/confirm/{link.token}/{link.proposal or ''}"
+
+    def answered_path(self, link: "Link") -> str:
+        """Where a browser is sent once an answer of this case is in the topic: the link, with the answer token."""
+        return f"{self.path(link)}?answered={_sign(self._answered, link.case)}"
+
+    def is_answered(self, token: str, id_transaction: str) -> bool:
+        """Whether `token` says that an answer of this case was written not long ago."""
+        try:
+            case, age = _read(self._answered, token)
+        except LinkError:
+            return False
+        return case == id_transaction and age <= PAGE_SECONDS
+
+    def _read(self, token: str) -> tuple[str, bool]:
+        case, age = _read(self._link, token)
+        return case, age > self._seconds
 
     def _refuse_unusable(self, keys: list[str]) -> None:
         address = urlsplit(self._base)
@@ -137,16 +198,21 @@ def _sign(signer: TimestampSigner, id_transaction: str) -> str:
     return signer.sign(base64_encode(id_transaction)).decode()
 
 
-def _read(signer: TimestampSigner, token: str, seconds: int) -> str:
+def _read(signer: TimestampSigner, token: str) -> tuple[str, float]:
+    """What was signed, and how many seconds ago."""
     if len(token) > LONGEST_TOKEN or not token.isascii():
         raise LinkError(f"token {shown(token)} is none of ours")
     try:
-        signed = signer.unsign(token, max_age=seconds)
-    except SignatureExpired:
-        raise LinkExpired(f"token {shown(token)} is older than {seconds} s") from None
+        signed, signed_at = signer.unsign(token, return_timestamp=True)
     except BadData:
         raise LinkError(f"token {shown(token)} is signed by no current key") from None
+    age = time.time() - signed_at.timestamp()
+    if age < -CLOCK_SKEW_SECONDS:
+        raise LinkError(
+            f"token {shown(token)} is signed {-age:.0f} s in the future, where at most {CLOCK_SKEW_SECONDS} s may lie "
+            "between two machines' clocks: set the clock of the machine that sends the mails, or of this one"
+        )
     try:
-        return base64_decode(signed).decode()
+        return base64_decode(signed).decode(), age
     except (BadData, UnicodeDecodeError):
         raise LinkError(f"token {shown(token)} is signed by us but holds no case id") from None

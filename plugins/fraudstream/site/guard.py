@@ -13,8 +13,6 @@ from fraudstream.site.pages import Pages
 
 logger = logging.getLogger(__name__)
 
-LONGEST_PATH = 1_024
-LONGEST_QUERY = 512
 METHODS = {"GET", "HEAD", "POST"}
 #: From this status on.
 REFUSED = 400
@@ -66,6 +64,4 @@ class Guard:
     def _refusal(self, scope: Scope, client: str) -> Response | None:
         if not self._clients.take(client_key(client)):
             return self._pages.plain(Request(scope), "too_many", 429)
-        if len(scope.get("raw_path") or scope["path"]) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY:
-            return self._pages.plain(Request(scope), "too_large", 414)
         return None

@@ -25,7 +25,7 @@ class Metrics:
         )
         self.answers = Counter(
             "fraudstream_site_answers",
-            "Buttons pressed by what came of it: first, late (another answer was first) or failed (not recorded).",
+            "Buttons pressed by result: first, late (another answer was first), unknown (no acknowledgement), failed.",
             ["result"],
             registry=self._registry,
         )

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from email.utils import parseaddr
 from functools import cache
 from typing import Any, Literal, get_args
@@ -25,12 +26,21 @@ Plain = Literal[
     "invalid",
     "not_ready",
     "not_recorded",
+    "unknown",
     "refused",
     "too_large",
     "too_many",
     "broken",
 ]
-RETRY_SECONDS = {"not_ready": 30, "not_recorded": 60, "too_many": 60}
+RETRY_SECONDS = {"not_ready": 30, "not_recorded": 60, "unknown": 60, "too_many": 60}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Where a case's page posts to, and the token that says that it is a page of ours."""
+
+    action: str
+    page_token: str
 
 
 class Pages:
@@ -48,15 +58,15 @@ class Pages:
         }
         self.headers = _headers(style, https=settings.confirmation_url.startswith("https:"))
 
-    def case(self, request: Request, transaction: Mapping[str, Any], proposal: Proposal, page_token: str) -> Response:
+    def case(self, request: Request, transaction: Mapping[str, Any], proposal: Proposal | None, form: Form) -> Response:
         """The payment and the two answers, the proposed one first."""
-        return self._case(request, transaction, proposal, page_token, 200)
+        return self._case(request, transaction, proposal, form, 200)
 
     def case_again(
-        self, request: Request, transaction: Mapping[str, Any], proposal: Proposal, page_token: str
+        self, request: Request, transaction: Mapping[str, Any], proposal: Proposal | None, form: Form
     ) -> Response:
         """The same after a button was pressed on a page that was open for too long."""
-        return self._case(request, transaction, proposal, page_token, 403)
+        return self._case(request, transaction, proposal, form, 403)
 
     def recorded(self, request: Request, answer: Answer) -> Response:
         """What was recorded for a case, and when."""
@@ -77,16 +87,16 @@ class Pages:
         return page
 
     def _case(
-        self, request: Request, transaction: Mapping[str, Any], proposal: Proposal, page_token: str, status: int
+        self, request: Request, transaction: Mapping[str, Any], proposal: Proposal | None, form: Form, status: int
     ) -> Response:
         language = _language(request)
-        values = _payment(transaction, catalogue()[language]) | {"page_token": page_token}
+        values = _payment(transaction, catalogue()[language]) | {"action": form.action, "page_token": form.page_token}
         return _response(self._cases(language, proposal, again=status != 200).fill(values), status, language)
 
     # ---- each page once, in each language ----
 
     @cache  # noqa: B019  as many as there are pages and languages, for as long as the site runs
-    def _cases(self, language: str, proposal: Proposal, *, again: bool) -> Skeleton:
+    def _cases(self, language: str, proposal: Proposal | None, *, again: bool) -> Skeleton:
         text = catalogue()[language]
         proposed_first = sorted(get_args(Proposal), key=lambda value: value != proposal)
         return self._skeleton(
@@ -95,10 +105,12 @@ class Pages:
             title=text["case_title"],
             again=again,
             payment=_MARKS,
+            action=mark("action"),
             page_token=mark("page_token"),
             answers=[
                 {
                     "value": value,
+                    "proposed": value == proposal,
                     "label": text[f"button_{value.replace('-', '_')}"],
                     "hint": text[f"button_{value.replace('-', '_')}_hint"],
                 }
@@ -173,5 +185,5 @@ def _headers(style: str, *, https: bool) -> list[tuple[bytes, bytes]]:
         "cross-origin-resource-policy": "same-origin",
     }
     if https:
-        headers["strict-transport-security"] = "max-age=31536000; includeSubDomains"
+        headers["strict-transport-security"] = "max-age=31536000"
     return [(name.encode(), value.encode()) for name, value in headers.items()]

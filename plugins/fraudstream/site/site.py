@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,14 +18,14 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from fraudstream.cases.answer_publisher import STATUS_OF, Place, Status
 from fraudstream.cases.case_views import Answer
-from fraudstream.cases.links import Links, Proposal, is_proposal, shown
-from fraudstream.errors import KafkaError, KafkaUnavailable, LinkError, LinkExpired
+from fraudstream.cases.links import Link, Links, is_proposal
+from fraudstream.errors import AnswerUnknown, KafkaError, KafkaUnavailable, LinkError, LinkExpired
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 from fraudstream.site.buckets import Buckets
 from fraudstream.site.guard import Guard
 from fraudstream.site.metrics import Metrics
-from fraudstream.site.pages import Pages, Plain
+from fraudstream.site.pages import Form, Pages, Plain
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class Answers(Protocol):
     @property
     def caught_up(self) -> bool: ...
     def get(self, key: str) -> Answer | None: ...
+    def wait(self, key: str) -> Awaitable[Answer]: ...
     def reached(self, partition: int, offset: int) -> Awaitable[None]: ...
 
 
@@ -63,6 +65,21 @@ class Publisher(Protocol):
 REFUSALS: dict[int, Plain] = {404: "invalid", 413: "too_large", 429: "too_many"}
 
 
+class _Anything(Convertor[str]):
+    """The rest of a path, line breaks and all, which Starlette's own convertor of a path leaves out."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("anything", _Anything())
+
+
 def create_app(
     settings: Settings, cases: Cases, answers: Answers, publisher: Publisher, links: Links, metrics: Metrics
 ) -> ASGIApp:
@@ -71,9 +88,11 @@ def create_app(
     desk = Desk(cases, answers, publisher, links, pages, metrics)
     # Starlette alone: FastAPI's reading of two parameters takes half as long as all the rest of a page.
     app = Starlette(
+        # a link that was damaged on its way may have any other path
         routes=[
-            Route("/confirm/{token}/{proposal}", desk.show, methods=["GET", "HEAD"]),
-            Route("/confirm/{token}/{proposal}", desk.record, methods=["POST"]),
+            Route(path, endpoint, methods=methods)
+            for path in ("/confirm/{token}/{proposal}", "/{damaged:anything}")
+            for endpoint, methods in ((desk.show, ["GET", "HEAD"]), (desk.record, ["POST"]))
         ],
         exception_handlers=_error_pages(pages, metrics),
     )
@@ -102,83 +121,111 @@ class Desk:
 
     async def show(self, request: Request) -> Response:
         """The case and its two answers, or what was recorded. Changes nothing, whoever opens it how often."""
-        case, proposed = self._case_of(**request.path_params)
-        transaction = await self._transaction_of(case)
-        recorded = self._answers.get(case)
-        if recorded is not None:
-            return self._pages.recorded(request, recorded)
-        return self._pages.case(request, transaction, proposed, self._links.page_token(case))
+        link = self._link_of(request)
+        answer = self._answer_of(link)
+        if answer is None and self._links.is_answered(request.query_params.get("answered", ""), link.case):
+            # the browser of a customer who has just answered may be sent to a process that hasn't read the answer yet
+            answer = await self._read_back(link.case, self._answers.wait(link.case))
+            if answer is None:
+                return self._pages.plain(request, "received", 202)
+        if answer is not None:
+            return self._pages.recorded(request, answer)
+        transaction = await self._transaction_of(link)
+        return self._pages.case(request, transaction, link.proposal, self._form_of(link))
 
     async def record(self, request: Request) -> Response:
         """Records an answer, in this order:
 
         1. the link's token, where the browser says that the form comes from, and its fields must be right;
-        2. a case that has an answer shows it, and nothing is written;
+        2. of a case that has an answer nothing is written;
         3. the form must come from a page of ours for this case;
-        4. the answer goes to the topic; only when Kafka confirmed it may the page say so;
-        5. the page shows the first answer in log order, read back from the topic: it may be somebody else's.
+        4. the answer goes to the topic; only when Kafka acknowledged it may a page say so;
+        5. the browser is sent to the link, which shows the first answer in log order: it may be somebody else's. A tab
+           that is restored opens that address again, and posts nothing.
         """
         # 1
-        case, proposed = self._case_of(**request.path_params)
+        link = self._link_of(request)
         if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
             raise HTTPException(403)
         status, page_token = await _form(request)
         # 2
-        transaction = await self._transaction_of(case)
-        recorded = self._answers.get(case)
-        if recorded is not None:
+        if self._answer_of(link) is not None:
             self._metrics.answers.labels("late").inc()
-            return self._pages.recorded(request, recorded)
+            return _see(self._links.path(link))
+        transaction = await self._transaction_of(link)
         # 3
         try:
-            self._links.check_page_token(page_token, case)
+            self._links.check_page_token(page_token, link.case)
         except LinkExpired:
-            return self._pages.case_again(request, transaction, proposed, self._links.page_token(case))
+            return self._pages.case_again(request, transaction, link.proposal, self._form_of(link))
         except LinkError as error:
             logger.info("form refused: %s", error)
             raise HTTPException(403) from None
         # 4
         try:
             place = await self._publisher.publish(status, transaction, datetime.now(UTC))
+        except AnswerUnknown as error:
+            self._metrics.answers.labels("unknown").inc()
+            logger.warning("whether answer %s of case %s is recorded isn't known: %s", status, link.case, error)
+            return self._pages.plain(request, "unknown", 503)
         except KafkaError as error:
             self._metrics.answers.labels("failed").inc()
-            logger.warning("answer %s of case %s is not recorded: %s", status, case, error)
+            logger.warning("answer %s of case %s is not recorded: %s", status, link.case, error)
             return self._pages.plain(request, "not_recorded", 503)
         # 5
-        first = await self._first_answer(case, place)
-        if first is None:
-            return self._pages.plain(request, "received", 202)
-        self._metrics.answers.labels("first" if (first.partition, first.offset) == place else "late").inc()
-        return self._pages.recorded(request, first)
+        first = await self._read_back(link.case, self._answers.reached(*place))
+        if first is not None:
+            self._metrics.answers.labels("first" if (first.partition, first.offset) == place else "late").inc()
+        return _see(self._links.answered_path(link))
 
-    def _case_of(self, token: str, proposal: str) -> tuple[str, Proposal]:
-        case = self._links.read(token)
-        if not is_proposal(proposal):
-            raise LinkError(f"link {shown(token)} proposes no answer that there is")
-        if not self._rate.take(case):
+    def _link_of(self, request: Request) -> Link:
+        scope = request.scope
+        # undecoded: an encoded slash isn't one of the path's
+        link = self._links.find(
+            f"{(scope.get('raw_path') or b'').decode('latin-1')}?{scope['query_string'].decode('latin-1')}"
+        )
+        if not self._rate.take(link.case):
             raise HTTPException(429)
-        return case, proposal
+        return link
 
-    async def _transaction_of(self, case: str) -> Mapping[str, Any]:
+    def _form_of(self, link: Link) -> Form:
+        return Form(self._links.path(link), self._links.page_token(link.case))
+
+    def _answer_of(self, link: Link) -> Answer | None:
+        if not self._answers.caught_up:
+            raise KafkaUnavailable(f"topic {FRAUD_CONFIRMATION} isn't read up to where it was at the start yet")
+        return self._answers.get(link.case)
+
+    async def _transaction_of(self, link: Link) -> Mapping[str, Any]:
+        """The transaction of a case without an answer.
+
+        :raises LinkExpired: the time to answer is over
+        """
+        case = link.case
+        if link.expired:
+            raise LinkExpired(f"the link of case {case} is expired, and no answer of the case is known")
         found = self._cases.get(case)
         if found is None:
             try:
                 found = await asyncio.wait_for(self._cases.wait(case), CASE_SECONDS)
             except TimeoutError:
                 raise KafkaUnavailable(f"case {case} isn't in the view of topic {FRAUD_TRANSACTION} yet") from None
-        if not self._answers.caught_up:
-            raise KafkaUnavailable(f"topic {FRAUD_CONFIRMATION} isn't read up to where it was at the start yet")
         return found
 
-    async def _first_answer(self, case: str, place: Place) -> Answer | None:
-        """The case's answer once the record at `place` is read back; None when that takes too long."""
+    async def _read_back(self, case: str, reading: Awaitable[Any]) -> Answer | None:
+        """The case's answer once `reading` has ended; None when that takes too long."""
         try:
             async with asyncio.timeout(READ_BACK_SECONDS):  # wait_for would make a task of it
-                await self._answers.reached(*place)
+                await reading
             return self._answers.get(case)
         except (TimeoutError, KafkaError) as error:
-            logger.warning("case %s: its answer at %d@%d isn't read back yet: %s", case, *place, error)
+            logger.warning("case %s: its answer isn't read back yet: %s", case, error)
             return None
+
+
+def _see(path: str) -> Response:
+    """Sends the browser to a page with a GET."""
+    return Response(status_code=303, headers={"Location": path})
 
 
 def _error_pages(pages: Pages, metrics: Metrics) -> dict[Any, ExceptionHandler]:

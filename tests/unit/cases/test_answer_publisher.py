@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
 from fraudstream.cases import answer_publisher
 from fraudstream.cases.answer_publisher import AnswerPublisher, shared_publisher
-from fraudstream.errors import KafkaUnavailable, RecordError
+from fraudstream.errors import AnswerUnknown, KafkaRefused, KafkaUnavailable, RecordError
 from fraudstream.settings import Settings
 
 from tests.fakes.cases import transaction
@@ -113,21 +113,28 @@ def test_it_returns_only_after_the_brokers_confirmed(broker: Broker, publisher: 
     asyncio.run(run())
 
 
-def test_an_answer_that_is_not_confirmed_is_unavailable_and_retryable(
-    broker: Broker, publisher: AnswerPublisher
+@pytest.mark.parametrize("code", [Code._MSG_TIMED_OUT, Code.REQUEST_TIMED_OUT, Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND])
+def test_whether_an_answer_is_recorded_that_is_not_acknowledged_is_unknown_and_it_may_be_given_again(
+    broker: Broker, publisher: AnswerPublisher, code: int
 ) -> None:
-    broker.deliver = lambda: Code(Code._MSG_TIMED_OUT)
-    with pytest.raises(KafkaUnavailable, match="fraud_confirmation") as failed:
+    broker.deliver = lambda: Code(code)
+    with pytest.raises(AnswerUnknown, match="fraud_confirmation") as failed:
         publish(publisher)
     assert failed.value.retryable
     broker.deliver = lambda: None
     assert publish(publisher) == (4, 1)
 
 
-def test_a_full_queue_is_unavailable(broker: Broker, publisher: AnswerPublisher) -> None:
+def test_an_answer_that_was_not_sent_is_known_not_to_be_recorded(broker: Broker, publisher: AnswerPublisher) -> None:
     broker.produce_error = BufferError("Local: Queue full")
-    with pytest.raises(KafkaUnavailable, match="too many answers"):
+    with pytest.raises(KafkaUnavailable, match="too many answers") as full:
         publish(publisher)
+    broker.produce_error = None
+    broker.deliver = lambda: Code(Code.TOPIC_AUTHORIZATION_FAILED)
+    with pytest.raises(KafkaRefused) as refused:
+        publish(publisher)
+    assert not isinstance(full.value, AnswerUnknown)
+    assert not isinstance(refused.value, AnswerUnknown)
 
 
 def test_a_producer_that_ended_is_replaced(broker: Broker, publisher: AnswerPublisher) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import itsdangerous.signer
 import pytest
-from fraudstream.cases.links import LONGEST_TOKEN, PAGE_SECONDS, Links, shown
+from fraudstream.cases.links import CLOCK_SKEW_SECONDS, LONGEST_TOKEN, PAGE_SECONDS, Links, shown
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 from hypothesis import given, settings
@@ -94,6 +94,51 @@ def test_a_link_ends_with_the_time_limit_and_not_before(monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "time", lambda: now + 102)
     with pytest.raises(LinkExpired, match="older than 100 s"):
         links.read(token)
+
+
+@pytest.mark.parametrize("ahead", [1, 60, CLOCK_SKEW_SECONDS - 5])
+def test_a_link_of_a_machine_whose_clock_is_minutes_ahead_is_good(monkeypatch: pytest.MonkeyPatch, ahead: int) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + ahead)
+    link, page = LINKS.url("case-1", "fraud"), LINKS.page_token("case-1")
+    monkeypatch.setattr(time, "time", lambda: now)
+    assert LINKS.read(token_of(link)) == "case-1"
+    assert not LINKS.find(link).expired
+    LINKS.check_page_token(page, "case-1")
+
+
+def test_a_link_from_further_in_the_future_is_refused_and_both_clocks_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + CLOCK_SKEW_SECONDS + 5)
+    token = token_of(LINKS.url("case-1", "fraud"))
+    monkeypatch.setattr(time, "time", lambda: now)
+    with pytest.raises(LinkError, match="clock of the machine that sends the mails, or of this one"):
+        LINKS.read(token)
+
+
+@settings(deadline=None)
+@given(CASE_IDS, st.sampled_from(["fraud", "not-fraud"]), st.text("=>)];,'\" \r\n\u200b\u00a0/<\\", max_size=20))
+def test_a_link_is_found_whatever_surrounds_it(case: str, answer: str, noise: str) -> None:
+    found = LINKS.find(noise + LINKS.url(case, answer).replace("/", "/" + noise) + noise)  # type: ignore[arg-type]
+    assert (found.case, found.proposal, found.expired) == (case, answer, False)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=2_000))
+def test_random_text_holds_no_link(text: str) -> None:
+    with pytest.raises(LinkError):
+        LINKS.find("/confirm/" + text)
+
+
+def test_an_expired_link_is_found_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = LINKS.url("case-1", "fraud")
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + Settings().confirmation_time_limit_seconds + 2)
+    assert LINKS.find(url).expired
+    with pytest.raises(LinkExpired):
+        LINKS.read(token_of(url))
 
 
 def test_sent_links_outlive_a_new_key_until_the_old_one_is_taken_off_the_list(keyed: Callable[..., Links]) -> None:

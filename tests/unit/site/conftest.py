@@ -50,7 +50,11 @@ class Site:
     def press(self, answer: Any = "fraud", case: str = "case-1") -> Any:
         """Opens the link and presses its button."""
         url = self.url(answer, case)
-        return self.browser.post(url, data=self.form(url, answer))
+        return self.send(url, self.form(url, answer))
+
+    def send(self, url: str, form: dict[str, str]) -> Any:
+        """What the browser shows after it posted a form: it follows the redirect."""
+        return self.browser.post(url, data=form, follow_redirects=True)
 
 
 @pytest.fixture
