@@ -231,7 +231,7 @@ class TestProcess:
             assert httpx.get(f"http://127.0.0.1:{public}/metrics").status_code == 404, "figures aren't public"
             assert self.status_of_ten_megabytes(public, Links(Settings()).url("case-1", "fraud")) == 413
             figures = httpx.get(f"http://127.0.0.1:{private}/metrics").text
-            assert 'fraudstream_site_refused_links_total{reason="invalid"} 1.0' in figures
+            assert 'fraudstream_site_refused_links_total{reason="invalid"} 2.0' in figures
             process.send_signal(signal.SIGTERM)
             _, log = process.communicate(timeout=20)
             assert process.returncode == 0, log
