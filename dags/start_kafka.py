@@ -1,8 +1,9 @@
 """
 ### Start Kafka
 
-Starts the Kafka machines, waits until the brokers answer, creates the topics that are missing and registers the
-Avro schemas. Safe to run again at any time: what is there stays as it is.
+Starts the Kafka machines, waits until the brokers answer, creates the topics that are missing, compares those that
+exist with what the pipeline needs and registers the Avro schemas. Safe to run again at any time: what is there stays
+as it is.
 
 **When:** by hand, once after the infrastructure is built and after each stop of the machines.
 
@@ -11,14 +12,15 @@ brokers are Compute Engine instances; without instances, as on one machine, that
 
 **When it fails:** `start_instances` names the instance, what Compute Engine answered and what to change; the other
 machines are started. Clear it, and it goes on with what is left. `wait_for_brokers` says which address it tried and
-what it heard: look at the brokers' logs. `register_schemas` names the registry and, for a refused schema, the subject
-that it isn't compatible with.
+what it heard: look at the brokers' logs. `create_topics` says what of an existing topic differs (partitions,
+replication, retention, cleanup, min.insync.replicas, timestamp type) and the commands that repair it.
+`register_schemas` names the registry and, for a refused schema, the subject that it isn't compatible with.
 """
 
 from datetime import timedelta
 
 from airflow.sdk import dag, task
-from fraudstream.kafka import cluster
+from fraudstream.kafka import cluster, topics
 from fraudstream.orchestration.machine_operators import StartMachine, machines
 from fraudstream.orchestration.retries import RETRY_POLICY
 from fraudstream.settings import get_settings
@@ -41,7 +43,7 @@ def start_kafka():
 
     @task(execution_timeout=timedelta(minutes=5))
     def create_topics() -> list[str]:
-        return cluster.create_topics(get_settings())
+        return topics.create_topics(get_settings())
 
     @task(execution_timeout=timedelta(minutes=5))
     def register_schemas() -> dict[str, int]:

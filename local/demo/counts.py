@@ -8,8 +8,8 @@ from typing import Self
 from confluent_kafka import ConsumerGroupTopicPartitions, Message, TopicPartition
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
-from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.lake.query.reading import read_day
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import FOLDERS, day_in

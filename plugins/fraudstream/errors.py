@@ -13,6 +13,7 @@
     │   │   └── AnswerUnknown      an answer was sent and not acknowledged: it may be in the topic; retry is harmless
     │   ├── ProducerFenced         a newer producer of the same source goes on; retrying would fence that one
     │   ├── KafkaRefused           login, certificate, protocol or a right is wrong: an operator must change it
+    │   ├── TopicsDiffer           topics that exist aren't as the pipeline needs them
     │   ├── SchemaRegistryError    may pass: retry
     │   └── RecordError            one record can't be decoded or validated: it becomes a dead letter
     ├── LakeError                  an object or the bucket didn't do what was asked
@@ -79,6 +80,10 @@ class KafkaRefused(KafkaError):
 
 class ProducerFenced(KafkaError):
     """A newer producer of the same source took over. Not to be retried: a retry would fence the newer one in turn."""
+
+
+class TopicsDiffer(KafkaError):
+    """Topics that exist aren't as the pipeline needs them; the message has the commands that repair them."""
 
 
 class SchemaRegistryError(KafkaError):

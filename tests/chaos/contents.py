@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 from confluent_kafka import Message
 from fraudstream import money
-from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 

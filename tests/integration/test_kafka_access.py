@@ -16,7 +16,7 @@ from fraudstream.cases.answer_publisher import AnswerPublisher
 from fraudstream.cases.case_views import ConfirmationView
 from fraudstream.dataset import open_source
 from fraudstream.errors import KafkaError, KafkaRefused
-from fraudstream.kafka.cluster import TOPICS, create_topics, dead_letter_topic, wait_for_brokers
+from fraudstream.kafka.cluster import wait_for_brokers
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import (
@@ -29,6 +29,7 @@ from fraudstream.kafka.records import (
     Partition,
 )
 from fraudstream.kafka.subscription import Subscription
+from fraudstream.kafka.topics import TOPICS, create_topics, dead_letter_topic
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 

@@ -1,12 +1,13 @@
-"""``python -m fraudstream.kafka create-topics``: brokers awaited, topics created, schemas registered."""
+"""``python -m fraudstream.kafka``: ``create-topics`` sets up topics and schemas, ``topics`` compares and repairs."""
 
 import argparse
 import logging
 import sys
 
 from fraudstream.errors import FraudstreamError
-from fraudstream.kafka.cluster import create_topics, register_schemas, wait_for_brokers
-from fraudstream.settings import get_settings
+from fraudstream.kafka.cluster import register_schemas, wait_for_brokers
+from fraudstream.kafka.topics import compare_topics, create_topics, repair_topics
+from fraudstream.settings import Settings, get_settings
 
 
 def main() -> int:
@@ -17,10 +18,14 @@ def main() -> int:
         "create-topics", help="wait for the brokers, create missing topics, register schemas; safe to repeat"
     )
     create.add_argument("--seconds", type=float, default=120, help="longest wait for brokers and registry")
+    differ = commands.add_parser("topics", help="compare existing topics with what the pipeline needs")
+    differ.add_argument("--repair", action="store_true", help="change configurations and add partitions")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         settings = get_settings()
+        if arguments.command == "topics":
+            return _topics(settings, repair=arguments.repair)
         wait_for_brokers(settings, seconds=arguments.seconds)
         create_topics(settings)
         register_schemas(settings, seconds=arguments.seconds)
@@ -28,6 +33,16 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _topics(settings: Settings, *, repair: bool) -> int:
+    """Exit code 0 when nothing differs (any more)."""
+    differences = repair_topics(settings) if repair else compare_topics(settings)
+    for difference in differences:
+        print(f"{difference.topic}: {difference.what}\n  {difference.command}")
+    if not differences:
+        print("all topics are as the pipeline needs them")
+    return 1 if differences else 0
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import Message, Producer
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

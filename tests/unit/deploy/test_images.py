@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fraudstream.kafka.cluster import TOPICS
 from fraudstream.kafka.records import FRAUD_TRANSACTION, MAIL_RETRY, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.topics import TOPICS
 from fraudstream.lake.stream.names import FOLDER_OF
 
 from .container_files import kafka_users, secret_names

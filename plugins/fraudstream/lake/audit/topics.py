@@ -13,9 +13,9 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable, RecordError
-from fraudstream.kafka.cluster import dead_letter_topic
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.lake.audit.answers import FirstAnswer
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
 from fraudstream.settings import Settings
