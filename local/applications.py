@@ -150,7 +150,7 @@ def pipeline(ports: Ports) -> list[Part]:
     common = {"env": stack_environment(), "cwd": ROOT}
     topics = Part(
         name="topics",
-        command=[sys.executable, "-m", "fraudstream.kafka", "create-topics"],
+        command=[sys.executable, "-m", "fraudstream.kafka", "create-topics", "--repair"],
         ready=Exits(),
         depends_on=[*BROKERS, "schema-registry"],
         **common,

@@ -7,7 +7,7 @@ import pytest
 from fraudstream.settings import ROOT
 
 from local import artifacts
-from tests.integration.secured_brokers import write_tool
+from tests.integration.kafka_access.secured_brokers import write_tool
 
 pytestmark = pytest.mark.integration
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 
-from fraudstream.errors import FraudstreamError
+from fraudstream.errors import FraudstreamError, TopicsDiffer
 from fraudstream.kafka.cluster import register_schemas, wait_for_brokers
 from fraudstream.kafka.topics import compare_topics, create_topics, repair_topics
 from fraudstream.settings import Settings, get_settings
@@ -17,6 +17,7 @@ def main() -> int:
     create = commands.add_parser(
         "create-topics", help="wait for the brokers, create missing topics, register schemas; safe to repeat"
     )
+    create.add_argument("--repair", action="store_true", help="repair existing topics that differ, as `topics` does")
     create.add_argument("--seconds", type=float, default=120, help="longest wait for brokers and registry")
     differ = commands.add_parser("topics", help="compare existing topics with what the pipeline needs")
     differ.add_argument("--repair", action="store_true", help="change configurations and add partitions")
@@ -27,12 +28,20 @@ def main() -> int:
         if arguments.command == "topics":
             return _topics(settings, repair=arguments.repair)
         wait_for_brokers(settings, seconds=arguments.seconds)
-        create_topics(settings)
+        _create_topics(settings, repair=arguments.repair)
         register_schemas(settings, seconds=arguments.seconds)
     except FraudstreamError as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _create_topics(settings: Settings, *, repair: bool) -> None:
+    try:
+        create_topics(settings)
+    except TopicsDiffer:
+        if not repair or repair_topics(settings):
+            raise
 
 
 def _topics(settings: Settings, *, repair: bool) -> int:

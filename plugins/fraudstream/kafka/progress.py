@@ -102,7 +102,7 @@ def _messages(consumer: Consumer, connection: Connection, end: int) -> Iterator[
 
 def _high_watermark(settings: Settings, connection: Connection) -> int:
     """The offset after the last record that is replicated, committed or not; a new leader may take a moment."""
-    admin = AdminClient(settings.kafka_config(error_cb=connection.hear))
+    admin = AdminClient(settings.kafka_config(error_cb=connection.hear, log_level=3))
     place = TopicPartition(INGEST_PROGRESS, 0)
     until = time.monotonic() + _WAIT_SECONDS
     while True:

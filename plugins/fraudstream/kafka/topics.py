@@ -108,7 +108,7 @@ def create_topics(settings: Settings) -> list[str]:
     :raises KafkaError: the brokers don't answer or refuse one
     """
     connection = Connection(settings)
-    admin = AdminClient(settings.kafka_config(error_cb=connection.hear))
+    admin = _admin(settings, connection)
     connection.open(admin)
     wanted = [
         NewTopic(
@@ -150,7 +150,7 @@ def compare_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list
     if not topics:
         return []
     connection = Connection(settings)
-    admin = AdminClient(settings.kafka_config(error_cb=connection.hear))
+    admin = _admin(settings, connection)
     resources = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in topics]
     try:
         brokers = sorted(connection.open(admin).brokers)
@@ -175,7 +175,7 @@ def repair_topics(settings: Settings) -> list[Difference]:
     :raises KafkaError: as :func:`compare_topics`, or the user may not alter a topic
     """
     connection = Connection(settings)
-    admin = AdminClient(settings.kafka_config(error_cb=connection.hear))
+    admin = _admin(settings, connection)
     by_name = {topic.name: topic for topic in TOPICS}
     try:
         for name in sorted({difference.topic for difference in compare_topics(settings)}):
@@ -195,6 +195,11 @@ def repair_topics(settings: Settings) -> list[Difference]:
     except KafkaException as error:
         raise connection.error(error, doing="repairing topics") from error
     return compare_topics(settings)
+
+
+def _admin(settings: Settings, connection: Connection) -> AdminClient:
+    """One that tells of errors, not of events that it drops when it ends."""
+    return AdminClient(settings.kafka_config(error_cb=connection.hear, log_level=3))
 
 
 def _differences(

@@ -1,5 +1,7 @@
 """Brokers as docker/ and terraform/ set them up: TLS between all, SCRAM users, the ACLs of docker/kafka/acls.
 
+Two more listeners do as clusters do that others run: one asks for a client certificate, one takes OAuth tokens.
+
 Their configuration is docker/kafka/server.properties and the template that a VM fills, with other ports and folders.
 Users and ACLs are made through the internal listener, as docker/kafka/access.sh does.
 """
@@ -72,6 +74,18 @@ class Authority:
         name = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "fraudstream")])
         certificate = self._signed(name, key.public_key(), x509.SubjectAlternativeName([x509.DNSName(host)]))
         return private.decode() + certificate.public_bytes(serialization.Encoding.PEM).decode() + self.pem()
+
+    def client(self, user: str, folder: Path, password: str) -> tuple[Path, Path]:
+        """Files with a user's certificate and its key, which the password opens."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        encryption = serialization.BestAvailableEncryption(password.encode())
+        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, user)])
+        certificate = self._signed(name, key.public_key(), x509.BasicConstraints(ca=False, path_length=None))
+        files = (folder / f"{user}.pem", folder / f"{user}.key")
+        files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        files[1].write_bytes(private)
+        return files
 
     def _signed(
         self, name: x509.Name, key: ec.EllipticCurvePublicKey, extension: x509.ExtensionType
@@ -200,7 +214,8 @@ def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
     certificate = folder / "kafka_ca.pem"
     certificate.write_text(authority.pem())
     control = Control(folder / "stack", folder / "log")
-    clients, internals, controllers = (_free_ports(start) for start in (26_000, 27_000, 28_000))
+    starts = (26_000, 27_000, 28_000, 29_000, 30_000)
+    clients, internals, controllers, mutuals, tokens = map(_free_ports, starts)
     files = artifacts.fetch_all(print)
     parts: list[Part] = []
     for number in range(3):
@@ -213,15 +228,18 @@ def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
             "controller.quorum.voters": ",".join(f"{n + 1}@{HOST}:{port}" for n, port in enumerate(controllers)),
             "listeners": (
                 f"CLIENT://{HOST}:{clients[number]},CONTROLLER://{HOST}:{controllers[number]},"
-                f"INTERNAL://{HOST}:{internals[number]}"
+                f"INTERNAL://{HOST}:{internals[number]},MUTUAL://{HOST}:{mutuals[number]},TOKEN://{HOST}:{tokens[number]}"
             ),
-            "advertised.listeners": f"CLIENT://{HOST}:{clients[number]},INTERNAL://{HOST}:{internals[number]}",
+            "advertised.listeners": (
+                f"CLIENT://{HOST}:{clients[number]},INTERNAL://{HOST}:{internals[number]},"
+                f"MUTUAL://{HOST}:{mutuals[number]},TOKEN://{HOST}:{tokens[number]}"
+            ),
             "ssl.keystore.location": keystore,
             "ssl.truststore.location": certificate,
             "log.dirs": home / "data",
             "group.initial.rebalance.delay.ms": 0,
         }
-        ports = [clients[number], controllers[number], internals[number]]
+        ports = [clients[number], controllers[number], internals[number], mutuals[number], tokens[number]]
         parts += broker(f"kafka-{number + 1}", home, properties, files, ports)
     for part in parts:
         part.stop_within = 1  # nothing of theirs is kept
@@ -262,7 +280,18 @@ def _properties() -> dict[str, object]:
     template = (ROOT / "docker/vm/templates/kafka/kafka.properties").read_text()
     filled = boot.fill(template, {"kafka_broker_password": _BROKER_PASSWORD}, "kafka.properties")
     lines = [*(ROOT / "docker/kafka/server.properties").read_text().splitlines(), *filled.splitlines()]
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    properties: dict[str, object] = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return properties | {
+        "listener.security.protocol.map": (f"{properties['listener.security.protocol.map']},MUTUAL:SSL,TOKEN:SASL_SSL"),
+        "listener.name.mutual.ssl.client.auth": "required",
+        "ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/,DEFAULT",
+        "listener.name.token.sasl.enabled.mechanisms": "OAUTHBEARER",
+        # Kafka's own module for tests: it believes tokens that nobody signed.
+        "listener.name.token.oauthbearer.sasl.jaas.config": (
+            "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
+            'unsecuredLoginStringClaim_sub="broker";'
+        ),
+    }
 
 
 def _free_ports(start: int) -> list[int]:

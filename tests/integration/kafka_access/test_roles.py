@@ -6,7 +6,7 @@ Whoever is turned away reads in the error which user may not do what to which to
 import asyncio
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,15 +33,14 @@ from fraudstream.kafka.topics import TOPICS, create_topics, dead_letter_topic
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
-from tests.integration.pipeline import decoded, good_row, paysim, publisher
-from tests.integration.secured_brokers import (
+from tests.integration.kafka_access.secured_brokers import (
     Authority,
     Secured,
     acl_bindings,
     password_of,
     run_access_script,
-    secured_brokers,
 )
+from tests.integration.pipeline import decoded, good_row, paysim, publisher
 from tests.unit.deploy.container_files import rights
 
 pytestmark = pytest.mark.integration
@@ -71,16 +70,6 @@ class Collected:
     def revoked(self, partitions: object) -> None: ...
 
     def close(self) -> None: ...
-
-
-@pytest.fixture(scope="module")
-def secured(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """Brokers with users and rights, and with topics that the role airflow made, as start_kafka does."""
-    with secured_brokers(tmp_path_factory.mktemp("secured"), settings) as brokers:
-        airflow = brokers.settings_of("airflow")
-        assert wait_for_brokers(airflow) == 3
-        assert set(create_topics(airflow)) == {topic.name for topic in TOPICS}
-        yield brokers
 
 
 @pytest.fixture(scope="module")
