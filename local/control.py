@@ -1,6 +1,7 @@
 """Speaking to the supervisor of a state folder, and starting one."""
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -17,6 +18,8 @@ from local.part import AT_REST, Part, State, Status
 from local.ports import taken
 from local.sessions import Record, sweep
 from local.supervisor import PARTS, SESSIONS, SOCKET
+
+log = logging.getLogger(__name__)
 
 #: longer than any part may take to stop
 DOWN_WITHIN = 90
@@ -104,7 +107,11 @@ class Control:
         """
         parts = self.status()
         if parts:  # a supervisor is there, even where none of its parts runs any more
-            self._ask("down", timeout=DOWN_WITHIN)
+            try:
+                self._ask("down", timeout=DOWN_WITHIN)
+            except TimeoutError:
+                log.warning("not everything stopped within %d s; ending what is left", DOWN_WITHIN)
+                sweep(Record(self.state / SESSIONS).read().values(), grace=1)
         deadline = time.monotonic() + 10
         while (self.state / SESSIONS).exists() and parts and time.monotonic() < deadline:
             time.sleep(0.05)  # the guardian removes the record last
@@ -126,8 +133,8 @@ class Control:
         self._ask(command, name, timeout=DOWN_WITHIN)
 
     def _start_supervisor(self) -> None:
-        log = self.logs / "supervisor.log"
-        with log.open("ab") as output:
+        output_file = self.logs / "supervisor.log"
+        with output_file.open("ab") as output:
             started = subprocess.run(
                 [sys.executable, "-m", "local.supervisor", str(self.state), str(self.logs)],
                 cwd=ROOT,
@@ -138,11 +145,13 @@ class Control:
                 check=False,
             )
         if started.returncode:
-            raise StackError(f"the supervisor exited with {started.returncode}; see {log}")
+            raise StackError(f"the supervisor exited with {started.returncode}; see {output_file}")
 
     def _wait_until_ready(self, changed: Callable[[list[Status]], None]) -> None:
         while True:
             parts = self.status()
+            if not parts:
+                raise StackError(f"the supervisor ended while it started the parts; see {self.logs / 'supervisor.log'}")
             changed(parts)
             failed = [part for part in parts if part.state in {State.FAILED, State.DIED}]
             if failed:
@@ -169,4 +178,9 @@ class Control:
                     line = answer.readline()
             except (FileNotFoundError, ConnectionError):
                 return None  # not there, or it ended while it was asked
-        return json.loads(line) if line else None
+        if not line:
+            return None
+        reply = json.loads(line)
+        if "error" in reply:
+            raise StackError(f"the supervisor couldn't {request[0]}: {reply['error']}; see {self.logs}/supervisor.log")
+        return reply["answer"]

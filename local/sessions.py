@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,16 +61,11 @@ class Session:
     def signal_first(self, number: int) -> None:
         """Sends a signal to the first process, or, where that is gone, to those that it left."""
         alive = self.processes()
-        for process in [process for process in alive if process.pid == self.id] or alive:
-            process.send_signal(number)
+        _send(number, [process for process in alive if process.pid == self.id] or alive)
 
     def signal(self, number: int) -> None:
         """Sends a signal to every process in it."""
-        for process in self.processes():
-            try:
-                process.send_signal(number)
-            except psutil.NoSuchProcess:
-                continue
+        _send(number, self.processes())
 
 
 class Record:
@@ -113,6 +109,12 @@ def sweep(sessions: Iterable[Session], grace: float = 10) -> int:
     if left:
         raise FraudstreamError(f"processes {left} of the stack don't end even by SIGKILL; see what holds them")
     return count
+
+
+def _send(number: int, processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # it ended since it was listed
+            process.send_signal(number)
 
 
 def _session_of(pid: int) -> int | None:

@@ -9,6 +9,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -27,6 +28,8 @@ SOCKET = "supervisor.sock"
 SESSIONS = "sessions.json"
 #: how often a part that starts or stops is looked at
 POLL_SECONDS = 0.2
+#: a log that has grown beyond this many bytes is moved to .log.1, looked at so often
+LOG_BYTES, LOG_SECONDS = 20 << 20, 10
 LOG_TAIL_LINES = 25
 
 
@@ -91,16 +94,29 @@ class Supervisor:
 
     async def _fault(self, part: Part) -> tuple[str, str] | None:
         started = self._status[part.name].started
-        if started is None or isinstance(part.ready, Exits) or await part.ready.passes(started):
+        if started is None or isinstance(part.ready, Exits):
             return None
-        return part.name, part.ready.fault
+        try:
+            passed = await part.ready.passes(started)
+        except Exception as error:  # noqa: BLE001 - one check that can't be made must not hide what the others find
+            return part.name, f"its readiness check raised {error!r}"
+        return None if passed else (part.name, part.ready.fault)
 
     # -- one part's life
 
     def _start(self, part: Part) -> None:
         self._parts[part.name] = part
         self._status[part.name] = Status(name=part.name, state=State.WAITING, address=part.address)
-        self._tasks[part.name] = asyncio.create_task(self._live(part, self._status[part.name]), name=part.name)
+        self._tasks[part.name] = asyncio.create_task(self._live_or_fail(part, self._status[part.name]), name=part.name)
+
+    async def _live_or_fail(self, part: Part, status: Status) -> None:
+        """Whatever goes wrong with a part, also in this supervisor or in a readiness check, is that part's failure."""
+        try:
+            await self._live(part, status)
+        except Exception as error:
+            logger.exception("%s can't be looked after", part.name)
+            await self._end(part)
+            await self._fail(part, status, State.FAILED, f"can't be looked after: {error!r}")
 
     async def _live(self, part: Part, status: Status) -> None:
         # 1. What it depends on is ready, or it can't start.
@@ -147,7 +163,7 @@ class Supervisor:
         log = self.log(part.name)
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
-        with log.open("wb") as output:
+        with log.open("ab") as output:  # appending goes on at the start once the log was rotated
             process = await asyncio.create_subprocess_exec(
                 *part.command,
                 env=part.env,
@@ -213,7 +229,8 @@ class Supervisor:
 
     async def _fail(self, part: Part, status: Status, state: State, what: str) -> None:
         log = self.log(part.name)
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+        text = log.read_text(errors="replace") if log.exists() else ""
+        tail = "\n".join(text.splitlines()[-LOG_TAIL_LINES:])
         problem = f"{part.name} {what}; the end of {log.name}:\n{tail}"
         logger.error("%s", problem)
         await self._move(status, state, problem)
@@ -229,6 +246,16 @@ class Supervisor:
             if state in AT_REST | {State.DONE}:
                 status.pid = None
             self._changed.notify_all()
+
+    async def rotate_logs(self) -> None:
+        """Runs until it is cancelled; a few lines written while a log is copied may be lost."""
+        while True:
+            await asyncio.sleep(LOG_SECONDS)
+            for name in self._parts:
+                log = self.log(name)
+                if log.exists() and log.stat().st_size > LOG_BYTES:
+                    await asyncio.to_thread(shutil.copyfile, log, log.with_suffix(".log.1"))
+                    os.truncate(log, 0)
 
     def log(self, name: str) -> Path:
         """A part's log; the one of the start before has .1 at its end."""
@@ -249,7 +276,12 @@ async def _serve(state: Path, logs: Path, serving: int) -> None:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         command, *arguments = json.loads(await reader.readline())
-        writer.write(json.dumps(await commands[command](*arguments)).encode() + b"\n")
+        try:
+            reply = {"answer": await commands[command](*arguments)}
+        except Exception as error:
+            logger.exception("command %s", command)
+            reply = {"error": repr(error)}
+        writer.write(json.dumps(reply).encode() + b"\n")
         await writer.drain()
         writer.close()
 
@@ -263,8 +295,10 @@ async def _serve(state: Path, logs: Path, serving: int) -> None:
     await supervisor.up()
     os.write(serving, b"1")
     os.close(serving)
+    rotating = asyncio.create_task(supervisor.rotate_logs())
     async with server:
         await supervisor.finished.wait()
+    rotating.cancel()
 
 
 def _exit(code: int) -> str:
