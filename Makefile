@@ -42,15 +42,12 @@ demo: venv ## the whole pipeline, end to end; DATASET=file.csv, ROWS=number
 benchmark: venv .venvs/quixstreams/synced ## measure the speed; NAME=one of those it lists without
 	@$(BIN)/python -m benchmarks $(NAME)
 
-# Tests leave records and mails behind: unless your stack runs, theirs has a state of its own.
-TEST_STACK := $(if $(FRAUDSTREAM_VAR)$(wildcard var/stack/supervisor.sock),,FRAUDSTREAM_VAR=$(CURDIR)/var/test)
-
 chaos: venv ## kill and break everything while load flows; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
-	$(TEST_STACK) $(BIN)/pytest tests/chaos/outages.py tests/chaos/producer_kills.py
+	$(BIN)/pytest tests/chaos/outages.py tests/chaos/producer_kills.py
 
 test: lint check-deploy ## all checks; then unit, integration and browser tests
-	$(TEST_STACK) $(BIN)/pytest
+	$(BIN)/pytest
 
 lint: venv ## check style, format and types
 	$(BIN)/ruff check

@@ -18,19 +18,16 @@ from local.applications import pipeline
 from local.control import Control
 from local.environment import LOGS, STACK, VAR, stack_environment
 from local.part import Exits, Part
-from local.ports import PORTS, PREFIX, Ports
+from local.ports import STACK_NUMBER, Ports
 from local.services import kafka, schema_registry, store
 
 FOLDER = ROOT / "var" / "benchmarks"
-#: Away from each other's default ports, too.
-_SHIFT = 300
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment in which this module's imports mean the benchmarks' stack."""
-    ports = {f"{PREFIX}{name.upper()}": str(port + _SHIFT) for name, (port, _) in PORTS.items()}
     machine = {name: value for name, value in environment.items() if not name.startswith("FRAUDSTREAM_")}
-    return {**machine, **ports, "FRAUDSTREAM_VAR": str(FOLDER / "stack")}
+    return {**machine, STACK_NUMBER: "8"}
 
 
 @contextmanager

@@ -11,11 +11,13 @@ import subprocess
 import sys
 
 from fraudstream.errors import FraudstreamError
+from fraudstream.settings import ROOT
 from rich.console import Console
 
 from local import show
+from local.capacity import require_room
 from local.control import Control, StackError
-from local.environment import LOGS, STACK, VAR, airflow_login, masked, stack_environment
+from local.environment import AIRFLOW_HOME, LOGS, STACK, VAR, airflow_login, masked, stack_environment
 from local.parts import EXECUTORS, Executor, Shape, shape_of, stack_parts
 
 
@@ -57,9 +59,10 @@ def _run(options: argparse.Namespace, control: Control, console: Console) -> int
                 console.print(f"{left_over} processes that a killed supervisor left behind ended")
         case "clean":
             control.down()
-            if VAR.exists():
-                shutil.rmtree(VAR)
-            console.print("everything under var/ removed")
+            removed = [folder for folder in (STACK, LOGS, AIRFLOW_HOME, VAR / "demo") if folder.exists()]
+            for folder in removed:
+                shutil.rmtree(folder)
+            console.print(f"removed: {', '.join(str(folder.relative_to(ROOT)) for folder in removed) or 'nothing'}")
         case "status":
             return _status(control, console)
         case "start" | "stop" | "kill":
@@ -76,6 +79,8 @@ def _run(options: argparse.Namespace, control: Control, console: Console) -> int
 
 def _up(control: Control, console: Console, triggerers: int | None, executor: Executor | None) -> int:
     running = control.status()
+    if not running:
+        require_room(VAR)
     shape = shape_of(running)
     if running and executor not in {None, shape.executor}:
         raise StackError(f"the stack runs with executor {shape.executor}, not {executor}; stop it first: make down")

@@ -18,13 +18,14 @@ class NoChromium(FraudstreamError):
     """No Chromium is here, and none can be installed; the message has the line to type."""
 
 
-def find_chromium() -> str:
-    """Path of a Chromium: one on this machine, else Debian's package where we may install it.
+def find_chromium(*, install: bool = False) -> str:
+    """Path of a Chromium on this machine.
 
-    :raises NoChromium: neither
+    :param install: as root install Debian's package where there is none; the tests do, whoever looks at a demo is told
+    :raises NoChromium: there is none
     """
     found = os.environ.get("CHROMIUM") or _on_path()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
+    if found is None and install and os.geteuid() == 0 and shutil.which("apt-get"):
         try:
             _apt("update")
             _apt("install", "--yes", "--no-install-recommends", *_PACKAGES)

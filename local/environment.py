@@ -10,10 +10,10 @@ from pathlib import Path
 
 from fraudstream.settings import ROOT
 
-from local.ports import HOST, Ports
+from local.ports import HOST, Ports, stack_number
 
-#: FRAUDSTREAM_VAR is for a second stack beside the first: state of its own here, ports of its own (local/ports.py).
-VAR = Path(os.environ.get("FRAUDSTREAM_VAR", ROOT / "var"))
+#: The stack's state and logs: of the stack 0 under var/, of another number under var/stack-NUMBER/.
+VAR = ROOT / "var" / (f"stack-{number}" if (number := stack_number()) else "")
 STACK = VAR / "stack"
 LOGS = VAR / "log"
 AIRFLOW_HOME = VAR / "airflow"

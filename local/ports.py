@@ -1,6 +1,8 @@
 """Every port of the stack, and who holds one that is taken.
 
-A port is moved with the variable ``FRAUDSTREAM_PORT_<NAME>``, name in capitals: ``FRAUDSTREAM_PORT_KAFKA_UI=9081``.
+``FRAUDSTREAM_STACK=1`` (to 9) means another stack beside the first one, which is 0: it has state of its own, and every
+port is 300 times that number higher. Tests use 9, benchmarks 8, chaos 7. A single port is moved with the variable
+``FRAUDSTREAM_PORT_<NAME>``, name in capitals: ``FRAUDSTREAM_PORT_KAFKA_UI=9081``.
 """
 
 import os
@@ -12,6 +14,9 @@ from fraudstream.errors import SettingsError
 
 HOST = "127.0.0.1"
 PREFIX = "FRAUDSTREAM_PORT_"
+STACK_NUMBER = "FRAUDSTREAM_STACK"
+#: No two ports of any two stacks from 0 to 9 are the same with it.
+_APART = 300
 
 #: name → (default, what listens there)
 PORTS: dict[str, tuple[int, str]] = {
@@ -34,16 +39,28 @@ PORTS: dict[str, tuple[int, str]] = {
 }
 
 
+def stack_number(environment: Mapping[str, str] = os.environ) -> int:
+    """Which of the stacks beside each other is meant, 0 to 9.
+
+    :raises SettingsError: the variable is something else
+    """
+    value = environment.get(STACK_NUMBER, "0")
+    if not (value.isascii() and value.isdecimal() and int(value) <= 9):
+        raise SettingsError(f"{STACK_NUMBER} is {value!r}; expected the number of a stack, 0 to 9")
+    return int(value)
+
+
 class Ports(dict[str, int]):
     """The stack's ports by name."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Ports":
-        """The table with what the environment overrides.
+        """The table of the stack that the environment names, with the ports that it overrides.
 
-        :raises SettingsError: a value is no port, two parts share one, or a variable names no part
+        :raises SettingsError: a value is no port, two parts share one, or a variable names no part or no stack
         """
-        ports = cls({name: default for name, (default, _) in PORTS.items()})
+        shift = _APART * stack_number(environment)
+        ports = cls({name: default + shift for name, (default, _) in PORTS.items()})
         for variable, value in environment.items():
             if not variable.startswith(PREFIX):
                 continue

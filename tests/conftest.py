@@ -1,6 +1,9 @@
-"""The running stack, for tests that talk to real components."""
+"""The tests' own stack, for tests that talk to real components: a stack that a person runs isn't touched."""
 
 import os
+
+# Before anything reads where the stack lies. Its number can be set, for two runs of the tests at once.
+os.environ.setdefault("FRAUDSTREAM_STACK", "9")
 import time
 from collections.abc import Iterator, Mapping
 
@@ -11,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
+from local.capacity import require_room
 from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK, stack_environment
@@ -27,6 +31,8 @@ def stack() -> Iterator[Mapping[str, str]]:
     """Environment of the local stack, which is started unless it runs, and then taken down at the end."""
     control = Control(STACK, LOGS)
     running = bool(control.status())
+    if not running:
+        require_room(STACK)
     control.up(stack_parts(lambda what: print(f"downloading {what}")), lambda parts: None)
     environment = stack_environment()
     before = dict(os.environ)

@@ -22,6 +22,7 @@ from fraudstream.settings import Settings
 from rich.console import Console
 
 from local import show
+from local.capacity import require_room
 from local.chromium import NoChromium, find_chromium
 from local.control import Control
 from local.demo.mails import Inbox, MailFile
@@ -131,6 +132,8 @@ class Demo:
         os.environ.setdefault("FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE", "100000")  # one machine, all customers
         parts = stack_parts(lambda what: self._console.print(f"downloading {what}"))  # in its shape, where it runs
         running = bool(self._control.status())
+        if not running:
+            require_room(VAR)
         if running and self._control.environment("confirmation").get(_TIME_LIMIT) != os.environ[_TIME_LIMIT]:
             self._console.print("the running stack gives customers another time limit: starting it anew")
             self._control.down()

@@ -12,7 +12,7 @@ from local.chromium import NoChromium, find_chromium, running
 def chromium() -> str:
     """Path of a Chromium; stops the tests with the line to type where there is none and none can be installed."""
     try:
-        return find_chromium()
+        return find_chromium(install=True)
     except NoChromium as error:
         pytest.exit(f"the browser tests need Chromium: {error}", 1)
 

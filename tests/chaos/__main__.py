@@ -10,10 +10,8 @@ import signal
 import sys
 import time
 
-from fraudstream.settings import ROOT
-
-#: Where the run's own stack, its logs and the result lie.
-VAR = ROOT / "var" / "chaos"
+#: The run's own stack; its logs and the result lie with it.
+STACK_NUMBER = "7"
 _SHORT_SECONDS = 40.0
 
 
@@ -25,7 +23,7 @@ def main() -> int:
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack goes down with the run
-    if os.environ.get("FRAUDSTREAM_VAR") != str(VAR):
+    if os.environ.get("FRAUDSTREAM_STACK") != STACK_NUMBER:
         _again_for_itself()
     return _run(options)
 
@@ -35,11 +33,12 @@ def _again_for_itself() -> None:
     from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.environment
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
-    environment = kept | free_ports() | {"FRAUDSTREAM_VAR": str(VAR)}
+    environment = kept | free_ports() | {"FRAUDSTREAM_STACK": STACK_NUMBER}
     os.execve(sys.executable, [sys.executable, "-m", "tests.chaos", *sys.argv[1:]], environment)  # noqa: S606
 
 
 def _run(options: argparse.Namespace) -> int:
+    from local.environment import VAR  # noqa: PLC0415  see above
     from tests.chaos.run import run  # noqa: PLC0415  imports local.environment
 
     started = time.monotonic()

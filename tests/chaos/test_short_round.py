@@ -7,7 +7,7 @@ import sys
 import pytest
 from fraudstream.settings import ROOT
 
-from tests.chaos.__main__ import VAR
+from tests.chaos.__main__ import STACK_NUMBER
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -22,7 +22,7 @@ def test_nothing_is_lost_and_nothing_doubled_while_everything_goes_wrong() -> No
     )
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    result = json.loads((VAR / "result.json").read_text())
+    result = json.loads((ROOT / "var" / f"stack-{STACK_NUMBER}" / "result.json").read_text())
     assert (result["seed"], result["ok"], result["zombies"]) == (7, True, 1)
     hit = [fault for fault in result["faults"] if fault["name"].startswith(("store", "SMTP"))]
     assert len(hit) == 12

@@ -16,7 +16,7 @@ IMAGES = sorted((ROOT / "docs" / "images").iterdir())
 ANEW = "run: .venv/bin/python -m docs.generate"
 
 #: Variables that are read before there are settings.
-OTHERS = {"FRAUDSTREAM_SECRETS_DIR", "FRAUDSTREAM_VAR", "FRAUDSTREAM_PORT_"}
+OTHERS = {"FRAUDSTREAM_SECRETS_DIR", "FRAUDSTREAM_STACK", "FRAUDSTREAM_PORT_"}
 VARIABLES = {
     *(f"FRAUDSTREAM_{name.upper()}" for name in Settings.model_fields),
     *(f"{PREFIX}{name.upper()}" for name in PORTS),

@@ -31,5 +31,16 @@ def test_an_installation_that_fails_is_named_with_the_line_to_type(monkeypatch: 
     monkeypatch.setattr(chromium.os, "geteuid", lambda: 0)
     monkeypatch.setattr(chromium.subprocess, "run", fail)
     with pytest.raises(NoChromium, match="installing Debian's package failed") as error:
-        find_chromium()
+        find_chromium(install=True)
     assert BY_HAND in str(error.value)
+
+
+def test_nothing_is_installed_on_the_machine_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo as root installed a browser for the whole machine."""
+    ran: list[object] = []
+    monkeypatch.setattr(chromium.shutil, "which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None)
+    monkeypatch.setattr(chromium.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(chromium.subprocess, "run", lambda command, **_: ran.append(command))
+    with pytest.raises(NoChromium):
+        find_chromium()
+    assert ran == []

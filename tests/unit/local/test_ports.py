@@ -14,6 +14,19 @@ def test_no_two_parts_share_a_default_port() -> None:
     assert len(set(defaults)) == len(defaults)
 
 
+def test_no_two_of_the_ten_stacks_share_a_port() -> None:
+    tables = [Ports.from_environment({"FRAUDSTREAM_STACK": str(number)}) for number in range(10)]
+    used = [port for table in tables for port in table.values()]
+    assert len(set(used)) == len(used)
+    assert max(used) < 32_768, "the kernel gives ports from here on to clients"
+
+
+@pytest.mark.parametrize("value", ["10", "-1", "two", "", "\u0661"])
+def test_what_is_no_number_of_a_stack_is_refused(value: str) -> None:
+    with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_STACK is {value!r}; expected the number of a stack, 0 to 9"):
+        Ports.from_environment({"FRAUDSTREAM_STACK": value})
+
+
 def test_without_variables_every_part_has_its_default() -> None:
     assert Ports.from_environment({"PATH": "/bin"}) == {name: port for name, (port, _) in PORTS.items()}
 
