@@ -2,6 +2,7 @@
 
 import smtplib
 from collections.abc import Mapping
+from contextlib import suppress
 from email.message import EmailMessage
 from uuid import uuid4
 
@@ -36,14 +37,14 @@ def test_every_part_is_ready_and_has_a_log(stack: Mapping[str, str]) -> None:
 def test_everything_listens_on_loopback_alone(stack: Mapping[str, str]) -> None:
     processes = [process for session in Record(STACK / SESSIONS).read().values() for process in session.processes()]
 
-    open_to_others = [
-        (process.name(), connection.laddr)
-        for process in processes
-        for connection in process.net_connections(kind="inet")
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.ip not in {HOST, "::1", f"::ffff:{HOST}"}
-    ]
+    listening = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):  # a task's process that has ended since
+            open_ports = [c for c in process.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN]
+            listening += [(process.name(), connection.laddr) for connection in open_ports]
 
-    assert open_to_others == []
+    assert len(listening) > 10
+    assert [place for place in listening if place[1].ip not in {HOST, "::1", f"::ffff:{HOST}"}] == []
 
 
 def test_memory_stays_under_its_bound(stack: Mapping[str, str]) -> None:
