@@ -21,8 +21,9 @@ customers answered, those they said were their own.
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag
+from fraudstream.orchestration.alerts import late_after
 from fraudstream.orchestration.lake_operators import AuditLake
-from fraudstream.orchestration.retries import RETRY_POLICY
+from fraudstream.orchestration.retries import NO_MEMBER
 
 
 @dag(
@@ -36,9 +37,10 @@ from fraudstream.orchestration.retries import RETRY_POLICY
         "retries": 1,
         "retry_delay": timedelta(minutes=5),
         "execution_timeout": timedelta(hours=1),
-        **RETRY_POLICY,
+        **NO_MEMBER,
     },
     max_active_runs=1,
+    deadline=late_after(hours=3),
     params={
         "settle_seconds": Param(
             60,

@@ -21,8 +21,9 @@ still there and counts. Clear the task when the reason is gone.
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag, task_group
+from fraudstream.orchestration.alerts import late_after
 from fraudstream.orchestration.lake_operators import CompactDay, ListDays
-from fraudstream.orchestration.retries import RETRY_POLICY
+from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJob
 
 
@@ -37,9 +38,10 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
         "retries": 3,
         "retry_delay": timedelta(seconds=30),
         "execution_timeout": timedelta(hours=4),
-        **RETRY_POLICY,
+        **NO_MEMBER,
     },
     max_active_runs=1,
+    deadline=late_after(hours=6),
     params={
         "day": Param(
             None,

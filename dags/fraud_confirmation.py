@@ -21,7 +21,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag, task
 from fraudstream.cases.opening import described
-from fraudstream.orchestration.retries import RETRY_POLICY
+from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.orchestration.sensors import AwaitConfirmation
 
 
@@ -29,7 +29,7 @@ from fraudstream.orchestration.sensors import AwaitConfirmation
     schedule=None,
     doc_md=__doc__,
     tags=["fraudstream", "confirmation"],
-    default_args={"owner": "fraud-team", "retries": 3, "retry_delay": timedelta(seconds=10), **RETRY_POLICY},
+    default_args={"owner": "fraud-team", "retries": 3, "retry_delay": timedelta(seconds=10), **NO_MEMBER},
     # Cases wait for days, and waiting ones cost no slot: neither runs nor sensors may queue up behind them.
     max_active_runs=10_000,
     max_active_tasks=1_000,

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 from fraudstream.orchestration.operators import ProduceTransactions
-from fraudstream.orchestration.retries import RETRY_POLICY
+from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import get_settings
 
 
@@ -33,7 +33,7 @@ from fraudstream.settings import get_settings
         "retry_delay": timedelta(seconds=10),
         "retry_exponential_backoff": 2.0,
         "max_retry_delay": timedelta(minutes=5),
-        **RETRY_POLICY,
+        **NO_MEMBER,
     },
     max_active_runs=1,
     params={

@@ -22,7 +22,7 @@ from datetime import timedelta
 from airflow.sdk import dag, task
 from fraudstream.kafka import cluster, topics
 from fraudstream.orchestration.machine_operators import StartMachine, machines
-from fraudstream.orchestration.retries import RETRY_POLICY
+from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import get_settings
 
 
@@ -30,7 +30,7 @@ from fraudstream.settings import get_settings
     schedule=None,
     doc_md=__doc__,
     tags=["fraudstream", "kafka"],
-    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15), **RETRY_POLICY},
+    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15), **NO_MEMBER},
     dagrun_timeout=timedelta(minutes=30),
     max_active_runs=1,
 )

@@ -20,7 +20,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 from fraudstream.orchestration.machine_operators import AwaitIdle, StopMachine, machines
-from fraudstream.orchestration.retries import RETRY_POLICY
+from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import get_settings
 
 
@@ -28,7 +28,7 @@ from fraudstream.settings import get_settings
     schedule=None,
     doc_md=__doc__,
     tags=["fraudstream", "kafka"],
-    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15), **RETRY_POLICY},
+    default_args={"owner": "data-platform", "retries": 2, "retry_delay": timedelta(seconds=15), **NO_MEMBER},
     params={
         "patience_minutes": Param(
             30,

@@ -58,6 +58,7 @@ locals {
     FRAUDSTREAM_MAIL_SENDER              = var.smtp.sender
     FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE  = var.mail_recipient_template
     FRAUDSTREAM_MAIL_ALLOWED_RECIPIENTS  = join(",", var.mail_allowed_recipients)
+    FRAUDSTREAM_ALERT_ADDRESS            = var.alert_email
     FRAUDSTREAM_COMPUTE_PROJECT          = var.project
     FRAUDSTREAM_COMPUTE_INSTANCES        = join(",", [for name, broker in local.brokers : "${broker.zone}/${name}"])
     FRAUDSTREAM_QUEUE_PRODUCER           = "producer"

@@ -108,6 +108,13 @@ class Settings(BaseSettings):
     mail_batch_rows: int = Field(500, ge=1, description="mails in flight at most: what a crash may send twice")
     mail_attempts: int = Field(8, ge=1, description="tries of a mail that the server answers 4xx, before it is failed")
 
+    alert_address: str = Field(
+        "", description="who is mailed about failed tasks, consumers that go on failing and late runs; empty: nobody"
+    )
+    alert_conn_id: str = Field(
+        "smtp_default", description="Airflow connection of these mails; best to another server than the customers'"
+    )
+
     confirmation_url: str = Field("http://127.0.0.1:8085", description="address of the confirmation site in the mails")
     confirmation_keys: Annotated[list[SecretStr], NoDecode] = Field(
         [SecretStr(EXAMPLE_CONFIRMATION_KEY)],

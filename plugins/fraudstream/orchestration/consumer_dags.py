@@ -5,8 +5,9 @@ from typing import Any
 
 from airflow.sdk import Param, task
 
+from fraudstream.orchestration.failing import consumer_failed
 from fraudstream.orchestration.operators import Consume
-from fraudstream.orchestration.retries import RETRY_POLICY, UntilDeadline
+from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 
 #: Without a start the first run's interval is empty, and Airflow takes the second run for the first.
 START = datetime(2023, 10, 1, tzinfo=UTC)
@@ -17,6 +18,8 @@ RETRIES: dict[str, Any] = {
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=5),
     "retry_policy": UntilDeadline(),
+    "on_retry_callback": consumer_failed,
+    "on_failure_callback": consumer_failed,
 }
 PARAMS = {
     "until": Param(
@@ -43,7 +46,7 @@ PARAMS = {
 def consume(topic: str, *roles: str) -> None:
     """A task for each role, mapped over the members of its consumer group."""
 
-    @task(retries=3, **RETRY_POLICY)  # type: ignore[untyped-decorator]
+    @task(retries=3, retry_policy=WhatMayPass())  # type: ignore[untyped-decorator]
     def workers(params: dict[str, Any]) -> list[int]:
         return list(range(1, params["workers"] + 1))
 

@@ -1,10 +1,10 @@
 """Operators around the producer and the subscriptions: SIGTERM ends them after the batch at hand."""
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from math import inf
 from typing import Any, Literal
 
 from airflow.sdk import BaseOperator
@@ -25,7 +25,9 @@ from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.mail.sink import mail_sink
+from fraudstream.orchestration.bounded_sink import BoundedSink, GivenUp
 from fraudstream.orchestration.connections import lake, smtp_server, storage_client
+from fraudstream.orchestration.failing import Watch
 from fraudstream.orchestration.retries import deadline
 from fraudstream.orchestration.runs import open_run
 from fraudstream.settings import Settings, get_settings
@@ -33,25 +35,28 @@ from fraudstream.settings import Settings, get_settings
 Stop = Callable[[], bool]
 Role = Literal["write_lake", "send_mail", "open_cases"]
 
+#: Seconds for the batch at hand after SIGTERM, of the 5 that Airflow gives, and after the run's deadline.
+_KILL_GRACE, _DEADLINE_GRACE = 3.0, 15.0
+
 
 class _Stoppable(BaseOperator):
     """Runs something that has ``stop()``; a SIGTERM stops it, and the task succeeds with what was done."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._terminated = threading.Event()
+        self._killed_at = inf
         self._stop: Callable[[], None] | None = None
 
     def on_kill(self) -> None:
         """Called by Airflow on SIGTERM, and when a person marks or clears the running task."""
         self.log.info("asked to end: finishing the batch at hand")
-        self._terminated.set()
+        self._killed_at = min(self._killed_at, time.monotonic())
         if self._stop is not None:
             self._stop()
 
     def _stoppable(self, stop: Callable[[], None]) -> None:
         self._stop = stop
-        if self._terminated.is_set():
+        if self._killed_at < inf:
             stop()
 
 
@@ -108,13 +113,11 @@ class Consume(_Stoppable):
         """:raises FraudstreamError: see :meth:`Subscription.run`; nothing is lost, the retry goes on"""
         settings = get_settings()
         ends_at = time.monotonic() + (deadline(context, self.max_minutes) - datetime.now(UTC)).total_seconds()
-
-        def ending() -> bool:
-            return self._terminated.is_set() or time.monotonic() >= ends_at
-
-        sink: Sink = _SINKS[self.role](settings, self.topic, ending)
-        if self.topic == FRAUD_CONFIRMATION:
-            sink = FirstAnswers(sink)
+        made = _SINKS[self.role](settings, self.topic, lambda: self._killed_at < inf or time.monotonic() >= ends_at)
+        sink = BoundedSink(
+            FirstAnswers(made) if self.topic == FRAUD_CONFIRMATION else made,
+            until=lambda: min(self._killed_at + _KILL_GRACE, ends_at + _DEADLINE_GRACE),
+        )
         subscription = Subscription(
             settings,
             self.topic,
@@ -126,7 +129,17 @@ class Consume(_Stoppable):
             dead_letters=DeadLetters(settings) if self.role == "write_lake" else None,
         )
         self._stoppable(subscription.stop)
-        return asdict(subscription.run())
+        watch = Watch(context, sink)
+        watch.start()
+        try:
+            subscription.run()
+        except GivenUp:
+            self.log.warning(
+                "%s didn't finish its batch in time: what isn't durable is read again by the next reader", self.role
+            )
+        finally:
+            watch.over.set()
+        return asdict(subscription.report)
 
 
 def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:

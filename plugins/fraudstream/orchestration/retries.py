@@ -7,6 +7,7 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
 
 from fraudstream.errors import FraudstreamError
+from fraudstream.orchestration.alerts import Alert
 
 
 def deadline(context: Context, max_minutes: Any) -> datetime:
@@ -47,5 +48,5 @@ class UntilDeadline(WhatMayPass):
         return RetryDecision.retry(delay)
 
 
-#: For tasks that aren't members of a consumer group.
-RETRY_POLICY: dict[str, Any] = {"retry_policy": WhatMayPass()}
+#: Default arguments of tasks that aren't members of a consumer group.
+NO_MEMBER: dict[str, Any] = {"retry_policy": WhatMayPass(), "on_failure_callback": Alert()}

@@ -57,8 +57,9 @@ def context(minutes_ago: float, try_number: int = 1, max_minutes: int = 60) -> d
         retry_delay=timedelta(seconds=5),
         max_retry_delay=timedelta(minutes=5),
     )
+    ti = SimpleNamespace(dag_id="consume_x", task_id="send_mail", map_index=0, try_number=try_number, log_url="")
     run = SimpleNamespace(start_date=datetime.now(UTC) - timedelta(minutes=minutes_ago))
-    return {"task": task, "dag_run": run, "ti": SimpleNamespace(try_number=try_number)}
+    return {"task": task, "dag_run": run, "ti": ti}
 
 
 @pytest.mark.parametrize(("minutes_ago", "left"), [(0, 60), (50, 10), (75, -15)])

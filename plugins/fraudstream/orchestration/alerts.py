@@ -1,0 +1,71 @@
+"""Mails to the people who run this, by the SMTP provider's notifier: which task failed, since when, what to do.
+
+They go to the setting FRAUDSTREAM_ALERT_ADDRESS; where that is empty, Airflow's UI and the logs are all there is.
+"""
+
+import html
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.context import Context
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from fraudstream.settings import get_settings
+
+_TASK_FAILED = "{{ ti.dag_id }}: task {{ ti.task_id }} failed"
+_TASK_TEXT = (
+    "<p>Task <b>{{ ti.task_id }}</b> of DAG <b>{{ ti.dag_id }}</b>, run {{ run_id }}, failed after try "
+    "{{ ti.try_number }}:</p><pre>{{ exception | string | e }}</pre>"
+    '<p><a href="{{ ti.log_url }}">Log</a>. The DAG\'s page in Airflow says what to do.</p>'
+)
+
+
+_LATE = "{{ dag_run.dag_id }} is late"
+_LATE_TEXT = (
+    "<p>Run {{ dag_run.dag_run_id }} of DAG <b>{{ dag_run.dag_id }}</b> should have ended by "
+    "{{ deadline.deadline_time }} and is {{ dag_run.state }}. The DAG's page in Airflow says what to do.</p>"
+)
+
+
+class Alert(SmtpNotifier):
+    """A mail to the setting's address, over the setting's connection; both are read when it is sent.
+
+    :param subject: one line; a Jinja template, as is the text
+    :param text: HTML
+    """
+
+    def __init__(self, subject: str = _TASK_FAILED, text: str = _TASK_TEXT, **kwargs: Any) -> None:
+        super().__init__(to="", subject=subject, html_content=text, **kwargs)
+
+    def notify(self, context: Context) -> None:
+        """Sends it, unless there is no address."""
+        if self._addressed():
+            super().notify(context)
+
+    async def async_notify(self, context: Context) -> None:
+        """Sends it from the triggerer, where deadlines are noticed."""
+        if self._addressed():
+            await super().async_notify(context)
+
+    def _addressed(self) -> bool:
+        settings = get_settings()
+        self.to = settings.alert_address
+        self.from_email = settings.mail_sender
+        self.smtp_conn_id = settings.alert_conn_id
+        if not self.to:
+            self.log.warning("FRAUDSTREAM_ALERT_ADDRESS is empty, so nobody is mailed: %s", self.subject)
+        return bool(self.to)
+
+
+def late_after(hours: float) -> DeadlineAlert:
+    """For a DAG whose runs must have ended so long after they were queued: a mail if one hasn't."""
+    callback = AsyncCallback(Alert, kwargs={"subject": _LATE, "text": _LATE_TEXT})
+    return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(hours=hours), callback)
+
+
+def paragraphs(lines: Iterable[str]) -> str:
+    """Text as HTML that Jinja leaves as it is."""
+    return "".join(f"<p>{html.escape(line)}</p>" for line in lines).replace("{", "&#123;")
