@@ -1,5 +1,6 @@
 """A day of the lake as its readers would have written it: gzipped JSON lines, on disk and in a bucket."""
 
+import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
@@ -15,6 +16,7 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import GZIP
 from fraudstream.lake.stream import lines, names, progress
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import Totals, totals_of, totals_of_lines
 from isal import igzip
 
 from benchmarks.dataset import paysim
@@ -25,11 +27,13 @@ _MIDNIGHT = int(datetime(2023, 10, 7, tzinfo=UTC).timestamp() * 1000)
 _PARTITIONS = 6
 _MAILS_OF_AN_OBJECT = 2_000
 _MONEY = sorted(lines.MONEY)
+#: File of a day's folder with the control totals of each object.
+_TOTALS = "totals.json"
 
 
 def json_day(rows: int, objects: int) -> Path:
     """A folder with the objects of a day of `rows` transactions; kept from one benchmark to the next."""
-    folder = FOLDER / f"lake-{rows}-{objects}"
+    folder = FOLDER / f"lake-{rows}-{objects}-totals"
     if not folder.exists():
         part = folder.with_suffix(".part")
         _write(paysim(rows), objects, part)
@@ -62,7 +66,7 @@ def cases_and_mails(store: Store, cases: int, mails: int) -> None:
 
 
 def _put_lines(store: Store, folder: str, place: Partition, start: int, log: list[str]) -> None:
-    link = Link(place, start, start, start + len(log), len(log))
+    link = Link(place, start, start, start + len(log), totals_of_lines([line.encode() for line in log], ()))
     body = igzip.compress("".join(log).encode(), 1)
     store.create(names.object_name(folder, DAY, *place, start), body, content_type=GZIP, metadata=link.metadata())
     _settle(store, folder, {place: link.end})
@@ -70,14 +74,15 @@ def _put_lines(store: Store, folder: str, place: Partition, start: int, log: lis
 
 def upload_day(store: Store, folder: Path) -> None:
     """Puts a day's objects into an empty bucket."""
+    totals = json.loads((folder / _TOTALS).read_text())
 
     def put(path: Path) -> Link:
         name = path.relative_to(folder).as_posix()
         parsed = names.parse_object_name(name)
         if parsed is None:
             raise ValueError(f"{path} isn't named like an object of the lake")
-        rows = igzip.decompress(path.read_bytes()).count(b"\n")
-        link = Link(parsed.partition, parsed.first_offset, parsed.first_offset, parsed.first_offset + rows, rows)
+        first, of_object = parsed.first_offset, Totals.from_json(totals[name])
+        link = Link(parsed.partition, first, first, first + of_object.rows, of_object)
         store.create(name, path.read_bytes(), content_type=GZIP, metadata=link.metadata())
         return link
 
@@ -108,6 +113,7 @@ def _write(source: Path, objects: int, folder: Path) -> None:
     table = frame.select(schema.names).to_arrow().cast(schema)
     ends = np.linspace(0, len(table), objects + 1).astype(int)
     offsets = [0] * _PARTITIONS
+    totals = {}
     for number, (start, end) in enumerate(pairwise(ends)):
         partition = Partition(NON_FRAUD_TRANSACTION, number % _PARTITIONS)
         first, count = offsets[partition.number], int(end - start)
@@ -121,6 +127,8 @@ def _write(source: Path, objects: int, folder: Path) -> None:
         )
         name = names.object_name(names.TRANSACTIONS, DAY, *partition, first)
         (folder / name).write_bytes(igzip.compress(bytes(lines.transaction(batch)), 1))
+        totals[name] = totals_of(batch.offsets, batch.rows).to_json()
+    (folder / _TOTALS).write_text(json.dumps(totals))
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

@@ -17,6 +17,7 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import GZIP
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import totals_of
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from isal import igzip
@@ -54,7 +55,7 @@ def fill(store: Store) -> None:
                 names.object_name(names.TRANSACTIONS, day, *partition, start),
                 igzip.compress(bytes(lines.transaction(made))),
                 content_type=GZIP,
-                metadata=Link(partition, start, start, start + ROWS, ROWS).metadata(),
+                metadata=Link(partition, start, start, start + ROWS, totals_of(made.offsets, made.rows)).metadata(),
             )
     settle(store, names.TRANSACTIONS, partition, len(DAYS) * OBJECTS * ROWS)
 

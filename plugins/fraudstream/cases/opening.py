@@ -14,6 +14,7 @@ from fraudstream.kafka.records import Batch, Partition
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import MONEY
 from fraudstream.lake.stream.names import day_of, object_name
+from fraudstream.lake.stream.totals import totals_of
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +153,7 @@ class CaseSink:
         day = day_of(int(batch.timestamps[0]))
         # 1. claim
         body = gzip.compress("".join(json.dumps(case) + "\n" for case in cases).encode(), mtime=0)
-        end = self._chain.claim(partition, first, wanted, day, body, size)
+        end = self._chain.claim(partition, first, wanted, day, body, totals_of(batch.offsets[:size]))
         # 2. take over
         if end != wanted:
             cases = self._claimed(object_name(FOLDER, day, *partition, first))

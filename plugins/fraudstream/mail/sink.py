@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+import numpy as np
 from isal import igzip
 
 from fraudstream.errors import MailError
 from fraudstream.kafka.records import Batch, Partition
 from fraudstream.lake.stream.names import day_of
+from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.delivery import Delivery
 from fraudstream.mail.letters import KINDS, Letter, LetterWriter, MakesLinks, log_lines
@@ -47,7 +49,7 @@ class Chain(Protocol):
         """Where reading goes on; None: the chain has no object yet."""
 
     def append(
-        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, rows: int
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
     ) -> int:
         """Adds one object and returns where the chain ends now."""
 
@@ -240,7 +242,7 @@ class MailSink:
                 letters[last].offset if last < len(letters) else end,
                 day,
                 igzip.compress(log_lines(partition, letters[first:last]), _GZIP_LEVEL),
-                last - first,
+                totals_of(np.array([letter.offset for letter in letters[first:last]])),
             )
             first = bisect_left(letters, self._durable[partition], key=lambda letter: letter.offset)
 

@@ -12,6 +12,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON
 from fraudstream.lake.compaction.spark import job_folder
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
+from fraudstream.lake.stream.totals import Totals
 
 from tests.fakes.memory_store import MemoryStore
 
@@ -253,7 +254,7 @@ class TestTheLake:
                 chain = ObjectChain(store, folder)
                 partition = Partition(topics[0], 0)
                 end = chain.open(partition) or 0
-                chain.append(partition, end, end + 1, date(2023, 10, 7), b"", 1)
+                chain.append(partition, end, end + 1, date(2023, 10, 7), b"", Totals(1, end))
         assert [name for name in touched if not name.startswith(prefixes)] == []
         assert {name.split("/")[0] for name in touched} >= {"_progress", "_manifest"}
 

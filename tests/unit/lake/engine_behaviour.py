@@ -18,6 +18,7 @@ from fraudstream.lake.query.reading import list_day, read_day
 from fraudstream.lake.store.objects import GZIP
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table.schemas import SCHEMA_VERSION, SORT_ORDER, rows_schema
 from isal import igzip
 
@@ -36,7 +37,7 @@ def put(store: MemoryStore, folder: str, partition: Partition, start: int, body:
         names.object_name(folder, DAY, *partition, start),
         igzip.compress(body),
         content_type=GZIP,
-        metadata=Link(partition, start, start, start + rows, rows).metadata(),
+        metadata=Link(partition, start, start, start + rows, Totals(rows)).metadata(),
     )
 
 

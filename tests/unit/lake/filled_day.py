@@ -7,6 +7,7 @@ from fraudstream.lake.compaction.compaction import compact
 from fraudstream.lake.query.reading import read_day
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import totals_of
 from isal import igzip
 
 from tests.fakes.memory_store import MemoryStore
@@ -32,7 +33,7 @@ def put(store, start, end, partition=PARTITION, day=DAY, body=None, link=None):
         names.object_name(FOLDER, day, *partition, start),
         igzip.compress(body or bytes(lines.transaction(made))),
         content_type="application/gzip",
-        metadata=(link or Link(partition, start, start, end, end - start)).metadata(),
+        metadata=(link or Link(partition, start, start, end, totals_of(made.offsets, made.rows))).metadata(),
     )
 
 

@@ -15,6 +15,7 @@ from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.names import day_of
 from fraudstream.lake.stream.offsets import compare, ranges
+from fraudstream.lake.stream.totals import Totals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import igzip
@@ -82,7 +83,7 @@ def put(store, folder, partition, offsets, end):
         body = bytes(lines.LINES_OF[partition.topic](batch(offsets, rows=rows, partition=partition)))
     chain = ObjectChain(store, folder)
     chain.open(partition)
-    chain.append(partition, offsets[0], end, DAY, igzip.compress(body), len(offsets))
+    chain.append(partition, offsets[0], end, DAY, igzip.compress(body), Totals(len(offsets), sum(offsets)))
 
 
 def whole():
@@ -173,7 +174,7 @@ def test_a_record_in_two_objects_is_duplicated():
         names.object_name("transaction", DAY, *NON_FRAUD, 1),
         igzip.compress(bytes(lines.transaction(doubled))),
         content_type="application/gzip",
-        metadata=Link(NON_FRAUD, 1, 1, 5, 3).metadata(),
+        metadata=Link(NON_FRAUD, 1, 1, 5, Totals(3)).metadata(),
     )
     report = audited(store)
     assert not report.ok

@@ -10,6 +10,7 @@ from fraudstream.errors import LakeError, LakeUnavailable, PartitionLost
 from fraudstream.kafka.records import Batch, Partition
 from fraudstream.lake.stream import names
 from fraudstream.lake.stream.chain import Link, ObjectChain
+from fraudstream.lake.stream.totals import total, totals_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -101,6 +102,9 @@ def test_interleaved_zombies_and_crashes_leave_every_record_in_one_object(log, s
     readers[0].finish()
     readers[0].sink.close()
     assert written_offsets(store) == log[0]
+    whole = batch(log[0])
+    of_objects = total(Link.of(info).totals for info in store.list("transaction/"))
+    assert of_objects == totals_of(whole.offsets, whole.rows)
     assert Link.of(max(store.list("transaction/"), key=lambda info: Link.of(info).first)).end == log[0][-1] + 1
 
 
@@ -126,9 +130,10 @@ def test_an_object_links_to_the_one_before_it():
         sink.write(batch(offsets, next_offset=next_offset))
         assert sink.flush() == {PARTITION: next_offset}
     sink.close()
+    written = [batch([3, 4]), batch([8])]
     assert [Link.of(info) for info in store.list("transaction/")] == [
-        Link(PARTITION, 0, 3, 6, 2),
-        Link(PARTITION, 6, 8, 9, 1),
+        Link(PARTITION, 0, 3, 6, totals_of(written[0].offsets, written[0].rows)),
+        Link(PARTITION, 6, 8, 9, totals_of(written[1].offsets, written[1].rows)),
     ]
 
 

@@ -14,6 +14,7 @@ from fraudstream.lake.compaction.compaction import compact
 from fraudstream.lake.query.reading import read_day
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table.schemas import rows_schema
 from isal import igzip
 
@@ -26,10 +27,15 @@ from tests.unit.lake.rows import PARTITION, answer, batch, row
 @pytest.mark.parametrize(
     ("start", "end", "link", "problem"),
     [
-        (10, 12, Link(PARTITION, 10, 10, 12, 2), r"nothing covers non_fraud_transaction\[3\] 9 to 9"),
-        (8, 12, Link(PARTITION, 8, 8, 12, 4), r"two objects of non_fraud_transaction\[3\] cover offsets 8 to 8"),
-        (9, 12, Link(PARTITION, 9, 9, 12, 4), "should hold 4 rows"),
-        (9, 12, Link(PARTITION, 9, 9, 11, 3), "found 3 rows with offsets 9 to 11"),
+        (10, 12, Link(PARTITION, 10, 10, 12, Totals(2)), r"nothing covers non_fraud_transaction\[3\] 9 to 9"),
+        (
+            8,
+            12,
+            Link(PARTITION, 8, 8, 12, Totals(4)),
+            r"two objects of non_fraud_transaction\[3\] cover offsets 8 to 8",
+        ),
+        (9, 12, Link(PARTITION, 9, 9, 12, Totals(4)), "should hold 4 rows"),
+        (9, 12, Link(PARTITION, 9, 9, 11, Totals(3)), "found 3 rows with offsets 9 to 11"),
     ],
 )
 def test_offsets_that_dont_fit_stop_the_run_and_change_nothing(start, end, link, problem):
@@ -64,7 +70,7 @@ def test_an_object_that_is_no_json_of_the_folder_is_named(body):
     store = filled()
     name = names.object_name(FOLDER, DAY, *PARTITION, 9)
     settle(store, FOLDER, PARTITION, 10)
-    store.create(name, body, content_type="text/plain", metadata=Link(PARTITION, 9, 9, 10, 1).metadata())
+    store.create(name, body, content_type="text/plain", metadata=Link(PARTITION, 9, 9, 10, Totals(1)).metadata())
     with pytest.raises(LakeError, match=name):
         run(store)
 
@@ -136,7 +142,7 @@ def test_pending_cases_and_outcomes_share_a_file_and_only_a_reported_fraud_has_a
             names.object_name("fraud_confirmation", DAY, *partition, 0),
             igzip.compress(bytes(body)),
             content_type="application/gzip",
-            metadata=Link(partition, 0, 0, 2, 2).metadata(),
+            metadata=Link(partition, 0, 0, 2, Totals(2)).metadata(),
         )
     before = [row for table in read_day(store, "fraud_confirmation", DAY) for row in table.to_pylist()]
     compact(store, "fraud_confirmation", DAY)

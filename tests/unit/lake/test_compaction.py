@@ -9,6 +9,7 @@ from fraudstream.lake.compaction import manifest
 from fraudstream.lake.compaction.compaction import compact
 from fraudstream.lake.query.reading import list_day, read_day
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import Totals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,7 +148,7 @@ def test_json_stays_for_as_long_as_it_is_asked_to_and_isnt_read_twice():
 def test_what_a_zombie_writes_again_after_its_compaction_doesnt_count():
     store = filled()
     run(store)
-    put(store, 4, 11, link=Link(PARTITION, 4, 4, 11, 7))
+    put(store, 4, 11, link=Link(PARTITION, 4, 4, 11, Totals(7)))
     assert seen(store) == EXPECTED
     run(store)
     assert list_day(store, FOLDER, DAY).covered == []

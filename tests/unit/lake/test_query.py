@@ -15,6 +15,7 @@ from fraudstream.lake.query.query import query
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table import schemas
 from isal import igzip
 
@@ -45,7 +46,7 @@ def with_cases():
             names.object_name("fraud_confirmation", DAY, *partition, 0),
             igzip.compress(bytes(body)),
             content_type="application/gzip",
-            metadata=Link(partition, 0, 0, rows, rows).metadata(),
+            metadata=Link(partition, 0, 0, rows, Totals(rows)).metadata(),
         )
     return store
 

@@ -9,6 +9,7 @@ import pytest
 from fraudstream.errors import LakeUnavailable, MailError, PartitionLost
 from fraudstream.kafka.records import Batch
 from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.totals import Totals
 from fraudstream.mail.sink import MailSink
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -82,7 +83,7 @@ class TestCrash:
         killed = ObjectChain(bench.store, "email_confirmation")
         killed.open(PARTITION)
         lines = b"".join(b'{"offset": %d, "partition": 3}\n' % offset for offset in range(7))
-        killed.claim(PARTITION, 0, 7, date(2023, 10, 7), gzip.compress(lines), 7)
+        killed.claim(PARTITION, 0, 7, date(2023, 10, 7), gzip.compress(lines), Totals(7, 21))
         sink.write(batch(range(10)))
         assert sink.flush() == {PARTITION: 10}
         assert bench.outbox.calls == [3, 3]

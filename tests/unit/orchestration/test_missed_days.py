@@ -9,6 +9,7 @@ from fraudstream.lake.compaction import manifest
 from fraudstream.lake.store.objects import GZIP
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import totals_of
 from fraudstream.orchestration import lake_operators
 from fraudstream.orchestration.lake_operators import CompactDay, ListDays
 from isal import igzip
@@ -27,7 +28,7 @@ def put(store: MemoryStore, day: date, start: int, partition: Partition = PARTIT
     """An object of `day` with ten records from `start` on."""
     times = [MIDNIGHT_MS + (day - FIRST).days * DAY_MS] * 10
     made = batch(range(start, start + 10), partition=partition, timestamps=times)
-    link = Link(partition, start, start, start + 10, 10)
+    link = Link(partition, start, start, start + 10, totals_of(made.offsets, made.rows))
     name = names.object_name(FOLDER, day, *partition, start)
     body = igzip.compress(bytes(lines.transaction(made)))
     store.create(name, body, content_type=GZIP, metadata=link.metadata())

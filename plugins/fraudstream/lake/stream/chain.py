@@ -17,19 +17,25 @@ from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import manifest
 from fraudstream.lake.store.objects import GZIP, ObjectInfo, ObjectStore
 from fraudstream.lake.stream import names, progress
+from fraudstream.lake.stream.totals import Totals
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An object of a chain: records of [`start`, `end`), the first at `first`, `rows` of them kept."""
+    """An object of a chain: records of [`start`, `end`), the first at `first`, those that are kept with `totals`."""
 
     partition: Partition
     start: int
     first: int
     end: int
-    rows: int
+    totals: Totals
+
+    @property
+    def rows(self) -> int:
+        """Records that are kept."""
+        return self.totals.rows
 
     def metadata(self) -> dict[str, str]:
         """As it is kept with the object."""
@@ -39,7 +45,7 @@ class Link:
             "start": str(self.start),
             "first": str(self.first),
             "end": str(self.end),
-            "rows": str(self.rows),
+            "totals": self.totals.to_json(),
         }
 
     @classmethod
@@ -50,11 +56,15 @@ class Link:
         """
         named = names.parse_object_name(info.name)
         try:
+            start, first, end = (int(info.metadata[key]) for key in ("start", "first", "end"))
             link = cls(
                 Partition(info.metadata["topic"], int(info.metadata["partition"])),
-                *(int(info.metadata[key]) for key in ("start", "first", "end", "rows")),
+                start,
+                first,
+                end,
+                Totals.from_json(info.metadata["totals"]),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, AttributeError, TypeError) as error:
             raise LakeError(
                 f"object {info.name} has unusable metadata ({error!r}; found {dict(info.metadata)}): it was not written"
                 " by this pipeline; move it out of the lake's folders"
@@ -106,7 +116,7 @@ class ObjectChain:
         return max(starts, default=None)
 
     def append(
-        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, rows: int
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
     ) -> int:
         """Adds the records of [`first_offset`, `end_offset`) as one object and returns where the chain ends now.
 
@@ -115,20 +125,23 @@ class ObjectChain:
         :meth:`advance` leaves an object that the next reader adopts.
 
         :param body: gzipped JSON lines
+        :param totals: of the records in it
         :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
         """
-        end = self.claim(partition, first_offset, end_offset, day, body, rows)
+        end = self.claim(partition, first_offset, end_offset, day, body, totals)
         self.advance(partition, end)
         return end
 
-    def claim(self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, rows: int) -> int:
+    def claim(
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
+    ) -> int:
         """Creates the object of [`first_offset`, `end_offset`), or adopts the one under its name; returns its end.
 
         The progress stays: whatever belongs to the object can be done now, again after a crash, and is done once
         and for all by :meth:`advance`.
         """
         start = self._progress[partition].end or 0
-        link = Link(partition, start, first_offset, end_offset, rows)
+        link = Link(partition, start, first_offset, end_offset, totals)
         # 1. create the object under the name made of its first offset, unless it is there
         name = names.object_name(self.folder, day, *partition, first_offset)
         created = self.store.create(name, body, content_type=GZIP, metadata=link.metadata())

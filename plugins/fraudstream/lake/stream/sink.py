@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise, takewhile
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from fraudstream.kafka.records import Batch, Partition
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import ToLines
 from fraudstream.lake.stream.names import day_of
+from fraudstream.lake.stream.totals import Totals, total, totals_of, totals_of_lines
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +33,16 @@ _WRITERS = 4
 _ENCODERS = 2
 
 
+class _Member(NamedTuple):
+    """A gzip member with the lines of some records, and their totals."""
+
+    data: bytes
+    totals: Totals
+
+
 @dataclass(frozen=True)
 class _Part:
-    """Records of one UTC day, none if all of them were dead letters, as the gzip member that is being made of them.
+    """Records of one UTC day, none if all of them were dead letters, as the member that is being made of them.
 
     `day`: days since 1970, None without records.
     """
@@ -41,7 +50,7 @@ class _Part:
     offsets: np.ndarray
     next_offset: int
     day: int | None
-    member: Future[bytes]
+    member: Future["_Member"]
 
 
 class JsonSink:
@@ -143,8 +152,9 @@ class JsonSink:
         day = int(batch.timestamps[0]) // _DAY_MS if len(batch) else None
         return _Part(batch.offsets, batch.next_offset, day, self._encoders.submit(self._encode, batch))
 
-    def _encode(self, batch: Batch) -> bytes:
-        return igzip.compress(self._to_lines(batch), _GZIP_LEVEL) if len(batch) else b""
+    def _encode(self, batch: Batch) -> _Member:
+        totals = totals_of(batch.offsets, batch.rows)
+        return _Member(igzip.compress(self._to_lines(batch), _GZIP_LEVEL) if len(batch) else b"", totals)
 
     def _write_partition(self, partition: Partition, parts: list[_Part]) -> int:
         """Appends what waits of one partition, an object a day, and returns where reading of it goes on."""
@@ -152,13 +162,14 @@ class JsonSink:
         durable = self._durable[partition]
         while parts := self._since(parts, durable):
             run = _first_day(parts)
+            members = [part.member.result() for part in run]
             durable = self._chain.append(
                 partition,
                 int(parts[0].offsets[0]),
                 run[-1].next_offset,
                 day_of((parts[0].day or 0) * _DAY_MS),
-                b"".join(part.member.result() for part in run),
-                rows=sum(len(part.offsets) for part in run),
+                b"".join(member.data for member in members),
+                total(member.totals for member in members),
             )
             self._durable[partition] = durable
         return max(end, durable)
@@ -172,9 +183,17 @@ class JsonSink:
         return []
 
     def _without(self, part: _Part, count: int) -> _Part:
-        lines = igzip.decompress(part.member.result()).splitlines(keepends=True)[count:]
-        member = self._encoders.submit(igzip.compress, b"".join(lines), _GZIP_LEVEL)
+        member = self._encoders.submit(_shortened, part.member.result(), part.offsets, count)
         return _Part(part.offsets[count:], part.next_offset, part.day, member)
+
+
+def _shortened(member: _Member, offsets: np.ndarray, count: int) -> _Member:
+    """The member without its first lines; their columns are gone, so their totals come from the lines."""
+    lines = igzip.decompress(member.data).splitlines(keepends=True)
+    dropped = totals_of_lines(lines[:count], member.totals.columns)
+    columns = {name: value - dropped.columns[name] for name, value in member.totals.columns.items()}
+    totals = Totals(len(offsets) - count, int(offsets[count:].sum()), columns)
+    return _Member(igzip.compress(b"".join(lines[count:]), _GZIP_LEVEL), totals)
 
 
 def _first_day(parts: list[_Part]) -> list[_Part]:
