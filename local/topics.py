@@ -103,6 +103,6 @@ def decoded(consumer: Consumer, settings: Settings, topic: str) -> Iterator[tupl
     """
     codec = Codec.for_topic(topic, settings)
     messages = records(consumer, settings, topic)
-    while batch := [message.value() for message in itertools.islice(messages, _BATCH_RECORDS)]:
-        rows, bad = codec.decode_rows(pa.array(batch, pa.binary()))
-        yield rows, len(bad)
+    while batch := list(itertools.islice(messages, _BATCH_RECORDS)):
+        decoded = codec.decode_messages(batch)
+        yield decoded.rows, len(decoded.invalid)

@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 from confluent_kafka import Message
 from fraudstream import money
 from fraudstream.kafka.codec import Codec
@@ -99,11 +98,8 @@ def _place(line: dict[str, Any]) -> Place:
 
 def _topic(settings: Settings, topic: str) -> Iterator[tuple[Place, Row]]:
     codec = Codec.for_topic(topic, settings)
-    messages = list(_records(settings, topic))
-    rows, bad = codec.decode_rows(pa.array([message.value() for message in messages], pa.binary()))
-    without = {index for index, _ in bad}
-    good = (message for index, message in enumerate(messages) if index not in without)
-    for message, row in zip(good, rows.to_pylist(), strict=True):
+    decoded = codec.decode_messages(list(_records(settings, topic)))
+    for message, row in zip(decoded.valid, decoded.rows.to_pylist(), strict=True):
         yield (
             (topic, message.partition(), message.offset()),
             _row(topic, row | {"amount": money.to_text(row["amount"])}),

@@ -3,7 +3,6 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar, cast
@@ -12,8 +11,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.cases.first_value_store import FirstValues, Read
-from fraudstream.errors import FraudstreamError, KafkaError, RecordError
-from fraudstream.kafka.codec import Codec
+from fraudstream.errors import FraudstreamError, KafkaError
+from fraudstream.kafka.codec import Codec, DecodedMessages
 from fraudstream.kafka.connection import Connection
 from fraudstream.settings import Settings
 
@@ -224,40 +223,40 @@ class TopicView(Generic[T]):
 
     def _take(self, messages: list[Message]) -> None:
         positions: dict[int, int] = {}
-        self._first.advance(list(self._reads(messages, positions)), positions)
-
-    def _reads(self, messages: list[Message], positions: dict[int, int]) -> Iterator[Read[T]]:
-        """Decoded records in log order; `positions` grows along."""
+        records = []
         for message in messages:
             error = message.error()
             if error is None:
-                read = self._read(message)
+                records.append(message)
                 positions[message.partition()] = message.offset() + 1
-                if read is not None:
-                    yield read
             elif error.code() == Code._PARTITION_EOF:
                 positions[message.partition()] = message.offset()
             elif error.fatal() or error.code() in _HOPELESS:
                 raise self._connection.error(error, doing=f"reading topic {self.topic}")
             else:
                 logger.warning("view of topic %s: %s", self.topic, error)
+        self._first.advance(self._reads(records), positions)
 
-    def _read(self, message: Message) -> Read[T] | None:
+    def _reads(self, messages: list[Message]) -> list[Read[T]]:
+        """The valid records, in log order."""
+        decoded = self._decoded(messages)
+        for message, reason in decoded.invalid:
+            logger.warning("%s[%d]@%d is passed over: %s", self.topic, message.partition(), message.offset(), reason)
+        pairs = zip(decoded.records, decoded.valid, strict=True)
+        values = ((self.value(record, message), message) for record, message in pairs)
+        return [Read(key, message.timestamp()[1], value) for (key, value), message in values]
+
+    def _decoded(self, messages: list[Message]) -> DecodedMessages:
         while True:
             try:
-                key, value = self.value(self._codec.decode(message.value()), message)
-            except RecordError as error:
-                logger.warning("%s[%d]@%d is passed over: %s", self.topic, message.partition(), message.offset(), error)
-                return None
+                return self._codec.decode_messages(messages)
             except KafkaError as error:
                 if not error.retryable or self._stop.is_set():
                     raise
                 logger.warning(
-                    "%s[%d]@%d waits for its schema: %s", self.topic, message.partition(), message.offset(), error
+                    "view of topic %s: %d records wait for their schema: %s", self.topic, len(messages), error
                 )
                 self._stop.wait(RETRY_SECONDS)
-            else:
-                return Read(key, message.timestamp()[1], value)
 
     @staticmethod
     def _oldest(horizon: timedelta) -> int:

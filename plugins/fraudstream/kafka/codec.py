@@ -7,13 +7,18 @@ Wire format: the section "Wire format" of Confluent's schema registry documentat
 import io
 import json
 import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
 
 import fastavro
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyruhvro
+from confluent_kafka import Message
 
 from fraudstream.errors import RecordError
 from fraudstream.kafka.records import (
@@ -25,6 +30,8 @@ from fraudstream.kafka.records import (
     NON_FRAUD_TRANSACTION,
 )
 from fraudstream.kafka.registry import Registry
+from fraudstream.kafka.valid_records import TIME_EXPECTED, are_times, broken_rules
+from fraudstream.kafka.writer_schemas import UnknownSchema, WriterSchema, WriterSchemas
 from fraudstream.settings import SCHEMAS, Settings
 
 #: File under include/schemas/ for the values of each topic.
@@ -36,9 +43,9 @@ SCHEMA_FILES = {
     MAIL_RETRY: "mail_retry.avsc",
     INGEST_PROGRESS: "ingest_progress.avsc",
 }
-_HEADER = struct.Struct(">bI")
-#: Years 1 to 9999, in ms since 1970.
-_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
+_HEADER = struct.Struct(">BI")
+#: Longest reason, in characters.
+_REASON = 500
 
 
 @lru_cache
@@ -51,6 +58,32 @@ def schema_text(topic: str) -> str:
 def arrow_schema(topic: str) -> pa.Schema:
     """Arrow columns of a topic's decoded rows: enums as strings, times as timestamp[ms], money as int64."""
     return pyruhvro.avro_to_arrow_schema(schema_text(topic))
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRecord:
+    """A record of a batch that is no valid one.
+
+    `unknown_schema`: so says the schema registry, which may say otherwise later; else it is so for ever.
+    """
+
+    index: int
+    reason: str
+    unknown_schema: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedMessages:
+    """Rows of :func:`arrow_schema` and the messages that they are the values of; the others, each with the reason."""
+
+    rows: pa.RecordBatch
+    valid: list[Message]
+    invalid: list[tuple[Message, str]]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """The rows as dictionaries, times as datetime in UTC."""
+        return _records(self.rows)
 
 
 class Codec:
@@ -69,8 +102,8 @@ class Codec:
         self._schema = fastavro.parse_schema(json.loads(self._text))
         self._arrow = arrow_schema(topic)
         self._header: bytes | None = None
-        #: Writer's schema of each id met: None where it is the topic's own, a reason where it can't be used.
-        self._writers: dict[int, Any] = {}
+        self._writers = WriterSchemas(topic, self._schema, registry)
+        self._times = [field.name for field in self._arrow if pa.types.is_timestamp(field.type)]
 
     @classmethod
     def for_topic(cls, topic: str, settings: Settings) -> "Codec":
@@ -101,83 +134,139 @@ class Codec:
             raise RecordError(f"rows don't fit the schema of topic {self.topic}: {error}") from error
         return pc.binary_replace_slice(pa.concat_arrays(bodies), start=0, stop=0, replacement=self._own_header())
 
-    def decode(self, value: bytes | None) -> dict[str, Any]:
+    def decode(self, value: bytes | None, timestamp: int | None = None) -> dict[str, Any]:
         """The record of one value, times as datetime in UTC.
 
-        :raises RecordError: it isn't Avro of a known schema; the caller adds topic, partition and offset
+        :param timestamp: of the Kafka record, ms since 1970; None where it doesn't matter
+        :raises RecordError: it is no valid record; the caller adds topic, partition and offset
         """
-        writer = self._writer(value)
-        if value is None or isinstance(writer, str):
-            raise RecordError(writer)
-        try:
-            record = fastavro.schemaless_reader(io.BytesIO(value[_HEADER.size :]), writer or self._schema, self._schema)
-        except (
-            ValueError,
-            TypeError,
-            KeyError,
-            IndexError,
-            EOFError,
-            OverflowError,
-            fastavro.read.SchemaResolutionError,
-        ) as error:
-            raise RecordError(f"the value is no Avro of its schema: {type(error).__name__} {error}") from error
-        return cast(dict[str, Any], record)
+        rows, invalid = self._decode_each([value], None if timestamp is None else np.array([timestamp]))
+        if invalid:
+            raise RecordError(invalid[0].reason)
+        return _records(rows)[0]
 
-    def decode_rows(self, values: pa.BinaryArray) -> tuple[pa.RecordBatch, list[tuple[int, str]]]:
-        """Rows of :func:`arrow_schema` of the values that can be decoded, in order; (index, reason) of the rest."""
-        rows_at_once = self._decode_at_once(values)
-        if rows_at_once is not None:
-            return rows_at_once, []
-        rows: list[dict[str, Any]] = []
-        bad: list[tuple[int, str]] = []
-        for index, value in enumerate(values.to_pylist()):
-            try:
-                rows.append(self.decode(value))
-            except RecordError as error:
-                bad.append((index, str(error)))
-        return pa.RecordBatch.from_pylist(rows, schema=self._arrow), bad
+    def decode_rows(
+        self, values: pa.BinaryArray, timestamps: np.ndarray | None = None
+    ) -> tuple[pa.RecordBatch, list[InvalidRecord]]:
+        """Rows of :func:`arrow_schema` of the valid records, in their order, and the others.
+
+        A batch is looked at as a whole first, and only where that finds something record by record.
+
+        :param timestamps: of the Kafka records, as for :meth:`decode`
+        """
+        if timestamps is None or are_times(timestamps).all():
+            rows = self._decode_at_once(values)
+            if rows is not None:
+                return rows, []
+        return self._decode_each(values.to_pylist(), timestamps)
+
+    def decode_messages(self, messages: Sequence[Message]) -> DecodedMessages:
+        """The records of these messages, none of which is an error."""
+        timestamps = np.array([message.timestamp()[1] for message in messages], np.int64)
+        rows, invalid = self.decode_rows(pa.array([message.value() for message in messages], pa.binary()), timestamps)
+        without = {record.index for record in invalid}
+        valid = [message for index, message in enumerate(messages) if index not in without]
+        return DecodedMessages(rows, valid, [(messages[record.index], record.reason) for record in invalid])
 
     def _decode_at_once(self, values: pa.BinaryArray) -> pa.RecordBatch | None:
-        """All values through pyruhvro; None where one of them has another schema or is broken."""
+        """All values through pyruhvro; None where one of them has another schema or is no valid record."""
         if not len(values):
             return pa.RecordBatch.from_pylist([], self._arrow)
         first = values[0].as_py()
-        if values.null_count or self._writer(first) is not None:
+        try:
+            if values.null_count or not self._writer(first).own:
+                return None
+        except RecordError:
             return None
         if not pc.all(pc.starts_with(values, first[: _HEADER.size])).as_py():
             return None
-        bodies = pc.binary_replace_slice(values, start=0, stop=_HEADER.size, replacement=b"").to_pylist()
+        bodies = pc.binary_replace_slice(values, start=0, stop=_HEADER.size, replacement=b"")
         try:
-            rows = pyruhvro.deserialize_array(bodies, self._text)
-        except ValueError:
+            rows = pyruhvro.deserialize_array(bodies.to_pylist(), self._text)
+            # pyruhvro cuts integers to the bits that a column has and doesn't look behind a record's end: what was
+            # read as it is gives the same bytes again.
+            same = pa.concat_arrays(pyruhvro.serialize_record_batch(rows, self._text, 1)).equals(bodies)
+        except (ValueError, TypeError):
             return None
-        # pyruhvro takes any 64-bit time; a day that no calendar has is a broken record, as it is for fastavro.
-        times = (rows.column(field.name) for field in self._arrow if pa.types.is_timestamp(field.type))
-        in_calendar = (pc.min_max(column.cast(pa.int64())).as_py() for column in times)
-        return rows if all(t["min"] >= _FIRST_MS and t["max"] <= _LAST_MS for t in in_calendar) else None
+        return rows if same and not broken_rules(SCHEMA_FILES[self.topic], rows) else None
+
+    def _decode_each(
+        self, values: Sequence[bytes | None], timestamps: np.ndarray | None
+    ) -> tuple[pa.RecordBatch, list[InvalidRecord]]:
+        """What :meth:`decode_rows` gives, by looking at one record after the other."""
+        read: dict[int, pa.RecordBatch] = {}
+        invalid: dict[int, InvalidRecord] = {}
+        for index, value in enumerate(values):
+            try:
+                if timestamps is not None:
+                    _check_timestamp(int(timestamps[index]))
+                read[index] = self._read(value)
+            except RecordError as error:
+                invalid[index] = InvalidRecord(index, str(error), unknown_schema=isinstance(error, UnknownSchema))
+        rows = pa.concat_batches(read.values()) if read else pa.RecordBatch.from_pylist([], schema=self._arrow)
+        broken = broken_rules(SCHEMA_FILES[self.topic], rows)
+        places = list(read)
+        for row, rule in broken.items():
+            found = str(rows[rule.column][row].as_py())[:100]
+            reason = f"column {rule.column}: found {found!r}, expected {rule.expected}"
+            invalid[places[row]] = InvalidRecord(places[row], reason)
+        if broken:
+            rows = rows.take(pa.array(sorted(set(range(len(rows))) - broken.keys()), pa.int64()))
+        return rows, [invalid[index] for index in sorted(invalid)]
+
+    def _read(self, value: bytes | None) -> pa.RecordBatch:
+        """The row of a value, through fastavro, by Avro's rules of schema resolution."""
+        if value is None:
+            raise RecordError("no value: the record is a tombstone")
+        writer = self._writer(value)
+        body = io.BytesIO(value[_HEADER.size :])
+        again = io.BytesIO()
+        try:
+            plain = fastavro.schemaless_reader(body, writer.plain)
+            behind = len(value) - _HEADER.size - body.tell()
+            if not behind:
+                fastavro.schemaless_writer(again, writer.plain, plain)
+                body.seek(0)
+                record = fastavro.schemaless_reader(body, writer.parsed, self._schema)
+        except MemoryError:
+            raise
+        except Exception as error:  # the bytes are anybody's, and so is what is wrong with them
+            raise RecordError(f"not Avro of its schema: {type(error).__name__} {error}"[:_REASON]) from error
+        if behind:
+            raise RecordError(f"not Avro of its schema: {behind} bytes behind the record")
+        if again.getvalue() != body.getvalue():
+            raise RecordError("not Avro of its schema: no encoder writes these bytes, such as 2 ** 64 + 1 for 1")
+        for name in self._times:
+            if isinstance(record[name], datetime) and record[name].microsecond % 1000:
+                raise RecordError(f"column {name}: found {record[name].isoformat()}, expected {TIME_EXPECTED}")
+        try:
+            return pa.RecordBatch.from_pylist([record], schema=self._arrow)
+        except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+            raise RecordError(f"not Avro of its schema: {error}"[:_REASON]) from error
 
     def _own_header(self) -> bytes:
         if self._header is None:
             self._header = _HEADER.pack(0, self._registry.identifier(self.topic, self._text))
         return self._header
 
-    def _writer(self, value: bytes | None) -> Any:
-        """The schema a value was written with: None where it is the topic's own, a string where it can't be read."""
-        if value is None:
-            return "the record has no value"
+    def _writer(self, value: bytes) -> WriterSchema:
+        """The schema that a value was written with, by its header."""
         if len(value) < _HEADER.size:
-            return f"{len(value)} bytes are too short for the wire format's header of {_HEADER.size}"
+            raise RecordError(f"not the wire format: {len(value)} bytes, expected a header of {_HEADER.size} first")
         magic, identifier = _HEADER.unpack_from(value)
         if magic != 0:
-            return f"the first byte is {magic & 0xFF}, not the wire format's 0"
-        if identifier not in self._writers:
-            self._writers[identifier] = self._look_up(identifier)
+            raise RecordError(f"not the wire format: the first byte is {magic}, expected 0")
         return self._writers[identifier]
 
-    def _look_up(self, identifier: int) -> Any:
-        text = self._registry.schema(identifier)
-        if text is None:
-            return f"the schema registry knows no schema id {identifier}"
-        parsed = fastavro.parse_schema(json.loads(text))
-        canonical = fastavro.schema.to_parsing_canonical_form
-        return None if canonical(parsed) == canonical(self._schema) else parsed
+
+def _check_timestamp(timestamp: int) -> None:
+    if not are_times(np.array([timestamp])).all():
+        raise RecordError(f"record timestamp: found {timestamp}, expected {TIME_EXPECTED}")
+
+
+def _records(rows: pa.RecordBatch) -> list[dict[str, Any]]:
+    in_utc = [
+        column.cast(pa.timestamp("ms", "UTC")) if pa.types.is_timestamp(column.type) else column
+        for column in rows.columns
+    ]
+    return cast(list[dict[str, Any]], pa.RecordBatch.from_arrays(in_utc, rows.schema.names).to_pylist())

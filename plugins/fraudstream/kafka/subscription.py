@@ -186,15 +186,15 @@ class Subscription:
 
     def _pass_to_sink(self, partition: Partition, records: Records) -> None:
         # 2. decode
-        rows, bad = self._codec.decode_rows(records.values)
         offsets, timestamps = records.offsets, records.timestamps
+        rows, invalid = self._codec.decode_rows(records.values, timestamps)
         next_offset = int(offsets[-1]) + 1
-        for index, reason in bad:
-            self._send_to_dead_letters(partition, records, index, reason)
-        if bad:
+        for record in invalid:
+            self._send_to_dead_letters(partition, records, record.index, record.reason)
+        if invalid:
             if self._dead_letters is not None:
                 self._dead_letters.flush()
-            without = [index for index, _ in bad]
+            without = [record.index for record in invalid]
             offsets, timestamps = np.delete(offsets, without), np.delete(timestamps, without)
         # 3. hand over
         self._sink.write(Batch(partition, offsets, timestamps, rows, next_offset))

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, TopicPartition
 from fraudstream.cases import case_views, topic_view
 from fraudstream.cases.case_views import ConfirmationView, shared_view
-from fraudstream.errors import KafkaError, RecordError, SchemaRegistryError
+from fraudstream.errors import KafkaError, SchemaRegistryError
 from fraudstream.settings import Settings
 
 from tests.fakes.cases import transaction
@@ -104,11 +105,10 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
             broker.closed += 1
 
     class FakeCodec:
-        def decode(self, value: Any) -> dict[str, Any]:
-            if isinstance(value, Exception):
-                raise value
-            assert isinstance(value, dict)
-            return value
+        def decode_messages(self, messages: list[Record]) -> Any:
+            invalid = [(message, message.content) for message in messages if isinstance(message.content, str)]
+            valid = [message for message in messages if not isinstance(message.content, str)]
+            return SimpleNamespace(records=[message.content for message in valid], valid=valid, invalid=invalid)
 
     monkeypatch.setattr(topic_view, "Consumer", FakeConsumer)
     monkeypatch.setattr(topic_view.Codec, "for_topic", lambda topic, settings: FakeCodec())
@@ -188,7 +188,7 @@ def test_brokers_that_go_away_while_it_reads_are_outlived(broker: Broker, answer
 def test_a_record_that_cannot_be_decoded_is_named_in_the_log_and_passed_over(
     broker: Broker, answers: ConfirmationView, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broker.queue.append(Record((2, 17), RecordError("the first byte is 9")))
+    broker.queue.append(Record((2, 17), "the first byte is 9"))
     broker.answer("a", "REPORTED_FRAUD", partition=2, offset=18)
     until(lambda: answers.get("a"))
     assert "fraud_confirmation[2]@17 is passed over: the first byte is 9" in caplog.text
@@ -199,14 +199,15 @@ def test_a_registry_that_is_away_holds_the_record_back_instead_of_losing_it(
 ) -> None:
     tries: list[object] = []
 
-    class Registry:
-        def decode(self, value: Any) -> Any:
-            tries.append(value)
-            if len(tries) < 3:
-                raise SchemaRegistryError("the registry is away")
-            return value
+    decode = answers._codec.decode_messages
 
-    monkeypatch.setattr(answers, "_codec", Registry())
+    def decode_at_the_third_try(messages: list[Record]) -> Any:
+        tries.append(messages)
+        if messages and len(tries) < 3:
+            raise SchemaRegistryError("the registry is away")
+        return decode(messages)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(answers._codec, "decode_messages", decode_at_the_third_try)
     broker.answer("a", "REPORTED_FRAUD")
     until(lambda: answers.get("a"))
     assert len(tries) == 3

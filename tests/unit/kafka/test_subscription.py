@@ -9,6 +9,7 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from fraudstream.errors import KafkaError, LakeUnavailable
 from fraudstream.kafka import subscription
+from fraudstream.kafka.codec import InvalidRecord
 from fraudstream.kafka.columns_consumer import Failure
 from fraudstream.kafka.records import Batch, Partition
 from fraudstream.kafka.subscription import Subscription
@@ -131,9 +132,11 @@ def _partition(number: int):
 
 
 class FakeCodec:
-    def decode_rows(self, values: pa.BinaryArray):
+    def decode_rows(self, values: pa.BinaryArray, timestamps: np.ndarray):
         good = [value.decode() for value in values.to_pylist() if value != b"poison"]
-        bad = [(index, "it is poison") for index, value in enumerate(values.to_pylist()) if value == b"poison"]
+        bad = [
+            InvalidRecord(index, "it is poison") for index, value in enumerate(values.to_pylist()) if value == b"poison"
+        ]
         return pa.RecordBatch.from_pydict({"value": good}), bad
 
 

@@ -85,13 +85,16 @@ def read_topics(settings: Settings) -> TopicsContent:
             offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
             parts[partition].append(offsets)
             if topic == FRAUD_TRANSACTION:
-                decoded, rows = _decoded(codec, messages)
-                cases = rows["idTransaction"].to_pylist()
-                content.cases.update(zip(cases, (message.timestamp()[1] for message in decoded), strict=True))
+                decoded = codec.decode_messages(messages)
+                cases = decoded.rows["idTransaction"].to_pylist()
+                content.cases.update(zip(cases, (message.timestamp()[1] for message in decoded.valid), strict=True))
             elif topic == FRAUD_CONFIRMATION:
-                decoded, rows = _decoded(codec, messages)
+                decoded = codec.decode_messages(messages)
+                rows = decoded.rows
                 columns = (rows["idTransaction"], rows["status"], rows["answeredAt"].cast(pa.int64()))
-                for message, case, *answer in zip(decoded, *(column.to_pylist() for column in columns), strict=True):
+                for message, case, *answer in zip(
+                    decoded.valid, *(column.to_pylist() for column in columns), strict=True
+                ):
                     if case in content.answers:
                         late[partition].append(int(message.offset() or 0))
                     else:
@@ -106,13 +109,6 @@ def read_topics(settings: Settings) -> TopicsContent:
             )
         log.info("topic %s: %d records", topic, sum(len(array) for arrays in parts.values() for array in arrays))
     return content
-
-
-def _decoded(codec: Codec, messages: list[Message]) -> tuple[list[Message], pa.RecordBatch]:
-    """The messages that can be decoded, and their rows."""
-    rows, bad = codec.decode_rows(pa.array([message.value() for message in messages], pa.binary()))
-    without = {index for index, _ in bad}
-    return [message for index, message in enumerate(messages) if index not in without], rows
 
 
 def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:

@@ -1,0 +1,130 @@
+"""What a valid record is: the one definition for every topic, for batches and for single records.
+
+A record is valid if its value decodes completely (:mod:`fraudstream.kafka.codec`) and all that is in it has room in
+the lake, the tables, the mails and Airflow. Whoever reads a topic passes over the same records: its validity depends
+on its value, its timestamp and the schema registry, and on nothing else.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+#: Times that a day of the lake, a mail and every table have room for, ms since 1970. A time in seconds lies before
+#: the first, one in micro- or nanoseconds behind the last.
+FIRST_MS = int(datetime(1971, 1, 1, tzinfo=UTC).timestamp() * 1000)
+END_MS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp() * 1000)
+TIME_EXPECTED = "milliseconds since 1970 of a time in 1971 to 2199"
+#: Amounts in minor units that DECIMAL(18,2) has room for lie between its negative and itself.
+_MONEY_END = 10**18
+_NAME_BYTES = 255
+
+Holds = Callable[[pa.Array], pa.Array]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What the values of a column must be: `holds` says of each one whether it is, `expected` says it in words."""
+
+    column: str
+    expected: str
+    holds: Holds
+
+
+def are_times(milliseconds: np.ndarray) -> np.ndarray:
+    """Which of these (int64) are times that a record may have."""
+    valid: np.ndarray = (milliseconds >= FIRST_MS) & (milliseconds < END_MS)
+    return valid
+
+
+def broken_rules(schema_file: str, rows: pa.RecordBatch) -> dict[int, Rule]:
+    """The first rule that each invalid row of a schema breaks, by its index; empty where all are valid."""
+    broken: dict[int, Rule] = {}
+    for rule in RULES[schema_file]:
+        holds = rule.holds(rows[rule.column])
+        if not pc.all(holds).as_py():
+            for index in np.flatnonzero(~holds.to_numpy(zero_copy_only=False)).tolist():
+                broken.setdefault(index, rule)
+    return broken
+
+
+def _between(first: int, end: int) -> Holds:
+    def holds(numbers: pa.Array) -> pa.Array:
+        return pc.fill_null(pc.and_(pc.greater_equal(numbers, first), pc.less(numbers, end)), True)
+
+    return holds
+
+
+def _are_times(times: pa.Array) -> pa.Array:
+    return _between(FIRST_MS, END_MS)(times.cast(pa.int64()))
+
+
+def _are_texts(texts: pa.Array) -> pa.Array:
+    """Valid UTF-8, which pyruhvro doesn't look at, without NUL, which Postgres' JSON doesn't have."""
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        clean = False
+    else:
+        clean = not _has_bytes_below(1, texts)
+    if clean:
+        return pa.repeat(True, len(texts))
+    return pa.array([_is_text(content) for content in texts.cast(pa.binary()).to_pylist()], pa.bool_())
+
+
+def _is_text(content: bytes | None) -> bool:
+    try:
+        return content is None or "\0" not in content.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+def _are_names(texts: pa.Array) -> pa.Array:
+    lengths = pc.binary_length(texts)
+    fit = pc.and_(pc.and_(pc.greater(lengths, 0), pc.less_equal(lengths, _NAME_BYTES)), _are_texts(texts))
+    if not _has_bytes_below(32, texts):
+        return fit
+    contents = zip(fit.to_pylist(), texts.cast(pa.binary()).to_pylist(), strict=True)
+    return pa.array([fits and min(content) >= 32 for fits, content in contents], pa.bool_())
+
+
+def _has_bytes_below(number: int, texts: pa.Array) -> bool:
+    _, offsets, data = texts.buffers()
+    if data is None or not len(texts):
+        return False
+    ends = np.frombuffer(offsets, np.int32)
+    content = np.frombuffer(data, np.uint8)[ends[texts.offset] : ends[texts.offset + len(texts)]]
+    return bool((content < number).any())
+
+
+_NAME = f"1 to {_NAME_BYTES} bytes of UTF-8 without control characters"
+_MONEY = "an amount in minor units that DECIMAL(18,2) has room for"
+_TRANSACTION = (
+    *(Rule(name, _NAME, _are_names) for name in ("idTransaction", "nameOrig", "nameDest")),
+    Rule("timestamp", TIME_EXPECTED, _are_times),
+    Rule("step", "null or a number from 0 on", _between(0, 2**31)),
+    *(
+        Rule(name, _MONEY, _between(1 - _MONEY_END, _MONEY_END))
+        for name in ("amount", "oldbalanceOrg", "newbalanceOrig", "oldbalanceDest", "newbalanceDest")
+    ),
+    *(Rule(name, "0 or 1", _between(0, 2)) for name in ("isFraud", "isFlaggedFraud")),
+)
+_TEXT = "valid UTF-8 without NUL"
+#: What the columns of a topic's rows must be, by the file of its schema; of enums it is the schema that says it.
+RULES: dict[str, tuple[Rule, ...]] = {
+    "transaction.avsc": _TRANSACTION,
+    "fraud_confirmation.avsc": (*_TRANSACTION, Rule("answeredAt", TIME_EXPECTED, _are_times)),
+    "case_event.avsc": (
+        *(Rule(name, _NAME, _are_names) for name in ("idTransaction", "eventType", "by")),
+        *(Rule(name, _TEXT, _are_texts) for name in ("reason", "recipient", "details")),
+        Rule("at", TIME_EXPECTED, _are_times),
+    ),
+    "mail_retry.avsc": (
+        *(Rule(name, _TEXT, _are_texts) for name in ("tryId", "resend", "reply", "kind", "topic", "value")),
+        *(Rule(name, TIME_EXPECTED, _are_times) for name in ("dueAt", "firstTriedAt", "recordTimestamp")),
+    ),
+    "ingest_progress.avsc": tuple(Rule(name, _TEXT, _are_texts) for name in ("source", "generation")),
+}

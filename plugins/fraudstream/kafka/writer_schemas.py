@@ -1,0 +1,128 @@
+"""The schemas that values were written with, by their ids: which ones a topic's values can be read with, and why not.
+
+A schema in the registry may be anybody's. What is read by fastavro with one that refers to itself, or has lists of
+items that take no byte, ends the process or fills its memory: records of such schemas aren't read.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import fastavro
+
+from fraudstream.errors import RecordError
+from fraudstream.kafka.registry import Registry
+
+#: How long an id that the registry doesn't know isn't asked for again, and how many of them are remembered.
+_UNKNOWN_SECONDS = 30.0
+_UNKNOWN_IDS = 1_000
+#: Ids of registries are positive ints of Java.
+_LAST_ID = 2**31 - 1
+#: What a schema may say without changing how a value is read.
+_REMARKS = {"doc", "default", "aliases", "order", "__fastavro_parsed", "__named_schemas"}
+
+
+@dataclass(frozen=True)
+class WriterSchema:
+    """A schema of the registry: `parsed` for reading values, `plain` the same without logical types.
+
+    `own`: values written with it have the very bytes that the topic's own schema gives.
+    """
+
+    parsed: Any
+    plain: Any
+    own: bool
+
+
+class UnknownSchema(RecordError):
+    """The registry has no schema of the record's id; later it may have one."""
+
+
+class WriterSchemas:
+    """The schemas of one topic's values."""
+
+    def __init__(self, topic: str, schema: Any, registry: Registry) -> None:
+        self._topic = topic
+        self._layout = _without(_REMARKS, schema)
+        self._registry = registry
+        self._known: dict[int, WriterSchema | str] = {}
+        self._unknown: dict[int, float] = {}
+
+    def __getitem__(self, identifier: int) -> WriterSchema:
+        """The schema of this id.
+
+        :raises UnknownSchema: the registry has none
+        :raises RecordError: it is none that a value of the topic can be read with
+        :raises SchemaRegistryError: the registry doesn't answer
+        """
+        found = self._known.get(identifier)
+        if found is None:
+            found = self._known[identifier] = self._look_up(identifier)
+        if isinstance(found, str):
+            raise RecordError(found)
+        return found
+
+    def _look_up(self, identifier: int) -> WriterSchema | str:
+        unknown = f"unknown schema: the schema registry has no schema id {identifier}"
+        if not 0 < identifier <= _LAST_ID:
+            return unknown
+        if self._unknown.get(identifier, 0.0) > time.monotonic():
+            raise UnknownSchema(unknown)
+        registered = self._registry.schema(identifier, self._topic)
+        if registered is None:
+            if len(self._unknown) >= _UNKNOWN_IDS:
+                self._unknown.clear()
+            self._unknown[identifier] = time.monotonic() + _UNKNOWN_SECONDS
+            raise UnknownSchema(unknown)
+        if registered.kind != "AVRO":
+            return f"unusable schema: schema id {identifier} is {registered.kind}, expected AVRO"
+        if registered.references:
+            return (
+                f"unusable schema: schema id {identifier} refers to other schemas, expected one that is complete: "
+                f"{', '.join(registered.references)}"
+            )
+        try:
+            return self._parsed(identifier, json.loads(registered.text))
+        except Exception as error:  # noqa: BLE001  # the schema is anybody's, and so is what is wrong with it
+            return f"unusable schema: schema id {identifier} is no Avro schema: {type(error).__name__} {error}"[:500]
+
+    def _parsed(self, identifier: int, schema: Any) -> WriterSchema | str:
+        parsed = fastavro.parse_schema(schema)
+        for danger in _dangers(parsed):
+            return f"unusable schema: schema id {identifier} isn't read, since {danger}"
+        plain = fastavro.parse_schema(_without({"logicalType"}, schema))
+        return WriterSchema(parsed, plain, _without(_REMARKS, parsed) == self._layout)
+
+
+def _without(keys: set[str], schema: Any) -> Any:
+    """The schema without these keys of its types and fields."""
+    if isinstance(schema, dict):
+        return {key: _without(keys, part) for key, part in schema.items() if key not in keys}
+    return [_without(keys, part) for part in schema] if isinstance(schema, list) else schema
+
+
+def _dangers(schema: Any, inside: tuple[str, ...] = ()) -> Iterator[str]:
+    """Why reading values of the schema (parsed) could take more than their bytes account for."""
+    if isinstance(schema, list):
+        for branch in schema:
+            yield from _dangers(branch, inside)
+    elif isinstance(schema, str):
+        if schema in inside:
+            yield f"its type {schema} contains itself"
+    elif schema["type"] in {"record", "error"}:
+        if all(_is_null(field["type"]) for field in schema["fields"]):
+            yield f"its type {schema['name']} takes no byte"
+        for field in schema["fields"]:
+            yield from _dangers(field["type"], (*inside, schema["name"]))
+    elif schema["type"] == "fixed" and schema["size"] == 0:
+        yield f"its type {schema['name']} takes no byte"
+    elif schema["type"] == "array" and _is_null(schema["items"]):
+        yield "the items of a list in it take no byte"
+    else:
+        yield from _dangers(schema.get("items", schema.get("values", schema["type"])), inside)
+
+
+def _is_null(schema: Any) -> bool:
+    return schema == "null" or (isinstance(schema, dict) and _is_null(schema["type"]))
