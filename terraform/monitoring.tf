@@ -45,6 +45,11 @@ locals {
       title  = "VM without its role"
       text   = "A VM started, but its containers didn't; it tries again every 30 seconds. `journalctl -u fraudstream-boot` on it says why."
     }
+    answers_not_recorded = {
+      filter = "jsonPayload.message=~\"(answer .* is not recorded|is recorded isn't known|answered 503):\""
+      title  = "customers' answers aren't recorded"
+      text   = "The confirmation site couldn't write an answer to Kafka or show a case; its log lines say why. Customers are asked to come back. Look at the brokers; /health/kafka of the site's VMs says whether they answer."
+    }
     access_failed = {
       filter = "jsonPayload.message=~\"fraudstream access failed\""
       title  = "Kafka users without their rights"

@@ -27,7 +27,8 @@ module "site" {
 
   environment = merge(local.client_environment, {
     FRAUDSTREAM_KAFKA_SASL_USERNAME          = "site"
-    FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", local.load_balancer_ranges)
+    # The balancer appends two entries to X-Forwarded-For: the client's address and its own.
+    FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", concat(local.load_balancer_ranges, [google_compute_global_address.site.address]))
   })
 
   secrets = {

@@ -10,6 +10,7 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -130,10 +131,12 @@ class Settings(BaseSettings):
     )
     confirmation_bind: str = Field("127.0.0.1:8085", description="host:port the confirmation site listens on")
     confirmation_health_bind: str = Field(
-        "127.0.0.1:8086", description="host:port of the site's /health/live, /health/ready and /metrics"
+        "127.0.0.1:8086", description="host:port of the site's /health/live, /health/ready, /health/kafka and /metrics"
     )
     confirmation_trusted_proxies: Annotated[list[str], NoDecode] = Field(
-        [], description="addresses or networks, by comma, whose X-Forwarded-For and -Proto headers are believed"
+        [],
+        description="addresses or networks, by comma, of the proxies in front of the site: the client is the last "
+        "entry of X-Forwarded-For that is none of them",
     )
     confirmation_requests_per_minute: int = Field(
         300, ge=1, description="requests that the site answers for one client address in a minute"
@@ -194,6 +197,16 @@ class Settings(BaseSettings):
                 "an address with a user or password in it would be logged: take them out; the registry's belong in "
                 "FRAUDSTREAM_SCHEMA_REGISTRY_USERNAME and FRAUDSTREAM_SCHEMA_REGISTRY_PASSWORD"
             )
+        return value
+
+    @field_validator("confirmation_trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f"{error}; expected addresses or networks, such as 35.191.0.0/16") from None
         return value
 
     @field_validator("compute_instances")

@@ -28,6 +28,7 @@ logger = logging.getLogger("fraudstream.site")
 #: New objects between two runs of Python's collector. With its default of 700 it walks through the objects of all
 #: requests in flight again and again, and through all cases in memory: a third of the time of a busy site.
 NEW_OBJECTS = 20_000
+HEALTH_CONNECTIONS = 100
 
 
 async def serve(settings: Settings) -> int:
@@ -44,8 +45,11 @@ async def serve(settings: Settings) -> int:
         ConfirmationView(settings, horizon=horizon(settings)) as answers,
         AnswerPublisher(settings) as publisher,
     ):
-        site = server(create_app(settings, cases, answers, publisher, links, metrics))
-        health = server(create_health(cases, answers, publisher, metrics))
+        site = server(
+            create_app(settings, cases, answers, publisher, links, metrics),
+            on_end=lambda reason: metrics.ended.labels(reason).inc(),
+        )
+        health = server(create_health(cases, answers, publisher, metrics), most_connections=HEALTH_CONNECTIONS)
         servers = (site, health)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -1,9 +1,9 @@
 """How often one client, or one case, is served."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, ip_address, ip_network
 
 
 class Buckets:
@@ -47,11 +47,18 @@ class Buckets:
 
 @lru_cache(maxsize=4096)
 def client_key(host: str) -> str:
-    """What one client is: its address, or for IPv6 the /64 network, which a household has whole."""
+    """What one client is: its IPv4 address, mapped into IPv6 or not, or the IPv6 /64 network that a household has."""
     try:
         address = ip_address(host)
     except ValueError:
         return host
     if isinstance(address, IPv6Address):
-        return str(ip_network((address, 64), strict=False))
+        return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
     return host
+
+
+def with_mapped(networks: Iterable[str]) -> list[str]:
+    """The networks, and the IPv4 ones among them as a socket for both protocols writes their addresses."""
+    found = [ip_network(network) for network in networks]
+    mapped = [f"::ffff:{n.network_address}/{96 + n.prefixlen}" for n in found if isinstance(n, IPv4Network)]
+    return [*map(str, found), *mapped]

@@ -28,10 +28,11 @@ class Broker(Protocol):
 
 
 def create_health(cases: View, answers: View, publisher: Broker, metrics: Metrics) -> Starlette:
-    """``/health/live``, ``/health/ready`` and ``/metrics``.
+    """``/health/live``, ``/health/ready``, ``/health/kafka`` and ``/metrics``.
 
-    Live: both views follow their topics; if not, only a restart helps. Ready: both are caught up and the brokers
-    answer now; if not, customers get a page that asks them to come back.
+    Live: both views follow their topics; if not, only a restart helps. Ready: both are caught up, so pages can be
+    shown; a load balancer asks this. Kafka: the brokers answer now. An alert watches this one: a balancer that asked it
+    would drop all sites at once, and show customers its own error page where ours says what to do.
     """
     metrics.gauge("cases", "Cases in memory.", lambda: len(cases))
     metrics.gauge("answered_cases", "Cases with an answer in memory.", lambda: len(answers))
@@ -40,12 +41,17 @@ def create_health(cases: View, answers: View, publisher: Broker, metrics: Metric
         return _report({"cases": cases.alive, "answers": answers.alive})
 
     async def ready(_: Request) -> Response:
-        return _report({"cases": _caught_up(cases), "answers": _caught_up(answers), "kafka": await _answers(publisher)})
+        return _report({"cases": _caught_up(cases), "answers": _caught_up(answers)})
+
+    async def kafka(_: Request) -> Response:
+        return _report({"kafka": await _answers(publisher)})
 
     async def figures(_: Request) -> Response:
+        metrics.kafka_up.set(await _answers(publisher))
         return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
-    return Starlette(routes=[Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", figures)])
+    routes = {"/health/live": live, "/health/ready": ready, "/health/kafka": kafka, "/metrics": figures}
+    return Starlette(routes=[Route(path, endpoint) for path, endpoint in routes.items()])
 
 
 def _report(parts: dict[str, bool]) -> Response:

@@ -36,6 +36,18 @@ class Metrics:
             registry=self._registry,
         )
 
+        self.ended = Counter(
+            "fraudstream_site_ended_connections",
+            "Connections ended early: slow (request or response took too long), or crowded (others needed the place).",
+            ["reason"],
+            registry=self._registry,
+        )
+        self.kafka_up = Gauge(
+            "fraudstream_site_kafka_up",
+            "Whether the brokers answered when these figures were asked for.",
+            registry=self._registry,
+        )
+
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
         """A figure that is read when it is asked for."""
         Gauge(f"fraudstream_site_{name}", text, registry=self._registry).set_function(read)

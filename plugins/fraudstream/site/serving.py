@@ -1,14 +1,104 @@
-"""How the site's applications are served: one uvicorn server each, several of them in a process."""
+"""How the site's applications are served: one uvicorn server each, several of them in a process.
 
-from collections.abc import Generator
+uvicorn with h11 bounds the head of a request (docs/decisions/0025-links-and-site.md says what else was tried). What no
+setting of it does is :class:`Connection`'s: a deadline, and a bound that silent clients can't use up.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any, Literal, cast
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: Longer than an answer may take to be confirmed: who pressed the button hears what came of it.
 GRACE_SECONDS = 15
-MOST_CONNECTIONS = 1_000
+#: Below the 1,024 files that a process may open where nobody raised that.
+MOST_CONNECTIONS = 800
+#: Request line and headers. A link's campaign parameters may fill most of it.
+LONGEST_HEAD = 64 * 1024
+#: For a whole head to come in, for the rest of a body that is answered already, for a response to be taken.
+PATIENCE_SECONDS = 10.0
+#: Google's balancer keeps a connection for 600 s: it must be the one that closes it.
+KEEP_ALIVE_SECONDS = 620
+
+#: Why a connection was ended: its client was too slow, or others needed its place.
+Ended = Literal["slow", "crowded"]
+
+
+class Connection(H11Protocol):
+    """A connection that ends when its client keeps it waiting.
+
+    * A client owes the head of its first request from the start, of a later one from its first byte, the rest of a body
+      once the request is answered, and must take its response: each within :data:`PATIENCE_SECONDS`.
+    * The connection that is one too many takes the place of one without a request in hand: of the one that has been
+      silent for longest, or else of the one that has been kept for longest since its last request.
+    """
+
+    def __init__(self, *args: Any, most_connections: int, on_end: Callable[[Ended], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._most_connections = most_connections
+        self._on_end = on_end
+        self._deadline: asyncio.TimerHandle | None = None
+        self._waiting_since = time.monotonic()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Takes a place, and starts to wait for a request."""
+        super().connection_made(transport)
+        if len(self.connections) > self._most_connections:
+            self._make_room()
+        self._owes(True)
+
+    def data_received(self, data: bytes) -> None:
+        """A part of a head or of a body."""
+        super().data_received(data)
+        self._owes(not self._in_hand and self.conn.their_state in {h11.IDLE, h11.SEND_BODY})
+
+    def on_response_complete(self) -> None:
+        """The connection may be kept; the rest of a body is owed."""
+        super().on_response_complete()
+        self._waiting_since = time.monotonic()
+        self._owes(not self._in_hand and self.conn.their_state is h11.SEND_BODY)
+
+    def pause_writing(self) -> None:
+        """The client doesn't take its response."""
+        super().pause_writing()
+        self._owes(True)
+
+    def resume_writing(self) -> None:
+        """It does."""
+        super().resume_writing()
+        self._owes(False)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Whoever ended it."""
+        self._owes(False)
+        super().connection_lost(exc)
+
+    @property
+    def _in_hand(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _owes(self, something: bool) -> None:
+        if not something and self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        elif something and self._deadline is None:
+            self._deadline = self.loop.call_later(PATIENCE_SECONDS, self._end, "slow")
+
+    def _end(self, reason: Ended) -> None:
+        self._on_end(reason)
+        self.transport.abort()
+
+    def _make_room(self) -> None:
+        others = [c for c in self.connections if isinstance(c, Connection) and c is not self and not c._in_hand]
+        # whose first request hasn't come, then by age; all have a request in hand: the newcomer ends
+        min(others, key=lambda c: (c.cycle is not None, c._waiting_since), default=self)._end("crowded")
 
 
 class Server(uvicorn.Server):
@@ -20,17 +110,27 @@ class Server(uvicorn.Server):
         yield
 
 
-def server(app: ASGIApp) -> Server:
-    """A server for one application; ``serve(sockets=[...])`` runs it in the event loop that is there."""
+def server(
+    app: ASGIApp, *, most_connections: int = MOST_CONNECTIONS, on_end: Callable[[Ended], None] = lambda _: None
+) -> Server:
+    """A server for one application; ``serve(sockets=[...])`` runs it in the event loop that is there.
+
+    :param on_end: told of each connection that was ended before its time
+    """
+    connection = partial(Connection, most_connections=most_connections, on_end=on_end)
     return Server(
         uvicorn.Config(
             app,
+            interface="asgi3",
+            http=cast(Any, connection),
+            h11_max_incomplete_event_size=LONGEST_HEAD,
+            ws="none",
             access_log=False,  # it would log tokens
             log_config=None,
             server_header=False,
             proxy_headers=False,  # the app itself trusts the configured ones, and no others
             lifespan="off",
-            limit_concurrency=MOST_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )

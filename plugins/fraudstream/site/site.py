@@ -22,7 +22,7 @@ from fraudstream.cases.links import Link, Links, is_proposal
 from fraudstream.errors import AnswerUnknown, KafkaError, KafkaUnavailable, LinkError, LinkExpired
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
-from fraudstream.site.buckets import Buckets
+from fraudstream.site.buckets import Buckets, with_mapped
 from fraudstream.site.guard import Guard
 from fraudstream.site.metrics import Metrics
 from fraudstream.site.pages import Form, Pages, Plain
@@ -101,7 +101,8 @@ def create_app(
         app, pages=pages, metrics=metrics, requests_per_minute=settings.confirmation_requests_per_minute
     )
     if settings.confirmation_trusted_proxies:
-        return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, guarded), settings.confirmation_trusted_proxies))
+        proxies = with_mapped(settings.confirmation_trusted_proxies)
+        return cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, guarded), proxies))
     return guarded
 
 

@@ -30,10 +30,14 @@ def test_it_is_live_but_not_ready_while_it_catches_up(health: Health) -> None:
     assert (health.status("/health/live"), health.status("/health/ready")) == (200, 503)
 
 
-def test_it_is_live_but_not_ready_while_the_brokers_are_away(health: Health) -> None:
+def test_it_stays_ready_while_the_brokers_are_away_so_that_no_balancer_drops_all_sites_at_once(health: Health) -> None:
+    assert health.status("/health/kafka") == 200
+    assert "fraudstream_site_kafka_up 1.0" in health.client.get("/metrics").text
     health.answers.refuse = KafkaUnavailable("no broker")
-    assert (health.status("/health/live"), health.status("/health/ready")) == (200, 503)
-    assert health.client.get("/health/ready").json() == {"cases": True, "answers": True, "kafka": False}
+    assert (health.status("/health/live"), health.status("/health/ready")) == (200, 200)
+    assert health.client.get("/health/ready").json() == {"cases": True, "answers": True}
+    assert health.status("/health/kafka") == 503
+    assert "fraudstream_site_kafka_up 0.0" in health.client.get("/metrics").text
 
 
 def test_it_is_neither_once_a_view_has_ended(health: Health) -> None:

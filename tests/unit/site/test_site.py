@@ -9,7 +9,9 @@ from bs4 import BeautifulSoup
 from fraudstream.cases.answer_publisher import Place
 from fraudstream.cases.links import PAGE_SECONDS
 from fraudstream.errors import AnswerUnknown, KafkaUnavailable, SchemaRegistryError
+from fraudstream.settings import Settings
 from fraudstream.site import site as site_module
+from pydantic import ValidationError
 
 from tests.fakes.cases import transaction
 from tests.unit.site.conftest import Site
@@ -308,6 +310,58 @@ class TestLimits:
                 for n in range(3)
             ]
             assert found == codes
+
+
+class TestBehindGooglesLoadBalancer:
+    """It appends two entries to X-Forwarded-For: the client's address, and that of its own forwarding rule."""
+
+    FRONT_ENDS = ("35.191.0.0/16", "130.211.0.0/22")
+    OWN = "34.120.5.6"
+
+    def visits(
+        self, make_site: Callable[..., Site], headers: list[str], peer: str = "35.191.7.9", own: str = OWN
+    ) -> list[int]:
+        """Status of a visit with each header, where two requests a minute and client are served."""
+        proxies = [*self.FRONT_ENDS, own]
+        site = make_site(peer, confirmation_requests_per_minute=2, confirmation_trusted_proxies=proxies)
+        return [site.browser.get(site.url(), headers={"X-Forwarded-For": h}).status_code for h in headers]
+
+    def test_each_customer_is_a_client_of_its_own(self, make_site: Callable[..., Site]) -> None:
+        assert self.visits(make_site, [f"198.51.100.{n}, {self.OWN}" for n in range(5)]) == [200] * 5
+
+    def test_one_customer_is_slowed_down_whatever_it_claims_to_have_forwarded(
+        self, make_site: Callable[..., Site]
+    ) -> None:
+        claims = ["", "10.0.0.1, ", "192.0.2.1, 192.0.2.2, ", "unknown, ", f"{self.OWN}, 35.191.0.1, "]
+        codes = self.visits(make_site, [f"{claim}198.51.100.7, {self.OWN}" for claim in claims])
+        assert codes == [200, 200, 429, 429, 429]
+
+    def test_without_the_balancers_own_address_all_customers_would_be_one_client(
+        self, make_site: Callable[..., Site]
+    ) -> None:
+        headers = [f"198.51.100.{n}, {self.OWN}" for n in range(3)]
+        assert self.visits(make_site, headers, own="34.9.9.9") == [200, 200, 429], "the reason for the setting"
+
+    def test_ipv4_is_ipv4_however_a_socket_for_both_protocols_writes_it(self, make_site: Callable[..., Site]) -> None:
+        mapped = [f"::ffff:198.51.100.{n}, ::ffff:{self.OWN}" for n in range(5)]
+        assert self.visits(make_site, mapped, peer="::ffff:35.191.7.9") == [200] * 5
+        one = [f"{spelling}, {self.OWN}" for spelling in ("198.51.100.7", "::ffff:198.51.100.7", "::FFFF:c633:6407")]
+        assert self.visits(make_site, one) == [200, 200, 429]
+
+    def test_a_household_is_one_client_of_ipv6(self, make_site: Callable[..., Site]) -> None:
+        same = [f"2001:db8:1:2::{n}, {self.OWN}" for n in range(1, 4)]
+        assert self.visits(make_site, same) == [200, 200, 429]
+        others = [f"2001:db8:1:{n}::1, {self.OWN}" for n in range(1, 4)]
+        assert self.visits(make_site, others) == [200] * 3
+
+    def test_who_reaches_the_site_past_the_balancer_is_believed_nothing(self, make_site: Callable[..., Site]) -> None:
+        headers = [f"198.51.100.{n}, {self.OWN}" for n in range(3)]
+        assert self.visits(make_site, headers, peer="203.0.113.7") == [200, 200, 429]
+
+    @pytest.mark.parametrize("wrong", ["*", "10.0.0.1/8", "balancer", ""])
+    def test_what_is_no_address_or_network_is_refused(self, wrong: str) -> None:
+        with pytest.raises(ValidationError, match="expected addresses or networks"):
+            Settings(confirmation_trusted_proxies=["10.0.0.0/8", wrong])
 
 
 class TestLogAndFigures:
