@@ -13,6 +13,7 @@
     │   │   └── AnswerUnknown      an answer was sent and not acknowledged: it may be in the topic; retry is harmless
     │   ├── ProducerFenced         a newer producer of the same source goes on; retrying would fence that one
     │   ├── KafkaRefused           login, certificate, protocol or a right is wrong: an operator must change it
+    │   ├── TopicChanged           a topic isn't the one that was read before, or lost records: see docs/restore.md
     │   ├── TopicsDiffer           topics that exist aren't as the pipeline needs them
     │   ├── SchemaRegistryError    may pass: retry
     │   └── RecordError            one record can't be decoded or validated: it becomes a dead letter
@@ -80,6 +81,10 @@ class KafkaRefused(KafkaError):
 
 class ProducerFenced(KafkaError):
     """A newer producer of the same source took over. Not to be retried: a retry would fence the newer one in turn."""
+
+
+class TopicChanged(KafkaError):
+    """A topic was recreated, restored or truncated: offsets that are known mean other records now, or none."""
 
 
 class TopicsDiffer(KafkaError):

@@ -21,15 +21,16 @@ from typing import Literal
 import numpy as np
 import pandas as pd  # noqa: F401  # Arrow imports it when it first converts a value: not while records wait
 import pyarrow as pa
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.errors import KafkaError
+from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.columns_consumer import ColumnsConsumer, Records
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Batch, Partition, Sink
+from fraudstream.kafka.topic_identity import SameTopic, first_available
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,8 @@ class Report:
     group: str
     records: int = 0
     undecodable: int = 0
+    #: Offsets that were deleted before the group read them.
+    taken_by_retention: int = 0
     seconds: float = 0.0
 
 
@@ -102,6 +105,7 @@ class Subscription:
 
         :raises KafkaUnavailable: the brokers don't answer at the start
         :raises KafkaRefused: they turn the user away, or a right is missing
+        :raises TopicChanged: the topic was truncated, restored or made anew; it says what to do
         :raises FraudstreamError: what the sink or the registry raised; nothing is lost, a new run goes on
         """
         # Arrow's own allocator keeps for each thread what that one freed, though others use it: 50 MiB more.
@@ -112,7 +116,8 @@ class Subscription:
                     "error_cb": self._connection.hear,
                     "group.id": self._group,
                     "isolation.level": "read_committed",
-                    "auto.offset.reset": "earliest",
+                    # Where an offset isn't there, nobody goes on elsewhere by themselves.
+                    "auto.offset.reset": "error",
                     "enable.auto.commit": False,
                     "enable.partition.eof": True,
                     "partition.assignment.strategy": "cooperative-sticky",
@@ -132,6 +137,7 @@ class Subscription:
         self._records = ColumnsConsumer(consumer, self._topic, _POLL_RECORDS)
         try:
             self._require_topic(consumer)
+            topic = SameTopic(self._settings, self._topic, self._group)
             consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
@@ -141,6 +147,7 @@ class Subscription:
                     self._flush(consumer)
                 if time.monotonic() - reported > _REPORT_SECONDS:
                     reported = time.monotonic()
+                    topic.require_the_same()
                     self._log_progress(reported - started)
             self._flush(consumer)
         except BaseException:
@@ -171,7 +178,7 @@ class Subscription:
             raise self._connection.error(message.error(), doing=f"reading {self._topic} in group {self._group}")
         found, failures = self._records.read(_POLL_SECONDS)
         for number, offset, error in failures:
-            self._on_partition_eof(Partition(self._topic, number), offset, error)
+            self._on_partition_eof(consumer, Partition(self._topic, number), offset, error)
         for number, records in found.items():
             partition = Partition(self._topic, number)
             if records.offsets[-1] >= self._end.get(partition, 0):
@@ -179,7 +186,10 @@ class Subscription:
             if partition in self._positions:
                 self._pass_to_sink(partition, records)
 
-    def _on_partition_eof(self, partition: Partition, offset: int, error: Code) -> None:
+    def _on_partition_eof(self, consumer: Consumer, partition: Partition, offset: int, error: Code) -> None:
+        if error.code() == Code._AUTO_OFFSET_RESET:
+            self._available(consumer, partition, offset)
+            raise KafkaUnavailable(f"{partition} begins behind offset {offset} now; a new run goes on at its beginning")
         if error.code() != Code._PARTITION_EOF:
             raise self._connection.error(error, doing=f"reading {partition} in group {self._group}")
         self._end[partition] = offset
@@ -239,15 +249,20 @@ class Subscription:
             partition = Partition(entry.topic, entry.partition)
             committed = entry.offset if entry.offset >= 0 else None
             start = self._sink.assigned(partition, committed)
-            entry_start = committed if start is None else start
+            if start is None:
+                start = OFFSET_BEGINNING if committed is None else committed
             self._positions[partition] = -1
             self._end.pop(partition, None)
             target = next(p for p in partitions if p.partition == entry.partition)
-            if entry_start is not None:
-                target.offset = entry_start
-            log.info("%s is read in group %s from offset %s", partition, self._group, entry_start)
+            target.offset = self._available(consumer, partition, start)
+            log.info("%s is read in group %s from offset %s", partition, self._group, target.offset)
         self._records.forward_queues(entry.partition for entry in partitions)
         consumer.incremental_assign(partitions)
+
+    def _available(self, consumer: Consumer, partition: Partition, start: int) -> int:
+        first = first_available(consumer, self._connection, partition, start, self._group)
+        self.report.taken_by_retention += first - start
+        return first
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if not self._failed:

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
+from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import KafkaError as Code
-from fraudstream.errors import KafkaError, LakeUnavailable
-from fraudstream.kafka import subscription
+from fraudstream.errors import KafkaError, KafkaUnavailable, LakeUnavailable, TopicChanged
+from fraudstream.kafka import subscription, topic_identity
 from fraudstream.kafka.codec import InvalidRecord
 from fraudstream.kafka.columns_consumer import Failure
 from fraudstream.kafka.records import Batch, Partition
@@ -41,10 +42,14 @@ class Broker:
         #: How often the group gives its new member nothing, since others still hold all there is.
         self.empty_assignments = 0
         self.group_failure: Code | None = None
+        #: First offset that a partition has, where records were deleted; and the topic's id.
+        self.first: dict[int, int] = {}
+        self.topic_id = "an id"
 
     def consumer(self, config: dict[str, object], **_: object) -> "FakeConsumer":
         assert config["isolation.level"] == "read_committed"
         assert config["enable.auto.commit"] is False
+        assert config["auto.offset.reset"] == "error"
         return FakeConsumer(self)
 
 
@@ -67,11 +72,14 @@ class FakeConsumer:
             for p in partitions
         ]
 
+    def get_watermark_offsets(self, partition, timeout):
+        return self._broker.first.get(partition.partition, 0), len(self._broker.logs[partition.partition])
+
     def incremental_assign(self, partitions):
-        self._positions |= {
-            p.partition: p.offset if p.offset >= 0 else max(0, self._broker.committed.get(p.partition, 0))
-            for p in partitions
-        }
+        for place in partitions:
+            first = self._broker.first.get(place.partition, 0)
+            assert place.offset >= 0 or place.offset == OFFSET_BEGINNING
+            self._positions[place.partition] = first if place.offset == OFFSET_BEGINNING else place.offset
 
     def incremental_unassign(self, partitions):
         for partition in partitions:
@@ -93,6 +101,9 @@ class FakeConsumer:
         for number, position in self._positions.items():
             assert number in self.forwarded
             log = self._broker.logs[number]
+            if not self._broker.first.get(number, 0) <= position <= len(log):
+                failures.append(Failure(number, position, Code(Code._AUTO_OFFSET_RESET)))
+                continue
             part = log[position : position + self._broker.poll]
             if part:
                 found[number] = FakeRecords(position, part)
@@ -202,6 +213,7 @@ class FakeSink:
 def subscribe(monkeypatch, broker: Broker, sink: FakeSink, letters: FakeDeadLetters | None = None) -> Subscription:
     monkeypatch.setattr(subscription, "Consumer", broker.consumer)
     monkeypatch.setattr(subscription, "ColumnsConsumer", FakeColumns)
+    monkeypatch.setattr(topic_identity, "TopicIds", lambda settings: lambda topic: broker.topic_id)
     return Subscription(Settings(), TOPIC, "group", sink, FakeCodec(), until="caught_up", dead_letters=letters)  # type: ignore[arg-type]
 
 
@@ -299,3 +311,54 @@ def test_an_error_of_the_group_ends_the_run_with_its_name(monkeypatch):
     broker.group_failure = Code(Code.GROUP_AUTHORIZATION_FAILED)
     with pytest.raises(KafkaError, match=r"reading topic in group group"):
         subscribe(monkeypatch, broker, FakeSink(Durable())).run()
+
+
+def test_a_partition_that_ends_before_the_groups_offset_is_not_read(monkeypatch):
+    broker, durable = Broker({0: [b"0", b"1"]}), Durable()
+    durable.ends[0] = 5
+    with pytest.raises(TopicChanged, match=r"topic\[0\]: group group is at offset 5, .* from 0 to 2: .*rebase topic"):
+        subscribe(monkeypatch, broker, FakeSink(durable)).run()
+    assert durable.values == {}
+    assert broker.committed == {}
+
+
+def test_records_that_are_deleted_before_they_were_read_are_counted_and_the_rest_is_read(monkeypatch, caplog):
+    broker, durable = Broker({0: [b"0", b"1", b"2", b"3"]}), Durable()
+    durable.ends[0] = 1
+    broker.first[0] = 3
+    report = subscribe(monkeypatch, broker, FakeSink(durable)).run()
+    assert durable.values == {0: ["3"]}
+    assert report.taken_by_retention == 2
+    assert "up to 2 records that group group never read are deleted, offsets 1 to 2" in caplog.text
+
+
+def test_a_partition_that_loses_records_while_it_is_read_ends_the_run_and_the_next_one_counts_them(monkeypatch):
+    broker, durable = Broker({0: [b"0", b"1", b"2", b"3"]}, poll=1), Durable()
+    sink = FakeSink(durable, every=1)
+    write = sink.write
+
+    def deleted_meanwhile(batch: Batch) -> None:
+        write(batch)
+        broker.first[0] = 3
+
+    sink.write = deleted_meanwhile
+    with pytest.raises(KafkaUnavailable, match="begins behind offset 1"):
+        subscribe(monkeypatch, broker, sink).run()
+    report = subscribe(monkeypatch, broker, FakeSink(durable)).run()
+    assert durable.values == {0: ["0", "3"]}
+    assert report.taken_by_retention == 2
+
+
+def test_a_topic_that_is_made_anew_while_it_is_read_ends_the_run(monkeypatch):
+    broker, durable = Broker({0: [b"0", b"1"]}, poll=1), Durable()
+    monkeypatch.setattr(subscription, "_REPORT_SECONDS", 0.0)
+    sink = FakeSink(durable)
+    write = sink.write
+
+    def made_anew(batch: Batch) -> None:
+        write(batch)
+        broker.topic_id = "another id"
+
+    sink.write = made_anew
+    with pytest.raises(TopicChanged, match="its id was an id and is another id"):
+        subscribe(monkeypatch, broker, sink).run()

@@ -9,11 +9,13 @@ moves by compare-and-set, of two readers that both think they own a partition on
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-from fraudstream.errors import LakeError, PartitionLost
+from fraudstream.errors import LakeError, PartitionLost, TopicChanged
 from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic_identity import REBASE
 from fraudstream.lake.compaction import manifest
 from fraudstream.lake.store.objects import GZIP, ObjectInfo, ObjectStore
 from fraudstream.lake.stream import names, progress
@@ -80,14 +82,19 @@ class Link:
 class _Position:
     end: int | None
     generation: int
+    topic_id: str | None
 
 
 class ObjectChain:
-    """Appends to the chains of one folder. One thread at a time for each partition; any number of partitions."""
+    """Appends to the chains of one folder. One thread at a time for each partition; any number of partitions.
 
-    def __init__(self, store: ObjectStore, folder: str) -> None:
+    :param topic_id: the id that a topic has now; None where chains are only looked at
+    """
+
+    def __init__(self, store: ObjectStore, folder: str, topic_id: Callable[[str], str] | None = None) -> None:
         self.store = store
         self.folder = folder
+        self._topic_id = topic_id
         self._progress: dict[Partition, _Position] = {}
 
     def open(self, partition: Partition) -> int | None:
@@ -95,10 +102,20 @@ class ObjectChain:
 
         Where the progress object is missing, the objects and the manifests say where the chain's last object
         starts: one may always be there that the progress doesn't know yet, and is adopted.
+
+        :raises TopicChanged: the chain is of another topic of the same name, which was deleted since
         """
         found = progress.load(self.store, self.folder, partition)
         end = self._last_start_in_lake(partition) if found is None else found.end
-        self._progress[partition] = _Position(end, 0 if found is None else found.generation)
+        known = None if found is None else found.topic_id
+        now = known if self._topic_id is None else self._topic_id(partition.topic)
+        if known is not None and now != known:
+            raise TopicChanged(
+                f"{partition}: the topic's id is {now}, but folder {self.folder}/ of bucket {self.store.bucket} holds "
+                f"records of the topic with id {known}, up to offset {end}: the topic was deleted and made anew, or "
+                f"restored. Nothing is read. {REBASE.format(topic=partition.topic)}"
+            )
+        self._progress[partition] = _Position(end, 0 if found is None else found.generation, now)
         return end
 
     def _last_start_in_lake(self, partition: Partition) -> int | None:
@@ -158,14 +175,15 @@ class ObjectChain:
         :raises PartitionLost: another reader moved it; this one must stop reading the partition
         """
         # 3. move the progress
-        moved = progress.save(self.store, self.folder, partition, end, self._progress[partition].generation)
+        position = self._progress[partition]
+        moved = progress.save(self.store, self.folder, partition, end, position.generation, position.topic_id)
         if moved is None:
             del self._progress[partition]
             raise PartitionLost(
                 f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
                 f"{end}; it stops here and the partition goes on at its new owner"
             )
-        self._progress[partition] = _Position(end, moved.generation)
+        self._progress[partition] = _Position(end, moved.generation, position.topic_id)
 
     def forget(self, partition: Partition) -> None:
         """Drops what is remembered of a partition that another reader owns now."""

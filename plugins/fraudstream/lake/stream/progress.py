@@ -1,8 +1,11 @@
-"""The progress object of a topic-partition: where its chain is known to end.
+"""The progress object of a topic-partition: where its chain is known to end, and of which topic.
 
 It only moves by compare-and-set, and nothing before it is ever written again: what ends at or before the progress is
 settled, so compaction may take it. What lies behind it (further on) may be a dead writer's object that its successor
 has yet to adopt under the same name; an object that vanished there would be written a second time, with another end.
+
+A topic that is deleted and made anew, or restored from a backup, has another id and other records at the offsets that
+the chain knows: the topic's id (KIP-516) is kept with the offset, so that readers notice.
 """
 
 import json
@@ -16,10 +19,11 @@ from fraudstream.lake.stream import names
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a chain is known to end, and the generation of the object that says so."""
+    """Where a chain is known to end, the generation of the object that says so, the topic's id (None: unknown)."""
 
     end: int
     generation: int
+    topic_id: str | None = None
 
 
 def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | None:
@@ -32,7 +36,8 @@ def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | No
     if found is None:
         return None
     try:
-        return Progress(int(json.loads(found.data)["end"]), found.info.generation)
+        content = json.loads(found.data)
+        return Progress(int(content["end"]), found.info.generation, content.get("topic_id"))
     except (ValueError, KeyError, TypeError) as error:
         raise LakeError(
             f"progress object {name} is unreadable ({error!r}): delete it, then the end is found again from the"
@@ -40,11 +45,14 @@ def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | No
         ) from error
 
 
-def save(store: ObjectStore, folder: str, partition: Partition, end: int, generation: int) -> Progress | None:
+def save(
+    store: ObjectStore, folder: str, partition: Partition, end: int, generation: int, topic_id: str | None = None
+) -> Progress | None:
     """Moves the progress to `end`, from exactly `generation` (0: there is none yet); None: another one is there."""
     name = names.progress_name(folder, *partition)
-    moved = store.replace(name, json.dumps({"end": end}).encode(), generation, content_type=JSON)
-    return None if moved is None else Progress(end, moved.generation)
+    content = {"end": end} if topic_id is None else {"end": end, "topic_id": topic_id}
+    moved = store.replace(name, json.dumps(content).encode(), generation, content_type=JSON)
+    return None if moved is None else Progress(end, moved.generation, topic_id)
 
 
 def ends(store: ObjectStore, folder: str) -> dict[Partition, int]:

@@ -1,0 +1,93 @@
+"""Whether a topic is the one that was read before: its id (KIP-516), and the offsets that its partitions have.
+
+One that is deleted and made anew under the same name has another id; one that is truncated or restored with the
+brokers' disks ends before offsets that its readers know.
+"""
+
+import logging
+
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from fraudstream.errors import TopicChanged
+from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.records import Partition
+from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+#: What whoever meets a topic that isn't the one it knows tells people to do.
+REBASE = (
+    "See docs/restore.md: stop the consumers of {topic}, then `python -m fraudstream.lake rebase {topic}` says what it "
+    "would do, and does it with --yes"
+)
+_SECONDS = 30
+
+
+class TopicIds:
+    """Asks the brokers, each time anew."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(settings)
+        self._admin = AdminClient(settings.kafka_config(error_cb=self._connection.hear, log_level=3))
+
+    def __call__(self, topic: str) -> str:
+        """The id that the topic has now.
+
+        :raises KafkaUnavailable: the brokers don't answer
+        :raises KafkaError: the topic isn't there, or the user may not look at it
+        """
+        asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)
+        try:
+            return str(asked[topic].result(_SECONDS).topic_id)
+        except KafkaException as error:
+            raise self._connection.error(error, doing=f"asking for the id of topic {topic}") from error
+
+
+class SameTopic:
+    """A topic while a group reads it."""
+
+    def __init__(self, settings: Settings, topic: str, group: str) -> None:
+        self._topic = topic
+        self._group = group
+        self._topic_id = TopicIds(settings)
+        self._id = self._topic_id(topic)
+
+    def require_the_same(self) -> None:
+        """:raises TopicChanged: the topic was made anew meanwhile"""
+        now = self._topic_id(self._topic)
+        if now != self._id:
+            raise TopicChanged(
+                f"topic {self._topic} was made anew while group {self._group} read it: its id was {self._id} and is "
+                f"{now}. {REBASE.format(topic=self._topic)}"
+            )
+
+
+def first_available(consumer: Consumer, connection: Connection, partition: Partition, start: int, group: str) -> int:
+    """The first offset at or after `start` that the partition has; what was deleted before it is logged.
+
+    :raises TopicChanged: the partition ends before `start`
+    :raises KafkaUnavailable: the brokers don't say
+    """
+    try:
+        first, end = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=30)
+    except KafkaException as error:
+        raise connection.error(error, doing=f"asking for the offsets of {partition}") from error
+    if start > end:
+        raise TopicChanged(
+            f"{partition}: group {group} is at offset {start}, but the partition's records are from {first} to {end}: "
+            f"it was truncated, restored or made anew. {REBASE.format(topic=partition.topic)}"
+        )
+    if not 0 <= start < first:
+        return start
+    log.error(
+        "%s: up to %d records that group %s never read are deleted, offsets %d to %d: retention, or somebody's "
+        "DeleteRecords, took them. It goes on at %d; look at retention.ms and retention.bytes of the topic",
+        partition,
+        first - start,
+        group,
+        start,
+        first - 1,
+        first,
+    )
+    return int(first)
