@@ -278,7 +278,7 @@ def test_a_chain_of_a_topic_that_was_deleted_since_is_not_gone_on_with():
     store = MemoryStore()
     chain = ObjectChain(store, "transaction", lambda topic: "first id")
     assert chain.open(PARTITION) is None
-    chain.append(PARTITION, 0, 5, DAY, b"", rows=1)
+    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([5])))
     assert ObjectChain(store, "transaction", lambda topic: "first id").open(PARTITION) == 5
     with pytest.raises(
         TopicChanged, match=rf"id is second id, .*id first id, up to offset 5.*rebase {PARTITION.topic}"
@@ -290,10 +290,10 @@ def test_a_chain_that_knows_no_topic_id_learns_it_with_its_next_object():
     store = MemoryStore()
     before = ObjectChain(store, "transaction")
     before.open(PARTITION)
-    before.append(PARTITION, 0, 5, DAY, b"", rows=1)
+    before.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([5])))
     chain = ObjectChain(store, "transaction", lambda topic: "an id")
     assert chain.open(PARTITION) == 5
-    chain.append(PARTITION, 5, 7, DAY, b"", rows=1)
+    chain.append(PARTITION, 5, 7, DAY, b"", totals_of(np.array([5])))
     with pytest.raises(TopicChanged):
         ObjectChain(store, "transaction", lambda topic: "another id").open(PARTITION)
     assert ObjectChain(store, "transaction").open(PARTITION) == 7  # who only looks needs no brokers
