@@ -1,12 +1,12 @@
 """Brokers as docker/ and terraform/ set them up: TLS between all, SCRAM users, the ACLs of docker/kafka/acls.
 
 Two more listeners do as clusters do that others run: one asks for a client certificate, one takes OAuth tokens.
-
 Their configuration is docker/kafka/server.properties and the template that a VM fills, with other ports and folders.
 Users and ACLs are made through the internal listener, as docker/kafka/access.sh does.
 """
 
 import datetime
+import itertools
 import re
 import shlex
 import subprocess
@@ -108,12 +108,15 @@ class Authority:
 class Secured:
     """Three brokers that ask who one is."""
 
-    #: host:port of each broker's listener for clients
+    #: host:port of each broker's listeners: for clients with a password, with a certificate, with a token
     bootstrap_servers: str
+    mutual_servers: str
+    token_servers: str
     #: host:port of the first broker's listener for the administrator
     internal: str
     #: file with the authority's certificate
     authority: Path
+    signer: Authority
     admin: AdminClient
     settings: Settings
 
@@ -254,9 +257,8 @@ def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
             "ssl.ca.location": str(certificate),
         }
         with AdminClient(admin_config) as admin:
-            secured = Secured(
-                ",".join(f"{HOST}:{port}" for port in clients), f"{HOST}:{internals[0]}", certificate, admin, settings
-            )
+            servers = [",".join(f"{HOST}:{port}" for port in ports) for ports in (clients, mutuals, tokens)]
+            secured = Secured(*servers, f"{HOST}:{internals[0]}", certificate, authority, admin, settings)
             _make_users(admin)
             secured.grant([binding for right in rights(ROOT) for binding in acl_bindings(right)])
             yield secured
@@ -275,14 +277,14 @@ def _make_users(admin: AdminClient) -> None:
 
 
 def _properties() -> dict[str, object]:
-    """What every broker on a VM has: the common file, then its listeners' as boot.py fills them."""
+    """What every broker on a VM has, as boot.py fills it, and the two further listeners."""
     boot = boot_module(ROOT)
     template = (ROOT / "docker/vm/templates/kafka/kafka.properties").read_text()
     filled = boot.fill(template, {"kafka_broker_password": _BROKER_PASSWORD}, "kafka.properties")
     lines = [*(ROOT / "docker/kafka/server.properties").read_text().splitlines(), *filled.splitlines()]
     properties: dict[str, object] = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     return properties | {
-        "listener.security.protocol.map": (f"{properties['listener.security.protocol.map']},MUTUAL:SSL,TOKEN:SASL_SSL"),
+        "listener.security.protocol.map": f"{properties['listener.security.protocol.map']},MUTUAL:SSL,TOKEN:SASL_SSL",
         "listener.name.mutual.ssl.client.auth": "required",
         "ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/,DEFAULT",
         "listener.name.token.sasl.enabled.mechanisms": "OAUTHBEARER",
@@ -295,5 +297,4 @@ def _properties() -> dict[str, object]:
 
 
 def _free_ports(start: int) -> list[int]:
-    free = (port for port in range(start, start + 1_000) if is_free(port))
-    return [next(free) for _ in range(3)]
+    return list(itertools.islice(filter(is_free, range(start, start + 1_000)), 3))
