@@ -21,6 +21,9 @@ AIRFLOW_PASSWORDS = AIRFLOW_HOME / "simple_auth_manager_passwords.json"
 AIRFLOW_USER = "admin"
 DATABASE_USER = "airflow"
 LAKE_BUCKET = "fraudstream-lake"
+CONSUMERS_POOL = "consumers"
+#: Size of the consumers' pool on a new stack: two members of each group. Four slots more are for all else.
+CONSUMER_SLOTS = 14
 SMTP_CONNECTION = "AIRFLOW_CONN_SMTP_DEFAULT"
 
 #: What a process needs of the machine and its user; all else (PYTHON*, AIRFLOW__*) would change what the stack does.
@@ -125,8 +128,9 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "load_examples": False,
             "executor": "LocalExecutor",
             "mp_start_method": "fork",  # workers share the scheduler's memory
-            "parallelism": 14,  # tasks at once: what two cores and 5 GiB carry
-            "max_active_tasks_per_dag": 14,
+            # tasks at once, whatever waits; 7 consumers are at work unless somebody asks for more members
+            "parallelism": CONSUMER_SLOTS + 4,
+            "max_active_tasks_per_dag": CONSUMER_SLOTS + 4,
             "fernet_key": kept["fernet_key"],
             "execution_api_server_url": ports.url("airflow") + "/execution/",
             "simple_auth_manager_users": f"{AIRFLOW_USER}:admin",
@@ -153,6 +157,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
         "triggerer": {"capacity": 3000},
         "scheduler": {
             "task_instance_heartbeat_timeout": 60,
+            "task_queued_timeout": 90_000,  # a member may wait for a worker as long as its run takes
             "max_dagruns_per_loop_to_schedule": 2,  # a run of 200 cases takes seconds, with no heartbeat between runs
         },
         # LocalExecutor reads none of these; docs/workers.md says what each bounds

@@ -8,6 +8,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from fraudstream.errors import FraudstreamError
 from fraudstream.settings import ROOT
 
 from local.artifacts import cache
+from local.environment import CONSUMER_SLOTS, CONSUMERS_POOL
 from local.installed import installed
 
 
@@ -35,7 +37,16 @@ def main() -> None:
         load = [*psql, "--single-transaction", "--output=/dev/null", f"--file={dump}"]
         if subprocess.run(load, env=environment, check=False).returncode:
             raise FraudstreamError(f"{dump} can't be loaded as Airflow's database; remove it and try again")
-        return
+    else:
+        _migrate(empty, dump, programs, environment)
+    # Airflow's own command for it takes four seconds.
+    values = f"'{CONSUMERS_POOL}', {CONSUMER_SLOTS}, 'Members of consumer groups', false"
+    columns = "pool, slots, description, include_deferred"
+    pool = f"insert into slot_pool ({columns}) values ({values}) on conflict (pool) do nothing"  # noqa: S608  constants
+    subprocess.run([*psql, f"--command={pool}"], env=environment, check=True)
+
+
+def _migrate(empty: bool, dump: Path, programs: Path, environment: Mapping[str, str]) -> None:
     subprocess.run([str(Path(sys.executable).with_name("airflow")), "db", "migrate"], check=True)
     if empty:  # else there are runs, and perhaps secrets, in it
         partial = dump.with_suffix(f".{os.getpid()}")

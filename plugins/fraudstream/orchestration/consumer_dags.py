@@ -21,6 +21,8 @@ RETRIES: dict[str, Any] = {
     "on_retry_callback": consumer_failed,
     "on_failure_callback": consumer_failed,
 }
+#: Members of consumer groups share this pool of slots, so that however many there are, other tasks find a slot.
+POOL = "consumers"
 PARAMS = {
     "until": Param(
         "forever",
@@ -38,7 +40,7 @@ PARAMS = {
         minimum=1,
         maximum=32,
         title="Workers",
-        description="Members of each consumer group; more than the topic has partitions stay idle",
+        description="Members of each consumer group; more than partitions stay idle, more than the pool's slots wait",
     ),
 }
 
@@ -58,4 +60,5 @@ def consume(topic: str, *roles: str) -> None:
             role=role,
             until="{{ params.until }}",
             max_minutes="{{ params.max_minutes }}",
+            pool=POOL,
         ).expand(worker=numbers)

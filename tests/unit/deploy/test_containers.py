@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from fraudstream.orchestration.consumer_dags import POOL
 from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
 
 from local import celery, environment
@@ -129,6 +130,7 @@ class TestNamesThatTheCodeKnows:
             "AIRFLOW__CELERY__WORKER_PREFETCH_MULTIPLIER",
             "AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT",
+            "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT",
             "AIRFLOW__SCHEDULER__MAX_DAGRUNS_PER_LOOP_TO_SCHEDULE",
         }
         local = environment.stack_environment({}) | celery.EXECUTOR
@@ -152,6 +154,14 @@ class TestNamesThatTheCodeKnows:
         local = {word for part in celery.workers() for word in part.command} & (roles | {"default"})
         assert roles == containers == vms
         assert local == roles | {"default"}
+
+    def test_the_consumers_pool_is_made_everywhere(
+        self, services: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(environment, "STACK", tmp_path)
+        assert f"airflow pools set {POOL} " in services["airflow-migrate"]["command"][-1]
+        assert environment.CONSUMERS_POOL == POOL
+        assert int(environment.stack_environment({})["AIRFLOW__CORE__PARALLELISM"]) > environment.CONSUMER_SLOTS
 
     def test_redis_keeps_in_containers_what_it_keeps_on_the_local_stack(
         self, services: dict[str, dict[str, Any]]

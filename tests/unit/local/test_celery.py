@@ -76,6 +76,12 @@ def test_no_message_is_handed_out_again_while_the_longest_run_lasts() -> None:
     assert int(stack_environment({})["AIRFLOW__CELERY_BROKER_TRANSPORT_OPTIONS__VISIBILITY_TIMEOUT"]) > longest
 
 
+def test_a_member_may_wait_for_a_worker_as_long_as_the_longest_run_lasts() -> None:
+    longest = 60 * PARAMS["max_minutes"].schema["maximum"]
+
+    assert int(stack_environment({})["AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT"]) > longest
+
+
 @pytest.mark.parametrize(
     ("names", "shape"),
     [

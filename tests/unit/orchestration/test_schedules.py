@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DataInterval, TimeRestriction
+from fraudstream.orchestration.consumer_dags import POOL
 from fraudstream.settings import ROOT
 
 CONSUMERS = sorted(path.stem for path in (ROOT / "dags").glob("consume_*.py"))
@@ -34,6 +35,11 @@ def test_a_consumer_run_that_ends_is_followed_by_another(name: str) -> None:
         interval = following.data_interval
         logical_dates.append(following.logical_date)
     assert len(set(logical_dates)) == 4
+
+
+@pytest.mark.parametrize("name", CONSUMERS)
+def test_members_of_consumer_groups_share_a_pool_and_nothing_else_waits_for_it(name: str) -> None:
+    assert {task.task_id for task in load(name).tasks if task.pool != POOL} == {"workers"}
 
 
 @pytest.mark.parametrize("name", CONSUMERS)
