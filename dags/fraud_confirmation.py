@@ -5,8 +5,8 @@ One waiting sensor for each fraud case in the run's conf. A sensor resolves when
 the mail, or with NO_RESPONSE when the case's time is up; the outcome is its XCom. An answer that came before the sensor
 waits resolves it at once. A waiting sensor holds no worker slot.
 
-**When:** opened by `consume_fraud_transactions`, up to 200 cases a run; the run id says which topic, partition and
-offsets. By hand: `{"cases": [...]}` with cases as the run of another day shows them in its conf.
+**When:** opened by `consume_fraud_transactions`, up to 200 cases a run, from all partitions. A case that comes alone is
+opened after 2 s; in a steady trickle cases wait for each other for up to 30 s. By hand: `{"cases": [...]}` with cases as the run of another day shows them in its conf.
 
 **Where to look:** tab *Cases* of a run lists what its sensors wait for, tab *Case* of a sensor (`await_confirmation`,
 mapped) shows one: transaction, amount, since when and until when it waits, the outcome. The sensor's log says the same,
@@ -31,7 +31,7 @@ from fraudstream.orchestration.sensors import AwaitConfirmation
     tags=["fraudstream", "confirmation"],
     default_args={"owner": "fraud-team", "retries": 3, "retry_delay": timedelta(seconds=10), **NO_MEMBER},
     # Cases wait for days, and waiting ones cost no slot: neither runs nor sensors may queue up behind them.
-    max_active_runs=10_000,
+    max_active_runs=100_000,
     max_active_tasks=1_000,
     params={
         "cases": Param(

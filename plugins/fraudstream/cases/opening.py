@@ -1,19 +1,20 @@
 """Fraud transactions to waiting cases: each fraud is in exactly one DAG run, whatever is killed when."""
 
-import gzip
-import json
 import logging
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+
 from fraudstream import money
-from fraudstream.errors import LakeError
+from fraudstream.cases.claims import Case, Claims, Part, Plan
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.lines import MONEY
-from fraudstream.lake.stream.names import day_of, object_name
+from fraudstream.lake.stream.names import day_of
 from fraudstream.lake.stream.totals import totals_of
 
 log = logging.getLogger(__name__)
@@ -23,8 +24,6 @@ FOLDER = "_cases"
 CASES_PER_RUN = 200
 #: How often one that waits for its turn looks whether it is to stop.
 _LOOK_SECONDS = 0.2
-
-Case = dict[str, Any]
 
 
 def case_of(transaction: dict[str, Any], opened_at: datetime, time_limit: timedelta) -> Case:
@@ -52,22 +51,29 @@ def described(case: Case) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Fraud:
+    offset: int
+    timestamp: int
+    case: Case
+
+
 class CaseSink:
-    """:class:`~fraudstream.kafka.records.Sink` that opens a DAG run for up to 200 frauds of a partition.
+    """:class:`~fraudstream.kafka.records.Sink` that opens DAG runs for frauds, up to 200 a run, whatever partition.
 
-    1. claim the frauds with an object that holds them, under the name of the first one's offset,
-    2. where somebody claimed that offset before: take over what they claimed,
-    3. open the run; its id is made of topic, partition and offsets, so that a second time opens nothing,
-    4. move the partition's progress.
+    1. make a plan of a run: the first frauds that wait, over all partitions,
+    2. claim them, and open the run, or the runs that they turn out to be in: see :mod:`fraudstream.cases.claims`,
+    3. move the progress of each partition.
 
-    A crash after any step repeats 2 to 4 with the same frauds and the same run id.
+    A crash after any step repeats 2 and 3 with the same frauds and the same run ids.
 
     Runs are opened no faster than `cases_per_second`: Airflow's scheduler hands cases to the triggerers one by one and
-    does nothing else meanwhile, so a replay's thousands at once would keep it from its heartbeat.
+    does nothing else meanwhile, so a replay's thousands at once would keep it from its heartbeat. And since a run that
+    waits costs it something for as long as it does, cases that come one by one share runs: see :class:`Budget`.
 
     :param open_run: opens a DAG run with this id and conf; does nothing when the run is there already
     :param stop: whether the task is to end: what isn't claimed then is left to the next reader
-    :param wait_seconds: how long frauds may wait for others to share their run
+    :param wait_seconds: how long frauds wait for others to share their run, as long as there is budget
     """
 
     def __init__(
@@ -81,56 +87,79 @@ class CaseSink:
         wait_seconds: float = 2.0,
     ) -> None:
         self._chain = chain
-        self._open_run = open_run
+        self._claims = Claims(chain.store, FOLDER, open_run)
         self._time_limit = time_limit
         self._seconds_per_case = 1 / cases_per_second
         self._stop = stop
         self._wait_seconds = wait_seconds
-        self._waiting: dict[Partition, list[Batch]] = {}
-        self._durable: dict[Partition, int] = {}
+        self._budget = Budget()
+        self._waiting: dict[Partition, list[_Fraud]] = {}
+        self._read_to: dict[Partition, int] = {}
+        #: Where the chain of each partition ends.
+        self._ends: dict[Partition, int] = {}
         self._oldest: float | None = None
         self._next_at = 0.0
 
     def assigned(self, partition: Partition, committed: int | None) -> int:
         """The end of what was opened for a partition; 0 where nothing was."""
         self._waiting.pop(partition, None)
-        self._durable[partition] = self._chain.open(partition) or 0
-        return self._durable[partition]
+        self._ends[partition] = self._read_to[partition] = self._chain.open(partition) or 0
+        return self._ends[partition]
 
     def write(self, batch: Batch) -> None:
         """Takes frauds; they wait for :meth:`flush`."""
-        self._waiting.setdefault(batch.partition, []).append(batch)
+        rows, offsets, timestamps = batch.rows.to_pylist(), batch.offsets.tolist(), batch.timestamps.tolist()
+        self._waiting.setdefault(batch.partition, []).extend(
+            _Fraud(offset, timestamp, case_of(row, datetime.fromtimestamp(timestamp / 1000, UTC), self._time_limit))
+            for row, offset, timestamp in zip(rows, offsets, timestamps, strict=True)
+        )
+        self._read_to[batch.partition] = batch.next_offset
         if self._oldest is None:
             self._oldest = time.monotonic()
 
     def due(self) -> bool:
-        """Once the oldest fraud waited long enough, or a run is full."""
-        return self._oldest is not None and (
-            time.monotonic() - self._oldest >= self._wait_seconds
-            or any(sum(map(len, batches)) >= CASES_PER_RUN for batches in self._waiting.values())
-        )
+        """Once a run is full, or the oldest fraud waited long enough and the budget has a run left."""
+        if self._oldest is None:
+            return False
+        full = sum(map(len, self._waiting.values())) >= CASES_PER_RUN
+        return full or (time.monotonic() - self._oldest >= self._wait_seconds and self._budget.left())
 
     def flush(self) -> dict[Partition, int]:
         """Opens runs for all frauds that wait; when it is to stop, for those whose turn it is now."""
-        waiting, self._waiting, self._oldest = self._waiting, {}, None
-        for partition, batches in waiting.items():
-            for batch in batches:
-                while len(rest := batch.since(self._durable[partition])):
-                    if not self._turn():
-                        return {partition: self._durable[partition] for partition in waiting}
-                    self._durable[partition] = self._open(rest)
-                self._durable[partition] = max(self._durable[partition], batch.next_offset)
-        return {partition: self._durable[partition] for partition in waiting}
+        self._oldest = None
+        while (plan := self._plan()) and self._turn():
+            self._open(plan)
+        done = {}
+        for partition in list(self._waiting):
+            if self._waiting[partition]:
+                done[partition] = self._ends[partition]
+            else:
+                del self._waiting[partition]
+                done[partition] = max(self._ends[partition], self._read_to[partition])
+        return done
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         """Forgets frauds of partitions that another reader opens now."""
         for partition in partitions:
-            self._waiting.pop(partition, None)
-            self._durable.pop(partition, None)
+            for state in (self._waiting, self._read_to, self._ends):
+                state.pop(partition, None)
             self._chain.forget(partition)
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _plan(self) -> Plan | None:
+        """A run of the first frauds of each partition that aren't in a run yet."""
+        parts, room = [], CASES_PER_RUN
+        for partition, frauds in self._waiting.items():
+            frauds[:] = [fraud for fraud in frauds if fraud.offset >= self._ends[partition]]
+            mine = frauds[:room]
+            if mine:
+                totals = totals_of(np.array([fraud.offset for fraud in mine]))
+                link = Link(partition, self._ends[partition], mine[0].offset, mine[-1].offset + 1, totals)
+                parts.append(Part(link, day_of(mine[0].timestamp), tuple(fraud.case for fraud in mine)))
+                room -= len(mine)
+        return Plan(tuple(parts)) if parts else None
 
     def _turn(self) -> bool:
         """Waits until the next run may be opened; False when it is to stop instead."""
@@ -140,36 +169,41 @@ class CaseSink:
             time.sleep(min(left, _LOOK_SECONDS))
         return True
 
-    def _open(self, batch: Batch) -> int:
-        """Opens one run for the first frauds of a batch and returns the offset after them."""
-        partition = batch.partition
-        size = min(len(batch), CASES_PER_RUN)
-        cases = [
-            case_of(row, datetime.fromtimestamp(timestamp / 1000, UTC), self._time_limit)
-            for row, timestamp in zip(batch.rows.slice(0, size).to_pylist(), batch.timestamps.tolist(), strict=False)
-        ]
-        first = int(batch.offsets[0])
-        wanted = int(batch.offsets[size - 1]) + 1
-        day = day_of(int(batch.timestamps[0]))
-        # 1. claim
-        body = gzip.compress("".join(json.dumps(case) + "\n" for case in cases).encode(), mtime=0)
-        end = self._chain.claim(partition, first, wanted, day, body, totals_of(batch.offsets[:size]))
-        # 2. take over
-        if end != wanted:
-            cases = self._claimed(object_name(FOLDER, day, *partition, first))
-        # 3. open the run
-        self._open_run(f"{partition.topic}-{partition.number}-{first}-{end}", {"cases": cases})
-        self._next_at = time.monotonic() + len(cases) * self._seconds_per_case
-        # 4. move on
-        self._chain.advance(partition, end)
-        log.info("%s offsets %d to %d: %d cases opened", partition, first, end, len(cases))
-        return end
+    def _open(self, plan: Plan) -> None:
+        count = sum(len(part.cases) for part in plan.parts)
+        ends = self._claims.open(plan)
+        self._next_at = time.monotonic() + count * self._seconds_per_case
+        if count < CASES_PER_RUN:
+            self._budget.take()
+        for partition, end in ends.items():
+            self._ends[partition] = end
+            self._chain.advance(partition, end)
+        log.info("run %s: %d cases opened, of %s", plan.run_id, count, ", ".join(map(str, ends)))
 
-    def _claimed(self, name: str) -> list[Case]:
-        found = self._chain.store.get(name)
-        if found is None:
-            raise LakeError(f"object {name} was there a moment ago and is gone: somebody removes objects of {FOLDER}/")
-        return [json.loads(line) for line in gzip.decompress(found.data).splitlines()]
+
+class Budget:
+    """How many runs that aren't full may be opened: ten at once, and one more every 30 s.
+
+    Cases wait up to 72 hours, and their runs with them: at a run every two seconds that would be 130,000 that the
+    scheduler looks at again and again. So it is 9,400, with a consumer that starts anew each hour.
+    """
+
+    _MOST, _SECONDS_EACH = 10.0, 30.0
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left, self._at = self._MOST, clock()
+
+    def left(self) -> bool:
+        """Whether there is one."""
+        now = self._clock()
+        self._left, self._at = min(self._MOST, self._left + (now - self._at) / self._SECONDS_EACH), now
+        return self._left >= 1
+
+    def take(self) -> None:
+        """Uses one, also if there is none: what a consumer that ends has in hand isn't left waiting."""
+        self.left()
+        self._left = max(0.0, self._left - 1)
 
 
 def _iso(moment: datetime) -> str:

@@ -26,7 +26,7 @@ from markupsafe import Markup
 from sqlalchemy import select
 
 from fraudstream import money
-from fraudstream.cases.opening import Case
+from fraudstream.cases.claims import Case
 from fraudstream.orchestration.runs import DAG_ID
 from fraudstream.settings import TEMPLATES
 

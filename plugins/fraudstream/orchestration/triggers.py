@@ -13,7 +13,8 @@ from jinja2 import Environment
 
 from fraudstream.cases.answer_publisher import shared_publisher
 from fraudstream.cases.case_views import Answer, horizon, shared_view, whole_view
-from fraudstream.cases.opening import Case, described, transaction_of
+from fraudstream.cases.claims import Case
+from fraudstream.cases.opening import described, transaction_of
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings, get_settings

@@ -1,16 +1,23 @@
 """Each fraud is in exactly one DAG run, whatever crashes when and however the batches are cut."""
 
+import gzip
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
-from fraudstream.cases.opening import CASES_PER_RUN, CaseSink, case_of, transaction_of
-from fraudstream.errors import PartitionLost
+import numpy as np
+import pytest
+from fraudstream.cases.opening import CASES_PER_RUN, Budget, CaseSink, case_of, transaction_of
+from fraudstream.errors import LakeError, PartitionLost
 from fraudstream.kafka.records import FRAUD_TRANSACTION, Partition
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.store.objects import GZIP
+from fraudstream.lake.stream.chain import Link, ObjectChain
+from fraudstream.lake.stream.names import object_name
+from fraudstream.lake.stream.totals import totals_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes.memory_store import MemoryStore
-from tests.unit.lake.rows import batch, row
+from tests.unit.lake.rows import MIDNIGHT_MS, batch, row
 
 PARTITION = Partition(FRAUD_TRANSACTION, 2)
 LIMIT = timedelta(hours=72)
@@ -36,9 +43,14 @@ class Airflow:
         return sorted(case for cases in self.runs.values() for case in cases)
 
 
-def frauds(first: int, end: int):
+def frauds(first: int, end: int, partition: Partition = PARTITION):
     offsets = list(range(first, end))
-    return batch(offsets, rows=[row(n, isFraud=1, type="TRANSFER") for n in offsets], partition=PARTITION)
+    rows = [row(n, isFraud=1, type="TRANSFER") | {"idTransaction": case_id(partition, n)} for n in offsets]
+    return batch(offsets, rows=rows, partition=partition)
+
+
+def case_id(partition: Partition, offset: int) -> str:
+    return f"tx-{offset}" if partition == PARTITION else f"tx-{partition.number}-{offset}"
 
 
 def sink_on(store: MemoryStore, airflow: Airflow) -> CaseSink:
@@ -70,6 +82,46 @@ def test_every_fraud_is_opened_once_under_crashes_at_any_step(total, cuts, crash
         finally:
             _crash_at(store, airflow, None)
     assert airflow.opened() == ids(total)
+
+
+@given(
+    ends=st.lists(st.integers(0, 12), min_size=3, max_size=3),
+    readers=st.lists(
+        st.tuples(st.sets(st.integers(0, 2), min_size=1), st.integers(1, 8), st.integers(0, 25)), max_size=6
+    ),
+)
+def test_every_fraud_is_in_one_run_whoever_reads_which_partitions_and_crashes_at_any_step(ends, readers):
+    """A reader: the partitions that it owns, how many frauds of each it takes at once, after how many steps it dies."""
+    store, airflow = MemoryStore(), Airflow()
+    for owned, size, steps in [*readers, ({0, 1, 2}, 5, None)]:
+        countdown = iter(range(steps)) if steps is not None else None
+        step = _stepper(countdown)
+        store.before = store.after = step
+        sink = CaseSink(
+            ObjectChain(store, "_cases"),
+            lambda run, conf, step=step: (step("open", run), airflow.open_run(run, conf), step("opened", run)),
+            time_limit=LIMIT,
+            wait_seconds=0,
+        )
+        try:
+            partitions = [Partition(FRAUD_TRANSACTION, number) for number in sorted(owned)]
+            at = {partition: sink.assigned(partition, None) for partition in partitions}
+            while behind := [partition for partition in partitions if at[partition] < ends[partition.number]]:
+                for partition in behind:
+                    sink.write(frauds(at[partition], min(ends[partition.number], at[partition] + size), partition))
+                at |= sink.flush()
+        except Crash:
+            continue
+    expected = [case_id(Partition(FRAUD_TRANSACTION, number), n) for number in range(3) for n in range(ends[number])]
+    assert airflow.opened() == sorted(expected)
+
+
+def _stepper(countdown):
+    def step(*_):
+        if countdown is not None and next(countdown, None) is None:
+            raise Crash
+
+    return step
 
 
 def _crash_at(store: MemoryStore, airflow: Airflow, step: str | None) -> None:
@@ -155,3 +207,53 @@ def test_one_that_is_told_to_stop_while_it_waits_for_its_turn_leaves_the_rest_to
     after.write(frauds(offset, 3 * CASES_PER_RUN))
     after.flush()
     assert airflow.opened() == ids(3 * CASES_PER_RUN)
+
+
+def test_frauds_of_all_partitions_share_a_run():
+    store, airflow = MemoryStore(), Airflow()
+    sink = sink_on(store, airflow)
+    partitions = [Partition(FRAUD_TRANSACTION, number) for number in range(6)]
+    for partition in partitions:
+        sink.assigned(partition, None)
+        sink.write(frauds(0, 2, partition))
+        sink.write(frauds(2, 3, partition))
+    assert sink.flush() == dict.fromkeys(partitions, 3)
+    assert list(map(len, airflow.runs.values())) == [18]
+
+
+def test_72_hours_of_cases_that_come_one_by_one_are_fewer_than_ten_thousand_runs():
+    now, runs = 0.0, 0
+    budget = Budget(lambda: now)  # of the consumer's task of an hour; the next one has another
+    while now < 3600:
+        now += 2
+        if budget.left():
+            budget.take()
+            runs += 1
+    assert runs > 120
+    assert 72 * runs < 10_000
+
+
+def test_a_case_that_comes_alone_is_opened_after_the_wait_and_many_in_a_row_after_half_a_minute_at_most():
+    now = 0.0
+    budget, opened = Budget(lambda: now), []
+    while now < 300:
+        if budget.left():
+            budget.take()
+            opened.append(now)
+        now += 1
+    assert opened[:10] == list(range(10))
+    assert max(later - earlier for earlier, later in pairwise(opened)) <= 31
+
+
+def test_a_claim_of_another_version_stops_with_what_to_do():
+    store, airflow = MemoryStore(), Airflow()
+    sink = sink_on(store, airflow)
+    sink.assigned(PARTITION, None)
+    link = Link(PARTITION, 0, 0, 1, totals_of(np.array([0])))
+    day = datetime.fromtimestamp(MIDNIGHT_MS / 1000, UTC).date()
+    name = object_name("_cases", day, *PARTITION, 0)
+    store.create(name, gzip.compress(b'{"idTransaction": "tx-0"}'), content_type=GZIP, metadata=link.metadata())
+    sink.write(frauds(0, 1))
+    with pytest.raises(LakeError, match="holds no plan of a DAG run"):
+        sink.flush()
+    assert airflow.runs == {}

@@ -1,0 +1,131 @@
+"""Which DAG run a fraud belongs to: decided once and for all by objects in the lake, whatever crashes when.
+
+A run takes what waits in several topic-partitions, and each of these has a chain of objects, the claims. All claims
+that a run is made of hold the same body, the run's *plan*: its parts and their cases. A part is the run's if its claim,
+the object under the name of the part's first offset, holds the run's plan. Since an object is created once, everybody
+who looks sees the same run, and whoever comes across one claim of a plan can finish the rest:
+
+1. create the claims that aren't there yet,
+2. read those that somebody else created: they may be of another plan,
+3. open the run with the cases of the parts that are its own; its id is made of the plan.
+"""
+
+import gzip
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from fraudstream.errors import LakeError
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.store.objects import GZIP, ObjectStore
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.names import object_name
+from fraudstream.lake.stream.totals import Totals
+
+Case = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Consecutive frauds of one topic-partition: what its claim says, and their cases."""
+
+    link: Link
+    day: date
+    cases: tuple[Case, ...]
+
+    def name(self, folder: str) -> str:
+        """The claim's."""
+        return object_name(folder, self.day, *self.link.partition, self.link.first)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is to be made of."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def run_id(self) -> str:
+        """Topic, partition and offsets of the first part; of several parts also what tells them from all others."""
+        links = [part.link for part in self.parts]
+        first = links[0]
+        run_id = f"{first.partition.topic}-{first.partition.number}-{first.first}-{first.end}"
+        if len(links) == 1:
+            return run_id
+        ranges = " ".join(f"{link.partition.number}:{link.first}-{link.end}" for link in links)
+        return f"{run_id}-{hashlib.sha256(ranges.encode()).hexdigest()[:12]}"
+
+    def body(self) -> bytes:
+        """As it is kept in each claim: a line that says what the parts are, then a line for each case."""
+        parts = [part.link.metadata() | {"day": part.day.isoformat()} for part in self.parts]
+        lines = [{"parts": parts}, *(case for part in self.parts for case in part.cases)]
+        return gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode(), mtime=0)
+
+    @classmethod
+    def of(cls, name: str, body: bytes) -> "Plan":
+        """The plan in a claim.
+
+        :raises LakeError: it isn't one
+        """
+        try:
+            head, *cases = (json.loads(line) for line in gzip.decompress(body).splitlines())
+            parts = []
+            for part in head["parts"]:
+                start, first, end = (int(part[key]) for key in ("start", "first", "end"))
+                partition = Partition(part["topic"], int(part["partition"]))
+                link = Link(partition, start, first, end, Totals.from_json(part["totals"]))
+                mine, cases = cases[: link.rows], cases[link.rows :]
+                parts.append(Part(link, date.fromisoformat(part["day"]), tuple(mine)))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LakeError(
+                f"object {name} holds no plan of a DAG run ({error!r}): it was changed, or written by another version. "
+                f"Restore it, or open a run with its cases by hand and remove it"
+            ) from error
+        return cls(tuple(parts))
+
+
+class Claims:
+    """The claims in a folder, and the runs that they are opened as."""
+
+    def __init__(self, store: ObjectStore, folder: str, open_run: Callable[[str, dict[str, Any]], None]) -> None:
+        self._store = store
+        self._folder = folder
+        self._open_run = open_run
+
+    def open(self, plan: Plan) -> dict[Partition, int]:
+        """Opens the plan's run, and those that its parts belong to instead; returns where each part's claim ends.
+
+        Calling it again, with this plan or another that holds some of the same frauds, opens nothing twice.
+        """
+        lost = self._finish(plan)
+        ends = {part.link.partition: part.link.end for part in plan.parts}
+        for partition, theirs in lost.items():
+            self._finish(theirs)
+            ends[partition] = next(part.link.end for part in theirs.parts if part.link.partition == partition)
+        return ends
+
+    def _finish(self, plan: Plan) -> dict[Partition, Plan]:
+        """Opens the plan's run; returns the plans that parts of it turned out to belong to."""
+        body, lost = plan.body(), {}
+        for part in plan.parts:
+            name = part.name(self._folder)
+            # 1. create the claim
+            if self._store.create(name, body, content_type=GZIP, metadata=part.link.metadata()).ours:
+                continue
+            # 2. read somebody else's
+            found = self._store.get(name)
+            if found is None:
+                raise LakeError(
+                    f"object {name} was there a moment ago and is gone: somebody removes objects of {self._folder}/"
+                )
+            theirs = Plan.of(name, found.data)
+            if theirs.run_id != plan.run_id:
+                lost[part.link.partition] = theirs
+        # 3. open the run
+        own = [part for part in plan.parts if part.link.partition not in lost]
+        if own:
+            self._open_run(plan.run_id, {"cases": [case for part in own for case in part.cases]})
+        return lost
