@@ -6,7 +6,8 @@ the mail, or with NO_RESPONSE when the case's time is up; the outcome is its XCo
 waits resolves it at once. A waiting sensor holds no worker slot.
 
 **When:** opened by `consume_fraud_transactions`, up to 200 cases a run, from all partitions. A case that comes alone is
-opened after 2 s; in a steady trickle cases wait for each other for up to 30 s. By hand: `{"cases": [...]}` with cases as the run of another day shows them in its conf.
+opened after 2 s; in a steady trickle cases wait for each other for up to
+30 s. By hand: `{"cases": [...]}` with cases as the run of another day shows them in its conf.
 
 **Where to look:** tab *Cases* of a run lists what its sensors wait for, tab *Case* of a sensor (`await_confirmation`,
 mapped) shows one: transaction, amount, since when and until when it waits, the outcome. The sensor's log says the same,

@@ -4,6 +4,7 @@ They go to the setting FRAUDSTREAM_ALERT_ADDRESS; where that is empty, Airflow's
 """
 
 import html
+import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -60,8 +61,13 @@ class Alert(SmtpNotifier):
         return bool(self.to)
 
 
-def late_after(hours: float) -> DeadlineAlert:
-    """For a DAG whose runs must have ended so long after they were queued: a mail if one hasn't."""
+def late_after(hours: float) -> DeadlineAlert | None:
+    """For a DAG whose runs must have ended so long after they were queued: a mail if one hasn't.
+
+    None in ``airflow dags test``: Airflow 3.3.2 looks there for the alert in its database, where it isn't, and fails.
+    """
+    if sys.argv[1:3] == ["dags", "test"]:
+        return None
     callback = AsyncCallback(Alert, kwargs={"subject": _LATE, "text": _LATE_TEXT})
     return DeadlineAlert(DeadlineReference.DAGRUN_QUEUED_AT, timedelta(hours=hours), callback)
 

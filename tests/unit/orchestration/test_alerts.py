@@ -75,7 +75,9 @@ def test_a_failed_task_is_mailed_with_its_error(sent: Sent) -> None:
 
 
 def test_a_late_run_is_mailed_from_the_triggerer(sent: Sent) -> None:
-    callback = late_after(hours=6).callback
+    late = late_after(hours=6)
+    assert late is not None
+    callback = late.callback
     run = {"dag_id": "compact_lake", "dag_run_id": "scheduled", "state": "running"}
 
     async def miss() -> None:
@@ -142,6 +144,11 @@ def test_a_consumer_is_well_again_after_a_minute_of_work(
     consumer_failed(context(MailError("away")))
     watch(waiting, alive).look()
     assert (variables == {}) is well
+
+
+def test_airflow_dags_test_knows_no_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["airflow", "dags", "test", "audit_lake"])
+    assert late_after(hours=3) is None
 
 
 @pytest.mark.parametrize("name", ["compact_lake", "audit_lake"])
