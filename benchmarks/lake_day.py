@@ -16,6 +16,7 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import GZIP
 from fraudstream.lake.stream import lines, names, progress
 from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals, totals_of, totals_of_lines
 from isal import igzip
 
@@ -98,7 +99,7 @@ def _settle(store: Store, folder: str, ends: Mapping[Partition, int]) -> None:
     """Moves each progress on to an end, as the reader that wrote the objects would have done."""
     for partition, end in ends.items():
         there = progress.load(store, folder, partition)
-        progress.save(store, folder, partition, end, there.generation if there else 0)
+        progress.save(store, folder, partition, Progress(end, there.generation if there else 0))
 
 
 def _write(source: Path, objects: int, folder: Path) -> None:

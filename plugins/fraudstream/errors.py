@@ -86,6 +86,12 @@ class ProducerFenced(KafkaError):
 class TopicChanged(KafkaError):
     """A topic was recreated, restored or truncated: offsets that are known mean other records now, or none."""
 
+    def __init__(self, topic: str, what: str) -> None:
+        super().__init__(
+            f"{what}. See docs/restore.md: stop the consumers of {topic}; then `python -m fraudstream.lake rebase "
+            f"{topic}` says what it would do, and does it with --yes"
+        )
+
 
 class TopicsDiffer(KafkaError):
     """Topics that exist aren't as the pipeline needs them; the message has the commands that repair them."""

@@ -7,7 +7,7 @@ brokers' disks ends before offsets that its readers know.
 import logging
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import TopicChanged
 from fraudstream.kafka.connection import Connection
@@ -16,32 +16,50 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: What whoever meets a topic that isn't the one it knows tells people to do.
-REBASE = (
-    "See docs/restore.md: stop the consumers of {topic}, then `python -m fraudstream.lake rebase {topic}` says what it "
-    "would do, and does it with --yes"
-)
 _SECONDS = 30
 
 
-class TopicIds:
-    """Asks the brokers, each time anew."""
+class Topics:
+    """What topics are now; asks the brokers each time anew.
+
+    :raises KafkaUnavailable: from every method, the brokers don't answer
+    :raises KafkaError: from every method, the topic isn't there, or the user may not look at it
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._connection = Connection(settings)
         self._admin = AdminClient(settings.kafka_config(error_cb=self._connection.hear, log_level=3))
 
-    def __call__(self, topic: str) -> str:
-        """The id that the topic has now.
-
-        :raises KafkaUnavailable: the brokers don't answer
-        :raises KafkaError: the topic isn't there, or the user may not look at it
-        """
+    def id(self, topic: str) -> str:
+        """The topic's id."""
         asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)
         try:
             return str(asked[topic].result(_SECONDS).topic_id)
         except KafkaException as error:
             raise self._connection.error(error, doing=f"asking for the id of topic {topic}") from error
+
+    def partitions(self, topic: str) -> list[Partition]:
+        """The topic's partitions."""
+        found = self._connection.open(self._admin, topic).topics[topic]
+        if found.error is not None:
+            raise self._connection.error(found.error, doing=f"asking for the partitions of topic {topic}")
+        return [Partition(topic, number) for number in sorted(found.partitions)]
+
+    def first_offset(self, partition: Partition) -> int:
+        """The first offset that the partition has; what was before it is deleted."""
+        return self._offset(partition, OffsetSpec.earliest())
+
+    def end_offset(self, partition: Partition) -> int:
+        """The offset behind the partition's last record, committed or not."""
+        return self._offset(partition, OffsetSpec.latest())
+
+    def _offset(self, partition: Partition, spec: OffsetSpec) -> int:
+        place = TopicPartition(*partition)
+        asked = self._admin.list_offsets({place: spec}, request_timeout=_SECONDS)
+        try:
+            return int(asked[place].result(_SECONDS).offset)
+        except KafkaException as error:
+            raise self._connection.error(error, doing=f"asking for the offsets of {partition}") from error
 
 
 class SameTopic:
@@ -50,16 +68,17 @@ class SameTopic:
     def __init__(self, settings: Settings, topic: str, group: str) -> None:
         self._topic = topic
         self._group = group
-        self._topic_id = TopicIds(settings)
-        self._id = self._topic_id(topic)
+        self._topics = Topics(settings)
+        self._id = self._topics.id(topic)
 
     def require_the_same(self) -> None:
         """:raises TopicChanged: the topic was made anew meanwhile"""
-        now = self._topic_id(self._topic)
+        now = self._topics.id(self._topic)
         if now != self._id:
             raise TopicChanged(
+                self._topic,
                 f"topic {self._topic} was made anew while group {self._group} read it: its id was {self._id} and is "
-                f"{now}. {REBASE.format(topic=self._topic)}"
+                f"{now}",
             )
 
 
@@ -70,13 +89,14 @@ def first_available(consumer: Consumer, connection: Connection, partition: Parti
     :raises KafkaUnavailable: the brokers don't say
     """
     try:
-        first, end = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=30)
+        first, end = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_SECONDS)
     except KafkaException as error:
         raise connection.error(error, doing=f"asking for the offsets of {partition}") from error
     if start > end:
         raise TopicChanged(
+            partition.topic,
             f"{partition}: group {group} is at offset {start}, but the partition's records are from {first} to {end}: "
-            f"it was truncated, restored or made anew. {REBASE.format(topic=partition.topic)}"
+            f"it was truncated, restored or made anew",
         )
     if not 0 <= start < first:
         return start

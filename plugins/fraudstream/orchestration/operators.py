@@ -20,7 +20,7 @@ from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Sink
 from fraudstream.kafka.subscription import Subscription
-from fraudstream.kafka.topic_identity import TopicIds
+from fraudstream.kafka.topic_identity import Topics
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
@@ -145,7 +145,7 @@ class Consume(_Stoppable):
 
 def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
     return JsonSink(
-        ObjectChain(lake(settings), FOLDER_OF[topic], TopicIds(settings)),
+        ObjectChain(lake(settings), FOLDER_OF[topic], Topics(settings)),
         LINES_OF[topic],
         flush_rows=settings.lake_flush_rows,
         flush_seconds=settings.lake_flush_seconds,
@@ -153,13 +153,13 @@ def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
 
 
 def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
-    chain = ObjectChain(lake(settings), MAILS, TopicIds(settings))
+    chain = ObjectChain(lake(settings), MAILS, Topics(settings))
     return mail_sink(settings, smtp_server(), chain, Links(settings), stop=stop)
 
 
 def _case_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     return CaseSink(
-        ObjectChain(lake(settings), CASES_FOLDER, TopicIds(settings)),
+        ObjectChain(lake(settings), CASES_FOLDER, Topics(settings)),
         open_run,
         time_limit=settings.confirmation_time_limit,
         cases_per_second=settings.confirmation_cases_per_second,

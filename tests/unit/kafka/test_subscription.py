@@ -213,7 +213,7 @@ class FakeSink:
 def subscribe(monkeypatch, broker: Broker, sink: FakeSink, letters: FakeDeadLetters | None = None) -> Subscription:
     monkeypatch.setattr(subscription, "Consumer", broker.consumer)
     monkeypatch.setattr(subscription, "ColumnsConsumer", FakeColumns)
-    monkeypatch.setattr(topic_identity, "TopicIds", lambda settings: lambda topic: broker.topic_id)
+    monkeypatch.setattr(topic_identity, "Topics", lambda settings: SimpleNamespace(id=lambda topic: broker.topic_id))
     return Subscription(Settings(), TOPIC, "group", sink, FakeCodec(), until="caught_up", dead_letters=letters)  # type: ignore[arg-type]
 
 

@@ -2,13 +2,14 @@
 
 import gzip
 import json
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pytest
 from fraudstream.errors import LakeError, LakeUnavailable, PartitionLost, TopicChanged
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake.stream import names
+from fraudstream.lake.stream import names, progress
 from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.totals import total, totals_of
 from hypothesis import given, settings
@@ -274,16 +275,30 @@ def test_batches_out_of_order_are_refused():
     sink.close()
 
 
+@dataclass
+class Topic:
+    """What the brokers say of the topic."""
+
+    identity: str
+    first: int = 0
+
+    def id(self, topic):
+        return self.identity
+
+    def first_offset(self, partition):
+        return self.first
+
+
 def test_a_chain_of_a_topic_that_was_deleted_since_is_not_gone_on_with():
     store = MemoryStore()
-    chain = ObjectChain(store, "transaction", lambda topic: "first id")
+    chain = ObjectChain(store, "transaction", Topic("first id"))
     assert chain.open(PARTITION) is None
     chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([5])))
-    assert ObjectChain(store, "transaction", lambda topic: "first id").open(PARTITION) == 5
+    assert ObjectChain(store, "transaction", Topic("first id")).open(PARTITION) == 5
     with pytest.raises(
         TopicChanged, match=rf"id is second id, .*id first id, up to offset 5.*rebase {PARTITION.topic}"
     ):
-        ObjectChain(store, "transaction", lambda topic: "second id").open(PARTITION)
+        ObjectChain(store, "transaction", Topic("second id")).open(PARTITION)
 
 
 def test_a_chain_that_knows_no_topic_id_learns_it_with_its_next_object():
@@ -291,9 +306,18 @@ def test_a_chain_that_knows_no_topic_id_learns_it_with_its_next_object():
     before = ObjectChain(store, "transaction")
     before.open(PARTITION)
     before.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([5])))
-    chain = ObjectChain(store, "transaction", lambda topic: "an id")
+    chain = ObjectChain(store, "transaction", Topic("an id"))
     assert chain.open(PARTITION) == 5
     chain.append(PARTITION, 5, 7, DAY, b"", totals_of(np.array([5])))
     with pytest.raises(TopicChanged):
-        ObjectChain(store, "transaction", lambda topic: "another id").open(PARTITION)
+        ObjectChain(store, "transaction", Topic("another id")).open(PARTITION)
     assert ObjectChain(store, "transaction").open(PARTITION) == 7  # who only looks needs no brokers
+
+
+def test_offsets_that_were_deleted_before_they_were_read_stay_known():
+    store = MemoryStore()
+    for first, end in ((3, 5), (5, 7), (20, 22)):
+        chain = ObjectChain(store, "transaction", Topic("an id", first))
+        chain.open(PARTITION)
+        chain.append(PARTITION, first, end, DAY, b"", totals_of(np.array([first])))
+    assert progress.load(store, "transaction", PARTITION).taken == 3 + 0 + 13

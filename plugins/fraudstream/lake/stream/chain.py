@@ -9,16 +9,16 @@ moves by compare-and-set, of two readers that both think they own a partition on
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from typing import Protocol
 
 from fraudstream.errors import LakeError, PartitionLost, TopicChanged
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.topic_identity import REBASE
 from fraudstream.lake.compaction import manifest
 from fraudstream.lake.store.objects import GZIP, ObjectInfo, ObjectStore
 from fraudstream.lake.stream import names, progress
+from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals
 
 log = logging.getLogger(__name__)
@@ -78,24 +78,27 @@ class Link:
         return link
 
 
-@dataclass(frozen=True, slots=True)
-class _Position:
-    end: int | None
-    generation: int
-    topic_id: str | None
+class KnowsTopics(Protocol):
+    """What a chain asks of the brokers: see :class:`fraudstream.kafka.topic_identity.Topics`."""
+
+    def id(self, topic: str) -> str:
+        """The topic's id."""
+
+    def first_offset(self, partition: Partition) -> int:
+        """The first offset that the partition has."""
 
 
 class ObjectChain:
     """Appends to the chains of one folder. One thread at a time for each partition; any number of partitions.
 
-    :param topic_id: the id that a topic has now; None where chains are only looked at
+    :param topics: the topics as they are now; None where chains are only looked at
     """
 
-    def __init__(self, store: ObjectStore, folder: str, topic_id: Callable[[str], str] | None = None) -> None:
+    def __init__(self, store: ObjectStore, folder: str, topics: KnowsTopics | None = None) -> None:
         self.store = store
         self.folder = folder
-        self._topic_id = topic_id
-        self._progress: dict[Partition, _Position] = {}
+        self._topics = topics
+        self._progress: dict[Partition, Progress] = {}
 
     def open(self, partition: Partition) -> int | None:
         """Where reading goes on for a partition this reader now owns; None: its chain has no object yet.
@@ -107,16 +110,24 @@ class ObjectChain:
         """
         found = progress.load(self.store, self.folder, partition)
         end = self._last_start_in_lake(partition) if found is None else found.end
-        known = None if found is None else found.topic_id
-        now = known if self._topic_id is None else self._topic_id(partition.topic)
-        if known is not None and now != known:
-            raise TopicChanged(
-                f"{partition}: the topic's id is {now}, but folder {self.folder}/ of bucket {self.store.bucket} holds "
-                f"records of the topic with id {known}, up to offset {end}: the topic was deleted and made anew, or "
-                f"restored. Nothing is read. {REBASE.format(topic=partition.topic)}"
-            )
-        self._progress[partition] = _Position(end, 0 if found is None else found.generation, now)
+        position = found or Progress(end or 0, 0)
+        if self._topics is not None:
+            position = self._compared(partition, position, self._topics)
+        self._progress[partition] = position
         return end
+
+    def _compared(self, partition: Partition, position: Progress, topics: KnowsTopics) -> Progress:
+        """The position with the topic's id, and with what was deleted before it was read."""
+        now = topics.id(partition.topic)
+        if position.topic_id not in {None, now}:
+            raise TopicChanged(
+                partition.topic,
+                f"{partition}: the topic's id is {now}, but folder {self.folder}/ of bucket {self.store.bucket} holds "
+                f"records of the topic with id {position.topic_id}, up to offset {position.end}: the topic was deleted "
+                f"and made anew, or restored. Nothing is read",
+            )
+        deleted = max(0, topics.first_offset(partition) - position.end)
+        return replace(position, topic_id=now, taken=position.taken + deleted)
 
     def _last_start_in_lake(self, partition: Partition) -> int | None:
         starts = [
@@ -157,7 +168,7 @@ class ObjectChain:
         The progress stays: whatever belongs to the object can be done now, again after a crash, and is done once
         and for all by :meth:`advance`.
         """
-        start = self._progress[partition].end or 0
+        start = self._progress[partition].end
         link = Link(partition, start, first_offset, end_offset, totals)
         # 1. create the object under the name made of its first offset, unless it is there
         name = names.object_name(self.folder, day, *partition, first_offset)
@@ -175,15 +186,14 @@ class ObjectChain:
         :raises PartitionLost: another reader moved it; this one must stop reading the partition
         """
         # 3. move the progress
-        position = self._progress[partition]
-        moved = progress.save(self.store, self.folder, partition, end, position.generation, position.topic_id)
+        moved = progress.save(self.store, self.folder, partition, replace(self._progress[partition], end=end))
         if moved is None:
             del self._progress[partition]
             raise PartitionLost(
                 f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
                 f"{end}; it stops here and the partition goes on at its new owner"
             )
-        self._progress[partition] = _Position(end, moved.generation, position.topic_id)
+        self._progress[partition] = moved
 
     def forget(self, partition: Partition) -> None:
         """Drops what is remembered of a partition that another reader owns now."""

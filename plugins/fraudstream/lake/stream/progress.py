@@ -5,11 +5,13 @@ settled, so compaction may take it. What lies behind it (further on) may be a de
 has yet to adopt under the same name; an object that vanished there would be written a second time, with another end.
 
 A topic that is deleted and made anew, or restored from a backup, has another id and other records at the offsets that
-the chain knows: the topic's id (KIP-516) is kept with the offset, so that readers notice.
+the chain knows: the topic's id (KIP-516) is kept with the offset, so that readers notice. How many offsets were
+deleted before they were read is kept, too: whoever looks later still sees it.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Partition
@@ -19,11 +21,14 @@ from fraudstream.lake.stream import names
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a chain is known to end, the generation of the object that says so, the topic's id (None: unknown)."""
+    """Where a chain is known to end, and the generation of the object that says so."""
 
     end: int
     generation: int
+    #: None: unknown, written before ids were kept.
     topic_id: str | None = None
+    #: Offsets that retention took before they were read.
+    taken: int = 0
 
 
 def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | None:
@@ -37,7 +42,9 @@ def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | No
         return None
     try:
         content = json.loads(found.data)
-        return Progress(int(content["end"]), found.info.generation, content.get("topic_id"))
+        return Progress(
+            int(content["end"]), found.info.generation, content.get("topic_id"), int(content.get("taken", 0))
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise LakeError(
             f"progress object {name} is unreadable ({error!r}): delete it, then the end is found again from the"
@@ -45,21 +52,26 @@ def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | No
         ) from error
 
 
-def save(
-    store: ObjectStore, folder: str, partition: Partition, end: int, generation: int, topic_id: str | None = None
-) -> Progress | None:
-    """Moves the progress to `end`, from exactly `generation` (0: there is none yet); None: another one is there."""
+def save(store: ObjectStore, folder: str, partition: Partition, moved: Progress) -> Progress | None:
+    """Moves the progress, from exactly `moved.generation` (0: there is none yet); None: another one is there."""
     name = names.progress_name(folder, *partition)
-    content = {"end": end} if topic_id is None else {"end": end, "topic_id": topic_id}
-    moved = store.replace(name, json.dumps(content).encode(), generation, content_type=JSON)
-    return None if moved is None else Progress(end, moved.generation, topic_id)
+    content: dict[str, Any] = {"end": moved.end}
+    content |= {"topic_id": moved.topic_id} if moved.topic_id else {}
+    content |= {"taken": moved.taken} if moved.taken else {}
+    written = store.replace(name, json.dumps(content).encode(), moved.generation, content_type=JSON)
+    return None if written is None else replace(moved, generation=written.generation)
 
 
-def ends(store: ObjectStore, folder: str) -> dict[Partition, int]:
-    """Where each chain of a folder is known to end."""
+def every(store: ObjectStore, folder: str) -> dict[Partition, Progress]:
+    """The progress of each chain of a folder."""
     found = {}
     for info in store.list(names.progress_prefix(folder)):
         partition = names.parse_progress_name(info.name)
         if partition is not None and (progress := load(store, folder, partition)) is not None:
-            found[partition] = progress.end
+            found[partition] = progress
     return found
+
+
+def ends(store: ObjectStore, folder: str) -> dict[Partition, int]:
+    """Where each chain of a folder is known to end."""
+    return {partition: progress.end for partition, progress in every(store, folder).items()}
