@@ -13,7 +13,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Literal, cast
 
-Stage = Literal["connect", "MAIL", "RCPT", "DATA", "content"]
+Stage = Literal["connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "content"]
 
 
 class Fault(Enum):
@@ -34,6 +34,7 @@ class Accepted:
 
     recipient: str
     content: bytes
+    sender: str = ""
 
     @property
     def message(self) -> EmailMessage:
@@ -47,6 +48,7 @@ class Accepted:
 class FakeSmtpServer:
     """Runs in a thread of its own; a context manager. `down()` and `up()` close and open its port.
 
+    `session_limit`: after so many mails, what it answers to the next MAIL of the session.
     `lenient`: it asks for content even where it refused the recipient, as RFC 2920 says a server may.
     """
 
@@ -59,6 +61,7 @@ class FakeSmtpServer:
         certificate: ssl.SSLContext | None = None,
         starttls: bool = False,
         lenient: bool = False,
+        session_limit: tuple[int, Fault | str] | None = None,
     ) -> None:
         self.script = script
         self.pipelining = pipelining
@@ -66,6 +69,7 @@ class FakeSmtpServer:
         self.certificate = certificate
         self.starttls = starttls
         self.lenient = lenient
+        self.session_limit = session_limit
         self.accepted: list[Accepted] = []
         self.for_nobody: list[bytes] = []
         self.commands: list[str] = []
@@ -142,8 +146,9 @@ class _Session:
         self._server = server
         self._reader = reader
         self._writer = writer
-        self._sender = False
+        self._sender: str | None = None
         self._recipient = ""
+        self._taken = 0
 
     async def run(self) -> None:
         await self._answer("connect", "220 fake ESMTP")
@@ -152,20 +157,20 @@ class _Session:
             self._server.commands.append(line)
             match line.partition(" ")[0].upper():
                 case "EHLO":
-                    self._ehlo()
+                    await self._ehlo()
                 case "STARTTLS":
                     self._say("220 go ahead")
                     await self._writer.start_tls(cast(ssl.SSLContext, self._server.certificate))
                 case "AUTH":
                     await self._auth(line)
                 case "MAIL":
-                    self._sender = await self._answer("MAIL", "250 sender ok")
+                    await self._mail(line.partition("<")[2].rpartition(">")[0])
                 case "RCPT":
                     await self._rcpt(line.partition("<")[2].rpartition(">")[0])
                 case "DATA":
                     await self._data()
                 case "RSET":
-                    self._sender, self._recipient = False, ""
+                    self._sender, self._recipient = None, ""
                     self._say("250 forgotten")
                 case "QUIT":
                     self._say("221 bye")
@@ -173,7 +178,10 @@ class _Session:
                 case _:
                     self._say("500 what")
 
-    def _ehlo(self) -> None:
+    async def _ehlo(self) -> None:
+        if (other := self._server.script("EHLO", "")) is not None:
+            await self._fault(other)
+            return
         extensions = ["fake", "SIZE 10000000"]
         if self._server.pipelining:
             extensions.append("PIPELINING")
@@ -185,7 +193,17 @@ class _Session:
             self._say(f"250-{extension}")
         self._say(f"250 {extensions[-1]}")
 
+    async def _mail(self, sender: str) -> None:
+        limit = self._server.session_limit
+        if limit is not None and self._taken >= limit[0]:
+            await self._fault(limit[1])
+        elif await self._answer("MAIL", "250 sender ok"):
+            self._sender = sender
+
     async def _auth(self, line: str) -> None:
+        if (other := self._server.script("AUTH", "")) is not None:
+            await self._fault(other)
+            return
         _, method, initial = (line + " ").split(" ", 2)
         if method.upper() == "PLAIN":
             _, user, password = base64.b64decode(initial).decode().split("\0")
@@ -196,7 +214,7 @@ class _Session:
         self._say("235 welcome" if (user, password) == self._server.login else "535 wrong login")
 
     async def _rcpt(self, recipient: str) -> None:
-        if not self._sender:
+        if self._sender is None:
             self._say("503 no sender")
             return
         self._recipient = recipient
@@ -211,11 +229,12 @@ class _Session:
             return
         raw = await self._reader.readuntil(b"\r\n.\r\n")
         content = raw[:-3].replace(b"\r\n..", b"\r\n.")
-        mail = Accepted(self._recipient, content)
-        self._sender, self._recipient = False, ""
+        mail = Accepted(self._recipient, content, self._sender or "")
+        self._sender, self._recipient = None, ""
         match self._server.script("content", mail.recipient):
             case None:
                 self._server.accepted.append(mail)
+                self._taken += 1
                 self._say("250 queued")
             case Fault.KEEP_AND_DROP:
                 self._server.accepted.append(mail)

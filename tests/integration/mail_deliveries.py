@@ -18,7 +18,7 @@ def a_mail(number: int) -> Mail:
         f"From: {SENDER}\r\nTo: c{number}@example.com\r\nMessage-ID: <{number}@bank.example>\r\n\r\n"
         f".starts with a dot\r\n..two\r\nmail {number}\r\n"
     )
-    return Mail(f"c{number}@example.com", content.encode())
+    return Mail(f"c{number}@example.com", content.encode(), SENDER)
 
 
 def mails(count: int) -> list[Mail]:
@@ -37,7 +37,7 @@ def deliver(
     """Delivers mails with short pauses, and takes leave of the server."""
     if isinstance(server, FakeSmtpServer):
         server = SmtpServer("127.0.0.1", server.port, security="plain", timeout=timeout)
-    delivery = Delivery(server, sender=SENDER, connections=connections, attempts=attempts, stop=stop, pauses=QUICK)
+    delivery = Delivery(server, connections=connections, attempts=attempts, stop=stop, pauses=QUICK)
     try:
         delivery.deliver(letters)
     finally:

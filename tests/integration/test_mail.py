@@ -25,7 +25,7 @@ from fraudstream.settings import Settings
 from local.ports import Ports
 from tests.fakes.mail import sample_facts
 from tests.fakes.smtp import FakeSmtpServer, Fault, Stage
-from tests.integration.mail_deliveries import QUICK, SENDER, a_mail, accepted, deliver, mails, once_each, times
+from tests.integration.mail_deliveries import QUICK, a_mail, accepted, deliver, mails, once_each, times
 
 pytestmark = pytest.mark.integration
 
@@ -49,20 +49,18 @@ class TestDelivery:
 
     @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "content"])
     @pytest.mark.parametrize("reply", ["421 closing", "450 busy", "451 try later", "452 full"])
-    def test_a_mail_answered_4xx_is_tried_again_until_it_is_taken(
+    def test_a_server_that_answers_4xx_to_everyone_is_waited_for_and_costs_no_try(
         self, pipelining: bool, stage: Stage, reply: str
     ) -> None:
         letters = mails(10)
         with FakeSmtpServer(times(2, stage, reply), pipelining=pipelining) as server:
             deliver(server, letters, connections=2)
         assert accepted(server) == once_each(letters)
-        assert {mail.status for mail in letters} == {"sent"}
-        # At MAIL the server doesn't know the recipient yet: it refuses twice in all, else twice for each.
-        assert sum(mail.attempts for mail in letters) == 10 + (2 if stage == "MAIL" else 20)
+        assert {(mail.status, mail.attempts) for mail in letters} == {("sent", 1)}
 
     @pytest.mark.parametrize("stage", ["RCPT", "DATA", "content"])
     @pytest.mark.parametrize("reply", ["421 closing", "452 full"])
-    def test_a_mail_always_answered_4xx_fails_with_the_reply_and_holds_up_no_other(
+    def test_a_mail_always_answered_4xx_is_deferred_with_the_reply_and_holds_up_no_other(
         self, pipelining: bool, stage: Stage, reply: str
     ) -> None:
         letters = mails(20)
@@ -71,28 +69,33 @@ class TestDelivery:
             return reply if at == stage and recipient == "c3@example.com" else None
 
         with FakeSmtpServer(script, pipelining=pipelining) as server:
-            deliver(server, letters, attempts=3)
-        assert (letters[3].status, letters[3].reply, letters[3].attempts) == ("failed", reply, 3)
+            deliver(server, letters)
+        assert (letters[3].status, letters[3].reply, letters[3].attempts) == ("deferred", reply, 1)
         others = letters[:3] + letters[4:]
         assert accepted(server) == once_each(others)
         assert {(mail.status, mail.attempts) for mail in others} == {("sent", 1)}
 
-    @pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "content"])
+    @pytest.mark.parametrize("stage", ["RCPT", "DATA", "content"])
     def test_a_mail_answered_5xx_fails_at_once_with_the_reply(self, pipelining: bool, stage: Stage) -> None:
         letters = mails(20)
-        with FakeSmtpServer(times(1, stage, "550 no such user"), pipelining=pipelining) as server:
+        refused = {"c3@example.com", "c4@example.com", "c17@example.com"}
+
+        def script(at: Stage, recipient: str) -> str | None:
+            return "550 no such user" if at == stage and recipient in refused else None
+
+        with FakeSmtpServer(script, pipelining=pipelining) as server:
             deliver(server, letters)
         failed = [mail for mail in letters if mail.status == "failed"]
+        assert {mail.recipient for mail in failed} == refused
         assert {(mail.reply, mail.attempts) for mail in failed} == {("550 no such user", 1)}
         assert accepted(server) == once_each([mail for mail in letters if mail.status == "sent"])
-        # The sender is refused before the server knows for whom: once in all. Else each recipient is refused once.
-        assert len(failed) == (1 if stage == "MAIL" else 20)
+        assert len(server.accepted) == 17
 
     def test_a_server_that_wants_the_content_of_a_refused_mail_gets_none(self) -> None:
         letters = mails(10)
-        with FakeSmtpServer(times(1, "RCPT", "550 no such user"), lenient=True) as server:
+        with FakeSmtpServer(times(1, "RCPT", "550 5.1.1 no such user"), lenient=True) as server:
             deliver(server, letters, connections=1)
-        assert {(mail.status, mail.reply) for mail in letters} == {("failed", "550 no such user")}
+        assert {(mail.status, mail.reply) for mail in letters} == {("failed", "550 5.1.1 no such user")}
         assert server.accepted == []
         # The last mail is settled before the server has read its end.
         assert server.for_nobody[:9] == [b".\r\n"] * 9
@@ -190,7 +193,6 @@ class TestDelivery:
         with FakeSmtpServer() as server:
             delivery = Delivery(
                 SmtpServer("127.0.0.1", server.port, security="plain"),
-                sender=SENDER,
                 connections=2,
                 attempts=1,
                 stop=lambda: False,
@@ -210,17 +212,21 @@ class TestDelivery:
         faults: list[Fault | str] = [*Fault, "421 closing", "451 later", "452 full", "550 never"]
 
         def script(at: Stage, recipient: str) -> Fault | str | None:
-            return chance.choice(faults) if chance.random() < 0.02 else None
+            fault = chance.choice(faults) if chance.random() < 0.02 else None
+            # A server that refuses the sender for good refuses the account.
+            return None if fault == "550 never" and at in ("connect", "EHLO", "MAIL") else fault
 
         letters = mails(500)
         with FakeSmtpServer(script, pipelining=pipelining) as server:
             deliver(server, letters, timeout=0.3)
             arrived = accepted(server)
         for mail in letters:
-            assert mail.status in ("sent", "failed")
+            assert mail.status in ("sent", "failed", "deferred")
             assert arrived[mail.recipient] <= mail.attempts
-            assert mail.status == "failed" or arrived[mail.recipient] >= 1
-            assert mail.status == "sent" or mail.reply == "550 never"
+            assert mail.status != "sent" or arrived[mail.recipient] >= 1
+            assert mail.status != "failed" or mail.reply == "550 never"
+            assert mail.status != "deferred" or mail.reply[:3] in ("421", "451", "452")
+        assert Counter(mail.status for mail in letters)["sent"] > 450
 
     def test_waiting_for_a_server_ends_when_told_to_stop(self) -> None:
         letters = mails(3)

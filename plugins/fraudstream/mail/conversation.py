@@ -24,16 +24,31 @@ class Mail:
     """A mail to deliver, and what became of it.
 
     `content` has CRLF line ends, the last one included. Times are seconds since 1970. `status` is empty until the mail
-    is settled; `reply` is the server's last answer, or why there was none.
+    is settled; `reply` is the server's last answer, or why there was none. `unanswered` is how often its content was
+    sent without an answer. `returns` and `accepted_before` are notes of the delivery at work.
     """
 
     recipient: str
     content: bytes
+    sender: str = ""
     status: str = ""
     reply: str = ""
     attempts: int = 0
     first_tried_at: float = 0.0
     finished_at: float = 0.0
+    unanswered: int = 0
+    returns: int = 0
+    accepted_before: int = 0
+
+
+class Stage(Enum):
+    """What a reply answers."""
+
+    VOID = auto()
+    MAIL = auto()
+    RCPT = auto()
+    DATA = auto()
+    CONTENT = auto()
 
 
 class Post(Protocol):
@@ -45,47 +60,41 @@ class Post(Protocol):
     def accepted(self, mail: Mail, reply: str) -> None:
         """The server has it."""
 
-    def refused(self, mail: Mail, code: int, reply: str) -> None:
-        """The server answered 4xx or 5xx."""
+    def refused(self, conversation: "Conversation", mail: Mail, stage: Stage, code: int, reply: str) -> bool:
+        """The server answered 4xx or 5xx; returns whether the connection is to be used on."""
 
     def doubtful(self, mail: Mail, reason: str) -> None:
         """The content was sent, and the connection was lost before the reply."""
 
-    def given_back(self, mail: Mail) -> None:
-        """The connection was lost before the server was asked to keep it; not a try."""
+    def given_back(self, mail: Mail, *, counts: bool) -> None:
+        """The connection was lost before the server was asked to keep it; not a try.
+
+        `counts`: the mail may be the reason, since the server was busy with it.
+        """
 
     def ended(self, conversation: "Conversation", reason: str, *, busy: bool) -> None:
-        """The connection is gone; `busy`: replies were still awaited."""
+        """The connection is gone; `busy`: replies were still awaited, or a mail was refused and the mails go elsewhere."""
 
 
-class _Stage(Enum):
-    VOID = auto()
-    MAIL = auto()
-    RCPT = auto()
-    DATA = auto()
-    CONTENT = auto()
-
-
-_Awaited = tuple[_Stage, Mail | None]
+_Awaited = tuple[Stage, Mail | None]
 
 
 class Conversation(asyncio.Protocol):
     """Sends mails over one open connection until it ends; must be made and used inside the event loop."""
 
-    def __init__(self, transport: asyncio.Transport, post: Post, *, sender: str, pipelining: bool) -> None:
+    def __init__(self, transport: asyncio.Transport, post: Post, *, pipelining: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._post = post
-        self._mail_from = b"MAIL FROM:<" + sender.encode("ascii") + b">\r\n"
         self._pipelining = pipelining
         self._expected: deque[_Awaited] = deque()
-        self._refusal: tuple[int, str] | None = None
+        self._refusal: tuple[Stage, int, str] | None = None
         self._rest = b""
         self._unsent: list[bytes] = []
         self._lines: list[str] = []
         self._reason = ""
-        self._over = False
-        self.answered = 0
+        self._over = self._refused = False
+        self.accepted = 0
         self._active_at = self._loop.time()
         transport.set_protocol(self)
         # Between the login and now, the former protocol may have been told that the connection ended.
@@ -115,23 +124,33 @@ class Conversation(asyncio.Protocol):
             self._transport.write(b"QUIT\r\n")
             self._transport.close()
 
+    def _leave(self, reason: str) -> None:
+        """Ends the connection; what was sent on it for further mails is void."""
+        if not self._transport.is_closing():
+            self._transport.write(b"QUIT\r\n")
+            self._transport.close()
+        self._reason = self._reason or reason
+        self.connection_lost(None)
+
     def connection_lost(self, exc: Exception | None) -> None:
         if self._over:
             return
         self._over = True
         reason = self._reason or (f"connection lost: {exc}" if exc else "the server closed the connection")
         expected, self._expected = self._expected, deque()
-        for stage, mail in expected:
+        for index, (stage, mail) in enumerate(expected):
             if mail is None:
                 continue
-            if stage is _Stage.CONTENT:
+            if stage is Stage.CONTENT:
                 self._post.doubtful(mail, reason)
-            elif stage is _Stage.DATA or not self._pipelining:
+            elif stage is Stage.DATA or not self._pipelining:
                 if self._refusal is None:
-                    self._post.given_back(mail)
+                    beyond_mail = index < 2 if self._pipelining else stage is not Stage.MAIL
+                    self._post.given_back(mail, counts=expected[0][1] is mail and (beyond_mail or not self.accepted))
                 else:
-                    self._post.refused(mail, *self._refusal)
-        self._post.ended(self, reason, busy=bool(expected))
+                    self._post.refused(self, mail, *self._refusal)
+                    self._refusal = None
+        self._post.ended(self, reason, busy=bool(expected) or self._refused)
 
     def data_received(self, data: bytes) -> None:
         self._active_at = self._loop.time()
@@ -159,28 +178,29 @@ class Conversation(asyncio.Protocol):
             return
         stage, mail = self._expected.popleft()
         if mail is not None:
-            if stage is _Stage.CONTENT:
+            if stage is Stage.CONTENT:
                 self._content_reply(mail, code, text)
-            elif stage is _Stage.DATA:
+            elif stage is Stage.DATA:
                 self._data_reply(mail, code, text)
             else:
                 self._envelope_reply(stage, mail, code, text)
         if code == 421:
-            self.abort(f"the server ends the conversation: {code} {text}")
+            self._refused = True
+            self._leave(f"the server ends the conversation: {code} {text}")
         elif not self._expected and not self._over:
             self._next()
 
-    def _envelope_reply(self, stage: _Stage, mail: Mail, code: int, text: str) -> None:
+    def _envelope_reply(self, stage: Stage, mail: Mail, code: int, text: str) -> None:
         if code >= 300 and self._refusal is None:
-            self._refusal = code, f"{code} {text}"
+            self._refusal = stage, code, f"{code} {text}"
         if self._pipelining:
             return
         if self._refusal is not None:
             self._leave_transaction(mail, *self._refusal)
-        elif stage is _Stage.MAIL:
-            self._send(_rcpt(mail), (_Stage.RCPT, mail))
+        elif stage is Stage.MAIL:
+            self._send(_rcpt(mail), (Stage.RCPT, mail))
         else:
-            self._send(b"DATA\r\n", (_Stage.DATA, mail))
+            self._send(b"DATA\r\n", (Stage.DATA, mail))
 
     def _data_reply(self, mail: Mail, code: int, text: str) -> None:
         if code == 354 and self._refusal is None:
@@ -188,26 +208,27 @@ class Conversation(asyncio.Protocol):
             return
         if code == 354:
             # Refused and yet waiting for content, as RFC 2920 allows: an empty one ends it.
-            self._send(b".\r\n", (_Stage.VOID, None))
-        self._leave_transaction(mail, *(self._refusal or (code, f"{code} {text}")))
+            self._send(b".\r\n", (Stage.VOID, None))
+        self._leave_transaction(mail, *(self._refusal or (Stage.DATA, code, f"{code} {text}")))
 
     def _content_reply(self, mail: Mail, code: int, text: str) -> None:
         reply = f"{code} {text}"
         if 200 <= code < 300:
-            self.answered += 1
+            self.accepted += 1
             self._post.accepted(mail, reply)
         else:
-            self._refused(mail, code, reply)
+            self._refuse(mail, Stage.CONTENT, code, reply)
 
-    def _leave_transaction(self, mail: Mail, code: int, reply: str) -> None:
+    def _leave_transaction(self, mail: Mail, stage: Stage, code: int, reply: str) -> None:
         self._refusal = None
-        self._send(b"RSET\r\n", (_Stage.VOID, None))
-        self._refused(mail, code, reply)
+        self._send(b"RSET\r\n", (Stage.VOID, None))
+        self._refuse(mail, stage, code, reply)
 
-    def _refused(self, mail: Mail, code: int, reply: str) -> None:
+    def _refuse(self, mail: Mail, stage: Stage, code: int, reply: str) -> None:
         if 400 <= code < 600:
-            self.answered += 1
-            self._post.refused(mail, code, reply)
+            if not self._post.refused(self, mail, stage, code, reply):
+                self._refused = True
+                self._leave(f"the server takes no more mails here: {reply}")
         else:
             self._post.doubtful(mail, f"reply out of turn: {reply}")
             self.abort(f"reply out of turn: {reply}")
@@ -219,13 +240,13 @@ class Conversation(asyncio.Protocol):
 
     def _envelope(self, mail: Mail) -> tuple[bytes, *tuple[_Awaited, ...]]:
         if not self._pipelining:
-            return self._mail_from, (_Stage.MAIL, mail)
-        commands = self._mail_from + _rcpt(mail) + b"DATA\r\n"
-        return commands, (_Stage.MAIL, mail), (_Stage.RCPT, mail), (_Stage.DATA, mail)
+            return _mail(mail), (Stage.MAIL, mail)
+        commands = _mail(mail) + _rcpt(mail) + b"DATA\r\n"
+        return commands, (Stage.MAIL, mail), (Stage.RCPT, mail), (Stage.DATA, mail)
 
     def _send_content(self, mail: Mail) -> None:
         content = mail.content.replace(b"\n.", b"\n..") + b".\r\n"
-        self._send(content if not content.startswith(b".") else b"." + content, (_Stage.CONTENT, mail))
+        self._send(content if not content.startswith(b".") else b"." + content, (Stage.CONTENT, mail))
         if self._pipelining:
             self._next()
 
@@ -240,6 +261,10 @@ class Conversation(asyncio.Protocol):
         if self._unsent and not self._over:
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
+
+
+def _mail(mail: Mail) -> bytes:
+    return b"MAIL FROM:<" + mail.sender.encode("ascii") + b">\r\n"
 
 
 def _rcpt(mail: Mail) -> bytes:

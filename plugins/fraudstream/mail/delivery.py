@@ -1,14 +1,18 @@
-"""Delivers mails over several SMTP connections: each is settled, sent or failed, whatever the server does meanwhile.
+"""Delivers mails over several SMTP connections: each is sent, failed or deferred, whatever the server does meanwhile.
 
 - Accepted (2xx): sent, with the reply.
-- Refused for good (5xx): failed, with the reply.
-- Refused for now (4xx), or the connection lost or silent after the content was sent: tried again after a pause, up to
-  `attempts` times in all, then failed with the last reply or the reason. Only such a second try can double a mail,
-  and it has the same Message-ID.
-- No connection, or lost before the content was sent: the mail waits, without counting a try, until the server is
-  back, however long that takes. Each pause is logged with what is wrong.
+- One mailbox refused for good (5xx): failed. Refused for now (4xx): deferred, and tried again later by whoever reads
+  the deferred ones; nobody waits for it here.
+- The session or the server: no connection, 421, 4xx at MAIL, a limit of mails a session, 4xx to everyone. The mail
+  waits, which costs no try: for a new connection if the last one took mails, else for a pause, and at a slower pace
+  where the server throttles.
+- The account: a login that is wanted or refused, 5xx at MAIL, the same 5xx to everyone. No retry helps: an error says
+  which setting to look at.
+- The connection was lost after the content was sent: it isn't known whether the server has the mail. It is tried
+  again, a few times here, then as a deferred one. Only this can double a mail; it has the same Message-ID.
 
-Pauses grow exponentially and are drawn at random up to their length (full jitter).
+``refusals.py`` tells these apart, ``pace.py`` is the pace. Pauses grow exponentially and are drawn at random up to
+their length (full jitter).
 """
 
 import asyncio
@@ -21,8 +25,10 @@ from collections.abc import Callable, Sequence
 
 import uvloop
 
-from fraudstream.errors import MailError
-from fraudstream.mail.conversation import Conversation, Mail
+from fraudstream.errors import FraudstreamError, MailError, SettingsError
+from fraudstream.mail.conversation import Conversation, Mail, Stage
+from fraudstream.mail.pace import Pace
+from fraudstream.mail.refusals import About, Refusals, about, replies_of
 from fraudstream.mail.server import SmtpServer, open_connection
 
 logger = logging.getLogger(__name__)
@@ -30,15 +36,19 @@ logger = logging.getLogger(__name__)
 #: Seconds between two looks at time limits, due retries and whether to stop.
 _TICK = 0.05
 #: Seconds that a delivery goes on after it was asked to stop, as long as the server takes mails.
-_STOP_GRACE = 5.0
+_STOP_GRACE = 2.0
 #: Longest reply kept, in characters.
 _REPLY_LENGTH = 500
+#: How often a mail is sent in one delivery without an answer to its content, before it is deferred.
+_UNANSWERED_HERE = 3
+#: How often a mail may be throttled, or end a connection, while others are taken, before it is deferred.
+_THROTTLED_HERE, _LOST_HERE = 3, 10
 
 
 class Pauses:
     """Lengths of the pauses between tries, in seconds: random up to `first`, doubled each time, at most `longest`."""
 
-    def __init__(self, first: float = 1.0, longest: float = 30.0) -> None:
+    def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
         self._first = first
         self._longest = longest
 
@@ -48,43 +58,50 @@ class Pauses:
 
 
 class Delivery:
-    """Delivers mails from one sender through one server.
+    """Delivers mails through one server.
 
     `stop` is asked all the time while mails are delivered; once it says true, :meth:`deliver` ends soon.
     To be used from one thread; connections stay open between calls.
+
+    :param attempts: how often at most a mail is sent without an answer to its content, before it is failed
+    :param per_second: mails a second at most
     """
 
     def __init__(
         self,
         server: SmtpServer,
         *,
-        sender: str,
         connections: int,
         attempts: int,
         stop: Callable[[], bool],
+        per_second: float = float("inf"),
         pauses: Pauses | None = None,
     ) -> None:
         self._server = server
-        self._sender = sender
         self._connections = connections
         self._attempts = attempts
         self._stop = stop
+        self._pace = Pace(per_second)
         self._pauses = pauses or Pauses()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._open: set[Conversation] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
         self._ready: deque[Mail] = deque()
         self._later: list[tuple[float, int, Mail]] = []
+        self._refusals = Refusals()
         self._serial = 0
         self._unsettled = 0
-        self._settled = asyncio.Event()
+        self._accepted = 0
+        self._changed = asyncio.Event()
         self._failures = 0
-        self._connect_at = 0.0
+        self._resume_at = 0.0
+        self._error: FraudstreamError | None = None
 
     def deliver(self, mails: Sequence[Mail]) -> None:
-        """Settles every mail: `status` is then ``sent`` or ``failed``.
+        """Settles every mail: `status` is then ``sent``, ``failed`` or ``deferred``.
 
         :raises MailError: it was stopped first; mails without a status may or may not have been accepted
-        :raises SettingsError: the server refuses the login or can't do what the connection asks for
+        :raises SettingsError: the server refuses the account or can't do what the connection asks for
         """
         self._runner.run(self._deliver(mails))
 
@@ -95,46 +112,48 @@ class Delivery:
 
     async def _deliver(self, mails: Sequence[Mail]) -> None:
         self._unsettled = len(mails)
+        self._error = None
         self._ready.extend(mails)
-        self._settled.clear()
-        connecting: asyncio.Task[None] | None = None
         stop_at: float | None = None
         try:
             # Connections that ended while nobody listened are found out before they are used.
             await asyncio.sleep(0)
             self._wake()
             while self._unsettled:
-                if connecting is not None and connecting.done():
-                    connecting.result()
-                    connecting = None
-                if connecting is None and self._wants_connection():
-                    connecting = asyncio.create_task(self._connect())
+                self._connect()
                 if self._stop():
                     stop_at = stop_at or time.monotonic() + _STOP_GRACE
-                    if time.monotonic() >= stop_at or not self._open:
+                    if time.monotonic() >= stop_at or not self._open or self._pausing():
                         raise MailError(
                             f"stopped before SMTP server {self._server} took all mails: {self._unsettled} of"
                             f" {len(mails)} have no answer yet; they are sent when the task runs again"
                         )
                 await self._tick()
+                if self._error is not None:
+                    raise self._error
         finally:
-            if connecting is not None:
-                connecting.cancel()
-                await asyncio.wait([connecting])
+            connecting = list(self._connecting)
+            for task in connecting:
+                task.cancel()
+            if connecting:
+                await asyncio.wait(connecting)
             if self._unsettled:
                 self._abandon()
 
     async def _tick(self) -> None:
-        try:
-            await asyncio.wait_for(self._settled.wait(), _TICK)
-        except TimeoutError:
-            now = time.monotonic()
-            while self._later and self._later[0][0] <= now:
-                self._ready.append(heapq.heappop(self._later)[2])
-            self._wake()
-            for conversation in list(self._open):
-                if conversation.silent_for() > self._server.timeout:
-                    conversation.abort(f"no reply for {self._server.timeout:g} s")
+        """Waits for the end or the next look, then does what is due."""
+        self._changed.clear()
+        if self._unsettled and self._error is None:
+            try:
+                await asyncio.wait_for(self._changed.wait(), _TICK)
+            except TimeoutError:
+                now = time.monotonic()
+                while self._later and self._later[0][0] <= now:
+                    self._ready.append(heapq.heappop(self._later)[2])
+                for conversation in list(self._open):
+                    if conversation.silent_for() > self._server.timeout:
+                        conversation.abort(f"no reply for {self._server.timeout:g} s")
+        self._wake()
 
     def _wake(self) -> None:
         for conversation in list(self._open):
@@ -143,12 +162,12 @@ class Delivery:
             conversation.wake()
 
     def _abandon(self) -> None:
-        self._ready.clear()
-        self._later.clear()
+        self._unsettled = 0
         for conversation in list(self._open):
             conversation.abort("stopped")
         self._ready.clear()
         self._later.clear()
+        self._refusals.forget()
 
     async def _quit(self) -> None:
         for conversation in self._open:
@@ -158,33 +177,43 @@ class Delivery:
 
     # Connections
 
-    def _wants_connection(self) -> bool:
-        wanted = min(self._connections, self._unsettled)
-        return bool(self._ready) and len(self._open) < wanted and time.monotonic() >= self._connect_at
+    def _pausing(self) -> bool:
+        return time.monotonic() < self._resume_at
 
-    async def _connect(self) -> None:
-        """Opens connections one after the other until there are enough or one fails."""
-        while self._wants_connection():
-            try:
-                opened = await open_connection(self._server)
-            except MailError as error:
-                self._trouble(str(error))
-                return
-            conversation = Conversation(opened.transport, self, sender=self._sender, pipelining=opened.pipelining)
+    def _connect(self) -> None:
+        """Opens connections side by side; one at a time after a failure."""
+        if self._pausing() or self._error is not None:
+            return
+        wanted = min(self._connections, self._unsettled, len(self._open) + len(self._ready))
+        if self._failures:
+            wanted = min(wanted, len(self._open) + 1)
+        for _ in range(wanted - len(self._open) - len(self._connecting)):
+            task = asyncio.get_running_loop().create_task(self._open_one())
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _open_one(self) -> None:
+        try:
+            opened = await open_connection(self._server)
+        except MailError as error:
+            self._pause(str(error))
+        except FraudstreamError as error:
+            self._fail(error)
+        else:
+            conversation = Conversation(opened.transport, self, pipelining=opened.pipelining)
             self._open.add(conversation)
             conversation.wake()
 
-    def _trouble(self, reason: str) -> None:
-        now = time.monotonic()
-        if now < self._connect_at:
-            # Several connections ended by one cause are one failure.
+    def _pause(self, reason: str) -> None:
+        """No mail goes for a while; several connections ended by one cause are one failure."""
+        if self._pausing():
             return
         self._failures += 1
         pause = self._pauses.after(self._failures)
-        self._connect_at = now + pause
+        self._resume_at = time.monotonic() + pause
         logger.warning(
-            "SMTP server %s: %s. %d mails wait; failure %d in a row, trying again in %.1f s for as long as it takes."
-            " Check that the server runs and accepts connections from here",
+            "SMTP server %s: %s. %d mails wait; failure %d in a row, trying again in %.1f s for as long as the run may"
+            " take. Check that the server runs and accepts mail from here",
             self._server,
             reason,
             self._unsettled,
@@ -192,51 +221,127 @@ class Delivery:
             pause,
         )
 
+    def _fail(self, error: FraudstreamError) -> None:
+        self._error = self._error or error
+        self._changed.set()
+
     def ended(self, conversation: Conversation, reason: str, *, busy: bool) -> None:
         self._open.discard(conversation)
-        if busy and self._unsettled:
-            self._trouble(reason)
+        if not busy or not self._unsettled:
+            return
+        if conversation.accepted:
+            logger.debug("SMTP server %s after %d mails: %s", self._server, conversation.accepted, reason)
+            self._connect()
+        else:
+            self._pause(reason)
 
     # What the server says of mails
 
     def take(self) -> Mail | None:
-        if not self._ready:
+        if not self._ready or self._pausing() or self._error is not None or not self._pace.take():
             return None
         mail = self._ready.popleft()
         mail.attempts += 1
-        if mail.attempts == 1:
+        if not mail.first_tried_at:
             mail.first_tried_at = time.time()
         return mail
 
     def accepted(self, mail: Mail, reply: str) -> None:
+        self._failures = 0
+        self._accepted += 1
+        self._pace.accepted()
+        self._refusals.accepted()
         self._settle(mail, "sent", reply)
+        self._decide()
 
-    def refused(self, mail: Mail, code: int, reply: str) -> None:
-        if code >= 500:
-            self._settle(mail, "failed", reply)
-        else:
-            self._try_again(mail, reply)
+    def refused(self, conversation: Conversation, mail: Mail, stage: Stage, code: int, reply: str) -> bool:
+        match about(stage, code, reply, fresh=not conversation.accepted):
+            case About.SESSION:
+                self._return(mail, counts=stage is not Stage.MAIL, reply=reply)
+                return False
+            case About.ACCOUNT:
+                self._refuse_account(reply)
+                return False
+            case About.MAILBOX_FOR_GOOD:
+                self._settle(mail, "failed", reply)
+            case About.MAILBOX_FOR_NOW:
+                self._settle(mail, "deferred", reply)
+            case _:
+                self._refusals.refused(mail, code, reply)
+        self._decide()
+        return True
 
     def doubtful(self, mail: Mail, reason: str) -> None:
-        self._try_again(mail, f"no reply after the mail was sent: {reason}")
-
-    def given_back(self, mail: Mail) -> None:
-        mail.attempts -= 1
-        self._ready.appendleft(mail)
-
-    def _try_again(self, mail: Mail, reply: str) -> None:
-        if mail.attempts >= self._attempts:
+        mail.unanswered += 1
+        reply = f"no reply after the mail was sent: {reason}"
+        if mail.unanswered >= self._attempts:
             self._settle(mail, "failed", reply)
+        elif mail.unanswered % _UNANSWERED_HERE == 0:
+            self._settle(mail, "deferred", reply)
+        else:
+            mail.reply = reply[:_REPLY_LENGTH]
+            self._serial += 1
+            pause = self._pauses.after(mail.unanswered)
+            heapq.heappush(self._later, (time.monotonic() + pause, self._serial, mail))
+
+    def given_back(self, mail: Mail, *, counts: bool) -> None:
+        self._return(mail, counts=counts, reply="the server closed the connection when it was asked to take the mail")
+
+    def _return(self, mail: Mail, *, counts: bool, reply: str) -> None:
+        """The mail goes first on another connection; not a try. One that always ends them is deferred."""
+        mail.attempts -= 1
+        if counts and self._returned_often(mail, _LOST_HERE):
+            mail.attempts += 1
+            self._settle(mail, "deferred", reply)
+        else:
+            self._ready.appendleft(mail)
+
+    def _returned_often(self, mail: Mail, limit: int) -> bool:
+        if not mail.returns:
+            mail.accepted_before = self._accepted
+        mail.returns += 1
+        return mail.returns >= limit and self._accepted > mail.accepted_before
+
+    def _decide(self) -> None:
+        on_their_way = self._unsettled - len(self._refusals) - len(self._ready) - len(self._later)
+        if not len(self._refusals) or not (self._refusals.full or (not on_their_way and not self._ready)):
             return
-        mail.reply = reply[:_REPLY_LENGTH]
-        self._serial += 1
-        heapq.heappush(self._later, (time.monotonic() + self._pauses.after(mail.attempts), self._serial, mail))
+        found = self._refusals.verdict(slowed=self._pace.slowed)
+        if found.account:
+            self._refuse_account(found.account)
+            return
+        for mail, reply in found.failed:
+            self._settle(mail, "failed", reply)
+        for mail, reply in found.deferred:
+            self._settle(mail, "deferred", reply)
+        if found.throttled:
+            self._throttle(found.throttled)
+
+    def _throttle(self, throttled: list[tuple[Mail, str]]) -> None:
+        self._pace.slow_down()
+        for mail, reply in throttled:
+            if self._returned_often(mail, _THROTTLED_HERE):
+                self._settle(mail, "deferred", reply)
+            else:
+                mail.attempts -= 1
+                self._ready.append(mail)
+        self._pause(
+            f"refuses mails to everyone for now ({replies_of(throttled)}); at most {self._pace.rate:.0f} a second"
+        )
+
+    def _refuse_account(self, reply: str) -> None:
+        self._fail(
+            SettingsError(
+                f"SMTP server {self._server} takes no mail from this account: {reply[:_REPLY_LENGTH]}. Check login and"
+                " password of the connection, FRAUDSTREAM_MAIL_SENDER and FRAUDSTREAM_MAIL_ENVELOPE_SENDER, and that the"
+                " server relays to the recipients of FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE"
+            )
+        )
 
     def _settle(self, mail: Mail, status: str, reply: str) -> None:
-        self._failures = 0
         mail.status = status
         mail.reply = reply[:_REPLY_LENGTH]
         mail.finished_at = time.time()
         self._unsettled -= 1
         if not self._unsettled:
-            self._settled.set()
+            self._changed.set()
