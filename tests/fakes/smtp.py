@@ -48,6 +48,7 @@ class Accepted:
 class FakeSmtpServer:
     """Runs in a thread of its own; a context manager. `down()` and `up()` close and open its port.
 
+    `seconds_per_mail`: how long it takes before it answers to a content.
     `session_limit`: after so many mails, what it answers to the next MAIL of the session.
     `lenient`: it asks for content even where it refused the recipient, as RFC 2920 says a server may.
     """
@@ -62,6 +63,7 @@ class FakeSmtpServer:
         starttls: bool = False,
         lenient: bool = False,
         session_limit: tuple[int, Fault | str] | None = None,
+        seconds_per_mail: float = 0.0,
     ) -> None:
         self.script = script
         self.pipelining = pipelining
@@ -70,6 +72,7 @@ class FakeSmtpServer:
         self.starttls = starttls
         self.lenient = lenient
         self.session_limit = session_limit
+        self.seconds_per_mail = seconds_per_mail
         self.accepted: list[Accepted] = []
         self.for_nobody: list[bytes] = []
         self.commands: list[str] = []
@@ -156,7 +159,7 @@ class _Session:
             line = (await self._reader.readuntil(b"\r\n")).decode().strip()
             self._server.commands.append(line)
             match line.partition(" ")[0].upper():
-                case "EHLO":
+                case "EHLO" | "HELO":
                     await self._ehlo()
                 case "STARTTLS":
                     self._say("220 go ahead")
@@ -231,6 +234,8 @@ class _Session:
         content = raw[:-3].replace(b"\r\n..", b"\r\n.")
         mail = Accepted(self._recipient, content, self._sender or "")
         self._sender, self._recipient = None, ""
+        if self._server.seconds_per_mail:
+            await asyncio.sleep(self._server.seconds_per_mail)
         match self._server.script("content", mail.recipient):
             case None:
                 self._server.accepted.append(mail)

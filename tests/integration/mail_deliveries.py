@@ -3,8 +3,9 @@
 from collections import Counter
 from collections.abc import Callable
 
+from fraudstream.mail.connections import Pauses
 from fraudstream.mail.conversation import Mail
-from fraudstream.mail.delivery import Delivery, Pauses
+from fraudstream.mail.delivery import Delivery
 from fraudstream.mail.server import SmtpServer
 
 from tests.fakes.smtp import FakeSmtpServer, Fault, Script, Stage
@@ -33,11 +34,14 @@ def deliver(
     attempts: int = 4,
     timeout: float = 10.0,
     stop: Callable[[], bool] = lambda: False,
+    per_second: float = float("inf"),
 ) -> None:
     """Delivers mails with short pauses, and takes leave of the server."""
     if isinstance(server, FakeSmtpServer):
         server = SmtpServer("127.0.0.1", server.port, security="plain", timeout=timeout)
-    delivery = Delivery(server, connections=connections, attempts=attempts, stop=stop, pauses=QUICK)
+    delivery = Delivery(
+        server, connections=connections, attempts=attempts, stop=stop, per_second=per_second, pauses=QUICK
+    )
     try:
         delivery.deliver(letters)
     finally:

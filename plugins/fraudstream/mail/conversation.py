@@ -54,6 +54,10 @@ class Stage(Enum):
 class Post(Protocol):
     """Where a conversation gets its mails and tells what the server said."""
 
+    @property
+    def waiting(self) -> int:
+        """How many mails aren't settled."""
+
     def take(self) -> Mail | None:
         """The next mail to send now, if there is one; counts as a try."""
 
@@ -73,7 +77,7 @@ class Post(Protocol):
         """
 
     def ended(self, conversation: "Conversation", reason: str, *, busy: bool) -> None:
-        """The connection is gone; `busy`: replies were still awaited, or a mail was refused and the mails go elsewhere."""
+        """The connection is gone; `busy`: replies were awaited, or the mails are to go on elsewhere."""
 
 
 _Awaited = tuple[Stage, Mail | None]

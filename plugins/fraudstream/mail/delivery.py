@@ -11,14 +11,12 @@
 - The connection was lost after the content was sent: it isn't known whether the server has the mail. It is tried
   again, a few times here, then as a deferred one. Only this can double a mail; it has the same Message-ID.
 
-``refusals.py`` tells these apart, ``pace.py`` is the pace. Pauses grow exponentially and are drawn at random up to
-their length (full jitter).
+``refusals.py`` tells these apart, ``pace.py`` is the pace, ``connections.py`` has the connections. Pauses grow
+exponentially and are drawn at random up to their length (full jitter).
 """
 
 import asyncio
 import heapq
-import logging
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -26,12 +24,11 @@ from collections.abc import Callable, Sequence
 import uvloop
 
 from fraudstream.errors import FraudstreamError, MailError, SettingsError
+from fraudstream.mail.connections import Connections, Pauses
 from fraudstream.mail.conversation import Conversation, Mail, Stage
 from fraudstream.mail.pace import Pace
 from fraudstream.mail.refusals import About, Refusals, about, replies_of
-from fraudstream.mail.server import SmtpServer, open_connection
-
-logger = logging.getLogger(__name__)
+from fraudstream.mail.server import SmtpServer
 
 #: Seconds between two looks at time limits, due retries and whether to stop.
 _TICK = 0.05
@@ -43,18 +40,6 @@ _REPLY_LENGTH = 500
 _UNANSWERED_HERE = 3
 #: How often a mail may be throttled, or end a connection, while others are taken, before it is deferred.
 _THROTTLED_HERE, _LOST_HERE = 3, 10
-
-
-class Pauses:
-    """Lengths of the pauses between tries, in seconds: random up to `first`, doubled each time, at most `longest`."""
-
-    def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
-        self._first = first
-        self._longest = longest
-
-    def after(self, failures: int) -> float:
-        """The pause after so many failures in a row, at least one."""
-        return random.uniform(0, min(self._longest, self._first * 2.0 ** min(failures - 1, 30)))  # noqa: S311  no secret
 
 
 class Delivery:
@@ -78,14 +63,12 @@ class Delivery:
         pauses: Pauses | None = None,
     ) -> None:
         self._server = server
-        self._connections = connections
         self._attempts = attempts
         self._stop = stop
         self._pace = Pace(per_second)
         self._pauses = pauses or Pauses()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
-        self._open: set[Conversation] = set()
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connections = Connections(server, connections, self, self._fail, self._pauses)
         self._ready: deque[Mail] = deque()
         self._later: list[tuple[float, int, Mail]] = []
         self._refusals = Refusals()
@@ -93,8 +76,6 @@ class Delivery:
         self._unsettled = 0
         self._accepted = 0
         self._changed = asyncio.Event()
-        self._failures = 0
-        self._resume_at = 0.0
         self._error: FraudstreamError | None = None
 
     def deliver(self, mails: Sequence[Mail]) -> None:
@@ -107,7 +88,7 @@ class Delivery:
 
     def close(self) -> None:
         """Takes leave of the server."""
-        self._runner.run(self._quit())
+        self._runner.run(self._connections.quit())
         self._runner.close()
 
     async def _deliver(self, mails: Sequence[Mail]) -> None:
@@ -118,12 +99,13 @@ class Delivery:
         try:
             # Connections that ended while nobody listened are found out before they are used.
             await asyncio.sleep(0)
-            self._wake()
+            self._connections.wake()
             while self._unsettled:
-                self._connect()
+                if self._error is None:
+                    self._connections.fill(min(len(self._ready), self._unsettled))
                 if self._stop():
                     stop_at = stop_at or time.monotonic() + _STOP_GRACE
-                    if time.monotonic() >= stop_at or not self._open or self._pausing():
+                    if time.monotonic() >= stop_at or not self._connections or self._connections.pausing:
                         raise MailError(
                             f"stopped before SMTP server {self._server} took all mails: {self._unsettled} of"
                             f" {len(mails)} have no answer yet; they are sent when the task runs again"
@@ -132,11 +114,7 @@ class Delivery:
                 if self._error is not None:
                     raise self._error
         finally:
-            connecting = list(self._connecting)
-            for task in connecting:
-                task.cancel()
-            if connecting:
-                await asyncio.wait(connecting)
+            await self._connections.cancel()
             if self._unsettled:
                 self._abandon()
 
@@ -150,95 +128,30 @@ class Delivery:
                 now = time.monotonic()
                 while self._later and self._later[0][0] <= now:
                     self._ready.append(heapq.heappop(self._later)[2])
-                for conversation in list(self._open):
-                    if conversation.silent_for() > self._server.timeout:
-                        conversation.abort(f"no reply for {self._server.timeout:g} s")
-        self._wake()
-
-    def _wake(self) -> None:
-        for conversation in list(self._open):
-            if not self._ready:
-                return
-            conversation.wake()
+        self._connections.wake()
 
     def _abandon(self) -> None:
         self._unsettled = 0
-        for conversation in list(self._open):
-            conversation.abort("stopped")
+        self._connections.abort("stopped")
         self._ready.clear()
         self._later.clear()
         self._refusals.forget()
-
-    async def _quit(self) -> None:
-        for conversation in self._open:
-            conversation.quit()
-        self._open.clear()
-        await asyncio.sleep(0)
-
-    # Connections
-
-    def _pausing(self) -> bool:
-        return time.monotonic() < self._resume_at
-
-    def _connect(self) -> None:
-        """Opens connections side by side; one at a time after a failure."""
-        if self._pausing() or self._error is not None:
-            return
-        wanted = min(self._connections, self._unsettled, len(self._open) + len(self._ready))
-        if self._failures:
-            wanted = min(wanted, len(self._open) + 1)
-        for _ in range(wanted - len(self._open) - len(self._connecting)):
-            task = asyncio.get_running_loop().create_task(self._open_one())
-            self._connecting.add(task)
-            task.add_done_callback(self._connecting.discard)
-
-    async def _open_one(self) -> None:
-        try:
-            opened = await open_connection(self._server)
-        except MailError as error:
-            self._pause(str(error))
-        except FraudstreamError as error:
-            self._fail(error)
-        else:
-            conversation = Conversation(opened.transport, self, pipelining=opened.pipelining)
-            self._open.add(conversation)
-            conversation.wake()
-
-    def _pause(self, reason: str) -> None:
-        """No mail goes for a while; several connections ended by one cause are one failure."""
-        if self._pausing():
-            return
-        self._failures += 1
-        pause = self._pauses.after(self._failures)
-        self._resume_at = time.monotonic() + pause
-        logger.warning(
-            "SMTP server %s: %s. %d mails wait; failure %d in a row, trying again in %.1f s for as long as the run may"
-            " take. Check that the server runs and accepts mail from here",
-            self._server,
-            reason,
-            self._unsettled,
-            self._failures,
-            pause,
-        )
 
     def _fail(self, error: FraudstreamError) -> None:
         self._error = self._error or error
         self._changed.set()
 
-    def ended(self, conversation: Conversation, reason: str, *, busy: bool) -> None:
-        self._open.discard(conversation)
-        if not busy or not self._unsettled:
-            return
-        if conversation.accepted:
-            logger.debug("SMTP server %s after %d mails: %s", self._server, conversation.accepted, reason)
-            self._connect()
-        else:
-            self._pause(reason)
+    # Asked and told by conversations
 
-    # What the server says of mails
+    @property
+    def waiting(self) -> int:
+        return self._unsettled
+
+    def ended(self, conversation: Conversation, reason: str, *, busy: bool) -> None:
+        self._connections.ended(conversation, reason, self._unsettled if busy else 0)
 
     def take(self) -> Mail | None:
-        if not self._ready or self._pausing() or self._error is not None or not self._pace.take():
+        if not self._ready or self._connections.pausing or self._error is not None or not self._pace.take():
             return None
         mail = self._ready.popleft()
         mail.attempts += 1
@@ -247,7 +160,7 @@ class Delivery:
         return mail
 
     def accepted(self, mail: Mail, reply: str) -> None:
-        self._failures = 0
+        self._connections.useful()
         self._accepted += 1
         self._pace.accepted()
         self._refusals.accepted()
@@ -325,16 +238,15 @@ class Delivery:
             else:
                 mail.attempts -= 1
                 self._ready.append(mail)
-        self._pause(
-            f"refuses mails to everyone for now ({replies_of(throttled)}); at most {self._pace.rate:.0f} a second"
-        )
+        pace = f"; at most {self._pace.rate:.0f} mails a second from now on" if self._pace.slowed else ""
+        self._connections.pause(f"refuses everyone for now ({replies_of(throttled)}){pace}", self._unsettled)
 
     def _refuse_account(self, reply: str) -> None:
         self._fail(
             SettingsError(
                 f"SMTP server {self._server} takes no mail from this account: {reply[:_REPLY_LENGTH]}. Check login and"
-                " password of the connection, FRAUDSTREAM_MAIL_SENDER and FRAUDSTREAM_MAIL_ENVELOPE_SENDER, and that the"
-                " server relays to the recipients of FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE"
+                " password of the connection, FRAUDSTREAM_MAIL_SENDER and FRAUDSTREAM_MAIL_ENVELOPE_SENDER, and that"
+                " the server relays to the recipients of FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE"
             )
         )
 

@@ -11,6 +11,8 @@ _FASTER, _FASTER_AT_LEAST = 1.1, 1.0
 _FORGET_SECONDS = 600.0
 #: A rate above this is no limit to anyone.
 _UNLIMITED_FROM = 20_000.0
+#: Seconds that a rate is measured over at least, where the server has just begun to take mails.
+_SHORTEST_LOOK = 0.05
 #: Mails that may go at once after a time without any, in seconds of the rate.
 _BURST_SECONDS = 0.1
 
@@ -28,6 +30,7 @@ class Pace:
         self._tokens = 1.0
         self._at = self._second = clock()
         self._slowed_at = float("-inf")
+        self._first_at = self._at
         self._accepted = self._accepted_before = 0
 
     @property
@@ -52,19 +55,22 @@ class Pace:
 
     def accepted(self) -> None:
         """The server took a mail."""
+        if not self._accepted and not self._accepted_before:
+            self._first_at = self._clock()
         self._accepted += 1
 
     def slow_down(self) -> None:
-        """The server throttles: below what it took in the last second. Refusals of one second are one step.
+        """The server throttles: below what it took a second lately. Refusals of one second are one step.
 
         A server that took nothing doesn't throttle: it takes no mail at all for now.
         """
         self._advance()
-        taken = max(self._accepted, self._accepted_before)
-        if not taken or self._clock() < self._slowed_at + 1.0:
+        taken, now = max(self._accepted, self._accepted_before), self._clock()
+        if not taken or now < self._slowed_at + 1.0:
             return
-        self._slowed_at = self._clock()
-        self._rate = max(_SLOWEST, _SLOWER * min(self._rate, taken))
+        self._slowed_at = now
+        seconds = min(1.0, max(_SHORTEST_LOOK, now - self._first_at))
+        self._rate = max(_SLOWEST, _SLOWER * min(self._rate, taken / seconds))
         self._tokens = min(self._tokens, 1.0)
 
     def _advance(self) -> None:

@@ -4,9 +4,11 @@ aiosmtplib connects, greets, encrypts and logs in; what happens on the open conn
 """
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, NamedTuple, cast
 
 import aiosmtplib
@@ -15,8 +17,8 @@ from pydantic import SecretStr
 from fraudstream.errors import MailError, SettingsError
 
 _PORTS = {"plain": 25, "starttls": 587, "tls": 465}
-#: Reply codes of AUTH by which the server says that this login is wrong, not that it is out of order (RFC 4954).
-_LOGIN_REFUSED = {530, 534, 535, 538}
+#: Reply codes from here on say that a retry doesn't help.
+_FOR_GOOD = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,7 @@ class SmtpServer:
     """An SMTP server and how to talk to it.
 
     `timeout` is in seconds: for connecting, and for each reply. `verify` says whether its certificate must be valid.
+    `ehlo_name` is what this client calls itself; empty: its host's full name.
     """
 
     host: str
@@ -33,6 +36,7 @@ class SmtpServer:
     security: Literal["plain", "starttls", "tls"] = "tls"
     timeout: float = 30.0
     verify: bool = True
+    ehlo_name: str = ""
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -46,7 +50,13 @@ class Opened(NamedTuple):
 
 
 def server_from_connection(
-    host: str | None, port: int | None, login: str | None, password: str | None, extra: Mapping[str, Any]
+    host: str | None,
+    port: int | None,
+    login: str | None,
+    password: str | None,
+    extra: Mapping[str, Any],
+    *,
+    ehlo_name: str = "",
 ) -> SmtpServer:
     """The server that an Airflow connection of type smtp describes, read as Airflow's own SmtpHook reads it.
 
@@ -86,14 +96,20 @@ def server_from_connection(
         security=security,
         timeout=seconds,
         verify=context == "default",
+        ehlo_name=ehlo_name,
     )
+
+
+@cache
+def _host_name() -> str:
+    return socket.getfqdn()
 
 
 async def open_connection(server: SmtpServer) -> Opened:
     """Connects, encrypts and logs in.
 
-    :raises SettingsError: the server refuses the login, offers no STARTTLS or AUTH, or shows an invalid certificate:
-        the connection must be changed
+    :raises SettingsError: the server refuses the client or its login for good, offers no STARTTLS or AUTH, or shows an
+        invalid certificate: the connection must be changed
     :raises MailError: anything else, which may pass
     """
     client = aiosmtplib.SMTP(
@@ -105,6 +121,7 @@ async def open_connection(server: SmtpServer) -> Opened:
         use_tls=server.security == "tls",
         start_tls=server.security == "starttls",
         validate_certs=server.verify,
+        local_hostname=server.ehlo_name or _host_name(),
     )
     opened = False
     try:
@@ -123,7 +140,7 @@ async def _greet(client: aiosmtplib.SMTP, server: SmtpServer) -> None:
         if not client.last_ehlo_response:
             await client.ehlo()
     except aiosmtplib.SMTPAuthenticationError as error:
-        if error.code in _LOGIN_REFUSED:
+        if error.code >= _FOR_GOOD:
             raise SettingsError(
                 f"SMTP server {server} refuses the login of user {server.username!r}: {error.code} {error.message}."
                 " Check login and password of the connection"
@@ -132,6 +149,11 @@ async def _greet(client: aiosmtplib.SMTP, server: SmtpServer) -> None:
     except ssl.SSLCertVerificationError as error:
         raise SettingsError(_certificate(server, error)) from error
     except aiosmtplib.SMTPResponseException as error:
+        if error.code >= _FOR_GOOD:
+            raise SettingsError(
+                f"SMTP server {server} doesn't serve this client: {error.code} {error.message}. Check host and port of"
+                " the connection, FRAUDSTREAM_MAIL_EHLO_NAME, and that the server accepts mail from this address"
+            ) from error
         raise MailError(f"{error.code} {error.message}") from error
     except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError) as error:
         if isinstance(error.__cause__, ssl.SSLCertVerificationError):

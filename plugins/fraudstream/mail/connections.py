@@ -1,0 +1,142 @@
+"""The open connections to one server: opened side by side, one at a time and after a pause where one failed."""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from fraudstream.errors import FraudstreamError, MailError
+from fraudstream.mail.conversation import Conversation, Post
+from fraudstream.mail.server import SmtpServer, open_connection
+
+logger = logging.getLogger(__name__)
+
+
+class Pauses:
+    """Lengths of the pauses between tries, in seconds: random up to `first`, doubled each time, at most `longest`."""
+
+    def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
+        self._first = first
+        self._longest = longest
+
+    def after(self, failures: int) -> float:
+        """The pause after so many failures in a row, at least one."""
+        return random.uniform(0, min(self._longest, self._first * 2.0 ** min(failures - 1, 30)))  # noqa: S311  no secret
+
+
+class Connections:
+    """Conversations with one server; to be used inside the event loop.
+
+    :param post: whom the conversations serve
+    :param on_error: told of an error that no retry helps against
+    """
+
+    def __init__(
+        self,
+        server: SmtpServer,
+        limit: int,
+        post: Post,
+        on_error: Callable[[FraudstreamError], None],
+        pauses: Pauses,
+    ) -> None:
+        self._server = server
+        self._limit = limit
+        self._post = post
+        self._on_error = on_error
+        self._pauses = pauses
+        self._open: set[Conversation] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._failures = 0
+        self._resume_at = 0.0
+
+    def __bool__(self) -> bool:
+        """Whether one is open."""
+        return bool(self._open)
+
+    @property
+    def pausing(self) -> bool:
+        """Whether nothing is to be asked of the server for now."""
+        return time.monotonic() < self._resume_at
+
+    def fill(self, waiting: int) -> None:
+        """Begins to open as many as `waiting` mails can use."""
+        if self.pausing:
+            return
+        wanted = min(self._limit, len(self._open) + (min(waiting, 1) if self._failures else waiting))
+        for _ in range(wanted - len(self._open) - len(self._connecting)):
+            task = asyncio.get_running_loop().create_task(self._open_one())
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    def wake(self) -> None:
+        """Has idle connections ask for a mail, and ends those that the server has left without a reply for too long."""
+        for conversation in list(self._open):
+            if conversation.silent_for() > self._server.timeout:
+                conversation.abort(f"no reply for {self._server.timeout:g} s")
+            else:
+                conversation.wake()
+
+    def useful(self) -> None:
+        """The server took a mail: what comes next is the first failure in a row."""
+        self._failures = 0
+
+    def pause(self, reason: str, waiting: int) -> None:
+        """Nothing is asked of the server for a while; several connections ended by one cause are one failure."""
+        if self.pausing:
+            return
+        self._failures += 1
+        pause = self._pauses.after(self._failures)
+        self._resume_at = time.monotonic() + pause
+        logger.warning(
+            "SMTP server %s: %s. %d mails wait; failure %d in a row, trying again in %.1f s for as long as the run may"
+            " take. Check that the server runs and accepts mail from here",
+            self._server,
+            reason,
+            waiting,
+            self._failures,
+            pause,
+        )
+
+    def ended(self, conversation: Conversation, reason: str, waiting: int) -> None:
+        """One is gone; `waiting` mails would have used it. One that took mails is replaced at once."""
+        self._open.discard(conversation)
+        if not waiting:
+            return
+        if conversation.accepted:
+            logger.debug("SMTP server %s after %d mails: %s", self._server, conversation.accepted, reason)
+            self.fill(waiting)
+        else:
+            self.pause(reason, waiting)
+
+    async def cancel(self) -> None:
+        """Opens no more of them."""
+        connecting = list(self._connecting)
+        for task in connecting:
+            task.cancel()
+        if connecting:
+            await asyncio.wait(connecting)
+
+    def abort(self, reason: str) -> None:
+        """Ends all at once."""
+        for conversation in list(self._open):
+            conversation.abort(reason)
+
+    async def quit(self) -> None:
+        """Takes leave of the server."""
+        for conversation in self._open:
+            conversation.quit()
+        self._open.clear()
+        await asyncio.sleep(0)
+
+    async def _open_one(self) -> None:
+        try:
+            opened = await open_connection(self._server)
+        except MailError as error:
+            self.pause(str(error), self._post.waiting)
+        except FraudstreamError as error:
+            self._on_error(error)
+        else:
+            conversation = Conversation(opened.transport, self._post, pipelining=opened.pipelining)
+            self._open.add(conversation)
+            conversation.wake()
