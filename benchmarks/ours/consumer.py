@@ -41,7 +41,7 @@ def main(role: str, topic: str, port: int) -> None:
         )
     elif role == "send_mail":
         server = SmtpServer("127.0.0.1", port, security="plain")
-        sink = mail_sink(settings, server, ObjectChain(store, MAILS), Links(settings), stop=stopped.is_set)
+        sink = mail_sink(settings, server, topic, ObjectChain(store, MAILS), Links(settings), stop=stopped.is_set)
     else:
         sink = CaseSink(
             ObjectChain(store, CASES_FOLDER),

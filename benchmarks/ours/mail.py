@@ -38,7 +38,7 @@ def main(topic: str, folder: str, port: int) -> None:
     settings = Settings()
     chain = TimedChain(Store(storage.Client(), settings.lake_bucket), folder)
     server = SmtpServer("127.0.0.1", port, security="plain")
-    sink = mail_sink(settings, server, chain, Links(settings), stop=lambda: False)
+    sink = mail_sink(settings, server, topic, chain, Links(settings), stop=lambda: False)
     subscription = Subscription(
         settings, topic, f"benchmark-{folder}", sink, Codec.for_topic(topic, settings), until="caught_up"
     )

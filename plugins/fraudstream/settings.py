@@ -107,7 +107,15 @@ class Settings(BaseSettings):
     )
     mail_connections: int = Field(8, ge=1, le=64, description="SMTP connections of one send_mail worker")
     mail_batch_rows: int = Field(500, ge=1, description="mails in flight at most: what a crash may send twice")
-    mail_attempts: int = Field(8, ge=1, description="tries of a mail that the server answers 4xx, before it is failed")
+    mail_attempts: int = Field(
+        8, ge=1, description="times at most that the content of a mail is sent without an answer to it"
+    )
+    mail_retry_hours: float = Field(
+        24, gt=0, description="how long a mail that the server defers is tried again, before it is failed"
+    )
+    mail_per_second: float = Field(
+        0, ge=0, description="mails that one send_mail task sends a second at most; 0: as fast as the server takes them"
+    )
 
     alert_address: str = Field(
         "", description="who is mailed about failed tasks, consumers that go on failing and late runs; empty: nobody"

@@ -1,22 +1,15 @@
 """Events of cases: what happens to a case besides its customer's answer, on topic case_event."""
 
 import json
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from confluent_kafka import KafkaError as Code
-from confluent_kafka import KafkaException, Message, Producer
-
-from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.confirmed_producer import ConfirmedProducer, Outgoing
 from fraudstream.kafka.records import CASE_EVENT
 from fraudstream.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 #: The mail server refused a mail for good, or it was tried for too long.
 MAIL_FAILED = "MAIL_FAILED"
@@ -30,9 +23,6 @@ MAIL_COMPLAINED = "MAIL_COMPLAINED"
 MAIL_RESENT = "MAIL_RESENT"
 #: Events that say that a mail didn't reach its customer.
 UNDELIVERED = frozenset({MAIL_FAILED, MAIL_SUPPRESSED, MAIL_BOUNCED})
-
-#: An event that isn't durable after this long is failed.
-_DELIVERY_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,40 +73,15 @@ class CaseEvents:
     """Producer to case_event, keyed by idTransaction. To be used from one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
-        self._connection = Connection(settings)
         self._codec = Codec.for_topic(CASE_EVENT, settings)
-        self._producer = Producer(
-            settings.kafka_config(
-                **{
-                    "acks": "all",
-                    "enable.idempotence": True,
-                    "partitioner": "murmur2_random",
-                    "delivery.timeout.ms": _DELIVERY_SECONDS * 1000,
-                    "error_cb": self._connection.hear,
-                }
-            ),
-            logger=logger,
-        )
-        self._failed: list[KafkaError] = []
+        self._producer = ConfirmedProducer(settings, CASE_EVENT)
 
     def publish(self, events: Iterable[CaseEvent]) -> None:
         """Returns once the brokers have each event; a call that failed may be repeated.
 
         :raises KafkaError: they don't have one of them
+        :raises SchemaRegistryError: the registry doesn't answer at the first use
         """
-        self._failed.clear()
-        for event in events:
-            key, value = event.id_transaction.encode(), self._codec.encode(event.record())
-            try:
-                self._producer.produce(CASE_EVENT, key=key, value=value, on_delivery=self._delivered)
-            except (BufferError, KafkaException) as error:
-                raise KafkaUnavailable(f"writing an event of case {event.id_transaction}: {error}") from error
-        left = self._producer.flush(_DELIVERY_SECONDS)
-        if self._failed:
-            raise self._failed[0]
-        if left:
-            raise KafkaUnavailable(f"{left} case events are without an answer after {_DELIVERY_SECONDS} s; try again")
-
-    def _delivered(self, error: Code | None, message: Message) -> None:
-        if error is not None:
-            self._failed.append(self._connection.error(error, doing=f"writing a case event to topic {CASE_EVENT}"))
+        self._producer.write(
+            Outgoing(event.id_transaction.encode(), self._codec.encode(event.record())) for event in events
+        )

@@ -20,10 +20,13 @@ class FirstAnswers:
        the inner sink's next offset moves past dropped answers.
 
     Memory: one id for each case of the assigned partitions. All answers of a case lie in one partition.
+
+    :param column: what identifies a case; on another topic, whatever must not be there twice
     """
 
-    def __init__(self, inner: Sink) -> None:
+    def __init__(self, inner: Sink, column: str = "idTransaction") -> None:
         self._inner = inner
+        self._column = column
         self._starts: dict[Partition, int] = {}
         self._seen: dict[Partition, set[str]] = {}
 
@@ -42,7 +45,7 @@ class FirstAnswers:
         # 2
         seen = self._seen[batch.partition]
         first = np.zeros(len(batch), dtype=bool)
-        for index, case in enumerate(batch.rows.column("idTransaction").to_pylist()):
+        for index, case in enumerate(batch.rows.column(self._column).to_pylist()):
             if case not in seen:
                 seen.add(case)
                 first[index] = True

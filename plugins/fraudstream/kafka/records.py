@@ -50,6 +50,18 @@ class Batch:
     def __len__(self) -> int:
         return len(self.offsets)
 
+    def head(self, rows: int) -> "Batch":
+        """The first `rows` records; reading goes on with the one after them."""
+        if rows >= len(self):
+            return self
+        return Batch(
+            self.partition,
+            self.offsets[:rows],
+            self.timestamps[:rows],
+            self.rows.slice(0, rows),
+            int(self.offsets[rows]),
+        )
+
     def since(self, offset: int) -> "Batch":
         """The part of the batch at and after `offset`."""
         start = int(np.searchsorted(self.offsets, offset))

@@ -1,5 +1,6 @@
 """From a batch of records to the mails they cause, each with what its log line will say."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -33,7 +34,12 @@ class MakesLinks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail and the record that caused it; `timestamp` is the Kafka record's, ms since 1970."""
+    """A mail and the record that caused it; `timestamp` is the Kafka record's, ms since 1970.
+
+    `about` and `row` are where the transaction or answer lies that the mail is about: for a mail that is tried again,
+    another record than the one that caused this try. `deferrals` is how often it was deferred before, `resend` the
+    command that sends it anew, if one does.
+    """
 
     mail: Mail
     id_transaction: str
@@ -41,6 +47,20 @@ class Letter:
     message_id: str
     offset: int
     timestamp: int
+    about: Batch
+    row: int
+    deferrals: int = 0
+    resend: str = ""
+
+    @property
+    def record(self) -> pa.RecordBatch:
+        """The transaction or answer that the mail is about, one row."""
+        return self.about.rows.slice(self.row, 1)
+
+    @property
+    def record_timestamp(self) -> int:
+        """Kafka's time of that record, ms since 1970."""
+        return int(self.about.timestamps[self.row])
 
     @property
     def unsettled(self) -> bool:
@@ -48,44 +68,52 @@ class Letter:
         return not self.mail.status
 
 
+class WritesLetters(Protocol):
+    """What the sink needs of a writer."""
+
+    def letters(self, batch: Batch) -> list[Letter]:
+        """A letter for each record, in offset order."""
+
+
 class LetterWriter:
-    """Writes the letters of batches. A recipient that may not or can't get mail gets a letter that is settled already:
-    ``suppressed`` by safe mode, or ``failed`` where the columns make no address.
+    """Writes the letters of batches of each topic in `kinds`.
+
+    A recipient that may not or can't get mail gets a letter that is settled already: ``suppressed`` by safe mode, or
+    ``failed`` where the columns make no address.
 
     :raises SettingsError: sender or recipient template are unusable
     """
 
-    def __init__(self, settings: Settings, links: MakesLinks) -> None:
+    def __init__(self, settings: Settings, links: MakesLinks, kinds: Mapping[str, Kind] = KINDS) -> None:
         self._templates = MailTemplates(settings)
+        self._kinds = kinds
         self._recipients = Recipients(settings)
         self._links = links
         self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
-        self.sender = self._templates.sender
+        self._sender = self._templates.sender
 
-    def letters(self, batch: Batch, kind: Kind) -> list[Letter]:
-        """A letter for each record, in offset order."""
+    def letters(self, batch: Batch, resend: str = "") -> list[Letter]:
+        """A letter for each record, in offset order; `resend` makes them other mails than those sent before."""
+        kind = self._kinds[batch.partition.topic]
         now = datetime.now(UTC).replace(microsecond=0)
         columns = {name: batch.rows[name].to_pylist() for name in self._columns(kind)}
         for name in ("timestamp", "answeredAt") if kind == "receipt" else ("timestamp",):
             columns[name] = batch.rows[name].cast(pa.int64()).to_pylist()
         rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        places = zip(batch.offsets.tolist(), batch.timestamps.tolist(), strict=True)
-        return [
-            self._letter(batch.partition.topic, kind, row, offset, timestamp, now)
-            for row, (offset, timestamp) in zip(rows, places, strict=True)
-        ]
+        return [self._letter(batch, index, kind, row, resend, now) for index, row in enumerate(rows)]
 
     def _columns(self, kind: Kind) -> list[str]:
         needed = ["idTransaction", "type", "amount", "nameOrig", "nameDest", *self._recipients.columns]
         return list(dict.fromkeys([*needed, "status"] if kind == "receipt" else needed))
 
     def _letter(
-        self, topic: str, kind: Kind, row: dict[str, object], offset: int, timestamp: int, now: datetime
+        self, batch: Batch, index: int, kind: Kind, row: dict[str, object], resend: str, now: datetime
     ) -> Letter:
         id_transaction = str(row["idTransaction"])
-        identity = message_id(topic, kind, id_transaction, self._templates.domain)
+        timestamp = int(batch.timestamps[index])
+        identity = message_id(batch.partition.topic, kind, id_transaction + resend, self._templates.domain)
         recipient = self._recipients.address(row)
-        mail = Mail(recipient, b"")
+        mail = Mail(recipient, b"", self._sender)
         if not is_address(recipient):
             _settle(mail, "failed", "not sent: the transaction's columns make no mail address", now)
         elif not self._recipients.allowed(recipient):
@@ -94,7 +122,8 @@ class LetterWriter:
             mail.content = self._templates.render(
                 kind, self._facts(kind, row, timestamp), recipient=recipient, identity=identity, sent_at=now
             )
-        return Letter(mail, id_transaction, kind, identity, offset, timestamp)
+        offset = int(batch.offsets[index])
+        return Letter(mail, id_transaction, kind, identity, offset, timestamp, batch, index, resend=resend)
 
     def _facts(self, kind: Kind, row: dict[str, object], timestamp: int) -> Facts:
         id_transaction = str(row["idTransaction"])
@@ -118,7 +147,7 @@ class LetterWriter:
         return Facts(*common)
 
 
-def log_lines(partition: Partition, letters: list[Letter]) -> bytes:
+def log_lines(partition: Partition, letters: Sequence[Letter]) -> bytes:
     """What email_confirmation/ keeps of settled letters: JSON lines, times in ISO 8601 UTC.
 
     A mail that was never tried has null for `firstTriedAt`.

@@ -3,58 +3,42 @@
 For each piece of at most `mail_batch_rows` records, numbered as in the code:
 
 1. write the mails,
-2. deliver them until each is settled: sent, failed or suppressed,
+2. deliver them until each is settled: sent, failed, deferred or suppressed,
 3. append their log lines to the chain of folder email_confirmation/, which moves the partition's progress,
-4. only then report the offset as done.
+4. do what belongs to them: retries of deferred ones, events of undelivered fraud notices,
+5. only then report the offset as done.
 
 The mails of the next piece are written while the log of the one before is; they are delivered after it.
 
-A crash before 3 repeats the mails of one piece at most, with the same Message-IDs; after 3 it repeats none, since
-reading starts where the chain ends.
+A crash before 3 repeats the mails of one piece at most, with the same Message-IDs; after 3 it repeats none. A crash
+before 5 repeats 4, for the letters that the log says need it; see ``mail_log.py``. So the log has exactly one line a
+record; a mail's last line, which isn't ``deferred``, says what became of it.
 """
 
 import time
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from typing import Protocol
 
-import numpy as np
-from isal import igzip
-
-from fraudstream.errors import MailError
-from fraudstream.kafka.records import Batch, Partition
+from fraudstream.errors import MailError, SettingsError
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import MAIL_RETRY, Batch, Partition, Sink
 from fraudstream.lake.stream.names import day_of
-from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.delivery import Delivery
-from fraudstream.mail.letters import KINDS, Letter, LetterWriter, MakesLinks, log_lines
+from fraudstream.mail.follow_up import FollowUp
+from fraudstream.mail.letters import Letter, LetterWriter, MakesLinks, WritesLetters
+from fraudstream.mail.mail_log import RECORDED, Chain, MailLog
+from fraudstream.mail.retries import RetryWriter, WhenDue, give_up
 from fraudstream.mail.server import SmtpServer
-from fraudstream.mail.templates import Kind
 from fraudstream.settings import Settings
 
 #: Longest time in seconds that a record waits for others to share its log object.
 _LINGER = 0.5
 _LOG_WRITERS = 4
-_GZIP_LEVEL = 1
-
-
-class Chain(Protocol):
-    """What the sink needs of :class:`fraudstream.lake.stream.chain.ObjectChain`."""
-
-    def open(self, partition: Partition) -> int | None:
-        """Where reading goes on; None: the chain has no object yet."""
-
-    def append(
-        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
-    ) -> int:
-        """Adds one object and returns where the chain ends now."""
-
-    def forget(self, partition: Partition) -> None:
-        """Drops what is remembered of a partition."""
 
 
 class Delivers(Protocol):
@@ -67,22 +51,38 @@ class Delivers(Protocol):
         """Takes leave of the server."""
 
 
+class FollowsUp(Protocol):
+    """What the sink needs of :class:`~fraudstream.mail.follow_up.FollowUp`."""
+
+    def done(self, letters: Sequence[Letter]) -> None:
+        """Does what belongs to letters that are in the log."""
+
+
 def mail_sink(
-    settings: Settings, server: SmtpServer, chain: Chain, links: MakesLinks, *, stop: Callable[[], bool]
-) -> "MailSink":
-    """The sink of send_mail; `stop` is asked while the server is down, so that waiting for it can be ended.
+    settings: Settings, server: SmtpServer, topic: str, chain: Chain, links: MakesLinks, *, stop: Callable[[], bool]
+) -> Sink:
+    """The sink of send_mail for a topic; `stop` is asked while the server is waited for, so that this can be ended.
 
     :raises SettingsError: a mail setting is unusable
     """
     writer = LetterWriter(settings, links)
     delivery = Delivery(
         server,
-        sender=writer.sender,
         connections=settings.mail_connections,
         attempts=settings.mail_attempts,
         stop=stop,
+        per_second=settings.mail_per_second or float("inf"),
     )
-    return MailSink(writer, delivery, chain, piece_rows=settings.mail_batch_rows)
+    retrying = topic == MAIL_RETRY
+    sink = MailSink(
+        RetryWriter(writer, lambda about: Codec.for_topic(about, settings)) if retrying else writer,
+        delivery,
+        chain,
+        FollowUp(settings),
+        piece_rows=settings.mail_batch_rows,
+        retry_hours=settings.mail_retry_hours,
+    )
+    return WhenDue(sink) if retrying else sink
 
 
 @dataclass
@@ -94,10 +94,11 @@ class _Piece:
 
 
 class _Logging:
-    """Log objects that are being written."""
+    """Log objects that are being written, and the letters whose log they are."""
 
-    def __init__(self, appended: list[Future[None]]) -> None:
+    def __init__(self, appended: list[Future[None]], letters: list[Letter]) -> None:
         self._appended = appended
+        self.letters = letters
 
     def wait(self) -> None:
         """Until they are written; each is waited for: one lost partition must not keep others' mails out of the log.
@@ -112,37 +113,35 @@ class _Logging:
 class MailSink:
     """:class:`~fraudstream.kafka.records.Sink` that sends a mail for each record; see the module for its protocol.
 
-    Where a partition's log ends decides where reading starts; a partition without a log starts where the group
-    committed, so that a new lake doesn't mail everybody again.
+    Reading starts where the group committed, at most where a partition's log ends; a partition without a log starts
+    where the group committed, so that a new lake doesn't mail everybody again.
     """
 
     def __init__(
         self,
-        writer: LetterWriter,
+        writer: WritesLetters,
         delivery: Delivers,
         chain: Chain,
+        follow_up: FollowsUp,
         *,
         piece_rows: int,
-        kinds: Mapping[str, Kind] = KINDS,
+        retry_hours: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
         self._delivery = delivery
-        self._chain = chain
+        self._mail_log = MailLog(chain)
+        self._follow_up = follow_up
         self._piece_rows = piece_rows
-        self._kinds = kinds
+        self._retry_hours = retry_hours
         self._clock = clock
         self._waiting: deque[Batch] = deque()
         self._oldest = 0.0
-        self._durable: dict[Partition, int] = {}
         self._log_writers = ThreadPoolExecutor(_LOG_WRITERS, thread_name_prefix="mail-log")
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
         self._drop(partition)
-        start = self._chain.open(partition)
-        if start is not None:
-            self._durable[partition] = start
-        return start
+        return self._mail_log.open(partition, committed)
 
     def write(self, batch: Batch) -> None:
         if not self._waiting:
@@ -156,18 +155,18 @@ class MailSink:
 
     def flush(self) -> dict[Partition, int]:
         moved: dict[Partition, int] = {}
-        logging = _Logging([])
+        logging = _Logging([], [])
         while self._waiting:
             batches = self._take_piece()
             # 1. write
             piece = self._written([batch for batch in batches if len(batch)])
-            logging.wait()
+            self._finish(logging)
             logging = self._deliver(piece)
             for batch in batches:
                 moved[batch.partition] = max(batch.next_offset, moved.get(batch.partition, 0))
-        logging.wait()
-        # 4. report
-        return {partition: max(end, self._durable.get(partition, 0)) for partition, end in moved.items()}
+        self._finish(logging)
+        # 5. report
+        return moved
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -179,19 +178,17 @@ class MailSink:
 
     def _drop(self, partition: Partition) -> None:
         self._waiting = deque(batch for batch in self._waiting if batch.partition != partition)
-        self._durable.pop(partition, None)
-        self._chain.forget(partition)
+        self._mail_log.forget(partition)
 
     def _take_piece(self) -> list[Batch]:
-        """What is sent next: the oldest records, at most a piece of them, without those whose log exists already."""
+        """What is sent next: the oldest records, at most a piece of them."""
         piece: list[Batch] = []
         room = self._piece_rows
         while self._waiting and room:
             batch = self._waiting.popleft()
-            batch = batch.since(self._durable.get(batch.partition, 0))
             if len(batch) > room:
                 self._waiting.appendleft(batch.since(int(batch.offsets[room])))
-                batch = _head(batch, room)
+                batch = batch.head(room)
             room -= len(batch)
             piece.append(batch)
         return piece
@@ -199,64 +196,66 @@ class MailSink:
     def _written(self, batches: list[Batch]) -> dict[Partition, _Piece]:
         pieces: dict[Partition, _Piece] = {}
         for batch in batches:
-            written = self._writer.letters(batch, self._kinds[batch.partition.topic])
             before = pieces[batch.partition].letters if batch.partition in pieces else []
-            pieces[batch.partition] = _Piece([*before, *written], batch.next_offset)
+            pieces[batch.partition] = _Piece([*before, *self._writer.letters(batch)], batch.next_offset)
         return pieces
 
-    def _deliver(self, pieces: dict[Partition, _Piece]) -> "_Logging":
-        # The log of the piece before may have adopted one that covers what was written meanwhile.
+    def _deliver(self, pieces: dict[Partition, _Piece]) -> _Logging:
         for partition, piece in pieces.items():
-            durable = self._durable.get(partition, 0)
-            piece.letters = [letter for letter in piece.letters if letter.offset >= durable]
+            self._mail_log.recall(partition, piece.letters)
         # 2. deliver
         mails = [letter.mail for piece in pieces.values() for letter in piece.letters if letter.unsettled]
         try:
             if mails:
                 self._delivery.deliver(mails)
-        except MailError:
+        except (MailError, SettingsError):
             # What the server took before it was given up isn't sent again.
-            self._log(pieces).wait()
+            for piece in pieces.values():
+                _defer_gaps(piece.letters)
+            self._finish(self._log(pieces))
             raise
         # 3. log
         return self._log(pieces)
 
-    def _log(self, pieces: dict[Partition, _Piece]) -> "_Logging":
+    def _log(self, pieces: dict[Partition, _Piece]) -> _Logging:
+        letters = [letter for piece in pieces.values() for letter in piece.letters]
+        give_up(letters, self._retry_hours, time.time())
         return _Logging(
             [
                 self._log_writers.submit(self._log_partition, partition, piece.letters, piece.end)
                 for partition, piece in pieces.items()
-            ]
+            ],
+            letters,
         )
+
+    def _finish(self, logging: _Logging) -> None:
+        logging.wait()
+        # 4. follow up
+        settled = [letter for letter in logging.letters if letter.mail.status not in ("", RECORDED)]
+        if settled:
+            self._follow_up.done(settled)
 
     def _log_partition(self, partition: Partition, letters: list[Letter], end: int) -> None:
         """Appends an object a UTC day, up to the first letter that isn't settled; `end` is that of the whole list."""
-        first = 0
+        first = self._logged(partition, letters)
         while first < len(letters) and not letters[first].unsettled:
             day = day_of(letters[first].timestamp)
             rest = range(first, len(letters))
             last = next((i for i in rest if letters[i].unsettled or day_of(letters[i].timestamp) != day), len(letters))
-            self._durable[partition] = self._chain.append(
-                partition,
-                letters[first].offset,
-                letters[last].offset if last < len(letters) else end,
-                day,
-                igzip.compress(log_lines(partition, letters[first:last]), _GZIP_LEVEL),
-                totals_of(np.array([letter.offset for letter in letters[first:last]])),
-            )
-            first = bisect_left(letters, self._durable[partition], key=lambda letter: letter.offset)
+            next_offset = letters[last].offset if last < len(letters) else end
+            self._mail_log.append(partition, letters[first:last], next_offset)
+            first = self._logged(partition, letters)
+
+    def _logged(self, partition: Partition, letters: list[Letter]) -> int:
+        """How many of the letters are in the log by now."""
+        return bisect_left(letters, self._mail_log.end(partition), key=lambda letter: letter.offset)
 
 
-def _head(batch: Batch, rows: int) -> Batch:
-    return Batch(
-        batch.partition,
-        batch.offsets[:rows],
-        batch.timestamps[:rows],
-        batch.rows.slice(0, rows),
-        _end(batch, rows),
-    )
-
-
-def _end(batch: Batch, rows: int) -> int:
-    """Where reading goes on after the first `rows` records."""
-    return int(batch.offsets[rows]) if rows < len(batch) else batch.next_offset
+def _defer_gaps(letters: list[Letter]) -> None:
+    """Defers letters before the last settled one: those behind them are logged, and aren't sent again."""
+    settled = [index for index, letter in enumerate(letters) if not letter.unsettled]
+    for letter in letters[: settled[-1]] if settled else []:
+        if letter.unsettled:
+            letter.mail.status = "deferred"
+            letter.mail.reply = letter.mail.reply or "the server was given up before it took the mail"
+            letter.mail.finished_at = time.time()

@@ -18,7 +18,7 @@ from fraudstream.dataset.source import open_source
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, Sink
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, MAIL_RETRY, Sink
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.kafka.topic_identity import Topics
 from fraudstream.lake.stream.chain import ObjectChain
@@ -96,7 +96,8 @@ class Consume(_Stoppable):
 
     It ends at its run's deadline, however often it was tried and whatever it waits for then.
 
-    :param role: what is done with the records; of a topic's groups write_lake is the one that sends dead letters
+    :param role: what is done with the records; of a topic's groups one sends dead letters: write_lake, or
+        send_mail of the mails that are tried again
     :param max_minutes: from the start of the run to its deadline
     """
 
@@ -116,9 +117,10 @@ class Consume(_Stoppable):
         ends_at = time.monotonic() + (deadline(context, self.max_minutes) - datetime.now(UTC)).total_seconds()
         made = _SINKS[self.role](settings, self.topic, lambda: self._killed_at < inf or time.monotonic() >= ends_at)
         sink = BoundedSink(
-            FirstAnswers(made) if self.topic == FRAUD_CONFIRMATION else made,
+            FirstAnswers(made, _FIRST_OF[self.topic]) if self.topic in _FIRST_OF else made,
             until=lambda: min(self._killed_at + _KILL_GRACE, ends_at + _DEADLINE_GRACE),
         )
+        dead_letter_role = "send_mail" if self.topic == MAIL_RETRY else "write_lake"
         subscription = Subscription(
             settings,
             self.topic,
@@ -127,7 +129,7 @@ class Consume(_Stoppable):
             Codec.for_topic(self.topic, settings),
             until="caught_up" if self.until == "caught_up" else "forever",
             max_seconds=ends_at - time.monotonic(),
-            dead_letters=DeadLetters(settings) if self.role == "write_lake" else None,
+            dead_letters=DeadLetters(settings) if self.role == dead_letter_role else None,
         )
         self._stoppable(subscription.stop)
         watch = Watch(context, sink)
@@ -154,7 +156,7 @@ def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
 
 def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     chain = ObjectChain(lake(settings), MAILS, Topics(settings))
-    return mail_sink(settings, smtp_server(), chain, Links(settings), stop=stop)
+    return mail_sink(settings, smtp_server(), topic, chain, Links(settings), stop=stop)
 
 
 def _case_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
@@ -167,6 +169,8 @@ def _case_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     )
 
 
+#: Topics of which only the first record of each value of a column counts.
+_FIRST_OF = {FRAUD_CONFIRMATION: "idTransaction", MAIL_RETRY: "tryId"}
 _SINKS: dict[str, Callable[[Settings, str, Stop], Sink]] = {
     "write_lake": _lake_sink,
     "send_mail": _mail_sink,

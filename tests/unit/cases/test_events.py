@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError as Code
-from fraudstream.cases import events
 from fraudstream.cases.events import MAIL_BOUNCED, CaseEvent, CaseEvents, masked
 from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka import confirmed_producer
 from fraudstream.kafka.codec import Codec, schema_text
 from fraudstream.kafka.registry import RegisteredSchema
 from fraudstream.settings import Settings
@@ -33,7 +33,7 @@ class Brokers:
         self.written: list[tuple[str, bytes, bytes]] = []
         self._reports: list[Callable[..., None]] = []
 
-    def produce(self, topic: str, key: bytes, value: bytes, on_delivery: Callable[..., None]) -> None:
+    def produce(self, topic: str, value: bytes, key: bytes, partition: int, on_delivery: Callable[..., None]) -> None:
         self.written.append((topic, key, value))
         self._reports.append(on_delivery)
 
@@ -64,7 +64,7 @@ def brokers(monkeypatch: pytest.MonkeyPatch) -> Brokers:
         assert config["acks"] == "all"
         return brokers
 
-    monkeypatch.setattr(events, "Producer", producer)
+    monkeypatch.setattr(confirmed_producer, "Producer", producer)
     monkeypatch.setattr(Codec, "for_topic", lambda topic, settings: Codec(topic, OneSchema()))  # type: ignore[arg-type]
     return brokers
 
@@ -94,5 +94,5 @@ def test_a_refused_event_fails_the_call_and_the_next_call_succeeds(brokers: Brok
 
 def test_an_event_without_an_answer_fails_the_call(brokers: Brokers) -> None:
     brokers.unanswered = True
-    with pytest.raises(KafkaUnavailable, match="1 case events"):
+    with pytest.raises(KafkaUnavailable, match="1 records for topic case_event"):
         CaseEvents(Settings()).publish([EVENT])

@@ -3,7 +3,7 @@
 import gzip
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email import message_from_bytes
 from typing import Any
 
@@ -12,7 +12,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Par
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.names import parse_object_name
 from fraudstream.mail.conversation import Mail
-from fraudstream.mail.letters import LetterWriter
+from fraudstream.mail.letters import Letter, LetterWriter
 from fraudstream.mail.sink import MailSink
 from fraudstream.settings import Settings
 
@@ -30,9 +30,10 @@ class Links:
 
 
 class Outbox:
-    """A server that takes everything until it is told to `fail_after` so many mails."""
+    """A server that takes everything until it is told to `fail_after` so many mails, or to `answer` otherwise."""
 
     def __init__(self) -> None:
+        self.answer: Callable[[Mail], tuple[str, str]] = lambda mail: ("sent", "250 queued")
         self.sent: list[Mail] = []
         self.calls: list[int] = []
         self.fail_after: int | None = None
@@ -44,14 +45,34 @@ class Outbox:
             if self.fail_after is not None and len(self.sent) >= self.fail_after:
                 raise MailError("stopped")
             self.sent.append(mail)
-            mail.status, mail.reply, mail.attempts = "sent", "250 queued", 1
-            mail.first_tried_at, mail.finished_at = 1_700_000_000.25, 1_700_000_000.5
+            mail.status, mail.reply = self.answer(mail)
+            mail.attempts += 1
+            mail.first_tried_at = mail.first_tried_at or 1_700_000_000.25
+            mail.finished_at = 1_700_000_000.5
 
     def close(self) -> None:
         self.closed = True
 
     def message_ids(self) -> Counter[str]:
         return Counter(str(message_from_bytes(mail.content)["Message-ID"]) for mail in self.sent)
+
+
+class FollowedUp:
+    """Notes what belongs to mails; `fail` is raised instead, once."""
+
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        self.fail: Exception | None = None
+
+    def done(self, letters: Sequence[Letter]) -> None:
+        if self.fail is not None:
+            error, self.fail = self.fail, None
+            raise error
+        self.letters += letters
+
+    def of(self, status: str) -> list[int]:
+        """Offsets of the letters with a status, as often as they were handed over."""
+        return [letter.offset for letter in self.letters if letter.mail.status == status]
 
 
 class Bench:
@@ -61,14 +82,23 @@ class Bench:
         self.settings = Settings(**values)
         self.store = MemoryStore()
         self.outbox = Outbox()
+        self.followed_up = FollowedUp()
         self.now = 0.0
         self.sinks: list[MailSink] = []
 
     def start(self) -> MailSink:
         writer = LetterWriter(self.settings, Links())
         chain = ObjectChain(self.store, "email_confirmation")
-        rows = self.settings.mail_batch_rows
-        self.sinks.append(MailSink(writer, self.outbox, chain, piece_rows=rows, clock=lambda: self.now))
+        sink = MailSink(
+            writer,
+            self.outbox,
+            chain,
+            self.followed_up,
+            piece_rows=self.settings.mail_batch_rows,
+            retry_hours=1_000_000,
+            clock=lambda: self.now,
+        )
+        self.sinks.append(sink)
         return self.sinks[-1]
 
     def log(self) -> list[dict[str, Any]]:

@@ -2,14 +2,15 @@
 
 import gzip
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 import pytest
-from fraudstream.errors import LakeUnavailable, MailError, PartitionLost
+from fraudstream.errors import KafkaUnavailable, LakeUnavailable, MailError, PartitionLost
 from fraudstream.kafka.records import Batch
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.totals import Totals
+from fraudstream.mail.conversation import Mail
 from fraudstream.mail.sink import MailSink
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,8 +52,71 @@ class TestCrash:
         first.flush()
 
         again = bench.start()
-        assert again.assigned(PARTITION, 5) == 30
+        assert again.assigned(PARTITION, 30) == 30
         assert len(bench.outbox.sent) == 30
+
+    def test_what_the_group_did_not_commit_is_read_again_and_not_sent_again(self, make: Callable[..., Bench]) -> None:
+        bench = make(mail_batch_rows=10)
+        first = bench.start()
+        first.assigned(PARTITION, None)
+        first.write(batch(range(30)))
+        first.flush()
+
+        again = bench.start()
+        assert again.assigned(PARTITION, 10) == 10
+        again.write(batch(range(10, 35)))
+        assert again.flush() == {PARTITION: 35}
+        assert len(bench.outbox.sent) == 35
+        assert bench.logged() == list(range(35))
+
+    def test_between_log_and_retries_the_next_reader_writes_them_and_sends_nothing_again(
+        self, make: Callable[..., Bench]
+    ) -> None:
+        bench = make(mail_batch_rows=10)
+        bench.outbox.answer = lambda mail: ("deferred", "450 later") if "C2@" in mail.recipient else ("sent", "250")
+        sink = bench.start()
+        sink.assigned(PARTITION, 0)
+        bench.followed_up.fail = KafkaUnavailable("no answer")
+        sink.write(batch(range(8)))
+        with pytest.raises(KafkaUnavailable):
+            sink.flush()
+
+        # Another server would take them now: what the log says counts.
+        bench.outbox.answer = lambda mail: ("sent", "250")
+        again = bench.start()
+        assert again.assigned(PARTITION, 0) == 0
+        again.write(batch(range(8)))
+        assert again.flush() == {PARTITION: 8}
+        assert len(bench.outbox.sent) == 8
+        deferred = [line["offset"] for line in bench.log() if line["status"] == "deferred"]
+        assert bench.followed_up.of("deferred") == deferred == [2]
+        (letter,) = (letter for letter in bench.followed_up.letters if letter.mail.status == "deferred")
+        assert (letter.mail.reply, letter.mail.attempts, letter.mail.first_tried_at) == (
+            "450 later",
+            1,
+            1_700_000_000.25,
+        )
+
+    def test_mails_before_one_that_was_taken_are_deferred_when_the_server_is_given_up(
+        self, make: Callable[..., Bench]
+    ) -> None:
+        bench = make()
+        sink = bench.start()
+        sink.assigned(PARTITION, None)
+
+        def only_the_last(mails: Sequence[Mail]) -> None:
+            mails[7].status, mails[7].reply, mails[7].attempts = "sent", "250", 1
+            raise MailError("stopped")
+
+        bench.outbox.deliver = only_the_last  # type: ignore[method-assign]
+        sink.write(batch(range(10)))
+        with pytest.raises(MailError):
+            sink.flush()
+        assert [(line["offset"], line["status"]) for line in bench.log()] == [
+            *((offset, "deferred") for offset in range(7)),
+            (7, "sent"),
+        ]
+        assert bench.followed_up.of("deferred") == list(range(7))
 
     def test_a_log_object_whose_progress_was_not_moved_is_adopted(self, make: Callable[..., Bench]) -> None:
         bench = make(mail_batch_rows=10)
@@ -82,11 +146,11 @@ class TestCrash:
         # Another reader wrote seven lines and was killed before it moved the progress.
         killed = ObjectChain(bench.store, "email_confirmation")
         killed.open(PARTITION)
-        lines = b"".join(b'{"offset": %d, "partition": 3}\n' % offset for offset in range(7))
+        lines = b"".join(b'{"offset": %d, "partition": 3, "status": "sent"}\n' % offset for offset in range(7))
         killed.claim(PARTITION, 0, 7, date(2023, 10, 7), gzip.compress(lines), Totals(7, 21))
         sink.write(batch(range(10)))
         assert sink.flush() == {PARTITION: 10}
-        assert bench.outbox.calls == [3, 3]
+        assert bench.outbox.calls == [2, 1]
         assert bench.logged() == list(range(10))
 
     def test_a_server_given_up_leaves_what_it_took_in_the_log(self, make: Callable[..., Bench]) -> None:
@@ -108,11 +172,13 @@ class TestCrash:
         zombie, owner = bench.start(), bench.start()
         for partition in (PARTITION, OTHER):
             zombie.assigned(partition, None)
+            zombie.write(batch([0], partition=partition))
+        zombie.flush()
         owner.assigned(PARTITION, None)
-        owner.write(batch(range(5)))
+        owner.write(batch(range(1, 5)))
         owner.flush()
-        zombie.write(batch(range(3)))
-        zombie.write(batch(range(4), partition=OTHER))
+        zombie.write(batch(range(1, 3)))
+        zombie.write(batch(range(1, 4), partition=OTHER))
         with pytest.raises(PartitionLost):
             zombie.flush()
         assert (bench.logged(), bench.logged(OTHER)) == (list(range(5)), list(range(4)))
@@ -122,12 +188,15 @@ class TestCrash:
         steps=st.lists(st.tuples(st.integers(1, 12), st.integers(0, 40)), max_size=6),
         gaps=st.lists(st.integers(1, 3), min_size=1, max_size=40),
         piece=st.integers(1, 9),
+        answers=st.lists(st.sampled_from(["sent", "deferred", "failed"]), min_size=1, max_size=7),
     )
     def test_crashes_anywhere_lose_nothing_and_double_at_most_a_piece_each(
-        self, steps: list[tuple[int, int]], gaps: list[int], piece: int
+        self, steps: list[tuple[int, int]], gaps: list[int], piece: int, answers: list[str]
     ) -> None:
         offsets = [sum(gaps[:n]) for n in range(len(gaps))]
         bench = Bench(mail_batch_rows=piece)
+        bench.outbox.answer = lambda mail: (answers[len(bench.outbox.sent) % len(answers)], "")
+        committed: list[int] = [0]
         crashes = 0
         for size, crash_at in [*steps, (len(gaps), -1)]:
             left = [crash_at]
@@ -138,22 +207,27 @@ class TestCrash:
                     raise LakeUnavailable("crash")
 
             bench.store.before = bench.store.after = crash
+            bench.followed_up.fail = KafkaUnavailable("crash") if crash_at % 3 == 1 else None
             sink = bench.start()
             try:
-                start = sink.assigned(PARTITION, None) or 0
-                self._read(sink, [offset for offset in offsets if offset >= start], size)
-            except LakeUnavailable:
+                start = sink.assigned(PARTITION, committed[0]) or 0
+                self._read(sink, [offset for offset in offsets if offset >= start], size, committed)
+            except (LakeUnavailable, KafkaUnavailable):
                 crashes += 1
         bench.close()
         assert bench.logged() == offsets
+        for status in ("deferred", "failed"):
+            assert set(bench.followed_up.of(status)) == {
+                line["offset"] for line in bench.log() if line["status"] == status
+            }
         ids = bench.outbox.message_ids()
         assert len(ids) == len(offsets)
         assert ids.total() - len(offsets) <= crashes * piece
 
     @staticmethod
-    def _read(sink: MailSink, offsets: list[int], size: int) -> None:
+    def _read(sink: MailSink, offsets: list[int], size: int, committed: list[int]) -> None:
         for at in range(0, len(offsets), size):
             part: Batch = batch(offsets[at : at + size])
             sink.write(part)
-            # Further where the log of a crashed reader was adopted.
-            assert sink.flush()[PARTITION] >= part.next_offset
+            committed[0] = sink.flush()[PARTITION]
+            assert committed[0] == part.next_offset

@@ -1,0 +1,69 @@
+"""A producer for a few records at a time, each of them confirmed before the call returns."""
+
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, Message, Producer
+
+from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.connection import Connection
+from fraudstream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: A record that isn't durable after this long is failed.
+_SECONDS = 30
+#: Stands for: the partition that the key decides.
+BY_KEY = -1
+
+
+class Outgoing(NamedTuple):
+    """A record to write; `partition` is :data:`BY_KEY` or a number."""
+
+    key: bytes
+    value: bytes
+    partition: int = BY_KEY
+
+
+class ConfirmedProducer:
+    """Writes to one topic. To be used from one thread at a time."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._topic = topic
+        self._connection = Connection(settings)
+        self._producer = Producer(
+            settings.producer_config(
+                **{
+                    "enable.idempotence": True,
+                    "delivery.timeout.ms": _SECONDS * 1000,
+                    "error_cb": self._connection.hear,
+                }
+            ),
+            logger=logger,
+        )
+        self._failed: list[KafkaError] = []
+
+    def write(self, records: Iterable[Outgoing]) -> None:
+        """Returns once the brokers have each record; a call that failed may have written some, and can be repeated.
+
+        :raises KafkaError: they don't have one of them
+        """
+        self._failed.clear()
+        for record in records:
+            try:
+                self._producer.produce(
+                    self._topic, record.value, record.key, record.partition, on_delivery=self._delivered
+                )
+            except (BufferError, KafkaException) as error:
+                raise KafkaUnavailable(f"writing to topic {self._topic}: {error}; a new run writes it again") from error
+        left = self._producer.flush(_SECONDS)
+        if self._failed:
+            raise self._failed[0]
+        if left:
+            raise KafkaUnavailable(f"{left} records for topic {self._topic} are without an answer after {_SECONDS} s")
+
+    def _delivered(self, error: Code | None, message: Message) -> None:
+        if error is not None:
+            self._failed.append(self._connection.error(error, doing=f"writing to topic {self._topic}"))

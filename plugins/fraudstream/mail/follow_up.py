@@ -1,0 +1,59 @@
+"""What belongs to mails after they are in the log: retries of deferred ones, events of undelivered fraud notices."""
+
+import logging
+from collections.abc import Sequence
+
+from fraudstream.cases.events import MAIL_FAILED, MAIL_SUPPRESSED, CaseEvent, CaseEvents, masked
+from fraudstream.mail.letters import Letter
+from fraudstream.mail.retries import RetryQueue
+from fraudstream.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_EVENT_OF = {"failed": MAIL_FAILED, "suppressed": MAIL_SUPPRESSED}
+
+
+class FollowUp:
+    """Connects to Kafka when there is something to write for the first time: most runs have nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._retries: RetryQueue | None = None
+        self._events: CaseEvents | None = None
+
+    def done(self, letters: Sequence[Letter]) -> None:
+        """Returns once everything about the letters is durable; doing it again changes nothing.
+
+        :raises KafkaError: the brokers don't take it; the letters' offsets must not be reported
+        """
+        deferred = [letter for letter in letters if letter.mail.status == "deferred"]
+        if deferred:
+            self._retries = self._retries or RetryQueue(self._settings)
+            self._retries.put(deferred)
+            logger.info("%d mails are deferred, such as %s", len(deferred), _described(deferred[0]))
+        undelivered = [
+            letter for letter in letters if letter.kind == "fraud_notice" and letter.mail.status in _EVENT_OF
+        ]
+        if undelivered:
+            self._events = self._events or CaseEvents(self._settings)
+            self._events.publish(map(_event, undelivered))
+            for letter in undelivered:
+                # An alert looks for these words: docs/mail.md.
+                logger.error("fraud notice not delivered: case %s", _described(letter))
+
+
+def _event(letter: Letter) -> CaseEvent:
+    mail = letter.mail
+    return CaseEvent(
+        letter.id_transaction,
+        _EVENT_OF[mail.status],
+        "send_mail",
+        mail.reply,
+        masked(mail.recipient),
+        {"messageId": letter.message_id, "kind": letter.kind, "attempts": mail.attempts},
+    )
+
+
+def _described(letter: Letter) -> str:
+    mail = letter.mail
+    return f"{letter.id_transaction}, {letter.kind} to {masked(mail.recipient)}: {mail.status}, {mail.reply}"

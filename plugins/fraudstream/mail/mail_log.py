@@ -1,0 +1,153 @@
+"""The mail log: the chain of folder email_confirmation/, and what it says of mails that an earlier reader settled.
+
+A reader may end between the object in the log and what belongs to it: the retries of deferred mails, the events of
+undelivered ones, and last the group's offset. So reading begins at the group's offset where that is behind the end of
+the log, and mails that the log has are neither sent nor logged again; their letters get what the log says.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from isal import igzip
+
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.names import day_of, object_name
+from fraudstream.lake.stream.totals import Totals, totals_of
+from fraudstream.mail.letters import Letter, log_lines
+
+logger = logging.getLogger(__name__)
+
+_GZIP_LEVEL = 1
+#: Status of a letter that the log has, but not where it can be read quickly any more; it never gets into the log.
+RECORDED = "recorded"
+
+
+class Chain(Protocol):
+    """What the log needs of :class:`fraudstream.lake.stream.chain.ObjectChain`."""
+
+    store: ObjectStore
+    folder: str
+
+    def open(self, partition: Partition) -> int | None:
+        """Where the chain ends; None: it has no object yet."""
+
+    def append(
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
+    ) -> int:
+        """Adds one object, or adopts the one of that name, and returns where the chain ends now."""
+
+    def forget(self, partition: Partition) -> None:
+        """Drops what is remembered of a partition."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a partition's log: lines of offsets below `read`; the chain ends at `end`.
+
+    `complete`: no object lies behind the end, so that what comes is new.
+    """
+
+    end: int
+    read: int
+    complete: bool = False
+    lines: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+
+class MailLog:
+    """Reads back and appends. One thread at a time for each partition; any number of partitions."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._known: dict[Partition, _Known] = {}
+
+    def open(self, partition: Partition, committed: int | None) -> int | None:
+        """Where reading begins; None: no mail was logged, and the group committed nothing either."""
+        end = self._chain.open(partition)
+        start = end if committed is None or end is None else min(committed, end)
+        self._known[partition] = _Known(end or 0, start or 0)
+        return start
+
+    def end(self, partition: Partition) -> int:
+        """Offset behind the last one that is logged."""
+        return self._known[partition].end
+
+    def forget(self, partition: Partition) -> None:
+        """Drops what is known of a partition that another reader owns now."""
+        self._known.pop(partition, None)
+        self._chain.forget(partition)
+
+    def recall(self, partition: Partition, letters: Sequence[Letter]) -> None:
+        """Gives letters that the log has the status that it has.
+
+        :raises PartitionLost: another reader moved the log's end
+        """
+        known = self._known[partition]
+        for letter in letters:
+            if letter.offset >= known.read and (letter.offset < known.end or not known.complete):
+                self._read_object(partition, letter, known)
+            if letter.offset < known.read:
+                _settle(letter, known.lines.pop(letter.offset, None))
+
+    def append(self, partition: Partition, letters: Sequence[Letter], end: int) -> None:
+        """Adds an object with the letters' lines, the first letter's day.
+
+        :param end: offset behind them
+        :raises PartitionLost: another reader moved the log's end
+        """
+        known, first = self._known[partition], letters[0]
+        day = day_of(first.timestamp)
+        totals = totals_of(np.array([letter.offset for letter in letters]))
+        body = igzip.compress(log_lines(partition, letters), _GZIP_LEVEL)
+        known.end = self._chain.append(partition, first.offset, end, day, body, totals)
+        if known.end != end:
+            # Another reader's object was there already: its lines count, not ours.
+            self._read_object(partition, first, known)
+            for letter in letters:
+                if letter.offset < known.read:
+                    _settle(letter, known.lines.pop(letter.offset, None))
+        known.read = max(known.read, known.end)
+
+    def _read_object(self, partition: Partition, letter: Letter, known: _Known) -> None:
+        """The object that begins with a letter: its lines, and the log's end moved behind it."""
+        day = day_of(letter.timestamp)
+        name = object_name(self._chain.folder, day, *partition, letter.offset)
+        found = self._chain.store.get(name)
+        if found is not None:
+            end = Link.of(found.info).end
+            for line in igzip.decompress(found.data).splitlines():
+                values = orjson.loads(line)
+                known.lines[values["offset"]] = values
+            if end > known.end:
+                logger.info("%s: %s is there already, its mails are not sent again", partition, name)
+                known.end = self._chain.append(partition, letter.offset, end, day, b"", Totals(0, 0))
+            known.read = end
+        elif letter.offset < known.end:
+            logger.warning(
+                "%s offsets %d to %d are logged, but object %s isn't there: whether deferred mails among them wait in"
+                " topic mail_retry isn't checked. `python -m fraudstream.mail resend --reason deferred` sends anew",
+                partition,
+                letter.offset,
+                known.end,
+                name,
+            )
+            known.read = known.end
+        else:
+            known.complete = True
+
+
+def _settle(letter: Letter, line: dict[str, Any] | None) -> None:
+    mail = letter.mail
+    if line is None:
+        mail.status = RECORDED
+        return
+    mail.status, mail.reply = line.get("status", RECORDED), line.get("reply", "")
+    mail.attempts = line.get("attempts", 0)
+    if line.get("firstTriedAt"):
+        mail.first_tried_at = datetime.fromisoformat(line["firstTriedAt"]).timestamp()

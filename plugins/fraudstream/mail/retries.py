@@ -1,0 +1,181 @@
+"""Mails that a server deferred: kept on topic mail_retry, and tried again for hours.
+
+A record waits as long as its partition says (``MAIL_RETRY_WAITS``): the first time five minutes, then longer each
+time. So the records of a partition are in the order in which they are due, and no mail holds up another one. The
+reader is an ordinary member of a consumer group with the mail sink; what it defers again goes to the next partition.
+"""
+
+import base64
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.confirmed_producer import ConfirmedProducer, Outgoing
+from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Batch, Partition, Sink
+from fraudstream.mail.conversation import Mail
+from fraudstream.mail.letters import Letter, LetterWriter
+from fraudstream.settings import Settings
+
+
+class RetryQueue:
+    """Producer to mail_retry. To be used from one thread at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._codec = Codec.for_topic(MAIL_RETRY, settings)
+        self._sources: dict[str, Codec] = {}
+        self._producer = ConfirmedProducer(settings, MAIL_RETRY)
+
+    def put(self, letters: Sequence[Letter]) -> None:
+        """Returns once the brokers have each deferred letter; putting one twice is the same as putting it once.
+
+        :raises KafkaError: they don't have one of them
+        :raises SchemaRegistryError: the registry doesn't answer at the first use
+        """
+        self._producer.write(self._record(letter) for letter in letters)
+
+    def send_anew(self, letter: Letter) -> None:
+        """Has a letter with a `resend` sent as soon as the retries are read.
+
+        :raises KafkaError: the brokers don't have it
+        """
+        self._producer.write([self._outgoing(letter, 0, 0, time.time(), letter.resend)])
+
+    def _record(self, letter: Letter) -> Outgoing:
+        deferrals = letter.deferrals + 1
+        return self._outgoing(letter, deferrals, min(deferrals, len(MAIL_RETRY_WAITS) - 1), time.time(), letter.resend)
+
+    def _outgoing(self, letter: Letter, deferrals: int, partition: int, now: float, resend: str) -> Outgoing:
+        topic, number = letter.about.partition
+        try_id = f"{letter.message_id}/{deferrals}"
+        record = {
+            "tryId": try_id,
+            "idTransaction": letter.id_transaction,
+            "dueAt": _time(now + MAIL_RETRY_WAITS[partition]),
+            "deferrals": deferrals,
+            "attempts": letter.mail.attempts,
+            "firstTriedAt": _time(letter.mail.first_tried_at or now),
+            "resend": resend,
+            "reply": letter.mail.reply,
+            "kind": letter.kind,
+            "topic": topic,
+            "partition": number,
+            "offset": int(letter.about.offsets[letter.row]),
+            "recordTimestamp": _time(letter.record_timestamp / 1000),
+            "value": base64.b64encode(self._source(topic).encode_rows(letter.record)[0].as_py()).decode(),
+        }
+        return Outgoing(try_id.encode(), self._codec.encode(record), partition)
+
+    def _source(self, topic: str) -> Codec:
+        if topic not in self._sources:
+            self._sources[topic] = Codec.for_topic(topic, self._settings)
+        return self._sources[topic]
+
+
+class RetryWriter:
+    """Writes the letters of mail_retry's records: the mail as it was written first, with what was tried so far."""
+
+    def __init__(self, writer: LetterWriter, codec_of: Callable[[str], Codec]) -> None:
+        self._writer = writer
+        self._codec_of = codec_of
+        self._codecs: dict[str, Codec] = {}
+
+    def letters(self, batch: Batch) -> list[Letter]:
+        """A letter for each record, in offset order; failed where what the mail is about can't be read."""
+        return [self._letter(batch, index, row) for index, row in enumerate(batch.rows.to_pylist())]
+
+    def _letter(self, batch: Batch, index: int, row: Mapping[str, Any]) -> Letter:
+        offset, timestamp = int(batch.offsets[index]), int(batch.timestamps[index])
+        about = Partition(row["topic"], row["partition"])
+        if about.topic not in self._codecs:
+            self._codecs[about.topic] = self._codec_of(about.topic)
+        rows, bad = self._codecs[about.topic].decode_rows(pa.array([base64.b64decode(row["value"])], pa.binary()))
+        if bad:
+            reply = f"{about} offset {row['offset']} can't be read: {bad[0][1]}"
+            unreadable = Mail("", b"", status="failed", reply=reply, finished_at=time.time())
+            identity = row["tryId"].rpartition("/")[0]
+            return Letter(unreadable, row["idTransaction"], row["kind"], identity, offset, timestamp, batch, index)
+        written = int(row["recordTimestamp"].replace(tzinfo=UTC).timestamp() * 1000)
+        source = Batch(about, np.array([row["offset"]]), np.array([written]), rows, row["offset"] + 1)
+        (letter,) = self._writer.letters(source, row["resend"])
+        letter.mail.attempts = row["attempts"]
+        if row["attempts"]:
+            letter.mail.first_tried_at = row["firstTriedAt"].replace(tzinfo=UTC).timestamp()
+        return replace(letter, offset=offset, timestamp=timestamp, deferrals=row["deferrals"])
+
+
+class WhenDue:
+    """A sink on mail_retry that passes records to another sink when they are due, in their order.
+
+    What isn't due when the run ends stays for the next one: its offset isn't reported.
+    """
+
+    def __init__(self, inner: Sink, clock: Callable[[], float] = time.time) -> None:
+        self._inner = inner
+        self._clock = clock
+        self._held: dict[Partition, deque[Batch]] = {}
+
+    def assigned(self, partition: Partition, committed: int | None) -> int | None:
+        """As the inner sink says."""
+        self._held[partition] = deque()
+        return self._inner.assigned(partition, committed)
+
+    def write(self, batch: Batch) -> None:
+        """Keeps records until they are due."""
+        self._held[batch.partition].append(batch)
+        self._release()
+
+    def due(self) -> bool:
+        """Passes on what became due, and asks the inner sink."""
+        self._release()
+        return self._inner.due()
+
+    def flush(self) -> dict[Partition, int]:
+        """As the inner sink does, for what is due."""
+        self._release()
+        return self._inner.flush()
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        """Forgets the partitions' records."""
+        for partition in partitions:
+            self._held.pop(partition, None)
+        self._inner.revoked(partitions)
+
+    def close(self) -> None:
+        """As the inner sink does."""
+        self._inner.close()
+
+    def _release(self) -> None:
+        now = int(self._clock() * 1000)
+        for held in self._held.values():
+            while held:
+                batch = held[0]
+                due = cast(list[int], batch.rows["dueAt"].cast(pa.int64()).to_pylist())
+                ready = next((index for index, at in enumerate(due) if at > now), len(due))
+                if ready == len(due):
+                    self._inner.write(held.popleft())
+                    continue
+                if ready:
+                    self._inner.write(batch.head(ready))
+                    held[0] = batch.since(int(batch.offsets[ready]))
+                break
+
+
+def give_up(letters: Sequence[Letter], hours: float, now: float) -> None:
+    """Fails deferred letters that have been tried for so long."""
+    for letter in letters:
+        mail = letter.mail
+        if mail.status == "deferred" and mail.first_tried_at and now - mail.first_tried_at >= hours * 3600:
+            mail.status = "failed"
+            mail.reply = f"given up after {hours:g} hours: {mail.reply}"
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
