@@ -55,6 +55,7 @@ def stop_kafka():
             "consume_non_fraud_transactions",
             "consume_fraud_transactions",
             "consume_fraud_confirmations",
+            "retry_mails",
             "audit_lake",
         ],
         minutes="{{ params.patience_minutes }}",

@@ -24,6 +24,7 @@ def logged(place: tuple[str, int, int], case: str, status: str = "sent") -> dict
         "partition": partition,
         "offset": offset,
         "idTransaction": case,
+        "messageId": f"<{case}>",
         "status": status,
         "reply": "",
     }
@@ -94,6 +95,11 @@ def test_a_mail_missing_or_failed_without_a_refusal_is_seen() -> None:
     assert verdict.check_mail_log(refused, taken[1:], {"f-0": ["answers 451"] * 8}, 8).ok
     assert not verdict.check_mail_log(refused, taken[1:], {"f-0": ["answers 451"] * 7}, 8).ok
     assert not verdict.check_mail_log(content(), taken[1:], {}, 8).ok
+    deferred = [logged(AT_GOOD, "f-0", "deferred"), logged(AT_FRAUD, "f-1")]
+    again = logged(("mail_retry", 1, 0), "f-0")
+    assert verdict.check_mail_log(content(mail_log=[*deferred, again]), taken, {}, 8).ok
+    assert not verdict.check_mail_log(content(mail_log=deferred), taken, {}, 8).ok
+    assert not verdict.check_mail_log(content(mail_log=[*deferred, again, again]), taken, {}, 8).ok
     assert not verdict.check_mail_log(content(mail_log=[logged(AT_GOOD, "f-0")]), taken, {}, 8).ok
     assert not verdict.check_mail_log(content(mail_log=[*content().mail_log, logged(AT_GOOD, "f-0")]), taken, {}, 8).ok
 

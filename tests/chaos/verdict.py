@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
-from fraudstream.kafka.records import FRAUD_TRANSACTION
+from fraudstream.kafka.records import FRAUD_TRANSACTION, MAIL_RETRY
 
 from tests.chaos.contents import Content
 from tests.chaos.fleet import Interruption
@@ -100,24 +100,31 @@ def _letter(value: bytes | None) -> bytes | None:
 def check_mail_log(
     content: Content, deliveries: Sequence[Delivery], met: Mapping[str, list[str]], attempts: int
 ) -> Check:
-    """Each record has one log line; what it says sent was taken by the server, what it says failed was refused."""
+    """Each record has one log line, each mail one that is final; they agree with what the server did."""
+    lines = [line for line in content.mail_log if line["topic"] != MAIL_RETRY]
     problems = each_once(
         "mail log lines",
         ((place, row.id_transaction) for place, row in content.topics),
-        (((line["topic"], line["partition"], line["offset"]), line["idTransaction"]) for line in content.mail_log),
+        (((line["topic"], line["partition"], line["offset"]), line["idTransaction"]) for line in lines),
+    )
+    final = [line for line in content.mail_log if line["status"] != "deferred"]
+    problems += each_once(
+        "final statuses", (line["messageId"] for line in lines), (line["messageId"] for line in final)
     )
     taken = {delivery.id_transaction for delivery in deliveries}
-    statuses: Counter[str] = Counter()
-    for line in content.mail_log:
+    statuses = Counter(line["status"] for line in content.mail_log)
+    for line in final:
         case, status = line["idTransaction"], line["status"]
-        statuses[status] += 1
         if status == "sent" and case not in taken:
             problems.append(f"{case} is logged as sent, but the server never took it")
         if status == "failed" and _REFUSED_FOR_GOOD not in met.get(case, ()) and len(met.get(case, ())) < attempts:
             problems.append(f"{case} is logged as failed ({line['reply']}), but the server only did {met.get(case)}")
         if status not in {"sent", "failed"}:
             problems.append(f"{case} is logged as {status}")
-    counted = f"{len(content.mail_log):,} log lines: {statuses['sent']:,} sent, {statuses['failed']:,} refused for good"
+    counted = (
+        f"{len(content.mail_log):,} log lines: {statuses['sent']:,} sent, {statuses['failed']:,} refused for good,"
+        f" {statuses['deferred']:,} deferred and tried again"
+    )
     return Check("a mail for every transaction, none fails silently", counted, problems)
 
 

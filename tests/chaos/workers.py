@@ -11,10 +11,12 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER, CaseSink
 from fraudstream.dataset import open_source
@@ -22,7 +24,7 @@ from fraudstream.errors import FraudstreamError, PartitionLost
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
-from fraudstream.kafka.records import Sink
+from fraudstream.kafka.records import MAIL_RETRY, Sink
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.chain import ObjectChain
@@ -37,6 +39,8 @@ TEMPORARY, FENCED, PERMANENT = 75, 76, 70
 SMTP_PORT = "CHAOS_SMTP_PORT"
 #: Short, so that a stalled server is given up several times in a run.
 _SMTP_TIMEOUT = 5.0
+#: Deferred mails are tried again at once: none waits longer.
+_HOUR = 3600.0
 
 log = logging.getLogger("tests.chaos.worker")
 
@@ -65,7 +69,16 @@ def sink_of(settings: Settings, role: str, topic: str, cases: Path, stop: thread
         )
     if role == "send_mail":
         server = SmtpServer("127.0.0.1", int(os.environ[SMTP_PORT]), security="plain", timeout=_SMTP_TIMEOUT)
-        return mail_sink(settings, server, ObjectChain(store, MAILS), Links(settings), stop=stop.is_set)
+        sink = mail_sink(
+            settings,
+            server,
+            topic,
+            ObjectChain(store, MAILS),
+            Links(settings),
+            stop=stop.is_set,
+            time_of_day=lambda: time.time() + _HOUR,
+        )
+        return FirstAnswers(sink, "tryId") if topic == MAIL_RETRY else sink
     return CaseSink(ObjectChain(store, FOLDER), runs_appended_to(cases), time_limit=settings.confirmation_time_limit)
 
 

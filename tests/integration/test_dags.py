@@ -39,6 +39,7 @@ DAGS = {
     "consume_non_fraud_transactions",
     "consume_fraud_transactions",
     "consume_fraud_confirmations",
+    "retry_mails",
     "fraud_confirmation",
     "compact_lake",
     "audit_lake",

@@ -98,7 +98,7 @@ class RetryWriter:
             self._codecs[about.topic] = self._codec_of(about.topic)
         rows, bad = self._codecs[about.topic].decode_rows(pa.array([base64.b64decode(row["value"])], pa.binary()))
         if bad:
-            reply = f"{about} offset {row['offset']} can't be read: {bad[0][1]}"
+            reply = f"{about} offset {row['offset']} can't be read: {bad[0].reason}"
             unreadable = Mail("", b"", status="failed", reply=reply, finished_at=time.time())
             identity = row["tryId"].rpartition("/")[0]
             return Letter(unreadable, row["idTransaction"], row["kind"], identity, offset, timestamp, batch, index)

@@ -59,9 +59,18 @@ class FollowsUp(Protocol):
 
 
 def mail_sink(
-    settings: Settings, server: SmtpServer, topic: str, chain: Chain, links: MakesLinks, *, stop: Callable[[], bool]
+    settings: Settings,
+    server: SmtpServer,
+    topic: str,
+    chain: Chain,
+    links: MakesLinks,
+    *,
+    stop: Callable[[], bool],
+    time_of_day: Callable[[], float] = time.time,
 ) -> Sink:
     """The sink of send_mail for a topic; `stop` is asked while the server is waited for, so that this can be ended.
+
+    :param time_of_day: decides which deferred mails are due
 
     :raises SettingsError: a mail setting is unusable
     """
@@ -82,7 +91,7 @@ def mail_sink(
         piece_rows=settings.mail_batch_rows,
         retry_hours=settings.mail_retry_hours,
     )
-    return WhenDue(sink) if retrying else sink
+    return WhenDue(sink, time_of_day) if retrying else sink
 
 
 @dataclass
@@ -204,22 +213,22 @@ class MailSink:
         for partition, piece in pieces.items():
             self._mail_log.recall(partition, piece.letters)
         # 2. deliver
-        mails = [letter.mail for piece in pieces.values() for letter in piece.letters if letter.unsettled]
+        letters = [letter for piece in pieces.values() for letter in piece.letters if letter.unsettled]
         try:
-            if mails:
-                self._delivery.deliver(mails)
+            if letters:
+                self._delivery.deliver([letter.mail for letter in letters])
         except (MailError, SettingsError):
             # What the server took before it was given up isn't sent again.
             for piece in pieces.values():
                 _defer_gaps(piece.letters)
             self._finish(self._log(pieces))
             raise
+        give_up(letters, self._retry_hours, time.time())
         # 3. log
         return self._log(pieces)
 
     def _log(self, pieces: dict[Partition, _Piece]) -> _Logging:
         letters = [letter for piece in pieces.values() for letter in piece.letters]
-        give_up(letters, self._retry_hours, time.time())
         return _Logging(
             [
                 self._log_writers.submit(self._log_partition, partition, piece.letters, piece.end)

@@ -1,0 +1,261 @@
+"""Deferred mails: on the topic, due in order, tried for hours, with one final status each whatever happens."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fraudstream.cases.first_answer_sink import FirstAnswers
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka.codec import Codec, schema_text
+from fraudstream.kafka.confirmed_producer import Outgoing
+from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Batch, Partition
+from fraudstream.kafka.registry import RegisteredSchema
+from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.mail import retries
+from fraudstream.mail.conversation import Mail
+from fraudstream.mail.letters import Letter, LetterWriter
+from fraudstream.mail.retries import RetryQueue, RetryWriter, WhenDue
+from fraudstream.mail.sink import MailSink
+
+from tests.unit.lake.rows import PARTITION, batch, row
+from tests.unit.mail.bench import Bench, Links
+
+MINUTE, HOUR = 60.0, 3600.0
+#: 2023-11-14T22:13:20Z, the outbox's time of the first try.
+NOON = 1_700_000_000.0
+
+
+class AnySchema:
+    """A registry that knows each topic's own schema."""
+
+    def identifier(self, topic: str, schema: str) -> int:
+        return 7
+
+    def schema(self, identifier: int, topic: str) -> RegisteredSchema | None:
+        return RegisteredSchema(schema_text(topic))
+
+
+class Clock:
+    """The time of day, which only tests move."""
+
+    now = NOON
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class RetryTopic:
+    """Topic mail_retry in memory, and what follows up mails on it."""
+
+    def __init__(self, bench: Bench, clock: Clock) -> None:
+        self.bench = bench
+        self.clock = clock
+        self.partitions: list[list[tuple[int, bytes]]] = [[] for _ in MAIL_RETRY_WAITS]
+        self.committed = [0] * len(MAIL_RETRY_WAITS)
+        self.fail_after_writing: Exception | None = None
+        self.queue = RetryQueue(bench.settings)
+        self._codec = Codec(MAIL_RETRY, AnySchema())  # type: ignore[arg-type]
+
+    def write(self, records: Sequence[Outgoing]) -> None:
+        """As the producer does."""
+        for record in records:
+            self.partitions[record.partition].append((int(self.clock() * 1000), record.value))
+
+    def done(self, letters: Sequence[Letter]) -> None:
+        """As the follow-up does for deferred letters."""
+        self.queue.put([letter for letter in letters if letter.mail.status == "deferred"])
+        if self.fail_after_writing is not None:
+            error, self.fail_after_writing = self.fail_after_writing, None
+            raise error
+
+    def sink(self) -> FirstAnswers:
+        """What DAG retry_mails reads with."""
+        writer = LetterWriter(self.bench.settings, Links())
+        sink = MailSink(
+            RetryWriter(writer, lambda topic: Codec(topic, AnySchema())),  # type: ignore[arg-type]
+            self.bench.outbox,
+            ObjectChain(self.bench.store, "email_confirmation"),
+            self,
+            piece_rows=self.bench.settings.mail_batch_rows,
+            retry_hours=self.bench.settings.mail_retry_hours,
+        )
+        self.bench.sinks.append(sink)
+        return FirstAnswers(WhenDue(sink, self.clock), "tryId")
+
+    def run(self) -> None:
+        """A run of the DAG: whatever is due; read from the beginning of each partition, as the sink asks for."""
+        sink = self.sink()
+        for number in range(len(self.partitions)):
+            sink.assigned(Partition(MAIL_RETRY, number), self.committed[number])
+        for number, records in enumerate(self.partitions):
+            if records:
+                rows, bad = self._codec.decode_rows(pa.array([value for _, value in records], pa.binary()))
+                assert not bad
+                times = np.array([at for at, _ in records])
+                partition = Partition(MAIL_RETRY, number)
+                sink.write(Batch(partition, np.arange(len(records)), times, rows, len(records)))
+        for partition, offset in sink.flush().items():
+            self.committed[partition.number] = offset
+
+    def statuses(self) -> dict[str, list[str]]:
+        """By Message-ID, the status of each line of the log."""
+        found: dict[str, list[str]] = {}
+        for line in self.bench.log():
+            found.setdefault(line["messageId"], []).append(line["status"])
+        return found
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def topic(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[..., Bench], clock: Clock, request: pytest.FixtureRequest
+) -> Iterator[RetryTopic]:
+    monkeypatch.setattr(Codec, "for_topic", lambda topic, settings: Codec(topic, AnySchema()))  # type: ignore[arg-type]
+    monkeypatch.setattr(retries, "ConfirmedProducer", lambda settings, name: written)
+    bench = make(mail_batch_rows=10)
+    written: Any = None
+    made = RetryTopic(bench, clock)
+    made.queue._producer = made  # type: ignore[assignment]
+    bench.followed_up = made  # type: ignore[assignment]
+    yield made
+
+
+def send(bench: Bench, count: int, committed: int | None = None, **values: Any) -> None:
+    sink = bench.start()
+    start = sink.assigned(PARTITION, committed) or 0
+    offsets = range(start, count)
+    sink.write(batch(offsets, rows=[row(offset, **values) for offset in offsets]))
+    sink.flush()
+
+
+def greylisting(clock: Clock, seconds: float) -> Callable[[Mail], tuple[str, str]]:
+    first: dict[str, float] = {}
+
+    def answer(mail: Mail) -> tuple[str, str]:
+        taken = clock.now - first.setdefault(mail.recipient, clock.now) >= seconds
+        return ("sent", "250 queued") if taken else ("deferred", "450 4.2.0 greylisted")
+
+    return answer
+
+
+def test_ten_minutes_of_greylisting_end_in_mails_that_are_sent(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = greylisting(clock, 10 * MINUTE)
+    send(topic.bench, 25)
+    for _ in range(4):
+        clock.now += 5 * MINUTE
+        topic.run()
+    assert len(topic.statuses()) == 25
+    assert {tuple(statuses) for statuses in topic.statuses().values()} == {("deferred", "deferred", "sent")}
+    sent = [line for line in topic.bench.log() if line["status"] == "sent"]
+    assert {(line["topic"], line["attempts"], line["firstTriedAt"][:19]) for line in sent} == {
+        (MAIL_RETRY, 3, "2023-11-14T22:13:20")
+    }
+
+
+def test_nothing_is_tried_before_it_is_due(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = lambda mail: ("deferred", "450 later")
+    send(topic.bench, 3)
+    clock.now += MAIL_RETRY_WAITS[1] - 1
+    topic.run()
+    assert len(topic.bench.outbox.sent) == 3
+    assert sum(topic.committed) == 0
+    clock.now += 2
+    topic.run()
+    assert len(topic.bench.outbox.sent) == 6
+
+
+def test_the_waits_grow_and_after_the_hours_of_the_setting_the_mail_is_failed(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = lambda mail: ("deferred", "452 4.2.2 mailbox full")
+    send(topic.bench, 1)
+    tried = []
+    while not any("failed" in statuses for statuses in topic.statuses().values()):
+        before = len(topic.bench.outbox.sent)
+        clock.now += 5 * MINUTE
+        topic.run()
+        if len(topic.bench.outbox.sent) > before:
+            tried.append(round((clock.now - NOON) / MINUTE))
+        assert clock.now < NOON + 30 * HOUR
+    assert tried[:6] == [5, 15, 35, 75, 135, 195]
+    assert 24 <= (clock.now - NOON) / HOUR <= 25.1
+    (statuses,) = topic.statuses().values()
+    assert statuses == ["deferred"] * (len(statuses) - 1) + ["failed"]
+    assert topic.bench.log()[-1]["reply"] == "given up after 24 hours: 452 4.2.2 mailbox full"
+
+
+def test_one_that_is_not_due_holds_up_no_other(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = lambda mail: ("deferred", "450 later")
+    send(topic.bench, 1)
+    clock.now += 5 * MINUTE
+    topic.run()
+    # The first one waits ten minutes now; a second one is deferred, waits five, and is taken before.
+    topic.bench.outbox.answer = lambda mail: ("deferred", "450 later") if "C0@" in mail.recipient else ("sent", "250")
+    sink = topic.bench.start()
+    sink.assigned(PARTITION, 1)
+    topic.bench.outbox.answer = lambda mail: ("deferred", "450 later")
+    sink.write(batch([1]))
+    sink.flush()
+    topic.bench.outbox.answer = lambda mail: ("sent", "250")
+    clock.now += 6 * MINUTE
+    topic.run()
+    assert sorted(topic.statuses().values()) == [["deferred", "deferred"], ["deferred", "sent"]]
+
+
+def test_a_retry_that_is_there_twice_is_tried_once(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = greylisting(clock, 1)
+    topic.fail_after_writing = KafkaUnavailable("lost")
+    with pytest.raises(KafkaUnavailable):
+        send(topic.bench, 4, committed=0)
+    send(topic.bench, 4, committed=0)
+    assert len(topic.partitions[1]) == 8
+    clock.now += 5 * MINUTE
+    topic.run()
+    topic.run()
+    assert {tuple(statuses) for statuses in topic.statuses().values()} == {("deferred", "sent")}
+    assert len(topic.bench.outbox.sent) == 8
+
+
+def test_a_crash_of_the_retries_reader_sends_nothing_again(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = greylisting(clock, 10 * MINUTE)
+    send(topic.bench, 4)
+    clock.now += 5 * MINUTE
+    topic.fail_after_writing = KafkaUnavailable("lost")
+    with pytest.raises(KafkaUnavailable):
+        topic.run()
+    topic.run()
+    clock.now += 10 * MINUTE
+    topic.run()
+    assert {tuple(statuses) for statuses in topic.statuses().values()} == {("deferred", "deferred", "sent")}
+    assert len(topic.bench.outbox.sent) == 12
+
+
+def test_the_mail_is_written_as_at_first(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = greylisting(clock, 1)
+    send(topic.bench, 2)
+    clock.now += 5 * MINUTE
+    topic.run()
+    first, _, again, _ = (mail.content.split(b"\r\nDate:", 1) for mail in topic.bench.outbox.sent)
+    assert first[0] == again[0]
+    assert first[1].split(b"\r\n", 1)[1] == again[1].split(b"\r\n", 1)[1]
+
+
+def test_a_record_that_is_about_nothing_readable_is_failed_alone(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = greylisting(clock, 1)
+    send(topic.bench, 2)
+    codec = Codec(MAIL_RETRY, AnySchema())  # type: ignore[arg-type]
+    at, value = topic.partitions[1][0]
+    topic.partitions[1][0] = (at, codec.encode(codec.decode(value) | {"value": "AAAA"}))
+    clock.now += 5 * MINUTE
+    topic.run()
+    last = {line["messageId"]: line for line in topic.bench.log()}
+    assert sorted(line["status"] for line in last.values()) == ["failed", "sent"]
+    (failed,) = (line for line in last.values() if line["status"] == "failed")
+    assert "non_fraud_transaction[3] offset 0 can't be read" in failed["reply"]
