@@ -176,7 +176,7 @@ class TestDags:
         stop = dag.get_task("stop_instances")
         assert (stop.upstream_task_ids, stop.trigger_rule) == ({"wait_for_consumers"}, "all_success")
         dags = {path.stem for path in (ROOT / "dags").glob("*.py")}
-        needing = {name for name in dags if name.startswith(("consume_", "produce_", "audit_"))}
+        needing = {name for name in dags if name.startswith(("consume_", "produce_", "audit_", "retry_"))}
         assert set(dag.get_task("wait_for_consumers").dag_ids) == needing
 
 
