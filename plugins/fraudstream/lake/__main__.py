@@ -24,6 +24,7 @@ from fraudstream.lake.query.reading import DayListing, list_day, list_days
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream.names import FOLDERS
+from fraudstream.lake.stream.rebase_command import REBASED_TOPICS, rebase_command
 from fraudstream.lake.table.bigquery import external_table
 from fraudstream.settings import Settings, get_settings
 
@@ -91,6 +92,12 @@ def _parser() -> argparse.ArgumentParser:
         "--target-mib", type=int, default=TARGET_BYTES >> 20, help="size of a file, default: %(default)s"
     )
     smaller.set_defaults(command=_compact)
+    back = commands.add_parser(
+        "rebase", help="go on with a topic that was recreated, restored or truncated (docs/restore.md)"
+    )
+    back.add_argument("topic", choices=REBASED_TOPICS)
+    back.add_argument("--yes", action="store_true", help="do it; without it, only say what would be done")
+    back.set_defaults(command=rebase_command)
     return parser
 
 

@@ -1,0 +1,103 @@
+"""Up to which offset a partition of a topic and the lake hold the same records."""
+
+import logging
+import time
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.query.reading import list_days, read_day
+from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.stream.names import FOLDER_OF
+from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_BATCH = 10_000
+_SILENCE_SECONDS = 30.0
+#: idTransaction, and time of the record in ms since 1970.
+_Record = tuple[str, int]
+
+
+def agreement(settings: Settings, store: ObjectStore, partition: Partition, end: int) -> int:
+    """The first offset below `end` at which lake and topic differ; `end` where they don't.
+
+    A record is the same if its offset, its time and its idTransaction are. Where the lake is behind, what it has
+    decides: a topic that agrees so far was restored with its offsets. Without a record in the lake, nothing agrees.
+
+    :raises KafkaUnavailable: the topic can't be read
+    """
+    lake = _lake_records(store, partition) if partition.topic in FOLDER_OF else {}
+    if not lake:
+        return 0
+    seen: set[str] = set()
+    for offset, record in _topic_records(settings, partition, min(end, max(lake) + 1)):
+        if lake.pop(offset, None) != record and record[0] not in seen:  # later answers to a case aren't in the lake
+            return min([offset, *lake])
+        seen.add(record[0])
+    return min([end, *(offset for offset in lake if offset < end)])
+
+
+def _lake_records(store: ObjectStore, partition: Partition) -> dict[int, _Record]:
+    folder = FOLDER_OF[partition.topic]
+    found: dict[int, _Record] = {}
+    for day in list_days(store, folder):
+        for rows in read_day(store, folder, day, ["topic", "partition", "offset", "idTransaction", "recordTimestamp"]):
+            ours = pc.and_(pc.equal(rows["topic"], partition.topic), pc.equal(rows["partition"], partition.number))
+            part = rows.filter(ours)
+            times = part["recordTimestamp"].cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist()
+            places = part["offset"].to_pylist()
+            found |= dict(zip(places, zip(part["idTransaction"].to_pylist(), times, strict=True), strict=True))
+    return found
+
+
+def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterator[tuple[int, _Record]]:
+    """Offset and record of what can be decoded below `end`, in order."""
+    codec = Codec.for_topic(partition.topic, settings)
+    for messages in _messages(settings, partition, end):
+        rows, bad = codec.decode_rows(pa.array([message.value() for message in messages], pa.binary()))
+        dead = {record.index for record in bad}
+        good = [message for index, message in enumerate(messages) if index not in dead]
+        for message, case in zip(good, rows["idTransaction"].to_pylist(), strict=True):
+            yield message.offset(), (case, message.timestamp()[1])
+
+
+def _messages(settings: Settings, partition: Partition, end: int) -> Iterator[list[Message]]:
+    connection = Connection(settings)
+    consumer = Consumer(
+        settings.kafka_config(
+            **{
+                "error_cb": connection.hear,
+                "group.id": "fraudstream-rebase",  # needed by the client, never joined or committed
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
+        ),
+        logger=log,
+    )
+    try:
+        consumer.assign([TopicPartition(*partition, OFFSET_BEGINNING)])
+        position, heard = 0, time.monotonic()
+        while position < end:
+            batch = []
+            for message in consumer.consume(_BATCH, 0.5):
+                error = message.error()
+                heard = time.monotonic()
+                if error is None and message.offset() < end:
+                    batch.append(message)
+                elif error is not None and error.code() != Code._PARTITION_EOF:
+                    raise connection.error(error, doing=f"reading {partition}")
+                position = message.offset() + (error is None)
+            yield batch
+            if time.monotonic() - heard > _SILENCE_SECONDS:
+                raise KafkaUnavailable(f"{partition} can't be read to offset {end}: no answer for {_SILENCE_SECONDS} s")
+    finally:
+        consumer.close()

@@ -1,0 +1,220 @@
+"""Bringing the lake back to a topic that was recreated, restored or truncated: what it holds beyond is set aside.
+
+Kafka is the source of truth, the lake is a projection of it. Offsets up to which lake and topic hold the same records
+stay; what lies behind them is moved out of the folders, so that the consumers write the topic's records under names
+that nothing has. Otherwise they would adopt the old objects of these names, and skip the new records.
+
+The protocol, numbered as in the code; nothing may read the topic meanwhile:
+
+1. decide for each partition which offsets are kept, and write that down: after a crash the same is done again,
+2. copy what lies behind to _rebased/<time>/ and remove it; an object that is in both is cut,
+3. move the progress objects back, with the topic's new id: from here on consumers go on,
+4. forget the decision.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from isal import igzip
+
+from fraudstream.errors import LakeError, TopicChanged
+from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic_identity import Topics
+from fraudstream.lake.compaction import manifest
+from fraudstream.lake.store.objects import GZIP, JSON, ObjectStore, StoredObject
+from fraudstream.lake.stream import names, progress
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.progress import Progress
+from fraudstream.lake.stream.totals import totals_of_lines
+
+log = logging.getLogger(__name__)
+
+_ASIDE = "_rebased/"
+_CASES = "_cases"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done for a topic."""
+
+    topic: str
+    topic_id: str
+    #: Names what is set aside.
+    time: str
+    #: The offset from which on each partition's records are written anew.
+    kept: dict[Partition, int]
+    #: Why, by partition.
+    reasons: dict[Partition, str] = field(default_factory=dict)
+    #: Objects that are set aside or cut, and progress objects before and after, by name.
+    objects: list[str] = field(default_factory=list)
+    moves: dict[str, tuple[Progress, Progress]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.objects or self.moves)
+
+
+def plan(store: ObjectStore, topics: Topics, topic: str, agreement: Callable[[Partition, int], int]) -> Plan:
+    """What a rebase would do; changes nothing.
+
+    :param agreement: the first offset below the given one at which lake and topic differ, or the given one
+    :raises LakeError: compacted days hold records that would have to go
+    """
+    # 1. decide, unless it was decided
+    found = _decided(store, topic)
+    topic_id = topics.id(topic)
+    chains = {
+        (folder, partition): there
+        for folder in _folders(store)
+        for partition, there in progress.every(store, folder).items()
+        if partition.topic == topic
+    }
+    if found is None or found.topic_id != topic_id or not _filled(store, found, chains):
+        found = Plan(topic, topic_id, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), {})
+        there = set(topics.partitions(topic))
+        for partition in sorted({partition for _, partition in chains}):
+            known = [position for (_, other), position in chains.items() if other == partition]
+            end = topics.end_offset(partition) if partition in there else 0
+            reason, kept = _decision(partition, known, topic_id, end, agreement)
+            if reason:
+                found.kept[partition], found.reasons[partition] = kept, reason
+    _refuse_compacted(store, found)
+    return _filled(store, found, chains)
+
+
+def _filled(store: ObjectStore, found: Plan, chains: Mapping[tuple[str, Partition], Progress]) -> Plan:
+    """The plan with what its decision means for the objects as they are now."""
+    objects, moves = [], {}
+    for (folder, partition), before in chains.items():
+        if partition in found.kept:
+            objects += [name for name, _ in _behind(store, found, folder, partition)]
+            end = min(before.end, found.kept[partition])
+            after = replace(before, end=end, topic_id=found.topic_id, taken=0)
+            if after != before:
+                moves[names.progress_name(folder, *partition)] = (before, after)
+    return replace(found, objects=objects, moves=moves)
+
+
+def carry_out(store: ObjectStore, found: Plan) -> None:
+    """Does what a plan says; safe to repeat after a crash, with a plan that was made anew.
+
+    :raises TopicChanged: somebody moved a progress meanwhile: stop the consumers and start over
+    """
+    decision = {
+        "topic_id": found.topic_id,
+        "time": found.time,
+        "kept": {str(partition.number): offset for partition, offset in found.kept.items()},
+    }
+    there = store.get(_decision_name(found.topic))
+    generation = 0 if there is None else there.info.generation
+    store.replace(_decision_name(found.topic), json.dumps(decision).encode(), generation, content_type=JSON)
+    # 2. set aside
+    for folder in _folders(store):
+        for partition in found.kept:
+            for name, link in _behind(store, found, folder, partition):
+                _set_aside(store, found, folder, name, link)
+    # 3. move the progress back
+    for name, (_, after) in found.moves.items():
+        moved = names.parse_progress_name(name)
+        folder = name.split("/")[1]
+        if moved is None or progress.save(store, folder, moved, after) is None:
+            raise TopicChanged(found.topic, f"{name} was moved meanwhile: a consumer of {found.topic} is running")
+    # 4. forget
+    decided = store.get(_decision_name(found.topic))
+    if decided is not None:
+        store.delete(decided.info.name, decided.info.generation)
+
+
+def _decision(
+    partition: Partition, known: list[Progress], topic_id: str, end: int, agreement: Callable[[Partition, int], int]
+) -> tuple[str, int]:
+    """Why a partition has to be rebased, empty where it needn't; and the offsets that are kept."""
+    furthest = max(position.end for position in known)
+    others = {position.topic_id for position in known} - {None, topic_id}
+    if others:
+        kept = agreement(partition, min(furthest, end))
+        return f"the topic has another id than {', '.join(sorted(map(str, others)))}; same records up to {kept}", kept
+    if furthest > end:
+        return f"it ends at {end}, and records up to {furthest} were read", end
+    if any(position.taken for position in known):
+        return (
+            f"{max(position.taken for position in known)} offsets were deleted unread, which is acknowledged",
+            furthest,
+        )
+    return "", furthest
+
+
+def _folders(store: ObjectStore) -> list[str]:
+    """The folders that have chains."""
+    return sorted({info.name.split("/")[1] for info in store.list("_progress/")})
+
+
+def _behind(store: ObjectStore, found: Plan, folder: str, partition: Partition) -> list[tuple[str, Link]]:
+    """Objects of a chain that hold offsets which aren't kept, set aside already or not, as they were before."""
+    kept, aside = found.kept[partition], f"{_ASIDE}{found.time}/"
+    listed = [*store.list(f"{folder}/"), *store.list(f"{aside}{folder}/")]
+    objects: dict[str, Link] = {}
+    for info in listed:  # what is set aside comes last and wins: it is the whole object
+        name = info.name.removeprefix(aside)
+        named = names.parse_object_name(name)
+        if named is not None and named.partition == partition:
+            link = Link.of(replace(info, name=name))
+            if link.end > kept:
+                objects[name] = link
+    return sorted(objects.items())
+
+
+def _set_aside(store: ObjectStore, found: Plan, folder: str, name: str, link: Link) -> None:
+    aside = f"{_ASIDE}{found.time}/{name}"
+    there = store.get(name)
+    whole = store.get(aside)
+    if whole is None and there is not None:
+        store.create(aside, there.data, content_type=GZIP, metadata=there.info.metadata)
+        whole = there
+    kept = found.kept[link.partition]
+    if there is not None and Link.of(there.info).end > kept:
+        store.delete(name, there.info.generation)
+        there = None
+    if there is None and whole is not None and link.first < kept:
+        _create_cut(store, name, link, whole, kept, folder)
+
+
+def _create_cut(store: ObjectStore, name: str, link: Link, whole: StoredObject, kept: int, folder: str) -> None:
+    """Creates the object with the records that are kept. Lines of cases have no offset, and all of them are opened."""
+    lines = igzip.decompress(whole.data).splitlines(keepends=True)
+    totals = link.totals
+    if folder != _CASES:
+        lines = [line for line in lines if json.loads(line)["offset"] < kept]
+        totals = totals_of_lines(lines, link.totals.columns)
+    metadata = replace(link, end=kept, totals=totals).metadata()
+    store.create(name, igzip.compress(b"".join(lines), 1), content_type=GZIP, metadata=metadata)
+
+
+def _refuse_compacted(store: ObjectStore, found: Plan) -> None:
+    days = []
+    for folder in _folders(store):
+        for info in store.list(names.manifest_prefix(folder)):
+            named = names.parse_manifest_name(info.name)
+            ranges = manifest.load(store, *named).ranges if named is not None else []
+            if named is not None and any(r.end > found.kept.get(r.partition, r.end) for r in ranges):
+                days.append(f"{folder}/ of {named[1]}")
+    if days:
+        raise LakeError(
+            f"compacted days hold records of {found.topic} that the topic doesn't have any more: {', '.join(days)}. "
+            f"They can't be taken out of Parquet files one by one: docs/restore.md says how to fill the folder anew"
+        )
+
+
+def _decision_name(topic: str) -> str:
+    return f"{_ASIDE}{topic}.json"
+
+
+def _decided(store: ObjectStore, topic: str) -> Plan | None:
+    there = store.get(_decision_name(topic))
+    if there is None:
+        return None
+    content = json.loads(there.data)
+    kept = {Partition(topic, int(number)): offset for number, offset in content["kept"].items()}
+    return Plan(topic, content["topic_id"], content["time"], kept, dict.fromkeys(kept, "it was begun before"))

@@ -1,0 +1,212 @@
+"""A topic that was restored to an earlier state: the lake holds what the topic holds, each record once."""
+
+import gzip
+import itertools
+import json
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+import pytest
+from fraudstream.errors import LakeError, TopicChanged
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.stream import lines, names, progress
+from fraudstream.lake.stream.chain import Link, ObjectChain
+from fraudstream.lake.stream.progress import Progress
+from fraudstream.lake.stream.rebase import carry_out, plan
+from fraudstream.lake.stream.retention import unread
+from fraudstream.lake.stream.sink import JsonSink
+from fraudstream.lake.stream.totals import totals_of, totals_of_lines
+
+from tests.fakes.memory_store import MemoryStore
+from tests.unit.lake.rows import PARTITION, batch, row
+
+TOPIC, FOLDER = PARTITION.topic, "transaction"
+_DAY = date(2023, 10, 7)
+
+
+@dataclass
+class Topics:
+    """The topic as the brokers have it now: an id, and each partition's offsets."""
+
+    identity: str = "first id"
+    ends: dict[int, int] = field(default_factory=lambda: {3: 10})
+    firsts: dict[int, int] = field(default_factory=dict)
+
+    def id(self, topic):
+        return self.identity
+
+    def partitions(self, topic):
+        return [Partition(topic, number) for number in self.ends]
+
+    def first_offset(self, partition):
+        return self.firsts.get(partition.number, 0)
+
+    def end_offset(self, partition):
+        return self.ends[partition.number]
+
+
+class Crash(Exception):
+    """The process dies here."""
+
+
+def read(store, topics, version, *, rows=4):
+    """The topic's records are written to the lake, those that it doesn't have; each names the topic's version."""
+    sink = JsonSink(ObjectChain(store, FOLDER, topics), lines.transaction, flush_rows=rows, flush_seconds=5)
+    start = sink.assigned(PARTITION, None)
+    for first in range(start, topics.ends[3], rows):
+        offsets = range(first, min(first + rows, topics.ends[3]))
+        sink.write(batch(offsets, rows=[row(offset, nameDest=version) for offset in offsets]))
+        sink.flush()
+    sink.close()
+
+
+def lake(store):
+    """Offset and version of each row."""
+    return sorted(
+        (record["offset"], record["nameDest"])
+        for name, stored in store.objects.items()
+        if name.startswith(f"{FOLDER}/")
+        for record in map(json.loads, gzip.decompress(stored.data).splitlines())
+    )
+
+
+def rebased(store, topics, agreed=0):
+    found = plan(store, topics, TOPIC, lambda partition, end: min(agreed, end))
+    if found:
+        carry_out(store, found)
+    return found
+
+
+def expected(kept, end):
+    return [(offset, "old" if offset < kept else "new") for offset in range(end)]
+
+
+def assert_chain_is_whole(store, end):
+    links = [(Link.of(stored.info), stored) for name, stored in store.objects.items() if names.parse_object_name(name)]
+    links.sort(key=lambda pair: pair[0].first)
+    assert [link.start for link, _ in links] == [0, *(link.end for link, _ in links)][: len(links)]
+    assert links[-1][0].end == end
+    for link, stored in links:
+        assert link.totals == totals_of_lines(gzip.decompress(stored.data).splitlines(), link.totals.columns)
+
+
+@pytest.mark.parametrize("end", [0, 1, 4, 6, 9])
+def test_a_truncated_topic_stops_its_reader_and_after_a_rebase_each_record_is_there_once(end):
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    topics = Topics(ends={3: end})
+    found = rebased(store, topics)
+    assert found.kept == {PARTITION: end}
+    topics.ends[3] = 12
+    read(store, topics, "new", rows=5)
+    assert lake(store) == expected(end, 12)
+    assert_chain_is_whole(store, 12)
+
+
+@pytest.mark.parametrize("agreed", [0, 3, 4, 10])
+def test_a_topic_that_was_made_anew_is_read_again_from_where_it_differs(agreed):
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    topics = Topics("second id", ends={3: 15})
+    with pytest.raises(TopicChanged):
+        read(store, topics, "new")
+    rebased(store, topics, agreed)
+    read(store, topics, "new")
+    assert lake(store) == expected(agreed, 15)
+    assert_chain_is_whole(store, 15)
+    assert not rebased(store, topics, agreed)  # there is nothing left to do
+
+
+def test_whenever_it_dies_it_can_be_run_again():
+    for step in itertools.count():
+        store = MemoryStore()
+        read(store, Topics(), "old")
+        topics = Topics("second id", ends={3: 8})
+        calls = itertools.count()
+
+        def dies(operation, name, calls=calls, step=step):
+            if operation in {"create", "replace", "delete"} and next(calls) == step:
+                raise Crash
+
+        store.after = dies
+        died = False
+        try:
+            rebased(store, topics, 6)
+        except Crash:
+            died = True
+        store.after = lambda operation, name: None
+        # What is decided stays so: with rows set aside already, lake and topic would seem to agree on more.
+        rebased(store, topics, 8 if died and step else 6)
+        topics.ends[3] = 12
+        read(store, topics, "new")
+        assert lake(store) == expected(6, 12)
+        assert_chain_is_whole(store, 12)
+        if not died:
+            assert step > 5
+            return
+
+
+def test_what_is_set_aside_is_kept():
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    found = rebased(store, Topics(ends={3: 6}))
+    aside = [stored for name, stored in store.objects.items() if name.startswith(f"_rebased/{found.time}/{FOLDER}/")]
+    offsets = [json.loads(line)["offset"] for stored in aside for line in gzip.decompress(stored.data).splitlines()]
+    assert offsets == [4, 5, 6, 7, 8, 9]
+
+
+def test_cases_that_were_opened_stay_claimed_up_to_the_end():
+    store = MemoryStore()
+    chain = ObjectChain(store, "_cases", Topics())
+    chain.open(PARTITION)
+    body = gzip.compress(b'{"idTransaction": "a"}\n{"idTransaction": "b"}\n')
+    chain.append(PARTITION, 0, 9, _DAY, body, totals_of(np.array([0, 8])))
+    rebased(store, Topics(ends={3: 5}))
+    (stored,) = (stored for name, stored in store.objects.items() if name.startswith("_cases/"))
+    assert Link.of(stored.info).end == 5
+    assert gzip.decompress(stored.data) == gzip.decompress(body)
+    assert progress.load(store, "_cases", PARTITION).end == 5
+
+
+def test_a_partition_that_agrees_is_left_alone():
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    before = dict(store.objects)
+    assert not rebased(store, Topics(ends={3: 11}))
+    assert store.objects == before
+
+
+def test_a_consumer_that_runs_meanwhile_is_noticed():
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    topics = Topics(ends={3: 6})
+    found = plan(store, topics, TOPIC, lambda partition, end: end)
+    there = progress.load(store, FOLDER, PARTITION)
+    progress.save(store, FOLDER, PARTITION, Progress(11, there.generation, "first id"))
+    with pytest.raises(TopicChanged, match="is running"):
+        carry_out(store, found)
+
+
+def test_compacted_records_that_would_have_to_go_are_named():
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    compact(store, FOLDER, _DAY)
+    with pytest.raises(LakeError, match=r"transaction/ of 2023-10-07.*docs/restore\.md"):
+        rebased(store, Topics(ends={3: 6}))
+    assert not rebased(store, Topics(ends={3: 10}))
+
+
+def test_what_retention_took_unread_is_counted_until_a_rebase_acknowledges_it():
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    topics = Topics(ends={3: 20}, firsts={3: 14})
+    (line,) = unread(store, topics, FOLDER, TOPIC)
+    assert (line.next_unread, line.first_available, line.taken) == (10, 14, 4)
+    chain = ObjectChain(store, FOLDER, topics)
+    chain.open(PARTITION)
+    chain.append(PARTITION, 14, 20, _DAY, b"", totals_of(np.array([14])))
+    assert [line.taken for line in unread(store, topics, FOLDER, TOPIC)] == [4]
+    rebased(store, topics)
+    assert [line.taken for line in unread(store, topics, FOLDER, TOPIC)] == [0]
