@@ -43,6 +43,7 @@ DAGS = {
     "fraud_confirmation",
     "compact_lake",
     "audit_lake",
+    "close_expired_cases",
 }
 
 
@@ -117,6 +118,7 @@ def test_from_a_file_to_lake_mail_and_waiting_cases(
         dags_test(laptop, dag, {"until": "caught_up", "max_minutes": 3})
     compacted = dags_test(laptop, "compact_lake", {"day": datetime.now(UTC).date().isoformat()})
     assert "became" in compacted
+    assert "0 cases were closed" in dags_test(laptop, "close_expired_cases")
     audited = dags_test(laptop, "audit_lake", {"settle_seconds": 1})
     assert "audit ok" in audited
 

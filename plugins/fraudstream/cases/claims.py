@@ -87,6 +87,20 @@ class Plan:
         return cls(tuple(parts))
 
 
+def claimed_on(store: ObjectStore, folder: str, day: date) -> dict[str, Case]:
+    """Cases in the claims of a day, by id.
+
+    :raises LakeError: a claim is unreadable
+    """
+    cases: dict[str, Case] = {}
+    for info in store.list(f"{folder}/dt={day.isoformat()}/"):
+        found = store.get(info.name)
+        if found is not None:
+            plan = Plan.of(info.name, found.data)
+            cases |= {case["idTransaction"]: case for part in plan.parts for case in part.cases}
+    return cases
+
+
 class Claims:
     """The claims in a folder, and the runs that they are opened as."""
 

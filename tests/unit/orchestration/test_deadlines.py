@@ -106,6 +106,6 @@ def test_other_tasks_keep_their_own_retries(error: Exception, action: RetryActio
     assert WhatMayPass().evaluate(error, 1, 3).action is action
 
 
-@pytest.mark.parametrize("name", [*CONSUMERS, "compact_lake", "audit_lake", "produce_transactions", "start_kafka"])
+@pytest.mark.parametrize("name", [*CONSUMERS, "compact_lake", "audit_lake", "close_expired_cases", "start_kafka"])
 def test_every_task_has_a_policy(name: str) -> None:
     assert all(task.has_retry_policy for task in load(name).tasks)

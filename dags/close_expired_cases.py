@@ -1,0 +1,53 @@
+"""
+### Close expired cases
+
+Publishes NO_RESPONSE for each fraud case whose time is up and that has no outcome 15 minutes later. A case's sensor does
+that itself; this sees to those whose sensor a person marked, whose run was deleted, or whose trigger failed. So every
+case ends with an outcome on topic `fraud_confirmation`, in the lake and in the audit.
+
+**When:** every hour; by hand at any time. Closing a case twice does no harm: the first outcome counts.
+
+**Needs:** `start_kafka` has run; connection `google_cloud_default`.
+
+**When it fails:** the log names the topic or the object that can't be used; the next run sees to what is left. After
+more than `look_back_days` without a run, run it by hand with more of them. A line "has no claim" in the log names a
+case that `open_cases` hasn't got to: look at the DAG `consume_fraud_transactions`.
+"""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import Param, dag
+from fraudstream.orchestration.case_operators import CloseExpiredCases
+from fraudstream.orchestration.retries import NO_MEMBER
+
+
+@dag(
+    schedule="@hourly",
+    start_date=datetime(2023, 10, 1, tzinfo=UTC),
+    catchup=False,
+    doc_md=__doc__,
+    tags=["fraudstream", "confirmation"],
+    default_args={
+        "owner": "fraud-team",
+        "retries": 2,
+        "retry_delay": timedelta(minutes=1),
+        "execution_timeout": timedelta(minutes=30),
+        **NO_MEMBER,
+    },
+    max_active_runs=1,
+    params={
+        "look_back_days": Param(
+            30,
+            type="number",
+            minimum=1,
+            maximum=3650,
+            title="Days to look back",
+            description="How many days before the time limit cases are looked at",
+        )
+    },
+)
+def close_expired_cases():
+    CloseExpiredCases(task_id="close", look_back_days="{{ params.look_back_days }}")
+
+
+close_expired_cases()
