@@ -1,9 +1,9 @@
 """
 ### Close expired cases
 
-Publishes NO_RESPONSE for each fraud case whose time is up and that has no outcome 15 minutes later. A case's sensor does
-that itself; this sees to those whose sensor a person marked, whose run was deleted, or whose trigger failed. So every
-case ends with an outcome on topic `fraud_confirmation`, in the lake and in the audit.
+Publishes NO_RESPONSE for each fraud case whose time is up and that has no outcome 15 minutes later. The sensor of a
+case does that itself; this sees to cases whose sensor a person marked, whose run was deleted, or whose trigger failed.
+So every case ends with an outcome on topic `fraud_confirmation`, in the lake and in the audit.
 
 **When:** every hour; by hand at any time. Closing a case twice does no harm: the first outcome counts.
 
