@@ -7,7 +7,7 @@ BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fraudstream
 SCHEMA := $(CACHE)/terraform-schema
 UV := $(BIN)/uv
-TOOLS := maildump kaskade
+TOOLS := kaskade
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes
 
 # A user's PYTHON* variables must not reach the environments made here.

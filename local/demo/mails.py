@@ -29,7 +29,7 @@ class Mails(Protocol):
 class Inbox:
     """The stack's inbox, over its REST API.
 
-    :param emptied: removes what is there: each look lists all mails, and those of earlier runs make it slow
+    :param emptied: removes what is there
     """
 
     def __init__(self, url: str, *, emptied: bool = False) -> None:
@@ -37,9 +37,9 @@ class Inbox:
         self._after = 0
         self._known: set[int] = set()
         if emptied:
-            self._client.delete("/messages/").raise_for_status()
+            self._client.delete("/api/mails").raise_for_status()
         else:
-            self._after = max((mail["id"] for mail in self._mails()), default=0)
+            self._after = max((mail["id"] for mail in self._mails(limit=1)["mails"]), default=0)
 
     def __enter__(self) -> Self:
         return self
@@ -49,19 +49,20 @@ class Inbox:
 
     def count(self) -> int:
         """Mails that came since this inbox was opened."""
-        return len(self._mails())
+        return int(self._mails(limit=0)["total"])
 
     def fraud_links(self) -> Iterator[Links]:
         """The links of each fraud notice that it hasn't given before."""
-        for mail in sorted(self._mails(), key=lambda mail: mail["id"]):
-            if mail["subject"].startswith(_SUBJECT) and mail["id"] not in self._known:
-                self._known.add(mail["id"])
-                yield _links(self._client.get(f"/messages/{mail['id']}.plain").text)
+        notices = self._mails(kind="fraud_notice", limit=100_000)["mails"]
+        for number in sorted(mail["id"] for mail in notices):
+            if number not in self._known:
+                self._known.add(number)
+                yield _links(self._client.get(f"/mails/{number}/text").raise_for_status().text)
 
-    def _mails(self) -> list[dict[str, Any]]:
-        answer = self._client.get("/messages/")
+    def _mails(self, **query: str | int) -> dict[str, Any]:
+        answer = self._client.get("/api/mails", params={"after": self._after, **query})
         answer.raise_for_status()
-        return [mail for mail in answer.json()["messages"] if mail["id"] > self._after]
+        return dict(answer.json())
 
 
 class MailFile:

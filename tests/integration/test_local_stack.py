@@ -83,7 +83,7 @@ def test_a_mail_sent_is_in_the_inbox(stack: Mapping[str, str]) -> None:
     with smtplib.SMTP(HOST, ports["smtp"]) as server:
         server.send_message(mail)
 
-    messages = httpx.get(f"{ports.url('inbox')}/messages/").raise_for_status().json()["messages"]
+    messages = httpx.get(f"{ports.url('inbox')}/api/mails").raise_for_status().json()["mails"]
 
     assert mail["Subject"] in [message["subject"] for message in messages]
 

@@ -268,13 +268,13 @@ def test_the_inbox_of_the_stack_shows_what_was_sent(stack: Mapping[str, str]) ->
     sent = Counter(str(message_from_bytes(mail.content, policy=default)["Message-ID"]) for mail in letters)
     with httpx.Client(base_url=Ports.from_environment().url("inbox")) as inbox:
         # Other mails may come in meanwhile.
-        ids = sorted(int(message["id"]) for message in inbox.get("/messages/").json()["messages"])[-200:]
-        sources = {number: inbox.get(f"/messages/{number}.source").text for number in ids}
+        ids = sorted(int(message["id"]) for message in inbox.get("/api/mails", params={"limit": 200}).json()["mails"])
+        sources = {number: inbox.get(f"/mails/{number}/source").text for number in ids}
         found = {
             number: str(message["Message-ID"])
             for number, source in sources.items()
             if (message := message_from_string(source, policy=default))["Message-ID"] in sent
         }
-        page = BeautifulSoup(inbox.get(f"/messages/{min(found)}.html").text, "html.parser")
+        page = BeautifulSoup(inbox.get(f"/mails/{min(found)}/html").text, "html.parser")
     assert Counter(found.values()) == sent
     assert [str(a["href"]) for a in page.find_all("a")] == [f"{link}/fraud", f"{link}/not-fraud"]

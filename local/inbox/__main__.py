@@ -1,0 +1,55 @@
+"""``python -m local.inbox``: takes mails over SMTP and shows them over HTTP, on loopback alone."""
+
+import argparse
+import asyncio
+from pathlib import Path
+
+import uvicorn
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from local.inbox.mailbox import Mailbox
+from local.inbox.web import app_for
+from local.ports import HOST
+
+_MAIL_BYTES = 10 << 20
+
+
+class _Keep:
+    """What aiosmtpd calls for each mail."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+        content = envelope.content
+        assert isinstance(content, bytes)  # noqa: S101 - decode_data is off
+        self._mailbox.add(envelope.mail_from or "", envelope.rcpt_tos, content)
+        return "250 OK"
+
+
+async def _serve(smtp_port: int, http_port: int, database: Path) -> None:
+    mailbox = Mailbox(database)
+    keep = _Keep(mailbox)
+    smtp = await asyncio.get_running_loop().create_server(
+        lambda: SMTP(keep, data_size_limit=_MAIL_BYTES, enable_SMTPUTF8=True, hostname="localhost", ident="inbox"),
+        HOST,
+        smtp_port,
+    )
+    config = uvicorn.Config(app_for(mailbox), host=HOST, port=http_port, access_log=False, log_level="warning")
+    async with smtp:
+        await uvicorn.Server(config).serve()  # until SIGTERM
+    mailbox.close()
+
+
+def main() -> None:
+    """Runs until SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m local.inbox", description=__doc__)
+    parser.add_argument("--smtp-port", type=int, required=True)
+    parser.add_argument("--http-port", type=int, required=True)
+    parser.add_argument("--db", type=Path, required=True)
+    options = parser.parse_args()
+    asyncio.run(_serve(options.smtp_port, options.http_port, options.db))
+
+
+if __name__ == "__main__":
+    main()
