@@ -53,7 +53,7 @@ class Inbox:
 
     def fraud_links(self) -> Iterator[Links]:
         """The links of each fraud notice that it hasn't given before."""
-        notices = self._mails(kind="fraud_notice", limit=100_000)["mails"]
+        notices = self._mails(search=_SUBJECT, limit=100_000)["mails"]
         for number in sorted(mail["id"] for mail in notices):
             if number not in self._known:
                 self._known.add(number)
