@@ -49,6 +49,8 @@ locals {
     FRAUDSTREAM_KAFKA_SSL_CA_LOCATION   = "/run/secrets/kafka_ca.pem"
     FRAUDSTREAM_SCHEMA_REGISTRY_URL     = "http://${local.registry_host}:8081/apis/ccompat/v7"
     FRAUDSTREAM_CONFIRMATION_URL        = "https://${var.domain}"
+    FRAUDSTREAM_BANK_NAME               = var.bank_name
+    FRAUDSTREAM_BANK_TEXTS              = replace(jsonencode(var.bank_texts), "'", "\\u0027") # boot.py's files quote with '
   }
 
   # What the pipeline's tasks need, wherever Celery runs them.

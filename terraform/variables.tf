@@ -131,6 +131,22 @@ variable "alert_email" {
   }
 }
 
+variable "bank_name" {
+  description = "The bank's name, on every page of the confirmation site and in every mail."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[^'\\\\\n]+$", var.bank_name))
+    error_message = "bank_name must be one line without ' and backslash; a typographic apostrophe is fine."
+  }
+}
+
+variable "bank_texts" {
+  description = "Sentences of the bank's own in place of those in include/templates/pages/texts.toml: language → name → sentence, such as {en = {call = \"If you are unsure, call 0800 123 456.\"}}."
+  type        = map(map(string))
+  default     = {}
+}
+
 variable "smtp" {
   description = "Mail provider: host, port (465 or 587; Google Cloud blocks 25), user, and the From of every mail."
   type = object({

@@ -97,6 +97,13 @@ class Settings(BaseSettings):
         datetime(2023, 10, 1, tzinfo=UTC), description="time of step 0 of the dataset; a step is one hour"
     )
 
+    bank_name: str = Field("Example Bank", min_length=1, description="the bank's name, on every page and in every mail")
+    bank_texts: Annotated[dict[str, dict[str, str]], NoDecode] = Field(
+        {},
+        description="sentences of the bank's own in place of those in include/templates/pages/texts.toml, as a JSON "
+        'object: {"en": {"call": "…"}}; a language that isn\'t there needs all of them',
+    )
+
     mail_sender: str = Field("Example Bank <no-reply@bank.example>", description="From of every mail")
     mail_recipient_template: str = Field(
         "{nameOrig}@example.com", description="address of a customer, made of the transaction's columns"
@@ -172,15 +179,18 @@ class Settings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)
 
-    @field_validator("kafka_properties", mode="before")
+    @field_validator("kafka_properties", "bank_texts", mode="before")
     @classmethod
-    def _json_object(cls, value: Any) -> Any:
+    def _json_object(cls, value: Any, info: ValidationInfo) -> Any:
         try:
             found = json.loads(value or "{}") if isinstance(value, str) else value
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise ValueError('expected a JSON object, such as {"socket.keepalive.enable": "true"}')  # noqa: TRY004
+            example = (
+                '{"en": {"call": "…"}}' if info.field_name == "bank_texts" else '{"socket.keepalive.enable": "true"}'
+            )
+            raise ValueError(f"expected a JSON object, such as {example}")  # noqa: TRY004
         return found
 
     @field_validator("kafka_properties")

@@ -20,6 +20,7 @@ variables {
   domain        = "confirm.example.com"
   operators     = ["user:me@example.com", "group:team@example.com"]
   alert_email   = "me@example.com"
+  bank_name     = "Bank Contoh"
   smtp_password = "secret" # Terraform 1.11 wants ephemeral variables given in tests
   smtp          = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "Example Bank <no-reply@example.com>" }
 }
@@ -134,7 +135,8 @@ run "wrong_values_are_refused" {
     domain      = "https://confirm.example.com"
     operators   = ["me@example.com"]
     alert_email = "nobody"
+    bank_name   = "Bank'"
     smtp        = { host = "smtp.example.com", port = 25, user = "fraudstream", sender = "no-reply@example.com" }
   }
-  expect_failures = [var.project, var.size, var.zones, var.domain, var.operators, var.alert_email, var.smtp]
+  expect_failures = [var.project, var.size, var.zones, var.domain, var.operators, var.alert_email, var.bank_name, var.smtp]
 }

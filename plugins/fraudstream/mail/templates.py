@@ -106,14 +106,14 @@ class MailTemplates:
     """
 
     def __init__(self, settings: Settings) -> None:
-        name, self.sender = parseaddr(settings.mail_sender)
+        _, self.sender = parseaddr(settings.mail_sender)
         if not is_address(self.sender) or not settings.mail_sender.isprintable():
             raise SettingsError(
                 f"FRAUDSTREAM_MAIL_SENDER is {settings.mail_sender!r}: no mail address."
                 " Expected something like Example Bank <no-reply@bank.example>"
             )
         self.domain = self.sender.rpartition("@")[2]
-        self._bank = name or self.domain
+        self._bank = settings.bank_name
         self._from = _constant_header("From", settings.mail_sender)
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES / "mail"),

@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.utils import parseaddr
 from functools import cache
 from typing import Any, Literal, get_args
 
@@ -17,7 +16,7 @@ from fraudstream.cases.case_views import Answer
 from fraudstream.cases.links import Proposal
 from fraudstream.settings import TEMPLATES, Settings
 from fraudstream.site.skeleton import Skeleton, mark
-from fraudstream.site.texts import LONGEST_HEADER, catalogue, language_for, money_text, time_text
+from fraudstream.site.texts import LONGEST_HEADER, language_for, money_text, texts_of, time_text
 
 #: Pages that say one thing: the catalogue has `<name>_title` and `<name>_text`.
 Plain = Literal[
@@ -44,16 +43,21 @@ class Form:
 
 
 class Pages:
-    """Renders each page in the language that the request prefers; every value is escaped."""
+    """Renders each page in the language that the request prefers; every value is escaped.
+
+    :raises SettingsError: the bank's own texts don't fit the pages
+    """
 
     def __init__(self, settings: Settings) -> None:
+        self._texts = texts_of(settings)
+        self._languages = tuple(self._texts)
         folder = TEMPLATES / "pages"
         self._templates = Environment(
             loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, auto_reload=False
         )
         style = (folder / "style.css").read_text(encoding="utf-8")
         self._always = {
-            "bank": parseaddr(settings.mail_sender)[0] or "Bank",
+            "bank": settings.bank_name,
             "style": Markup(style),  # noqa: S704  our own file, and the policy's hash holds it to that
         }
         self.headers = _headers(style, https=settings.confirmation_url.startswith("https:"))
@@ -70,8 +74,8 @@ class Pages:
 
     def recorded(self, request: Request, answer: Answer) -> Response:
         """What was recorded for a case, and when."""
-        language = _language(request)
-        text = catalogue()[language]
+        language = self._language(request)
+        text = self._texts[language]
         values = _payment(answer.record, text) | {
             "answered": time_text(answer.answered_at, text),
             "machine_answered": answer.answered_at.isoformat(timespec="seconds"),
@@ -80,7 +84,7 @@ class Pages:
 
     def plain(self, request: Request, name: Plain, status: int) -> Response:
         """A page that says one thing."""
-        language = _language(request)
+        language = self._language(request)
         page = _response(self._plain(language, name).fill({}), status, language)
         if name in RETRY_SECONDS:
             page.headers["Retry-After"] = str(RETRY_SECONDS[name])
@@ -89,15 +93,18 @@ class Pages:
     def _case(
         self, request: Request, transaction: Mapping[str, Any], proposal: Proposal | None, form: Form, status: int
     ) -> Response:
-        language = _language(request)
-        values = _payment(transaction, catalogue()[language]) | {"action": form.action, "page_token": form.page_token}
+        language = self._language(request)
+        values = _payment(transaction, self._texts[language]) | {"action": form.action, "page_token": form.page_token}
         return _response(self._cases(language, proposal, again=status != 200).fill(values), status, language)
+
+    def _language(self, request: Request) -> str:
+        return language_for(request.headers.get("accept-language", "")[:LONGEST_HEADER], self._languages)
 
     # ---- each page once, in each language ----
 
     @cache  # noqa: B019  as many as there are pages and languages, for as long as the site runs
     def _cases(self, language: str, proposal: Proposal | None, *, again: bool) -> Skeleton:
-        text = catalogue()[language]
+        text = self._texts[language]
         proposed_first = sorted(get_args(Proposal), key=lambda value: value != proposal)
         return self._skeleton(
             "case.html",
@@ -120,7 +127,7 @@ class Pages:
 
     @cache  # noqa: B019
     def _recorded(self, language: str, status: str) -> Skeleton:
-        text = catalogue()[language]
+        text = self._texts[language]
         return self._skeleton(
             "recorded.html",
             language,
@@ -134,21 +141,17 @@ class Pages:
 
     @cache  # noqa: B019
     def _plain(self, language: str, name: Plain) -> Skeleton:
-        text = catalogue()[language]
+        text = self._texts[language]
         return self._skeleton("message.html", language, title=text[f"{name}_title"], message=text[f"{name}_text"])
 
     def _skeleton(self, template: str, language: str, **values: Any) -> Skeleton:
         page = self._templates.get_template(template)
-        return Skeleton(page.render(self._always, language=language, text=catalogue()[language], **values))
+        return Skeleton(page.render(self._always, language=language, text=self._texts[language], **values))
 
 
 def _response(page: bytes, status: int, language: str) -> Response:
     headers = {"Content-Language": language, "Vary": "Accept-Language"}
     return Response(page, status, media_type="text/html", headers=headers)
-
-
-def _language(request: Request) -> str:
-    return language_for(request.headers.get("accept-language", "")[:LONGEST_HEADER])
 
 
 _MARKS = {name: mark(name) for name in ("amount", "to", "origin", "type", "time", "machine_time", "id")}

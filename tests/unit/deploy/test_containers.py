@@ -201,6 +201,15 @@ class TestNamesThatTheCodeKnows:
 
 
 class TestWhatTheVmsAreGiven:
+    @pytest.mark.parametrize("service", ["site", "worker-consumer-fraud", "worker-consumer-non-fraud"])
+    def test_the_banks_name_and_texts_reach_pages_and_mails(
+        self, services: dict[str, dict[str, Any]], blocks: list[Block], service: str
+    ) -> None:
+        variables = {"FRAUDSTREAM_BANK_NAME", "FRAUDSTREAM_BANK_TEXTS"}
+        assert variables <= services[service]["environment"].keys()
+        for file in ("site.tf", "consumer_fraud.tf", "consumer_non_fraud.tf"):
+            assert variables <= given(blocks, file, "environment"), file
+
     @pytest.mark.parametrize(("profile", "file"), [(profile, file) for profile, files in VMS.items() for file in files])
     def test_terraform_gives_every_variable_that_its_containers_need(
         self, compose: dict[str, Any], blocks: list[Block], profile: str, file: str

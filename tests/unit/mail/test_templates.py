@@ -107,7 +107,8 @@ class TestBytes:
         assert [str(one.get_content_type()) for one in message.iter_parts()] == ["text/plain", "text/html"]
 
     def test_a_sender_with_an_accent_is_read_back(self) -> None:
-        templates = MailTemplates(Settings(mail_sender="Crédit 100 % <no-reply@bank.example>"))
+        sender = "Crédit 100 % <no-reply@bank.example>"
+        templates = MailTemplates(Settings(mail_sender=sender, bank_name="Crédit 100 %"))
         content = templates.render("notice", FACTS, recipient="c1@example.com", identity="<x@y>", sent_at=AT)
         assert parse(content)["From"] == "Crédit 100 % <no-reply@bank.example>"
         assert "Crédit 100 %" in part(parse(content), "plain")

@@ -11,6 +11,7 @@ from fraudstream.cases.links import PAGE_SECONDS
 from fraudstream.errors import AnswerUnknown, KafkaUnavailable, SchemaRegistryError
 from fraudstream.settings import Settings
 from fraudstream.site import site as site_module
+from fraudstream.site.texts import catalogue
 from pydantic import ValidationError
 
 from tests.fakes.cases import transaction
@@ -279,6 +280,23 @@ class TestLanguages:
         assert "181.983,43" in words(page.text)
         assert "4 Oktober 2023, 14:00 UTC" in words(page.text)
         assert "Apakah Anda melakukan pembayaran ini?" in words(page.text)
+
+
+class TestTheBanksOwn:
+    def test_its_name_and_its_sentences_stand_on_every_page(self, make_site: Callable[..., Site]) -> None:
+        called = {"en": {"call": "Call 0800 123 <b>now</b>."}}
+        site = make_site(bank_name="Bank & Söhne", bank_texts=called)
+        for page in (site.browser.get(site.url()), site.press(), site.browser.get("/nowhere")):
+            assert "Bank & Söhne" in words(page.text)
+            assert "Call 0800 123 <b>now</b>." in words(page.text), "as text, not as markup"
+            assert "Example Bank" not in page.text
+
+    def test_its_language_is_served(self, make_site: Callable[..., Site]) -> None:
+        french = catalogue()["en"] | {"case_title": "Est-ce vous ?"}
+        site = make_site(bank_texts={"fr": french})
+        page = site.browser.get(site.url(), headers={"Accept-Language": "fr-CH, en;q=0.5"})
+        assert page.headers["content-language"] == "fr"
+        assert "Est-ce vous ?" in words(page.text)
 
 
 class TestLimits:

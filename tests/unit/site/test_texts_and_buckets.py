@@ -1,11 +1,13 @@
 import re
 
 import pytest
-from fraudstream.settings import TEMPLATES
+from fraudstream.errors import SettingsError
+from fraudstream.settings import TEMPLATES, Settings
 from fraudstream.site.buckets import Buckets, client_key
-from fraudstream.site.texts import catalogue, money_text
+from fraudstream.site.texts import catalogue, money_text, texts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 
 def test_each_language_has_the_same_texts_and_none_is_empty() -> None:
@@ -15,6 +17,40 @@ def test_each_language_has_the_same_texts_and_none_is_empty() -> None:
         assert set(texts) == set(english)
         assert all(texts.values())
         assert len(texts["months"].split()) == 12
+
+
+def test_the_banks_own_sentences_take_the_places_of_ours() -> None:
+    texts = texts_of(Settings(bank_texts={"en": {"call": "Call 0800 123."}}))
+    assert texts["en"]["call"] == "Call 0800 123."
+    assert texts["en"]["never"] == catalogue()["en"]["never"]
+    assert texts["id"] == catalogue()["id"]
+
+
+def test_a_language_of_the_banks_own_may_be_added() -> None:
+    french = {name: f"fr {name}" for name in catalogue()["en"]} | {"months": "m " * 12}
+    assert list(texts_of(Settings(bank_texts={"fr": french}))) == ["en", "id", "fr"]
+
+
+@pytest.mark.parametrize(
+    ("texts", "named"),
+    [
+        ({"en": {"cal": "x"}}, "names texts that no page has: en.cal"),
+        ({"fr": {"call": "x"}}, r"leaves out: .*fr\.never"),
+        ({"en": {"call": ""}}, "has empty texts: en.call"),
+        ({"en": {"months": "Jan Feb"}}, "12 months"),
+    ],
+)
+def test_sentences_that_do_not_fit_the_pages_are_named(texts: dict[str, dict[str, str]], named: str) -> None:
+    with pytest.raises(SettingsError, match=f"FRAUDSTREAM_BANK_TEXTS {named}|FRAUDSTREAM_BANK_TEXTS has no {named}"):
+        texts_of(Settings(bank_texts=texts))
+
+
+def test_the_sentences_come_from_the_environment_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUDSTREAM_BANK_TEXTS", '{"en": {"call": "Call us\\u0027 line."}}')
+    assert Settings().bank_texts == {"en": {"call": "Call us' line."}}
+    monkeypatch.setenv("FRAUDSTREAM_BANK_TEXTS", "call us")
+    with pytest.raises(ValidationError, match="expected a JSON object, such as"):
+        Settings()
 
 
 def test_no_template_has_words_of_its_own() -> None:
