@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from fraudstream.settings import ROOT, Settings
-from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from local.ports import PORTS, PREFIX
@@ -129,14 +128,7 @@ def _ports_table() -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    if "SecretStr" in repr(field.annotation):
-        secrets = [field.default] if isinstance(field.default, SecretStr) else list(field.default)
-        return "an example, refused for other addresses than loopback" if any(map(_text, secrets)) else ""
-    return _code(field.default)
-
-
-def _text(secret: SecretStr) -> str:
-    return secret.get_secret_value()
+    return "" if "SecretStr" in repr(field.annotation) else _code(field.default)
 
 
 def _allowed(field: FieldInfo) -> str:

@@ -22,6 +22,7 @@ from local.environment import (
     machine_environment,
     stack_environment,
     stack_secrets,
+    without_keys,
 )
 from local.installed import installed, state_folder, words
 from local.migrate import requirements_key
@@ -124,7 +125,10 @@ def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[
     AIRFLOW_PASSWORDS.write_text(json.dumps({user: password}))
     AIRFLOW_PASSWORDS.chmod(0o600)
     health = ports.url("airflow") + "/api/v2/monitor/health"
-    common = {"env": stack_environment() | (EXECUTOR if celery else {}), "cwd": ROOT}
+    environment = stack_environment() | (EXECUTOR if celery else {})
+    common = {"env": without_keys(environment), "cwd": ROOT}
+    # its tasks mail fraud notices, unless Celery's workers run them
+    scheduler = common if celery else common | {"env": environment}
     executor = [redis(ports), *workers()] if celery else []
     airflow = str(Path(sys.executable).with_name("airflow"))
     # the database alone is needed to start; the health page is what says that they work
@@ -162,7 +166,7 @@ def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[
                 ready=AirflowHeartbeat(url=health, component=component),
                 depends_on=["airflow-migrate", *(["redis"] if celery else [])],
                 stop_all=True,  # its tasks finish their batch and commit
-                **common,
+                **(scheduler if component == "scheduler" else common),
             )
             for name, component, command in parts
         ),
@@ -177,13 +181,14 @@ def triggerer_names(count: int) -> list[str]:
 
 def pipeline(ports: Ports) -> list[Part]:
     """Topics and schemas, then the confirmation site."""
-    common = {"env": stack_environment(), "cwd": ROOT}
+    environment = stack_environment()
     topics = Part(
         name="topics",
         command=[sys.executable, "-m", "fraudstream.kafka", "create-topics", "--repair"],
         ready=Exits(),
         depends_on=[*BROKERS, "schema-registry"],
-        **common,
+        env=without_keys(environment),
+        cwd=ROOT,
     )
     site = Part(
         name="confirmation",
@@ -192,6 +197,7 @@ def pipeline(ports: Ports) -> list[Part]:
         depends_on=["topics"],
         ports=[ports["confirmation"], ports["confirmation_health"]],
         address=ports.url("confirmation"),
-        **common,
+        env=environment,
+        cwd=ROOT,
     )
     return [topics, site]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fraudstream.settings import ROOT
 
-from local.environment import LOGS, machine_environment, stack_environment, stack_secrets
+from local.environment import LOGS, machine_environment, stack_environment, stack_secrets, without_keys
 from local.installed import installed, state_folder
 from local.part import Listening, Logged, Part
 from local.ports import HOST, Ports
@@ -51,13 +51,14 @@ def workers() -> list[Part]:
 def worker(queue: str, environment: Mapping[str, str], number: int = 1) -> Part:
     """A worker of one queue; `number` tells several of the same queue apart."""
     name = worker_name(queue, number)
+    mails_fraud_notices = queue == environment["FRAUDSTREAM_QUEUE_CONSUMER_FRAUD"]
     return Part(
         name=name,
         command=[
             *(sys.executable, "-m", "fraudstream.orchestration.worker", "--queues", queue),
             *("--celery-hostname", f"{name}@{HOST}", "--skip-serve-logs"),
         ],
-        env=dict(environment),
+        env=dict(environment) if mails_fraud_notices else without_keys(environment),
         cwd=ROOT,
         ready=Logged(file=LOGS / f"{name}.log", text=f"{name}@{HOST} ready"),
         depends_on=["redis", "airflow-migrate"],

@@ -32,6 +32,7 @@ _MACHINE_NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP
 #: What users set to point the pipeline somewhere else; theirs wins.
 _USERS = ("FRAUDSTREAM_", "AIRFLOW_CONN_")
 #: What `stack_secrets` makes.
+SIGNING_KEYS = "FRAUDSTREAM_CONFIRMATION_KEYS"
 _SECRETS = {
     *("jwt_secret", "api_secret_key", "fernet_key", "confirmation_key"),
     *("airflow_password", "postgres_password", "redis_password"),
@@ -89,6 +90,11 @@ def smtp_connection(port: int) -> str:
     return json.dumps({"conn_type": "smtp", "host": HOST, "port": port, "extra": plain})
 
 
+def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that neither signs nor reads the links of mails."""
+    return {name: value for name, value in environment.items() if name != SIGNING_KEYS}
+
+
 def masked(environment: Mapping[str, str]) -> dict[str, str]:
     """The environment to show: no secret's value in it."""
     return {
@@ -105,7 +111,7 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
         "FRAUDSTREAM_CONFIRMATION_URL": ports.url("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_BIND": ports.address("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": ports.address("confirmation_health"),
-        "FRAUDSTREAM_CONFIRMATION_KEYS": stack_secrets()["confirmation_key"],
+        SIGNING_KEYS: stack_secrets()["confirmation_key"],
         "FRAUDSTREAM_QUEUE_PRODUCER": "producer",
         "FRAUDSTREAM_QUEUE_CONSUMER_FRAUD": "consumer_fraud",
         "FRAUDSTREAM_QUEUE_CONSUMER_NON_FRAUD": "consumer_non_fraud",

@@ -6,6 +6,7 @@ module "consumer_fraud" {
   queue           = "consumer_fraud"
   service_account = google_service_account.role["consumer-fraud"].email
   kafka_password  = google_secret_manager_secret.generated["kafka_consumer_fraud_password"].id
+  signing_keys    = google_secret_manager_secret.generated["confirmation_keys"].id
   shared          = local.worker
 
   depends_on = [terraform_data.before_boot]

@@ -99,7 +99,6 @@ locals {
     airflow_fernet_key = google_secret_manager_secret.generated["airflow_fernet_key"].id
     airflow_jwt_secret = google_secret_manager_secret.generated["airflow_jwt_secret"].id
     airflow_secret_key = google_secret_manager_secret.generated["airflow_secret_key"].id
-    confirmation_keys  = google_secret_manager_secret.generated["confirmation_keys"].id
     database_password  = google_secret_manager_secret.generated["database_password"].id
     "kafka_ca.pem"     = google_secret_manager_secret.ca.id
     "redis_ca.pem"     = google_secret_manager_secret.redis_ca.id

@@ -12,7 +12,7 @@ locals {
       airflow_fernet_key     = { group = "airflow", readers = local.task_roles }
       airflow_jwt_secret     = { group = "airflow", readers = local.task_roles }
       airflow_secret_key     = { group = "airflow", readers = local.task_roles }
-      confirmation_keys      = { group = "confirmation", readers = concat(local.task_roles, ["site"]) }
+      confirmation_keys      = { group = "confirmation", readers = ["consumer-fraud", "site"] }
       database_password      = { group = "database", readers = local.task_roles }
       registry_password      = { group = "database", readers = ["registry"] }
       kafka_ui_password      = { group = "kafka", readers = ["registry"] }

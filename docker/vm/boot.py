@@ -42,6 +42,7 @@ TEMPLATE_FOLDERS = {
     "registry": ["registry"],
     "airflow": ["task", "airflow"],
     "worker": ["task"],
+    "signing-worker": ["task"],
     "site": [],
 }
 

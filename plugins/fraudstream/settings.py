@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "include" / "schemas"
 TEMPLATES = ROOT / "include" / "templates"
 
-#: The key that the local stack signs links with; refused for any other confirmation address than loopback.
-EXAMPLE_CONFIRMATION_KEY = "local-stack-example-key-not-for-real-links"
+#: Every signing key that stands in this repository has this word in it; refused for any address but loopback.
+PUBLISHED_KEY = "example"
 
 
 def _comma_separated(value: Any) -> Any:
@@ -133,8 +133,9 @@ class Settings(BaseSettings):
 
     confirmation_url: str = Field("http://127.0.0.1:8085", description="address of the confirmation site in the mails")
     confirmation_keys: Annotated[list[SecretStr], NoDecode] = Field(
-        [SecretStr(EXAMPLE_CONFIRMATION_KEY)],
-        description="keys for the links, by comma: the first signs, all are accepted",
+        [],
+        description="keys for the links, by comma: the first signs, all are accepted; only the site and the task that "
+        "mails fraud notices need them",
     )
     confirmation_time_limit_seconds: int = Field(
         72 * 3600, ge=1, description="how long a case waits for its customer before the outcome is NO_RESPONSE"

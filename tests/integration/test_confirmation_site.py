@@ -264,9 +264,9 @@ class TestProcess:
     def test_the_example_key_stops_it_for_any_address_but_loopback(self, stack: Mapping[str, str]) -> None:
         changes = {
             "FRAUDSTREAM_CONFIRMATION_URL": "https://bank.example",
-            "FRAUDSTREAM_CONFIRMATION_KEYS": "local-stack-example-key-not-for-real-links",
+            "FRAUDSTREAM_CONFIRMATION_KEYS": "example-key-of-the-tests",
         }
         with self.run(stack, **changes) as (process, _, _):
             _, log = process.communicate(timeout=30)
             assert process.returncode == 1
-            assert "holds the example key" in log
+            assert "holds an example key" in log

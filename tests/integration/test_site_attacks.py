@@ -59,6 +59,7 @@ def victim() -> Iterator[Victim]:
         public, private = (int(listener.getsockname()[1]) for listener in (one, two))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_")} | {
         "FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "FRAUDSTREAM_CONFIRMATION_KEYS": "example-key-of-the-tests",
         "FRAUDSTREAM_CONFIRMATION_BIND": f"127.0.0.1:{public}",
         "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": f"127.0.0.1:{private}",
         "FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "100000",

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 
 import pytest
 
+EXAMPLE_KEY = "example-key-of-the-unit-tests"
+
 
 @pytest.fixture(scope="module", autouse=True)
 def bare_environment() -> Iterator[None]:
-    """No setting comes from the environment."""
+    """No setting comes from the environment, but for a key to sign links with, which has no default."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("FRAUDSTREAM_", "AIRFLOW_", "STORAGE_EMULATOR_HOST")):
                 patch.delenv(name)
+        patch.setenv("FRAUDSTREAM_CONFIRMATION_KEYS", EXAMPLE_KEY)
         yield

@@ -24,7 +24,7 @@ from itsdangerous.encoding import base64_decode, base64_encode, want_bytes
 
 from fraudstream.cases.damaged_links import tokens_in
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
-from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
+from fraudstream.settings import PUBLISHED_KEY, Settings
 
 #: What a link proposes and a button says.
 Proposal = Literal["fraud", "not-fraud"]
@@ -167,10 +167,11 @@ class Links:
                 f"FRAUDSTREAM_CONFIRMATION_KEYS needs at least one key, each of {SHORTEST_KEY} characters or more; "
                 "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes one"
             )
-        if EXAMPLE_CONFIRMATION_KEY in keys and not is_loopback(address.hostname):
+        if any(PUBLISHED_KEY in key.lower() for key in keys) and not is_loopback(address.hostname):
             raise SettingsError(
-                "FRAUDSTREAM_CONFIRMATION_KEYS holds the example key, which anyone can read in the source, while "
-                f"FRAUDSTREAM_CONFIRMATION_URL is {self._base!r}; set a key of your own for any address but loopback"
+                "FRAUDSTREAM_CONFIRMATION_KEYS holds an example key, which anyone can read in the source, while "
+                f"FRAUDSTREAM_CONFIRMATION_URL is {self._base!r}; set a key of your own for any address but loopback: "
+                "`python -c 'import secrets; print(secrets.token_urlsafe(32))'` makes one"
             )
 
 

@@ -84,7 +84,7 @@ class LetterWriter:
     :raises SettingsError: sender or recipient template are unusable
     """
 
-    def __init__(self, settings: Settings, links: MakesLinks, kinds: Mapping[str, Kind] = KINDS) -> None:
+    def __init__(self, settings: Settings, links: MakesLinks | None, kinds: Mapping[str, Kind] = KINDS) -> None:
         self._templates = MailTemplates(settings)
         self._kinds = kinds
         self._recipients = Recipients(settings)
@@ -136,6 +136,8 @@ class LetterWriter:
             shown_time(_integer(row["timestamp"])),
         )
         if kind == "fraud_notice":
+            if self._links is None:
+                raise ValueError("a fraud notice has links: the writer of fraud notices is given what makes them")
             return Facts(
                 *common,
                 fraud_url=self._links.url(id_transaction, "fraud"),

@@ -63,13 +63,14 @@ def mail_sink(
     server: SmtpServer,
     topic: str,
     chain: Chain,
-    links: MakesLinks,
+    links: MakesLinks | None,
     *,
     stop: Callable[[], bool],
     time_of_day: Callable[[], float] = time.time,
 ) -> Sink:
     """The sink of send_mail for a topic; `stop` is asked while the server is waited for, so that this can be ended.
 
+    :param links: None for a topic none of whose mails has links
     :param time_of_day: decides which deferred mails are due
 
     :raises SettingsError: a mail setting is unusable

@@ -18,7 +18,7 @@ from fraudstream.dataset.source import open_source
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, MAIL_RETRY, Sink
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, MAIL_RETRY, Sink
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.kafka.topic_identity import Topics
 from fraudstream.lake.stream.chain import ObjectChain
@@ -156,7 +156,9 @@ def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
 
 def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     chain = ObjectChain(lake(settings), MAILS, Topics(settings))
-    return mail_sink(settings, smtp_server(), topic, chain, Links(settings), stop=stop)
+    # other mails have no links, and who sends them has no key
+    links = Links(settings) if topic in {FRAUD_TRANSACTION, MAIL_RETRY} else None
+    return mail_sink(settings, smtp_server(), topic, chain, links, stop=stop)
 
 
 def _case_sink(settings: Settings, topic: str, stop: Stop) -> Sink:

@@ -8,7 +8,7 @@ module "vm" {
   source = "../vm"
 
   name            = local.name
-  role            = "worker"
+  role            = var.signing_keys == null ? "worker" : "signing-worker"
   zone            = var.shared.zone
   machine_type    = var.shared.machine_type
   spot            = var.shared.spot
@@ -26,7 +26,9 @@ module "vm" {
     FRAUDSTREAM_KAFKA_SASL_USERNAME = var.queue
   })
 
-  secrets = merge(var.shared.secrets, {
-    kafka_sasl_password = var.kafka_password
-  })
+  secrets = merge(
+    var.shared.secrets,
+    { kafka_sasl_password = var.kafka_password },
+    var.signing_keys == null ? {} : { confirmation_keys = var.signing_keys },
+  )
 }

@@ -13,6 +13,12 @@ variable "kafka_password" {
   type        = string
 }
 
+variable "signing_keys" {
+  description = "Secret Manager secret with the keys that sign the links of fraud notices, for the worker that mails them."
+  type        = string
+  default     = null
+}
+
 variable "shared" {
   description = "What all workers have in common; the names are those of the module vm."
   type = object({

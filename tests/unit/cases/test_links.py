@@ -1,4 +1,6 @@
 import os
+import re
+import secrets
 import subprocess
 import sys
 import time
@@ -9,13 +11,13 @@ import itsdangerous.signer
 import pytest
 from fraudstream.cases.links import CLOCK_SKEW_SECONDS, LONGEST_TOKEN, PAGE_SECONDS, Links, shown
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
-from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
+from fraudstream.settings import PUBLISHED_KEY, ROOT, Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from itsdangerous.encoding import base64_decode
 
-OLD, NEW, OTHER = "old-key-of-16-chars", "new-key-of-16-chars", "another-key-of-16-chars"
-LINKS = Links(Settings())
+OLD, NEW, OTHER = "old-example-key-of-tests", "new-example-key-of-tests", "another-example-key-of-tests"
+LINKS = Links(Settings(confirmation_keys=[OLD]))
 CASE_IDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40)
 
 
@@ -172,12 +174,28 @@ def test_link_tokens_and_page_tokens_do_not_pass_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("url", ["https://bank.example", "http://10.0.0.7:8085", "http://127.0.0.1.evil.example"])
-def test_the_example_key_is_refused_where_others_reach_the_site(url: str) -> None:
-    with pytest.raises(SettingsError, match="FRAUDSTREAM_CONFIRMATION_KEYS holds the example key"):
-        Links(Settings(confirmation_url=url))
+@pytest.mark.parametrize("key", [OLD, "LOCAL-EXAMPLE-KEY", "local-only-example-key-for-links"])
+def test_a_published_key_is_refused_where_others_reach_the_site(url: str, key: str) -> None:
+    own = secrets.token_urlsafe(32)
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_CONFIRMATION_KEYS holds an example key"):
+        Links(Settings(confirmation_url=url, confirmation_keys=[key]))
     with pytest.raises(SettingsError):
-        Links(Settings(confirmation_url=url, confirmation_keys=[NEW, EXAMPLE_CONFIRMATION_KEY]))
-    Links(Settings(confirmation_url=url, confirmation_keys=[NEW]))
+        Links(Settings(confirmation_url=url, confirmation_keys=[own, key]))
+    Links(Settings(confirmation_url=url, confirmation_keys=[own]))
+
+
+def test_every_key_in_this_repository_is_marked_as_published() -> None:
+    """What the settings take for a key, in whatever file: code, tests, compose, documentation."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    found = {(ROOT / "docker/local/secrets/confirmation_keys").read_text().strip()}
+    for name in listed:
+        if (ROOT / name).suffix in {".py", ".md", ".yaml", ".yml", ".sh", ".tf", ".example", ".toml", ""}:
+            text = (ROOT / name).read_text(errors="replace")
+            found |= set(re.findall(r"""FRAUDSTREAM_CONFIRMATION_KEYS["']?\s*[:=,]\s*["']?([\w-]{16,})""", text))
+            for keys in re.findall(r"confirmation_keys=\[([^]]*)\]", text):
+                found |= set(re.findall(r"""["']([\w-]{16,})["']""", keys))
+    assert len(found) > 2
+    assert [key for key in found if PUBLISHED_KEY not in key.lower()] == []
 
 
 @pytest.mark.parametrize(
@@ -227,7 +245,8 @@ def test_signatures_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatc
 
 
 def test_keys_come_from_the_file_that_secret_manager_is_mounted_as(keyed: Callable[..., Links], tmp_path: Path) -> None:
-    (tmp_path / "fraudstream_confirmation_keys").write_text(f"{NEW},{OLD}\n")
+    new, old = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    (tmp_path / "fraudstream_confirmation_keys").write_text(f"{new},{old}\n")
     script = (
         "from fraudstream.cases.links import Links; from fraudstream.settings import Settings;"
         "print(Links(Settings()).url('case-1', 'fraud'), repr(Settings()))"
@@ -240,6 +259,6 @@ def test_keys_come_from_the_file_that_secret_manager_is_mounted_as(keyed: Callab
         [sys.executable, "-c", script], env=environment, check=True, capture_output=True, text=True
     ).stdout
     token = token_of(said.split()[0])
-    assert keyed(NEW).read(token) == "case-1"
-    assert NEW not in said
-    assert OLD not in said
+    assert keyed(new).read(token) == "case-1"
+    assert new not in said
+    assert old not in said

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from fraudstream.orchestration.consumer_dags import POOL
-from fraudstream.settings import EXAMPLE_CONFIRMATION_KEY, Settings
+from fraudstream.settings import Settings
 
 from local import celery, environment
 
@@ -22,7 +22,8 @@ VMS = {
     "kafka": ["kafka.tf"],
     "registry": ["registry.tf"],
     "airflow": ["airflow.tf"],
-    "worker": ["producer.tf", "consumer_fraud.tf", "consumer_non_fraud.tf"],
+    "worker": ["producer.tf", "consumer_non_fraud.tf"],
+    "signing-worker": ["consumer_fraud.tf"],
     "site": ["site.tf"],
 }
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
@@ -316,5 +317,12 @@ class TestHardening:
                     backend = variable.startswith("AIRFLOW__SECRETS__")
                     assert backend or folder in value, (name, variable)
 
-    def test_the_site_refuses_no_example_key_but_uses_another_one_locally(self, root: Path) -> None:
-        assert (root / "docker/local/secrets/confirmation_keys").read_text().strip() != EXAMPLE_CONFIRMATION_KEY
+    def test_only_who_signs_or_reads_links_is_given_the_keys(
+        self, services: dict[str, dict[str, Any]], blocks: list[Block], root: Path
+    ) -> None:
+        holders = {name for name, service in services.items() if "confirmation_keys" in secret_names(service)}
+        assert holders == {"site", "signing-worker", "worker-consumer-fraud"}
+        (readers,) = re.findall(r"confirmation_keys .*readers = (\[.*])", (root / "terraform/secrets.tf").read_text())
+        assert json.loads(readers) == ["consumer-fraud", "site"]
+        signing = {b.file for b in blocks if b.kind == "module" and "signing_keys" in b.body}
+        assert signing == {"consumer_fraud.tf"}

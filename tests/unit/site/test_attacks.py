@@ -24,7 +24,7 @@ def tokens_that_are_not_valid(site: Site) -> dict[str, str]:
     token = parts(site.url())[1]
     payload, stamp, signature = token.split(".")
     other_case = parts(site.url(case="case-2"))[1].split(".")[0]
-    stranger = Links(Settings(confirmation_keys=["a-key-that-is-not-ours"]))
+    stranger = Links(Settings(confirmation_keys=["another-example-key-of-tests"]))
     return {
         "cut off": token[:-1],
         "half": token[: len(token) // 2],

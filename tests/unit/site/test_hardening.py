@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import hashlib
+import secrets
 from collections.abc import AsyncIterator, Callable
 
 import httpx
@@ -108,6 +109,6 @@ def test_the_style_is_the_one_that_the_policy_allows(site: Site) -> None:
 
 
 def test_strict_transport_security_is_on_behind_tls(make_site: Callable[..., Site]) -> None:
-    site = make_site(confirmation_url="https://bank.example", confirmation_keys=["a-key-of-our-own-with-length"])
+    site = make_site(confirmation_url="https://bank.example", confirmation_keys=[secrets.token_urlsafe(32)])
     # the bank's other host names aren't ours to bind
     assert site.browser.get("/").headers["strict-transport-security"] == "max-age=31536000"
