@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient
-from fraudstream.errors import SettingsError
+from fraudstream.errors import KafkaUnavailable, SettingsError
 from fraudstream.settings import ROOT, Settings, get_settings
 
 OAUTH = {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "OAUTHBEARER"}
@@ -24,6 +24,10 @@ def made(**fields: object) -> Settings:
 
 def some_token() -> tuple[str, float]:
     return "token", 1.0
+
+
+def no_token() -> tuple[str, float]:
+    raise OSError("the metadata server doesn't answer")
 
 
 def test_a_client_certificate_reaches_the_client_with_its_key_and_password(tmp_path: Path) -> None:
@@ -60,6 +64,11 @@ def test_a_client_certificate_without_its_key_is_refused(tmp_path: Path) -> None
 def test_tokens_come_from_the_function_that_the_setting_names() -> None:
     callback = made(**OAUTH, kafka_token_source=f"{__name__}:some_token").kafka_config()["oauth_cb"]
     assert callback("") == ("token", 1.0)
+
+
+def test_a_source_that_gives_no_token_is_named_with_its_reason() -> None:
+    with pytest.raises(KafkaUnavailable, match=r"FRAUDSTREAM_KAFKA_TOKEN_SOURCE is '.*:no_token'.* doesn't answer"):
+        made(**OAUTH, kafka_token_source=f"{__name__}:no_token").kafka_config()
 
 
 @pytest.mark.parametrize("source", ["", "no_function", "no.such.module:token", f"{__name__}:no_such_function"])

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fraudstream.errors import SettingsError
+from fraudstream.errors import KafkaUnavailable, SettingsError
 
 if TYPE_CHECKING:
     from fraudstream.settings import Settings
@@ -54,6 +54,7 @@ def client_config(settings: "Settings", properties: dict[str, Any]) -> dict[str,
     """What a client needs to reach the brokers, with `properties` and then FRAUDSTREAM_KAFKA_PROPERTIES on top.
 
     :raises SettingsError: what the security protocol needs isn't there
+    :raises KafkaUnavailable: the source of tokens gives none
     """
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
@@ -93,7 +94,14 @@ def identity(settings: "Settings") -> str:
 
 def _sasl(settings: "Settings") -> dict[str, Any]:
     if settings.kafka_sasl_mechanism == "OAUTHBEARER":
-        return {"sasl.mechanism": "OAUTHBEARER", "oauth_cb": partial(_token, _token_source(settings))}
+        source = _token_source(settings)
+        try:
+            source()  # a client would only say that it has no token
+        except Exception as error:
+            raise KafkaUnavailable(
+                f"FRAUDSTREAM_KAFKA_TOKEN_SOURCE is {settings.kafka_token_source!r}, which gives no token: {error!r}"
+            ) from error
+        return {"sasl.mechanism": "OAUTHBEARER", "oauth_cb": partial(_token, source)}
     if not settings.kafka_sasl_username or not settings.kafka_sasl_password.get_secret_value():
         raise SettingsError(
             f"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL is {settings.kafka_security_protocol}, but "

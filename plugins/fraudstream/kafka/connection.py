@@ -16,8 +16,6 @@ from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable
 from fraudstream.kafka.client_config import identity
 from fraudstream.settings import Settings
 
-#: What nobody but an operator can mend: after one of these the brokers aren't asked again.
-_REFUSALS = {Code._AUTHENTICATION, Code._SSL}
 _RIGHTS = {
     Code.TOPIC_AUTHORIZATION_FAILED,
     Code.GROUP_AUTHORIZATION_FAILED,
@@ -67,7 +65,7 @@ class Connection:
             except KafkaException as error:
                 client.poll(0)
                 closed = self._closed and time.monotonic() - started > _CLOSING_SECONDS
-                if self._code in _REFUSALS or closed or left <= 0:
+                if self._code == Code._AUTHENTICATION or self._tls or closed or left <= 0:
                     raise self.error(error) from error
             else:
                 self._heard = None
@@ -92,7 +90,7 @@ class Connection:
                 f"{where}: {identity(settings)} isn't let in: {said}. Check {check} and _SASL_MECHANISM "
                 f"({settings.kafka_sasl_mechanism})"
             )
-        if self._code == Code._SSL:
+        if self._tls:
             return KafkaRefused(
                 f"{where}: TLS with the brokers: {said}. FRAUDSTREAM_KAFKA_SSL_CA_LOCATION "
                 f"({settings.kafka_ssl_ca_location!r}) must name the file of the authority that signed their "
@@ -111,6 +109,11 @@ class Connection:
     @property
     def _code(self) -> int | None:
         return None if self._last is None else self._last.code()
+
+    @property
+    def _tls(self) -> bool:
+        """Whether TLS failed. What the other side refuses comes as a lost connection, with OpenSSL's reason."""
+        return self._last is not None and (self._last.code() == Code._SSL or "SSL routines" in self._last.str())
 
     @property
     def _last(self) -> Code | None:

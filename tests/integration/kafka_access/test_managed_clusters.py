@@ -48,10 +48,6 @@ def monitor_token() -> tuple[str, float]:
     return token_of("monitor")
 
 
-def broken_token() -> tuple[str, float]:
-    raise OSError("the metadata server doesn't answer")
-
-
 def with_certificate(secured: Secured, user: str, folder: Path, **changes: object) -> Settings:
     certificate, key = secured.signer.client(user, folder, _KEY_PASSWORD)
     return secured.settings_of(
@@ -90,7 +86,7 @@ def test_a_cluster_that_asks_for_a_certificate_refuses_who_has_none(secured: Sec
     settings = secured.settings_of(
         "nobody", kafka_bootstrap_servers=secured.mutual_servers, kafka_security_protocol="SSL"
     )
-    with pytest.raises(KafkaRefused, match=r"FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION|close every connection"):
+    with pytest.raises(KafkaRefused, match=r"certificate required.*FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION"):
         wait_for_brokers(settings, seconds=5)
 
 
@@ -98,11 +94,6 @@ def test_a_token_lets_its_user_in_with_its_rights(secured: Secured, tmp_path: Pa
     assert rows_produced(with_tokens(secured, "producer_token"), secured.settings_of("airflow"), tmp_path) == 2
     with pytest.raises(KafkaRefused, match=r"the owner of the token of '.*monitor_token'.* may not"):
         publisher(with_tokens(secured, "monitor_token"), paysim([good_row(1)], tmp_path)).run()
-
-
-def test_a_source_of_tokens_that_fails_is_named_with_its_reason(secured: Secured) -> None:
-    with pytest.raises(KafkaRefused, match=r"broken_token.* isn't let in.*FRAUDSTREAM_KAFKA_TOKEN_SOURCE"):
-        wait_for_brokers(with_tokens(secured, "broken_token"), seconds=5)
 
 
 class _BehindALogin(QuietHandler):
