@@ -1,12 +1,29 @@
 """Only the first answer of each case goes on: what makes one outcome of any number of clicks."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING
 
 from fraudstream.kafka.records import Batch, Partition, Sink
+
+#: Append time in ms since 1970, partition, offset: the smallest is the first answer.
+Place = tuple[int, int, int]
+
+
+class KnowsFirstPlaces(Protocol):
+    """See :class:`fraudstream.cases.answer_places.AnswerPlaces`."""
+
+    def catch_up(self) -> None:
+        """Returns once all that lies in the topic now is known."""
+
+    def first_place(self, case: str) -> Place | None:
+        """Where the first answer of a case lies."""
+
+    def close(self) -> None:
+        """Ends it."""
 
 
 class FirstAnswers:
@@ -19,13 +36,18 @@ class FirstAnswers:
     3. of the rows from there on it passes those whose case was not seen before, an empty batch included, so that
        the inner sink's next offset moves past dropped answers.
 
-    Memory: one id for each case of the assigned partitions. All answers of a case lie in one partition.
+    Memory: one id for each case of the assigned partitions. All answers of a case lie in one partition, in two if
+    partitions were added to the topic meanwhile; `elsewhere` then knows of an earlier one in another partition.
 
+    :param elsewhere: where the first answer of each case lies, over all partitions; closed with this sink
     :param column: what identifies a case; on another topic, whatever must not be there twice
     """
 
-    def __init__(self, inner: Sink, column: str = "idTransaction") -> None:
+    def __init__(
+        self, inner: Sink, column: str = "idTransaction", *, elsewhere: KnowsFirstPlaces | None = None
+    ) -> None:
         self._inner = inner
+        self._elsewhere = elsewhere
         self._column = column
         self._starts: dict[Partition, int] = {}
         self._seen: dict[Partition, set[str]] = {}
@@ -54,6 +76,8 @@ class FirstAnswers:
             return
         # 3
         kept = first & (batch.offsets >= start)
+        if self._elsewhere is not None and kept.any():
+            kept &= ~self._earlier_elsewhere(batch, kept, self._elsewhere)
         self._inner.write(
             Batch(
                 batch.partition,
@@ -63,6 +87,17 @@ class FirstAnswers:
                 batch.next_offset,
             )
         )
+
+    def _earlier_elsewhere(self, batch: Batch, kept: np.ndarray, elsewhere: KnowsFirstPlaces) -> np.ndarray:
+        """Which of the rows that would be kept have an earlier one in another partition."""
+        elsewhere.catch_up()
+        earlier = np.zeros(len(batch), dtype=bool)
+        cases = batch.rows.column(self._column).to_pylist()
+        for index in np.flatnonzero(kept).tolist():
+            first = elsewhere.first_place(cases[index])
+            place = (int(batch.timestamps[index]), batch.partition.number, int(batch.offsets[index]))
+            earlier[index] = first is not None and first < place
+        return earlier
 
     def due(self) -> bool:
         """As the inner sink says."""
@@ -82,3 +117,5 @@ class FirstAnswers:
     def close(self) -> None:
         """As the inner sink does."""
         self._inner.close()
+        if self._elsewhere is not None:
+            self._elsewhere.close()

@@ -23,6 +23,16 @@ class Read(Generic[T]):
     key: str
     timestamp: int
     value: T
+    partition: int = 0
+    offset: int = 0
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """What decides which of two is the first: the time at which a broker took it, then partition and offset.
+
+        Records of a key lie in one partition, where this is the log order; in two after partitions were added.
+        """
+        return self.timestamp, self.partition, self.offset
 
 
 @dataclass(eq=False, slots=True)
@@ -39,9 +49,13 @@ class FirstValues(Generic[T]):
 
     One thread feeds it; any number of event loops in any threads ask. A value costs O(1) however many wait, a waiter
     costs one future, and a cancelled waiter leaves nothing behind.
+
+    :param settled: whether what is read is complete from the start; if not, nobody is woken before :meth:`settle`,
+        since a record of another partition that is yet to be read may be the first one of its key
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, settled: bool = True) -> None:
+        self._settled = settled
         self._lock = threading.Lock()
         self._values: dict[str, Read[T]] = {}
         self._positions: dict[int, int] = {}
@@ -65,11 +79,11 @@ class FirstValues(Generic[T]):
         woken: list[_Waiter[Any]] = []
         with self._lock:
             for read in reads:
-                if read.key not in self._values:
+                known = self._values.get(read.key)
+                if known is None or read.place < known.place:
                     self._values[read.key] = read
-                    for waiter in self._waiting.pop(read.key, ()):
-                        waiter.result = read.value
-                        woken.append(waiter)
+                if self._settled:
+                    woken += self._answered(read.key)
             for partition, position in positions.items():
                 self._positions[partition] = position
                 following = self._following.get(partition, {})
@@ -77,6 +91,19 @@ class FirstValues(Generic[T]):
                     del following[follower]
                     woken.append(follower)
         _wake(woken, _resolve)
+
+    def settle(self) -> None:
+        """From now on what is read is the first of its key; wakes who waits for what was read so far."""
+        with self._lock:
+            self._settled = True
+            woken = [waiter for key in list(self._waiting) if key in self._values for waiter in self._answered(key)]
+        _wake(woken, _resolve)
+
+    def _answered(self, key: str) -> list[_Waiter[Any]]:
+        waiters = list(self._waiting.pop(key, ()))
+        for waiter in waiters:
+            waiter.result = self._values[key].value
+        return waiters
 
     def forget_before(self, timestamp: int) -> None:
         """Drops values whose records are older than `timestamp`, oldest first as they came."""
@@ -125,7 +152,7 @@ class FirstValues(Generic[T]):
         with self._lock:
             self._check()
             read = self._values.get(key)
-            if read is not None:
+            if read is not None and self._settled:
                 return read.value
             waiter: _Waiter[T] = _Waiter(loop, loop.create_future())
             self._waiting.setdefault(key, set()).add(waiter)

@@ -24,6 +24,8 @@ BATCH_RECORDS = 1_000
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 FORGET_EVERY_SECONDS = 60.0
+#: How long partitions may be there before a view reads them.
+REFRESH_EVERY_SECONDS = 5.0
 #: Never read, so that only the view's end wakes who waits for it.
 _NO_PARTITION = -1
 #: What no retry heals: the view ends with it.
@@ -36,18 +38,22 @@ _HOPELESS = {
 
 
 class TopicView(Generic[T]):
-    """The first value of each key of a topic, in log order; start it with :meth:`start` or ``with``.
+    """The first value of each key of a topic; start it with :meth:`start` or ``with``.
 
-    All records of a key lie in one partition, whose order is the log order. Nothing is committed anywhere: the view
-    is built anew from the topic at each start, from the records of the last `horizon` on (None: all of them), and
-    forgets what gets older than that. It survives brokers and the registry being away. A record that can't be
-    decoded is logged and passed over.
+    All records of a key lie in one partition, whose order is the log order; in two, if partitions were added to the
+    topic meanwhile: then the first is the one that a broker took first (:attr:`Read.place`). So nobody is told a
+    value before the view is caught up. Partitions that are added are read within seconds.
+
+    Nothing is committed anywhere: the view is built anew from the topic at each start, from the records of the last
+    `horizon` on (None: all of them), and forgets what gets older than that. It survives brokers and the registry being
+    away. A record that can't be decoded is logged and passed over.
 
     Steps of the thread:
 
     1. ask the end of each partition, then the offset where the horizon begins, until the brokers answer;
     2. read from there; what is decoded goes to the waiters, in log order;
-    3. once each partition got to the end of step 1, the view is `caught_up`.
+    3. once each partition got to the end of step 1, the view is `caught_up`,
+    4. look for new partitions now and then.
     """
 
     topic: str
@@ -56,10 +62,10 @@ class TopicView(Generic[T]):
         self._settings = settings
         self._connection = Connection(settings)
         self._horizon = horizon
-        self._first: FirstValues[T] = FirstValues()
+        self._first: FirstValues[T] = FirstValues(settled=False)
         self._codec = Codec.for_topic(self.topic, settings)
         self._ends: dict[int, int] | None = None
-        self._caught_up = False
+        self._caught_up = self._settled = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"view of {self.topic}", daemon=True)
 
@@ -109,6 +115,13 @@ class TopicView(Generic[T]):
             ends = self._ends
             self._caught_up = ends is not None and all(self._first.position(n) >= end for n, end in ends.items())
         return self._caught_up
+
+    def position(self, partition: int) -> int:
+        """Offset up to which a partition is read; -1 before it is known.
+
+        :raises KafkaError: the view has ended
+        """
+        return self._first.position(partition)
 
     def get(self, key: str) -> T | None:
         """The first value of `key`, None while none is known.
@@ -177,11 +190,19 @@ class TopicView(Generic[T]):
         while not self._stop.is_set() and not self._assign(consumer):
             self._stop.wait(RETRY_SECONDS)
         forget_at = time.monotonic() + FORGET_EVERY_SECONDS
+        refresh_at = time.monotonic() + REFRESH_EVERY_SECONDS
         while not self._stop.is_set():
             # 2, 3: poll wakes at the first record; consume alone would wait for its whole batch or time
             first = consumer.poll(POLL_SECONDS)
             if first is not None:
                 self._take([first, *consumer.consume(BATCH_RECORDS, 0)])
+                if not self._settled and self.caught_up:
+                    self._settled = True
+                    self._first.settle()
+            # 4
+            if time.monotonic() >= refresh_at:
+                refresh_at = time.monotonic() + REFRESH_EVERY_SECONDS
+                self._add_partitions(consumer)
             if self._horizon is not None and time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_EVERY_SECONDS
                 self._first.forget_before(self._oldest(self._horizon))
@@ -207,6 +228,19 @@ class TopicView(Generic[T]):
         consumer.assign(starts)
         self._ends = ends
         return True
+
+    def _add_partitions(self, consumer: Consumer) -> None:
+        known = self._ends or {}
+        try:
+            found = consumer.list_topics(self.topic, timeout=5).topics[self.topic].partitions
+        except KafkaException as error:
+            logger.warning("view of topic %s can't look for new partitions: %s", self.topic, error.args[0])
+            return
+        added = sorted(found.keys() - known.keys())
+        if added:
+            logger.info("view of topic %s reads new partitions: %s", self.topic, added)
+            consumer.incremental_assign([TopicPartition(self.topic, number, OFFSET_BEGINNING) for number in added])
+            self._ends = known | dict.fromkeys(added, 0)
 
     def _starts(self, consumer: Consumer, ends: dict[int, int]) -> list[TopicPartition]:
         if self._horizon is None:
@@ -244,7 +278,10 @@ class TopicView(Generic[T]):
             logger.warning("%s[%d]@%d is passed over: %s", self.topic, message.partition(), message.offset(), reason)
         pairs = zip(decoded.records, decoded.valid, strict=True)
         values = ((self.value(record, message), message) for record, message in pairs)
-        return [Read(key, message.timestamp()[1], value) for (key, value), message in values]
+        return [
+            Read(key, message.timestamp()[1], value, message.partition(), message.offset())
+            for (key, value), message in values
+        ]
 
     def _decoded(self, messages: list[Message]) -> DecodedMessages:
         while True:

@@ -6,7 +6,7 @@ brokers' disks ends before offsets that its readers know.
 
 import logging
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import TopicChanged
@@ -44,6 +44,17 @@ class Topics:
         if found.error is not None:
             raise self._connection.error(found.error, doing=f"asking for the partitions of topic {topic}")
         return [Partition(topic, number) for number in sorted(found.partitions)]
+
+    def committed_ends(self, topic: str) -> dict[int, int]:
+        """By partition, the offset behind the last record that a read_committed reader gets now."""
+        places = {TopicPartition(*partition): OffsetSpec.latest() for partition in self.partitions(topic)}
+        asked = self._admin.list_offsets(
+            places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
+        )
+        try:
+            return {place.partition: int(answer.result(_SECONDS).offset) for place, answer in asked.items()}
+        except KafkaException as error:
+            raise self._connection.error(error, doing=f"asking for the ends of topic {topic}") from error
 
     def first_offset(self, partition: Partition) -> int:
         """The first offset that the partition has; what was before it is deleted."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
+from fraudstream.cases.answer_places import AnswerPlaces
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
@@ -117,7 +118,7 @@ class Consume(_Stoppable):
         ends_at = time.monotonic() + (deadline(context, self.max_minutes) - datetime.now(UTC)).total_seconds()
         made = _SINKS[self.role](settings, self.topic, lambda: self._killed_at < inf or time.monotonic() >= ends_at)
         sink = BoundedSink(
-            FirstAnswers(made, _FIRST_OF[self.topic]) if self.topic in _FIRST_OF else made,
+            _first_only(settings, self.topic, made),
             until=lambda: min(self._killed_at + _KILL_GRACE, ends_at + _DEADLINE_GRACE),
         )
         dead_letter_role = "send_mail" if self.topic == MAIL_RETRY else "write_lake"
@@ -143,6 +144,13 @@ class Consume(_Stoppable):
         finally:
             watch.over.set()
         return asdict(subscription.report)
+
+
+def _first_only(settings: Settings, topic: str, sink: Sink) -> Sink:
+    """The sink behind what drops all but the first record of each case, or of each try of a mail."""
+    if topic == FRAUD_CONFIRMATION:
+        return FirstAnswers(sink, elsewhere=AnswerPlaces(settings))
+    return FirstAnswers(sink, "tryId") if topic == MAIL_RETRY else sink
 
 
 def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
@@ -171,8 +179,6 @@ def _case_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     )
 
 
-#: Topics of which only the first record of each value of a column counts.
-_FIRST_OF = {FRAUD_CONFIRMATION: "idTransaction", MAIL_RETRY: "tryId"}
 _SINKS: dict[str, Callable[[Settings, str, Stop], Sink]] = {
     "write_lake": _lake_sink,
     "send_mail": _mail_sink,

@@ -25,14 +25,13 @@ from fraudstream.kafka.records import (
     INGEST_DEAD_LETTER,
     INGEST_PROGRESS,
     NON_FRAUD_TRANSACTION,
-    Batch,
-    Partition,
 )
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.kafka.topics import TOPICS, create_topics, dead_letter_topic
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
+from tests.integration.collected import Collected
 from tests.integration.kafka_access.secured_brokers import (
     Authority,
     Secured,
@@ -44,32 +43,6 @@ from tests.integration.pipeline import decoded, good_row, paysim, publisher
 from tests.unit.deploy.container_files import rights
 
 pytestmark = pytest.mark.integration
-
-
-class Collected:
-    """A sink that keeps what it gets; durable at once."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, object]] = []
-        self._reached: dict[Partition, int] = {}
-
-    def assigned(self, partition: Partition, committed: int | None) -> int | None:
-        return None
-
-    def write(self, batch: Batch) -> None:
-        self.rows += batch.rows.to_pylist()
-        self._reached[batch.partition] = batch.next_offset
-
-    def due(self) -> bool:
-        return False
-
-    def flush(self) -> dict[Partition, int]:
-        reached, self._reached = self._reached, {}
-        return reached
-
-    def revoked(self, partitions: object) -> None: ...
-
-    def close(self) -> None: ...
 
 
 @pytest.fixture(scope="module")

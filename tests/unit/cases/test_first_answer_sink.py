@@ -121,3 +121,29 @@ def test_the_committed_offset_counts_where_the_inner_sink_keeps_none() -> None:
     assert disk == {12: ("b", "no")}
     sink.close()
     assert inner.closed
+
+
+def test_an_answer_that_another_partition_has_an_earlier_one_of_is_dropped() -> None:
+    class Elsewhere:
+        caught_up = closed = False
+
+        def catch_up(self) -> None:
+            self.caught_up = True
+
+        def first_place(self, case: str) -> tuple[int, int, int] | None:
+            assert self.caught_up
+            # offsets 10, 12, 14 of partition 0 have the times 10,000, 12,000 and 14,000
+            return {"a": (9_000, 3, 70), "b": (12_000, 0, 12), "c": (14_000, 1, 2)}.get(case)
+
+        def close(self) -> None:
+            self.closed = True
+
+    disk: dict[int, tuple[str, str]] = {}
+    elsewhere = Elsewhere()
+    sink = FirstAnswers(DurableSink(disk, [0]), elsewhere=elsewhere)
+    sink.assigned(PARTITION, None)
+    sink.write(batch([("a", "no"), ("b", "yes"), ("c", "yes")], 0, 3))
+    sink.flush()
+    assert disk == {12: ("b", "yes"), 14: ("c", "yes")}
+    sink.close()
+    assert elsewhere.closed

@@ -149,3 +149,34 @@ def until(condition: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("the condition didn't come true within 5 s")
+
+
+@given(st.permutations([(5, 1, 9), (5, 0, 9), (5, 0, 8), (4, 7, 30), (6, 0, 1)]), st.integers(1, 5))
+def test_of_two_partitions_the_record_that_a_broker_took_first_counts_whatever_is_read_first(
+    places: list[tuple[int, int, int]], size: int
+) -> None:
+    first = FirstValues[str](settled=False)
+    reads = [Read("case", time, f"{time} {number} {offset}", number, offset) for time, number, offset in places]
+    for start in range(0, len(reads), size):
+        first.advance(reads[start : start + size], {})
+    first.settle()
+    assert first.get("case") == "4 7 30"
+
+
+def test_nobody_is_told_a_value_before_all_that_may_be_earlier_is_read() -> None:
+    first = FirstValues[str](settled=False)
+
+    async def waits() -> str:
+        waiting = asyncio.create_task(first.wait("case"))
+        await asyncio.sleep(0)
+        first.advance([Read("case", 20, "second", 1, 0)], {})
+        late = asyncio.create_task(first.wait("case"))
+        await asyncio.sleep(0.02)
+        assert not waiting.done()
+        assert not late.done()
+        first.advance([Read("case", 10, "first", 0, 7)], {})
+        first.settle()
+        return f"{await asyncio.wait_for(waiting, 5)}, {await asyncio.wait_for(late, 5)}"
+
+    assert asyncio.run(waits()) == "first, first"
+    assert first.waiting == 0

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
-from confluent_kafka import KafkaException, TopicPartition
 from fraudstream.cases import case_views, topic_view
 from fraudstream.cases.case_views import ConfirmationView, shared_view
 from fraudstream.errors import KafkaError, SchemaRegistryError
@@ -91,6 +91,9 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
         def assign(self, partitions: list[TopicPartition]) -> None:
             broker.assigned = partitions
+
+        def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+            broker.assigned = broker.assigned + partitions
 
         def poll(self, timeout: float) -> Record | None:
             if broker.queue:
@@ -276,3 +279,32 @@ def test_a_process_shares_one_view_until_it_is_closed(broker: Broker, monkeypatc
     assert again.alive
     again.close()
     assert broker.consumers == broker.closed == 2
+
+
+def test_partitions_that_are_added_are_read_from_their_beginning(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_view, "REFRESH_EVERY_SECONDS", 0.01)
+    broker.end_of(0, 0)
+    with ConfirmationView(Settings(), horizon=timedelta(hours=1)) as view:
+        until(lambda: view.caught_up)
+        broker.ends = broker.ends | {7: 3}
+        until(lambda: [place.partition for place in broker.assigned] == [0, 7])
+        assert broker.assigned[-1].offset == OFFSET_BEGINNING
+        broker.answer("a", "REPORTED_FRAUD", partition=7)
+        broker.end_of(7, 3)
+        until(lambda: view.get("a") is not None)
+
+
+def test_brokers_that_are_away_when_it_looks_for_partitions_do_not_end_the_view(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_view, "REFRESH_EVERY_SECONDS", 0.01)
+    broker.end_of(0, 0)
+    with ConfirmationView(Settings(), horizon=None) as view:
+        until(lambda: view.caught_up)
+        broker.away = Code(Code._TRANSPORT)
+        threading.Event().wait(0.1)
+        broker.away = None
+        broker.answer("a", "REPORTED_FRAUD")
+        until(lambda: view.get("a") is not None)

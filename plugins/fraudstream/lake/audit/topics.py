@@ -81,6 +81,9 @@ def read_topics(settings: Settings) -> TopicsContent:
         codec = Codec.for_topic(topic, settings)
         parts: dict[Partition, list[Offsets]] = defaultdict(list)
         late: dict[Partition, list[int]] = defaultdict(list)
+        #: Append time, partition and offset of each case's first answer: it lies in one of two partitions, if
+        #: partitions were added to the topic.
+        firsts: dict[str, tuple[int, int, int]] = {}
         for partition, messages in read:
             offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
             parts[partition].append(offsets)
@@ -95,10 +98,13 @@ def read_topics(settings: Settings) -> TopicsContent:
                 for message, case, *answer in zip(
                     decoded.valid, *(column.to_pylist() for column in columns), strict=True
                 ):
-                    if case in content.answers:
-                        late[partition].append(int(message.offset() or 0))
-                    else:
-                        content.answers[case] = FirstAnswer(*answer)
+                    place = (int(message.timestamp()[1]), partition.number, int(message.offset() or 0))
+                    before = firsts.setdefault(case, place)
+                    if place <= before:
+                        firsts[case], content.answers[case] = place, FirstAnswer(*answer)
+                    if place != before:
+                        _, number, offset = max(place, before)
+                        late[Partition(topic, number)].append(offset)
         for partition, (begin, end) in read.bounds.items():
             content.partitions[partition] = TopicPartitionContent(
                 begin,

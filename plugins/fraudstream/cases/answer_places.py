@@ -1,0 +1,54 @@
+"""Where the first answer of each case lies, over all partitions of the topic."""
+
+import time
+from typing import Any
+
+from confluent_kafka import Message
+
+from fraudstream.cases.first_answer_sink import Place
+from fraudstream.cases.topic_view import TopicView
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.kafka.topic_identity import Topics
+from fraudstream.settings import Settings
+
+_LOOK_SECONDS = 0.02
+_LONGEST_SECONDS = 120.0
+
+
+class AnswerPlaces(TopicView[Place]):
+    """For consumers of the answers, each of which reads some partitions: whether another one has an earlier answer.
+
+    Memory: an id and three numbers for each case of the topic. Which of two answers is earlier is a matter of the
+    brokers' clocks, where they lie in two partitions.
+    """
+
+    topic = FRAUD_CONFIRMATION
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings, horizon=None)
+        self._topics = Topics(settings)
+        self.start()
+
+    def value(self, record: dict[str, Any], message: Message) -> tuple[str, Place]:
+        """A case and the place of an answer to it."""
+        return record["idTransaction"], (message.timestamp()[1], message.partition(), message.offset())
+
+    def catch_up(self) -> None:
+        """Returns once all that lies in the topic now is known.
+
+        :raises KafkaUnavailable: the brokers don't answer for two minutes
+        :raises KafkaError: the view has ended
+        """
+        until = time.monotonic() + _LONGEST_SECONDS
+        ends = self._topics.committed_ends(self.topic)
+        while behind := [number for number, end in ends.items() if self.position(number) < end]:
+            if time.monotonic() > until:
+                raise KafkaUnavailable(
+                    f"partitions {behind} of topic {self.topic} can't be read within {_LONGEST_SECONDS:.0f} s"
+                )
+            time.sleep(_LOOK_SECONDS)
+
+    def first_place(self, case: str) -> Place | None:
+        """Where the first answer of a case lies; None: there is none."""
+        return self.get(case)
