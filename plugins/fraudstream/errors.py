@@ -6,6 +6,7 @@
     ├── SettingsError              a setting, connection or parameter is unusable; retrying can't help
     ├── DatasetError               the source file can't be read as PaySim
     │   ├── DatasetNotFound        no such file, object or bucket
+    │   ├── WrongFormat            it is no CSV, or its numbers were rounded
     │   ├── UnknownHeader          the columns are of no known form
     │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
     ├── KafkaError                 a broker, topic or the schema registry didn't do what was asked
@@ -51,6 +52,10 @@ class DatasetError(FraudstreamError):
 
 class DatasetNotFound(DatasetError):
     """No such file, object or bucket."""
+
+
+class WrongFormat(DatasetError):
+    """The content is no CSV with commas, or its numbers have lost digits; nothing was sent."""
 
 
 class UnknownHeader(DatasetError):

@@ -1,6 +1,7 @@
 """Reading and checking PaySim files, and making files of their shape."""
 
-from fraudstream.dataset.reader import Chunk, Position, Rejected, read_chunks
+from fraudstream.dataset.lines import Rejected
+from fraudstream.dataset.reader import Chunk, Position, read_chunks
 from fraudstream.dataset.source import Source, open_source
 
 __all__ = ["Chunk", "Position", "Rejected", "Source", "open_source", "read_chunks"]

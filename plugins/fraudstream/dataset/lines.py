@@ -18,18 +18,46 @@ _BLANK = ' \t\r\n,;"'
 _SHOWN = 100
 
 
+class Rejected(NamedTuple):
+    """A line that is no valid row.
+
+    `line` is its 1-based line in the file, `row` its 0-based place among the data rows, `text` its beginning (2,000
+    characters at most, without the line break). `rule` is what it breaks, the same for all that break it, and `found`
+    what it has there instead.
+    """
+
+    line: int
+    row: int
+    reason: str
+    text: str
+    rule: str
+    found: str
+
+
 class Checked(NamedTuple):
-    """Lines as columns of the schema's names: `values` of those that `valid` (bool, a line each) is true for."""
+    """Lines as columns of the schema's names.
+
+    `values` has those of the lines that `valid` (bool, a line each) is true for; `texts` the fields of those that have
+    as many as the header: of the lines `whole` (indexes).
+    """
 
     values: dict[str, pa.Array]
     valid: np.ndarray
+    texts: dict[str, pa.StringArray]
+    whole: np.ndarray
 
 
 class Fault(NamedTuple):
-    """Why a line is no row: `rule` is what it breaks, the same for all such lines, `reason` says what was found."""
+    """Why a line is no row."""
 
     rule: str
+    found: str
     reason: str
+
+    @classmethod
+    def of(cls, where: str, found: str, expected: str) -> "Fault":
+        """What was found somewhere, and what was expected."""
+        return cls(f"{where}: expected {expected}", found, f"{where}: found {found}, expected {expected}")
 
 
 class LineReader:
@@ -42,8 +70,9 @@ class LineReader:
 
     def check(self, lines: bytes, count: int) -> Checked:
         """The columns of `count` whole lines."""
-        texts, whole = self._fields(lines, count)
-        read = {column: COLUMNS[column].read(texts[place]) for column, place in self._places.items()}
+        fields, whole = self._fields(lines, count)
+        texts = {column: fields[place] for column, place in self._places.items()}
+        read = {column: COLUMNS[column].read(text) for column, text in texts.items()}
         sound = np.ones(len(whole), bool)
         for values in read.values():
             if values.null_count:
@@ -52,7 +81,7 @@ class LineReader:
             read = {column: values.filter(pa.array(sound)) for column, values in read.items()}
         valid = np.zeros(count, bool)
         valid[whole[sound]] = True
-        return Checked(read, valid)
+        return Checked(read, valid, texts, whole)
 
     def fault(self, line: str) -> Fault | None:
         """Why a line that failed :meth:`check` is no row: the first thing wrong; None: it is blank."""
@@ -63,20 +92,17 @@ class LineReader:
         try:
             fields = next(csv.reader([text], strict=True, skipinitialspace=True))
         except csv.Error as error:
-            return Fault("no CSV row", f"no CSV row ({error}); a quoted field may not hold a line break")
+            return Fault.of("no CSV row", str(error), "quotes in pairs, and no line break between them")
         if len(fields) != len(header):
             expected = f"expected {len(header)}: {','.join(header)}"
-            return Fault(f"number of columns, {expected}", f"found {len(fields)} columns, {expected}")
+            found = f"{len(fields)} columns"
+            return Fault(f"columns: {expected}", found, f"found {found}, {expected}")
         for column, place in self._places.items():
             found = fields[place].strip()
             if self._read_one(column, found).null_count:
-                expected = COLUMNS[column].expected
                 shown = repr(found[:_SHOWN])[: _SHOWN + 2]
-                return Fault(
-                    f"column {header[place]}: expected {expected}",
-                    f"column {header[place]}: found {shown}, expected {expected}",
-                )
-        return Fault("quotes or line breaks", "quotes or line breaks at an unexpected place")
+                return Fault.of(f"column {header[place]}", shown, COLUMNS[column].expected)
+        return Fault.of("quotes", "a comma between them", "a comma between columns only")
 
     @staticmethod
     def _read_one(column: str, found: str) -> pa.Array:

@@ -5,30 +5,29 @@ gives the rows after it and no other, whatever the sizes of chunks and blocks.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from fraudstream.dataset.forms import Form, detect_form
-from fraudstream.dataset.lines import Fault, LineReader
+from fraudstream.dataset.head import Head
+from fraudstream.dataset.lines import Fault, LineReader, Rejected
 from fraudstream.dataset.rows import Rows
-from fraudstream.dataset.source import Source, Stream
+from fraudstream.dataset.source import Source
+from fraudstream.dataset.stream import Stream
 from fraudstream.errors import DatasetError
 
 CHUNK_ROWS = 50_000
 #: A chunk ends here too, so that long lines can't fill the memory.
 CHUNK_BYTES = 32 << 20
 LINE_BYTES = 1 << 20
-HEADER_BYTES = 64 << 10
 REJECTED_TEXT = 2_000
-_BOM = b"\xef\xbb\xbf"
 
 
 class Position(NamedTuple):
-    """A place between rows: `byte` of the uncompressed content where the next row starts, `row` data rows before it.
+    """A place between rows: `byte` of the unpacked content where the next row starts, `row` data rows before it.
 
     `blank` counts the blank lines before it, which are no rows. ``Position(0, 0)`` is the beginning of the file, before
     its header.
@@ -44,27 +43,13 @@ class Position(NamedTuple):
         return self.row + self.blank + 2
 
 
-class Rejected(NamedTuple):
-    """A line that is no valid row.
-
-    `line` is its 1-based line in the file, `row` its 0-based place among the data rows, `text` its beginning (2,000
-    characters at most, without the line break). `rule` is what it breaks: the same for all that break it.
-    """
-
-    line: int
-    row: int
-    reason: str
-    text: str
-    rule: str
-
-
 @dataclass(frozen=True)
 class Chunk:
     """Consecutive data rows of the file.
 
     `rows` (:data:`fraudstream.dataset.rows.ROWS`) and `rejected` are in file order and make up all data rows up to
     `position`, where the next chunk starts. `row_numbers` (int64) has the place of each of `rows` among the data rows.
-    `stored_bytes` is what is read so far of `Source.size`, for progress; a gzip is read ahead.
+    `stored_bytes` is what is read so far of `Source.size`, for progress; a packed one is read ahead.
     """
 
     rows: pa.RecordBatch
@@ -82,62 +67,51 @@ def read_chunks(
     Every line after the header that isn't blank is a data row: valid, or rejected with a reason. `start_date` is the
     time of step 0.
 
+    :raises WrongFormat: before any chunk: it is no CSV; or, mostly before any, a spreadsheet has rounded its numbers
     :raises UnknownHeader: before any chunk
     :raises DatasetError: `start` is no position of this file, a line is over 1 MiB, or what :class:`Stream` raises
     """
-    form, first = _read_header(source)
-    if start != Position(0, 0) and start.byte < first:
-        raise DatasetError(f"{source.uri}: position {start} lies in the header, which ends at byte {first}")
-    return _chunks(source, form, start._replace(byte=max(start.byte, first)), start_date, chunk_rows)
+    head = Head.of(source)
+    if start != Position(0, 0) and start.byte < head.bytes:
+        raise DatasetError(f"{source.uri}: position {start} lies in the header, which ends at byte {head.bytes}")
+    return _chunks(source, head, start._replace(byte=max(start.byte, head.bytes)), start_date, chunk_rows)
 
 
-def _chunks(source: Source, form: Form, position: Position, start_date: datetime, chunk_rows: int) -> Iterator[Chunk]:
-    reader = LineReader(form)
-    rows = Rows(form, source.id_prefix, start_date)
+def _chunks(source: Source, head: Head, position: Position, start_date: datetime, chunk_rows: int) -> Iterator[Chunk]:
+    reader = LineReader(head.form)
+    rows = Rows(head.form, source.id_prefix, start_date)
     stream = source.stream(position.byte)
     for lines, ends in _whole_lines(source, stream, position, chunk_rows):
         checked = reader.check(lines, len(ends))
+        head.refuse_rounded(lines, checked, position.line)
         # Blank lines are no rows: they have no row number.
-        failed = [_fault(reader, lines, ends, int(index)) for index in np.flatnonzero(~checked.valid)]
-        numbers = np.arange(position.row, position.row + len(ends))
-        blank = 0
-        if failed:
-            is_row = np.ones(len(ends), bool)
-            is_row[[index for index, _, fault in failed if fault is None]] = False
-            blank = len(ends) - int(is_row.sum())
-            numbers = position.row + np.cumsum(is_row) - 1
+        faults = {int(index): _fault(reader, lines, ends, index) for index in np.flatnonzero(~checked.valid)}
+        is_row = np.ones(len(ends), bool)
+        is_row[[index for index, found in faults.items() if found is None]] = False
+        numbers = position.row + np.cumsum(is_row) - 1
         rejected = [
-            Rejected(position.line + index, int(numbers[index]), fault.reason, text[:REJECTED_TEXT], fault.rule)
-            for index, text, fault in failed
-            if fault is not None
+            Rejected(position.line + index, int(numbers[index]), fault.reason, text, fault.rule, fault.found)
+            for index, (text, fault) in ((index, found) for index, found in faults.items() if found is not None)
         ]
         numbers = numbers[checked.valid]
-        position = Position(position.byte + len(lines), position.row + len(ends) - blank, position.blank + blank)
-        stored = stream.stored_bytes if source.compressed else position.byte
+        count = int(is_row.sum())
+        blank = len(ends) - count
+        position = Position(position.byte + len(lines), position.row + count, position.blank + blank)
+        stored = position.byte if source.packing == "none" else stream.stored_bytes
         yield Chunk(rows.of(checked.values, numbers), numbers, rejected, position, stored)
 
 
-def _fault(reader: LineReader, lines: bytes, ends: np.ndarray, index: int) -> tuple[int, str, Fault | None]:
-    """Index, text and fault of a line that failed; a blank line has none."""
+def _fault(reader: LineReader, lines: bytes, ends: np.ndarray, index: int) -> tuple[str, Fault] | None:
+    """Text and fault of a line that failed; None: it is blank."""
     line = lines[ends[index - 1] if index else 0 : ends[index]]
     text = line.decode(errors="backslashreplace")
     fault = reader.fault(text)
-    if fault is not None and not line.endswith(b"\n"):
+    if fault is None:
+        return None
+    if not line.endswith(b"\n"):
         cut = "; the file ends in this row, without a line break: it may be cut off"
         fault = fault._replace(reason=fault.reason + cut)
-    return index, text.rstrip("\r\n"), fault
-
-
-def _read_header(source: Source) -> tuple[Form, int]:
-    """The file's form, and the byte where its rows start."""
-    head = b""
-    for block in replace(source, block_bytes=min(source.block_bytes, HEADER_BYTES)).stream():
-        head += block
-        if b"\n" in block or len(head) >= HEADER_BYTES:
-            break
-    line, newline, _ = head.partition(b"\n")
-    text = line.removeprefix(_BOM).removesuffix(b"\r").decode(errors="backslashreplace")
-    return detect_form(text, source.uri), len(line) + len(newline)
+    return text.rstrip("\r\n")[:REJECTED_TEXT], fault
 
 
 def _whole_lines(

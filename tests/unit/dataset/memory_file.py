@@ -1,6 +1,9 @@
 """Reading content that lies in memory."""
 
+import zlib
+
 from fraudstream.dataset import Chunk, Position, Rejected, Source, read_chunks
+from fraudstream.dataset.formats import packing_of
 from hypothesis import settings
 
 from tests.unit.dataset.source_behaviour import START_DATE
@@ -14,10 +17,10 @@ GOOD = b"1,PAYMENT,9839.64,C1,170136.0,160296.36,M1,0.0,0.0,0,0\n"
 def memory_source(stored: bytes, block_bytes: int = 4096) -> Source:
     return Source(
         uri="paysim.csv",
-        name="paysim.csv",
         generation="1",
         size=len(stored),
-        compressed=stored.startswith(b"\x1f\x8b"),
+        checksum=f"{zlib.crc32(stored):08x}",
+        packing=packing_of(stored),
         fetch=lambda start, length: stored[start : start + length],
         block_bytes=block_bytes,
     )

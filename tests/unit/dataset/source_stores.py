@@ -1,5 +1,6 @@
 """Where the tests of sources put their files: in-process Cloud Storage, a directory, and a real object store."""
 
+import base64
 import gzip
 import os
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import google_crc32c
 from google.api_core import exceptions as google
 
 
@@ -33,6 +35,10 @@ class FakeObject:
     @property
     def size(self) -> int:
         return len(self.content)
+
+    @property
+    def crc32c(self) -> str:
+        return base64.b64encode(google_crc32c.Checksum(self.content).digest()).decode()
 
 
 @dataclass

@@ -123,9 +123,14 @@ class TestIds:
         rows = rows_of(read(HEADER + GOOD + b"bad\n" + GOOD))
         assert [str(row["idTransaction"])[-9:] for row in rows] == ["000000000", "000000002"]
 
-    def test_another_generation_gives_other_ids(self) -> None:
-        other = replace(memory_source(CONTENT), generation="2")
-        assert other.id_prefix != memory_source(CONTENT).id_prefix
+    def test_they_stay_the_same_under_another_name_and_generation(self) -> None:
+        source = memory_source(CONTENT)
+        assert replace(source, uri="/data/./copy.csv", generation="2").id_prefix == source.id_prefix
+
+    def test_another_content_or_replay_gives_other_ids(self) -> None:
+        source = memory_source(CONTENT)
+        others = [memory_source(CONTENT + b"\n"), replace(source, checksum="0"), replace(source, replay="again")]
+        assert len({source.id_prefix, *(other.id_prefix for other in others)}) == 4
 
 
 class TestHeader:
@@ -138,7 +143,6 @@ class TestHeader:
             HEADER.replace(b"nameOrig", b"nameOrigin"),
             b"\n",
             b'"step\n',
-            b"\x00\xff\xfe\n",
             GOOD,
         ],
     )

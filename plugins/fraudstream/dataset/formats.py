@@ -1,0 +1,155 @@
+"""What a source is packed in, and which contents are no CSV: each is refused by name, with a command to convert it."""
+
+import re
+import shlex
+from typing import NamedTuple
+from zipfile import ZipFile, ZipInfo
+
+from fraudstream.errors import WrongFormat
+
+#: Packings that are read, by their first bytes.
+PACKINGS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
+MAGIC_BYTES = 4
+_SHOWN = 60
+
+
+class Format(NamedTuple):
+    """A format that isn't read, and the filter that makes a CSV of it; "": there is none."""
+
+    name: str
+    command: str = ""
+
+
+_ORIGINAL = "download the original CSV"
+_MAGIC = (
+    (b"PAR1", Format("a Parquet file: DuckDB converts it, with COPY (FROM 'a.parquet') TO 'converted.csv'")),
+    (b"BZh", Format("a bzip2 file", "bzip2 -d")),
+    (b"\xfd7zXZ\x00", Format("an xz file", "xz -d")),
+    (b"]\x00\x00", Format("an LZMA file", "xz -d --format=lzma")),
+    (b"\x04\x22\x4d\x18", Format("an LZ4 file", "lz4 -d")),
+    (b"\x1f\x9d", Format("a file of Unix compress", "gzip -d")),
+    (b"7z\xbc\xaf\x27\x1c", Format("a 7z archive")),
+    (b"Rar!", Format("a RAR archive")),
+    (b"\xd0\xcf\x11\xe0", Format("an old Excel workbook (.xls)")),
+    (b"ARROW1", Format("an Arrow or Feather file")),
+    (b"ORC", Format("an ORC file")),
+    (b"Obj\x01", Format("an Avro file")),
+    (b"SQLite format 3", Format("an SQLite database")),
+    (b"\x89HDF", Format("an HDF5 file")),
+    (b"%PDF", Format("a PDF")),
+    (b"\x80\x04\x95", Format("a Python pickle")),
+    (b"\x1f\x8b", Format("a gzip inside the packing", "gzip -d | gzip -d")),
+    (b"PK\x03\x04", Format("a zip inside the packing")),
+    (b"\x28\xb5\x2f\xfd", Format("a zstd file inside the packing")),
+    (b"version https://git-lfs", Format("a Git LFS pointer, not the data itself: `git lfs pull` fetches the data")),
+    (b"/annex/objects/", Format("a git-annex pointer, not the data itself: `git annex get` fetches the data")),
+    (b"outs:\n", Format("a DVC pointer, not the data itself: `dvc pull` fetches the data")),
+)
+_BYTE_ORDER_MARKS = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+_SEPARATORS = {b";": "semicolons", b"\t": "tabs", b"|": "vertical bars", b"\x01": "control characters (^A)"}
+
+
+def packing_of(magic: bytes) -> str:
+    """How a source with these first bytes is packed: a value of :data:`PACKINGS`, or "none"."""
+    return next((packing for begin, packing in PACKINGS.items() if magic.startswith(begin)), "none")
+
+
+def refuse_other_formats(head: bytes, uri: str) -> None:
+    """Returns if `head`, the beginning of a source's unpacked content, may be a CSV in UTF-8 with commas.
+
+    :raises WrongFormat: it is something else
+    """
+    found = _binary(head) or _text(head)
+    if found is not None:
+        raise WrongFormat(_message(uri, found))
+
+
+def _binary(head: bytes) -> Format | None:
+    for begin, format_ in _MAGIC:
+        if head.startswith(begin):
+            return format_
+    if head[257:262] == b"ustar":
+        return Format("a tar archive", "tar -xO")
+    for mark, encoding in _BYTE_ORDER_MARKS:
+        if head.startswith(mark):
+            return Format(f"text in {encoding}", f"iconv -f {encoding} -t UTF-8")
+    if head[:1000].count(0) > len(head[:1000]) / 4:
+        for encoding, zeros in (("UTF-16LE", head[1:1000:2]), ("UTF-16BE", head[:1000:2])):
+            if not zeros.strip(b"\0"):
+                return Format(f"text in {encoding}", f"iconv -f {encoding} -t UTF-8")
+    return Format("binary data") if b"\0" in head[:1000] else None
+
+
+def _text(head: bytes) -> Format | None:
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    begin = text[:1000].lower()
+    if begin.startswith(b"<"):
+        page = b"<html" in begin or begin.startswith(b"<!doctype html")
+        return Format(f"a web page, not the data itself: {_ORIGINAL} while logged in" if page else "XML")
+    if begin[:1] in {b"{", b"["}:
+        return Format("JSON")
+    if begin.startswith(b"sep="):
+        return Format("a CSV that begins with a spreadsheet's line sep=", "sed 1d")
+    if b"\r" in head and b"\n" not in head:
+        return Format("text with carriage returns (CR) as line ends", r"tr '\r' '\n'")
+    header, _, rows = text.partition(b"\n")
+    for separator, name in _SEPARATORS.items():
+        if header.count(separator) >= 5 > header.count(b","):
+            escaped = {b"\t": r"\t", b"|": "|", b"\x01": r"\x01"}.get(separator, ";")
+            if re.search(rb"[0-9],[0-9]", rows[:4000]):
+                return Format(f"a CSV with {name} and decimal commas", f"sed 's/,/./g; s/{escaped}/,/g'")
+            return Format(f"a CSV with {name} instead of commas", f"sed 's/{escaped}/,/g'")
+    return None
+
+
+def _message(uri: str, found: Format) -> str:
+    said = f"{uri} is {found.name}; expected a CSV in UTF-8 with commas, plain, gzip, zip or zstd. Nothing was sent"
+    if not found.command:
+        return said
+    return f"{said}. To convert it: {_filtered(uri, found.command)}"
+
+
+def _filtered(uri: str, command: str) -> str:
+    """A shell command that makes a CSV of a source."""
+    if uri.startswith("gs://"):
+        return f"gcloud storage cat {shlex.quote(uri)} | {command} > converted.csv"
+    first, _, rest = command.partition(" | ")
+    return f"{first} < {shlex.quote(uri)}{' | ' + rest if rest else ''} > converted.csv"
+
+
+def only_csv(archive: ZipFile, uri: str) -> ZipInfo:
+    """The one CSV in a zip; folders and what operating systems add don't count.
+
+    :raises WrongFormat: it has none, several, or one that can't be read
+    """
+    members = [m for m in archive.infolist() if not m.is_dir() and not _added_by_system(m.filename)]
+    names = {member.filename for member in members}
+    if "[Content_Types].xml" in names:
+        raise WrongFormat(_message(uri, Format("an Excel workbook or another Office document: save it as CSV, or better "
+                                               f"{_ORIGINAL}, as spreadsheets round numbers")))
+    if {"mimetype", "content.xml"} <= names:
+        raise WrongFormat(_message(uri, Format("an OpenDocument spreadsheet: save it as CSV")))
+    tables = [member for member in members if member.filename.lower().endswith((".csv", ".txt"))]
+    csvs = [member for member in tables if member.filename.lower().endswith(".csv")] or tables or members
+    if len(csvs) != 1:
+        shown = ", ".join(name[:_SHOWN] for name in sorted(member.filename for member in csvs)[:3])
+        raise WrongFormat(
+            f"{uri} is a zip of {len(csvs)} files{f' ({shown})' if shown else ''}, expected one CSV in it. Nothing was "
+            f"sent. To take one out: unzip -p {shlex.quote(uri.rsplit('/', 1)[-1])} NAME > converted.csv"
+        )
+    if csvs[0].flag_bits & 1:
+        raise WrongFormat(
+            f"{uri} is an encrypted zip, expected one without a password. Nothing was sent. To decrypt a local copy: "
+            f"unzip -p {shlex.quote(uri.rsplit('/', 1)[-1])} > converted.csv"
+        )
+    return csvs[0]
+
+
+def _added_by_system(name: str) -> bool:
+    last = name.rsplit("/", 1)[-1]
+    return name.startswith("__MACOSX/") or last.startswith(".") or last in {"Thumbs.db", "desktop.ini"}

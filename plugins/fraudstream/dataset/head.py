@@ -1,0 +1,83 @@
+"""The beginning of a file: what it is, before any of its rows is taken."""
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from fraudstream.dataset.formats import refuse_other_formats
+from fraudstream.dataset.forms import Form, detect_form
+from fraudstream.dataset.lines import Checked, LineReader
+from fraudstream.dataset.notation import Notation
+from fraudstream.dataset.source import Source
+from fraudstream.dataset.values import MONEY
+from fraudstream.errors import DatasetError, WrongFormat
+
+#: Unpacked bytes that are looked at: some 14,000 rows.
+HEAD_BYTES = 1 << 20
+_HEADER_BYTES = 64 << 10
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Head:
+    """A file's form, where its rows start (`bytes`), and how the first of them write their numbers."""
+
+    uri: str
+    form: Form
+    bytes: int
+    notation: Notation = field(default_factory=Notation)
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """Looks at the beginning of a source.
+
+        :raises WrongFormat: it is no CSV with commas in UTF-8, or a spreadsheet has rounded its numbers
+        :raises UnknownHeader: its columns are of no known form
+        :raises DatasetError: it is empty, or can't be unpacked
+        """
+        content = _beginning(source)
+        if not content:
+            raise DatasetError(f"{source.uri} is empty: found 0 bytes in its {source.packing}, expected rows")
+        refuse_other_formats(content, source.uri)
+        line, newline, rows = content.partition(b"\n")
+        text = line[:_HEADER_BYTES].removeprefix(_BOM).removesuffix(b"\r").decode(errors="backslashreplace")
+        head = cls(source.uri, detect_form(text, source.uri), len(line) + len(newline))
+        if len(content) >= HEAD_BYTES:
+            rows = rows[: rows.rfind(b"\n") + 1]
+        if rows:
+            count = rows.count(b"\n") + (not rows.endswith(b"\n"))
+            head._add(head.notation, LineReader(head.form).check(rows, count), 2)
+            head._refuse(head.notation, Notation())
+        return head
+
+    def refuse_rounded(self, lines: bytes, checked: Checked, first_line: int) -> None:
+        """Looks at lines further on, from `first_line`, if they have numbers of a kind that Java doesn't write.
+
+        :raises WrongFormat: a spreadsheet has rounded them
+        """
+        if b"E+" in lines or b"e+" in lines:
+            found = Notation()
+            self._add(found, checked, first_line)
+            self._refuse(found, self.notation)
+
+    @staticmethod
+    def _add(notation: Notation, checked: Checked, first_line: int) -> None:
+        for column, texts in checked.texts.items():
+            if column in MONEY:
+                notation.add(texts, checked.whole + first_line)
+
+    def _refuse(self, notation: Notation, other: Notation) -> None:
+        if rounded := notation.rounded([other]):
+            first = rounded[0]
+            raise WrongFormat(
+                f"{self.uri}: numbers were rounded by a spreadsheet: found {len(rounded):,} like {first.text[:40]}, the "
+                f"first in line {first.line:,}. The digits that are missing are lost. Take the original file, and don't "
+                f"save it in a spreadsheet. None of these rows was sent"
+            )
+
+
+def _beginning(source: Source) -> bytes:
+    content = b""
+    stream = source.stream()
+    while len(content) < HEAD_BYTES and (block := stream.read(HEAD_BYTES - len(content))):
+        content += block
+    return content

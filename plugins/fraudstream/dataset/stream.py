@@ -1,0 +1,128 @@
+"""The unpacked content of a source, block by block."""
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, cast
+from zipfile import BadZipFile, ZipFile
+
+import pyarrow as pa
+from isal import igzip, igzip_lib
+
+from fraudstream.dataset.formats import only_csv
+from fraudstream.errors import DatasetError
+
+if TYPE_CHECKING:
+    from fraudstream.dataset.source import Source
+
+_IsalError = cast(type[Exception], igzip_lib.IsalError)  # the stub says it is an instance
+#: What the readers of the packings raise for content that they can't unpack.
+_DAMAGED = (gzip.BadGzipFile, _IsalError, BadZipFile, zlib.error, pa.ArrowInvalid, NotImplementedError)
+
+
+class Stream(Iterator[bytes]):
+    """Blocks of a source's unpacked content in order; memory stays flat.
+
+    :raises WrongFormat: at once: a zip has no CSV that can be read
+    :raises DatasetError: while reading: the source was replaced, or its packing is damaged or ends too early
+    :raises LakeUnavailable: while reading: the object store doesn't answer
+    """
+
+    def __init__(self, source: "Source", byte: int) -> None:
+        self._source = source
+        self._stored = _Stored(source)
+        if source.packing == "none":
+            if byte > source.size:
+                raise _beyond(source, byte, source.size)
+            self._stored.seek(byte)
+            self._content: BinaryIO = cast(BinaryIO, self._stored)
+            return
+        self._content = self._unpacked()
+        skipped = 0
+        while skipped < byte:
+            block = self.read(min(byte - skipped, source.block_bytes))
+            if not block:
+                raise _beyond(source, byte, skipped)
+            skipped += len(block)
+
+    def __next__(self) -> bytes:
+        block = self.read(self._source.block_bytes)
+        if not block:
+            raise StopIteration
+        return block
+
+    @property
+    def stored_bytes(self) -> int:
+        """Position in the stored content: what is read of `Source.size`."""
+        return self._stored.tell()
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes; none at the end."""
+        try:
+            return self._content.read(size)
+        except EOFError:
+            raise self._cut_off() from None
+        except _DAMAGED as error:
+            raise self._damaged(error) from error
+        except OSError as error:  # Arrow's of zstd
+            raise (self._cut_off() if "Truncated" in str(error) else self._damaged(error)) from error
+
+    def _unpacked(self) -> BinaryIO:
+        buffered = io.BufferedReader(self._stored, self._source.block_bytes)
+        if self._source.packing == "gzip":
+            return cast(BinaryIO, igzip.IGzipFile(fileobj=buffered, mode="rb"))
+        if self._source.packing == "zstd":
+            return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(buffered, "r"), "zstd"))
+        try:
+            archive = ZipFile(buffered)
+            return cast(BinaryIO, archive.open(only_csv(archive, self._source.uri)))
+        except _DAMAGED as error:
+            raise self._damaged(error) from error
+
+    def _cut_off(self) -> DatasetError:
+        return DatasetError(
+            f"{self._source.uri} ends inside its {self._source.packing} stream after {self._source.size:,} bytes: "
+            "upload it again"
+        )
+
+    def _damaged(self, error: Exception) -> DatasetError:
+        return DatasetError(f"{self._source.uri} is a damaged {self._source.packing} ({error}): upload it again")
+
+
+class _Stored(io.RawIOBase):
+    """The stored bytes of a source as a raw file."""
+
+    def __init__(self, source: "Source") -> None:
+        self._position = 0
+        self._source = source
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._source.size}[whence]
+        self._position = start + offset
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        left = max(0, self._source.size - self._position)
+        length = left if size < 0 else min(size, left)
+        content = self._source.fetch(self._position, length) if length > 0 else b""
+        self._position += len(content)
+        return content
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # io's stub says WriteableBuffer
+        content = self.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+
+def _beyond(source: "Source", byte: int, size: int) -> DatasetError:
+    return DatasetError(f"{source.uri}: position {byte:,} lies beyond its end at byte {size:,} (unpacked)")
