@@ -35,6 +35,6 @@ def lake(environment: Mapping[str, str]) -> Store:
 
 
 def upload(store: Store, path: Path, name: str) -> str:
-    """The file as a new object; another name makes it another source, with ids of its own."""
+    """The file as a new object; benchmarks.ours.produce replays it under its name, with ids of its own."""
     store.create(f"dataset/{name}", path, content_type="text/csv", metadata={})
     return f"gs://{store.bucket}/dataset/{name}"

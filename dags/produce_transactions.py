@@ -3,15 +3,19 @@
 
 Replays a PaySim file to the topics `fraud_transaction` and `non_fraud_transaction`: each row exactly once for a
 `read_committed` reader, however often this is killed, retried or cleared. A run goes on where the last one of the same
-file stopped; a file that is produced already adds nothing. Uploading the file anew makes it another file.
+file stopped; a file that is produced already adds nothing. The same content is the same file, whatever its name and
+place. The param `replay` produces it once more, with ids of its own.
 
 **When:** by hand.
 
 **Needs:** `start_kafka` has run; connection `google_cloud_default` for a file in a bucket.
 
-**When it fails:** an unknown header, a missing or empty file fail before anything is sent, and the message names them.
-Rows that fail their checks lie in topic `ingest.dead_letter` with line and reason; when their share is above
-`max_rejected_share` the run fails, and a new run with a higher share goes on from there. Anything else: clear the task.
+**When it fails:** a missing or empty file, another format, an unknown header and numbers that a spreadsheet has rounded
+fail before anything is sent; the message names them and says how to convert the file. `python -m fraudstream.dataset
+check FILE` says the same things without producing. Rows that fail their checks lie in topic `ingest.dead_letter` with
+line and reason; the log has the most frequent reasons. When their share is above `max_rejected_share` the run fails:
+before anything is sent if it is so in the first 25,000 rows, else at the row where it becomes so. A new run with a
+higher share goes on from there. Anything else: clear the task.
 """
 
 from datetime import timedelta
@@ -64,7 +68,14 @@ from fraudstream.settings import get_settings
             minimum=0,
             maximum=1,
             title="Highest share of rejected rows",
-            description="The run fails when more of its rows than this, 0 to 1, fail their checks",
+            description="The run fails when more of its rows than this, 0 to 1, fail their checks; 1: never",
+        ),
+        "replay": Param(
+            None,
+            type=["null", "string"],
+            title="Replay",
+            description="Empty: each file is produced once. A name: it is produced once more under this name, with "
+            "other ids; not for files whose rows have ids",
         ),
     },
 )
@@ -75,6 +86,7 @@ def produce_transactions():
         limit="{{ params.limit }}",
         rows_per_second="{{ params.rows_per_second }}",
         max_rejected_share="{{ params.max_rejected_share }}",
+        replay="{{ params.replay or '' }}",
     )
 
 

@@ -72,7 +72,7 @@ class Customers:
         source = upload(lake(self._environment), path, path.name)
         self._airflow.api.pause(DAG_ID, False)
         self._airflow.api.pause("consume_fraud_transactions", False)
-        self._airflow.api.trigger("produce_transactions", {"source": source})
+        self._airflow.api.trigger("produce_transactions", {"source": source, "replay": source})
 
     def frauds(self) -> list[str]:
         """Ids of all frauds in their topic."""

@@ -8,6 +8,7 @@ from typing import Self
 from confluent_kafka import ConsumerGroupTopicPartitions, Message, TopicPartition
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
+from fraudstream.dataset.tally import Tally
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
 from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.lake.query.reading import read_day
@@ -41,6 +42,8 @@ class Counts:
         self._source = source
         self._limit = limit
         self._ids: set[str] = set()
+        #: The file's rejected rows by reason; known after :meth:`dataset`.
+        self.rejected = Tally()
         self._dead_before = 0
         self._consumer = topics.reader(settings)
 
@@ -59,7 +62,9 @@ class Counts:
             rows = chunk.rows.slice(0, int((chunk.row_numbers < self._limit).sum()))
             self._ids.update(rows.column("idTransaction").to_pylist())
             fraud += sum(rows.column("isFraud").to_pylist())
-            rejected += sum(bad.row < self._limit for bad in chunk.rejected)
+            bad = [row for row in chunk.rejected if row.row < self._limit]
+            rejected += len(bad)
+            self.rejected.add(bad)
             if chunk.position.row >= self._limit:
                 break
         return {"rows": len(self._ids) + rejected, "fraud": fraud, "rejected": rejected}

@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.head import Head
+from fraudstream.dataset.source import Source, open_source
 from fraudstream.lake.query.printing import as_table
 from fraudstream.lake.query.query import query
 from fraudstream.lake.store.cloud_storage import Store
@@ -51,19 +53,23 @@ class Play:
         ports = Ports.from_environment()
         settings = Settings()
         store = Store.connect(settings.lake_bucket)
-        uri = self._upload(store, path)
+        source = self._source(self._upload(store, path))
         with (
             AirflowApi(ports.url("airflow")) as airflow,
-            Counts(settings, store, airflow, open_source(uri, storage.Client()), limit) as counts,
+            Counts(settings, store, airflow, source, limit) as counts,
         ):
-            return self._play(airflow, mails, counts, store, uri, limit)
+            return self._play(airflow, mails, counts, store, source, limit)
 
-    def _play(self, airflow: AirflowApi, mails: Mails, counts: Counts, store: Store, uri: str, limit: int) -> Summary:
+    def _play(
+        self, airflow: AirflowApi, mails: Mails, counts: Counts, store: Store, source: Source, limit: int
+    ) -> Summary:
         with self._stages.stage("count dataset"):
             dataset = counts.dataset()
         self._console.print(
-            f"{uri}: {dataset['rows']:,} rows, {dataset['fraud']:,} frauds, {dataset['rejected']:,} rejected"
+            f"{source.uri}: {dataset['rows']:,} rows, {dataset['fraud']:,} frauds, {dataset['rejected']:,} rejected"
         )
+        for reason in counts.rejected.most_frequent():
+            self._console.print(f"  {reason}", markup=False)
         with self._stages.stage("start_kafka"):
             airflow.wait_for_dags(DAGS)
             # The daily DAGs make their scheduled run now and are free when they are triggered.
@@ -78,7 +84,8 @@ class Play:
             )
         for dag in ("fraud_confirmation", *CONSUMERS):
             airflow.pause(dag, False)
-        self._stream(airflow, counts, mails, dataset, {"source": uri, "limit": limit, "max_rejected_share": 1})
+        conf = {"source": source.uri, "limit": limit, "max_rejected_share": 1, "replay": source.replay}
+        self._stream(airflow, counts, mails, dataset, conf)
         day = datetime.now(UTC).date().isoformat()
         with self._stages.stage("compact_lake"):
             compaction = airflow.trigger("compact_lake", {"day": day})
@@ -97,10 +104,15 @@ class Play:
                     as_table(rows, self._console.file)
 
     def _upload(self, store: Store, path: Path) -> str:
-        """Puts the file into the bucket as a new object: what was played before stays another file."""
+        """Puts the file into the bucket, as a new object."""
         name = f"dataset/demo-{datetime.now(UTC):%Y%m%dT%H%M%S}-{path.name}"
         store.create(name, path, content_type="application/octet-stream", metadata={})
         return f"gs://{store.bucket}/{name}"
+
+    def _source(self, uri: str) -> Source:
+        """The file as a replay of its own, as it may have been played before, unless its rows have ids."""
+        source = open_source(uri, storage.Client())
+        return source if Head.of(source).form.restamped else replace(source, replay=uri)
 
     def _stream(
         self, airflow: AirflowApi, counts: Counts, mails: Mails, dataset: dict[str, int], conf: dict[str, object]

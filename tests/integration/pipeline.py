@@ -34,9 +34,11 @@ HEADER = (
 
 
 def paysim(rows: list[str], folder: Path) -> Path:
-    """A file of its own with these rows; a fresh name makes fresh ids."""
-    path = folder / f"{uuid.uuid4().hex}.csv"
-    path.write_text("\n".join([HEADER, *rows]) + "\n")
+    """A file of its own with these rows: another content than any other's, which makes fresh ids."""
+    unique = uuid.uuid4()
+    path = folder / f"{unique.hex}.csv"
+    blank_line = f"{unique.int:b}".translate({ord("0"): " ", ord("1"): "\t"})
+    path.write_text("\n".join([HEADER, *rows, blank_line]) + "\n")
     return path
 
 

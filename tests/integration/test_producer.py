@@ -36,6 +36,10 @@ Publisher(Settings(), open_source(sys.argv[1], None), rows_per_second=int(sys.ar
 """
 
 
+def _file(path: Path) -> bytes:
+    return open_source(str(path), None).identity.encode()
+
+
 def prefix(path: Path) -> str:
     return open_source(str(path), None).id_prefix
 
@@ -74,7 +78,7 @@ def test_the_commit_of_the_last_rows_says_that_the_file_is_done(
     path = paysim([good_row(n) for n in range(1, 9)], tmp_path)
     publisher(settings, path).run()
     codec = Codec.for_topic(INGEST_PROGRESS, settings)
-    positions = [codec.decode(m.value()) for m in records(settings, INGEST_PROGRESS) if m.key() == str(path).encode()]
+    positions = [codec.decode(m.value()) for m in records(settings, INGEST_PROGRESS) if m.key() == _file(path)]
     assert [(position["row"], position["done"]) for position in positions] == [(4, False), (8, True)]
 
 
@@ -133,7 +137,7 @@ def test_killed_at_random_moments_every_row_is_there_once(
     settings: Settings, stack: Mapping[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "killed.csv"
-    write_file(path, plan(6_000, 60), 7, lambda rows: None)
+    write_file(path, plan(6_000, 60), time.time_ns(), lambda rows: None)  # another content in each run of the test
     environment = {**os.environ, **stack}
     command = [sys.executable, "-c", _PRODUCE, str(path), "1500"]
     for seconds in (1.9, 2.3, 2.8):
@@ -152,7 +156,7 @@ def test_killed_at_random_moments_every_row_is_there_once(
 
 def test_an_open_transaction_of_another_source_does_not_hide_the_last_position(settings: Settings) -> None:
     source, codec = f"/{uuid.uuid4().hex}.csv", Codec.for_topic(INGEST_PROGRESS, settings)
-    written = IngestProgress(source, "a generation", byte=50, row=5)
+    written = IngestProgress(source, "a.csv", byte=50, row=5)
     producers = []
     for key, value in (("another source", b""), (source, codec.encode(written.to_record()))):
         producer = Producer(settings.producer_config(**transactional(key + source)))
@@ -164,7 +168,7 @@ def test_an_open_transaction_of_another_source_does_not_hide_the_last_position(s
     other, ours = producers
     ours.commit_transaction(30)  # behind the record of the other one, which stays open
     with ThreadPoolExecutor(1) as thread:
-        found = thread.submit(last_progress, settings, codec, source, "a generation")
+        found = thread.submit(last_progress, settings, codec, IngestProgress(source, "./a.csv"))
         time.sleep(1)
         assert not found.done()
         other.abort_transaction(30)

@@ -51,7 +51,15 @@ _BYTE_ORDER_MARKS = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
-_SEPARATORS = {b";": "semicolons", b"\t": "tabs", b"|": "vertical bars", b"\x01": "control characters (^A)"}
+#: What is found in place of commas: its name, and what sed calls it.
+_SEPARATORS = {
+    b";": ("semicolons", ";"),
+    b"\t": ("tabs", r"\t"),
+    b"|": ("vertical bars", "|"),
+    b"\x01": ("control characters (^A)", r"\x01"),
+    b" ": ("spaces", " "),
+}
+_FEWEST_COLUMNS = 5
 
 
 def packing_of(magic: bytes) -> str:
@@ -82,7 +90,7 @@ def _binary(head: bytes) -> Format | None:
         for encoding, zeros in (("UTF-16LE", head[1:1000:2]), ("UTF-16BE", head[:1000:2])):
             if not zeros.strip(b"\0"):
                 return Format(f"text in {encoding}", f"iconv -f {encoding} -t UTF-8")
-    return Format("binary data") if b"\0" in head[:1000] else None
+    return Format("binary data") if b"\0" in head.partition(b"\n")[0] else None
 
 
 def _text(head: bytes) -> Format | None:
@@ -97,10 +105,12 @@ def _text(head: bytes) -> Format | None:
         return Format("a CSV that begins with a spreadsheet's line sep=", "sed 1d")
     if b"\r" in head and b"\n" not in head:
         return Format("text with carriage returns (CR) as line ends", r"tr '\r' '\n'")
-    header, _, rows = text.partition(b"\n")
-    for separator, name in _SEPARATORS.items():
-        if header.count(separator) >= 5 > header.count(b","):
-            escaped = {b"\t": r"\t", b"|": "|", b"\x01": r"\x01"}.get(separator, ";")
+    return _separated(*text.split(b"\n", 1))
+
+
+def _separated(header: bytes, rows: bytes = b"") -> Format | None:
+    for separator, (name, escaped) in _SEPARATORS.items():
+        if header.count(separator) >= _FEWEST_COLUMNS > header.count(b","):
             if re.search(rb"[0-9],[0-9]", rows[:4000]):
                 return Format(f"a CSV with {name} and decimal commas", f"sed 's/,/./g; s/{escaped}/,/g'")
             return Format(f"a CSV with {name} instead of commas", f"sed 's/{escaped}/,/g'")
@@ -129,11 +139,9 @@ def only_csv(archive: ZipFile, uri: str) -> ZipInfo:
     """
     members = [m for m in archive.infolist() if not m.is_dir() and not _added_by_system(m.filename)]
     names = {member.filename for member in members}
-    if "[Content_Types].xml" in names:
-        raise WrongFormat(_message(uri, Format("an Excel workbook or another Office document: save it as CSV, or better "
-                                               f"{_ORIGINAL}, as spreadsheets round numbers")))
-    if {"mimetype", "content.xml"} <= names:
-        raise WrongFormat(_message(uri, Format("an OpenDocument spreadsheet: save it as CSV")))
+    if office := names & {"[Content_Types].xml", "content.xml"}:
+        kind = "an Excel workbook" if "[Content_Types].xml" in office else "an OpenDocument spreadsheet"
+        raise WrongFormat(_message(uri, Format(f"{kind}: {_ORIGINAL}, as spreadsheets round numbers")))
     tables = [member for member in members if member.filename.lower().endswith((".csv", ".txt"))]
     csvs = [member for member in tables if member.filename.lower().endswith(".csv")] or tables or members
     if len(csvs) != 1:

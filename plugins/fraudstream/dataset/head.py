@@ -19,11 +19,11 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Head:
-    """A file's form, where its rows start (`bytes`), and how the first of them write their numbers."""
+    """A file's form, the byte where its rows start (`first`), and how the first of them write their numbers."""
 
     uri: str
     form: Form
-    bytes: int
+    first: int
     notation: Notation = field(default_factory=Notation)
 
     @classmethod
@@ -69,9 +69,9 @@ class Head:
         if rounded := notation.rounded([other]):
             first = rounded[0]
             raise WrongFormat(
-                f"{self.uri}: numbers were rounded by a spreadsheet: found {len(rounded):,} like {first.text[:40]}, the "
-                f"first in line {first.line:,}. The digits that are missing are lost. Take the original file, and don't "
-                f"save it in a spreadsheet. None of these rows was sent"
+                f"{self.uri}: numbers were rounded by a spreadsheet: found {len(rounded):,} like {first.text[:40]}, "
+                f"the first in line {first.line:,}. The digits that are missing are lost. Take the original file, and "
+                f"don't save it in a spreadsheet. None of these rows was sent"
             )
 
 

@@ -60,7 +60,8 @@ class Notation:
         """Sees a column of amounts; `lines` are their lines in the file."""
         scientific = pc.match_substring_regex(texts, _SCIENTIFIC)
         places = np.flatnonzero(scientific.to_numpy(zero_copy_only=False))
-        self._numbers += map(_parsed, lines[places].tolist(), texts.take(pa.array(places)).to_pylist())
+        found = zip(lines[places].tolist(), texts.take(pa.array(places)).to_pylist(), strict=True)
+        self._numbers += [_parsed(line, match) for line, text in found if (match := _PARTS.fullmatch(text))]
         plain = pc.match_substring_regex(texts, "^[0-9]{1,15}([.][0-9]{1,2})?$")
         largest = pc.max(texts.filter(plain).cast(pa.decimal128(17, 2))).as_py()
         self._largest_plain = max(self._largest_plain, int((largest or 0) * 100))
@@ -88,9 +89,7 @@ def _fixed(numbers: list[Scientific]) -> bool:
     )
 
 
-def _parsed(line: int, text: str) -> Scientific:
-    match = _PARTS.fullmatch(text)
-    assert match is not None, text
+def _parsed(line: int, match: re.Match[str]) -> Scientific:
     whole, fraction, letter, zeros, exponent = match[1], match[2] or "", match[3], match[4], int(match[5])
     if letter.endswith("-"):
         exponent = -exponent
@@ -98,7 +97,7 @@ def _parsed(line: int, text: str) -> Scientific:
         letter in {"E", "E-"}
         and not zeros
         and len(whole) == 1
-        and (fraction == "0" or bool(fraction) and not fraction.endswith("0"))
+        and (fraction == "0" or (bool(fraction) and not fraction.endswith("0")))
         and not -3 <= exponent < 7
     )
-    return Scientific(line, text, whole, fraction, exponent, java)
+    return Scientific(line, match[0], whole, fraction, exponent, java)

@@ -69,12 +69,17 @@ def read_chunks(
 
     :raises WrongFormat: before any chunk: it is no CSV; or, mostly before any, a spreadsheet has rounded its numbers
     :raises UnknownHeader: before any chunk
-    :raises DatasetError: `start` is no position of this file, a line is over 1 MiB, or what :class:`Stream` raises
+    :raises DatasetError: it is a replay of rows that have ids of their own, `start` is no position of this file, a line
+        is over 1 MiB, or what :class:`Stream` raises
     """
     head = Head.of(source)
-    if start != Position(0, 0) and start.byte < head.bytes:
-        raise DatasetError(f"{source.uri}: position {start} lies in the header, which ends at byte {head.bytes}")
-    return _chunks(source, head, start._replace(byte=max(start.byte, head.bytes)), start_date, chunk_rows)
+    if source.replay and head.form.restamped:
+        raise DatasetError(
+            f"{source.uri} is re-stamped: its rows have ids of their own and can't be produced once more"
+        )
+    if start != Position(0, 0) and start.byte < head.first:
+        raise DatasetError(f"{source.uri}: position {start} lies in the header, which ends at byte {head.first}")
+    return _chunks(source, head, start._replace(byte=max(start.byte, head.first)), start_date, chunk_rows)
 
 
 def _chunks(source: Source, head: Head, position: Position, start_date: datetime, chunk_rows: int) -> Iterator[Chunk]:
@@ -85,7 +90,7 @@ def _chunks(source: Source, head: Head, position: Position, start_date: datetime
         checked = reader.check(lines, len(ends))
         head.refuse_rounded(lines, checked, position.line)
         # Blank lines are no rows: they have no row number.
-        faults = {int(index): _fault(reader, lines, ends, index) for index in np.flatnonzero(~checked.valid)}
+        faults = {index: _fault(reader, lines, ends, index) for index in np.flatnonzero(~checked.valid).tolist()}
         is_row = np.ones(len(ends), bool)
         is_row[[index for index, found in faults.items() if found is None]] = False
         numbers = position.row + np.cumsum(is_row) - 1

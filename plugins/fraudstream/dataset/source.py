@@ -149,11 +149,11 @@ def _source(
 
 
 def _checksum(path: Path) -> str:
-    found = google_crc32c.Checksum()
+    found = 0
     with path.open("rb", buffering=0) as file:
         while block := file.read(BLOCK_BYTES):
-            found.update(block)
-    return found.digest().hex()
+            found = google_crc32c.extend(found, block)
+    return f"{found:08x}"
 
 
 def _hex(crc32c: str) -> str:
@@ -183,4 +183,3 @@ def _replaced(uri: str, generation: str, found: str) -> DatasetError:
     return DatasetError(
         f"{uri} was replaced while it was read: expected generation {generation}, found {found}; start again with it"
     )
-

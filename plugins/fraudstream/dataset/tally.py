@@ -14,12 +14,13 @@ class Reason(NamedTuple):
     """A reason, how many rows were rejected for it, and the first of them."""
 
     rule: str
-    count: int
+    rows: int
     line: int
     found: str
 
     def __str__(self) -> str:
-        return f"{self.count:,} × {self.rule}; first in line {self.line:,}: {self.found}"
+        rows = "row" if self.rows == 1 else "rows"
+        return f"{self.rows:,} {rows}: {self.rule}; first in line {self.line:,}: {self.found}"
 
 
 class Tally:

@@ -21,12 +21,13 @@ _WAIT_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class IngestProgress:
-    """A position in one generation of a source file, and the rows it stands for; fields as in the Avro schema."""
+    """A position in a source file, and the rows it stands for; fields as in the Avro schema."""
 
+    file: str
     source: str
-    generation: str
     byte: int = 0
     row: int = 0
+    blank: int = 0
     fraud: int = 0
     nonFraud: int = 0
     rejected: int = 0
@@ -37,18 +38,18 @@ class IngestProgress:
         return asdict(self)
 
 
-def last_progress(settings: Settings, codec: Codec, source: str, generation: str) -> IngestProgress:
-    """The last committed position in exactly this generation of a source; the start where there is none.
+def last_progress(settings: Settings, codec: Codec, beginning: IngestProgress) -> IngestProgress:
+    """The last committed position in a file, wherever it lay then; `beginning` where there is none.
 
-    Call it after init_transactions, which fences the source's older producer and ends what that one left open. A
-    transaction of another source's producer hides what lies behind it from read_committed readers, so this waits
+    Call it after init_transactions, which fences the file's older producer and ends what that one left open. A
+    transaction of another file's producer hides what lies behind it from read_committed readers, so this waits
     until all records that the topic has now can be read: as long as the brokers leave a transaction open.
 
     :raises KafkaUnavailable: the topic can't be read to its end
     :raises KafkaRefused: the user may not read it
-    :raises RecordError: a record of this source can't be decoded
+    :raises RecordError: a record of this file can't be decoded
     """
-    found = IngestProgress(source, generation)
+    found = beginning
     connection = Connection(settings)
     consumer = Consumer(
         settings.kafka_config(
@@ -68,10 +69,8 @@ def last_progress(settings: Settings, codec: Codec, source: str, generation: str
         end = _high_watermark(settings, connection)
         consumer.assign([TopicPartition(INGEST_PROGRESS, 0, OFFSET_BEGINNING)])
         for message in _messages(consumer, connection, end):
-            if message.key() == source.encode():
-                record = _decoded(codec, message)
-                if record["generation"] == generation:
-                    found = IngestProgress(**record)
+            if message.key() == beginning.file.encode():
+                found = IngestProgress(**_decoded(codec, message))
     except KafkaException as error:
         raise connection.error(error, doing=f"reading topic {INGEST_PROGRESS}") from error
     finally:

@@ -24,14 +24,16 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.ahead import Ahead
-from fraudstream.dataset.reader import Chunk, Position, Rejected, read_chunks
+from fraudstream.dataset.lines import Rejected
+from fraudstream.dataset.reader import Chunk, Position, read_chunks
 from fraudstream.dataset.source import Source
-from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, ProducerFenced, TooManyRejected
+from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, ProducerFenced
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.columns_producer import ColumnsProducer, Messages
 from fraudstream.kafka.connection import Connection, unwritable
 from fraudstream.kafka.progress import IngestProgress, last_progress
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.rejected_rows import RejectedRows
 from fraudstream.kafka.transaction import Transaction, transactional
 from fraudstream.settings import Settings
 
@@ -43,8 +45,6 @@ _AHEAD = 5
 _REPORT_SECONDS = 5.0
 _TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, INGEST_PROGRESS, INGEST_DEAD_LETTER)
 _FENCED = {Code._FENCED, Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_EPOCH}
-#: A share of rejected rows says nothing over fewer rows than this.
-_SHARE_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Publisher:
         self._source = source
         self._limit = limit
         self._rows_per_second = rows_per_second
-        self._max_rejected_share = max_rejected_share
+        self._rejected = RejectedRows(source.uri, max_rejected_share)
         self._transactions = Codec.for_topic(FRAUD_TRANSACTION, settings)
         self._other_transactions = Codec.for_topic(NON_FRAUD_TRANSACTION, settings)
         self._positions = Codec.for_topic(INGEST_PROGRESS, settings)
@@ -93,14 +93,15 @@ class Publisher:
     def run(self) -> IngestProgress:
         """Produces until the end, the limit or :meth:`stop`, and returns the position reached.
 
-        :raises DatasetError: the source can't be read, or too many rows are rejected; what was committed stays
+        :raises DatasetError: the source can't be read, or too many rows are rejected: of its first ones before any is
+            sent; later, what was committed stays
         :raises ProducerFenced: a newer run of the same source took over; not to be tried again
         :raises KafkaError: the brokers refuse; a new run goes on at the last committed position
         """
-        properties = transactional(self._source.uri) | {"error_cb": self._connection.hear}
+        properties = transactional(self._source.identity) | {"error_cb": self._connection.hear}
         producer = Producer(self._settings.producer_config(**properties), logger=log)
         transaction = Transaction(producer)
-        beginning = IngestProgress(self._source.uri, self._source.generation)
+        beginning = IngestProgress(self._source.identity, self._source.uri)
         try:
             # Most files are new: their first rows are made while the brokers answer.
             with self._encoded(beginning) as chunks, ColumnsProducer(producer) as columns:
@@ -108,11 +109,12 @@ class Publisher:
                 # 1. fence
                 producer.init_transactions(60)
                 # 2. where the last run stopped
-                progress = last_progress(self._settings, self._positions, self._source.uri, self._source.generation)
+                progress = last_progress(self._settings, self._positions, beginning)
                 self._log_start(progress)
                 if progress.done or (self._limit is not None and progress.row >= self._limit):
                     return progress
                 if progress == beginning:
+                    self._rejected.judge_beginning(self._source, self._settings.dataset_start_date, self._limit)
                     with transaction:
                         return self._run(transaction, columns, progress, chunks)
             with self._encoded(progress) as chunks, ColumnsProducer(producer) as columns, transaction:
@@ -133,14 +135,14 @@ class Publisher:
             # 3. rows and rejected rows
             transaction.begin(progress.row)
             progress = self._send(transaction.producer, columns, progress, encoded)
-            if not (self._rows_per_second or self._ends(first, progress) or _due(transaction, progress, chunks)):
+            if not (self._rows_per_second or self._ends(progress) or _due(transaction, progress, chunks)):
                 continue
             self._commit(transaction, progress)
             now = time.monotonic()
             if now - reported > _REPORT_SECONDS:
                 reported = now
                 self._log_progress(first, progress, encoded.stored_bytes / self._source.size, now - started)
-            self._check_rejected(first, progress)
+            self._rejected.check(progress.done, progress.row)
             if self._stop.is_set():
                 log.info("stopped on request after row %s", f"{progress.row:,}")
                 break
@@ -153,18 +155,19 @@ class Publisher:
                 transaction.begin(progress.row)
                 self._commit(transaction, progress)
         self._log_progress(first, progress, None, time.monotonic() - started)
-        self._check_rejected(first, progress)
+        self._rejected.log()
+        self._rejected.check(progress.done, progress.row)
         return progress
 
-    def _ends(self, first: IngestProgress, progress: IngestProgress) -> bool:
+    def _ends(self, progress: IngestProgress) -> bool:
         """Whether the run ends after what was sent, so that it must be committed now."""
         at_limit = self._limit is not None and progress.row >= self._limit
-        return at_limit or self._stop.is_set() or self._too_many_rejected(first, progress)
+        return at_limit or self._stop.is_set() or self._rejected.too_many(progress.done)
 
     def _chunks(self, progress: IngestProgress) -> Iterator[Chunk]:
         """Chunks from a position to the end of the file, or to exactly the limit."""
         size = min(_CHUNK_ROWS, max(1, self._rows_per_second // 4)) if self._rows_per_second else _CHUNK_ROWS
-        position = Position(progress.byte, progress.row)
+        position = Position(progress.byte, progress.row, progress.blank)
         start_date = self._settings.dataset_start_date
         if self._limit is None:
             yield from read_chunks(self._source, position, start_date=start_date, chunk_rows=size)
@@ -198,13 +201,14 @@ class Publisher:
         columns.produce(NON_FRAUD_TRANSACTION, encoded.others)
         columns.produce(FRAUD_TRANSACTION, encoded.frauds)
         for rejected in encoded.rejected:
-            log.warning("%s line %d is rejected: %s", self._source.uri, rejected.line, rejected.reason)
             headers = {"source": self._source.uri, "line": str(rejected.line), "reason": rejected.reason}
             producer.produce(INGEST_DEAD_LETTER, value=rejected.text.encode(), headers=headers)
+        self._rejected.add(encoded.position.row - progress.row, encoded.rejected)
         return replace(
             progress,
             byte=encoded.position.byte,
             row=encoded.position.row,
+            blank=encoded.position.blank,
             fraud=progress.fraud + len(encoded.frauds),
             nonFraud=progress.nonFraud + len(encoded.others),
             rejected=progress.rejected + len(encoded.rejected),
@@ -213,28 +217,15 @@ class Publisher:
     def _commit(self, transaction: Transaction, progress: IngestProgress) -> None:
         # 4. the position they reach
         value = self._positions.encode(progress.to_record())
-        transaction.producer.produce(INGEST_PROGRESS, key=self._source.uri.encode(), value=value)
+        transaction.producer.produce(INGEST_PROGRESS, key=self._source.identity.encode(), value=value)
         # 5. visible together
         transaction.commit()
 
-    def _too_many_rejected(self, first: IngestProgress, progress: IngestProgress) -> bool:
-        rows, rejected = progress.row - first.row, progress.rejected - first.rejected
-        return rejected > self._max_rejected_share * rows and (rows >= _SHARE_ROWS or progress.done)
-
-    def _check_rejected(self, first: IngestProgress, progress: IngestProgress) -> None:
-        if self._too_many_rejected(first, progress):
-            rows, rejected = progress.row - first.row, progress.rejected - first.rejected
-            raise TooManyRejected(
-                f"{self._source.uri}: {rejected:,} of {rows:,} rows failed their checks, more than the share of "
-                f"{self._max_rejected_share} that max_rejected_share allows. They lie in {INGEST_DEAD_LETTER} with "
-                f"line and reason. If that is as it should be, run again with a higher share: it goes on after row "
-                f"{progress.row:,}"
-            )
-
     def _log_start(self, progress: IngestProgress) -> None:
-        what = f"{self._source.uri} (generation {self._source.generation}, {self._source.size:,} bytes)"
+        what = f"{self._source.uri} (CRC32C {self._source.checksum}, {self._source.size:,} bytes)"
         if progress.done:
-            log.info("%s is produced already, all %s rows; a new upload is a new generation", what, f"{progress.row:,}")
+            already = "%s is produced already, all %s rows, from %s; to produce it once more, name a replay"
+            log.info(already, what, f"{progress.row:,}", progress.source)
         elif progress.row:
             log.info("%s goes on after row %s, where the last run stopped", what, f"{progress.row:,}")
         else:

@@ -65,22 +65,30 @@ class _Stoppable(BaseOperator):
 class ProduceTransactions(_Stoppable):
     """Replays a PaySim file to the topics; returns the position reached. See :class:`Publisher` for the guarantee."""
 
-    template_fields = ("source", "limit", "rows_per_second", "max_rejected_share")
+    template_fields = ("source", "limit", "rows_per_second", "max_rejected_share", "replay")
 
     def __init__(
-        self, *, source: str, limit: Any, rows_per_second: Any, max_rejected_share: Any, **kwargs: Any
+        self,
+        *,
+        source: str,
+        limit: Any,
+        rows_per_second: Any,
+        max_rejected_share: Any,
+        replay: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.source = source
         self.limit = limit
         self.rows_per_second = rows_per_second
         self.max_rejected_share = max_rejected_share
+        self.replay = replay
 
     def execute(self, context: Context) -> dict[str, Any]:
         """:raises FraudstreamError: see :meth:`Publisher.run`; a retry goes on where this try was last durable"""
         settings = get_settings()
         uri = self.source or settings.dataset
-        source = open_source(uri, storage_client() if uri.startswith("gs://") else None)
+        source = open_source(uri, storage_client() if uri.startswith("gs://") else None, self.replay)
         publisher = Publisher(
             settings,
             source,

@@ -11,9 +11,8 @@ from confluent_kafka import KafkaException
 from fraudstream.dataset import open_source
 from fraudstream.dataset.reader import Chunk, read_chunks
 from fraudstream.errors import DatasetError, KafkaUnavailable, ProducerFenced, TooManyRejected
-from fraudstream.kafka import publisher, transaction
+from fraudstream.kafka import publisher, rejected_rows, transaction
 from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.progress import IngestProgress
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
@@ -101,9 +100,7 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
     monkeypatch.setattr(publisher, "Producer", lambda config, logger: fake)
     monkeypatch.setattr(publisher, "ColumnsProducer", FakeColumns)
     monkeypatch.setattr(Codec, "for_topic", lambda topic, settings: Codec(topic, registry))
-    monkeypatch.setattr(
-        publisher, "last_progress", lambda settings, codec, source, generation: IngestProgress(source, generation)
-    )
+    monkeypatch.setattr(publisher, "last_progress", lambda settings, codec, beginning: beginning)
     monkeypatch.setattr(publisher, "_CHUNK_ROWS", 2)
     return fake
 
@@ -215,8 +212,38 @@ def test_the_last_rows_and_the_end_of_the_file_are_one_commit(producer: FakeProd
     assert producer.rows(INGEST_PROGRESS) == 1
 
 
-def test_too_many_rejected_rows_are_committed_before_the_run_fails(producer: FakeProducer, tmp_path: Path) -> None:
-    with pytest.raises(TooManyRejected):
-        publishing(paysim([good_row(1), "rubbish"], tmp_path), max_rejected_share=0.1).run()
+def test_too_many_rejected_rows_later_on_are_committed_before_the_run_fails(
+    producer: FakeProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rejected_rows, "_BEGINNING_ROWS", 4)
+    monkeypatch.setattr(rejected_rows, "_SHARE_ROWS", 4)
+    path = paysim([*map(good_row, range(6)), "rubbish", *map(good_row, range(7, 20))], tmp_path)
+    with pytest.raises(TooManyRejected, match=r"1 of 8 rows .* in line 8: 1 columns\. They lie in .* after row 8"):
+        publishing(path, max_rejected_share=0.1).run()
     assert (producer.state, producer.aborted) == ("ready", 0)
-    assert producer.rows(NON_FRAUD_TRANSACTION) == 1
+    assert producer.rows(NON_FRAUD_TRANSACTION) == 7
+
+
+@pytest.mark.parametrize("rows_per_second", [0, 4])
+def test_a_file_whose_first_rows_fail_is_refused_before_any_is_sent(
+    producer: FakeProducer, tmp_path: Path, rows_per_second: int
+) -> None:
+    bad = [good_row(number).replace("TRANSFER", "GIFT") for number in range(3)]
+    path = paysim([*map(good_row, range(9)), *bad, "rubbish"], tmp_path)
+    with pytest.raises(
+        TooManyRejected, match=r"4 of 13 rows .* 3 rows: column type: .* in line 11: 'GIFT'\. 1 row: col"
+    ):
+        publishing(path, rows_per_second=rows_per_second).run()
+    assert producer.visible == []
+
+
+def test_a_share_of_1_produces_whatever_is_rejected_and_names_the_reasons(
+    producer: FakeProducer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = paysim([good_row(1), "rubbish", "rubbish", good_row(2).replace("2.25", "x")], tmp_path)
+    progress = publishing(path, max_rejected_share=1.0).run()
+    assert (progress.row, progress.rejected, progress.blank, progress.done) == (4, 3, 1, True)
+    said = [record.message for record in caplog.records if "rejected: " in record.message]
+    assert "2 rows: columns: expected 11" in said[0]
+    assert "1 row: column amount: expected a decimal" in said[1]
+    assert said[1].endswith("first in line 5: 'x'")
