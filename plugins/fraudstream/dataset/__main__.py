@@ -1,25 +1,29 @@
 """``python -m fraudstream.dataset``: make a file of PaySim's shape, or check one that is there."""
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 
-import pyarrow.compute as pc
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from fraudstream.dataset import Position, Rejected, open_source, read_chunks
+from fraudstream.dataset.check import check
 from fraudstream.dataset.generator import plan, write_file
+from fraudstream.dataset.source import open_source
 from fraudstream.errors import FraudstreamError, SettingsError
 from fraudstream.settings import get_settings
 
-SHOWN = 10
+_EXIT_CODES = """exit codes:
+  0  every row is valid
+  1  the file can be read, and some of its rows would be rejected
+  2  the producer would refuse the file, or it can't be read: the message on standard error says why
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,8 +33,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "generate":
             _generate(options)
             return 0
-        return _check(options.source)
+        return _check(options.source, as_json=options.json)
     except FraudstreamError as error:
+        if options.command == "check" and options.json:
+            print(json.dumps({"file": options.source, "error": type(error).__name__, "message": str(error)}))
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -51,10 +57,13 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="read a file and say which rows would be rejected",
-        description="Reads a PaySim CSV (either header form, plain or gzip) as the producer would, and prints what it "
-        "found. Exit code 1: rows were rejected; 2: the file can't be read.",
+        description="Reads a PaySim file as the producer would (CSV in any known form; plain, gzip, zip or zstd), and "
+        "prints its form, the notation of its numbers, its rows, and the most frequent reasons of rejected ones.",
+        epilog=_EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     check.add_argument("source", metavar="FILE | gs://BUCKET/OBJECT", help="what to read")
+    check.add_argument("--json", action="store_true", help="one line of JSON instead of tables; errors have one, too")
     return parser
 
 
@@ -77,28 +86,24 @@ def _generate(options: argparse.Namespace) -> None:
     )
 
 
-def _check(uri: str) -> int:
+def _check(uri: str, *, as_json: bool) -> int:
     source = open_source(uri, _client() if uri.startswith("gs://") else None)
-    rows = frauds = rejected = 0
-    shown: list[Rejected] = []
     started = time.monotonic()
     with _progress("bytes", source.size) as (progress, task):
-        for chunk in read_chunks(source, Position(0, 0), start_date=get_settings().dataset_start_date):
-            rows += chunk.rows.num_rows
-            frauds += pc.sum(chunk.rows.column("isFraud")).as_py() or 0
-            rejected += len(chunk.rejected)
-            shown.extend(islice(chunk.rejected, SHOWN - len(shown)))
-            progress.update(task, completed=chunk.stored_bytes)
+        found = check(source, get_settings().dataset_start_date, lambda stored: progress.update(task, completed=stored))
     seconds = time.monotonic() - started
+    if as_json:
+        print(json.dumps(found.to_json()))
+        return 1 if found.rejected else 0
     print(
-        f"{uri}: {rows:,} rows, {frauds:,} frauds, {rejected:,} rejected; "
-        f"{(rows + rejected) / max(seconds, 1e-9):,.0f} rows/s"
+        f"{uri}: {found.rows:,} rows, {found.frauds:,} frauds, {found.rejected:,} rejected; "
+        f"{(found.rows + found.rejected) / max(seconds, 1e-9):,.0f} rows/s"
     )
-    for line in shown:
-        print(f"  line {line.line:,}: {line.reason}")
-    if rejected > len(shown):
-        print(f"  … and {rejected - len(shown):,} more")
-    return 1 if rejected else 0
+    console = Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    for table in found.tables():
+        console.print()
+        console.print(table)
+    return 1 if found.rejected else 0
 
 
 def _client() -> storage.Client:

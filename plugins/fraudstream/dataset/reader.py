@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from fraudstream.dataset.head import Head
-from fraudstream.dataset.lines import Fault, LineReader, Rejected
+from fraudstream.dataset.lines import Checked, Fault, LineReader, Rejected
 from fraudstream.dataset.rows import Rows
+from fraudstream.dataset.seen_ids import SeenIds
 from fraudstream.dataset.source import Source
 from fraudstream.dataset.stream import Stream
 from fraudstream.errors import DatasetError
@@ -65,7 +66,8 @@ def read_chunks(
     """The rows after `start`, `chunk_rows` at a time; none when the file ends there.
 
     Every line after the header that isn't blank is a data row: valid, or rejected with a reason. `start_date` is the
-    time of step 0.
+    time of step 0. A row of a re-stamped file whose id an earlier row has is rejected; to know, reading from the
+    middle of one reads the rows before, too.
 
     :raises WrongFormat: before any chunk: it is no CSV; or, mostly before any, a spreadsheet has rounded its numbers
     :raises UnknownHeader: before any chunk
@@ -85,18 +87,22 @@ def read_chunks(
 def _chunks(source: Source, head: Head, position: Position, start_date: datetime, chunk_rows: int) -> Iterator[Chunk]:
     reader = LineReader(head.form)
     rows = Rows(head.form, source.id_prefix, start_date)
+    seen = _seen_before(source, head, position) if head.form.restamped else None
     stream = source.stream(position.byte)
     for lines, ends in _whole_lines(source, stream, position, chunk_rows):
         checked = reader.check(lines, len(ends))
         head.refuse_rounded(lines, checked, position.line)
-        # Blank lines are no rows: they have no row number.
         faults = {index: _fault(reader, lines, ends, index) for index in np.flatnonzero(~checked.valid).tolist()}
+        if seen is not None:
+            checked, repeated = _without_repeated(checked, seen)
+            faults |= {index: (_text(lines, ends, index), fault) for index, fault in repeated.items()}
+        # Blank lines are no rows: they have no row number.
         is_row = np.ones(len(ends), bool)
         is_row[[index for index, found in faults.items() if found is None]] = False
         numbers = position.row + np.cumsum(is_row) - 1
         rejected = [
             Rejected(position.line + index, int(numbers[index]), fault.reason, text, fault.rule, fault.found)
-            for index, (text, fault) in ((index, found) for index, found in faults.items() if found is not None)
+            for index, (text, fault) in sorted((index, found) for index, found in faults.items() if found is not None)
         ]
         numbers = numbers[checked.valid]
         count = int(is_row.sum())
@@ -106,17 +112,58 @@ def _chunks(source: Source, head: Head, position: Position, start_date: datetime
         yield Chunk(rows.of(checked.values, numbers), numbers, rejected, position, stored)
 
 
+def _seen_before(source: Source, head: Head, position: Position) -> SeenIds:
+    """The ids of all rows before a position, for which these are read again."""
+    seen = SeenIds()
+    before = Position(head.first, 0)
+    if position == before:
+        return seen
+    reader = LineReader(head.form)
+    left = position.line - before.line
+    for lines, ends in _whole_lines(source, source.stream(before.byte), before, CHUNK_ROWS):
+        checked = reader.check(lines, len(ends))
+        ids = checked.values["idTransaction"]
+        seen.add(ids.slice(0, int(checked.valid[:left].sum())))
+        left -= len(ends)
+        if left <= 0:
+            break
+    return seen
+
+
+def _without_repeated(checked: Checked, seen: SeenIds) -> tuple[Checked, dict[int, Fault]]:
+    """The rows whose ids no earlier row has; and why the others are none, by the index of their lines."""
+    ids = checked.values["idTransaction"]
+    repeated = seen.add(ids)
+    if not repeated.any():
+        return checked, {}
+    where = np.flatnonzero(checked.valid)[repeated].tolist()
+    found = ids.filter(pa.array(repeated)).to_pylist()
+    faults = {
+        index: Fault.of("column idTransaction", repr(name), "an id that no earlier row has")
+        for index, name in zip(where, found, strict=True)
+    }
+    valid = checked.valid.copy()
+    valid[where] = False
+    kept = pa.array(~repeated)
+    return checked._replace(valid=valid, values={name: v.filter(kept) for name, v in checked.values.items()}), faults
+
+
 def _fault(reader: LineReader, lines: bytes, ends: np.ndarray, index: int) -> tuple[str, Fault] | None:
     """Text and fault of a line that failed; None: it is blank."""
-    line = lines[ends[index - 1] if index else 0 : ends[index]]
-    text = line.decode(errors="backslashreplace")
+    text = _text(lines, ends, index)
     fault = reader.fault(text)
     if fault is None:
         return None
-    if not line.endswith(b"\n"):
+    if not lines.endswith(b"\n") and index == len(ends) - 1:
         cut = "; the file ends in this row, without a line break: it may be cut off"
         fault = fault._replace(reason=fault.reason + cut)
-    return text.rstrip("\r\n")[:REJECTED_TEXT], fault
+    return text[:REJECTED_TEXT], fault
+
+
+def _text(lines: bytes, ends: np.ndarray, index: int) -> str:
+    """A line without its line break."""
+    line = lines[ends[index - 1] if index else 0 : ends[index]]
+    return line.decode(errors="backslashreplace").rstrip("\r\n")
 
 
 def _whole_lines(

@@ -1,4 +1,5 @@
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -18,15 +19,41 @@ def test_what_generate_writes_check_finds_good(tmp_path: Path, capsys: pytest.Ca
     assert f"{out}: 1,000 rows, 40 frauds, 0 rejected; " in capsys.readouterr().out
 
 
-def test_check_shows_ten_rejected_rows_and_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_shows_the_most_frequent_reasons_and_exits_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "paysim.csv"
-    path.write_bytes(HEADER + GOOD + GOOD.replace(b"9839.64", b"1x3") * 12)
+    bad = [b"1x%d" % number for number in range(12)]
+    other = [GOOD.replace(b"PAYMENT", b"GIFT")] * 20
+    path.write_bytes(HEADER + GOOD + b"".join([*(GOOD.replace(b"9839.64", text) for text in bad), *other, b"\n"]))
     assert main(["check", str(path)]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert "1 rows, 0 frauds, 12 rejected" in lines[0]
-    assert lines[1].startswith("  line 3: column amount: found '1x3', expected a decimal")
-    assert len(lines) == 12
-    assert lines[-1] == "  … and 2 more"
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "1 rows, 0 frauds, 32 rejected" in lines[0]
+    assert {"packing none", "form PaySim", "notation plain", "rows 1", "rejected 32", "blank 1"} <= set(lines)
+    assert lines[-3] == "rejected reason first line found there"
+    assert lines[-2].startswith("20 column type: expected one of CASH_IN")
+    assert lines[-2].endswith("15 'GIFT'")
+    assert lines[-1].startswith("12 column amount: expected a decimal")
+    assert lines[-1].endswith("3 '1x0'")
+
+
+def test_check_says_the_same_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "paysim.csv"
+    path.write_bytes(HEADER + GOOD.replace(b"9839.64", b"1.0E7") + b"rubbish\n")
+    assert main(["check", "--json", str(path)]) == 1
+    found = json.loads(capsys.readouterr().out)
+    (reason,) = found.pop("reasons")
+    assert reason == {"rule": reason["rule"], "rows": 1, "line": 3, "found": "1 columns"}
+    figures = {"rows": 1, "frauds": 0, "rejected": 1, "blank": 0}
+    about = {"file": str(path), "packing": "none", "form": "PaySim", "notation": "Double.toString"}
+    assert found == about | figures
+
+
+def test_check_says_as_json_why_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "paysim.csv"
+    path.write_bytes(b"{}")
+    assert main(["check", "--json", str(path)]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert (found["file"], found["error"]) == (str(path), "WrongFormat")
+    assert "is JSON" in found["message"]
 
 
 @pytest.mark.parametrize(
@@ -71,3 +98,10 @@ def test_help_describes_each_argument(command: list[str], capsys: pytest.Capture
     with pytest.raises(SystemExit, match="0"):
         main([*command, "--help"])
     assert "usage: python -m fraudstream.dataset" in capsys.readouterr().out
+
+
+def test_help_says_what_the_exit_codes_mean(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["check", "--help"])
+    said = capsys.readouterr().out.partition("exit codes:")[2]
+    assert [line.split()[0] for line in said.strip().splitlines()] == ["0", "1", "2"]

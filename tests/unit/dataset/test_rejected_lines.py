@@ -114,7 +114,7 @@ class TestBadRows:
 class TestTimestamps:
     @staticmethod
     def line(timestamp: str) -> bytes:
-        return f"T-1,{timestamp},PAYMENT,1,C1,2,1,M1,0,0,0,0\n".encode()
+        return f"T{abs(hash(timestamp))},{timestamp},PAYMENT,1,C1,2,1,M1,0,0,0,0\n".encode()
 
     @pytest.mark.parametrize(
         ("text", "expected"),

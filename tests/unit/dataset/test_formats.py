@@ -1,0 +1,193 @@
+"""Packings are read whatever the name says; every other format is refused by name, with the command to convert it."""
+
+import bz2
+import gzip
+import io
+import lzma
+import shlex
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from fraudstream.dataset import Position, open_source, read_chunks
+from fraudstream.dataset.head import Head
+from fraudstream.errors import DatasetError, WrongFormat
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import csv, parquet
+
+from tests.unit.dataset.memory_file import START, UNTIMED, memory_source, read, rows_of
+from tests.unit.dataset.source_behaviour import CONTENT, HEADER, START_DATE
+
+TABLE = CONTENT.decode()
+
+
+def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def encrypted(archive: bytes) -> bytes:
+    """The archive with the flag that says it is encrypted, in its local header and its directory."""
+    changed = bytearray(archive)
+    changed[6] |= 1
+    changed[changed.rindex(b"PK\x01\x02") + 8] |= 1
+    return bytes(changed)
+
+
+def tarred() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as archive:
+        info = tarfile.TarInfo("paysim.csv")
+        info.size = len(CONTENT)
+        archive.addfile(info, io.BytesIO(CONTENT))
+    return out.getvalue()
+
+
+def in_parquet() -> bytes:
+    out = pa.BufferOutputStream()
+    parquet.write_table(csv.read_csv(io.BytesIO(CONTENT)), out)
+    return out.getvalue().to_pybytes()
+
+
+def zstd(content: bytes) -> bytes:
+    return pa.Codec("zstd").compress(content, asbytes=True)  # type: ignore[no-any-return]
+
+
+PACKED = {
+    "gzip": gzip.compress(CONTENT),
+    "zip": zipped({"PS_log.csv": CONTENT}),
+    "zip, stored": zipped({"PS_log.csv": CONTENT}, zipfile.ZIP_STORED),
+    "zip, bzip2 inside": zipped({"PS_log.csv": CONTENT}, zipfile.ZIP_BZIP2),
+    "zip with a folder": zipped({"paysim/": b"", "paysim/log.CSV": CONTENT, "__MACOSX/paysim/._log.csv": b"x"}),
+    "zip with a licence": zipped({"LICENSE": b"free", "log.csv": CONTENT, ".DS_Store": b"x"}),
+    "zip of a file without ending": zipped({"paysim": CONTENT}),
+    "zip with bytes behind it": zipped({"log.csv": CONTENT}) + b"\n",
+    "zstd": zstd(CONTENT),
+    "zstd of two frames": zstd(CONTENT[:500]) + zstd(CONTENT[500:]),
+}
+
+
+@pytest.mark.parametrize("stored", PACKED.values(), ids=PACKED)
+@pytest.mark.parametrize("block_bytes", [50, 4096])
+def test_a_packed_file_is_read_and_resumed_like_its_content(stored: bytes, block_bytes: int) -> None:
+    plain = rows_of(read(CONTENT))
+    chunks = read(stored, chunk_rows=15, block_bytes=block_bytes)
+    without_ids = [{**row, "idTransaction": None} for row in rows_of(chunks)]
+    assert without_ids == [{**row, "idTransaction": None} for row in plain]
+    again = read(stored, chunks[0].position, chunk_rows=15, block_bytes=block_bytes)
+    assert rows_of(again) == rows_of(chunks)[15:]
+
+
+DAMAGED = {
+    "cut zip": (zipped({"log.csv": CONTENT})[:-40], "is a damaged zip"),
+    "changed zip": (zipped({"log.csv": CONTENT}, 0).replace(b"9839.64,C7,", b"9839.65,C7,"), "damaged zip .*CRC"),
+    "empty zip": (zipped({}), "a zip of 0 files"),
+    "cut gzip": (gzip.compress(CONTENT)[:-9], "ends inside its gzip stream"),
+    "cut zstd": (zstd(CONTENT)[:-9], "ends inside its zstd stream"),
+    "bytes behind zstd": (zstd(CONTENT) + b"XX", "is a damaged zstd"),
+    "empty gzip": (gzip.compress(b""), "is empty: found 0 bytes in its gzip"),
+}
+
+
+@pytest.mark.parametrize(("stored", "message"), DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_packing_is_an_error(stored: bytes, message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        read(stored)
+
+
+OTHERS = {
+    "bzip2": (bz2.compress(CONTENT), "a bzip2 file"),
+    "xz": (lzma.compress(CONTENT), "an xz file"),
+    "lzma": (lzma.compress(CONTENT, lzma.FORMAT_ALONE), "an LZMA file"),
+    "7z": (b"7z\xbc\xaf\x27\x1c\x00\x04", "a 7z archive"),
+    "rar": (b"Rar!\x1a\x07\x01\x00", "a RAR archive"),
+    "tar": (gzip.decompress(tarred()), "a tar archive"),
+    "tar.gz": (tarred(), "a tar archive"),
+    "gzip in gzip": (gzip.compress(gzip.compress(CONTENT)), "a gzip inside the packing"),
+    "gzip in zip": (zipped({"log.csv.gz": gzip.compress(CONTENT)}), "a gzip inside the packing"),
+    "zip in zip": (zipped({"archive.zip": zipped({"log.csv": CONTENT})}), "a zip inside the packing"),
+    "zip of two": (zipped({"b.csv": CONTENT, "a.csv": CONTENT}), r"a zip of 2 files \(a\.csv, b\.csv\)"),
+    "encrypted zip": (encrypted(zipped({"log.csv": CONTENT})), "an encrypted zip"),
+    "xlsx": (zipped({"[Content_Types].xml": b"<x/>", "xl/workbook.xml": b"<x/>"}), "an Excel workbook"),
+    "ods": (zipped({"mimetype": b"application/x", "content.xml": b"<x/>"}), "an OpenDocument spreadsheet"),
+    "xls": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "an old Excel workbook"),
+    "parquet": (in_parquet(), "a Parquet file"),
+    "arrow": (b"ARROW1\0\0\xff\xff", "an Arrow or Feather file"),
+    "sqlite": (b"SQLite format 3\0\x10", "an SQLite database"),
+    "json": (b'[{"step": 1, "type": "PAYMENT"}]\n', "is JSON"),
+    "json lines": (b'\n{"step": 1, "type": "PAYMENT"}\n', "is JSON"),
+    "xml": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "is XML"),
+    "web page": (b"\n<!DOCTYPE html>\n<html></html>", "a web page, not the data"),
+    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n", "a Git LFS pointer"),
+    "utf-16": (TABLE.encode("utf-16"), "text in UTF-16;"),
+    "utf-16 le": (TABLE.encode("utf-16-le"), "text in UTF-16LE"),
+    "utf-16 be": (TABLE.encode("utf-16-be"), "text in UTF-16BE"),
+    "utf-16 be with mark": (b"\xfe\xff" + TABLE.encode("utf-16-be"), "text in UTF-16;"),
+    "utf-32": (TABLE.encode("utf-32"), "text in UTF-32"),
+    "semicolons": (CONTENT.replace(b",", b";"), "a CSV with semicolons instead of commas"),
+    "decimal commas": (CONTENT.replace(b",", b";").replace(b".", b","), "a CSV with semicolons and decimal commas"),
+    "tabs": (CONTENT.replace(b",", b"\t"), "a CSV with tabs instead"),
+    "bars": (b"\xef\xbb\xbf" + CONTENT.replace(b",", b"|"), "a CSV with vertical bars instead"),
+    "cr": (CONTENT.replace(b"\n", b"\r"), "text with carriage returns"),
+    "sep=": (b"sep=,\r\n" + CONTENT, "a CSV that begins with a spreadsheet's line sep="),
+    "binary": (b"\x01\x02\0\x03" * 100, "is binary data"),
+}
+
+
+@pytest.mark.parametrize(("stored", "message"), OTHERS.values(), ids=OTHERS)
+def test_another_format_is_refused_by_name(stored: bytes, message: str) -> None:
+    with pytest.raises(WrongFormat, match=f"^paysim.csv is .*{message}|^paysim.csv {message}"):
+        read_chunks(memory_source(stored), START, start_date=START_DATE)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bzip2", "xz", "lzma", "tar", "gzip in gzip", "utf-16", "utf-16 le", "utf-16 be", "utf-16 be with mark"),
+        *("utf-32", "semicolons", "decimal commas", "tabs", "bars", "cr", "sep="),
+    ],
+)
+def test_the_command_in_the_message_makes_a_file_that_is_read(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "my paysim.csv"
+    path.write_bytes(OTHERS[name][0])
+    with pytest.raises(WrongFormat) as raised:
+        Head.of(open_source(str(path), None))
+    command = str(raised.value).partition("To convert it: ")[2]
+    assert shlex.quote(str(path)) in command
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    converted = open_source(str(tmp_path / "converted.csv"), None)
+    assert len(rows_of(list(read_chunks(converted, Position(0, 0), start_date=START_DATE)))) == 40
+
+
+def test_the_command_for_an_object_reads_it_from_its_bucket() -> None:
+    source = memory_source(bz2.compress(CONTENT))
+    with pytest.raises(WrongFormat, match=r"gcloud storage cat gs://data/a\.csv \| bzip2 -d > converted\.csv$"):
+        Head.of(type(source)(**{**source.__dict__, "uri": "gs://data/a.csv"}))
+
+
+@UNTIMED
+@given(
+    begin=st.sampled_from(
+        [b"", HEADER, HEADER[:60], b"a,b,c", b"<html>", b"{", b"\xff\xfe", HEADER.replace(b",", b";")]
+    ),
+    character=st.sampled_from("#é\x07Q7"),
+    count=st.integers(300, 3_000),
+)
+def test_no_message_has_more_than_200_characters_of_a_file(begin: bytes, character: str, count: int) -> None:
+    content = begin + (character * count).encode() + b"\n" + b"1,2,3\n"
+    try:
+        messages = [rejected.reason for chunk in read(content) for rejected in chunk.rejected]
+    except DatasetError as error:
+        messages = [str(error)]
+    shown = repr(character)[1:-1]
+    for message in messages:
+        assert message.count(shown) <= 200
+        assert len(message) < 1_200

@@ -1,0 +1,83 @@
+"""Which files a spreadsheet has rounded: told by all of their numbers together."""
+
+import random
+
+import pytest
+from fraudstream.dataset.head import HEAD_BYTES, Head
+from fraudstream.errors import WrongFormat
+
+from tests.unit.dataset.memory_file import GOOD, memory_source, read, rows_of
+from tests.unit.dataset.paysim_files import java
+from tests.unit.dataset.source_behaviour import HEADER
+
+_RANDOM = random.Random(5)  # noqa: S311  the same numbers in each run
+MINOR = [_RANDOM.randrange(10**9, 10**11) for _ in range(60)]
+PLAIN = [f"{n}.{n % 100:02d}" for n in range(1, 400, 7)]
+
+
+def file_of(*numbers: str) -> bytes:
+    return HEADER + b"".join(GOOD.replace(b"9839.64", number.encode()) for number in numbers)
+
+
+def notation(*numbers: str) -> str:
+    return Head.of(memory_source(file_of(*numbers))).notation.name
+
+
+def written(form: str) -> list[str]:
+    return [format(minor / 100, form) for minor in MINOR]
+
+
+def test_names_are_those_of_the_notations() -> None:
+    assert notation(*PLAIN) == "plain"
+    assert notation(*PLAIN, *map(java, MINOR)) == "Double.toString"
+    assert notation(*PLAIN, "2.718281828e+07") == "scientific"
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        ["2.35E+07"],
+        ["2.4E+07"],
+        ["2E+07"],
+        ["1.00E+07"],
+        written(".2E"),
+        written(".5E"),
+        written(".1E"),
+        written(".5g"),
+        ["2.71828E+11"],
+        [text.replace("E+0", "E") for text in written(".2E")],
+        [text.replace("E+0", "E+") for text in written(".2E")],
+        [f"{minor / 1e8:.1f}E+06" for minor in MINOR],
+    ],
+    ids=lambda numbers: numbers[0],
+)
+def test_numbers_that_have_lost_digits_are_refused_with_count_and_first_line(numbers: list[str]) -> None:
+    with pytest.raises(WrongFormat, match=r"rounded by a spreadsheet: found [0-9]+ like .*, the first in line 5[7-9]"):
+        read(file_of(*PLAIN[:56], *numbers))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "why"),
+    [
+        (list(map(java, MINOR)), "Java"),
+        (["1.0E7"] * 40, "Java writes ten million so"),
+        (["1.0E7", "1.5E7", "2.5E7"], "Java, and too few to say more"),
+        ([f"{minor / 100:.9e}" for minor in MINOR if minor < 10**10], "digits to the cents"),
+        (
+            [*[f"{minor // 100}.{minor % 100:02d}" for minor in MINOR], "1e+05", "2e+05", "1.2e+07"],
+            "R: the shorter one",
+        ),
+        ([f"{minor / 100:.2E}" for minor in range(100, 1_000, 7)], "a column of small numbers in a scientific format"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_scientific_numbers_with_all_their_digits_are_read(numbers: list[str], why: str) -> None:
+    found = rows_of(read(file_of(*PLAIN, *numbers)))
+    assert len(found) == len(PLAIN) + len(numbers), why
+
+
+def test_numbers_further_on_are_refused_where_they_are() -> None:
+    rows = HEAD_BYTES // len(GOOD) + 10
+    content = HEADER + GOOD * rows + GOOD.replace(b"9839.64", b"2.35E+07")
+    with pytest.raises(WrongFormat, match=rf"found 1 like 2\.35E\+07, the first in line {rows + 2:,}\."):
+        read(content)
