@@ -37,8 +37,8 @@ def paysim(rows: list[str], folder: Path) -> Path:
     """A file of its own with these rows: another content than any other's, which makes fresh ids."""
     unique = uuid.uuid4()
     path = folder / f"{unique.hex}.csv"
-    blank_line = f"{unique.int:b}".translate({ord("0"): " ", ord("1"): "\t"})
-    path.write_text("\n".join([HEADER, *rows, blank_line]) + "\n")
+    spaces = f"{unique.int:b}".translate({ord("0"): " ", ord("1"): "\t"})
+    path.write_text("\n".join([HEADER + spaces, *rows]) + "\n")
     return path
 
 

@@ -240,10 +240,10 @@ def test_a_file_whose_first_rows_fail_is_refused_before_any_is_sent(
 def test_a_share_of_1_produces_whatever_is_rejected_and_names_the_reasons(
     producer: FakeProducer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = paysim([good_row(1), "rubbish", "rubbish", good_row(2).replace("2.25", "x")], tmp_path)
+    path = paysim([good_row(1), "rubbish", "", "rubbish", good_row(2).replace("2.25", "x")], tmp_path)
     progress = publishing(path, max_rejected_share=1.0).run()
     assert (progress.row, progress.rejected, progress.blank, progress.done) == (4, 3, 1, True)
     said = [record.message for record in caplog.records if "rejected: " in record.message]
     assert "2 rows: columns: expected 11" in said[0]
     assert "1 row: column amount: expected a decimal" in said[1]
-    assert said[1].endswith("first in line 5: 'x'")
+    assert said[1].endswith("first in line 6: 'x'")
