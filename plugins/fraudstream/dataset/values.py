@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudstream.kafka.valid_records import are_times
+
 TYPES = ("CASH_IN", "CASH_OUT", "DEBIT", "PAYMENT", "TRANSFER")
 MONEY = frozenset({"amount", "oldbalanceOrg", "newbalanceOrig", "oldbalanceDest", "newbalanceDest"})
 FLAGS = frozenset({"isFraud", "isFlaggedFraud"})
@@ -105,7 +107,7 @@ _FRACTION_AND_ZONE = "^(?:[.](?P<fraction>[0-9]{1,3})[0-9]*)?(?:Z|(?P<sign>[+-])
 def _timestamps(texts: pa.StringArray) -> pa.TimestampArray:
     """timestamp[ms] in UTC; finer fractions are cut off."""
     valid = pc.match_substring_regex(texts, _TIMESTAMP)
-    texts = pc.if_else(valid, texts, "1970-01-01 00:00:00")
+    texts = pc.if_else(valid, texts, "2023-10-01 00:00:00")
     seconds = pc.utf8_slice_codeunits(texts, 0, 19).cast(pa.timestamp("s")).cast(pa.int64()).to_numpy()
     rest = pc.extract_regex(pc.utf8_slice_codeunits(texts, 19), _FRACTION_AND_ZONE)
 
@@ -116,6 +118,7 @@ def _timestamps(texts: pa.StringArray) -> pa.TimestampArray:
     minutes = 60 * number("hour", 2) + number("minute", 2)
     ahead = np.where(pc.equal(pc.struct_field(rest, "sign"), "-").to_numpy(zero_copy_only=False), -minutes, minutes)
     milliseconds = 1000 * (seconds - 60 * ahead) + number("fraction", 3)
+    valid = pc.and_(valid, pa.array(are_times(milliseconds)))
     return _where(valid, pa.array(milliseconds).cast(_TIME))
 
 
@@ -125,7 +128,7 @@ _FLAG = Column(_flags, "0 or 1")
 #: By the name of the column in include/schemas/transaction.avsc.
 COLUMNS = {
     "idTransaction": _NAME,
-    "timestamp": Column(_timestamps, "a date and time like 2023-10-01 13:00:00 or 2023-10-01T13:00:00.000Z"),
+    "timestamp": Column(_timestamps, "a date and time like 2023-10-01 13:00:00 or …T13:00:00.000Z, from 1971 to 2199"),
     "step": Column(_steps, f"a whole number from 0 to {MOST_STEPS}"),
     "type": Column(_types, f"one of {', '.join(TYPES)}"),
     "nameOrig": _NAME,

@@ -126,5 +126,5 @@ RULES: dict[str, tuple[Rule, ...]] = {
         *(Rule(name, _TEXT, _are_texts) for name in ("tryId", "resend", "reply", "kind", "topic", "value")),
         *(Rule(name, TIME_EXPECTED, _are_times) for name in ("dueAt", "firstTriedAt", "recordTimestamp")),
     ),
-    "ingest_progress.avsc": tuple(Rule(name, _TEXT, _are_texts) for name in ("source", "generation")),
+    "ingest_progress.avsc": tuple(Rule(name, _TEXT, _are_texts) for name in ("file", "source")),
 }

@@ -71,7 +71,7 @@ def fields(draw: st.DrawFn, column: str | None) -> tuple[str, Any]:
         return draw(st.sampled_from([str(step), f"{step}.0"])), step
     if column == "timestamp":
         moment = draw(st.datetimes()).replace(microsecond=0)
-        moment = moment.replace(year=1900 + moment.year % 200, day=min(moment.day, 28))
+        moment = moment.replace(year=1971 + moment.year % 229, day=min(moment.day, 28))
         return moment.isoformat(draw(st.sampled_from(["T", " "]))), moment
     name = draw(st.sampled_from(TYPES) if column == "type" else NAMES)
     return name, name

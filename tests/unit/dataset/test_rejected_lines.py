@@ -127,7 +127,8 @@ class TestTimestamps:
             ("2023-10-01T13:05:09.999999999+02:00", "2023-10-01T11:05:09.999"),
             ("2023-10-01 00:05:09-0530", "2023-10-01T05:35:09.000"),
             ("2024-02-29 00:00:00", "2024-02-29T00:00:00.000"),
-            ("1969-12-31T23:59:59.25+00:00", "1969-12-31T23:59:59.250"),
+            ("1971-01-01T00:00:00.25+00:00", "1971-01-01T00:00:00.250"),
+            ("2200-01-01T00:59:59.999+01:00", "2199-12-31T23:59:59.999"),
         ],
     )
     def test_iso_8601_with_or_without_fraction_and_zone_is_read_as_utc(self, text: str, expected: str) -> None:
@@ -140,6 +141,9 @@ class TestTimestamps:
         "text",
         [
             "2023-02-29 00:00:00",
+            "1970-12-31 23:59:59.999",
+            "1971-01-01 00:00:00+00:01",
+            "2200-01-01 00:00:00",
             "2023-13-01 00:00:00",
             "2023-10-01 24:00:00",
             "2023-10-01 13:60:00",
@@ -155,11 +159,13 @@ class TestTimestamps:
         assert reason.startswith(f"column timestamp: found {text!r}, expected a date and time like")
 
     @UNTIMED
-    @given(year=st.integers(1000, 2999), month=st.integers(0, 13), day=st.integers(0, 32))
+    @given(year=st.integers(1965, 2205), month=st.integers(0, 13), day=st.integers(0, 32))
     def test_a_date_is_accepted_if_and_only_if_the_calendar_has_it(self, year: int, month: int, day: int) -> None:
         chunks = read(RESTAMPED_HEADER + self.line(f"{year}-{month:02d}-{day:02d} 00:00:00"))
         try:
             expected = [datetime(year, month, day)]  # noqa: DTZ001  # Arrow's timestamps here are UTC without saying so
         except ValueError:
+            expected = []
+        if not 1971 <= year < 2200:
             expected = []
         assert [row["timestamp"] for row in rows_of(chunks)] == expected
