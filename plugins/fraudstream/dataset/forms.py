@@ -116,7 +116,8 @@ def _difference(found: tuple[str, ...], nearest: str) -> str:
     missing = [name for name in FORMS[nearest] if _plain(name) not in {*names, *_OPTIONAL}]
     if not known & set(names):
         expected = " or ".join(repr(",".join(columns)) for columns in FORMS.values())
-        return f"the first line is no known header: found {_cut(','.join(found))}, expected {expected}, in any order"
+        shown = _cut(",".join(found)) or "a blank line"
+        return f"the first line is no known header: found {shown}, expected {expected}, in any order"
     twice = sorted({name for name in found if name and names.count(_plain(name)) > 1})
     unexpected = [name for name in found if name and _plain(name) not in known]
     parts = (("missing", missing), ("unexpected", unexpected), ("twice", twice))

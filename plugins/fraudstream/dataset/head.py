@@ -54,7 +54,7 @@ class Head:
 
         :raises WrongFormat: a spreadsheet has rounded them
         """
-        if b"E+" in lines or b"e+" in lines:
+        if b"+" in lines and (b"E+" in lines or b"e+" in lines):  # a single byte is found much faster
             found = Notation()
             self._add(found, checked, first_line)
             self._refuse(found, self.notation)

@@ -69,9 +69,9 @@ def _money(texts: pa.StringArray) -> pa.Int64Array:
 
 
 def _steps(texts: pa.StringArray) -> pa.Int32Array:
-    plain = pc.match_substring_regex(texts, "^[0-9]{1,6}$")
-    if pc.all(plain).as_py():
+    if _all(pc.ascii_is_decimal, texts, 6):
         return texts.cast(pa.int32())
+    plain = pc.match_substring_regex(texts, "^[0-9]{1,6}$")
     whole = pc.if_else(plain, texts, "0").cast(pa.int32()).to_numpy()
     return _one_by_one(texts, plain, whole, _whole)
 
@@ -88,6 +88,8 @@ def _types(texts: pa.StringArray) -> pa.StringArray:
 
 
 def _names(texts: pa.StringArray) -> pa.StringArray:
+    if _all(pc.ascii_is_alnum, texts, 64):
+        return texts
     return _where(pc.match_substring_regex(texts, "^[A-Za-z0-9_-]{1,64}$"), texts)
 
 
@@ -136,6 +138,11 @@ COLUMNS = {
     **dict.fromkeys(sorted(MONEY), _AMOUNT),
     **dict.fromkeys(sorted(FLAGS), _FLAG),
 }
+
+
+def _all(are: Callable[[pa.StringArray], pa.BooleanArray], texts: pa.StringArray, most: int) -> bool:
+    """Whether all texts are of a kind, none empty, and have `most` bytes at most: in a tenth of a pattern's time."""
+    return bool(pc.all(are(texts)).as_py()) and (pc.max(pc.binary_length(texts)).as_py() or 0) <= most
 
 
 def _where(valid: pa.BooleanArray, values: pa.Array) -> pa.Array:
