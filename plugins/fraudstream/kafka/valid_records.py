@@ -123,7 +123,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("at", TIME_EXPECTED, _are_times),
     ),
     "mail_retry.avsc": (
-        *(Rule(name, _TEXT, _are_texts) for name in ("tryId", "resend", "reply", "kind", "topic", "value")),
+        *(
+            Rule(name, _TEXT, _are_texts)
+            for name in ("idTransaction", "tryId", "resend", "reply", "kind", "topic", "value")
+        ),
         *(Rule(name, TIME_EXPECTED, _are_times) for name in ("dueAt", "firstTriedAt", "recordTimestamp")),
     ),
     "ingest_progress.avsc": tuple(Rule(name, _TEXT, _are_texts) for name in ("file", "source")),
