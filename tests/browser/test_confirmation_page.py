@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import uvicorn
 from fraudstream.cases.links import Links
 from fraudstream.settings import Settings
 from fraudstream.site.metrics import Metrics
+from fraudstream.site.serving import server
 from fraudstream.site.site import create_app
 from fraudstream.site.texts import catalogue, time_text
 from playwright.sync_api import Page, expect
@@ -61,11 +61,12 @@ class Site:
         settings = Settings(
             confirmation_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
             confirmation_requests_per_minute=100_000,
+            confirmation_keys=["example-key-of-the-browser-tests"],
         )
         self.cases, self.answers, self.links = FakeCases(), FakeAnswers(), Links(settings)
         self.cases.add(transaction())
         app = create_app(settings, self.cases, self.answers, self.answers, self.links, Metrics())
-        self._server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, access_log=False))
+        self._server = server(app)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         self._listener = listener
 
@@ -132,7 +133,7 @@ def test_every_text_has_the_contrast_that_wcag_aa_asks_for(site: Site, visit: Vi
                 "term: Amount",
                 "definition: 181,983.43",
                 'form "Your answer"',
-                'button "No, report fraud We start a refund."',
+                'button "No, report fraud We look into it."',
                 'button "Yes, it was me The payment stays as it is."',
             ],
         ),
@@ -145,7 +146,7 @@ def test_every_text_has_the_contrast_that_wcag_aa_asks_for(site: Site, visit: Vi
                 "term: Jumlah",
                 "definition: 181.983,43",
                 'form "Jawaban Anda"',
-                'button "Bukan, laporkan penipuan Kami memulai pengembalian dana."',
+                'button "Bukan, laporkan penipuan Kami akan memeriksanya."',
                 'button "Ya, itu saya Pembayaran tetap seperti semula."',
             ],
         ),
@@ -206,6 +207,41 @@ def test_the_loser_of_a_race_and_a_reload_are_shown_the_first_answer(site: Site,
     for page in (first, second):
         expect(page.get_by_role("heading", level=1)).to_have_text("You reported this payment as fraud")
     assert len(site.answers.log) == 1
+
+
+def test_a_tab_that_is_reloaded_or_restored_after_an_answer_posts_nothing(site: Site, visit: Visit) -> None:
+    page = visit(site.url("fraud"))
+    posts: list[str] = []
+    page.on("request", lambda request: posts.append(request.url) if request.method == "POST" else None)
+    page.get_by_role("button", name="No, report fraud").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You reported this payment as fraud")
+    restored = page.context.new_page()
+    restored.goto(page.url)
+    page.reload()
+    page.go_back()
+    page.go_forward()
+    for shown in (page, restored):
+        expect(shown.get_by_role("heading", level=1)).to_have_text("You reported this payment as fraud")
+    assert len(posts) == 1
+    assert len(site.answers.log) == 1
+
+
+@pytest.mark.parametrize(
+    "behind", [">", ").", "\u200b", "%3E%20", "/", '"', "?utm_campaign=" + "x" * 5_000, "=\r\n", "\\"], ids=repr
+)
+def test_a_link_that_a_mail_client_damaged_takes_an_answer(site: Site, visit: Visit, behind: str) -> None:
+    page = visit(site.url("not-fraud") + behind)
+    page.get_by_role("button", name="Yes, it was me").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You confirmed this payment")
+    assert [a.status for a in site.answers.log] == ["REPORTED_NOT_FRAUD"]
+
+
+def test_a_link_without_its_answer_proposes_none(site: Site, visit: Visit) -> None:
+    page = visit(site.url("fraud").rpartition("/")[0], 360)
+    assert page.get_by_role("button").count() == 2
+    assert page.locator("button.proposed").count() == 0
+    page.get_by_role("button", name="Yes, it was me").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("You confirmed this payment")
 
 
 def test_it_works_by_keyboard_alone_with_the_focus_in_sight(site: Site, visit: Visit) -> None:

@@ -1,0 +1,97 @@
+"""``python -m docs.pictures``: takes the pictures of the confirmation pages in docs/images with a real Chromium.
+
+The site is served as it is in production, over a case and answers in memory.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Literal
+
+from fraudstream.cases.links import Links
+from fraudstream.errors import AnswerUnknown
+from fraudstream.settings import ROOT, Settings
+from fraudstream.site.metrics import Metrics
+from fraudstream.site.serving import server
+from fraudstream.site.site import create_app
+from playwright.sync_api import Browser
+
+from local.chromium import find_chromium, running
+from tests.fakes.cases import FakeAnswers, FakeCases, transaction
+
+IMAGES = ROOT / "docs" / "images"
+CASE = "e8242706ca-000001401"
+ANSWERED = datetime(2023, 10, 4, 14, 12, tzinfo=UTC)
+#: Width, height and pixels per point of each screen.
+SCREENS = {"desktop": (1280, 800, 1), "phone": (360, 740, 2)}
+State = Literal["open", "recorded", "expired", "unknown"]
+#: Name of the picture: state of the case, screen, language.
+PICTURES: dict[str, tuple[State, str, str]] = {
+    "confirmation-desktop": ("open", "desktop", "en"),
+    "confirmation-phone": ("open", "phone", "en"),
+    "confirmation-indonesian": ("open", "phone", "id"),
+    "confirmation-recorded-desktop": ("recorded", "desktop", "en"),
+    "confirmation-recorded": ("recorded", "phone", "en"),
+    "confirmation-recorded-indonesian": ("recorded", "phone", "id"),
+    "confirmation-expired": ("expired", "phone", "en"),
+    "confirmation-unknown": ("unknown", "phone", "en"),
+    "confirmation-unknown-indonesian": ("unknown", "phone", "id"),
+}
+
+
+def main() -> None:
+    """Takes all pictures."""
+    with running(find_chromium()) as browser:
+        for name, (state, screen, language) in PICTURES.items():
+            with _site(state) as link:
+                _take(browser, link, name, screen, language, press=state == "unknown")
+            print(f"docs/images/{name}.png")
+
+
+@contextmanager
+def _site(state: State) -> Iterator[str]:
+    """A link to a case in this state."""
+    cases, answers = FakeCases(), FakeAnswers()
+    case = cases.add(transaction(CASE))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings = Settings(
+            confirmation_url=f"http://127.0.0.1:{listener.getsockname()[1]}",
+            confirmation_keys=["example-key-of-the-pictures"],
+            confirmation_time_limit_seconds=1 if state == "expired" else 259_200,
+        )
+        links = Links(settings)
+        if state == "recorded":
+            answers.append("REPORTED_FRAUD", case, ANSWERED)
+        if state == "unknown":
+            answers.refuse = AnswerUnknown("the picture of it")
+        serving = server(create_app(settings, cases, answers, answers, links, Metrics()))
+        thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})
+        thread.start()
+        link = links.url(CASE, "fraud")
+        while not serving.started or (state == "expired" and not links.find(link).expired):
+            time.sleep(0.1)
+        try:
+            yield link
+        finally:
+            serving.should_exit = True
+            thread.join()
+
+
+def _take(browser: Browser, link: str, name: str, screen: str, language: str, *, press: bool) -> None:
+    width, height, pixels = SCREENS[screen]
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, device_scale_factor=pixels, locale=language
+    )
+    page = context.new_page()
+    page.goto(link)
+    if press:
+        page.get_by_role("button").first.click()
+    page.screenshot(path=IMAGES / f"{name}.png", full_page=True)
+    context.close()
+
+
+if __name__ == "__main__":
+    main()
