@@ -105,6 +105,27 @@ class Settings(BaseSettings):
     )
 
     mail_sender: str = Field("Example Bank <no-reply@bank.example>", description="From of every mail")
+    mail_envelope_sender: str = Field(
+        "", description="address that mail servers return mails to; empty: the address of mail_sender"
+    )
+    mail_reply_to: str = Field("", description="address that answers to mails go to; empty: that of mail_sender")
+    mail_ehlo_name: str = Field(
+        "", description="what send_mail calls itself to the mail server; empty: the full name of its host"
+    )
+    mail_bounce_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        [],
+        description="keys, by comma, that sign the return address of each mail, so that a bounce says which mail it is"
+        " about: the first signs, all are accepted; empty: return addresses are not signed",
+    )
+    mail_bounce_bind: str = Field(
+        "127.0.0.1:8025", description="host:port on which `python -m fraudstream.mail bounces` takes returned mails"
+    )
+    mail_webhook_bind: str = Field(
+        "127.0.0.1:8026", description="host:port of the same program for a mail provider's webhook, and of /metrics"
+    )
+    mail_webhook_keys: Annotated[list[SecretStr], NoDecode] = Field(
+        [], description="keys, by comma, with which the mail provider signs what it posts; empty: no webhook"
+    )
     mail_recipient_template: str = Field(
         "{nameOrig}@example.com", description="address of a customer, made of the transaction's columns"
     )
@@ -171,6 +192,8 @@ class Settings(BaseSettings):
 
     @field_validator(
         "mail_allowed_recipients",
+        "mail_bounce_keys",
+        "mail_webhook_keys",
         "confirmation_keys",
         "confirmation_trusted_proxies",
         "compute_instances",

@@ -15,6 +15,7 @@ import aiosmtplib
 from pydantic import SecretStr
 
 from fraudstream.errors import MailError, SettingsError
+from fraudstream.mail.oauth import TokenSource, token_source
 
 _PORTS = {"plain": 25, "starttls": 587, "tls": 465}
 #: Reply codes from here on say that a retry doesn't help.
@@ -26,7 +27,7 @@ class SmtpServer:
     """An SMTP server and how to talk to it.
 
     `timeout` is in seconds: for connecting, and for each reply. `verify` says whether its certificate must be valid.
-    `ehlo_name` is what this client calls itself; empty: its host's full name.
+    `token` gives the access token of XOAUTH2, in the place of a password. `ehlo_name` is what this client calls itself; empty: its host's full name.
     """
 
     host: str
@@ -37,6 +38,7 @@ class SmtpServer:
     timeout: float = 30.0
     verify: bool = True
     ehlo_name: str = ""
+    token: TokenSource | None = None
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -61,15 +63,17 @@ def server_from_connection(
     """The server that an Airflow connection of type smtp describes, read as Airflow's own SmtpHook reads it.
 
     TLS from the first byte by default; extra ``disable_ssl`` makes that STARTTLS, with ``disable_tls`` too nothing is
-    encrypted. ``timeout`` is in seconds (30); ``ssl_context`` ``none`` accepts any certificate.
+    encrypted. ``timeout`` is in seconds (30); ``ssl_context`` ``none`` accepts any certificate. ``auth_type`` ``oauth2``
+    logs in with XOAUTH2: see :mod:`fraudstream.mail.oauth`.
 
     :raises SettingsError: no host, or an extra that can't be used
     """
     if not host:
         raise SettingsError("the SMTP connection has no host: set the server's name or address in it")
-    if extra.get("auth_type", "basic") != "basic":
+    auth_type = extra.get("auth_type") or "basic"
+    if auth_type not in ("basic", "oauth2"):
         raise SettingsError(
-            f"the SMTP connection to {host} has auth_type {extra['auth_type']!r} in its extra: only basic is supported"
+            f"the SMTP connection to {host} has auth_type {auth_type!r} in its extra: expected basic or oauth2"
         )
     context = extra.get("ssl_context") or "default"
     if context not in ("default", "none"):
@@ -91,12 +95,13 @@ def server_from_connection(
     return SmtpServer(
         host=host,
         port=port or _PORTS[security],
-        username=login or "",
-        password=SecretStr(password) if password else None,
+        username=(login or extra.get("from_email") or "") if auth_type == "oauth2" else login or "",
+        password=SecretStr(password) if password and auth_type == "basic" else None,
         security=security,
         timeout=seconds,
         verify=context == "default",
         ehlo_name=ehlo_name,
+        token=token_source(host, extra, login or extra.get("from_email")) if auth_type == "oauth2" else None,
     )
 
 
@@ -121,6 +126,7 @@ async def open_connection(server: SmtpServer) -> Opened:
         use_tls=server.security == "tls",
         start_tls=server.security == "starttls",
         validate_certs=server.verify,
+        oauth_token_generator=server.token,
         local_hostname=server.ehlo_name or _host_name(),
     )
     opened = False

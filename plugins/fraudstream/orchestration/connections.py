@@ -8,7 +8,7 @@ from google.cloud import storage
 
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.mail.server import SmtpServer, server_from_connection
-from fraudstream.settings import Settings
+from fraudstream.settings import Settings, get_settings
 
 GOOGLE = "google_cloud_default"
 SMTP = "smtp_default"
@@ -36,4 +36,5 @@ def smtp_server() -> SmtpServer:
         login=connection.login,
         password=connection.password,
         extra=connection.extra_dejson,
+        ehlo_name=get_settings().mail_ehlo_name,
     )
