@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from fraudstream.cases.links import Proposal
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.mail.bounces.addresses import ReturnAddresses
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.recipients import Recipients, is_address
 from fraudstream.mail.templates import Facts, Kind, MailTemplates, message_id, shown_time, shown_type
@@ -90,7 +91,7 @@ class LetterWriter:
         self._recipients = Recipients(settings)
         self._links = links
         self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
-        self._sender = self._templates.sender
+        self._return_addresses = ReturnAddresses(settings)
 
     def letters(self, batch: Batch, resend: str = "") -> list[Letter]:
         """A letter for each record, in offset order; `resend` makes them other mails than those sent before."""
@@ -113,7 +114,7 @@ class LetterWriter:
         timestamp = int(batch.timestamps[index])
         identity = message_id(batch.partition.topic, kind, id_transaction + resend, self._templates.domain)
         recipient = self._recipients.address(row)
-        mail = Mail(recipient, b"", self._sender)
+        mail = Mail(recipient, b"", self._return_addresses.of(kind, id_transaction))
         if not is_address(recipient):
             _settle(mail, "failed", "not sent: the transaction's columns make no mail address", now)
         elif not self._recipients.allowed(recipient):

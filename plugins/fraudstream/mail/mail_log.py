@@ -131,7 +131,7 @@ class MailLog:
         elif letter.offset < known.end:
             logger.warning(
                 "%s offsets %d to %d are logged, but object %s isn't there: whether deferred mails among them wait in"
-                " topic mail_retry isn't checked. `python -m fraudstream.mail resend --reason deferred` sends anew",
+                " topic mail_retry isn't checked. `python -m fraudstream.mail resend --case ID` sends one anew",
                 partition,
                 letter.offset,
                 known.end,

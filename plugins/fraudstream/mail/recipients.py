@@ -3,7 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 from fnmatch import translate
+from functools import lru_cache
 from string import Formatter
+
+import idna
 
 from fraudstream.errors import SettingsError
 from fraudstream.settings import Settings
@@ -22,6 +25,27 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
+def to_ascii(address: str) -> str:
+    """The address with its domain as DNS has it (IDNA, RFC 5891); as it was where no domain can be made of it."""
+    if address.isascii():
+        return address
+    local, at, domain = address.rpartition("@")
+    try:
+        return f"{local}{at}{_ascii_domain(domain)}"
+    except idna.IDNAError:
+        return address
+
+
+@lru_cache(maxsize=4096)
+def _ascii_domain(domain: str) -> str:
+    return idna.encode(domain, uts46=True).decode()
+
+
+def _ascii_pattern(pattern: str) -> str:
+    local, at, domain = pattern.rpartition("@")
+    return f"{local}{at}" + ".".join(to_ascii(f"@{label}")[1:] for label in domain.split("."))
+
+
 class Recipients:
     """Makes addresses as `mail_recipient_template` says, and knows which ones safe mode lets through.
 
@@ -38,12 +62,12 @@ class Recipients:
                 f"FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE is {self._template!r}, which makes {sample!r} of a transaction:"
                 " that is no mail address. Expected something like {nameOrig}@example.com"
             )
-        patterns = [translate(pattern.lower()) for pattern in settings.mail_allowed_recipients]
+        patterns = [translate(_ascii_pattern(pattern.lower())) for pattern in settings.mail_allowed_recipients]
         self._allowed = re.compile("|".join(patterns) or r"(?!)") if settings.mail_safe_mode else None
 
     def address(self, row: Mapping[str, object]) -> str:
-        """What the template makes of a row; :func:`is_address` says whether mail can go there."""
-        return self._template.format_map(row)
+        """What the template makes of a row, its domain in ASCII; :func:`is_address` says if mail can go there."""
+        return to_ascii(self._template.format_map(row))
 
     def allowed(self, address: str) -> bool:
         """Whether safe mode is off or one of its patterns matches; letter case doesn't count."""

@@ -27,7 +27,8 @@ class SmtpServer:
     """An SMTP server and how to talk to it.
 
     `timeout` is in seconds: for connecting, and for each reply. `verify` says whether its certificate must be valid.
-    `token` gives the access token of XOAUTH2, in the place of a password. `ehlo_name` is what this client calls itself; empty: its host's full name.
+    `token` gives the access token of XOAUTH2, in the place of a password. `ehlo_name` is what this client calls itself;
+    empty: its host's full name.
     """
 
     host: str
@@ -63,8 +64,8 @@ def server_from_connection(
     """The server that an Airflow connection of type smtp describes, read as Airflow's own SmtpHook reads it.
 
     TLS from the first byte by default; extra ``disable_ssl`` makes that STARTTLS, with ``disable_tls`` too nothing is
-    encrypted. ``timeout`` is in seconds (30); ``ssl_context`` ``none`` accepts any certificate. ``auth_type`` ``oauth2``
-    logs in with XOAUTH2: see :mod:`fraudstream.mail.oauth`.
+    encrypted. ``timeout`` is in seconds (30); ``ssl_context`` ``none`` accepts any certificate. With ``auth_type``
+    ``oauth2`` the login is XOAUTH2: see :mod:`fraudstream.mail.oauth`.
 
     :raises SettingsError: no host, or an extra that can't be used
     """

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from email.header import Header
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime, formataddr, parseaddr
 from functools import lru_cache
 from typing import Literal
 
@@ -25,7 +25,7 @@ from markupsafe import escape
 
 from fraudstream.errors import SettingsError
 from fraudstream.mail.quoted_printable import encode_template, encode_value
-from fraudstream.mail.recipients import is_address
+from fraudstream.mail.recipients import is_address, to_ascii
 from fraudstream.settings import TEMPLATES, Settings
 
 Kind = Literal["notice", "fraud_notice", "receipt"]
@@ -37,8 +37,8 @@ _MARKED = re.compile("\ue000(.*?)\ue001")
 _SUBJECT = re.compile(r"Subject: (.*)\n\n")
 #: A value that reads the same in plain text, HTML and quoted-printable: nearly every one.
 _SIMPLE = re.compile(r"[A-Za-z0-9 .,:_-]{0,74}[A-Za-z0-9.,:_-]", re.ASCII)
-#: A header value that needs no encoded words and no folding.
-_PLAIN_HEADER = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,198}[!-~])?", re.ASCII)
+#: A subject that needs no encoded words and no folding.
+_PLAIN_SUBJECT = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,65}[!-~])?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +106,16 @@ class MailTemplates:
     """
 
     def __init__(self, settings: Settings) -> None:
-        _, self.sender = parseaddr(settings.mail_sender)
-        if not is_address(self.sender) or not settings.mail_sender.isprintable():
-            raise SettingsError(
-                f"FRAUDSTREAM_MAIL_SENDER is {settings.mail_sender!r}: no mail address."
-                " Expected something like Example Bank <no-reply@bank.example>"
-            )
+        name, self.sender = _address("FRAUDSTREAM_MAIL_SENDER", settings.mail_sender)
+        self.envelope_sender = self.sender
+        if settings.mail_envelope_sender:
+            _, self.envelope_sender = _address("FRAUDSTREAM_MAIL_ENVELOPE_SENDER", settings.mail_envelope_sender)
         self.domain = self.sender.rpartition("@")[2]
         self._bank = settings.bank_name
-        self._from = _constant_header("From", settings.mail_sender)
+        self._constant = _constant_header("From", formataddr((name, self.sender)))
+        if settings.mail_reply_to:
+            reply_to = _address("FRAUDSTREAM_MAIL_REPLY_TO", settings.mail_reply_to)
+            self._constant += _constant_header("Reply-To", formataddr(reply_to))
         self._environment = Environment(
             loader=FileSystemLoader(TEMPLATES / "mail"),
             autoescape=select_autoescape(["html"]),
@@ -143,7 +144,7 @@ class MailTemplates:
                 values[text_key] = encode_value(value)
                 values[html_key] = encode_value(str(escape(value)))
             shown[name] = value
-        values[b"subject"] = _header_value(skeleton.subject % shown)
+        values[b"subject"] = _subject(skeleton.subject % shown)
         return skeleton.mail % values
 
     def texts(self, kind: Kind, facts: Mapping[str, str]) -> tuple[str, str, str]:
@@ -160,9 +161,10 @@ class MailTemplates:
         marks = {name: _MARK.format(name) for name in _KEYS}
         subject, text, html = self.texts(kind, {**marks, "status": status})
         mail = (
-            self._from,
+            self._constant,
             b"To: %(to)b\r\nSubject: %(subject)b\r\nDate: %(date)b\r\nMessage-ID: %(id)b\r\n",
-            b"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n",
+            # No vacation notice in return: RFC 3834, and what Exchange looks at.
+            b"Auto-Submitted: auto-generated\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n'.encode(),
             _part("plain", encode_template(text, _MARKED, lambda name: b"%%(%b)b" % _KEYS[name][0])),
             _part("html", encode_template(html, _MARKED, lambda name: b"%%(%b)b" % _KEYS[name][1])),
@@ -187,10 +189,22 @@ def _constant_header(name: str, value: str) -> bytes:
     return message.as_bytes().partition(b"\r\n\r\n")[0].replace(b"%", b"%%") + b"\r\n"
 
 
-def _header_value(value: str) -> bytes:
-    if _PLAIN_HEADER.fullmatch(value):
+def _subject(value: str) -> bytes:
+    """Lines of at most 76 characters, the header's name included, encoded words where needed (RFC 2047)."""
+    if _PLAIN_SUBJECT.fullmatch(value):
         return value.encode("ascii")
-    return Header(value, "utf-8", maxlinelen=76).encode(linesep="\r\n").encode("ascii")
+    return Header(value, "utf-8", maxlinelen=76, header_name="Subject").encode(linesep="\r\n").encode("ascii")
+
+
+def _address(setting: str, value: str) -> tuple[str, str]:
+    """Name and address; the address in ASCII."""
+    name, address = parseaddr(value)
+    address = to_ascii(address)
+    if not is_address(address) or not value.isprintable():
+        raise SettingsError(
+            f"{setting} is {value!r}: no mail address. Expected something like Example Bank <no-reply@bank.example>"
+        )
+    return name, address
 
 
 @lru_cache(maxsize=64)

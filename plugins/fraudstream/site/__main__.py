@@ -6,8 +6,6 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import uvloop
@@ -16,11 +14,11 @@ from fraudstream.cases.answer_publisher import AnswerPublisher
 from fraudstream.cases.case_views import CaseView, ConfirmationView, horizon
 from fraudstream.cases.links import Links
 from fraudstream.cases.topic_view import TopicView
-from fraudstream.errors import FraudstreamError, SettingsError
+from fraudstream.errors import FraudstreamError
 from fraudstream.settings import Settings, get_settings
 from fraudstream.site.health import create_health
 from fraudstream.site.metrics import Metrics
-from fraudstream.site.serving import Server, server
+from fraudstream.site.serving import Server, listening, server
 from fraudstream.site.site import create_app
 
 logger = logging.getLogger("fraudstream.site")
@@ -39,8 +37,8 @@ async def serve(settings: Settings) -> int:
     links = Links(settings)
     metrics = Metrics()
     with (
-        _listening(settings.confirmation_bind, "FRAUDSTREAM_CONFIRMATION_BIND") as public,
-        _listening(settings.confirmation_health_bind, "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND") as private,
+        listening(settings.confirmation_bind, "FRAUDSTREAM_CONFIRMATION_BIND") as public,
+        listening(settings.confirmation_health_bind, "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND") as private,
         CaseView(settings, horizon=horizon(settings)) as cases,
         ConfirmationView(settings, horizon=horizon(settings)) as answers,
         AnswerPublisher(settings) as publisher,
@@ -78,20 +76,6 @@ async def _end_with_a_view(views: tuple[TopicView[Any], ...], servers: tuple[Ser
 def _end(servers: tuple[Server, ...]) -> None:
     for ending in servers:
         ending.should_exit = True
-
-
-@contextmanager
-def _listening(bind: str, setting: str) -> Iterator[socket.socket]:
-    host, _, port = bind.rpartition(":")
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=2048)
-    except (OSError, ValueError, OverflowError) as error:
-        raise SettingsError(
-            f"{setting} is {bind!r}, which can't be listened on: {error}; expected a free host:port of this machine"
-        ) from error
-    with listener:
-        yield listener
 
 
 def _address(listener: socket.socket) -> str:

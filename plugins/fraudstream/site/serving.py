@@ -5,8 +5,9 @@ setting of it does is :class:`Connection`'s: a deadline, and a bound that silent
 """
 
 import asyncio
+import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal, cast
@@ -15,6 +16,8 @@ import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from fraudstream.errors import SettingsError
 
 #: Longer than an answer may take to be confirmed: who pressed the button hears what came of it.
 GRACE_SECONDS = 15
@@ -134,3 +137,21 @@ def server(
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
     )
+
+
+@contextmanager
+def listening(bind: str, setting: str) -> Iterator[socket.socket]:
+    """A socket that listens on host:port, which `setting` says.
+
+    :raises SettingsError: it can't
+    """
+    host, _, port = bind.rpartition(":")
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host.strip("[]"), int(port)), family=family, backlog=2048)
+    except (OSError, ValueError, OverflowError) as error:
+        raise SettingsError(
+            f"{setting} is {bind!r}, which can't be listened on: {error}; expected a free host:port of this machine"
+        ) from error
+    with listener:
+        yield listener

@@ -2,7 +2,7 @@
 
 import pytest
 from fraudstream.errors import SettingsError
-from fraudstream.mail.recipients import COLUMNS, Recipients, is_address
+from fraudstream.mail.recipients import COLUMNS, Recipients, is_address, to_ascii
 from fraudstream.settings import Settings
 from hypothesis import given
 from hypothesis import strategies as st
@@ -102,3 +102,17 @@ def test_without_safe_mode_everything_goes() -> None:
 
 def test_safe_mode_is_on_by_default() -> None:
     assert not recipients().allowed("c1@other.example")
+
+
+def test_a_domain_of_other_letters_is_written_as_dns_has_it() -> None:
+    settings = Settings(mail_recipient_template="{nameOrig}@bücher.example", mail_allowed_recipients="*@BÜCHER.example")
+    recipients = Recipients(settings)
+    address = recipients.address({"nameOrig": "C1"})
+    assert address == "C1@xn--bcher-kva.example"
+    assert is_address(address)
+    assert recipients.allowed(address)
+
+
+def test_a_domain_that_dns_can_not_have_makes_no_address() -> None:
+    assert not is_address(to_ascii("c1@-ü-.example"))
+    assert not is_address(to_ascii("ü@example.com"))

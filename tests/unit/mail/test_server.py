@@ -1,9 +1,11 @@
 """An Airflow smtp connection is read as Airflow's own hook reads it."""
 
+import asyncio
 from typing import Any
 
 import pytest
 from fraudstream.errors import SettingsError
+from fraudstream.mail.oauth import token_source
 from fraudstream.mail.server import SmtpServer, server_from_connection
 
 
@@ -57,7 +59,9 @@ def test_ssl_context_none_accepts_any_certificate() -> None:
         ({"timeout": 0}, "timeout 0"),
         ({"timeout": None}, "timeout None"),
         ({"timeout": "nan"}, "timeout 'nan'"),
-        ({"auth_type": "oauth2"}, "auth_type 'oauth2'"),
+        ({"auth_type": "kerberos"}, "auth_type 'kerberos'"),
+        ({"auth_type": "oauth2"}, "access_token"),
+        ({"auth_type": "oauth2", "client_id": "x"}, "client_secret"),
     ],
 )
 def test_an_unusable_extra_is_named(extra: dict[str, Any], named: str) -> None:
@@ -69,3 +73,44 @@ def test_an_unusable_extra_is_named(extra: dict[str, Any], named: str) -> None:
 def test_a_connection_without_host_is_refused(host: str | None) -> None:
     with pytest.raises(SettingsError, match="no host"):
         server(host)
+
+
+class TestOauth:
+    def test_a_token_of_the_extra_is_used_as_it_is(self) -> None:
+        made = server(auth_type="oauth2", access_token="a-token")
+        assert (made.username, made.password) == ("user", None)
+        assert made.token is not None
+        assert asyncio.run(made.token()) == "a-token"
+
+    def test_a_client_gets_its_token_where_the_providers_hook_gets_it(self) -> None:
+        asked: list[Any] = []
+
+        class Application:
+            def __init__(self, **values: Any) -> None:
+                asked.append(values)
+
+            def acquire_token_for_client(self, scopes: list[str]) -> dict[str, str]:
+                asked.append(scopes)
+                return {"access_token": f"token-{len(asked)}"}
+
+        extra = {"client_id": "me", "client_secret": "s3", "tenant_id": "bank"}
+        token = token_source("mail.example.com", extra, "user", Application)
+        assert [asyncio.run(token()), asyncio.run(token())] == ["token-2", "token-3"]
+        authority = "https://login.microsoftonline.com/bank"
+        assert asked[0] == {"client_id": "me", "client_credential": "s3", "authority": authority}
+        assert asked[1:] == [["https://outlook.office.com/.default"]] * 2
+
+    def test_a_client_that_is_refused_is_an_error_that_says_why(self) -> None:
+        class Application:
+            def __init__(self, **values: Any) -> None: ...
+
+            def acquire_token_for_client(self, scopes: list[str]) -> dict[str, str]:
+                return {"error_description": "AADSTS7000215"}
+
+        token = token_source("mail.example.com", {"client_id": "me", "client_secret": "s3"}, "user", Application)
+        with pytest.raises(SettingsError, match=r"AADSTS7000215.*client_secret"):
+            asyncio.run(token())
+
+    def test_nobody_to_log_in_as_is_refused(self) -> None:
+        with pytest.raises(SettingsError, match="from_email"):
+            server_from_connection("mail.example.com", 25, None, None, {"auth_type": "oauth2", "access_token": "x"})

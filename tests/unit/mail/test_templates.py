@@ -10,7 +10,16 @@ from email.policy import default
 import pytest
 from bs4 import BeautifulSoup
 from fraudstream.errors import SettingsError
-from fraudstream.mail.templates import Facts, Kind, MailTemplates, cleaned, message_id, shown_time, shown_type
+from fraudstream.mail.templates import (
+    Facts,
+    Kind,
+    MailTemplates,
+    _subject,
+    cleaned,
+    message_id,
+    shown_time,
+    shown_type,
+)
 from fraudstream.settings import Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -94,6 +103,7 @@ class TestBytes:
             "Date",
             "Message-ID",
             "Auto-Submitted",
+            "X-Auto-Response-Suppress",
             "MIME-Version",
             "Content-Type",
         ]
@@ -117,6 +127,21 @@ class TestBytes:
     def test_an_unusable_sender_is_refused_by_name(self, sender: str) -> None:
         with pytest.raises(SettingsError, match="FRAUDSTREAM_MAIL_SENDER"):
             MailTemplates(Settings(mail_sender=sender))
+
+    def test_answers_go_to_the_address_of_the_setting(self) -> None:
+        templates = MailTemplates(Settings(mail_reply_to="Help <help@bücher.example>"))
+        message = parse(templates.render("notice", FACTS, recipient="c@x", identity="<x@y>", sent_at=AT))
+        assert message["Reply-To"] == "Help <help@xn--bcher-kva.example>"
+
+    @pytest.mark.parametrize(
+        "subject",
+        ["kurz", "ä" * 60, ("Ein langer Betreff " * 9).strip(), "=?utf-8?q?fake?=", "a" * 66, "🦊" * 40, "a" * 67],
+    )
+    def test_a_subject_of_any_length_is_read_back_from_short_lines(self, subject: str) -> None:
+        lines = b"Subject: " + _subject(subject) + b"\r\n\r\n"
+        assert str(parse(lines)["Subject"]) == subject
+        assert max(len(line) for line in lines.split(b"\r\n")) <= 78
+        assert all(len(word) <= 75 for line in lines.split(b"\r\n") for word in line.split() if word[:2] == b"=?")
 
 
 class TestWords:

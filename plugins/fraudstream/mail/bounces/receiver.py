@@ -1,0 +1,176 @@
+"""Takes returned mails over SMTP and writes events of them; aiosmtpd speaks the protocol.
+
+A mail is taken (250) only once its event is durable; while Kafka is away the sender is asked to come back (451), and
+every mail server does. Recipients that aren't signed return addresses, or the complaints address, are refused (550).
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any, Protocol, cast
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from prometheus_client import CollectorRegistry, Counter
+
+from fraudstream.cases.events import MAIL_BOUNCED, MAIL_COMPLAINED, CaseEvent, masked
+from fraudstream.errors import KafkaError
+from fraudstream.mail.bounces.addresses import About, ReturnAddresses
+from fraudstream.mail.bounces.reports import Outcome, Report, read_report
+
+logger = logging.getLogger(__name__)
+
+#: Largest returned mail, in bytes: ours are small, and some servers return all of it.
+LARGEST = 1 << 20
+#: Seconds without a command after which a connection is closed.
+IDLE_SECONDS = 60.0
+#: Connections at a time.
+_CONNECTIONS = 100
+#: Commands of a kind on one connection.
+_COMMANDS = 200
+#: Local part of the address that providers send complaints to.
+COMPLAINTS = "complaints"
+
+_EVENT_OF = {Outcome.BOUNCED: MAIL_BOUNCED, Outcome.COMPLAINED: MAIL_COMPLAINED}
+
+
+class Publishes(Protocol):
+    """What is needed of :class:`~fraudstream.cases.events.CaseEvents`."""
+
+    def publish(self, events: Iterable[CaseEvent]) -> None:
+        """Returns once each event is durable."""
+
+
+class Bounces:
+    """Turns reports into events, from whichever way they came in.
+
+    One thread at a time writes; reports that say nothing new about a mail are counted and logged only.
+    """
+
+    def __init__(self, addresses: ReturnAddresses, events: Publishes) -> None:
+        self.addresses = addresses
+        self.registry = CollectorRegistry()
+        self._events = events
+        self._writing = asyncio.Lock()
+        self._counted = Counter(
+            "fraudstream_mail_reports",
+            "Reports about mails by the way they came in and what they say.",
+            ["source", "outcome"],
+            registry=self.registry,
+        )
+
+    async def report(self, source: str, about: About, report: Report) -> None:
+        """Returns once the event of a report is durable.
+
+        :raises KafkaError: it isn't
+        """
+        self._counted.labels(source, report.outcome.name.lower()).inc()
+        event_type = _EVENT_OF.get(report.outcome)
+        if event_type is None:
+            logger.info("mail about %s: %s, %s", about.id_transaction, report.outcome.value, report.reason)
+            return
+        event = CaseEvent(
+            about.id_transaction,
+            event_type,
+            source,
+            report.reason,
+            masked(report.recipient) if report.recipient else None,
+            {"kind": about.kind, "status": report.status},
+        )
+        async with self._writing:
+            await asyncio.to_thread(self._events.publish, [event])
+        if about.kind == "fraud_notice" and report.outcome is Outcome.BOUNCED:
+            # An alert looks for these words: docs/mail.md.
+            logger.error("fraud notice not delivered: case %s bounced, %s", about.id_transaction, report.reason)
+
+    def refused(self, source: str) -> None:
+        """Counts what came in and wasn't ours."""
+        self._counted.labels(source, "refused").inc()
+
+
+class Receiver:
+    """Handler of aiosmtpd's commands."""
+
+    def __init__(self, bounces: Bounces) -> None:
+        self._bounces = bounces
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self._bounces.addresses.read(address) is None and not self._is_complaints(address):
+            self._bounces.refused("smtp")
+            return "550 5.1.1 no such address"
+        if envelope.rcpt_tos:
+            return "452 4.5.3 one recipient at a time"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 OK"
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+        (address,) = envelope.rcpt_tos
+        content = envelope.content if isinstance(envelope.content, bytes) else b""
+        try:
+            report = read_report(content)
+        except Exception:
+            # Strangers write these mails: one on which a parser fails must not come back for ever.
+            logger.exception("a mail returned to %s can't be read", masked(address))
+            self._bounces.refused("smtp")
+            return "554 5.6.0 not readable"
+        about = self._bounces.addresses.read(address) or self._bounces.addresses.find(report.addresses)
+        if about is None:
+            self._bounces.refused("smtp")
+            return "554 5.6.0 not about a mail from here"
+        try:
+            await self._bounces.report("bounces", about, report)
+        except KafkaError as error:
+            logger.warning("a returned mail about %s has to come back: %s", about.id_transaction, error)
+            return "451 4.3.0 try again later"
+        return "250 2.0.0 OK"
+
+    def _is_complaints(self, address: str) -> bool:
+        local, _, domain = address.lower().rpartition("@")
+        return local == COMPLAINTS and domain == self._bounces.addresses.domain
+
+
+class _Connections:
+    """Makes the protocol of each connection; those beyond the limit are closed at once."""
+
+    def __init__(self, bounces: Bounces, options: dict[str, Any]) -> None:
+        self._handler = Receiver(bounces)
+        self._options = options
+        self._open: set[SMTP] = set()
+
+    def __call__(self) -> SMTP:
+        return _Bounded(self._open, self._handler, **self._options)
+
+
+class _Bounded(SMTP):
+    def __init__(self, open_ones: set[SMTP], handler: Receiver, **options: Any) -> None:
+        super().__init__(handler, **options)
+        self._open = open_ones
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if len(self._open) >= _CONNECTIONS:
+            cast(asyncio.Transport, transport).abort()
+            return
+        self._open.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self in self._open:
+            self._open.remove(self)
+            super().connection_lost(error)
+
+
+def smtp_protocol(bounces: Bounces, hostname: str) -> _Connections:
+    """What makes the protocol of each connection, for ``loop.create_server``."""
+    return _Connections(
+        bounces,
+        {
+            "data_size_limit": LARGEST,
+            "enable_SMTPUTF8": False,
+            "hostname": hostname,
+            "ident": "fraudstream",
+            "timeout": IDLE_SECONDS,
+            "command_call_limit": _COMMANDS,
+            "loop": asyncio.get_running_loop(),
+        },
+    )

@@ -1,0 +1,127 @@
+"""What a returned mail says: a delivery status notification (RFC 3464), a complaint (ARF, RFC 5965), or neither.
+
+The standard library reads both formats; flufl.bounce knows the words of servers that keep to no format.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from email import policy
+from email.message import EmailMessage, Message
+from email.parser import BytesParser
+from enum import Enum
+from typing import cast
+
+from flufl.bounce import scan_message
+
+logger = logging.getLogger(__name__)
+
+#: Longest reason kept, in characters.
+_REASON_LENGTH = 500
+
+
+class Outcome(Enum):
+    """What happened to the mail that came back."""
+
+    BOUNCED = "it wasn't delivered, and the server won't try again"
+    COMPLAINED = "the recipient reported it as spam"
+    #: Delayed, delivered, relayed: the server isn't done, or all is well.
+    IN_PROGRESS = "nothing is wrong yet"
+    #: A vacation notice, an answer by a person, or a notice of no known form.
+    OTHER = "no report about a mail"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A returned mail as far as it is understood.
+
+    `status` is the enhanced status code, such as 5.1.1; `addresses` are where the mail that it is about may have been
+    sent from, as the report says.
+    """
+
+    outcome: Outcome
+    reason: str = ""
+    status: str = ""
+    recipient: str = ""
+    addresses: Sequence[str] = ()
+
+
+def read_report(content: bytes) -> Report:
+    """Reads a returned mail, whatever is in it."""
+    message = cast(EmailMessage, BytesParser(policy=policy.compat32).parsebytes(content))
+    feedback = next(_parts(message, "message/feedback-report"), None)
+    if feedback is not None:
+        return _complaint(message, feedback)
+    notice = next(_parts(message, "message/delivery-status"), None)
+    if notice is not None:
+        return _delivery_status(notice)
+    if message.get("Auto-Submitted", "no").lower().startswith("auto-replied") or message.get("X-Autoreply"):
+        return Report(Outcome.OTHER, _line(message.get("Subject", "")))
+    permanent = _undeliverable(message)
+    if permanent:
+        return Report(Outcome.BOUNCED, _line(message.get("Subject", "")), "", permanent[0])
+    return Report(Outcome.OTHER, _line(message.get("Subject", "")))
+
+
+def _undeliverable(message: Message) -> list[str]:
+    """Recipients that a notice without a format says aren't reached for good."""
+    try:
+        return sorted(address.decode("ascii", "replace") for address in scan_message(message))
+    except Exception:
+        # Its detectors fail on mails that lack what they look for, such as a From.
+        logger.warning("flufl.bounce can't read a returned mail of %d bytes", len(bytes(message)), exc_info=True)
+        return []
+
+
+def _delivery_status(notice: Message) -> Report:
+    """The first block is about the mail, each other one about a recipient."""
+    _, *recipients = _blocks(notice)
+    for block in recipients:
+        action = block.get("Action", "").strip().lower()
+        if action == "failed":
+            reason = block.get("Diagnostic-Code", "").partition(";")[2] or block.get("Status", "")
+            return Report(
+                Outcome.BOUNCED,
+                _line(reason),
+                block.get("Status", "").split(" ")[0].strip(),
+                block.get("Final-Recipient", "").partition(";")[2].strip(),
+            )
+    actions = sorted({block.get("Action", "").strip().lower() for block in recipients})
+    known = actions and set(actions) <= {"delayed", "delivered", "relayed", "expanded"}
+    return Report(Outcome.IN_PROGRESS if known else Outcome.OTHER, ", ".join(actions))
+
+
+def _complaint(message: Message, feedback: Message) -> Report:
+    (block, *_) = [*_blocks(feedback), Message()]
+    original: Message
+    addresses = [block.get("Original-Mail-From", "")]
+    for part in message.walk():
+        if part.get_content_type() in ("message/rfc822", "text/rfc822-headers"):
+            payload = part.get_payload()
+            original = payload[0] if isinstance(payload, list) and payload else BytesParser().parsebytes(_bytes(part))
+            addresses += [value for name in ("Return-Path", "X-Return-Path") for value in original.get_all(name, [])]
+    kind = block.get("Feedback-Type", "").strip().lower()
+    outcome = Outcome.COMPLAINED if kind in ("abuse", "fraud", "virus", "other") else Outcome.OTHER
+    recipient = block.get("Original-Rcpt-To", "").strip().strip("<>")
+    return Report(outcome, _line(f"{kind}: {block.get('User-Agent', '')}"), "", recipient, addresses)
+
+
+def _parts(message: Message, kind: str) -> Iterator[Message]:
+    return (part for part in message.walk() if part.get_content_type() == kind)
+
+
+def _blocks(part: Message) -> list[Message]:
+    """The groups of fields in a part; the parser makes them messages for delivery-status only."""
+    payload = part.get_payload()
+    if isinstance(payload, list):
+        return [cast(Message, block) for block in payload] or [Message()]
+    return [BytesParser().parsebytes(_bytes(part))]
+
+
+def _bytes(part: Message) -> bytes:
+    payload = part.get_payload(decode=True)
+    return payload if isinstance(payload, bytes) else b""
+
+
+def _line(text: object) -> str:
+    return " ".join(str(text).split())[:_REASON_LENGTH]

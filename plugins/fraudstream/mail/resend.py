@@ -1,0 +1,124 @@
+"""Sends fraud notices anew: the same case, a new mail with new links."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Message
+
+from fraudstream.cases.events import (
+    MAIL_BOUNCED,
+    MAIL_FAILED,
+    MAIL_RESENT,
+    MAIL_SUPPRESSED,
+    CaseEvent,
+    CaseEvents,
+    masked,
+)
+from fraudstream.cases.links import Links
+from fraudstream.errors import RecordError
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.kafka.whole_topic import records
+from fraudstream.mail.letters import Letter, LetterWriter
+from fraudstream.mail.retries import RetryQueue
+from fraudstream.settings import Settings
+
+#: What --reason takes, and the events that say so.
+REASONS = {"failed": MAIL_FAILED, "suppressed": MAIL_SUPPRESSED, "bounced": MAIL_BOUNCED}
+
+
+@dataclass(slots=True)
+class Cases:
+    """All cases, those with an outcome, and what happened to the mails of each."""
+
+    transactions: dict[str, Batch] = field(default_factory=dict)
+    closed: set[str] = field(default_factory=set)
+    events: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def chosen(self, ids: Collection[str], reasons: Collection[str], *, every: bool) -> list[str]:
+        """Open cases among those with these ids, of mails that came to one of these ends, or all."""
+        wanted = {REASONS[reason] for reason in reasons}
+        return [
+            case
+            for case in self.transactions
+            if case not in self.closed and (every or case in ids or self.events.get(case, set()) & wanted)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Resent:
+    """What was, or would be, sent anew; the cases that can't be, each with the reason."""
+
+    letters: list[Letter]
+    refused: dict[str, str]
+
+
+def read_cases(settings: Settings) -> Cases:
+    """Reads the three topics from their beginnings.
+
+    :raises KafkaError, SchemaRegistryError: one of them can't be read
+    """
+    cases = Cases()
+    codec = Codec.for_topic(FRAUD_TRANSACTION, settings)
+    for message in records(settings, FRAUD_TRANSACTION):
+        rows, bad = codec.decode_rows(pa.array([message.value()], pa.binary()))
+        if not bad:
+            partition = Partition(FRAUD_TRANSACTION, message.partition() or 0)
+            offset = int(message.offset() or 0)
+            timestamps = np.array([message.timestamp()[1]])
+            batch = Batch(partition, np.array([offset]), timestamps, rows, offset + 1)
+            cases.transactions.setdefault(rows["idTransaction"][0].as_py(), batch)
+    cases.closed = {record["idTransaction"] for record in _decoded(settings, FRAUD_CONFIRMATION)}
+    for record in _decoded(settings, CASE_EVENT):
+        cases.events[record["idTransaction"]].add(record["eventType"])
+    return cases
+
+
+def resend(settings: Settings, cases: Cases, chosen: Iterable[str], *, by: str, dry_run: bool) -> Resent:
+    """Hands the cases' notices to the DAG retry_mails, and writes an event of each.
+
+    :raises SettingsError: a mail setting is unusable
+    :raises KafkaError: the brokers don't take one; those before it are on their way
+    """
+    writer = LetterWriter(settings, Links(settings))
+    command = f"resend-{uuid.uuid4().hex[:12]}"
+    letters: list[Letter] = []
+    refused: dict[str, str] = {}
+    for case in chosen:
+        (letter,) = writer.letters(cases.transactions[case], command)
+        if letter.unsettled:
+            letters.append(letter)
+        else:
+            refused[case] = letter.mail.reply
+    if not dry_run and letters:
+        queue, events = RetryQueue(settings), CaseEvents(settings)
+        for letter in letters:
+            queue.send_anew(letter)
+            events.publish([_event(letter, by)])
+    return Resent(letters, refused)
+
+
+def _event(letter: Letter, by: str) -> CaseEvent:
+    details: Mapping[str, Any] = {"messageId": letter.message_id, "kind": letter.kind}
+    return CaseEvent(letter.id_transaction, MAIL_RESENT, by, "", masked(letter.mail.recipient), details)
+
+
+def _decoded(settings: Settings, topic: str) -> Iterator[dict[str, Any]]:
+    codec = Codec.for_topic(topic, settings)
+    for message in records(settings, topic):
+        record = _record(codec, message)
+        if record is not None:
+            yield record
+
+
+def _record(codec: Codec, message: Message) -> dict[str, Any] | None:
+    """None where it can't be decoded: it is a dead letter."""
+    try:
+        return codec.decode(message.value())
+    except RecordError:
+        return None

@@ -1,0 +1,307 @@
+"""Returned mails: which mail they are about, what they say, and what becomes of that."""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import pytest
+from aiosmtpd.smtp import Envelope
+from fastapi.testclient import TestClient
+from fraudstream.cases.events import MAIL_BOUNCED, MAIL_COMPLAINED, CaseEvent
+from fraudstream.errors import KafkaUnavailable, SettingsError
+from fraudstream.mail.bounces.addresses import About, ReturnAddresses
+from fraudstream.mail.bounces.receiver import Bounces, Receiver
+from fraudstream.mail.bounces.reports import Outcome, read_report
+from fraudstream.mail.bounces.webhook import create_webhook
+from fraudstream.settings import Settings
+
+CASE = "738e366774-000000042"
+KEY, OTHER_KEY = "a-key-of-the-tests-only", "another-key-of-the-tests"
+NOW = 1_700_000_000
+
+POSTFIX = b"""\
+From: MAILER-DAEMON@relay.example (Mail Delivery System)
+To: %b
+Subject: Undelivered Mail Returned to Sender
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain
+
+<c1@example.com>: host mx.example.com said: 550 5.1.1 unknown
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; relay.example
+Arrival-Date: Fri, 27 Nov 2026 09:00:00 +0000
+
+Final-Recipient: rfc822; c1@example.com
+Action: %b
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 <c1@example.com>:
+    Recipient address rejected
+
+--b
+Content-Type: text/rfc822-headers
+
+From: no-reply@bank.example
+
+--b--
+"""
+COMPLAINT = b"""\
+From: feedback@provider.example
+To: complaints@bank.example
+Subject: FW: Was this yours?
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=feedback-report; boundary="b"
+
+--b
+Content-Type: text/plain
+
+This is an email abuse report.
+
+--b
+Content-Type: message/feedback-report
+
+Feedback-Type: abuse
+User-Agent: Provider/1.0
+Version: 1
+%b
+
+--b
+Content-Type: message/rfc822
+
+Return-Path: <%b>
+From: no-reply@bank.example
+Subject: Was this yours?
+
+text
+--b--
+"""
+VACATION = b"""\
+From: c1@example.com
+Subject: Out of office
+Auto-Submitted: auto-replied
+
+I am away.
+"""
+QMAIL = b"""\
+From: MAILER-DAEMON@mx.example.com
+Subject: failure notice
+
+Hi. This is the qmail-send program at mx.example.com.
+I'm afraid I wasn't able to deliver your message to the following addresses.
+This is a permanent error; I've given up. Sorry it didn't work out.
+
+<c1@example.com>:
+Sorry, no mailbox here by that name. (#5.1.1)
+
+--- Below this line is a copy of the message.
+
+"""
+
+
+def addresses(*keys: str, sender: str = "bounces@bank.example") -> ReturnAddresses:
+    return ReturnAddresses(Settings(mail_bounce_keys=",".join(keys or (KEY,)), mail_envelope_sender=sender))
+
+
+class Events:
+    """Stands for the topic."""
+
+    def __init__(self) -> None:
+        self.published: list[CaseEvent] = []
+        self.down = False
+
+    def publish(self, events: Iterable[CaseEvent]) -> None:
+        if self.down:
+            raise KafkaUnavailable("no answer")
+        self.published += events
+
+
+class TestReturnAddresses:
+    @pytest.mark.parametrize("kind", ["notice", "fraud_notice", "receipt"])
+    def test_an_address_says_which_mail_it_belongs_to_whatever_servers_do_to_its_case(self, kind: Any) -> None:
+        made = addresses().of(kind, CASE)
+        assert made.startswith("bounces+")
+        assert len(made.rpartition("@")[0]) <= 64
+        for spelling in (made, made.upper(), f"<{made}>"):
+            assert addresses().read(spelling) == About(kind, CASE)
+
+    def test_nothing_that_was_changed_or_made_up_is_read(self) -> None:
+        made = addresses().of("fraud_notice", CASE)
+        for forged in (
+            made.replace("+f", "+n"),
+            made.replace("000000042", "000000043"),
+            made.replace("@bank", "@other"),
+            made[:9] + made[10:],
+            addresses(OTHER_KEY).of("fraud_notice", CASE),
+            "bounces@bank.example",
+            "",
+            "bounces+f1.aaaaaaaaaaaaaaaa@bank.example",
+        ):
+            assert addresses().read(forged) is None, forged
+
+    def test_a_key_is_replaced_without_losing_mails_that_are_out(self) -> None:
+        made = addresses(KEY).of("receipt", CASE)
+        assert addresses(OTHER_KEY, KEY).read(made) == About("receipt", CASE)
+        assert addresses(OTHER_KEY, KEY).of("receipt", CASE) == addresses(OTHER_KEY).of("receipt", CASE)
+
+    def test_without_keys_or_with_an_odd_id_the_plain_address_is_used(self) -> None:
+        plain = ReturnAddresses(Settings(mail_envelope_sender="bounces@bank.example"))
+        assert plain.of("notice", CASE) == "bounces@bank.example"
+        assert addresses().of("notice", "an id\r\nRCPT") == "bounces@bank.example"
+        assert ReturnAddresses(Settings()).of("notice", CASE) == "no-reply@bank.example"
+
+    @pytest.mark.parametrize(
+        ("values", "setting"),
+        [
+            ({"mail_bounce_keys": "short"}, "MAIL_BOUNCE_KEYS"),
+            ({"mail_bounce_keys": KEY, "mail_envelope_sender": "a-long-local-part@bank.example"}, "ENVELOPE_SENDER"),
+            ({"mail_envelope_sender": "no address"}, "ENVELOPE_SENDER"),
+        ],
+    )
+    def test_what_can_not_work_is_refused_by_name(self, values: dict[str, str], setting: str) -> None:
+        with pytest.raises(SettingsError, match=setting):
+            ReturnAddresses(Settings(**values))
+
+
+class TestReports:
+    def test_a_bounce_has_its_reason_status_and_recipient(self) -> None:
+        report = read_report(POSTFIX % (b"x", b"failed"))
+        assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "c1@example.com")
+        assert report.reason == "550 5.1.1 <c1@example.com>: Recipient address rejected"
+
+    @pytest.mark.parametrize("action", [b"delayed", b"delivered", b"relayed"])
+    def test_a_mail_that_is_still_on_its_way_has_not_bounced(self, action: bytes) -> None:
+        assert read_report(POSTFIX % (b"x", action)).outcome is Outcome.IN_PROGRESS
+
+    def test_words_of_servers_without_a_format_are_known(self) -> None:
+        assert read_report(QMAIL).outcome is Outcome.BOUNCED
+        assert read_report(QMAIL).recipient == "c1@example.com"
+
+    def test_a_vacation_notice_is_no_bounce(self) -> None:
+        assert read_report(VACATION).outcome is Outcome.OTHER
+
+    def test_a_complaint_names_where_the_mail_came_from(self) -> None:
+        report = read_report(COMPLAINT % (b"Original-Mail-From: <one@x>", b"two@x"))
+        assert report.outcome is Outcome.COMPLAINED
+        assert list(report.addresses) == ["<one@x>", "<two@x>"]
+
+    @pytest.mark.parametrize(
+        "content",
+        [b"", b"\x00\xff" * 100, POSTFIX[:300], COMPLAINT[:350], b"Content-Type: message/delivery-status\n\n"],
+    )
+    def test_whatever_comes_is_read(self, content: bytes) -> None:
+        assert read_report(content).outcome in (Outcome.OTHER, Outcome.IN_PROGRESS)
+
+
+class TestReceiver:
+    def take(self, events: Events, to: str, content: bytes) -> tuple[str, str]:
+        """Replies to RCPT and, where that was taken, to the content."""
+
+        async def talk() -> tuple[str, str]:
+            receiver = Receiver(Bounces(addresses(), events))
+            envelope = Envelope()
+            taken = await receiver.handle_RCPT(None, None, envelope, to, [])  # type: ignore[arg-type]
+            if not taken.startswith("250"):
+                return taken, ""
+            envelope.content = content
+            return taken, await receiver.handle_DATA(None, None, envelope)  # type: ignore[arg-type]
+
+        return asyncio.run(talk())
+
+    def test_a_bounce_becomes_an_event_of_the_mail_it_was_returned_to(self) -> None:
+        events = Events()
+        to = addresses().of("fraud_notice", CASE)
+        assert self.take(events, to, POSTFIX % (to.encode(), b"failed"))[1].startswith("250")
+        (event,) = events.published
+        assert (event.id_transaction, event.event_type, event.by) == (CASE, MAIL_BOUNCED, "bounces")
+        assert event.recipient == "c1***@example.com"
+        assert event.details == {"kind": "fraud_notice", "status": "5.1.1"}
+
+    def test_a_complaint_becomes_an_event_if_the_mail_is_ours(self) -> None:
+        events = Events()
+        ours = addresses().of("notice", CASE).encode()
+        assert self.take(events, "complaints@bank.example", COMPLAINT % (b"X: y", ours))[1].startswith("250")
+        assert [(event.id_transaction, event.event_type) for event in events.published] == [(CASE, MAIL_COMPLAINED)]
+        forged = addresses(OTHER_KEY).of("notice", CASE).encode()
+        assert self.take(events, "complaints@bank.example", COMPLAINT % (b"X: y", forged))[1].startswith("554")
+        assert len(events.published) == 1
+
+    @pytest.mark.parametrize("to", ["bounces@bank.example", "someone@bank.example", "complaints@other.example"])
+    def test_other_recipients_are_refused(self, to: str) -> None:
+        assert self.take(Events(), to, b"")[0].startswith("550")
+
+    def test_a_forged_return_address_is_refused(self) -> None:
+        events = Events()
+        assert self.take(events, addresses(OTHER_KEY).of("fraud_notice", CASE), b"")[0].startswith("550")
+        assert events.published == []
+
+    def test_a_vacation_notice_is_taken_and_changes_nothing(self) -> None:
+        events = Events()
+        assert self.take(events, addresses().of("notice", CASE), VACATION)[1].startswith("250")
+        assert events.published == []
+
+    def test_while_kafka_is_away_the_sender_is_asked_to_come_back(self) -> None:
+        events = Events()
+        events.down = True
+        to = addresses().of("fraud_notice", CASE)
+        assert self.take(events, to, POSTFIX % (to.encode(), b"failed"))[1].startswith("451")
+
+
+class TestWebhook:
+    def post(self, events: Events, body: Any, *, key: str = KEY, at: int = NOW, now: int = NOW) -> int:
+        text = orjson.dumps(body)
+        signature = hmac.new(key.encode(), str(at).encode() + b"." + text, hashlib.sha256).hexdigest()
+        app = create_webhook(Bounces(addresses(), events), [OTHER_KEY, KEY], clock=lambda: float(now))
+        headers = {"X-Signature": signature, "X-Signature-Timestamp": str(at)}
+        return int(TestClient(app).post("/events", content=text, headers=headers).status_code)
+
+    def test_events_of_both_shapes_become_events_of_cases(self) -> None:
+        events = Events()
+        path = addresses().of("fraud_notice", CASE)
+        generic = {"type": "bounce", "return_path": path, "recipient": "c1@example.com", "reason": "550 unknown"}
+        ses = {
+            "notificationType": "Complaint",
+            "mail": {"source": path},
+            "complaint": {"complainedRecipients": [{"emailAddress": "c1@example.com"}]},
+        }
+        bounced = {
+            "notificationType": "Bounce",
+            "mail": {"source": path},
+            "bounce": {"bouncedRecipients": [{"emailAddress": "c1@example.com", "diagnosticCode": "550 no"}]},
+        }
+        assert self.post(events, [generic, ses, bounced]) == 204
+        assert [(event.id_transaction, event.event_type, event.by) for event in events.published] == [
+            (CASE, MAIL_BOUNCED, "webhook"),
+            (CASE, MAIL_COMPLAINED, "webhook"),
+            (CASE, MAIL_BOUNCED, "webhook"),
+        ]
+        assert {event.recipient for event in events.published} == {"c1***@example.com"}
+
+    @pytest.mark.parametrize("changed", [{"key": "a-key-nobody-configured"}, {"at": NOW - 301}, {"at": NOW + 301}])
+    def test_what_is_not_signed_now_with_a_key_is_refused(self, changed: dict[str, Any]) -> None:
+        events = Events()
+        body = {"type": "bounce", "return_path": addresses().of("notice", CASE)}
+        assert self.post(events, body, **changed) == 403
+        assert events.published == []
+
+    def test_an_event_about_no_mail_of_ours_is_passed_over(self) -> None:
+        events = Events()
+        assert self.post(events, {"type": "bounce", "return_path": addresses(OTHER_KEY).of("notice", CASE)}) == 204
+        assert events.published == []
+
+    @pytest.mark.parametrize("body", [{}, [1], "x", {"notificationType": "Bounce"}, {"type": "bounce"}])
+    def test_what_has_no_known_shape_is_refused(self, body: Any) -> None:
+        assert self.post(Events(), body) == 400
+
+    def test_while_kafka_is_away_the_provider_is_asked_to_come_back(self) -> None:
+        events = Events()
+        events.down = True
+        assert self.post(events, {"type": "bounce", "return_path": addresses().of("notice", CASE)}) == 503
