@@ -40,6 +40,11 @@ locals {
       title  = "failed DAG run"
       text   = "Airflow marked a DAG run as failed; its tasks' logs say why. Runbooks: docs/deploy.md."
     }
+    undelivered_notices = {
+      filter = "jsonPayload.message=~\"fraud notice not delivered\""
+      title  = "fraud notice not delivered"
+      text   = "A customer doesn't know of a suspected fraud: the notice was refused, bounced, or held back by safe mode. The log line names the case; docs/mail.md says what each answer means, and how to send the notice anew."
+    }
     boot_failed = {
       filter = "jsonPayload.message=~\"fraudstream (boot|startup) failed\""
       title  = "VM without its role"

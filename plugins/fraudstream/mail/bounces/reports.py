@@ -10,7 +10,7 @@ from email import policy
 from email.message import EmailMessage, Message
 from email.parser import BytesParser
 from enum import Enum
-from typing import cast
+from typing import Any, cast
 
 from flufl.bounce import scan_message
 
@@ -93,12 +93,11 @@ def _delivery_status(notice: Message) -> Report:
 
 def _complaint(message: Message, feedback: Message) -> Report:
     (block, *_) = [*_blocks(feedback), Message()]
-    original: Message
     addresses = [block.get("Original-Mail-From", "")]
     for part in message.walk():
         if part.get_content_type() in ("message/rfc822", "text/rfc822-headers"):
             payload = part.get_payload()
-            original = payload[0] if isinstance(payload, list) and payload else BytesParser().parsebytes(_bytes(part))
+            original: Any = payload[0] if isinstance(payload, list) and payload else _parsed(part)
             addresses += [value for name in ("Return-Path", "X-Return-Path") for value in original.get_all(name, [])]
     kind = block.get("Feedback-Type", "").strip().lower()
     outcome = Outcome.COMPLAINED if kind in ("abuse", "fraud", "virus", "other") else Outcome.OTHER
@@ -115,12 +114,14 @@ def _blocks(part: Message) -> list[Message]:
     payload = part.get_payload()
     if isinstance(payload, list):
         return [cast(Message, block) for block in payload] or [Message()]
-    return [BytesParser().parsebytes(_bytes(part))]
+    return [_parsed(part)]
 
 
-def _bytes(part: Message) -> bytes:
+def _parsed(part: Message) -> Message:
+    """The text of a part, read as a message."""
     payload = part.get_payload(decode=True)
-    return payload if isinstance(payload, bytes) else b""
+    content = payload if isinstance(payload, bytes) else b""
+    return BytesParser(policy=policy.compat32).parsebytes(content)
 
 
 def _line(text: object) -> str:
