@@ -142,7 +142,7 @@ class _Connections:
         return _Bounded(self._open, self._handler, **self._options)
 
 
-class _Bounded(SMTP):
+class _Bounded(SMTP):  # type: ignore[misc]
     def __init__(self, open_ones: set[SMTP], handler: Receiver, **options: Any) -> None:
         super().__init__(handler, **options)
         self._open = open_ones
