@@ -99,7 +99,7 @@ def _settle(store: Store, folder: str, ends: Mapping[Partition, int]) -> None:
     """Moves each progress on to an end, as the reader that wrote the objects would have done."""
     for partition, end in ends.items():
         there = progress.load(store, folder, partition)
-        progress.save(store, folder, partition, Progress(end, there.generation if there else 0))
+        progress.save(store, folder, partition, Progress(end, there.generation if there else 0, day=DAY))
 
 
 def _write(source: Path, objects: int, folder: Path) -> None:

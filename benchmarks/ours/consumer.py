@@ -13,6 +13,7 @@ from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Sink
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
@@ -34,14 +35,14 @@ def main(role: str, topic: str, port: int) -> None:
     sink: Sink
     if role == "write_lake":
         sink = JsonSink(
-            ObjectChain(store, FOLDER_OF[topic]),
+            AppendingChain(store, FOLDER_OF[topic]),
             LINES_OF[topic],
             flush_rows=settings.lake_flush_rows,
             flush_seconds=settings.lake_flush_seconds,
         )
     elif role == "send_mail":
         server = SmtpServer("127.0.0.1", port, security="plain")
-        sink = mail_sink(settings, server, topic, ObjectChain(store, MAILS), Links(settings), stop=stopped.is_set)
+        sink = mail_sink(settings, server, topic, AppendingChain(store, MAILS), Links(settings), stop=stopped.is_set)
     else:
         sink = CaseSink(
             ObjectChain(store, CASES_FOLDER),

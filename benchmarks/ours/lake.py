@@ -7,7 +7,7 @@ from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.settings import Settings
@@ -32,7 +32,7 @@ class TimedSink(JsonSink):
 def main(topic: str, folder: str) -> None:
     """Writes the whole topic."""
     settings = Settings()
-    chain = ObjectChain(Store(storage.Client(), settings.lake_bucket), folder)
+    chain = AppendingChain(Store(storage.Client(), settings.lake_bucket), folder)
     sink = TimedSink(
         chain, LINES_OF[topic], flush_rows=settings.lake_flush_rows, flush_seconds=settings.lake_flush_seconds
     )

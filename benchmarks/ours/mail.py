@@ -10,7 +10,7 @@ from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
 from fraudstream.settings import Settings
@@ -19,7 +19,7 @@ from google.cloud import storage
 from benchmarks.outcome import Timed, timed
 
 
-class TimedChain(ObjectChain):
+class TimedChain(AppendingChain):
     """The log's chain, which starts the clock when its first partition is opened."""
 
     work: Timed | None = None

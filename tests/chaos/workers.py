@@ -27,6 +27,7 @@ from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import MAIL_RETRY, Sink
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
@@ -62,7 +63,7 @@ def sink_of(settings: Settings, role: str, topic: str, cases: Path, stop: thread
     store = Store.connect(settings.lake_bucket)
     if role == "write_lake":
         return JsonSink(
-            ObjectChain(store, FOLDER_OF[topic]),
+            AppendingChain(store, FOLDER_OF[topic]),
             LINES_OF[topic],
             flush_rows=settings.lake_flush_rows,
             flush_seconds=settings.lake_flush_seconds,
@@ -73,7 +74,7 @@ def sink_of(settings: Settings, role: str, topic: str, cases: Path, stop: thread
             settings,
             server,
             topic,
-            ObjectChain(store, MAILS),
+            AppendingChain(store, MAILS),
             Links(settings),
             stop=stop.is_set,
             time_of_day=lambda: time.time() + _HOUR,

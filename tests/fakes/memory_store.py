@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
+from fraudstream.errors import LakeUnavailable
 from fraudstream.lake.store.objects import Created, ObjectInfo, StoredObject
 
 
@@ -17,8 +18,11 @@ class MemoryStore:
     """
 
     bucket = "memory"
+    #: Cloud Storage takes about one write a second of one object: the clock by which this one does, None: no limit.
+    clock_of_limit: Callable[[], float] | None = None
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._written: dict[str, float] = {}
         self.objects: dict[str, StoredObject] = {}
         self.before: Callable[[str, str], None] = lambda operation, name: None
         self.after: Callable[[str, str], None] = lambda operation, name: None
@@ -41,6 +45,11 @@ class MemoryStore:
         self.after("replace", name)
         return info
 
+    def look_up(self, name: str) -> ObjectInfo | None:
+        self.before("look_up", name)
+        there = self.objects.get(name)
+        return there.info if there else None
+
     def get(self, name: str) -> StoredObject | None:
         self.before("get", name)
         return self.objects.get(name)
@@ -50,9 +59,10 @@ class MemoryStore:
         there = self.objects.get(info.name)
         return there.data[start:end] if there and there.info.generation == info.generation else None
 
-    def list(self, prefix: str) -> list[ObjectInfo]:
+    def list(self, prefix: str, start: str = "") -> list[ObjectInfo]:
         self.before("list", prefix)
-        listed = [self.objects[name].info for name in sorted(self.objects) if name.startswith(prefix)]
+        names = sorted(name for name in self.objects if name.startswith(prefix) and name >= start)
+        listed = [self.objects[name].info for name in names]
         self.after("list", prefix)
         return listed
 
@@ -66,6 +76,11 @@ class MemoryStore:
         return True
 
     def _put(self, name: str, data: bytes | Path, metadata: Mapping[str, str]) -> ObjectInfo:
+        if self.clock_of_limit is not None:
+            moment = self.clock_of_limit()
+            if moment - self._written.get(name, float("-inf")) < 1:
+                raise LakeUnavailable(f"429: {name} was written less than a second ago")
+            self._written[name] = moment
         content = data if isinstance(data, bytes) else data.read_bytes()
         info = ObjectInfo(name, len(content), next(self._generations), self._now(), dict(metadata))
         self.objects[name] = StoredObject(info, content)

@@ -17,7 +17,7 @@ from fraudstream.kafka.records import Sink
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.query.reading import read_day
 from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS, day_in
 from fraudstream.lake.stream.sink import JsonSink
@@ -61,7 +61,7 @@ def consumer(settings: Settings, topic: str, role: str, sink: Sink) -> Subscript
 
 def lake_consumer(settings: Settings, store: Store, topic: str) -> Subscription:
     """write_lake of a topic."""
-    chain = ObjectChain(store, FOLDER_OF[topic])
+    chain = AppendingChain(store, FOLDER_OF[topic])
     return consumer(
         settings, topic, "write_lake", JsonSink(chain, LINES_OF[topic], flush_rows=50_000, flush_seconds=1.0)
     )
@@ -70,7 +70,7 @@ def lake_consumer(settings: Settings, store: Store, topic: str) -> Subscription:
 def mail_consumer(settings: Settings, store: Store, topic: str, port: int, stop: threading.Event) -> Subscription:
     """send_mail of a topic to an SMTP server of this machine."""
     server = SmtpServer("127.0.0.1", port, security="plain")
-    sink = mail_sink(settings, server, ObjectChain(store, MAILS), Links(settings), stop=stop.is_set)
+    sink = mail_sink(settings, server, AppendingChain(store, MAILS), Links(settings), stop=stop.is_set)
     return consumer(settings, topic, "send_mail", sink)
 
 

@@ -16,7 +16,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON
 from fraudstream.lake.audit.audit import LAKE, audit
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.stream.sink import JsonSink
@@ -166,7 +166,7 @@ def test_only_the_first_answer_of_a_case_is_expected(settings: Settings, lake: S
     poison = Written(settings)
     poison.write(FRAUD_CONFIRMATION, b"poison", key=case.encode())
     sink = JsonSink(
-        ObjectChain(lake, FOLDER_OF[FRAUD_CONFIRMATION]),
+        AppendingChain(lake, FOLDER_OF[FRAUD_CONFIRMATION]),
         LINES_OF[FRAUD_CONFIRMATION],
         flush_rows=1_000,
         flush_seconds=1.0,

@@ -11,7 +11,7 @@ from fraudstream.lake.query.reading import list_day, read_day
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import JSON
 from fraudstream.lake.stream import lines, names
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.sink import JsonSink
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
@@ -53,13 +53,13 @@ def test_a_bucket_that_isnt_there_is_named(client: storage.Client) -> None:
 
 def test_records_go_through_the_sink_and_a_compaction_and_come_back_once(store: Store) -> None:
     day = date(2023, 10, 7)
-    sink = JsonSink(ObjectChain(store, "transaction"), lines.transaction, flush_rows=10, flush_seconds=5)
+    sink = JsonSink(AppendingChain(store, "transaction"), lines.transaction, flush_rows=10, flush_seconds=5)
     assert sink.assigned(PARTITION, None) == 0
     for start in range(0, 30, 10):
         sink.write(batch(range(start, start + 10)))
         assert sink.flush() == {PARTITION: start + 10}
     sink.close()
-    assert ObjectChain(store, "transaction").open(PARTITION) == 30
+    assert AppendingChain(store, "transaction").open(PARTITION) == 30
 
     def offsets() -> list[int]:
         return sorted(

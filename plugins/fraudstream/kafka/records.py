@@ -62,6 +62,17 @@ class Batch:
             int(self.offsets[rows]),
         )
 
+    @staticmethod
+    def joined(batches: Sequence["Batch"]) -> "Batch":
+        """Batches of one partition that follow each other, as one."""
+        return Batch(
+            batches[0].partition,
+            np.concatenate([batch.offsets for batch in batches]),
+            np.concatenate([batch.timestamps for batch in batches]),
+            pa.concat_batches([batch.rows for batch in batches]),
+            batches[-1].next_offset,
+        )
+
     def since(self, offset: int) -> "Batch":
         """The part of the batch at and after `offset`."""
         start = int(np.searchsorted(self.offsets, offset))

@@ -30,7 +30,7 @@ RECORDED = "recorded"
 
 
 class Chain(Protocol):
-    """What the log needs of :class:`fraudstream.lake.stream.chain.ObjectChain`."""
+    """What the log needs of :class:`fraudstream.lake.stream.appending.AppendingChain`."""
 
     store: ObjectStore
     folder: str
@@ -42,6 +42,12 @@ class Chain(Protocol):
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
     ) -> int:
         """Adds one object, or adopts the one of that name, and returns where the chain ends now."""
+
+    def overdue(self) -> bool:
+        """Whether a progress lags behind for long."""
+
+    def settle(self, *, only_overdue: bool = False) -> None:
+        """Moves the progress of partitions to their chains' ends."""
 
     def forget(self, partition: Partition) -> None:
         """Drops what is remembered of a partition."""
@@ -82,6 +88,17 @@ class MailLog:
         """Drops what is known of a partition that another reader owns now."""
         self._known.pop(partition, None)
         self._chain.forget(partition)
+
+    def overdue(self) -> bool:
+        """Whether :meth:`settle` is due."""
+        return self._chain.overdue()
+
+    def settle(self, *, only_overdue: bool = False) -> None:
+        """Moves the progress up to what was logged.
+
+        :raises PartitionLost: another reader moved it
+        """
+        self._chain.settle(only_overdue=only_overdue)
 
     def recall(self, partition: Partition, letters: Sequence[Letter]) -> None:
         """Gives letters that the log has the status that it has.

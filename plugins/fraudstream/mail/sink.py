@@ -4,7 +4,7 @@ For each piece of at most `mail_batch_rows` records, numbered as in the code:
 
 1. write the mails,
 2. deliver them until each is settled: sent, failed, deferred or suppressed,
-3. append their log lines to the chain of folder email_confirmation/, which moves the partition's progress,
+3. append their log lines to the chain of folder email_confirmation/,
 4. do what belongs to them: retries of deferred ones, events of undelivered fraud notices,
 5. only then report the offset as done.
 
@@ -160,10 +160,12 @@ class MailSink:
 
     def due(self) -> bool:
         if not self._waiting:
-            return False
+            return self._mail_log.overdue()
         return self._clock() - self._oldest >= _LINGER or sum(map(len, self._waiting)) >= self._piece_rows
 
     def flush(self) -> dict[Partition, int]:
+        """Sends what waits; where nothing waits, the log's progress catches up with what was logged."""
+        self._mail_log.settle(only_overdue=bool(self._waiting))
         moved: dict[Partition, int] = {}
         logging = _Logging([], [])
         while self._waiting:

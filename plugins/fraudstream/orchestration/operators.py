@@ -22,6 +22,7 @@ from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, MAIL_RETRY, Sink
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.kafka.topic_identity import Topics
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
@@ -163,7 +164,7 @@ def _first_only(settings: Settings, topic: str, sink: Sink) -> Sink:
 
 def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
     return JsonSink(
-        ObjectChain(lake(settings), FOLDER_OF[topic], Topics(settings)),
+        AppendingChain(lake(settings), FOLDER_OF[topic], Topics(settings)),
         LINES_OF[topic],
         flush_rows=settings.lake_flush_rows,
         flush_seconds=settings.lake_flush_seconds,
@@ -171,7 +172,7 @@ def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
 
 
 def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
-    chain = ObjectChain(lake(settings), MAILS, Topics(settings))
+    chain = AppendingChain(lake(settings), MAILS, Topics(settings))
     # other mails have no links, and who sends them has no key
     links = Links(settings) if topic in {FRAUD_TRANSACTION, MAIL_RETRY} else None
     return mail_sink(settings, smtp_server(), topic, chain, links, stop=stop)

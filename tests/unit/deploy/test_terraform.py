@@ -10,7 +10,7 @@ import pytest
 from fraudstream.cases.opening import FOLDER as CASES
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.compaction.spark import job_folder
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
 from fraudstream.lake.stream.totals import Totals
 
@@ -251,7 +251,7 @@ class TestTheLake:
         assert set(granted) == folders
         for folder in folders:
             for _ in range(2):
-                chain = ObjectChain(store, folder)
+                chain = AppendingChain(store, folder)
                 partition = Partition(topics[0], 0)
                 end = chain.open(partition) or 0
                 chain.append(partition, end, end + 1, date(2023, 10, 7), b"", Totals(1, end))

@@ -4,7 +4,7 @@ import gzip
 import json
 
 from fraudstream.lake.stream import lines, names
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.sink import JsonSink
 
 from tests.unit.lake.rows import PARTITION
@@ -16,14 +16,23 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def chain_on(store, topics=None, clock=None):
+    clock = clock or Clock()
+    return AppendingChain(store, "transaction", topics, clock=clock, sleep=clock.sleep)
+
 
 def sink_on(store, clock=None, **limits):
+    clock = clock or Clock()
     return JsonSink(
-        ObjectChain(store, "transaction"),
+        chain_on(store, clock=clock),
         lines.transaction,
         flush_rows=limits.get("rows", 1_000),
         flush_seconds=limits.get("seconds", 5.0),
-        clock=clock or Clock(),
+        clock=clock,
     )
 
 

@@ -78,6 +78,7 @@ class StoreBehaviour:
 
     def test_a_name_that_nothing_has(self, store: ObjectStore, folder: str) -> None:
         assert store.get(f"{folder}/none") is None
+        assert store.look_up(f"{folder}/none") is None
         assert store.list(f"{folder}/none") == []
 
     def test_a_generation_that_is_gone_cant_be_read(self, store: ObjectStore, folder: str) -> None:
@@ -104,4 +105,7 @@ class StoreBehaviour:
         assert [info.name for info in found] == [f"{folder}/dt=1/a", f"{folder}/dt=1/b"]
         assert [info.metadata["name"] for info in found] == ["dt=1/a", "dt=1/b"]
         assert [store.download(info) for info in found] == [b"dt=1/a", b"dt=1/b"]
+        rest = store.list(f"{folder}/dt=", start=f"{folder}/dt=10/")
+        assert [info.name for info in rest] == [f"{folder}/dt=10/a", f"{folder}/dt=2/a"]
+        assert store.look_up(f"{folder}/dt=1/b") == found[1]
         assert all(info.updated.tzinfo is not None and info.size == 6 for info in found)

@@ -12,7 +12,8 @@ from fraudstream.lake.audit.report import print_report
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent
 from fraudstream.lake.compaction.compaction import compact
 from fraudstream.lake.stream import lines, names
-from fraudstream.lake.stream.chain import Link, ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
+from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import day_of
 from fraudstream.lake.stream.offsets import compare, ranges
 from fraudstream.lake.stream.totals import Totals
@@ -81,7 +82,7 @@ def put(store, folder, partition, offsets, end):
     else:
         rows = [answer(o, "NO_RESPONSE") if partition == ANSWERS else row(o) for o in offsets]
         body = bytes(lines.LINES_OF[partition.topic](batch(offsets, rows=rows, partition=partition)))
-    chain = ObjectChain(store, folder)
+    chain = AppendingChain(store, folder)
     chain.open(partition)
     chain.append(partition, offsets[0], end, DAY, igzip.compress(body), Totals(len(offsets), sum(offsets)))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.fakes.memory_store import MemoryStore
-from tests.unit.lake.chains import sink_on
+from tests.unit.lake.chains import Clock, sink_on
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, batch
 from tests.unit.lake.whole_lake import Lake
 
@@ -29,7 +29,8 @@ class Writer:
     def __init__(self, store: MemoryStore, offsets: list[int], timestamps: list[int]) -> None:
         self.store = store
         self.offsets, self.timestamps = offsets, timestamps
-        self.sink = sink_on(store)
+        self.clock = Clock()
+        self.sink = sink_on(store, self.clock)
         self.position: int | None = None
 
     def open(self) -> None:
@@ -45,9 +46,14 @@ class Writer:
             self.sink.write(batch(chosen, timestamps=self.timestamps[start : start + records]))
             self.sink.flush()
 
+    def settle(self) -> None:
+        """What a flush does that finds nothing to write."""
+        self.open()
+        self.sink.flush()
+
     def die(self) -> None:
         self.sink.close()
-        self.sink = sink_on(self.store)
+        self.sink = sink_on(self.store, self.clock)
         self.position = None
 
 
@@ -75,6 +81,18 @@ class Interleaving(RuleBasedStateMachine):
             except (Dies, PartitionLost):
                 self.writers[writer].die()
 
+    @rule(writer=_WRITERS, death=_DEATHS)
+    def settle(self, writer: int, death: tuple[int, bool] | None) -> None:
+        with self._dying(death):
+            try:
+                self.writers[writer].settle()
+            except (Dies, PartitionLost):
+                self.writers[writer].die()
+
+    @rule(writer=_WRITERS)
+    def half_a_minute_passes(self, writer: int) -> None:
+        self.writers[writer].clock.now += 30
+
     @rule(death=_DEATHS)
     def compact(self, death: tuple[int, bool] | None) -> None:
         with self._dying(death), suppress(Dies):
@@ -92,6 +110,7 @@ class Interleaving(RuleBasedStateMachine):
         for writer in self.writers:
             writer.die()
         self.writers[0].write(len(self.offsets))
+        self.writers[0].settle()
         self.lake.compact()
         self.writers[0].die()
         assert self.lake.offsets() == self.offsets
@@ -124,6 +143,7 @@ def test_an_object_that_no_progress_covers_is_left_to_the_writer_who_adopts_it()
     log = list(range(460))
     first = Writer(store, log, [MIDNIGHT_MS] * 460)
     first.write(100)
+    first.settle()
 
     def die(operation: str, name: str) -> None:
         if operation == "create":
@@ -138,7 +158,10 @@ def test_an_object_that_no_progress_covers_is_left_to_the_writer_who_adopts_it()
     again = Writer(store, log, [MIDNIGHT_MS] * 460)
     again.write(200)
     lake.compact()
+    again.settle()
+    lake.compact()
     again.write(360)
+    again.settle()
     again.die()
     lake.compact()
     assert lake.offsets() == log

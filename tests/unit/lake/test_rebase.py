@@ -12,7 +12,8 @@ from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction.compaction import compact
 from fraudstream.lake.stream import lines, names, progress
-from fraudstream.lake.stream.chain import Link, ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
+from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.rebase import carry_out, plan
 from fraudstream.lake.stream.retention import unread
@@ -20,6 +21,7 @@ from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.lake.stream.totals import totals_of, totals_of_lines
 
 from tests.fakes.memory_store import MemoryStore
+from tests.unit.lake.chains import Clock
 from tests.unit.lake.rows import PARTITION, batch, row
 
 TOPIC, FOLDER = PARTITION.topic, "transaction"
@@ -53,12 +55,15 @@ class Crash(Exception):
 
 def read(store, topics, version, *, rows=4):
     """The topic's records are written to the lake, those that it doesn't have; each names the topic's version."""
-    sink = JsonSink(ObjectChain(store, FOLDER, topics), lines.transaction, flush_rows=rows, flush_seconds=5)
+    clock = Clock()
+    chain = AppendingChain(store, FOLDER, topics, clock=clock, sleep=clock.sleep)
+    sink = JsonSink(chain, lines.transaction, flush_rows=rows, flush_seconds=5)
     start = sink.assigned(PARTITION, None)
     for first in range(start, topics.ends[3], rows):
         offsets = range(first, min(first + rows, topics.ends[3]))
         sink.write(batch(offsets, rows=[row(offset, nameDest=version) for offset in offsets]))
         sink.flush()
+    sink.flush()
     sink.close()
 
 
@@ -159,7 +164,7 @@ def test_what_is_set_aside_is_kept():
 
 def test_cases_that_were_opened_stay_claimed_up_to_the_end():
     store = MemoryStore()
-    chain = ObjectChain(store, "_cases", Topics())
+    chain = AppendingChain(store, "_cases", Topics())
     chain.open(PARTITION)
     body = gzip.compress(b'{"idTransaction": "a"}\n{"idTransaction": "b"}\n')
     chain.append(PARTITION, 0, 9, _DAY, body, totals_of(np.array([0, 8])))
@@ -204,9 +209,11 @@ def test_what_retention_took_unread_is_counted_until_a_rebase_acknowledges_it():
     topics = Topics(ends={3: 20}, firsts={3: 14})
     (line,) = unread(store, topics, FOLDER, TOPIC)
     assert (line.next_unread, line.first_available, line.taken) == (10, 14, 4)
-    chain = ObjectChain(store, FOLDER, topics)
+    clock = Clock()
+    chain = AppendingChain(store, FOLDER, topics, clock=clock, sleep=clock.sleep)
     chain.open(PARTITION)
     chain.append(PARTITION, 14, 20, _DAY, b"", totals_of(np.array([14])))
+    chain.settle()
     assert [line.taken for line in unread(store, topics, FOLDER, TOPIC)] == [4]
     rebased(store, topics)
     assert [line.taken for line in unread(store, topics, FOLDER, TOPIC)] == [0]

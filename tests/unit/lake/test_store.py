@@ -90,7 +90,7 @@ def create(store: Store) -> Any:
 
 
 @pytest.mark.parametrize(
-    "fault", [429, 500, 502, 503, 504, requests.ConnectionError("reset"), requests.Timeout("slow")]
+    "fault", [408, 409, 429, 500, 502, 503, 504, 507, requests.ConnectionError("reset"), requests.Timeout("slow")]
 )
 def test_a_fault_that_may_pass_is_tried_again(fault):
     store, http = store_with([fault, fault, 404])
@@ -148,6 +148,17 @@ def test_refused_credentials_are_named_with_the_role_they_need(status):
     store, _ = store_with([status])
     with pytest.raises(LakeError, match=r"roles/storage\.objectUser") as caught:
         store.list("transaction/")
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("call", [lambda store: store.delete(NAME, 5), create])
+def test_a_retention_policy_is_named_and_no_right_blamed_for_it(call):
+    message = "Object is subject to bucket's retention policy and cannot be deleted or overwritten until 2026-12-01"
+    refusal = {"error": {"message": message, "errors": [{"reason": "retentionPolicyNotMet", "message": message}]}}
+    store, _ = store_with([lambda body: (403, refusal)])
+    with pytest.raises(LakeError, match=r"bucket lake has a retention policy.*--clear-retention-period") as caught:
+        call(store)
+    assert "roles/" not in str(caught.value)
     assert not caught.value.retryable
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fraudstream.errors import MailError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.names import parse_object_name
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.letters import Letter, LetterWriter
@@ -88,7 +88,7 @@ class Bench:
 
     def start(self) -> MailSink:
         writer = LetterWriter(self.settings, Links())
-        chain = ObjectChain(self.store, "email_confirmation")
+        chain = AppendingChain(self.store, "email_confirmation", clock=lambda: self.now)
         sink = MailSink(
             writer,
             self.outbox,

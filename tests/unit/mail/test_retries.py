@@ -13,7 +13,7 @@ from fraudstream.kafka.codec import Codec, schema_text
 from fraudstream.kafka.confirmed_producer import Outgoing
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Batch, Partition
 from fraudstream.kafka.registry import RegisteredSchema
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.mail import retries
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.letters import Letter, LetterWriter
@@ -77,7 +77,7 @@ class RetryTopic:
         sink = MailSink(
             RetryWriter(writer, lambda topic: Codec(topic, AnySchema())),  # type: ignore[arg-type]
             self.bench.outbox,
-            ObjectChain(self.bench.store, "email_confirmation"),
+            AppendingChain(self.bench.store, "email_confirmation"),
             self,
             piece_rows=self.bench.settings.mail_batch_rows,
             retry_hours=self.bench.settings.mail_retry_hours,

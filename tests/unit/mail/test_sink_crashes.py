@@ -134,8 +134,8 @@ class TestCrash:
         bench.store.after = lambda operation, name: None
 
         again = bench.start()
-        assert again.assigned(PARTITION, None) == 0
-        again.write(batch(range(9)))
+        assert again.assigned(PARTITION, None) == 4
+        again.write(batch(range(4, 9)))
         assert again.flush() == {PARTITION: 9}
         assert bench.logged() == list(range(9))
 

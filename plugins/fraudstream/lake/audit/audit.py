@@ -27,7 +27,7 @@ from fraudstream.lake.audit.answers import AnswerFigures, answer_figures
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.query.reading import list_days, read_day
 from fraudstream.lake.store.objects import ObjectStore
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import written_end
 from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets, Range, compare, ranges
 from fraudstream.settings import Settings
@@ -138,9 +138,8 @@ def audit(settings: Settings, store: ObjectStore) -> AuditReport:
 def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float) -> AuditReport:
     """Steps 2 to 4 for what the topics held."""
     # 2. ends of the chains
-    chains = {folder: ObjectChain(store, folder) for folder in FOLDERS}
     ends = {
-        (partition, folder): chains[folder].open(partition) or 0
+        (partition, folder): written_end(store, folder, partition)
         for partition in topics.partitions
         for folder in (FOLDER_OF[partition.topic], MAILS)
     }

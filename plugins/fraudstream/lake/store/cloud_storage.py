@@ -1,5 +1,6 @@
 """The lake's bucket on Google Cloud Storage, or on an emulator when STORAGE_EMULATOR_HOST is set."""
 
+import http.client
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -22,12 +23,9 @@ T = TypeVar("T")
 #: Metadata key with a value that no two writes share: shows whose write won when an answer is lost.
 _WRITE = "write"
 _TIMEOUT = (5, 30)  # seconds to connect, seconds without a byte
+#: Request timeout, conflict with another request, too many requests; besides these every 5xx.
+_MAY_PASS_STATUS = (408, 409, 429)
 _MAY_PASS = (
-    api.TooManyRequests,
-    api.InternalServerError,
-    api.BadGateway,
-    api.ServiceUnavailable,
-    api.GatewayTimeout,
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
@@ -35,13 +33,15 @@ _MAY_PASS = (
     DataCorruption,
     ConnectionError,
 )
+#: Reason of a 403 that no right would change.
+_RETAINED = "retentionPolicyNotMet"
 _NOT_ALLOWED = (api.Unauthorized, api.Forbidden, auth.RefreshError)
 
 
 class Store:
     """:class:`~fraudstream.lake.store.objects.ObjectStore` on a bucket; safe to share between threads.
 
-    Answers 429 and 5xx, lost connections and timeouts are retried with growing, jittered pauses for
+    Answers 408, 409, 429 and 5xx, lost connections and timeouts are retried with growing, jittered pauses for
     `patience` seconds. A write whose answer was lost is recognised by the mark it left in the metadata.
     """
 
@@ -52,7 +52,7 @@ class Store:
         self._downloads = Downloads(client, bucket)
         self._patience = patience
         self._retry = Retry(
-            predicate=lambda error: isinstance(error, _MAY_PASS),
+            predicate=_may_pass,
             initial=0.2,
             multiplier=2.0,
             maximum=8.0,
@@ -73,12 +73,12 @@ class Store:
     def create(self, name: str, data: bytes | Path, *, content_type: str, metadata: Mapping[str, str]) -> Created:
         for _ in range(3):
             # A file is large: one look is cheaper than sending it to learn that the name is taken.
-            if isinstance(data, Path) and (there := self._stat(name)) is not None:
+            if isinstance(data, Path) and (there := self.look_up(name)) is not None:
                 return Created(there, False)
             created = self._upload(name, data, 0, content_type, metadata)
             if created is not None:
                 return Created(created, True)
-            there = self._stat(name)
+            there = self.look_up(name)
             if there is not None:
                 return Created(there, False)
             # What kept us from creating was deleted before we looked at it: the name is free again.
@@ -90,8 +90,15 @@ class Store:
     def replace(self, name: str, data: bytes, generation: int, *, content_type: str) -> ObjectInfo | None:
         return self._upload(name, data, generation, content_type, {})
 
+    def look_up(self, name: str) -> ObjectInfo | None:
+        def stat() -> ObjectInfo | None:
+            blob = self._bucket.get_blob(name, timeout=_TIMEOUT, retry=None)
+            return None if blob is None else _info(blob)
+
+        return self._call("look up", name, stat)
+
     def get(self, name: str) -> StoredObject | None:
-        while (info := self._stat(name)) is not None:
+        while (info := self.look_up(name)) is not None:
             data = self.download(info)
             if data is not None:
                 return StoredObject(info, data)
@@ -109,9 +116,11 @@ class Store:
 
         return self._call("read", info.name, download)
 
-    def list(self, prefix: str) -> list[ObjectInfo]:
+    def list(self, prefix: str, start: str = "") -> list[ObjectInfo]:
         def list_all() -> list[ObjectInfo]:
-            blobs = self._client.list_blobs(self._bucket, prefix=prefix, timeout=_TIMEOUT, retry=None)
+            blobs = self._client.list_blobs(
+                self._bucket, prefix=prefix, start_offset=start or None, timeout=_TIMEOUT, retry=None
+            )
             return sorted((_info(blob) for blob in blobs), key=lambda info: info.name)
 
         return self._call("list", prefix, list_all)
@@ -156,13 +165,6 @@ class Store:
 
         return self._call("write", name, upload)
 
-    def _stat(self, name: str) -> ObjectInfo | None:
-        def stat() -> ObjectInfo | None:
-            blob = self._bucket.get_blob(name, timeout=_TIMEOUT, retry=None)
-            return None if blob is None else _info(blob)
-
-        return self._call("look up", name, stat)
-
     def _call(self, what: str, name: str, call: Callable[[], T]) -> T:
         """The one edge where the client library's errors become the lake's."""
         where = f"gs://{self.bucket}/{name}"
@@ -179,12 +181,25 @@ class Store:
                 " FRAUDSTREAM_LAKE_BUCKET to one that does"
             ) from error
         except _NOT_ALLOWED as error:
+            if _RETAINED in f"{error} {getattr(error, 'errors', '')}":  # an upload's error has it in its text only
+                raise LakeError(
+                    f"could not {what} {where}: bucket {self.bucket} has a retention policy or the object is on hold"
+                    f" ({error}); the lake replaces and deletes objects of its own, so run `gcloud storage buckets"
+                    f" update gs://{self.bucket} --clear-retention-period`, or move the lake to a bucket without one"
+                ) from error
             raise LakeError(
                 f"could not {what} {where}: the store refuses these credentials ({error}); grant them"
                 f" roles/storage.objectUser on bucket {self.bucket}"
             ) from error
         except (api.GoogleAPIError, auth.GoogleAuthError, requests.RequestException) as error:
             raise LakeError(f"could not {what} {where}: the store answered {error!r}") from error
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, api.GoogleAPICallError):
+        status = error.code or 0
+        return status in _MAY_PASS_STATUS or status >= http.client.INTERNAL_SERVER_ERROR
+    return isinstance(error, _MAY_PASS)
 
 
 def _info(blob: storage.Blob) -> ObjectInfo:

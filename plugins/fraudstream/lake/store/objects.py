@@ -59,14 +59,17 @@ class ObjectStore(Protocol):
     def replace(self, name: str, data: bytes, generation: int, *, content_type: str) -> ObjectInfo | None:
         """Puts `data` in place of exactly that generation (0: of nothing); None: another one is there."""
 
+    def look_up(self, name: str) -> ObjectInfo | None:
+        """An object without its content; None: nothing has this name."""
+
     def get(self, name: str) -> StoredObject | None:
         """An object and its content; None: nothing has this name."""
 
     def download(self, info: ObjectInfo, start: int = 0, end: int | None = None) -> bytes | None:
         """Content of exactly this generation, or its bytes [`start`, `end`); None: it is gone."""
 
-    def list(self, prefix: str) -> list[ObjectInfo]:
-        """All objects whose names start with `prefix`, by name."""
+    def list(self, prefix: str, start: str = "") -> list[ObjectInfo]:
+        """All objects whose names start with `prefix` and aren't less than `start`, by name."""
 
     def delete(self, name: str, generation: int) -> bool:
         """Removes exactly this generation; False: it was gone already."""

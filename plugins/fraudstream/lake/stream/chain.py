@@ -6,6 +6,9 @@ way, however it cuts its batches: whoever creates a name first decides where tha
 takes that end over. A zombie can therefore write nothing that the chain doesn't hold already, or it writes the
 chain's next link, which the new owner then adopts. The progress object says where the chain ends; since it only
 moves by compare-and-set, of two readers that both think they own a partition one finds out at its next step.
+
+:class:`ObjectChain` moves the progress with each object, for sinks whose work on an object is done only then.
+:class:`~fraudstream.lake.stream.appending.AppendingChain` lets it lag behind, for sinks whose work the object is.
 """
 
 import logging
@@ -98,7 +101,10 @@ class ObjectChain:
         self.store = store
         self.folder = folder
         self._topics = topics
+        #: What the progress objects say; generation 0 where there is none.
         self._progress: dict[Partition, Progress] = {}
+        #: Where the chains end, None where they have no object yet.
+        self._ends: dict[Partition, int | None] = {}
 
     def open(self, partition: Partition) -> int | None:
         """Where reading goes on for a partition this reader now owns; None: its chain has no object yet.
@@ -110,55 +116,36 @@ class ObjectChain:
         """
         found = progress.load(self.store, self.folder, partition)
         end = self._last_start_in_lake(partition) if found is None else found.end
-        position = found or Progress(end or 0, 0)
-        if self._topics is not None:
-            position = self._compared(partition, position, self._topics)
-        self._progress[partition] = position
+        self._begin(partition, found, end)
         return end
 
-    def _compared(self, partition: Partition, position: Progress, topics: KnowsTopics) -> Progress:
+    def _begin(self, partition: Partition, found: Progress | None, end: int | None) -> None:
+        position = found or Progress(end or 0, 0)
+        if self._topics is not None:
+            position = self._compared(partition, position, end or 0, self._topics)
+        self._progress[partition] = position
+        self._ends[partition] = end
+
+    def _compared(self, partition: Partition, position: Progress, end: int, topics: KnowsTopics) -> Progress:
         """The position with the topic's id, and with what was deleted before it was read."""
         now = topics.id(partition.topic)
         if position.topic_id not in {None, now}:
             raise TopicChanged(
                 partition.topic,
                 f"{partition}: the topic's id is {now}, but folder {self.folder}/ of bucket {self.store.bucket} holds "
-                f"records of the topic with id {position.topic_id}, up to offset {position.end}: the topic was deleted "
+                f"records of the topic with id {position.topic_id}, up to offset {end}: the topic was deleted "
                 f"and made anew, or restored. Nothing is read",
             )
-        deleted = max(0, topics.first_offset(partition) - position.end)
+        deleted = max(0, topics.first_offset(partition) - end)
         return replace(position, topic_id=now, taken=position.taken + deleted)
 
     def _last_start_in_lake(self, partition: Partition) -> int | None:
-        starts = [
-            range_.end
-            for info in self.store.list(names.manifest_prefix(self.folder))
-            if (named := names.parse_manifest_name(info.name))
-            for range_ in manifest.load(self.store, *named).ranges
-            if range_.partition == partition
-        ]
+        starts = [compacted_end(self.store, self.folder, partition)]
         for info in self.store.list(f"{self.folder}/"):
             named_object = names.parse_object_name(info.name)
             if named_object is not None and named_object.partition == partition:
                 starts.append(Link.of(info).start)
-        return max(starts, default=None)
-
-    def append(
-        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
-    ) -> int:
-        """Adds the records of [`first_offset`, `end_offset`) as one object and returns where the chain ends now.
-
-        That end is another one than `end_offset` if the object was there already: then `body` was not written, and
-        the caller goes on with what it has at and after the returned offset. A crash between :meth:`claim` and
-        :meth:`advance` leaves an object that the next reader adopts.
-
-        :param body: gzipped JSON lines
-        :param totals: of the records in it
-        :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
-        """
-        end = self.claim(partition, first_offset, end_offset, day, body, totals)
-        self.advance(partition, end)
-        return end
+        return max((start for start in starts if start is not None), default=None)
 
     def claim(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
@@ -167,8 +154,11 @@ class ObjectChain:
 
         The progress stays: whatever belongs to the object can be done now, again after a crash, and is done once
         and for all by :meth:`advance`.
+
+        :param body: gzipped JSON lines
+        :param totals: of the records in it
         """
-        start = self._progress[partition].end
+        start = self._ends[partition] or 0
         link = Link(partition, start, first_offset, end_offset, totals)
         # 1. create the object under the name made of its first offset, unless it is there
         name = names.object_name(self.folder, day, *partition, first_offset)
@@ -180,21 +170,42 @@ class ObjectChain:
         log.info("%s: %s is there already, going on at its end %d", partition, name, end)
         return end
 
-    def advance(self, partition: Partition, end: int) -> None:
+    def advance(self, partition: Partition, end: int, day: date | None = None) -> None:
         """Moves the progress object of a partition to `end` by compare-and-set.
 
+        :param day: of the object that ends there
         :raises PartitionLost: another reader moved it; this one must stop reading the partition
         """
         # 3. move the progress
-        moved = progress.save(self.store, self.folder, partition, replace(self._progress[partition], end=end))
+        there = replace(self._progress[partition], end=end, day=day)
+        moved = progress.save(self.store, self.folder, partition, there)
         if moved is None:
-            del self._progress[partition]
-            raise PartitionLost(
-                f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
-                f"{end}; it stops here and the partition goes on at its new owner"
-            )
+            raise self._lost(partition, end)
         self._progress[partition] = moved
+        self._ends[partition] = end
 
     def forget(self, partition: Partition) -> None:
         """Drops what is remembered of a partition that another reader owns now."""
         self._progress.pop(partition, None)
+        self._ends.pop(partition, None)
+
+    def _lost(self, partition: Partition, end: int) -> PartitionLost:
+        self.forget(partition)
+        return PartitionLost(
+            f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
+            f"{end}; it stops here and the partition goes on at its new owner"
+        )
+
+
+def compacted_end(store: ObjectStore, folder: str, partition: Partition) -> int | None:
+    """The end of what compaction took of a topic-partition; None: nothing."""
+    return max(
+        (
+            range_.end
+            for info in store.list(names.manifest_prefix(folder))
+            if (named := names.parse_manifest_name(info.name))
+            for range_ in manifest.load(store, *named).ranges
+            if range_.partition == partition
+        ),
+        default=None,
+    )

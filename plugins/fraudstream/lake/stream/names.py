@@ -55,7 +55,12 @@ def day_of(timestamp_ms: int) -> date:
 
 def object_name(folder: str, day: date, topic: str, partition: int, first_offset: int) -> str:
     """Name of the object whose first line is the record at `first_offset`; names sort as the offsets do."""
-    return f"{day_prefix(folder, day)}{topic}-{partition}-{first_offset:020d}.json.gz"
+    return f"{object_prefix(folder, day, topic, partition)}{first_offset:020d}.json.gz"
+
+
+def object_prefix(folder: str, day: date, topic: str, partition: int) -> str:
+    """What the names of all objects of a topic-partition and day start with."""
+    return f"{day_prefix(folder, day)}{topic}-{partition}-"
 
 
 def parse_object_name(name: str) -> ObjectName | None:

@@ -11,6 +11,7 @@ deleted before they were read is kept, too: whoever looks later still sees it.
 
 import json
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from fraudstream.errors import LakeError
@@ -29,6 +30,8 @@ class Progress:
     topic_id: str | None = None
     #: Offsets that retention took before they were read.
     taken: int = 0
+    #: Of the chain's last object.
+    day: date | None = None
 
 
 def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | None:
@@ -42,10 +45,15 @@ def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | No
         return None
     try:
         content = json.loads(found.data)
+        day = content.get("day")
         return Progress(
-            int(content["end"]), found.info.generation, content.get("topic_id"), int(content.get("taken", 0))
+            int(content["end"]),
+            found.info.generation,
+            content.get("topic_id"),
+            int(content.get("taken", 0)),
+            date.fromisoformat(day) if day else None,
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise LakeError(
             f"progress object {name} is unreadable ({error!r}): delete it, then the end is found again from the"
             " objects of the partition"
@@ -58,6 +66,7 @@ def save(store: ObjectStore, folder: str, partition: Partition, moved: Progress)
     content: dict[str, Any] = {"end": moved.end}
     content |= {"topic_id": moved.topic_id} if moved.topic_id else {}
     content |= {"taken": moved.taken} if moved.taken else {}
+    content |= {"day": moved.day.isoformat()} if moved.day else {}
     written = store.replace(name, json.dumps(content).encode(), moved.generation, content_type=JSON)
     return None if written is None else replace(moved, generation=written.generation)
 

@@ -92,8 +92,8 @@ def _filled(store: ObjectStore, found: Plan, chains: Mapping[tuple[str, Partitio
             objects += [name for name, _ in _behind(store, found, folder, partition)]
             end = min(before.end, found.kept[partition])
             after = replace(before, end=end, topic_id=found.topic_id, taken=0)
-            if after != before:
-                moves[names.progress_name(folder, *partition)] = (before, after)
+            if after != before:  # the objects from there on lie on any day
+                moves[names.progress_name(folder, *partition)] = (before, replace(after, day=None))
     return replace(found, objects=objects, moves=moves)
 
 

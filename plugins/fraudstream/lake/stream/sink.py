@@ -13,11 +13,10 @@ from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from isal import igzip
 
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.lines import ToLines
 from fraudstream.lake.stream.names import day_of
 from fraudstream.lake.stream.totals import Totals, total, totals_of, totals_of_lines
@@ -64,7 +63,7 @@ class JsonSink:
 
     def __init__(
         self,
-        chain: ObjectChain,
+        chain: AppendingChain,
         to_lines: ToLines,
         *,
         flush_rows: int,
@@ -108,13 +107,19 @@ class JsonSink:
             self._start_writing(batch.partition)
 
     def due(self) -> bool:
-        return self._oldest is not None and self._clock() - self._oldest >= self._flush_seconds
+        waited = self._oldest is not None and self._clock() - self._oldest >= self._flush_seconds
+        return waited or self._chain.overdue()
 
     def flush(self) -> dict[Partition, int]:
+        """Writes what waits; where nothing waits, the progress catches up with what was written."""
+        if not self._rows and not self._writing:
+            self._chain.settle()
         for partition in list(self._rows):
             self._start_writing(partition)
         writing, self._writing, self._oldest = self._writing, {}, None
-        return {partition: written.result() for partition, written in writing.items()}
+        durable = {partition: written.result() for partition, written in writing.items()}
+        self._chain.settle(only_overdue=True)
+        return durable
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
@@ -127,7 +132,7 @@ class JsonSink:
     def _start_encoding(self, partition: Partition) -> None:
         fresh = self._fresh.pop(partition, [])
         if fresh:
-            self._buffers.setdefault(partition, []).extend(map(self._encoding, _days(_joined(fresh))))
+            self._buffers.setdefault(partition, []).extend(map(self._encoding, _days(Batch.joined(fresh))))
 
     def _start_writing(self, partition: Partition) -> None:
         self._start_encoding(partition)
@@ -199,16 +204,6 @@ def _shortened(member: _Member, offsets: np.ndarray, count: int) -> _Member:
 def _first_day(parts: list[_Part]) -> list[_Part]:
     """The parts up to the first one of another day than the first."""
     return list(takewhile(lambda part: part.day in {parts[0].day, None}, parts))
-
-
-def _joined(batches: list[Batch]) -> Batch:
-    return Batch(
-        batches[0].partition,
-        np.concatenate([batch.offsets for batch in batches]),
-        np.concatenate([batch.timestamps for batch in batches]),
-        pa.concat_batches([batch.rows for batch in batches]),
-        batches[-1].next_offset,
-    )
 
 
 def _days(batch: Batch) -> list[Batch]:

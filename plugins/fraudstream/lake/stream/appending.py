@@ -1,0 +1,177 @@
+"""A chain whose progress moves every half minute, not with each object: one write of the store for each object.
+
+Cloud Storage takes about one write a second of one object name, and each costs as much as an object's. So the
+progress lags behind the chain, and the next reader adopts the objects behind it from a listing. It moves the progress
+as it opens the chain, which stops whoever had it open before at that one's next object.
+
+What may be deleted ends at or before the progress. A zombie that doesn't know of a later progress could therefore
+find a name free again, create it with another end, and go on from there, with names that the chain never has. So an
+object counts as written only after another look at the progress: while nobody else moved it, nothing at or behind it
+was deleted, and the name that was just created or adopted is the chain's. Whoever finds it moved stops; the one
+object that it may have left begins before what is deleted, and counts for no reader.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import date, timedelta
+
+from fraudstream.errors import PartitionLost
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream import names, progress
+from fraudstream.lake.stream.chain import KnowsTopics, Link, ObjectChain, compacted_end
+from fraudstream.lake.stream.progress import Progress
+from fraudstream.lake.stream.totals import Totals
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two moves of a partition's progress.
+PROGRESS_SECONDS = 30.0
+#: Seconds that Cloud Storage wants between two writes of one object.
+_PAUSE_SECONDS = 1.0
+
+
+class AppendingChain(ObjectChain):
+    """Chains of one folder for sinks that are done with records once their object is there."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        folder: str,
+        topics: KnowsTopics | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(store, folder, topics)
+        self._clock = clock
+        self._sleep = sleep
+        self._moved_at: dict[Partition, float] = {}
+        #: Day of each chain's last object.
+        self._days: dict[Partition, date] = {}
+
+    def open(self, partition: Partition) -> int | None:
+        """Where the chain ends, objects behind the progress included; None: it has no object yet.
+
+        :raises TopicChanged: the chain is of another topic of the same name, which was deleted since
+        """
+        while True:
+            # 1. progress
+            there = progress.load(self.store, self.folder, partition)
+            # 2. objects behind it
+            end, day = _end(self.store, self.folder, partition, there)
+            self._begin(partition, there, end)
+            self._moved_at[partition] = float("-inf")
+            if end is None:
+                return None
+            # 3. they are the chain's unless somebody moved the progress meanwhile
+            taken = self._progress[partition].taken
+            self._progress[partition] = replace(self._progress[partition], taken=there.taken if there else 0)
+            try:
+                self.advance(partition, end, day)
+            except PartitionLost:
+                continue
+            # What retention took is counted once the chain goes on behind it.
+            self._progress[partition] = replace(self._progress[partition], taken=taken)
+            if there is None or end != there.end:
+                log.info("%s: what is written behind the progress is adopted, up to offset %d", partition, end)
+            return end
+
+    def append(
+        self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
+    ) -> int:
+        """Adds the records of [`first_offset`, `end_offset`) as one object and returns where the chain ends now.
+
+        That end is another one than `end_offset` if the object was there already: then `body` was not written, and
+        the caller goes on with what it has at and after the returned offset. A crash leaves an object that the next
+        reader adopts.
+
+        :param body: gzipped JSON lines
+        :param totals: of the records in it
+        :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
+        """
+        # 1. create or adopt
+        end = self.claim(partition, first_offset, end_offset, day, body, totals)
+        # 2. move the progress, or see that nobody else did
+        if self._clock() - self._moved_at[partition] >= PROGRESS_SECONDS:
+            self.advance(partition, end, day)
+        else:
+            self._require_unmoved(partition)
+            self._ends[partition], self._days[partition] = end, day
+        return end
+
+    def overdue(self) -> bool:
+        """Whether a progress lags behind for so long that :meth:`settle` should move it."""
+        return any(self._lags(partition, PROGRESS_SECONDS) for partition in list(self._ends))
+
+    def settle(self, *, only_overdue: bool = False) -> None:
+        """Moves the progress of each partition to its chain's end.
+
+        :raises PartitionLost: another reader moved it; this one must stop reading the partition
+        """
+        for partition, end in list(self._ends.items()):
+            if end is not None and self._lags(partition, PROGRESS_SECONDS if only_overdue else 0):
+                left = self._moved_at[partition] + _PAUSE_SECONDS - self._clock()
+                if left > 0:
+                    self._sleep(left)
+                self.advance(partition, end, self._days.get(partition))
+
+    def advance(self, partition: Partition, end: int, day: date | None = None) -> None:
+        super().advance(partition, end, day)
+        self._moved_at[partition] = self._clock()
+
+    def _require_unmoved(self, partition: Partition) -> None:
+        there = self.store.look_up(names.progress_name(self.folder, *partition))
+        if (there.generation if there else 0) != self._progress[partition].generation:
+            raise self._lost(partition, self._ends[partition] or 0)
+
+    def _lags(self, partition: Partition, seconds: float) -> bool:
+        there = self._progress.get(partition)
+        if there is None or self._clock() - self._moved_at[partition] < seconds:
+            return False
+        return self._ends.get(partition) not in {None, there.end}
+
+
+def written_end(store: ObjectStore, folder: str, partition: Partition) -> int:
+    """Where a chain ends now, objects behind the progress included; 0 where nothing is written. Changes nothing."""
+    end, _ = _end(store, folder, partition, progress.load(store, folder, partition))
+    return end or 0
+
+
+def _end(
+    store: ObjectStore, folder: str, partition: Partition, there: Progress | None
+) -> tuple[int | None, date | None]:
+    """End and last day of the chain that follows a progress.
+
+    Without one, what compaction took and the objects tell. Where the progress has a day, only that one and the next
+    are listed: half a minute of objects lies nowhere else, and any that does is adopted when its name is found taken.
+    """
+    if there is not None and there.day is not None:
+        prefixes = [names.object_prefix(folder, there.day + timedelta(days=n), *partition) for n in range(2)]
+        listed = [info for prefix in prefixes for info in store.list(prefix, f"{prefix}{there.end:020d}")]
+    else:
+        listed = store.list(f"{folder}/")
+    links = _links(partition, listed)
+    if there is not None:
+        end: int | None = there.end
+    else:
+        end = compacted_end(store, folder, partition)
+        if end is None:
+            end = min((link.start for link, _ in links), default=None)
+    day = there.day if there else None
+    for link, of_object in links:
+        if link.start == end:
+            end, day = link.end, of_object
+    return end, day
+
+
+def _links(partition: Partition, listed: Iterable[ObjectInfo]) -> list[tuple[Link, date]]:
+    """Links of a partition's objects, and the day of each, in the order of their offsets."""
+    found = []
+    for info in listed:
+        named = names.parse_object_name(info.name)
+        if named is not None and named.partition == partition:
+            found.append((Link.of(info), named.day))
+    return sorted(found, key=lambda pair: pair[0].first)
