@@ -71,7 +71,8 @@ def test_answers_in_added_partitions_reach_waiting_cases_and_consumers_once(quic
     try:
         with view_of(quick, horizon=timedelta(hours=1)) as view:
             first_half = asyncio.run(_answered(view, "case-1", lambda: answers("REPORTED_FRAUD")))
-            AdminClient(quick.kafka_config()).create_partitions([NewPartitions(topic, 6)])[topic].result()
+            admin = AdminClient(quick.kafka_config())
+            admin.create_partitions([NewPartitions(topic, 6)])[topic].result()
             time.sleep(3)  # the producer looks every second
             answers("REPORTED_NOT_FRAUD")
             moved = [case for case, used in places.items() if len(used) == 2]
