@@ -9,6 +9,7 @@ from rich.console import Console
 
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.kafka.topic_identity import Topics
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream.agreement import agreement
@@ -16,7 +17,7 @@ from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.stream.rebase import carry_out, plan
 from fraudstream.settings import Settings
 
-REBASED_TOPICS = tuple(FOLDER_OF)
+REBASED_TOPICS = (*FOLDER_OF, MAIL_RETRY)
 _ROLES = ("write_lake", "send_mail", "open_cases")
 _AT_REST = {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
 
