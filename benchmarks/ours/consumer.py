@@ -56,6 +56,7 @@ def main(role: str, topic: str, port: int) -> None:
         sink,
         Codec.for_topic(topic, settings),
         dead_letters=DeadLetters(settings) if role == "write_lake" else None,
+        columns=role == "write_lake",
     )
 
     def stop(*_: object) -> None:

@@ -44,6 +44,7 @@ def main(topic: str, folder: str) -> None:
         Codec.for_topic(topic, settings),
         until="caught_up",
         dead_letters=DeadLetters(settings),
+        columns=True,
     )
     with timed() as work:
         sink.work = work

@@ -9,8 +9,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Message, TopicPartitio
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.dataset.tally import Tally
+from fraudstream.kafka.dead_letters.letters import read_dead_letters
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.lake.query.reading import read_day
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import FOLDERS, day_in
@@ -152,8 +152,7 @@ class Counts:
 
     def _dead(self) -> int:
         """Dead letters of the topics, whatever file their records came of."""
-        letters = map(dead_letter_topic, TOPICS)
-        return sum(1 for topic in letters for _ in topics.records(self._consumer, self._settings, topic))
+        return sum(len(read_dead_letters(self._settings, topic)) for topic in TOPICS)
 
     def _ours(self, id_transaction: str) -> bool:
         return id_transaction in self._ids

@@ -17,7 +17,8 @@
     │   ├── TopicChanged           a topic isn't the one that was read before, or lost records: see docs/restore.md
     │   ├── TopicsDiffer           topics that exist aren't as the pipeline needs them
     │   ├── SchemaRegistryError    may pass: retry
-    │   └── RecordError            one record can't be decoded or validated: it becomes a dead letter
+    │   ├── TooManyDeadLetters     more records are invalid than kafka_max_dead_letter_share allows
+    │   └── RecordError            one record is invalid: it becomes a dead letter
     ├── LakeError                  an object or the bucket didn't do what was asked
     │   ├── LakeUnavailable        may pass: retry
     │   ├── QueryRefused           SQL that can't be run on the lake; retrying can't help
@@ -108,8 +109,12 @@ class SchemaRegistryError(KafkaError):
     retryable = True
 
 
+class TooManyDeadLetters(KafkaError):
+    """More records are invalid than is likely: a setting may be wrong, and nothing more becomes a dead letter."""
+
+
 class RecordError(KafkaError):
-    """One record can't be decoded or validated; names its topic, partition and offset."""
+    """One record is invalid; names its topic, partition and offset."""
 
 
 class LakeError(FraudstreamError):

@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     )
     kafka_replication_factor: int = Field(3, ge=1, description="replicas of each topic that start_kafka creates")
     kafka_partitions: int = Field(6, ge=1, description="partitions of each topic that start_kafka creates")
+    kafka_max_dead_letter_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="share of invalid records among the last 10,000 above which a consumer stops; 99 may always be "
+        "invalid",
+    )
     schema_registry_url: str = Field(
         "http://127.0.0.1:18081/apis/ccompat/v7", description="Confluent-compatible schema registry"
     )

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import Message
 from fraudstream import money
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
 from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.lake.store.cloud_storage import Store
@@ -115,9 +116,8 @@ def _lines(store: Store, folder: str) -> Iterator[dict[str, Any]]:
 
 
 def _dead_letters(settings: Settings, topic: str) -> Iterator[tuple[Place, bytes | None]]:
-    for message in _records(settings, dead_letter_topic(topic)):
-        headers = {name: value.decode() for name, value in message.headers() or []}
-        yield _place(headers), message.value()
+    for letter in map(DeadLetter.of, _records(settings, dead_letter_topic(topic))):
+        yield (*letter.partition, letter.offset), letter.value
 
 
 def _records(settings: Settings, topic: str) -> Iterator[Message]:

@@ -103,6 +103,7 @@ def consume(settings: Settings, role: str, topic: str, until: str, cases: str) -
         Codec.for_topic(topic, settings),
         until="caught_up" if until == "caught_up" else "forever",
         dead_letters=DeadLetters(settings) if role == "write_lake" else None,
+        columns=role == "write_lake",
     )
 
     def end(*_: object) -> None:

@@ -56,7 +56,10 @@ def consumer(settings: Settings, topic: str, role: str, sink: Sink) -> Subscript
     """A member of the group that the DAGs use, until caught up."""
     letters = DeadLetters(settings) if role == "write_lake" else None
     codec = Codec.for_topic(topic, settings)
-    return Subscription(settings, topic, f"{role}-{topic}", sink, codec, until="caught_up", dead_letters=letters)
+    columns = role == "write_lake"
+    return Subscription(
+        settings, topic, f"{role}-{topic}", sink, codec, until="caught_up", dead_letters=letters, columns=columns
+    )
 
 
 def lake_consumer(settings: Settings, store: Store, topic: str) -> Subscription:

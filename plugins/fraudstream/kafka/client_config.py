@@ -70,6 +70,27 @@ def client_config(settings: "Settings", properties: dict[str, Any]) -> dict[str,
     return config | properties | {name: text.get_secret_value() for name, text in settings.kafka_properties.items()}
 
 
+def group_member(group: str) -> dict[str, Any]:
+    """Properties of a consumer that reads committed records and commits offsets itself."""
+    return {
+        "group.id": group,
+        "isolation.level": "read_committed",
+        # Where an offset isn't there, nobody goes on elsewhere by themselves.
+        "auto.offset.reset": "error",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "partition.assignment.strategy": "cooperative-sticky",
+        # A killed member's partitions move on after this; heartbeats go on while a sink is busy.
+        "session.timeout.ms": 10_000,
+        # A mail server that is down holds a flush up for as long as it is down: that is no dead member.
+        "max.poll.interval.ms": 3_600_000,
+        "queued.max.messages.kbytes": 32_768,
+        "fetch.wait.max.ms": 100,
+        # By default the client fetches nothing for a second once enough records wait in it.
+        "fetch.queue.backoff.ms": 20,
+    }
+
+
 def unknown_property(properties: dict[str, str]) -> str:
     """Why librdkafka refuses these properties; empty where it takes them."""
     from confluent_kafka import KafkaException  # noqa: PLC0415  # settings are read by much that needs no Kafka

@@ -160,6 +160,14 @@ class Codec:
                 return rows, []
         return self._decode_each(values.to_pylist(), timestamps)
 
+    def foreign(self, values: pa.BinaryArray) -> list[int]:
+        """Places of the values that have another schema than the topic's own, among those that have one."""
+        headers = pc.binary_slice(values, 0, _HEADER.size).dictionary_encode()
+        own = pa.array([not self._is_foreign(header) for header in headers.dictionary.to_pylist()], pa.bool_())
+        if pc.all(own).as_py():
+            return []
+        return [int(i) for i in np.flatnonzero(~pc.fill_null(own.take(headers.indices), True).to_numpy(False))]
+
     def decode_messages(self, messages: Sequence[Message]) -> DecodedMessages:
         """The records of these messages, none of which is an error."""
         timestamps = np.array([message.timestamp()[1] for message in messages], np.int64)
@@ -243,6 +251,12 @@ class Codec:
             return pa.RecordBatch.from_pylist([record], schema=self._arrow)
         except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
             raise RecordError(f"not Avro of its schema: {error}"[:_REASON]) from error
+
+    def _is_foreign(self, header: bytes) -> bool:
+        try:
+            return not self._writer(header).own
+        except RecordError:
+            return False
 
     def _own_header(self) -> bytes:
         if self._header is None:

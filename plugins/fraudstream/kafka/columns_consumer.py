@@ -10,16 +10,17 @@ consumer's queue, which confluent_kafka serves in poll().
 import ctypes
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from functools import partial
 from itertools import repeat
-from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, libversion
 from confluent_kafka import KafkaError as Code
 
+from fraudstream.errors import KafkaError
 from fraudstream.kafka.librdkafka import MESSAGE, handle, library, quick
+from fraudstream.kafka.message_consumer import Failure, KeyAndHeaders, Records
 
 _WORDS = MESSAGE.itemsize // 8
 _Struct = ctypes.c_uint64 * _WORDS
@@ -30,46 +31,26 @@ _INLINE = 12
 _REGION_BITS = 30
 
 
-@dataclass(frozen=True)
-class Records:
-    """Records of one partition: columns of the same length, in offset order; a null is a null of the record."""
-
-    offsets: np.ndarray
-    timestamps: np.ndarray
-    values: pa.BinaryArray
-    _messages: np.ndarray
-
-    def key(self, index: int) -> bytes | None:
-        """The key of a record; only until the next :meth:`ColumnsConsumer.read`."""
-        message = self._messages[index]
-        return ctypes.string_at(int(message["key"]), int(message["key_bytes"])) if message["key"] else None
-
-
-class Failure(NamedTuple):
-    """What the client says instead of a record of a partition: that this is its end, or what went wrong."""
-
-    partition: int
-    offset: int
-    error: Code
-
-
 class ColumnsConsumer:
-    """Reads the partitions of a topic that are assigned to a consumer. Close it before the consumer.
+    """:class:`~fraudstream.kafka.message_consumer.RecordsReader` past a consumer's objects; close it before that one.
+
+    Use it only where :func:`~fraudstream.kafka.librdkafka.usable`.
 
     :param most: records of one :meth:`read`
     """
 
     def __init__(self, consumer: Consumer, topic: str, most: int) -> None:
-        self._consumer = handle(consumer)
+        self._consumer = consumer
+        self._handle = handle(consumer)
         self._topic = topic.encode()
-        self._queue = library.rd_kafka_queue_new(self._consumer)
+        self._queue = library.rd_kafka_queue_new(self._handle)
         self._addresses = np.zeros(most, np.uint64)
         self._held: list[int] = []
 
     def forward_queues(self, partitions: Iterable[int]) -> None:
         """Forwards the queues of these partitions to this one; to be called before they are assigned."""
         for number in partitions:
-            queue = library.rd_kafka_queue_get_partition(self._consumer, self._topic, number)
+            queue = library.rd_kafka_queue_get_partition(self._handle, self._topic, number)
             library.rd_kafka_queue_forward(queue, self._queue)
             library.rd_kafka_queue_destroy(queue)
 
@@ -79,8 +60,10 @@ class ColumnsConsumer:
         library.rd_kafka_queue_destroy(self._queue)
 
     def read(self, seconds: float) -> tuple[dict[int, Records], list[Failure]]:
-        """`most` records, or those that came within `seconds`, by partition; and what is said of partitions."""
         self._release_messages()
+        event = self._consumer.poll(0)
+        if event is not None:
+            return {}, [Failure(-1, -1, event.error())]
         count = library.rd_kafka_consume_batch_queue(
             self._queue, int(seconds * 1000), self._addresses.ctypes.data, len(self._addresses)
         )
@@ -88,6 +71,7 @@ class ColumnsConsumer:
             return {}, []
         self._held = self._addresses[:count].tolist()
         messages = _structs(self._addresses[:count])
+        _require_plausible(messages)
         timestamps = np.fromiter(map(quick.rd_kafka_message_timestamp, self._held, repeat(None)), np.int64, count)
         good = messages["error"] == 0
         found = {}
@@ -95,12 +79,42 @@ class ColumnsConsumer:
             chosen = np.flatnonzero(good & (messages["partition"] == number))
             part = messages.take(chosen)
             values = _binary_column(part["value"], part["value_bytes"])
-            found[number] = Records(part["offset"].copy(), timestamps.take(chosen), values, part)
+            original = partial(_key_and_headers, part, self._addresses.take(chosen))
+            found[number] = Records(part["offset"].copy(), timestamps.take(chosen), values, original)
         return found, [_failure(message) for message in messages[~good]]
 
     def _release_messages(self) -> None:
         deque(map(quick.rd_kafka_message_destroy, self._held), maxlen=0)
         self._held = []
+
+
+def _require_plausible(messages: np.ndarray) -> None:
+    """That each struct has what it should have at its place, before an address in it is followed.
+
+    :raises KafkaError: librdkafka's structs are others than rdkafka.h says
+    """
+    sizes = (messages["value_bytes"] >> 31) | (messages["key_bytes"] >> 31)
+    absent = (messages["value"] == 0) & (messages["value_bytes"] != 0)
+    nowhere = (messages["error"] == 0) & ((messages["topic"] == 0) | (messages["partition"] < 0))
+    if sizes.any() or absent.any() or nowhere.any():
+        raise KafkaError(
+            f"messages of librdkafka {libversion()[0]} have another layout than its header rdkafka.h says: use the "
+            f"version of confluent-kafka that requirements.txt names"
+        )
+
+
+def _key_and_headers(messages: np.ndarray, addresses: np.ndarray, index: int) -> KeyAndHeaders:
+    message = messages[index]
+    key = ctypes.string_at(int(message["key"]), int(message["key_bytes"])) if message["key"] else None
+    found: list[tuple[str, bytes | None]] = []
+    headers, name, value, size = ctypes.c_void_p(), ctypes.c_char_p(), ctypes.c_void_p(), ctypes.c_size_t()
+    if quick.rd_kafka_message_headers(int(addresses[index]), ctypes.byref(headers)):
+        return key, found  # it has none
+    places = ctypes.byref(name), ctypes.byref(value), ctypes.byref(size)
+    while not quick.rd_kafka_header_get_all(headers, len(found), *places):
+        content = ctypes.string_at(value.value, size.value) if value.value else None
+        found.append(((name.value or b"").decode(errors="replace"), content))
+    return key, found
 
 
 def _failure(message: np.void) -> Failure:
@@ -121,13 +135,32 @@ def _structs(addresses: np.ndarray) -> np.ndarray:
 
 def _binary_column(addresses: np.ndarray, lengths: np.ndarray) -> pa.BinaryArray:
     """A copy of so many bytes from each address; null where the address is."""
+    return _views(addresses, lengths).cast(pa.binary())
+
+
+def _views(addresses: np.ndarray, lengths: np.ndarray) -> pa.Array:
+    """The bytes where they lie, as an array of Arrow's type binary_view."""
     views = np.zeros(len(addresses), _VIEW)
     views["bytes"] = lengths
     regions, views["buffer"] = np.unique(addresses >> _REGION_BITS, return_inverse=True)
     views["start"] = addresses & ((1 << _REGION_BITS) - 1)
+    long = np.flatnonzero(lengths > _INLINE)
+    views["beginning"][long] = _beginnings(addresses[long])
     for index in np.flatnonzero(lengths <= _INLINE).tolist():
         inline = ctypes.string_at(int(addresses[index]), int(lengths[index])) if lengths[index] else b""
         views[index] = np.frombuffer(len(inline).to_bytes(4, "little") + inline.ljust(_INLINE, b"\0"), _VIEW)[0]
     valid = None if addresses.all() else pa.py_buffer(np.packbits(addresses != 0, bitorder="little"))
     memory = [pa.foreign_buffer(int(region) << _REGION_BITS, (1 << 31) - 1) for region in regions]
-    return pa.Array.from_buffers(pa.binary_view(), len(views), [valid, pa.py_buffer(views), *memory]).cast(pa.binary())
+    return pa.Array.from_buffers(pa.binary_view(), len(views), [valid, pa.py_buffer(views), *memory])
+
+
+def _beginnings(addresses: np.ndarray) -> np.ndarray:
+    """The first four bytes at each address."""
+    if not len(addresses):
+        return np.zeros(0, "V4")
+    first = addresses.min()
+    memory = np.lib.stride_tricks.as_strided(
+        np.ctypeslib.as_array((ctypes.c_uint8 * 4).from_address(int(first))), (int(addresses.max() - first) + 4,)
+    )
+    gathered: np.ndarray = memory[(addresses - first)[:, None] + np.arange(4, dtype=np.uint64)].view("V4")[:, 0]
+    return gathered

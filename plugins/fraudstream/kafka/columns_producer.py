@@ -4,6 +4,7 @@ confluent_kafka's produce_batch() takes a dictionary a message; librdkafka's own
 which point into the columns here: a third of the time, and without Python's lock (docs/benchmarks.md has the figures).
 """
 
+import ctypes
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -13,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.kafka.librdkafka import MESSAGE, handle, library
+from fraudstream.kafka.librdkafka import MESSAGE, handle, library, usable
 
 _ANY_PARTITION = -1
 _COPY = 2
@@ -53,11 +54,14 @@ class Messages:
 
 
 class ColumnsProducer:
-    """What gives :class:`Messages` to a producer. A context manager, to be left before the producer ends."""
+    """What gives :class:`Messages` to a producer. A context manager, to be left before the producer ends.
+
+    Where librdkafka can't be called directly, they go through confluent_kafka's produce_batch().
+    """
 
     def __init__(self, producer: Producer) -> None:
         self._producer = producer
-        self._handle = handle(producer)
+        self._directly = usable()
         self._topics: dict[str, int] = {}
 
     def __enter__(self) -> Self:
@@ -74,22 +78,39 @@ class ColumnsProducer:
 
         :raises KafkaException: not all were taken, for the reason it says
         """
-        if topic not in self._topics:
-            self._topics[topic] = library.rd_kafka_topic_new(self._handle, topic.encode(), None)
+        queue = self._queue if self._directly else self._queue_objects
         for first in range(0, len(messages), _AT_ONCE):
             while len(self._producer) > _QUEUED:
                 self._producer.poll(0.01)
-            self._queue(topic, messages.part(first, _AT_ONCE))
+            queue(topic, messages.part(first, _AT_ONCE))
 
     def _queue(self, topic: str, messages: Messages) -> None:
+        if topic not in self._topics:
+            self._topics[topic] = library.rd_kafka_topic_new(handle(self._producer), topic.encode(), None)
         structs = messages.structs
         taken = library.rd_kafka_produce_batch(
             self._topics[topic], _ANY_PARTITION, _COPY, structs.ctypes.data, len(structs)
         )
         if taken != len(structs):
             reason = Code(int(structs["error"][np.flatnonzero(structs["error"])[0]]))
-            said = f"{len(structs) - taken} of {len(structs)} rows for {topic} weren't taken: {reason.str()}"
-            raise KafkaException(Code(reason.code(), said))
+            raise _not_taken(topic, len(structs), taken, reason)
+
+    def _queue_objects(self, topic: str, messages: Messages) -> None:
+        contents = [
+            {
+                "key": ctypes.string_at(int(struct["key"]), int(struct["key_bytes"])),
+                "value": ctypes.string_at(int(struct["value"]), int(struct["value_bytes"])),
+            }
+            for struct in messages.structs
+        ]
+        taken = self._producer.produce_batch(topic, contents)
+        if taken != len(contents):
+            raise _not_taken(topic, len(contents), taken, next(c["_error"] for c in contents if "_error" in c))
+
+
+def _not_taken(topic: str, rows: int, taken: int, reason: Code) -> KafkaException:
+    said = f"{rows - taken} of {rows} rows for {topic} weren't taken: {reason.str()}"
+    return KafkaException(Code(reason.code(), said))
 
 
 def _addresses(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:

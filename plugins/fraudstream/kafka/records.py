@@ -120,3 +120,16 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Releases connections; called once, after the last flush."""
+
+
+@dataclass
+class Report:
+    """What a run did: records handed to the sink, invalid records that are dead letters."""
+
+    topic: str
+    group: str
+    records: int = 0
+    invalid: int = 0
+    #: Offsets that were deleted before the group read them.
+    taken_by_retention: int = 0
+    seconds: float = 0.0

@@ -3,7 +3,7 @@
 The protocol, numbered as in the code:
 
 1. poll up to some thousand records,
-2. split them by partition, decode each part at once, send what can't be decoded to the dead letters and wait for them,
+2. split them by partition, decode each part at once, send invalid records to the dead letters and wait for them,
 3. hand the rows to the sink, which may begin to make them durable,
 4. when the sink says so: flush it,
 5. commit the offsets that the sink made durable.
@@ -15,7 +15,6 @@ its own position beside the effect and names it in ``assigned``. The group's com
 import logging
 import threading
 import time
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -25,11 +24,15 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.client_config import group_member
 from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.columns_consumer import ColumnsConsumer, Records
+from fraudstream.kafka.columns_consumer import ColumnsConsumer
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.dead_letters import DeadLetters
-from fraudstream.kafka.records import Batch, Partition, Sink
+from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords, KnownDeadLetters
+from fraudstream.kafka.librdkafka import usable
+from fraudstream.kafka.message_consumer import MessageConsumer, Records, RecordsReader
+from fraudstream.kafka.records import Batch, Partition, Report, Sink
 from fraudstream.kafka.topic_identity import SameTopic, first_available
 from fraudstream.settings import Settings
 
@@ -39,21 +42,10 @@ Until = Literal["forever", "caught_up"]
 _POLL_RECORDS = 10_000
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 10.0
+#: How often it is looked whether another group sent a dead letter.
+_WAIT_SECONDS = 1.0
 #: A member that joins others is first given nothing, until they have let go of its share.
 _SHARE_WITHIN_SECONDS = 10.0
-
-
-@dataclass
-class Report:
-    """What a run did: records handed to the sink, records that went to the dead letters or were passed over."""
-
-    topic: str
-    group: str
-    records: int = 0
-    undecodable: int = 0
-    #: Offsets that were deleted before the group read them.
-    taken_by_retention: int = 0
-    seconds: float = 0.0
 
 
 class Subscription:
@@ -62,8 +54,9 @@ class Subscription:
     :param until: ``forever``, or ``caught_up``: until each partition it was given has been read to its end; a member
         that none is left for waits some seconds for one
     :param max_seconds: longest run; the batch at hand is finished and committed
-    :param dead_letters: where undecodable records go; None where another group of the topic sends them, then they
-        are logged and passed over
+    :param dead_letters: where invalid records go; None where another group of the topic sends them, then they are
+        logged and passed over
+    :param columns: read past the client's objects, for a sink that takes records faster than those can be made
     """
 
     def __init__(
@@ -77,6 +70,7 @@ class Subscription:
         until: Until = "forever",
         max_seconds: float = float("inf"),
         dead_letters: DeadLetters | None = None,
+        columns: bool = False,
     ) -> None:
         self._settings = settings
         self._connection = Connection(settings)
@@ -86,7 +80,14 @@ class Subscription:
         self._codec = codec
         self._until = until
         self._max_seconds = max_seconds
-        self._dead_letters = dead_letters
+        self._columns = columns
+        self._invalid_records = InvalidRecords(
+            topic,
+            group,
+            dead_letters=dead_letters,
+            known=KnownDeadLetters(settings, topic),
+            max_share=settings.kafka_max_dead_letter_share,
+        )
         self._stop = threading.Event()
         self._failed = self._closing = False
         self._joined_at: float | None = None
@@ -111,59 +112,51 @@ class Subscription:
         # Arrow's own allocator keeps for each thread what that one freed, though others use it: 50 MiB more.
         pa.set_memory_pool(pa.system_memory_pool())
         consumer = Consumer(
-            self._settings.kafka_config(
-                **{
-                    "error_cb": self._connection.hear,
-                    "group.id": self._group,
-                    "isolation.level": "read_committed",
-                    # Where an offset isn't there, nobody goes on elsewhere by themselves.
-                    "auto.offset.reset": "error",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
-                    "partition.assignment.strategy": "cooperative-sticky",
-                    # A killed member's partitions move on after this; heartbeats go on while a sink is busy.
-                    "session.timeout.ms": 10_000,
-                    # A mail server that is down holds a flush up for as long as it is down: that is no dead member.
-                    "max.poll.interval.ms": 3_600_000,
-                    "queued.max.messages.kbytes": 32_768,
-                    "fetch.wait.max.ms": 100,
-                    # By default the client fetches nothing for a second once enough records wait in it.
-                    "fetch.queue.backoff.ms": 20,
-                }
-            ),
+            self._settings.kafka_config(**group_member(self._group), error_cb=self._connection.hear),
             logger=log,
         )
-        started = reported = time.monotonic()
-        self._records = ColumnsConsumer(consumer, self._topic, _POLL_RECORDS)
+        self._started = reported = time.monotonic()
+        self._records = self._reader(consumer)
         try:
             self._require_topic(consumer)
             topic = SameTopic(self._settings, self._topic, self._group)
             consumer.subscribe(
                 [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
             )
-            while not self._finished(started):
+            while not self._finished:
                 self._poll(consumer)
                 if self._sink.due():
                     self._flush(consumer)
                 if time.monotonic() - reported > _REPORT_SECONDS:
                     reported = time.monotonic()
                     topic.require_the_same()
-                    self._log_progress(reported - started)
+                    self._log_progress(reported - self._started)
             self._flush(consumer)
         except BaseException:
             self._failed = True
             raise
         finally:
-            self.report.seconds = time.monotonic() - started
+            self.report.seconds = time.monotonic() - self._started
             self._log_progress(self.report.seconds)
             self._closing = True
             self._records.close()
             consumer.close()
             self._sink.close()
+            self._invalid_records.close()
         return self.report
 
-    def _finished(self, started: float) -> bool:
-        if self._stop.is_set() or time.monotonic() - started > self._max_seconds:
+    def _reader(self, consumer: Consumer) -> RecordsReader:
+        if self._columns and usable():
+            return ColumnsConsumer(consumer, self._topic, _POLL_RECORDS)
+        return MessageConsumer(consumer, _POLL_RECORDS)
+
+    @property
+    def _out_of_time(self) -> bool:
+        return time.monotonic() - self._started > self._max_seconds
+
+    @property
+    def _finished(self) -> bool:
+        if self._stop.is_set() or self._out_of_time:
             return True
         if self._until == "forever" or self._joined_at is None:
             return False
@@ -172,53 +165,48 @@ class Subscription:
         return self._positions.keys() <= self._end.keys()
 
     def _poll(self, consumer: Consumer) -> None:
-        # 1. poll: what concerns the group, then the records
-        message = consumer.poll(0)
-        if message is not None:
-            raise self._connection.error(message.error(), doing=f"reading {self._topic} in group {self._group}")
+        # 1. poll
         found, failures = self._records.read(_POLL_SECONDS)
         for number, offset, error in failures:
-            self._on_partition_eof(consumer, Partition(self._topic, number), offset, error)
+            self._on_event(consumer, Partition(self._topic, number), offset, error)
         for number, records in found.items():
             partition = Partition(self._topic, number)
             if records.offsets[-1] >= self._end.get(partition, 0):
                 self._end.pop(partition, None)
             if partition in self._positions:
-                self._pass_to_sink(partition, records)
+                self._pass_to_sink(consumer, partition, records)
 
-    def _on_partition_eof(self, consumer: Consumer, partition: Partition, offset: int, error: Code) -> None:
+    def _on_event(self, consumer: Consumer, partition: Partition, offset: int, error: Code) -> None:
         if error.code() == Code._AUTO_OFFSET_RESET:
             self._available(consumer, partition, offset)
             raise KafkaUnavailable(f"{partition} begins behind offset {offset} now; a new run goes on at its beginning")
         if error.code() != Code._PARTITION_EOF:
-            raise self._connection.error(error, doing=f"reading {partition} in group {self._group}")
+            what = partition if partition.number >= 0 else self._topic
+            raise self._connection.error(error, doing=f"reading {what} in group {self._group}")
         self._end[partition] = offset
 
-    def _pass_to_sink(self, partition: Partition, records: Records) -> None:
+    def _pass_to_sink(self, consumer: Consumer, partition: Partition, records: Records) -> None:
         # 2. decode
-        offsets, timestamps = records.offsets, records.timestamps
-        rows, invalid = self._codec.decode_rows(records.values, timestamps)
-        next_offset = int(offsets[-1]) + 1
-        for record in invalid:
-            self._send_to_dead_letters(partition, records, record.index, record.reason)
-        if invalid:
-            if self._dead_letters is not None:
-                self._dead_letters.flush()
-            without = [record.index for record in invalid]
-            offsets, timestamps = np.delete(offsets, without), np.delete(timestamps, without)
+        while True:
+            rows, invalid = self._codec.decode_rows(records.values, records.timestamps)
+            dead = self._invalid_records.settle(partition, records, invalid, self._codec.foreign(records.values))
+            if dead is not None:
+                break
+            self._flush(consumer)
+            log.info("%s: group %s waits for dead letters of records of unknown schemas", partition, self._group)
+            if self._stop.wait(_WAIT_SECONDS) or self._out_of_time:
+                self._stop.set()  # nothing that is read after these records may be written before them
+                return
+        valid = np.delete(np.arange(len(records)), [record.index for record in invalid])
+        left = ~np.isin(valid, list(dead))
+        offsets, timestamps = records.offsets[valid[left]], records.timestamps[valid[left]]
+        rows = rows if left.all() else rows.filter(pa.array(left))
+        next_offset = int(records.offsets[-1]) + 1
         # 3. hand over
         self._sink.write(Batch(partition, offsets, timestamps, rows, next_offset))
         self._positions[partition] = next_offset
         self.report.records += len(offsets)
-
-    def _send_to_dead_letters(self, partition: Partition, records: Records, index: int, reason: str) -> None:
-        offset = int(records.offsets[index])
-        self.report.undecodable += 1
-        if self._dead_letters is None:
-            log.warning("%s offset %d is passed over by group %s: %s", partition, offset, self._group, reason)
-        else:
-            key, value = records.key(index), records.values[index].as_py()
-            self._dead_letters.put(partition, offset, key, value, reason)
+        self.report.invalid += len(dead)
 
     def _flush(self, consumer: Consumer) -> None:
         # 4. make durable
@@ -291,12 +279,12 @@ class Subscription:
 
     def _log_progress(self, seconds: float) -> None:
         log.info(
-            "group %s: %s records of %s in %.0f s, %d undecodable, %d of %d partitions read to their end",
+            "group %s: %s records of %s in %.0f s, %d invalid, %d of %d partitions read to their end",
             self._group,
             f"{self.report.records:,}",
             self._topic,
             seconds,
-            self.report.undecodable,
+            self.report.invalid,
             len(self._positions.keys() & self._end.keys()),
             len(self._positions),
         )

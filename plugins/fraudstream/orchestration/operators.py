@@ -140,6 +140,7 @@ class Consume(_Stoppable):
             until="caught_up" if self.until == "caught_up" else "forever",
             max_seconds=ends_at - time.monotonic(),
             dead_letters=DeadLetters(settings) if self.role == dead_letter_role else None,
+            columns=self.role == "write_lake",
         )
         self._stoppable(subscription.stop)
         watch = Watch(context, sink)

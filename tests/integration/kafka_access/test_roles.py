@@ -107,7 +107,7 @@ class TestTheRightRole:
         producer.produce(FRAUD_TRANSACTION, key=b"C1", value=b"poison")
         assert producer.flush(30) == 0
         report = subscription(secured.settings_of("consumer_fraud"), FRAUD_TRANSACTION, "write_lake", Collected()).run()
-        assert report.undecodable == 1
+        assert report.invalid == 1
 
     @pytest.mark.parametrize("user", ["site", "airflow"])
     def test_site_and_triggerer_answer_cases_and_see_the_answers(

@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError as Code
 from fraudstream.errors import KafkaError, KafkaUnavailable, LakeUnavailable, TopicChanged
 from fraudstream.kafka import subscription, topic_identity
 from fraudstream.kafka.codec import InvalidRecord
-from fraudstream.kafka.columns_consumer import Failure
+from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.message_consumer import Failure, Records
 from fraudstream.kafka.records import Batch, Partition
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.settings import Settings
@@ -21,14 +22,13 @@ from hypothesis import strategies as st
 TOPIC = "topic"
 
 
-class FakeRecords:
-    def __init__(self, first: int, values: list[bytes]) -> None:
-        self.offsets = np.arange(first, first + len(values))
-        self.timestamps = np.full(len(values), 1_696_636_800_000)
-        self.values = pa.array(values, pa.binary())
-
-    def key(self, index: int) -> bytes:
-        return b"key"
+def records_of(first: int, values: list[bytes]) -> Records:
+    return Records(
+        np.arange(first, first + len(values)),
+        np.full(len(values), 1_696_636_800_000),
+        pa.array(values, pa.binary()),
+        lambda _: (b"key", [("trace", b"1")]),
+    )
 
 
 class Broker:
@@ -87,7 +87,7 @@ class FakeConsumer:
 
     def poll(self, timeout):
         if self._broker.group_failure is not None:
-            return SimpleNamespace(error=lambda: self._broker.group_failure)
+            return self._broker.group_failure
         if not self._positions:
             given = [] if self._broker.empty_assignments > 0 else [_partition(number) for number in self._broker.logs]
             self._broker.empty_assignments -= 1
@@ -97,6 +97,8 @@ class FakeConsumer:
     def read(self):
         if self._broker.failure is not None:
             return {}, [Failure(0, 0, self._broker.failure)]
+        if self.poll(0) is not None:
+            return {}, [Failure(-1, -1, self._broker.group_failure)]
         found, failures = {}, []
         for number, position in self._positions.items():
             assert number in self.forwarded
@@ -106,7 +108,7 @@ class FakeConsumer:
                 continue
             part = log[position : position + self._broker.poll]
             if part:
-                found[number] = FakeRecords(position, part)
+                found[number] = records_of(position, part)
             self._positions[number] = position + len(part)
             if position + len(part) == len(log) and number not in self._at_end:
                 self._at_end.add(number)
@@ -121,11 +123,10 @@ class FakeConsumer:
             self._callbacks[1](self, [_partition(number) for number in self._positions])
 
 
-class FakeColumns:
-    """What is read past a consumer."""
+class FakeReader:
+    """What is read of a consumer."""
 
-    def __init__(self, consumer: FakeConsumer, topic: str, most: int) -> None:
-        assert topic == TOPIC
+    def __init__(self, consumer: FakeConsumer, most: int) -> None:
         self._consumer = consumer
 
     def forward_queues(self, partitions):
@@ -150,18 +151,33 @@ class FakeCodec:
         ]
         return pa.RecordBatch.from_pydict({"value": good}), bad
 
+    def foreign(self, values: pa.BinaryArray):
+        return []
+
 
 class FakeDeadLetters:
     def __init__(self) -> None:
-        self.letters: list[tuple[int, int, str]] = []
+        self.letters: list[DeadLetter] = []
         self.flushed = 0
 
-    def put(self, partition, offset, key, value, reason):
-        assert (key, value) == (b"key", b"poison")
-        self.letters.append((partition.number, offset, reason))
+    def put(self, letter: DeadLetter) -> None:
+        self.letters.append(letter)
 
     def flush(self):
         self.flushed = len(self.letters)
+
+
+class FakeKnown:
+    """The dead letters that lie there already."""
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        assert topic == TOPIC
+
+    def of(self, partition: Partition) -> set[int]:
+        return set()
+
+    def close(self) -> None:
+        pass
 
 
 class Durable:
@@ -212,8 +228,9 @@ class FakeSink:
 
 def subscribe(monkeypatch, broker: Broker, sink: FakeSink, letters: FakeDeadLetters | None = None) -> Subscription:
     monkeypatch.setattr(subscription, "Consumer", broker.consumer)
-    monkeypatch.setattr(subscription, "ColumnsConsumer", FakeColumns)
     monkeypatch.setattr(topic_identity, "Topics", lambda settings: SimpleNamespace(id=lambda topic: broker.topic_id))
+    monkeypatch.setattr(subscription, "MessageConsumer", FakeReader)
+    monkeypatch.setattr(subscription, "KnownDeadLetters", FakeKnown)
     return Subscription(Settings(), TOPIC, "group", sink, FakeCodec(), until="caught_up", dead_letters=letters)  # type: ignore[arg-type]
 
 
@@ -244,9 +261,11 @@ def test_poison_goes_to_the_dead_letters_before_the_offset_moves(monkeypatch):
     broker, durable, letters = Broker({0: [b"a", b"poison", b"b"]}), Durable(), FakeDeadLetters()
     report = subscribe(monkeypatch, broker, FakeSink(durable), letters).run()
     assert (durable.values, durable.ends) == ({0: ["a", "b"]}, {0: 3})
-    assert letters.letters == [(0, 1, "it is poison")]
+    assert letters.letters == [
+        DeadLetter(Partition(TOPIC, 0), 1, 1_696_636_800_000, b"key", b"poison", [("trace", b"1")], "it is poison")
+    ]
     assert letters.flushed == 1
-    assert (report.records, report.undecodable) == (2, 1)
+    assert (report.records, report.invalid) == (2, 1)
 
 
 def test_a_group_that_sends_no_dead_letters_says_what_it_passed_over(monkeypatch, caplog):

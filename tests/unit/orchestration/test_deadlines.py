@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from fraudstream.errors import KafkaRefused, LakeUnavailable, MailError, PartitionLost, SettingsError
-from fraudstream.kafka.subscription import Report
+from fraudstream.kafka.records import Report
 from fraudstream.orchestration import operators
 from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass

@@ -12,8 +12,9 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.errors import KafkaError, KafkaUnavailable, RecordError
+from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.kafka.topics import dead_letter_topic
 from fraudstream.lake.audit.answers import FirstAnswer
@@ -120,22 +121,10 @@ def read_topics(settings: Settings) -> TopicsContent:
 def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:
     """Offsets of the records of `topic` that are in its dead-letter topic."""
     found: dict[Partition, set[int]] = defaultdict(set)
-    for letters, messages in _Reader(settings, dead_letter_topic(topic)):
-        for message in messages:
-            headers = dict(message.headers() or [])
-            try:
-                origin = Partition(_text(headers["topic"]), int(_text(headers["partition"])))
-                found[origin].add(int(_text(headers["offset"])))
-            except (KeyError, ValueError) as error:
-                raise RecordError(
-                    f"{letters} offset {message.offset()} has no usable headers topic, partition and offset"
-                    f" ({error!r}): something else than this pipeline writes to the dead-letter topic"
-                ) from error
+    for _, messages in _Reader(settings, dead_letter_topic(topic)):
+        for letter in map(DeadLetter.of, messages):
+            found[letter.partition].add(letter.offset)
     return {partition: np.asarray(sorted(offsets), np.int64) for partition, offsets in found.items()}
-
-
-def _text(value: str | bytes | None) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 class _Reader:

@@ -1,0 +1,122 @@
+"""A dead letter as it lies on its topic, and reading all of them.
+
+The record's own headers come first, then those of the letter: topic, partition, offset, timestamp, cut and reason. A
+record with the header `redriven` is no letter but says that the letter with the same place was produced again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from confluent_kafka import Message
+
+from fraudstream.errors import RecordError
+from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic_reader import TopicReader
+from fraudstream.kafka.topics import dead_letter_topic
+from fraudstream.settings import Settings
+
+Header = tuple[str, bytes | None]
+#: Bytes of a letter's parts: together, with what is around them, less than clients and brokers take by default (1 MB).
+_KEY_BYTES, _VALUE_BYTES, _HEADER_BYTES, _REASON = 50_000, 900_000, 20_000, 2_000
+_REDRIVEN = "redriven"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An invalid record of `partition`, and why it is one.
+
+    `timestamp` is the record's, ms since 1970, and None in letters of older versions. `cut`: key, value or headers
+    have only their beginning here; the words say how long they are on the topic. `written_at` and `redriven_at` (ms
+    since 1970): when the letter was written, and produced again.
+    """
+
+    partition: Partition
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header]
+    reason: str
+    cut: str = ""
+    written_at: int = 0
+    redriven_at: int | None = None
+
+    @property
+    def kind(self) -> str:
+        """The reason without what only this record has."""
+        return self.reason.partition(":")[0]
+
+    def __str__(self) -> str:
+        return f"{self.partition} offset {self.offset}"
+
+    def to_message(self) -> dict[str, Any]:
+        """Topic, key, value and headers of the letter; what is too large for its topic is cut."""
+        place = {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
+        own = place | ({} if self.timestamp is None else {"timestamp": self.timestamp})
+        header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in self.headers)
+        too_large = len(self.key or b"") > _KEY_BYTES or len(self.value or b"") > _VALUE_BYTES
+        if too_large or header_bytes > _HEADER_BYTES:
+            own["cut"] = (
+                f"key of {len(self.key or b'')} bytes, value of {len(self.value or b'')} bytes, "
+                f"{len(self.headers)} headers of {header_bytes} bytes"
+            )
+        kept = self.headers if header_bytes <= _HEADER_BYTES else ()
+        own["reason"] = self.reason[:_REASON]
+        return {
+            "topic": dead_letter_topic(self.partition.topic),
+            "key": None if self.key is None else self.key[:_KEY_BYTES],
+            "value": None if self.value is None else self.value[:_VALUE_BYTES],
+            "headers": [*kept, *((name, str(value).encode()) for name, value in own.items())],
+        }
+
+    def to_marker(self, now: int) -> dict[str, Any]:
+        """The message that says that this letter was produced again."""
+        place = {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
+        headers = [(name, str(value).encode()) for name, value in (place | {_REDRIVEN: now}).items()]
+        return {"topic": dead_letter_topic(self.partition.topic), "headers": headers}
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """Inverse of :meth:`to_message`; of a marker a letter without content, which has `redriven_at`.
+
+        :raises RecordError: it is neither
+        """
+        headers: list[Header] = list(message.headers() or [])
+        first = max((index for index, (name, _) in enumerate(headers) if name == "topic"), default=len(headers))
+        try:
+            own = {name: (value or b"").decode() for name, value in headers[first:]}
+            return cls(
+                Partition(own["topic"], int(own["partition"])),
+                int(own["offset"]),
+                int(own["timestamp"]) if "timestamp" in own else None,
+                message.key(),
+                message.value(),
+                headers[:first],
+                own.get("reason", ""),
+                own.get("cut", ""),
+                message.timestamp()[1],
+                int(own[_REDRIVEN]) if _REDRIVEN in own else None,
+            )
+        except (KeyError, ValueError) as error:
+            raise RecordError(
+                f"{message.topic()}[{message.partition()}] offset {message.offset()} has no usable headers topic, "
+                f"partition and offset ({error!r}): something else than this pipeline writes to the dead-letter topic"
+            ) from error
+
+
+def read_dead_letters(settings: Settings, topic: str) -> list[DeadLetter]:
+    """The dead letters of a topic, one for each record, in the order in which they were written.
+
+    :raises KafkaError: the topic can't be read
+    :raises RecordError: something else lies there
+    """
+    letters: dict[tuple[Partition, int], DeadLetter] = {}
+    with TopicReader(settings, dead_letter_topic(topic)) as reader:
+        for letter in map(DeadLetter.of, reader.read()):
+            place = (letter.partition, letter.offset)
+            if letter.redriven_at is None:
+                letters.setdefault(place, letter)
+            elif place in letters:
+                letters[place] = replace(letters[place], redriven_at=letter.redriven_at)
+    return list(letters.values())

@@ -1,0 +1,105 @@
+"""Reading a topic from its beginning to its present end, outside of any consumer group's offsets."""
+
+import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka.connection import Connection
+from fraudstream.settings import Settings
+
+#: What the client calls itself; nothing joins this group, nothing is committed to it.
+GROUP = "fraudstream-topic-reader"
+_POLL_RECORDS = 1_000
+_SILENCE_SECONDS = 30.0
+#: How long a partition may stay at the end that it reports, below the end asked for: a transaction is open there.
+_OPEN_SECONDS = 1.0
+
+
+class TopicReader:
+    """The committed records of a topic: each :meth:`read` gives those that came since the one before.
+
+    :raises KafkaError: from every method, when the brokers don't answer, refuse, or don't have the topic
+    """
+
+    def __init__(self, settings: Settings, topic: str) -> None:
+        self._topic = topic
+        self._connection = Connection(settings)
+        self._consumer = Consumer(
+            settings.kafka_config(
+                **{
+                    "error_cb": self._connection.hear,
+                    "group.id": GROUP,
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "auto.offset.reset": "earliest",
+                    "fetch.wait.max.ms": 10,  # what a broker waits for more records before it says: this is the end
+                }
+            )
+        )
+        self._positions: dict[int, int] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the brokers."""
+        self._consumer.close()
+
+    def read(self) -> Iterator[Message]:
+        """The records that weren't read yet, up to the end that the topic has now."""
+        if not self._positions:
+            self._start()
+        ends = self._ends()
+        heard = time.monotonic()
+        while any(position < ends[number] for number, position in self._positions.items()):
+            messages = self._consumer.consume(_POLL_RECORDS, 0.1)
+            for message in messages:
+                if self._advance(message):
+                    yield message
+            if messages:
+                heard = time.monotonic()
+            elif self._at_ends and time.monotonic() - heard > _OPEN_SECONDS:
+                return
+            elif time.monotonic() - heard > _SILENCE_SECONDS:
+                raise KafkaUnavailable(f"topic {self._topic} can't be read: no answer for {_SILENCE_SECONDS:.0f} s")
+
+    def _start(self) -> None:
+        found = self._connection.open(self._consumer, self._topic).topics[self._topic]
+        if found.error is not None:
+            raise self._connection.error(found.error, doing=f"reading topic {self._topic}")
+        self._positions = dict.fromkeys(found.partitions, 0)
+        self._reported: dict[int, int] = {}
+        self._consumer.assign([TopicPartition(self._topic, number, OFFSET_BEGINNING) for number in self._positions])
+
+    def _ends(self) -> dict[int, int]:
+        try:
+            places = [TopicPartition(self._topic, number) for number in self._positions]
+            return {p.partition: self._consumer.get_watermark_offsets(p, timeout=20)[1] for p in places}
+        except KafkaException as error:
+            raise self._connection.error(error, doing=f"reading topic {self._topic}") from error
+
+    @property
+    def _at_ends(self) -> bool:
+        return all(self._reported.get(number) == position for number, position in self._positions.items())
+
+    def _advance(self, message: Message) -> bool:
+        """Whether it is a record, and not the end of a partition."""
+        error, number = message.error(), message.partition() or 0
+        if error is None:
+            self._positions[number] = (message.offset() or 0) + 1
+            return True
+        if error.code() != Code._PARTITION_EOF:
+            raise self._connection.error(error, doing=f"reading topic {self._topic}")
+        self._positions[number] = self._reported[number] = message.offset() or 0
+        return False

@@ -1,0 +1,127 @@
+"""All groups of a topic pass over the same records, each of which is one dead letter; too many stop the group."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from fraudstream.errors import TooManyDeadLetters
+from fraudstream.kafka.codec import InvalidRecord
+from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords
+from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.message_consumer import Records
+from fraudstream.kafka.records import Partition
+from hypothesis import given
+from hypothesis import strategies as st
+
+PARTITION = Partition("topic", 0)
+FIRST = 40
+
+
+@dataclass
+class LetterTopic:
+    """The dead-letter topic: the producer's side and the reader's."""
+
+    letters: list[DeadLetter] = field(default_factory=list)
+    waiting: list[DeadLetter] = field(default_factory=list)
+    reads: int = 0
+
+    def put(self, letter: DeadLetter) -> None:
+        self.waiting.append(letter)
+
+    def flush(self) -> None:
+        self.letters += self.waiting
+        self.waiting = []
+
+    def of(self, partition: Partition) -> Collection[int]:
+        self.reads += 1
+        return {letter.offset for letter in self.letters if letter.partition == partition}
+
+    def close(self) -> None:
+        pass
+
+
+def group(topic: LetterTopic, *, sends: bool, max_share: float = 1.0) -> InvalidRecords:
+    return InvalidRecords("topic", "group", dead_letters=topic if sends else None, known=topic, max_share=max_share)  # type: ignore[arg-type]
+
+
+def records(count: int, first: int = FIRST) -> Records:
+    values = pa.array([b"%d" % index for index in range(count)], pa.binary())
+    return Records(np.arange(first, first + count), np.full(count, 7), values, lambda i: (b"k%d" % i, [("h", b"1")]))
+
+
+def invalid(*places: int, unknown: bool = False) -> list[InvalidRecord]:
+    return [InvalidRecord(place, "column amount: too much", unknown_schema=unknown) for place in places]
+
+
+def test_the_letter_has_the_whole_record_and_is_there_before_the_group_goes_on():
+    topic = LetterTopic()
+    assert group(topic, sends=True).settle(PARTITION, records(5), invalid(1), []) == {1}
+    assert topic.letters == [DeadLetter(PARTITION, FIRST + 1, 7, b"k1", b"1", [("h", b"1")], "column amount: too much")]
+
+
+def test_a_batch_without_invalid_records_asks_nobody():
+    topic = LetterTopic()
+    assert group(topic, sends=True).settle(PARTITION, records(5), [], []) == set()
+    assert topic.reads == 0
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=6), st.lists(st.integers(0, 9), max_size=10, unique=True))
+def test_records_read_again_and_by_every_group_are_one_letter_each(senders, places):
+    topic = LetterTopic()
+    for sends in [True, *senders]:
+        assert group(topic, sends=sends).settle(PARTITION, records(10), invalid(*places), []) == set(places)
+    assert sorted(letter.offset for letter in topic.letters) == sorted(FIRST + place for place in places)
+
+
+def test_a_group_waits_for_the_letter_of_a_record_whose_schema_is_unknown():
+    topic = LetterTopic()
+    waiting, sending = group(topic, sends=False), group(topic, sends=True)
+    assert waiting.settle(PARTITION, records(3), invalid(0, unknown=True), []) is None
+    assert sending.settle(PARTITION, records(3), invalid(0, unknown=True), []) == {0}
+    assert waiting.settle(PARTITION, records(3), invalid(0, unknown=True), []) == {0}
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_what_is_a_dead_letter_stays_one_when_its_schema_is_known_later(sends):
+    topic = LetterTopic()
+    group(topic, sends=True).settle(PARTITION, records(3), invalid(1, unknown=True), [])
+    assert group(topic, sends=sends).settle(PARTITION, records(3), [], [0, 1]) == {1}
+    assert len(topic.letters) == 1
+
+
+@pytest.mark.parametrize("sends", [True, False])
+def test_too_many_invalid_records_stop_the_group_before_they_are_dead_letters(sends):
+    topic = LetterTopic()
+    with pytest.raises(TooManyDeadLetters, match=r"FRAUDSTREAM_KAFKA_MAX_DEAD_LETTER_SHARE.*topic\[0\] from offset 40"):
+        group(topic, sends=sends, max_share=0.1).settle(PARTITION, records(1000), invalid(*range(101)), [])
+    assert topic.letters == topic.waiting == []
+
+
+def test_a_few_invalid_records_stop_nobody_and_many_small_batches_of_them_do():
+    topic = LetterTopic()
+    reading = group(topic, sends=True, max_share=0.5)
+    for batch in range(99):
+        reading.settle(PARTITION, records(1, first=batch), invalid(0), [])
+    with pytest.raises(TooManyDeadLetters):
+        reading.settle(PARTITION, records(1, first=99), invalid(0), [])
+    assert len(topic.letters) == 99
+
+
+def test_a_history_of_valid_records_doesnt_outweigh_a_setting_that_went_wrong():
+    topic = LetterTopic()
+    reading = group(topic, sends=True, max_share=0.1)
+    for batch in range(100):
+        reading.settle(PARTITION, records(10_000, first=batch * 10_000), [], [])
+    with pytest.raises(TooManyDeadLetters):
+        for batch in range(100, 104):
+            reading.settle(PARTITION, records(1_000, first=batch * 10_000), invalid(*range(1_000)), [])
+    assert len(topic.letters) <= 2_000
+
+
+def test_records_that_are_dead_letters_already_dont_stop_a_group_that_reads_them_again():
+    topic = LetterTopic()
+    group(topic, sends=True).settle(PARTITION, records(1000), invalid(*range(500)), [])
+    again = group(topic, sends=False, max_share=0.1)
+    assert again.settle(PARTITION, records(1000), invalid(*range(500)), []) == set(range(500))
