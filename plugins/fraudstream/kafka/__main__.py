@@ -1,16 +1,20 @@
-"""``python -m fraudstream.kafka``: ``create-topics`` sets up topics and schemas, ``topics`` compares and repairs."""
+"""``python -m fraudstream.kafka``: ``create-topics`` sets up topics and schemas, ``topics`` compares and repairs,
+``dead-letters`` shows invalid records and produces them again.
+"""
 
 import argparse
 import logging
 import sys
+from collections.abc import Sequence
 
 from fraudstream.errors import FraudstreamError, TopicsDiffer
 from fraudstream.kafka.cluster import register_schemas, wait_for_brokers
+from fraudstream.kafka.dead_letters import command as dead_letters
 from fraudstream.kafka.topics import compare_topics, create_topics, repair_topics
 from fraudstream.settings import Settings, get_settings
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when all is in place, 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m fraudstream.kafka", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -21,15 +25,19 @@ def main() -> int:
     create.add_argument("--seconds", type=float, default=120, help="longest wait for brokers and registry")
     differ = commands.add_parser("topics", help="compare existing topics with what the pipeline needs")
     differ.add_argument("--repair", action="store_true", help="change configurations and add partitions")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    dead_letters.add_parser(commands)
+    options = parser.parse_args(arguments)
+    level = logging.WARNING if options.command == "dead-letters" else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s")
     try:
         settings = get_settings()
-        if arguments.command == "topics":
-            return _topics(settings, repair=arguments.repair)
-        wait_for_brokers(settings, seconds=arguments.seconds)
-        _create_topics(settings, repair=arguments.repair)
-        register_schemas(settings, seconds=arguments.seconds)
+        if options.command == "topics":
+            return _topics(settings, repair=options.repair)
+        if options.command == "dead-letters":
+            return int(options.dead_letters(settings, options, dead_letters.console()))
+        wait_for_brokers(settings, seconds=options.seconds)
+        _create_topics(settings, repair=options.repair)
+        register_schemas(settings, seconds=options.seconds)
     except FraudstreamError as error:
         print(error, file=sys.stderr)
         return 1

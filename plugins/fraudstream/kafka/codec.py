@@ -43,7 +43,8 @@ SCHEMA_FILES = {
     MAIL_RETRY: "mail_retry.avsc",
     INGEST_PROGRESS: "ingest_progress.avsc",
 }
-_HEADER = struct.Struct(">BI")
+#: The zero byte and the schema id.
+HEADER = struct.Struct(">BI")
 #: Longest reason, in characters.
 _REASON = 500
 
@@ -162,7 +163,7 @@ class Codec:
 
     def foreign(self, values: pa.BinaryArray) -> list[int]:
         """Places of the values that have another schema than the topic's own, among those that have one."""
-        headers = pc.binary_slice(values, 0, _HEADER.size).dictionary_encode()
+        headers = pc.binary_slice(values, 0, HEADER.size).dictionary_encode()
         own = pa.array([not self._is_foreign(header) for header in headers.dictionary.to_pylist()], pa.bool_())
         if pc.all(own).as_py():
             return []
@@ -186,9 +187,9 @@ class Codec:
                 return None
         except RecordError:
             return None
-        if not pc.all(pc.starts_with(values, first[: _HEADER.size])).as_py():
+        if not pc.all(pc.starts_with(values, first[: HEADER.size])).as_py():
             return None
-        bodies = pc.binary_replace_slice(values, start=0, stop=_HEADER.size, replacement=b"")
+        bodies = pc.binary_replace_slice(values, start=0, stop=HEADER.size, replacement=b"")
         try:
             rows = pyruhvro.deserialize_array(bodies.to_pylist(), self._text)
             # pyruhvro cuts integers to the bits that a column has and doesn't look behind a record's end: what was
@@ -227,11 +228,11 @@ class Codec:
         if value is None:
             raise RecordError("no value: the record is a tombstone")
         writer = self._writer(value)
-        body = io.BytesIO(value[_HEADER.size :])
+        body = io.BytesIO(value[HEADER.size :])
         again = io.BytesIO()
         try:
             plain = fastavro.schemaless_reader(body, writer.plain)
-            behind = len(value) - _HEADER.size - body.tell()
+            behind = len(value) - HEADER.size - body.tell()
             if not behind:
                 fastavro.schemaless_writer(again, writer.plain, plain)
                 body.seek(0)
@@ -260,14 +261,14 @@ class Codec:
 
     def _own_header(self) -> bytes:
         if self._header is None:
-            self._header = _HEADER.pack(0, self._registry.identifier(self.topic, self._text))
+            self._header = HEADER.pack(0, self._registry.identifier(self.topic, self._text))
         return self._header
 
     def _writer(self, value: bytes) -> WriterSchema:
         """The schema that a value was written with, by its header."""
-        if len(value) < _HEADER.size:
-            raise RecordError(f"not the wire format: {len(value)} bytes, expected a header of {_HEADER.size} first")
-        magic, identifier = _HEADER.unpack_from(value)
+        if len(value) < HEADER.size:
+            raise RecordError(f"not the wire format: {len(value)} bytes, expected a header of {HEADER.size} first")
+        magic, identifier = HEADER.unpack_from(value)
         if magic != 0:
             raise RecordError(f"not the wire format: the first byte is {magic}, expected 0")
         return self._writers[identifier]

@@ -8,8 +8,9 @@ from typing import Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.errors import KafkaUnavailable
+from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
 
 #: What the client calls itself; nothing joins this group, nothing is committed to it.
@@ -103,3 +104,35 @@ class TopicReader:
             raise self._connection.error(error, doing=f"reading topic {self._topic}")
         self._positions[number] = self._reported[number] = message.offset() or 0
         return False
+
+
+def read_record(settings: Settings, partition: Partition, offset: int) -> Message:
+    """The record at an offset.
+
+    :raises KafkaError: there is none any more, or the brokers don't answer or refuse
+    """
+    connection = Connection(settings)
+    consumer = Consumer(
+        settings.kafka_config(
+            **{
+                "error_cb": connection.hear,
+                "group.id": GROUP,
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+            }
+        )
+    )
+    try:
+        connection.open(consumer, partition.topic)
+        consumer.assign([TopicPartition(partition.topic, partition.number, offset)])
+        message = consumer.poll(_SILENCE_SECONDS)
+        if message is not None and message.error() is None and message.offset() == offset:
+            return message
+        found = "no answer" if message is None else message.error() or f"offset {message.offset()}"
+        raise KafkaError(f"{partition} offset {offset} can't be read any more: found {found}")
+    except KafkaException as error:
+        raise connection.error(error, doing=f"reading {partition} offset {offset}") from error
+    finally:
+        consumer.close()

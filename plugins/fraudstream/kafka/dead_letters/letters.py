@@ -104,6 +104,15 @@ class DeadLetter:
                 f"partition and offset ({error!r}): something else than this pipeline writes to the dead-letter topic"
             ) from error
 
+    @classmethod
+    def of_rejected_row(cls, message: Message) -> Self:
+        """A row of a source file that failed its checks, which has no topic but the dead-letter topic itself."""
+        headers: list[Header] = list(message.headers() or [])
+        reason = (dict(headers).get("reason") or b"").decode(errors="replace")
+        place = Partition(message.topic() or "", message.partition() or 0)
+        written = message.timestamp()[1]
+        return cls(place, message.offset() or 0, None, None, message.value(), headers, reason, written_at=written)
+
 
 def read_dead_letters(settings: Settings, topic: str) -> list[DeadLetter]:
     """The dead letters of a topic, one for each record, in the order in which they were written.

@@ -1,0 +1,99 @@
+"""One dead letter for people: what it says, and its value decoded as far as that is possible."""
+
+import io
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import fastavro
+
+from fraudstream.errors import KafkaError
+from fraudstream.kafka.codec import HEADER, schema_text
+from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.registry import Registry
+from fraudstream.kafka.writer_schemas import WriterSchemas
+from fraudstream.settings import Settings
+
+#: Bytes of what can't be decoded that are shown.
+_SHOWN_BYTES = 64
+
+
+def inspect(settings: Settings, letter: DeadLetter) -> dict[str, Any]:
+    """What is to be seen of a letter, ready for JSON."""
+    return {
+        "topic": letter.partition.topic,
+        "partition": letter.partition.number,
+        "offset": letter.offset,
+        "reason": letter.reason,
+        "timestamp": moment(letter.timestamp),
+        "written": moment(letter.written_at),
+        "redriven": moment(letter.redriven_at),
+        "cut": letter.cut or None,
+        "key": text_of(letter.key),
+        "headers": {name: text_of(value) for name, value in letter.headers},
+        "value": _decoded(settings, letter),
+    }
+
+
+def moment(milliseconds: int | None) -> str | int | None:
+    """A time in ISO 8601, or the number where no calendar has it."""
+    if milliseconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return milliseconds
+
+
+def text_of(content: bytes | None) -> str | None:
+    """The bytes as text where they are one, else in hexadecimal digits."""
+    if content is None:
+        return None
+    text = content.decode(errors="replace")
+    if text.isprintable() and "\ufffd" not in text:
+        return text
+    more = "" if len(content) <= _SHOWN_BYTES else f"… ({len(content)} bytes)"
+    return f"0x{content[:_SHOWN_BYTES].hex()}{more}"
+
+
+def _decoded(settings: Settings, letter: DeadLetter) -> dict[str, Any]:
+    """Schema id, the fields that can be read one after the other, what stopped that, and the bytes from there on."""
+    value = letter.value
+    if value is None or len(value) < HEADER.size or value[0] != 0:
+        return {"bytes": text_of(value)}
+    identifier = HEADER.unpack_from(value)[1]
+    topic = letter.partition.topic
+    own = fastavro.parse_schema(json.loads(schema_text(topic)))
+    found: dict[str, Any] = {"schema id": identifier}
+    try:
+        schema = WriterSchemas(topic, own, Registry(settings))[identifier].plain
+    except KafkaError as error:
+        return found | {"problem": str(error), "bytes": text_of(value[HEADER.size :])}
+    fields, problem, read = _fields(schema, value[HEADER.size :])
+    return found | {"fields": fields, "problem": problem, "bytes": text_of(value[HEADER.size + read :])}
+
+
+def _fields(schema: Any, body: bytes) -> tuple[dict[str, Any], str | None, int]:
+    """The first fields of a record, as many as can be read; why not the next one; the bytes that they take."""
+    fields: dict[str, Any] = {}
+    read = 0
+    if not isinstance(schema, dict) or schema["type"] != "record":
+        return fields, "the schema is no record", read
+    for count, last in enumerate(schema["fields"], start=1):
+        stream = io.BytesIO(body)
+        try:
+            # Later fields may name the types of earlier ones, so a part of a record is read from its beginning.
+            part = fastavro.parse_schema({"type": "record", "name": "Part", "fields": schema["fields"][:count]})
+            fields = {name: _shown(content) for name, content in fastavro.schemaless_reader(stream, part).items()}
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # the bytes are anybody's, and so is what is wrong with them
+            return fields, f"field {last['name']}: {type(error).__name__} {error}", read
+        read = stream.tell()
+    return fields, None, read
+
+
+def _shown(content: Any) -> Any:
+    if isinstance(content, bytes):
+        return text_of(content)
+    return content if isinstance(content, int | float | bool | str | None) else str(content)

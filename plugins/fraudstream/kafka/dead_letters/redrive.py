@@ -1,0 +1,156 @@
+"""Producing dead letters again to the topic that they come from, each once.
+
+The protocol, numbered as in the code:
+
+1. init_transactions: fences an older redrive of the same topic and ends what that one left open,
+2. read the dead letters and the markers that say which ones were produced again,
+3. in a transaction: each letter's record to its topic, and its marker to the dead-letter topic,
+4. commit: the records and their markers become visible together or not at all.
+
+So a crash at any time, or a second redrive, produces nothing twice.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from fraudstream.errors import KafkaError, ProducerFenced, RecordError
+from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.dead_letters.letters import DeadLetter, read_dead_letters
+from fraudstream.kafka.topic_reader import read_record
+from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_IN_ONE_TRANSACTION = 500
+#: Header of a record that was produced again: where it lay before.
+REDRIVEN_FROM = "redriven_from"
+
+
+@dataclass
+class Redriven:
+    """What a redrive did, or would do: letters produced again now, those that were before, and the rest with why."""
+
+    topic: str
+    produced: list[DeadLetter] = field(default_factory=list)
+    before: list[DeadLetter] = field(default_factory=list)
+    left: list[tuple[DeadLetter, str]] = field(default_factory=list)
+
+
+def redrive(
+    settings: Settings,
+    topic: str,
+    chosen: Callable[[DeadLetter], bool],
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    most: int | None = None,
+) -> Redriven:
+    """Produces the chosen dead letters of a topic again: same key, value and partition, its headers and one more.
+
+    :param force: those too that would be dead letters again
+    :param dry_run: only say which ones
+    :param most: at most so many
+    :raises KafkaError: the brokers or the registry don't do what is asked; what was committed stays, the rest is left
+    """
+    connection = Connection(settings)
+    try:
+        producer = None if dry_run else _producer(settings, topic, connection)
+        # 2. letters and markers
+        plan = _plan(settings, topic, filter(chosen, read_dead_letters(settings, topic)), force=force, most=most)
+        for first in range(0, len(plan.produced) if producer else 0, _IN_ONE_TRANSACTION):
+            _produce(settings, producer, plan.produced[first : first + _IN_ONE_TRANSACTION])
+    except KafkaException as error:
+        if error.args[0].fatal():
+            raise ProducerFenced(f"another redrive of topic {topic} fenced this one: {error.args[0].str()}") from error
+        raise connection.error(error, doing=f"producing dead letters again to topic {topic}") from error
+    return plan
+
+
+def _producer(settings: Settings, topic: str, connection: Connection) -> Producer:
+    producer = Producer(
+        settings.producer_config(
+            **{
+                "transactional.id": f"fraudstream-redrive-{topic}",
+                # A record on a topic may be as large as the brokers take, not only as large as clients send by default.
+                "message.max.bytes": 2_000_000,
+                "error_cb": connection.hear,
+            }
+        )
+    )
+    connection.open(producer)
+    # 1. fence
+    producer.init_transactions(60)
+    return producer
+
+
+def _plan(settings: Settings, topic: str, letters: Any, *, force: bool, most: int | None) -> Redriven:
+    plan = Redriven(topic)
+    codec = Codec.for_topic(topic, settings)
+    for letter in letters:
+        if letter.redriven_at is not None:
+            plan.before.append(letter)
+        elif most is not None and len(plan.produced) >= most:
+            break
+        elif reason := "" if force else _still_invalid(settings, codec, letter):
+            plan.left.append((letter, reason))
+        else:
+            plan.produced.append(letter)
+    return plan
+
+
+def _still_invalid(settings: Settings, codec: Codec, letter: DeadLetter) -> str:
+    """Why the record would be a dead letter again, if it was produced now; or nothing."""
+    try:
+        codec.decode(_record(settings, letter)[1], int(time.time() * 1000))
+    except RecordError as error:
+        return str(error)
+    return ""
+
+
+def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes | None, Sequence[Any]]:
+    """Key, value and headers of the letter's record: from its topic, where the letter has only their beginning."""
+    if not letter.cut:
+        return letter.key, letter.value, letter.headers
+    message = read_record(settings, letter.partition, letter.offset)
+    return message.key(), message.value(), list(message.headers() or [])
+
+
+def _produce(settings: Settings, producer: Any, letters: Sequence[DeadLetter]) -> None:
+    failed: list[str] = []
+
+    def delivered(error: Any, message: Any) -> None:
+        if error is not None:
+            failed.append(f"{message.topic()}[{message.partition()}]: {error.str()}")
+
+    # 3. records and markers
+    producer.begin_transaction()
+    try:
+        for letter in letters:
+            key, value, headers = _record(settings, letter)
+            origin = (REDRIVEN_FROM, f"{letter.partition} offset {letter.offset}".encode())
+            producer.produce(
+                letter.partition.topic,
+                partition=letter.partition.number,
+                key=key,
+                value=value,
+                headers=[*headers, origin],
+                on_delivery=delivered,
+            )
+            producer.produce(**letter.to_marker(int(time.time() * 1000)), on_delivery=delivered)
+            producer.poll(0)
+        # 4. visible together
+        producer.commit_transaction(60)
+    except BaseException as error:
+        with suppress(KafkaException):  # brokers that don't hear of it end the transaction by themselves
+            producer.abort_transaction(10)
+        if failed:
+            raise KafkaError(f"nothing of this transaction was produced again: {failed[0]}") from error
+        raise
+    log.info("%d dead letters are produced again", len(letters))

@@ -1,0 +1,164 @@
+"""Dead letters are produced again once each, wherever a redrive ends and however many of them run."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException
+from fraudstream.errors import ProducerFenced, RecordError
+from fraudstream.kafka.dead_letters import redrive as module
+from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.dead_letters.redrive import REDRIVEN_FROM, redrive
+from fraudstream.kafka.records import FRAUD_TRANSACTION, Partition
+from fraudstream.settings import Settings
+
+
+class Killed(BaseException):
+    """The process ends here: nothing after it runs."""
+
+
+class Brokers:
+    """What is committed on the topic and on its dead-letter topic."""
+
+    def __init__(self, letters: int) -> None:
+        self.letters = [
+            DeadLetter(Partition(FRAUD_TRANSACTION, n % 3), n, 5, b"k%d" % n, b"v%d" % n, [("h", b"%d" % n)], "r")
+            for n in range(letters)
+        ]
+        self.records: list[dict[str, Any]] = []
+        self.markers: dict[int, int] = {}
+        self.steps_left = 10**9
+        self.epoch = 0
+        self.invalid: set[bytes] = set()
+
+    def step(self) -> None:
+        self.steps_left -= 1
+        if self.steps_left < 0:
+            raise Killed
+
+    def read(self, settings: Settings, topic: str) -> list[DeadLetter]:
+        self.step()
+        return [replace(letter, redriven_at=self.markers.get(letter.offset)) for letter in self.letters]
+
+
+class Producer:
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
+        self._open: list[dict[str, Any]] = []
+
+    def init_transactions(self, seconds: float) -> None:
+        self._brokers.step()
+        self._brokers.epoch += 1
+        self._epoch = self._brokers.epoch
+
+    def begin_transaction(self) -> None:
+        self._open = []
+
+    def produce(self, topic: str, on_delivery: Any, **message: Any) -> None:
+        self._brokers.step()
+        self._open.append({"topic": topic, **message})
+
+    def poll(self, seconds: float) -> None: ...
+
+    def commit_transaction(self, seconds: float) -> None:
+        self._brokers.step()
+        if self._epoch != self._brokers.epoch:
+            raise KafkaException(Code(Code._FENCED, "fenced", fatal=True))
+        for message in self._open:
+            if message["topic"] == FRAUD_TRANSACTION:
+                self._brokers.records.append(message)
+            else:
+                headers = dict(message["headers"])
+                self._brokers.markers[int(headers["offset"])] = int(headers["redriven"])
+        self._brokers.step()
+
+    def abort_transaction(self, seconds: float) -> None:
+        self._open = []
+
+
+class Codec:
+    def __init__(self, brokers: Brokers) -> None:
+        self._brokers = brokers
+
+    def decode(self, value: bytes, timestamp: int) -> None:
+        if value in self._brokers.invalid:
+            raise RecordError("column amount: found '1'")
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> Brokers:
+    brokers = Brokers(7)
+    monkeypatch.setattr(module, "_IN_ONE_TRANSACTION", 3)
+    monkeypatch.setattr(module, "Producer", lambda config: Producer(brokers))
+    monkeypatch.setattr(module, "read_dead_letters", brokers.read)
+    monkeypatch.setattr(module.Connection, "open", lambda *_: None)
+    monkeypatch.setattr(module.Codec, "for_topic", lambda topic, settings: Codec(brokers))
+    return brokers
+
+
+def run(**options: Any) -> Any:
+    return redrive(Settings(), FRAUD_TRANSACTION, options.pop("chosen", lambda letter: True), **options)
+
+
+def produced(brokers: Brokers) -> list[bytes]:
+    return sorted(record["value"] for record in brokers.records)
+
+
+ALL = [b"v%d" % n for n in range(7)]
+
+
+def test_a_record_is_produced_as_it_was_to_where_it_was(brokers: Brokers) -> None:
+    run()
+    assert produced(brokers) == ALL
+    for record in brokers.records:
+        number = int(record["value"][1:])
+        assert (record["key"], record["partition"]) == (b"k%d" % number, number % 3)
+        assert record["headers"] == [
+            ("h", b"%d" % number),
+            (REDRIVEN_FROM, f"{FRAUD_TRANSACTION}[{number % 3}] offset {number}".encode()),
+        ]
+
+
+@pytest.mark.parametrize("steps", range(22))
+def test_a_redrive_that_is_killed_anywhere_loses_and_doubles_nothing(brokers: Brokers, steps: int) -> None:
+    brokers.steps_left = steps
+    with pytest.raises(Killed):
+        run()
+    brokers.steps_left = 10**9
+    again = run()
+    assert produced(brokers) == ALL
+    assert len(again.produced) + len(again.before) == 7
+    assert run().produced == []
+    assert produced(brokers) == ALL
+
+
+def test_of_two_redrives_at_once_the_older_one_is_fenced(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = brokers.read
+
+    def while_another_one_runs(settings: Settings, topic: str) -> list[DeadLetter]:
+        letters = read(settings, topic)
+        monkeypatch.setattr(module, "read_dead_letters", read)
+        run()
+        return letters
+
+    monkeypatch.setattr(module, "read_dead_letters", while_another_one_runs)
+    with pytest.raises(ProducerFenced, match=FRAUD_TRANSACTION):
+        run()
+    assert produced(brokers) == ALL
+
+
+def test_what_would_be_a_dead_letter_again_is_left_unless_forced(brokers: Brokers) -> None:
+    brokers.invalid = {b"v2"}
+    done = run()
+    assert [(letter.offset, why) for letter, why in done.left] == [(2, "column amount: found '1'")]
+    assert produced(brokers) == [value for value in ALL if value != b"v2"]
+    assert [letter.offset for letter in run(force=True).produced] == [2]
+    assert produced(brokers) == ALL
+
+
+def test_a_dry_run_and_a_choice_and_a_limit(brokers: Brokers) -> None:
+    assert len(run(dry_run=True).produced) == 7
+    assert brokers.records == []
+    run(chosen=lambda letter: letter.partition.number == 1, most=1)
+    assert produced(brokers) == [b"v1"]
