@@ -14,8 +14,9 @@ then `airflow dags test consume_fraud_confirmations --conf '{"until": "caught_up
 
 **When it fails:** a task is tried again until the run's deadline, then the next run goes on; nothing is lost: each goes
 on where its effect was last durable. An error that no retry heals fails the task at once: the log says what to change;
-clear the task then. The log names topic, partition and offset of what it stopped at. What can't be decoded lies in
-`fraud_confirmation.dead_letter` with the reason.
+clear the task then. The log names topic, partition and offset of what it stopped at. What is no valid record lies in
+`fraud_confirmation.dead_letter` with the reason;
+`python -m fraudstream.kafka dead-letters` shows it and produces it again.
 """
 
 from airflow.sdk import dag

@@ -3,7 +3,7 @@
 
 locals {
   # Kafka's users that sign in with SCRAM; boot.py makes a user of each on the brokers.
-  kafka_users = ["producer", "consumer_fraud", "consumer_non_fraud", "airflow", "site", "monitor"]
+  kafka_users = ["producer", "consumer_fraud", "consumer_non_fraud", "airflow", "site", "monitor", "operator"]
 
   # secret → its group in secrets_version, and the roles whose VMs read it
   generated_secrets = merge(
@@ -20,8 +20,9 @@ locals {
     },
     {
       for user in local.kafka_users : "kafka_${user}_password" => {
+        # The operator is a person, who reads the secret by the rights of their own account.
         group   = "kafka"
-        readers = ["kafka", user == "monitor" ? "registry" : replace(user, "_", "-")]
+        readers = concat(["kafka"], user == "operator" ? [] : [user == "monitor" ? "registry" : replace(user, "_", "-")])
       }
     },
   )

@@ -48,11 +48,13 @@ class TestKafkaAccess:
             for role in roles[topic]
         }
 
-    def test_only_the_producer_writes_transactions_and_the_monitor_writes_nothing(self, acls: list[list[str]]) -> None:
+    def test_only_the_producer_and_a_person_write_transactions_and_the_monitor_nothing(
+        self, acls: list[list[str]]
+    ) -> None:
         writers = {
             user for user, operations, _, name, _ in acls if "Write" in operations and name.endswith("_transaction")
         }
-        assert writers == {"producer"}
+        assert writers == {"producer", "operator"}
         assert not [row for row in acls if row[0] == "monitor" and re.search("Write|Create|Alter|Delete|All", row[1])]
 
 
