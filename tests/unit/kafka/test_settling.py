@@ -1,8 +1,5 @@
 """All groups of a topic pass over the same records, each of which is one dead letter; too many stop the group."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,31 +12,10 @@ from fraudstream.kafka.records import Partition
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.dead_letters import LetterTopic
+
 PARTITION = Partition("topic", 0)
 FIRST = 40
-
-
-@dataclass
-class LetterTopic:
-    """The dead-letter topic: the producer's side and the reader's."""
-
-    letters: list[DeadLetter] = field(default_factory=list)
-    waiting: list[DeadLetter] = field(default_factory=list)
-    reads: int = 0
-
-    def put(self, letter: DeadLetter) -> None:
-        self.waiting.append(letter)
-
-    def flush(self) -> None:
-        self.letters += self.waiting
-        self.waiting = []
-
-    def of(self, partition: Partition) -> Collection[int]:
-        self.reads += 1
-        return {letter.offset for letter in self.letters if letter.partition == partition}
-
-    def close(self) -> None:
-        pass
 
 
 def group(topic: LetterTopic, *, sends: bool, max_share: float = 1.0) -> InvalidRecords:
