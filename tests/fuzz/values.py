@@ -31,6 +31,15 @@ _BODIES: Mapping[str, Callable[[random.Random], bytes]] = {
     "endless": lambda rng: b"\xfe\xff\xff\xff\xff\xff\x1f\0",
     "other": lambda rng: bytes([8]) + rng.randbytes(4),
 }
+#: What certain fields of other records than transactions hold.
+_CONTENTS: dict[str, list[Any]] = {
+    "isFraud": [0, 1],
+    "isFlaggedFraud": [0, 1],
+    "details": ["{}", '{"kind": "notice"}'],
+    "kind": ["notice", "fraud_notice", "receipt"],
+    "topic": ["fraud_transaction", "non_fraud_transaction", "fraud_confirmation"],
+    "value": ["", "AAAA"],
+}
 
 
 class Value(NamedTuple):
@@ -120,8 +129,8 @@ class Values:
         rng, kind = self._random, field["type"]
         if field["name"] == "idTransaction":
             return f"{self._prefix}-{self._made:09d}"
-        if field["name"] in {"isFraud", "isFlaggedFraud"}:
-            return rng.randrange(2)
+        if field["name"] in _CONTENTS:
+            return rng.choice(_CONTENTS[field["name"]])
         if isinstance(kind, list):
             return rng.choice([None, rng.randrange(700)]) if "int" in kind else rng.choice([None, "C1***@example.com"])
         if isinstance(kind, dict):

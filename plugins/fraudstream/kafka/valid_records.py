@@ -5,6 +5,8 @@ the lake, the tables, the mails and Airflow. Whoever reads a topic passes over t
 on its value, its timestamp and the schema registry, and on nothing else.
 """
 
+import base64
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +14,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 
 #: Times that a day of the lake, a mail and every table have room for, ms since 1970. A time in seconds lies before
 #: the first, one in micro- or nanoseconds behind the last.
@@ -82,6 +86,30 @@ def _is_text(content: bytes | None) -> bool:
         return False
 
 
+def _each(holds: Callable[[bytes], bool]) -> Holds:
+    """A rule for texts of which there are few, looked at one by one."""
+
+    def each_holds(texts: pa.Array) -> pa.Array:
+        return pa.array([holds(content) for content in texts.cast(pa.binary()).to_pylist()], pa.bool_())
+
+    return each_holds
+
+
+def _is_json_object(content: bytes) -> bool:
+    try:
+        return _is_text(content) and isinstance(json.loads(content), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_base64(content: bytes) -> bool:
+    try:
+        base64.b64decode(content, validate=True)
+    except ValueError:
+        return False
+    return True
+
+
 def _are_names(texts: pa.Array) -> pa.Array:
     lengths = pc.binary_length(texts)
     fit = pc.and_(pc.and_(pc.greater(lengths, 0), pc.less_equal(lengths, _NAME_BYTES)), _are_texts(texts))
@@ -112,6 +140,7 @@ _TRANSACTION = (
     ),
     *(Rule(name, "0 or 1", _between(0, 2)) for name in ("isFraud", "isFlaggedFraud")),
 )
+_MAILED = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 _TEXT = "valid UTF-8 without NUL"
 #: What the columns of a topic's rows must be, by the file of its schema; of enums it is the schema that says it.
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -119,15 +148,19 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "fraud_confirmation.avsc": (*_TRANSACTION, Rule("answeredAt", TIME_EXPECTED, _are_times)),
     "case_event.avsc": (
         *(Rule(name, _NAME, _are_names) for name in ("idTransaction", "eventType", "by")),
-        *(Rule(name, _TEXT, _are_texts) for name in ("reason", "recipient", "details")),
+        *(Rule(name, _TEXT, _are_texts) for name in ("reason", "recipient")),
+        Rule("details", "a JSON object", _each(_is_json_object)),
         Rule("at", TIME_EXPECTED, _are_times),
     ),
     "mail_retry.avsc": (
-        *(
-            Rule(name, _TEXT, _are_texts)
-            for name in ("idTransaction", "tryId", "resend", "reply", "kind", "topic", "value")
-        ),
+        *(Rule(name, _NAME, _are_names) for name in ("tryId", "idTransaction")),
+        *(Rule(name, _TEXT, _are_texts) for name in ("resend", "reply")),
+        Rule("kind", "notice, fraud_notice or receipt", _each({b"notice", b"fraud_notice", b"receipt"}.__contains__)),
+        Rule("topic", f"one of {', '.join(_MAILED)}", _each({topic.encode() for topic in _MAILED}.__contains__)),
+        Rule("value", "base64", _each(_is_base64)),
         *(Rule(name, TIME_EXPECTED, _are_times) for name in ("dueAt", "firstTriedAt", "recordTimestamp")),
+        *(Rule(name, "a number from 0 on", _between(0, 2**31)) for name in ("deferrals", "attempts", "partition")),
+        Rule("offset", "a number from 0 on", _between(0, 2**62)),
     ),
     "ingest_progress.avsc": tuple(Rule(name, _TEXT, _are_texts) for name in ("file", "source")),
 }

@@ -62,10 +62,8 @@ def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterat
     """Offset and record of what can be decoded below `end`, in order."""
     codec = Codec.for_topic(partition.topic, settings)
     for messages in _messages(settings, partition, end):
-        rows, bad = codec.decode_rows(pa.array([message.value() for message in messages], pa.binary()))
-        dead = {record.index for record in bad}
-        good = [message for index, message in enumerate(messages) if index not in dead]
-        for message, case in zip(good, rows["idTransaction"].to_pylist(), strict=True):
+        decoded = codec.decode_messages(messages)
+        for message, case in zip(decoded.valid, decoded.rows["idTransaction"].to_pylist(), strict=True):
             yield message.offset(), (case, message.timestamp()[1])
 
 
