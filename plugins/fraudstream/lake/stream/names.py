@@ -6,6 +6,7 @@
     transaction/dt=2023-10-07/compacted-5f0c…-00000.parquet                          rows of many such objects
     _manifest/transaction/dt=2023-10-07.json                                         which Parquet files count
     _progress/transaction/non_fraud_transaction-3.json                               how far the topic-partition is
+    _rebased/20261127T101500Z/transaction/…                                          set aside, see rebase.py
 
 A name that starts with an underscore holds no rows: Spark, DuckDB and BigQuery patterns on a folder never meet it.
 """
