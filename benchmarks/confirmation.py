@@ -1,6 +1,7 @@
 """Click → resolved sensor in a running Airflow with 100, 1,000 and 2,500 cases waiting, against the Kafka provider's.
 
-STAGES picks some of stock, 100, 1000, 2500, idle and 8213 (without: all but the last), TRIGGERERS how many there are.
+STAGES picks some of stock, 100, 1000, 2500, idle, trickle and 8213 (without: all but the last two), TRIGGERERS how many
+there are. Stage trickle: 3,000 cases (or CASES) that come one every half second.
 """
 
 import os
@@ -22,6 +23,7 @@ from benchmarks.waiting.airflow import Airflow, heartbeats, sample
 from benchmarks.waiting.customers import RATE, Customers
 from benchmarks.waiting.stock import NAMES as STOCK
 from benchmarks.waiting.stock import connections, stock
+from benchmarks.waiting.trickle import CONSUMER, trickle
 from local.applications import airflow as airflow_parts
 from local.applications import pipeline, postgres
 from local.control import Control
@@ -31,11 +33,11 @@ from local.ports import Ports
 from local.services import mail
 
 STAGES = ("stock", "100", "1000", "2500", "idle")
+TRICKLE = "trickle"
 WHOLE = sum(PUBLISHED_FRAUDS.values())
 _WHOLE = str(WHOLE)
 _WHOLE_ROWS = 10_000
 _WHOLE_WITHIN = 500.0
-CONSUMER = "consume_fraud_transactions"
 _TRIGGERERS = 2
 #: At 20 a second; what is answered at once is all that wait then.
 _STEADY = {100: 100, 1_000: 400, 2_500: 400}
@@ -69,9 +71,10 @@ def stages() -> list[str]:
     :raises BenchmarkFailed: there is no such stage
     """
     asked = os.environ.get("STAGES", ",".join(STAGES)).split(",")
-    if unknown := set(asked) - {*STAGES, _WHOLE}:
-        raise BenchmarkFailed(f"STAGES has {', '.join(sorted(unknown))}; there are {', '.join([*STAGES, _WHOLE])}")
-    return [stage for stage in [*STAGES, _WHOLE] if stage in asked]
+    there_are = [*STAGES, TRICKLE, _WHOLE]
+    if unknown := set(asked) - set(there_are):
+        raise BenchmarkFailed(f"STAGES has {', '.join(sorted(unknown))}; there are {', '.join(there_are)}")
+    return [stage for stage in there_are if stage in asked]
 
 
 def triggerers() -> int:
@@ -113,6 +116,8 @@ class _Run:
                 self._stock()
             elif stage == "idle":
                 self._idle()
+            elif stage == TRICKLE:
+                self._trickle()
             elif stage == _WHOLE:
                 self._whole()
             else:
@@ -156,6 +161,18 @@ class _Run:
         if number == 1_000:
             self._checks["1,000 waiting: p99 < 5 s"] = seconds["p99"] < 5
             self._checks["1,000 waiting: 40 resolutions/s"] = rate >= 40
+
+    def _trickle(self) -> None:
+        """Cases come one by one; at the end some are answered at 20 a second, then the others at once."""
+        cases, figures = trickle(self._airflow, self._customers, self._say)
+        self._waiting += cases
+        last, self._waiting = self._waiting[-_STEADY[100] :], self._waiting[: -_STEADY[100]]
+        seconds = self._steady(last)
+        self._burst(len(self._waiting))
+        self._also["trickle"] = figures | seconds
+        self._notes.append(f"trickle: {self._also['trickle']}")
+        self._checks["trickle: p99 < 5 s at the end"] = seconds["p99"] < 5
+        self._checks["trickle: a run for 30 s of cases, and ten more"] = figures["runs"] <= figures["seconds"] / 30 + 11
 
     def _whole(self) -> None:
         """As many cases as PaySim has frauds: produced and opened by the product's DAGs, then all answered at once."""

@@ -57,6 +57,10 @@ class Airflow:
             dag,
         )
 
+    def runs(self, dag: str = DAG_ID) -> int:
+        """Runs of a DAG, over or not."""
+        return self._number("select count(*) from dag_run where dag_id = %s", dag)
+
     def resolved(self, dag: str = DAG_ID, task: str = SENSOR) -> int:
         """Sensors that succeeded."""
         query = "select count(*) from task_instance where dag_id = %s and task_id = %s and state = 'success'"

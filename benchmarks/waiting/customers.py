@@ -65,14 +65,15 @@ class Customers:
             raise BenchmarkFailed(f"{len(opened)} cases were opened of {count} frauds")
         return opened
 
-    def replay(self, rows: int, frauds: int) -> None:
+    def replay(self, rows: int, frauds: int, *, rows_per_second: int = 0) -> None:
         """Has the product's DAGs replay a file with so many frauds; they open the cases, mail, and fill the lake."""
         path = FOLDER / f"paysim-{rows}-{frauds}.csv"
         write_file(path, plan(rows, frauds=frauds), 1, lambda _: None)
         source = upload(lake(self._environment), path, path.name)
         self._airflow.api.pause(DAG_ID, False)
         self._airflow.api.pause("consume_fraud_transactions", False)
-        self._airflow.api.trigger("produce_transactions", {"source": source, "replay": source})
+        conf = {"source": source, "replay": source, "rows_per_second": rows_per_second}
+        self._airflow.api.trigger("produce_transactions", conf)
 
     def frauds(self) -> list[str]:
         """Ids of all frauds in their topic."""
