@@ -10,7 +10,8 @@ For the fraud team: what customers answered on each of the last seven days and i
 (median and 90th percentile, from the case's record to its answer), and the share of false positives: of the cases that
 customers answered, those they said were their own.
 
-**When:** daily, and by hand whenever there is doubt. It changes nothing.
+**When:** after each run of `compact_lake` that succeeded (asset `fraudstream_lake`), at noon in any case, and by hand
+whenever there is doubt. It changes nothing.
 
 **Needs:** connection `google_cloud_default`; the consumer DAGs running, or caught up.
 
@@ -20,14 +21,15 @@ customers answered, those they said were their own.
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import Param, dag
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag
 from fraudstream.orchestration.alerts import late_after
+from fraudstream.orchestration.assets import LAKE
 from fraudstream.orchestration.lake_operators import AuditLake
 from fraudstream.orchestration.retries import NO_MEMBER
 
 
 @dag(
-    schedule="@daily",
+    schedule=AssetOrTimeSchedule(timetable=CronTriggerTimetable("0 12 * * *", timezone="UTC"), assets=[LAKE]),
     start_date=datetime(2023, 10, 1, tzinfo=UTC),
     catchup=False,
     doc_md=__doc__,

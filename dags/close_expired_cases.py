@@ -17,6 +17,8 @@ case that `open_cases` hasn't got to: look at the DAG `consume_fraud_transaction
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag
+from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.orchestration.assets import topic_asset
 from fraudstream.orchestration.case_operators import CloseExpiredCases
 from fraudstream.orchestration.retries import NO_MEMBER
 
@@ -47,7 +49,11 @@ from fraudstream.orchestration.retries import NO_MEMBER
     },
 )
 def close_expired_cases():
-    CloseExpiredCases(task_id="close", look_back_days="{{ params.look_back_days }}")
+    CloseExpiredCases(
+        task_id="close",
+        outlets=[topic_asset(FRAUD_CONFIRMATION)],
+        look_back_days="{{ params.look_back_days }}",
+    )
 
 
 close_expired_cases()

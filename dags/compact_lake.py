@@ -20,8 +20,10 @@ still there and counts. Clear the task when the reason is gone.
 
 from datetime import UTC, datetime, timedelta
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Param, dag, task_group
 from fraudstream.orchestration.alerts import late_after
+from fraudstream.orchestration.assets import LAKE
 from fraudstream.orchestration.lake_operators import CompactDay, ListDays
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJob
@@ -76,7 +78,8 @@ def compact_lake():
         "keep_json_days": keep,
     }
     days = ListDays(task_id="list_days", only="one_machine", **asked)
-    CompactDay.partial(task_id="compact", keep_json_days=keep, max_active_tis_per_dagrun=1).expand_kwargs(days.output)
+    one_by_one = CompactDay.partial(task_id="compact", keep_json_days=keep, max_active_tis_per_dagrun=1)
+    done_here = one_by_one.expand_kwargs(days.output)
 
     @task_group
     def on_spark(folder, day):
@@ -84,7 +87,8 @@ def compact_lake():
         done = RunSparkJob(task_id="run", job=job.output)
         done >> CompactDay(task_id="prove_and_swap", folder=folder, day=day, keep_json_days=keep, job=job.output)
 
-    on_spark.expand_kwargs(ListDays(task_id="list_days_for_spark", only="spark", **asked).output)
+    done_on_spark = on_spark.expand_kwargs(ListDays(task_id="list_days_for_spark", only="spark", **asked).output)
+    [done_here, done_on_spark] >> EmptyOperator(task_id="compacted", outlets=[LAKE], trigger_rule="none_failed")
 
 
 compact_lake()

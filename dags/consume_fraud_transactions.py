@@ -24,7 +24,7 @@ from airflow.sdk import dag
 from fraudstream.kafka.records import FRAUD_TRANSACTION
 from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
 from fraudstream.orchestration.timetables import Continuous
-from fraudstream.settings import get_settings
+from fraudstream.settings import DagSettings
 
 
 @dag(
@@ -32,7 +32,7 @@ from fraudstream.settings import get_settings
     start_date=START,
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],
-    default_args={"owner": "data-platform", "queue": get_settings().queue_consumer_fraud, **RETRIES},
+    default_args={"owner": "data-platform", "queue": DagSettings().queue_consumer_fraud, **RETRIES},
     max_active_runs=1,
     params=PARAMS,
 )

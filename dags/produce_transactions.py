@@ -21,9 +21,11 @@ higher share goes on from there. Anything else: clear the task.
 from datetime import timedelta
 
 from airflow.sdk import Param, dag
+from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.orchestration.assets import topic_asset
 from fraudstream.orchestration.operators import ProduceTransactions
 from fraudstream.orchestration.retries import NO_MEMBER
-from fraudstream.settings import get_settings
+from fraudstream.settings import DagSettings
 
 
 @dag(
@@ -32,7 +34,7 @@ from fraudstream.settings import get_settings
     tags=["fraudstream", "producer"],
     default_args={
         "owner": "data-platform",
-        "queue": get_settings().queue_producer,
+        "queue": DagSettings().queue_producer,
         "retries": 5,
         "retry_delay": timedelta(seconds=10),
         "retry_exponential_backoff": 2.0,
@@ -82,6 +84,7 @@ from fraudstream.settings import get_settings
 def produce_transactions():
     ProduceTransactions(
         task_id="produce",
+        outlets=[topic_asset(topic) for topic in (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION)],
         source="{{ params.source or '' }}",
         limit="{{ params.limit }}",
         rows_per_second="{{ params.rows_per_second }}",

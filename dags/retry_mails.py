@@ -19,7 +19,7 @@ from datetime import timedelta
 from airflow.sdk import Param, dag
 from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
-from fraudstream.settings import get_settings
+from fraudstream.settings import DagSettings
 
 
 @dag(
@@ -28,7 +28,7 @@ from fraudstream.settings import get_settings
     catchup=False,
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],
-    default_args={"owner": "data-platform", "queue": get_settings().queue_consumer_fraud, **RETRIES},
+    default_args={"owner": "data-platform", "queue": DagSettings().queue_consumer_fraud, **RETRIES},
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
     params={

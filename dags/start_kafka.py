@@ -35,7 +35,11 @@ from fraudstream.settings import get_settings
     max_active_runs=1,
 )
 def start_kafka():
-    start_instances = StartMachine.partial(task_id="start_instances").expand_kwargs(machines(get_settings()))
+    @task
+    def list_machines() -> list[dict[str, str]]:
+        return machines(get_settings())
+
+    start_instances = StartMachine.partial(task_id="start_instances").expand_kwargs(list_machines())
 
     @task(trigger_rule="none_failed", execution_timeout=timedelta(minutes=10))
     def wait_for_brokers() -> int:

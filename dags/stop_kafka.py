@@ -4,9 +4,9 @@
 Waits until no task works with the brokers, then stops the Kafka machines. Topics, and how far each consumer got, stay
 on the machines' disks; `start_kafka` brings all of it back.
 
-**When:** by hand, to save what the machines cost. Before: pause the DAGs `produce_transactions`, `consume_…` and
-`audit_lake`, and mark their running tasks as success: each finishes the batch at hand. Cases that wait for a customer
-go on waiting, but the confirmation site takes no answer while Kafka is away.
+**When:** by hand, to save what the machines cost. Before: pause the DAGs `produce_transactions`, `consume_…`,
+`retry_mails`, `audit_lake` and `close_expired_cases`, and mark their running tasks as success: each finishes the batch
+at hand. Cases that wait for a customer go on waiting, but the confirmation site takes no answer while Kafka is away.
 
 **Needs:** setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, by comma) and connection `google_cloud_default`; without
 instances, as on one machine, there is nothing to stop and its tasks are skipped.
@@ -18,7 +18,7 @@ on with what is left.
 
 from datetime import timedelta
 
-from airflow.sdk import Param, dag
+from airflow.sdk import Param, dag, task
 from fraudstream.orchestration.machine_operators import AwaitIdle, StopMachine, machines
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import get_settings
@@ -57,11 +57,19 @@ def stop_kafka():
             "consume_fraud_confirmations",
             "retry_mails",
             "audit_lake",
+            "close_expired_cases",
         ],
         minutes="{{ params.patience_minutes }}",
         anyway="{{ params.anyway }}",
     )
-    wait_for_consumers >> StopMachine.partial(task_id="stop_instances").expand_kwargs(machines(get_settings()))
+
+    @task
+    def list_machines() -> list[dict[str, str]]:
+        return machines(get_settings())
+
+    listed = list_machines()
+    wait_for_consumers >> listed
+    StopMachine.partial(task_id="stop_instances").expand_kwargs(listed)
 
 
 stop_kafka()

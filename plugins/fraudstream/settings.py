@@ -34,8 +34,8 @@ def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-class Settings(BaseSettings):
-    """What differs between one machine, containers and Google Cloud."""
+class DagSettings(BaseSettings):
+    """What DAG files read when they are parsed, and all that they read: nothing else that is wrong hides a DAG."""
 
     model_config = SettingsConfigDict(
         env_prefix="FRAUDSTREAM_",
@@ -43,6 +43,16 @@ class Settings(BaseSettings):
         secrets_dir=os.environ.get("FRAUDSTREAM_SECRETS_DIR"),
         hide_input_in_errors=True,
     )
+
+    queue_producer: str = Field("default", description="Celery queue of the producer's tasks")
+    queue_consumer_fraud: str = Field("default", description="Celery queue of the tasks that read the fraud topics")
+    queue_consumer_non_fraud: str = Field(
+        "default", description="Celery queue of the tasks that read non_fraud_transaction"
+    )
+
+
+class Settings(DagSettings):
+    """What differs between one machine, containers and Google Cloud."""
 
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:19092,127.0.0.1:19093,127.0.0.1:19094", description="brokers to start from, host:port, by comma"
@@ -189,12 +199,6 @@ class Settings(BaseSettings):
     compute_project: str = Field("", description="Google Cloud project of compute_instances")
     compute_instances: Annotated[list[str], NoDecode] = Field(
         [], description="zone/name of each Kafka VM, by comma; empty: start_kafka and stop_kafka leave machines alone"
-    )
-
-    queue_producer: str = Field("default", description="Celery queue of the producer's tasks")
-    queue_consumer_fraud: str = Field("default", description="Celery queue of the tasks that read the fraud topics")
-    queue_consumer_non_fraud: str = Field(
-        "default", description="Celery queue of the tasks that read non_fraud_transaction"
     )
 
     @field_validator(

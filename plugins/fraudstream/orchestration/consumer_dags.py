@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Param, task
+from airflow.sdk import Asset, Param, task
 
+from fraudstream.lake.stream.names import FOLDER_OF, MAILS
+from fraudstream.orchestration.assets import folder_asset
 from fraudstream.orchestration.failing import consumer_failed
 from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
@@ -61,4 +63,11 @@ def consume(topic: str, *roles: str) -> None:
             until="{{ params.until }}",
             max_minutes="{{ params.max_minutes }}",
             pool=POOL,
+            outlets=_outlets(topic, role),
         ).expand(worker=numbers)
+
+
+def _outlets(topic: str, role: str) -> list[Asset]:
+    if role == "open_cases":  # it opens runs
+        return []
+    return [folder_asset(MAILS if role == "send_mail" else FOLDER_OF[topic])]

@@ -1,7 +1,7 @@
 """Starting and stopping the brokers' machines on Compute Engine, and waiting until nobody needs them."""
 
-import time
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
@@ -11,7 +11,7 @@ from airflow.providers.google.cloud.operators.compute import (
     ComputeEngineStartInstanceOperator,
     ComputeEngineStopInstanceOperator,
 )
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseSensorOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from googleapiclient.errors import HttpError
@@ -21,6 +21,8 @@ from fraudstream.orchestration.connections import GOOGLE
 from fraudstream.settings import Settings, get_settings
 
 _POLL_SECONDS = 10.0
+#: More than `minutes` may be: that is what ends the wait, with a message.
+_LONGEST_WAIT = timedelta(days=2)
 _NOT_FOUND, _FORBIDDEN = 404, {401, 403}
 _SETTINGS = "settings FRAUDSTREAM_COMPUTE_PROJECT and FRAUDSTREAM_COMPUTE_INSTANCES"
 
@@ -96,8 +98,10 @@ class StopMachine(_Machine, ComputeEngineStopInstanceOperator):
     doing, reached, already = "stopping", "TERMINATED", "is stopped already"
 
 
-class AwaitIdle(BaseOperator):
+class AwaitIdle(BaseSensorOperator):
     """Waits until no run of these DAGs is left, so that brokers aren't stopped under tasks that need them.
+
+    It holds a slot only while it looks.
 
     :param minutes: longest wait
     :param anyway: go on at once, with the running DAGs named in the log
@@ -106,34 +110,36 @@ class AwaitIdle(BaseOperator):
     template_fields = ("minutes", "anyway")
 
     def __init__(self, *, dag_ids: Sequence[str], minutes: Any, anyway: Any, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(mode="reschedule", poke_interval=_POLL_SECONDS, timeout=_LONGEST_WAIT, **kwargs)
         self.dag_ids = list(dag_ids)
         self.minutes = minutes
         self.anyway = anyway
 
-    def execute(self, context: Context) -> None:
+    def poke(self, context: Context) -> bool:
         """:raises AirflowSkipException: there are no machines to stop
         :raises AirflowFailException: DAGs still run after `minutes`; nothing was stopped
         """
         if not get_settings().compute_instances:
             raise AirflowSkipException("FRAUDSTREAM_COMPUTE_INSTANCES is empty: no machines to stop")
-        until = time.monotonic() + 60 * float(self.minutes)
-        while running := self._running(context):
-            if str(self.anyway) == "True":
-                self.log.warning(
-                    "the brokers are stopped under %s, as `anyway` asks: their tasks wait for the brokers and, once "
-                    "start_kafka has run, go on where they were last durable; nothing is lost",
-                    running,
-                )
-                return
-            if time.monotonic() >= until:
-                raise AirflowFailException(
-                    f"the brokers go on running, because {running} still needs them after {self.minutes} minutes. "
-                    f"Pause these DAGs, mark their running tasks as success, which lets them finish the batch at hand, "
-                    f"and run stop_kafka again; or run it with `anyway`"
-                )
-            self.log.info("waiting for %s to end: pause them and mark their running tasks as success", running)
-            time.sleep(_POLL_SECONDS)
+        running = self._running(context)
+        if not running:
+            return True
+        if str(self.anyway) == "True":
+            self.log.warning(
+                "the brokers are stopped under %s, as `anyway` asks: their tasks wait for the brokers and, once "
+                "start_kafka has run, go on where they were last durable; nothing is lost",
+                running,
+            )
+            return True
+        started = context["ti"].get_first_reschedule_date(context) or datetime.now(UTC)
+        if datetime.now(UTC) - started >= timedelta(minutes=float(self.minutes)):
+            raise AirflowFailException(
+                f"the brokers go on running, because {running} still needs them after {self.minutes} minutes. "
+                f"Pause these DAGs, mark their running tasks as success, which lets them finish the batch at hand, "
+                f"and run stop_kafka again; or run it with `anyway`"
+            )
+        self.log.info("waiting for %s to end: pause them and mark their running tasks as success", running)
+        return False
 
     def _running(self, context: Context) -> str:
         """The DAGs that have runs which aren't over; empty when none has."""

@@ -1,7 +1,8 @@
 """Starting and stopping the brokers' machines: each instance by itself, and each failure says what to change."""
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -138,18 +139,24 @@ class TestSettings:
 class TestDags:
     """How the DAGs use the operators; a skipped or failed task decides what comes after it."""
 
+    @pytest.fixture(autouse=True)
+    def settings_of_each(self) -> Iterator[None]:
+        """Tasks read them after this test has set them."""
+        get_settings.cache_clear()
+        yield
+        get_settings.cache_clear()
+
     @staticmethod
-    def load(monkeypatch: pytest.MonkeyPatch, name: str, instances: str) -> Any:
+    def load(monkeypatch: pytest.MonkeyPatch, name: str, instances: str, *tasks: str) -> list[Any]:
         monkeypatch.setenv("FRAUDSTREAM_COMPUTE_PROJECT", "my-project")
         monkeypatch.setenv("FRAUDSTREAM_COMPUTE_INSTANCES", instances)
-        get_settings.cache_clear()
         spec = importlib.util.spec_from_file_location(f"dag_of_{name}", ROOT / "dags" / f"{name}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        get_settings.cache_clear()
-        return getattr(module, name)()
+        dag = getattr(module, name)()
+        return [dag.get_task(task) for task in tasks]
 
     @pytest.mark.parametrize(
         ("name", "task", "operator"),
@@ -158,26 +165,29 @@ class TestDags:
     def test_each_configured_instance_is_a_task_of_its_own(
         self, monkeypatch: pytest.MonkeyPatch, name: str, task: str, operator: type
     ) -> None:
-        mapped = self.load(monkeypatch, name, ",".join(BROKERS)).get_task(task)
+        mapped, listed = self.load(monkeypatch, name, ",".join(BROKERS), task, "list_machines")
         assert mapped.operator_class is operator
-        assert [f"{each['zone']}/{each['resource_id']}" for each in mapped.expand_input.value] == BROKERS
-        assert {each["project_id"] for each in mapped.expand_input.value} == {"my-project"}
+        assert mapped.expand_input.value.operator is listed
+        instances = listed.python_callable()
+        assert [f"{each['zone']}/{each['resource_id']}" for each in instances] == BROKERS
+        assert {each["project_id"] for each in instances} == {"my-project"}
 
     def test_brokers_are_waited_for_where_no_machine_is_configured_but_not_after_one_that_failed(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dag = self.load(monkeypatch, "start_kafka", "")
-        assert dag.get_task("start_instances").expand_input.value == []
-        assert dag.get_task("wait_for_brokers").trigger_rule == "none_failed"
-        assert dag.get_task("wait_for_brokers").upstream_task_ids == {"start_instances"}
+        listed, waiting = self.load(monkeypatch, "start_kafka", "", "list_machines", "wait_for_brokers")
+        assert listed.python_callable() == []
+        assert waiting.trigger_rule == "none_failed"
+        assert waiting.upstream_task_ids == {"start_instances"}
 
     def test_no_machine_is_stopped_before_everybody_is_idle(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        dag = self.load(monkeypatch, "stop_kafka", ",".join(BROKERS))
-        stop = dag.get_task("stop_instances")
-        assert (stop.upstream_task_ids, stop.trigger_rule) == ({"wait_for_consumers"}, "all_success")
+        names = ("stop_instances", "list_machines", "wait_for_consumers")
+        stop, listed, waiting = self.load(monkeypatch, "stop_kafka", ",".join(BROKERS), *names)
+        assert (stop.upstream_task_ids, stop.trigger_rule) == ({"list_machines"}, "all_success")
+        assert (listed.upstream_task_ids, listed.trigger_rule) == ({"wait_for_consumers"}, "all_success")
         dags = {path.stem for path in (ROOT / "dags").glob("*.py")}
-        needing = {name for name in dags if name.startswith(("consume_", "produce_", "audit_", "retry_"))}
-        assert set(dag.get_task("wait_for_consumers").dag_ids) == needing
+        needing = {name for name in dags if name.startswith(("consume_", "produce_", "audit_", "retry_", "close_"))}
+        assert set(waiting.dag_ids) == needing
 
 
 class TestAwaitIdle:
@@ -187,9 +197,6 @@ class TestAwaitIdle:
     def await_idle(monkeypatch: pytest.MonkeyPatch, runs: dict[str, list[int]], **options: Any) -> list[float]:
         slept: list[float] = []
         monkeypatch.setattr(machine_operators, "get_settings", settings)
-        monkeypatch.setattr(
-            machine_operators, "time", SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
-        )
 
         def count(dag_id: str, states: list[str]) -> int:
             assert states == ["running", "queued"]
@@ -197,7 +204,13 @@ class TestAwaitIdle:
             return left.pop(0) if len(left) > 1 else left[0]
 
         task = AwaitIdle(task_id="idle", dag_ids=list(runs), **{"minutes": "1", "anyway": "False", **options})
-        task.execute({"ti": SimpleNamespace(get_dr_count=count)})  # type: ignore[typeddict-item]
+
+        def first_look(_: object) -> datetime | None:
+            return datetime.now(UTC) - timedelta(seconds=sum(slept)) if slept else None
+
+        context: Any = {"ti": SimpleNamespace(get_dr_count=count, get_first_reschedule_date=first_look)}
+        while not task.poke(context):
+            slept.append(task.poke_interval)
         return slept
 
     def test_nothing_is_waited_for_when_nothing_runs(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +240,11 @@ class TestAwaitIdle:
         task = AwaitIdle(task_id="idle", dag_ids=["consumer"], minutes="1", anyway="False")
         get_settings.cache_clear()
         with pytest.raises(AirflowSkipException, match="FRAUDSTREAM_COMPUTE_INSTANCES is empty"):
-            task.execute({})  # type: ignore[typeddict-item]
+            task.poke({})  # type: ignore[typeddict-item]
+
+    def test_it_holds_no_slot_between_two_looks(self) -> None:
+        task = AwaitIdle(task_id="idle", dag_ids=["consumer"], minutes="1", anyway="False")
+        assert (task.mode, task.poke_interval) == ("reschedule", 10)
 
 
 class TestTheDouble:

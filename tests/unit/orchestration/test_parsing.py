@@ -1,0 +1,47 @@
+"""What holds for every DAG file: parsing it needs no setting but the queues, and its tasks can be copied."""
+
+import copy
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fraudstream.settings import ROOT, get_settings
+
+DAGS = sorted((ROOT / "dags").glob("*.py"))
+
+
+def parsed(path: Path) -> Any:
+    """The DAG of a file."""
+    spec = importlib.util.spec_from_file_location(f"parsed_{path.stem}", path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, path.stem)()
+
+
+@pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)
+def test_a_setting_that_is_wrong_hides_no_dag(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUDSTREAM_KAFKA_PARTITIONS", "none")
+    monkeypatch.setenv("FRAUDSTREAM_COMPUTE_INSTANCES", "no zone")
+    get_settings.cache_clear()
+    assert parsed(path).tasks
+
+
+@pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)
+def test_tasks_are_copied_as_airflow_copies_them(path: Path) -> None:
+    dag = parsed(path)
+    copied = copy.deepcopy(dag)
+    assert copied.task_ids == dag.task_ids
+    for task in copied.tasks:
+        if hasattr(task, "prepare_for_execution"):  # a mapped one is made when it runs
+            assert task.prepare_for_execution().task_id == task.task_id
+
+
+def test_a_consumer_s_task_is_copied_too() -> None:
+    from fraudstream.orchestration.operators import Consume  # noqa: PLC0415 - after the settings of a test
+
+    task = Consume(task_id="x", topic="fraud_transaction", role="write_lake", until="forever", max_minutes=1)
+    copied = copy.deepcopy(task)
+    copied.on_kill()
+    assert (copied.role, task._killed_at) == ("write_lake", float("inf"))
