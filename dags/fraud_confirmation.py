@@ -25,6 +25,11 @@ from fraudstream.cases.opening import described
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.orchestration.sensors import AwaitConfirmation
 
+WAITS = """Waits for a customer's answer over the links in the mail, in the triggerer. The tab *Case* shows which.
+
+**When it fails:** clear it: it waits on, or finds the outcome that was recorded meanwhile. Marking it changes nothing
+for the customer; the case still ends with an outcome on the topic, by the DAG `close_expired_cases` if need be."""
+
 
 @dag(
     schedule=None,
@@ -64,11 +69,16 @@ from fraudstream.orchestration.sensors import AwaitConfirmation
     },
 )
 def fraud_confirmation():
-    @task
+    @task(task_display_name="cases of this run")
     def cases(params: dict) -> list[str]:
         return [described(case) for case in params["cases"]]
 
-    AwaitConfirmation.partial(task_id="await_confirmation").expand(subject=cases())
+    AwaitConfirmation.partial(
+        task_id="await_confirmation",
+        task_display_name="wait for the customer's answer",
+        map_index_template="{{ task.subject | truncate(120) }}",
+        doc_md=WAITS,
+    ).expand(subject=cases())
 
 
 fraud_confirmation()

@@ -47,6 +47,7 @@ from fraudstream.settings import DagSettings
             None,  # not "": the trigger form takes an empty string for one that was forgotten
             type=["null", "string"],
             title="Source",
+            examples=["gs://my-bucket/paysim.csv", "/data/paysim.csv.gz", "/data/archive.zip"],
             description="gs://bucket/object or a path; empty: setting FRAUDSTREAM_DATASET",
         ),
         "limit": Param(

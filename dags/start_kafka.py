@@ -39,7 +39,9 @@ def start_kafka():
     def list_machines() -> list[dict[str, str]]:
         return machines(get_settings())
 
-    start_instances = StartMachine.partial(task_id="start_instances").expand_kwargs(list_machines())
+    start_instances = StartMachine.partial(
+        task_id="start_instances", map_index_template="{{ task.resource_id }}"
+    ).expand_kwargs(list_machines())
 
     @task(trigger_rule="none_failed", execution_timeout=timedelta(minutes=10))
     def wait_for_brokers() -> int:

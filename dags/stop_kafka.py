@@ -69,7 +69,7 @@ def stop_kafka():
 
     listed = list_machines()
     wait_for_consumers >> listed
-    StopMachine.partial(task_id="stop_instances").expand_kwargs(listed)
+    StopMachine.partial(task_id="stop_instances", map_index_template="{{ task.resource_id }}").expand_kwargs(listed)
 
 
 stop_kafka()

@@ -47,6 +47,22 @@ PARAMS = {
 }
 
 
+_DOCS = {
+    "write_lake": """Writes the records to the lake's JSON, each in exactly one object.
+
+**When it fails:** the log names the object or the partition. Cloud Storage that is away is waited for, a try after the
+other. A topic that was recreated or restored stops it: the message has the command that goes on.""",
+    "send_mail": """Sends a mail for each record and writes the mail log.
+
+**When it fails:** a mail server that is away is waited for, up to the run's deadline. A login that is refused, or a
+server that refuses the account, fails it at once: correct the connection `smtp_default`, then clear the task.""",
+    "open_cases": """Opens runs of `fraud_confirmation`, with a sensor for each fraud.
+
+**When it fails:** the message says whether `fraud_confirmation` is paused or can't be imported, or which object of the
+lake's `_cases/` can't be used.""",
+}
+
+
 def consume(topic: str, *roles: str) -> None:
     """A task for each role, mapped over the members of its consumer group."""
 
@@ -63,6 +79,8 @@ def consume(topic: str, *roles: str) -> None:
             until="{{ params.until }}",
             max_minutes="{{ params.max_minutes }}",
             pool=POOL,
+            doc_md=_DOCS[role],
+            map_index_template="member {{ task.worker }}",
             outlets=_outlets(topic, role),
         ).expand(worker=numbers)
 
