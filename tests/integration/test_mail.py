@@ -244,6 +244,21 @@ class TestDelivery:
             deliver(server, letters, stop=lambda: len(server.accepted) > 10)
         assert accepted(server) == once_each(letters)
 
+    def test_a_backlog_that_flows_ends_in_time_when_told_to_stop(self) -> None:
+        """Airflow waits for 5 s in all, however many pieces a backlog is delivered in."""
+        stop = threading.Event()
+        with FakeSmtpServer() as server:
+            address = SmtpServer("127.0.0.1", server.port, security="plain")
+            delivery = Delivery(address, connections=1, attempts=4, stop=stop.is_set, per_second=20, pauses=QUICK)
+            delivery.deliver(mails(1))
+            stop.set()
+            started = time.monotonic()
+            with pytest.raises(MailError, match="stopped before"):
+                for _ in range(40):
+                    delivery.deliver(mails(5))
+            delivery.close()
+        assert time.monotonic() - started < 3
+
 
 def test_the_inbox_of_the_stack_shows_what_was_sent(stack: Mapping[str, str]) -> None:
     connection = json.loads(stack["AIRFLOW_CONN_SMTP_DEFAULT"])

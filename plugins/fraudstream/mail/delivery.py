@@ -77,6 +77,8 @@ class Delivery:
         self._accepted = 0
         self._changed = asyncio.Event()
         self._error: FraudstreamError | None = None
+        #: Of all deliveries together: a backlog is many of them, one after the other.
+        self._stop_at = float("inf")
 
     def deliver(self, mails: Sequence[Mail]) -> None:
         """Settles every mail: `status` is then ``sent``, ``failed`` or ``deferred``.
@@ -95,7 +97,6 @@ class Delivery:
         self._unsettled = len(mails)
         self._error = None
         self._ready.extend(mails)
-        stop_at: float | None = None
         try:
             # Connections that ended while nobody listened are found out before they are used.
             await asyncio.sleep(0)
@@ -104,8 +105,8 @@ class Delivery:
                 if self._error is None:
                     self._connections.fill(min(len(self._ready), self._unsettled))
                 if self._stop():
-                    stop_at = stop_at or time.monotonic() + _STOP_GRACE
-                    if time.monotonic() >= stop_at or not self._connections or self._connections.pausing:
+                    self._stop_at = min(self._stop_at, time.monotonic() + _STOP_GRACE)
+                    if time.monotonic() >= self._stop_at or not self._connections or self._connections.pausing:
                         raise MailError(
                             f"stopped before SMTP server {self._server} took all mails: {self._unsettled} of"
                             f" {len(mails)} have no answer yet; they are sent when the task runs again"
