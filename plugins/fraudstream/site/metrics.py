@@ -38,7 +38,8 @@ class Metrics:
 
         self.ended = Counter(
             "fraudstream_site_ended_connections",
-            "Connections ended early: slow (request or response took too long), or crowded (others needed the place).",
+            "Connections ended early: slow (a request or response took too long), crowded (others needed the place), "
+            "or invalid (no request, or its head is too long).",
             ["reason"],
             registry=self._registry,
         )

@@ -30,8 +30,8 @@ PATIENCE_SECONDS = 10.0
 #: Google's balancer keeps a connection for 600 s: it must be the one that closes it.
 KEEP_ALIVE_SECONDS = 620
 
-#: Why a connection was ended: its client was too slow, or others needed its place.
-Ended = Literal["slow", "crowded"]
+#: Why a connection was ended: its client was too slow, others needed its place, or it sent what is no request.
+Ended = Literal["slow", "crowded", "invalid"]
 
 
 class Connection(H11Protocol):
@@ -61,6 +61,11 @@ class Connection(H11Protocol):
         """A part of a head or of a body."""
         super().data_received(data)
         self._owes(not self._in_hand and self.conn.their_state in {h11.IDLE, h11.SEND_BODY})
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is no request, or its head is too long."""
+        self._on_end("invalid")
+        super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
         """The connection may be kept; the rest of a body is owed."""
@@ -130,6 +135,7 @@ def server(
             ws="none",
             access_log=False,  # it would log tokens
             log_config=None,
+            log_level="error",  # a line for each request that is none would let anybody fill the log: they are counted
             server_header=False,
             proxy_headers=False,  # the app itself trusts the configured ones, and no others
             lifespan="off",

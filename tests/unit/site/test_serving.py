@@ -225,6 +225,7 @@ def test_a_head_without_end_is_refused(head: bytes) -> None:
         assert not wire.open
         assert taken <= LONGEST_HEAD + 600
         assert wire.sent.startswith(b"HTTP/1.1 4")
+        assert clients.ended == {"invalid": 1}
 
     run(test)
 
@@ -237,6 +238,18 @@ def test_a_link_with_60_kb_of_parameters_is_taken() -> None:
         assert wire.sent.startswith(b"HTTP/1.1 200")
 
     run(test)
+
+
+def test_nobody_fills_the_log_with_what_is_no_request(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        clients = Clients()
+        for data in (b"\x16\x03\x01 a TLS hello\r\n\r\n", GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"):
+            connection, _ = clients.connect()
+            await served(connection, data)
+        assert clients.ended == {"invalid": 1}
+
+    run(test)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
 
 
 def test_a_websocket_is_not_opened() -> None:
