@@ -10,6 +10,7 @@ from urllib.parse import unquote
 _ANSWER = re.compile(r"[._-]*(not-fraud|fraud)", re.IGNORECASE)
 #: The case's id, the time of 4 bytes and the SHA-256 in Base64: where a token ends doesn't depend on what follows it.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,440}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{43}")
+_WHOLE = re.compile(rf"/confirm/({_TOKEN.pattern})/(not-fraud|fraud)")
 _BEFORE_TOKEN = re.compile(r"confirm[.]*", re.IGNORECASE)
 _NEVER_IN_A_LINK = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -24,11 +25,16 @@ _MOST_TOKENS = 4
 def tokens_in(target: str) -> Iterator[tuple[str, str | None]]:
     """Each text of the form of a token in a request's path and query, with the answer that follows it, if one does.
 
+    Most links arrive as they were sent and are read as such, before:
+
     1. Percent-encodings and HTML's character references are undone, as often as the link was wrapped.
     2. What no link of ours contains is dropped, wherever it stands: blanks, line breaks, brackets, quotes, slashes,
        zero-width characters, the ``=`` of quoted-printable.
     3. A token begins after ``confirm`` and has a known end, so nothing that was appended to it belongs to it.
     """
+    whole = _WHOLE.match(target)
+    if whole is not None:
+        yield whole[1], whole[2]
     # 1
     text = target[:LONGEST_LOOK]
     for _ in range(_MOST_WRAPPINGS):
