@@ -22,6 +22,7 @@ _FILE_ROWS = 50_100
 _SMTPLIB_MAILS = 1_000
 _HOOK = "benchmarks.peers.smtp_hook"
 _HOOK_MAILS = 2_000
+_AIOSMTPLIB = "benchmarks.peers.aiosmtplib_mails"
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
@@ -38,6 +39,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             Subject(CEILING, "benchmarks.peers.smtp_source", lambda _: [port, len(ids), length, connections]),
             Subject("smtp hook", _HOOK, lambda _: [port, _HOOK_MAILS, "each"], rounds=PEER_ROUNDS),
             Subject("smtp hook, one connection", _HOOK, lambda _: [port, _HOOK_MAILS, "one"], rounds=PEER_ROUNDS),
+            Subject("aiosmtplib", _AIOSMTPLIB, lambda _: [port, _HOOK_MAILS, connections], rounds=PEER_ROUNDS),
             Subject("smtplib", "benchmarks.peers.smtplib_mails", lambda _: [port, _SMTPLIB_MAILS], rounds=PEER_ROUNDS),
         ]
         figures = run_rounds(subjects, ROUNDS, environment, say)
@@ -56,6 +58,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
         notes=[
             f"A notice has {length:,} bytes; ours and smtp-source use {connections} connections.",
             "Ours reads the topic, writes the mails, delivers them and writes the log; smtp-source sends one text.",
+            "aiosmtplib keeps as many connections open as ours, in one event loop (uvloop), and builds each mail anew.",
             "SmtpHook as EmailOperator uses it opens a connection for each mail; with one for all it is the best case.",
             "Peers send fewer mails, since their rate doesn't depend on how many there are.",
         ],
