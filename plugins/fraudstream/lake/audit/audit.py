@@ -15,13 +15,14 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.audit.answers import AnswerFigures, answer_figures
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
@@ -77,6 +78,8 @@ class AuditReport:
     unknown_case_ids: list[str] = field(default_factory=list)
     #: What customers answered: the latest days, then all days.
     answers: list[AnswerFigures] = field(default_factory=list)
+    #: Fraud notices that didn't reach their customers, by what became of them: failed, bounced, suppressed.
+    undelivered: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -102,6 +105,7 @@ class AuditReport:
             "open_cases": self.open_case_ids,
             "unknown": self.unknown_cases,
             "unknown_cases": self.unknown_case_ids,
+            "undelivered_notices": self.undelivered,
             "answers": [figures.to_dict() for figures in self.answers],
             "seconds": round(self.seconds, 1),
             "lines": [
@@ -132,7 +136,8 @@ def audit(settings: Settings, store: ObjectStore) -> AuditReport:
     # 1. topics
     topics = read_topics(settings)
     # 2. to 4.
-    return compare_with_lake(topics, store, started)
+    report = compare_with_lake(topics, store, started)
+    return replace(report, undelivered=read_undelivered(settings))
 
 
 def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float) -> AuditReport:
@@ -163,7 +168,7 @@ def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float)
         len(unknown),
         unknown[:_CASES_NAMED],
         answer_figures(topics.cases, topics.answers),
-        time.monotonic() - started,
+        seconds=time.monotonic() - started,
     )
 
 

@@ -39,6 +39,8 @@ def print_report(report: AuditReport, console: Console) -> None:
     ):
         ids = ", ".join(named) + (", ..." if count > len(named) else "")
         console.print(f"{what}: {_number(count)}" + (f" ({ids})" if ids else ""), markup=False)
+    notices = ", ".join(f"{_number(count)} {what}" for what, count in report.undelivered.items() if count)
+    console.print(f"fraud notices not delivered: {notices or '0'}", markup=False)
     counts = ", ".join(f"{report.total(f'{what}_count')} {what}" for what in ("missing", "duplicated", "unexpected"))
     behind = report.total("behind")
     waiting = f"; {behind} not reached by their readers yet" if behind else ""
