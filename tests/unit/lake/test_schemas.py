@@ -10,12 +10,14 @@ from fraudstream.lake.table.schemas import BLOOM_FILTERS, SORT_ORDER, rows_of_li
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.letters import Letter, log_lines
 
+from tests.unit.lake.rows import batch
+
 
 def test_a_line_of_the_mail_log_fits_the_columns():
     mail = Mail("C1@example.com", b"")
     mail.status, mail.reply, mail.attempts = "sent", '250 "ok"', 2
     mail.first_tried_at, mail.finished_at = 1_696_636_800.25, 1_696_636_801.5
-    letter = Letter(mail, "tx-1", "notice", "<1@bank.example>", 12, 1_696_636_800_001)
+    letter = Letter(mail, "tx-1", "notice", "<1@bank.example>", 12, 1_696_636_800_001, batch([12]), 0)
     rows = rows_of_lines(MAILS, "a", log_lines(Partition(NON_FRAUD_TRANSACTION, 3), [letter]))
     assert rows.schema == rows_schema(MAILS)
     assert rows.to_pylist() == [
