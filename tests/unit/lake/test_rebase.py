@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
+from fraudstream.lake import __main__ as command_line
 from fraudstream.lake.compaction.compaction import compact
-from fraudstream.lake.stream import lines, names, progress
+from fraudstream.lake.stream import lines, names, progress, rebase_command
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.progress import Progress
@@ -217,3 +218,28 @@ def test_what_retention_took_unread_is_counted_until_a_rebase_acknowledges_it():
     assert [line.taken for line in unread(store, topics, FOLDER, TOPIC)] == [4]
     rebased(store, topics)
     assert [line.taken for line in unread(store, topics, FOLDER, TOPIC)] == [0]
+
+
+def test_the_command_says_what_it_would_do_and_does_it_with_yes(monkeypatch, capsys):
+    store, topics = MemoryStore(), Topics("second id", ends={3: 6})
+    read(store, Topics(), "old")
+    before = dict(store.objects)
+    monkeypatch.setattr(rebase_command, "Topics", lambda settings: topics)
+    monkeypatch.setattr(rebase_command, "_require_at_rest", lambda settings, topic: None)
+    monkeypatch.setattr(rebase_command, "agreement", lambda settings, store, partition, end: min(5, end))
+    monkeypatch.setattr(command_line.Store, "connect", lambda bucket: store)
+
+    assert command_line.main(["rebase", TOPIC]) == 0
+    said = capsys.readouterr().out
+    assert (
+        f"{PARTITION}: the topic has another id than first id; same records up to 5; read again from offset 5" in said
+    )
+    assert "end 10 becomes 5, topic id first id becomes second id" in said
+    assert "nothing is changed; run it again with --yes" in said
+    assert store.objects == before
+
+    assert command_line.main(["rebase", TOPIC, "--yes"]) == 0
+    assert "the consumers of non_fraud_transaction go on" in capsys.readouterr().out
+    assert lake(store) == [(offset, "old") for offset in range(5)]
+    assert command_line.main(["rebase", TOPIC]) == 0
+    assert "the lake agrees with the topic; nothing to do" in capsys.readouterr().out
