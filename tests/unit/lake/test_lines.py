@@ -2,9 +2,10 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pyarrow as pa
 import pytest
 from fraudstream import money
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, Batch, Partition
 from fraudstream.lake.stream import lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,6 +57,44 @@ def test_a_line_says_where_its_record_lies_and_when_it_was_written():
         ("some.topic", 5, 41, "2023-10-07T00:00:00.000Z"),
         ("some.topic", 5, 43, "2023-10-07T00:00:00.001Z"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "written"),
+    [
+        (pa.field("channel", pa.string()), ["app", None, 'a "b"'], ["app", None, 'a "b"']),
+        (pa.field("channel", pa.string()), ["app", None, ""], ["app", None, ""]),
+        (
+            pa.field("seenAt", pa.timestamp("ms")),
+            [datetime(2023, 10, 7), None, datetime(2023, 10, 8)],  # noqa: DTZ001  as decoded rows have it
+            ["2023-10-07T00:00:00.000Z", None, "2023-10-08T00:00:00.000Z"],
+        ),
+        (pa.field("oldbalanceDest", pa.int64()), [5, None, -100], [Decimal("0.05"), None, Decimal("-1.00")]),
+        (pa.field("score", pa.float64()), [0.1, None, 1e300], [0.1, None, 1e300]),
+        (pa.field("score", pa.float64()), [float("nan"), float("inf"), 2.0], [None, None, 2.0]),
+        (pa.field("trusted", pa.bool_()), [True, None, False], [True, None, False]),
+        (pa.field("count", pa.int32()), [1, None, -3], [1, None, -3]),
+        (pa.field("channel", pa.string()), [None, None, None], [None, None, None]),
+    ],
+)
+def test_a_column_with_nulls_is_null_where_it_has_none_and_no_line_is_lost(field, values, written):
+    whole = batch([1, 2, 3])
+    place = whole.rows.schema.get_field_index(field.name)
+    rows = whole.rows if place < 0 else whole.rows.drop_columns([field.name])
+    rows = rows.append_column(field, pa.array(values, field.type))
+    made = Batch(whole.partition, whole.offsets, whole.timestamps, rows, 4)
+    found = [line[field.name] for line in parsed(lines.transaction(made))]
+    assert [
+        float(value) if isinstance(written[0], float) and value is not None else value for value in found
+    ] == written
+    assert len(found) == 3
+
+
+def test_a_column_that_no_json_is_known_for_stops_the_sink():
+    whole = batch([1])
+    rows = whole.rows.append_column("raw", pa.array([b"x"], pa.binary()))
+    with pytest.raises(TypeError, match="column raw of type binary"):
+        lines.transaction(Batch(whole.partition, whole.offsets, whole.timestamps, rows, 2))
 
 
 def test_a_new_case_is_pending():

@@ -7,6 +7,7 @@ decimal of scale 2, so there is no arithmetic that could round. Times are ISO 86
 import json
 from collections.abc import Callable, Iterator
 from itertools import groupby
+from math import isfinite
 
 import numpy as np
 import pyarrow as pa
@@ -77,7 +78,7 @@ def _columns(batch: Batch) -> Iterator[pa.Array | str]:
     before = "{"
     for name, column in zip(batch.rows.schema.names, batch.rows.columns, strict=True):
         yield f"{before}{json.dumps(name)}:"
-        yield from _money_or_value(name, column)
+        yield from _value(name, column)
         before = ","
 
 
@@ -90,18 +91,39 @@ def _end(batch: Batch, constant: str) -> Iterator[pa.Array | str]:
     yield "}\n"
 
 
-def _money_or_value(name: str, column: pa.Array) -> Iterator[pa.Array | str]:
+def _value(name: str, column: pa.Array) -> Iterator[pa.Array | str]:
+    """A column's values as JSON; one that is null makes the whole line null unless it is written out."""
+    pieces = list(_plain_value(name, column))
+    if column.null_count:
+        yield pc.fill_null(pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, ""), "null")
+    else:
+        yield from pieces
+
+
+def _plain_value(name: str, column: pa.Array) -> Iterator[pa.Array | str]:
+    kind = column.type
     if name in MONEY:
         yield _money(column)
-    elif pa.types.is_timestamp(column.type):
+    elif pa.types.is_timestamp(kind):
         yield from _time(column)
-    elif pa.types.is_integer(column.type):
-        text = pc.cast(column, pa.string())
-        yield pc.fill_null(text, "null") if text.null_count else text
-    else:
+    elif pa.types.is_integer(kind) or pa.types.is_boolean(kind):
+        yield pc.cast(column, pa.string())
+    elif pa.types.is_floating(kind):
+        yield _float(column)
+    elif is_text(kind):
         yield '"'
         yield _escaped(_plain_string(column))
         yield '"'
+    else:
+        raise TypeError(f"column {name} of type {kind} has no form as JSON: give it one in lake/stream/lines.py")
+
+
+def _float(column: pa.Array) -> pa.Array:
+    # The shortest digits that read back as the same number; what JSON has no word for is null.
+    return pa.array(
+        [None if value is None else json.dumps(value) if isfinite(value) else "null" for value in column.to_pylist()],
+        pa.string(),
+    )
 
 
 def _money(minor: pa.Array) -> pa.Array:
@@ -133,4 +155,12 @@ def _escaped(strings: pa.Array) -> pa.Array:
     text = np.frombuffer(strings.buffers()[2] or b"", np.uint8)[first:last]
     if not ((text < ord(" ")) | (text == ord('"')) | (text == ord("\\"))).any():
         return strings
-    return pa.array([json.dumps(value, ensure_ascii=False)[1:-1] for value in strings.to_pylist()], pa.string())
+    values = strings.to_pylist()
+    return pa.array(
+        [None if value is None else json.dumps(value, ensure_ascii=False)[1:-1] for value in values], pa.string()
+    )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column's values are strings, or codes of strings."""
+    return bool(pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind))

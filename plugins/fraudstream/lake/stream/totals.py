@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.lake.stream.lines import MONEY
+from fraudstream.lake.stream.lines import MONEY, is_text
 
 _WIDE = pa.decimal128(38, 0)
 
@@ -88,11 +88,6 @@ def totals_of_lines(lines: Iterable[bytes], columns: Iterable[str]) -> Totals:
             elif value is not None:
                 sums[name] += int(value * 100)
     return Totals(len(offsets), sum(offsets), sums)
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """Whether totals have the lengths of a column's values."""
-    return bool(pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind))
 
 
 def _characters(column: pa.Array) -> int:
