@@ -42,7 +42,7 @@ locals {
   dataset_object = "dataset/${var.name_dataset == "" ? "paysim.csv" : basename(var.name_dataset)}"
 
   # What every role's clients of Kafka and the registry need; the password comes as the file kafka_sasl_password.
-  client_environment = {
+  client_environment = merge(var.settings, {
     FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS = local.bootstrap_servers
     FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL = "SASL_SSL"
     FRAUDSTREAM_KAFKA_SASL_MECHANISM    = "SCRAM-SHA-512"
@@ -51,7 +51,7 @@ locals {
     FRAUDSTREAM_CONFIRMATION_URL        = "https://${var.domain}"
     FRAUDSTREAM_BANK_NAME               = var.bank_name
     FRAUDSTREAM_BANK_TEXTS              = replace(jsonencode(var.bank_texts), "'", "\\u0027") # boot.py's files quote with '
-  }
+  })
 
   # What the pipeline's tasks need, wherever Celery runs them.
   task_environment = merge(local.client_environment, {

@@ -79,6 +79,17 @@ variable "kafka_disk" {
   }
 }
 
+variable "settings" {
+  description = "Other settings of fraudstream, by variable (docs/settings.md), such as { FRAUDSTREAM_MAIL_PER_SECOND = \"20\" }: given to the tasks' VMs and to the site. No secret belongs here: this goes to the VMs' metadata."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for name in keys(var.settings) : can(regex("^FRAUDSTREAM_[A-Z_]+$", name)) && !can(regex("PASSWORD|_KEYS?$|SECRET", name))])
+    error_message = "settings must be named FRAUDSTREAM_…, and hold no password or key."
+  }
+}
+
 variable "region" {
   description = "Region of everything."
   type        = string

@@ -29,6 +29,16 @@ VMS = {
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 #: Services that end when they have done their work.
 ONCE = {"airflow-image", "airflow-migrate", "topics", "dataset", "kafka-access"}
+#: Settings that no container gets, because no container runs what reads them: the receiver of bounces and a client
+#: certificate or registry with a password, whose secret files would have to be there.
+NOT_IN_CONTAINERS = {
+    "kafka_ssl_key_password",
+    "mail_bounce_bind",
+    "mail_bounce_keys",
+    "mail_webhook_bind",
+    "mail_webhook_keys",
+    "schema_registry_password",
+}
 #: What docker/vm/boot.py gives compose on every VM.
 FROM_BOOT = {"SECRETS", "PUBLISH_ADDRESS", "LOG_DRIVER"}
 
@@ -98,6 +108,20 @@ class TestNamesThatTheCodeKnows:
         }
         assert targets == {"fraudstream_confirmation_keys", "fraudstream_kafka_sasl_password"}
         assert targets <= known
+
+    def test_every_setting_reaches_the_tasks_or_the_site(self, services: dict[str, dict[str, Any]]) -> None:
+        """A documented setting that no container gets is one that can't be set there."""
+
+        def reached(service: str) -> set[str]:
+            secrets = [s["target"] for s in services[service]["secrets"] if isinstance(s, dict)]
+            names = [*services[service]["environment"], *(target.upper() for target in secrets)]
+            return {name.removeprefix("FRAUDSTREAM_").lower() for name in names if name.startswith("FRAUDSTREAM_")}
+
+        everything = set(Settings.model_fields)
+        assert everything - reached("worker") - reached("site") == NOT_IN_CONTAINERS
+        assert {f for f in everything if f.startswith(("kafka_", "schema_", "lake_", "mail_", "dataset"))} - reached(
+            "worker"
+        ) == NOT_IN_CONTAINERS, "tasks need these"
 
     def test_every_airflow_variable_is_an_option_of_airflow_or_celery(self, root: Path, tmp_path: Path) -> None:
         """Read in a process of its own: importing Airflow would configure logging for the other tests."""
@@ -310,7 +334,7 @@ class TestHardening:
     def test_no_password_stands_in_the_compose_file(self, services: dict[str, dict[str, Any]]) -> None:
         for name, service in services.items():
             for variable, value in (service.get("environment") or {}).items():
-                if re.search(r"PASSWORD|SECRET|_KEY|_CONN|URL_CMD", variable) and not variable.endswith(
+                if re.search(r"PASSWORD|SECRET|_KEY|_CONN(?!ECTIONS)|URL_CMD", variable) and not variable.endswith(
                     ("CONN_ID", "_LOCATION")
                 ):
                     folder = "/tmp" if variable.endswith("PASSWORDS_FILE") else "/run/secrets"  # noqa: S108
