@@ -94,9 +94,8 @@ class LineReader:
         except csv.Error as error:
             return Fault.of("no CSV row", str(error), "quotes in pairs, and no line break between them")
         if len(fields) != len(header):
-            expected = f"expected {len(header)}: {','.join(header)}"
-            found = f"{len(fields)} columns"
-            return Fault(f"columns: {expected}", found, f"found {found}, {expected}")
+            found, expected = f"{len(fields)} columns", f"expected {len(header)}"
+            return Fault(f"columns: {expected}", found, f"found {found}, {expected}: {','.join(header)}")
         for column, place in self._places.items():
             found = fields[place].strip()
             if self._read_one(column, found).null_count:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _IsalError = cast(type[Exception], igzip_lib.IsalError)  # the stub says it is an instance
 #: What the readers of the packings raise for content that they can't unpack.
 _DAMAGED = (gzip.BadGzipFile, _IsalError, BadZipFile, zlib.error, pa.ArrowInvalid, NotImplementedError)
+#: A zip's error has the name of the file in it.
+_SHOWN = 100
 
 
 class Stream(Iterator[bytes]):
@@ -87,7 +89,8 @@ class Stream(Iterator[bytes]):
         )
 
     def _damaged(self, error: Exception) -> DatasetError:
-        return DatasetError(f"{self._source.uri} is a damaged {self._source.packing} ({error}): upload it again")
+        packing = self._source.packing
+        return DatasetError(f"{self._source.uri} is a damaged {packing} ({str(error)[:_SHOWN]}): upload it again")
 
 
 class _Stored(io.RawIOBase):
