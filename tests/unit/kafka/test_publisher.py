@@ -18,6 +18,7 @@ from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FR
 from fraudstream.settings import Settings
 
 from tests.integration.pipeline import good_row, paysim
+from tests.unit.dataset.test_files import FILES, READ, REFUSED
 
 
 class FakeProducer:
@@ -247,3 +248,19 @@ def test_a_share_of_1_produces_whatever_is_rejected_and_names_the_reasons(
     assert "2 rows: columns: expected 11" in said[0]
     assert "1 row: column amount: expected a decimal" in said[1]
     assert said[1].endswith("first in line 6: 'x'")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_file_that_people_have_is_produced_whole(producer: FakeProducer, name: str) -> None:
+    rows, frauds, _, _ = READ[name]
+    progress = publishing(FILES / name).run()
+    assert (progress.row, progress.fraud, progress.rejected, progress.done) == (rows, frauds, 0, True)
+    assert (producer.rows(NON_FRAUD_TRANSACTION), producer.rows(FRAUD_TRANSACTION)) == (rows - frauds, frauds)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_nothing_is_sent_of_a_file_that_is_refused(producer: FakeProducer, name: str) -> None:
+    error, message = REFUSED[name]
+    with pytest.raises(error, match=message):
+        publishing(FILES / name).run()
+    assert producer.visible == []
