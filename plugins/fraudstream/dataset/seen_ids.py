@@ -5,7 +5,7 @@ import pyarrow as pa
 
 from fraudstream.errors import DatasetError
 
-#: So many ids take 512 MiB; PaySim's 6,362,620 take 128 MiB, and 64 more while the table grows for the last time.
+#: So many ids take 512 MiB; PaySim's 6,362,620 take 128 MiB, and 32 more while the table grows.
 MOST_IDS = 1 << 25
 _FIRST_SLOTS = 1 << 16
 
@@ -45,7 +45,8 @@ class SeenIds:
             )
         kept = self._table[self._table != 0]
         self._table = np.zeros(2 * len(self._table), np.uint64)
-        self._insert(kept)
+        for first in range(0, len(kept), _FIRST_SLOTS):  # a part at a time: else its arrays take more than the table
+            self._insert(kept[first : first + _FIRST_SLOTS])
 
     def _insert(self, hashes: np.ndarray) -> np.ndarray:
         """Puts hashes, each there once, into the first free slot from their own on; returns which were new (bool)."""

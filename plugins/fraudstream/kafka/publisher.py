@@ -113,6 +113,7 @@ class Publisher:
                 self._log_start(progress)
                 if progress.done or (self._limit is not None and progress.row >= self._limit):
                     return progress
+                progress = replace(progress, source=self._source.uri)  # where the file lies now
                 if progress == beginning:
                     self._rejected.judge_beginning(self._source, self._settings.dataset_start_date, self._limit)
                     with transaction:
