@@ -14,6 +14,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, ING
 from fraudstream.lake.query.reading import read_day
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import FOLDERS, day_in
+from fraudstream.lake.stream.totals import rows_of
 from fraudstream.settings import Settings
 
 from local import topics
@@ -88,10 +89,7 @@ class Counts:
     def watched(self) -> Watched:
         """Figures that cost little: ends of partitions, and the rows that objects say they have."""
         ends = {topic: self._ends(topic) for topic in TOPICS}
-        rows = {
-            folder: sum(int(info.metadata.get("rows", 0)) for info in self._store.list(f"{folder}/"))
-            for folder in FOLDERS
-        }
+        rows = {folder: sum(rows_of(info.metadata) for info in self._store.list(f"{folder}/")) for folder in FOLDERS}
         return Watched(
             ends[NON_FRAUD_TRANSACTION] + ends[FRAUD_TRANSACTION],
             ends[FRAUD_CONFIRMATION],

@@ -25,6 +25,7 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream.names import FOLDERS
 from fraudstream.lake.stream.rebase_command import REBASED_TOPICS, rebase_command
+from fraudstream.lake.stream.totals import rows_of
 from fraudstream.lake.table.bigquery import external_table
 from fraudstream.settings import Settings, get_settings
 
@@ -140,7 +141,7 @@ def _ls(store: ObjectStore, settings: Settings, options: argparse.Namespace, out
             listing.manifest.rows,
             sum(file.size for file in files),
             len(listing.json),
-            sum(int(info.metadata.get("rows", 0)) for info in listing.json),
+            sum(rows_of(info.metadata) for info in listing.json),
             sum(info.size for info in listing.json),
             len(listing.covered),
         )

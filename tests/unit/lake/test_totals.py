@@ -5,7 +5,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fraudstream.lake.stream import lines
-from fraudstream.lake.stream.totals import Totals, total, totals_of, totals_of_lines
+from fraudstream.lake.stream.totals import Totals, rows_of, total, totals_of, totals_of_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,3 +94,8 @@ def test_texts_of_an_enum_count_like_any_other():
     )
     assert plain.columns["status"] == len("NO_RESPONSE") + len("REPORTED_FRAUD")
     assert totals_of(made.offsets, coded) == plain
+
+
+def test_the_rows_of_an_object_are_those_of_its_totals():
+    assert rows_of({"totals": Totals(3, 12, {}).to_json(), "start": "0"}) == 3
+    assert rows_of({"offsets": "7"}) == 0

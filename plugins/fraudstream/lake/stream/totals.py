@@ -95,3 +95,8 @@ def _characters(column: pa.Array) -> int:
         lengths = pc.utf8_length(column.dictionary)
         return int(pc.sum(lengths.take(column.indices), min_count=0).as_py())
     return int(pc.sum(pc.utf8_length(column), min_count=0).as_py())
+
+
+def rows_of(metadata: Mapping[str, str]) -> int:
+    """The rows of a JSON object by its metadata; what is no such object has none."""
+    return Totals.from_json(metadata["totals"]).rows if "totals" in metadata else 0
