@@ -15,8 +15,9 @@ whenever there is doubt. It changes nothing.
 
 **Needs:** connection `google_cloud_default`; the consumer DAGs running, or caught up.
 
-**When it fails:** the log names topic, partition and offsets of what is missing, doubled or stuck. Stuck: look at the
-`consume_` DAG of that topic. Missing or doubled: keep the lake as it is and see the runbooks in docs/deploy.md.
+**When it fails:** the log names topic, partition and offsets of what is missing, doubled or stuck, and cases without an
+outcome two hours after their time was up. Stuck: look at the `consume_` DAG of that topic. Cases: run
+`close_expired_cases`. Missing or doubled: keep the lake as it is and see the runbooks in docs/deploy.md.
 """
 
 from datetime import UTC, datetime, timedelta

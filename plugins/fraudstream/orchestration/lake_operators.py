@@ -161,8 +161,9 @@ class AuditLake(BaseOperator):
         if stuck or not report.ok:
             raise ProofFailed(
                 f"the audit found {report.total('missing_count')} records missing, {report.total('duplicated_count')} "
-                f"doubled, {report.total('unexpected_count')} unexpected; stuck: {', '.join(stuck) or 'none'}. "
-                f"The table above has the ranges; a stuck topic-partition needs its consume_ DAG running"
+                f"doubled, {report.total('unexpected_count')} unexpected; overdue cases without an outcome: "
+                f"{', '.join(report.overdue_case_ids) or 'none'}; stuck: {', '.join(stuck) or 'none'}. The table above "
+                f"has the ranges; close_expired_cases ends overdue cases; what is stuck needs its consume_ DAG"
             )
         return report.to_dict()
 

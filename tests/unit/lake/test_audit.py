@@ -1,5 +1,6 @@
 import io
 import json
+import time
 from datetime import timedelta
 from itertools import pairwise
 
@@ -263,3 +264,16 @@ def test_an_answer_to_an_unknown_case_is_reported_and_breaks_nothing():
     print_report(report, Console(file=out, width=200))
     assert "answers to unknown cases: 1 (stranger)" in out.getvalue()
     assert "What customers answered" in out.getvalue()
+
+
+@pytest.mark.parametrize(("age", "overdue"), [(timedelta(hours=73), []), (timedelta(hours=75), ["case-1"])])
+def test_a_case_without_an_outcome_long_after_its_time_is_named_and_no_audit_is_ok(age, overdue):
+    came = int((time.time() - age.total_seconds()) * 1000)
+    content = TopicsContent(
+        cases={"case-1": came, "case-2": came}, answers={"case-2": FirstAnswer("NO_RESPONSE", came)}
+    )
+    report = compare_with_lake(content, MemoryStore(), 0.0, timedelta(hours=72))
+    assert (report.overdue_case_ids, report.ok) == (overdue, not overdue)
+    page = io.StringIO()
+    print_report(report, Console(file=page, width=160))
+    assert ("close_expired_cases: 1 (case-1)" in page.getvalue()) is bool(overdue)

@@ -1,5 +1,7 @@
 """A consumer run has one deadline for every try, wait and retry of its tasks; what no retry heals fails at once."""
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -8,8 +10,9 @@ from typing import Any
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from fraudstream.errors import KafkaRefused, LakeUnavailable, MailError, PartitionLost, SettingsError
-from fraudstream.kafka.records import Report
+from fraudstream.kafka.records import Partition, Report
 from fraudstream.orchestration import operators
+from fraudstream.orchestration.bounded_sink import BoundedSink
 from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 from fraudstream.settings import Settings
@@ -78,6 +81,37 @@ def test_what_a_sink_waits_for_ends_when_the_task_is_to_end(given: Iterator[type
     assert not ending()
     of_try["task"].on_kill()
     assert ending()
+
+
+def test_a_task_that_is_ended_during_a_slow_flush_ends_with_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    flushing = threading.Event()
+
+    def flush() -> dict[Partition, int]:
+        flushing.wait(30)
+        return {}
+
+    class Flushes:
+        def __init__(self, settings: Settings, topic: str, group: str, sink: BoundedSink, *_: Any, **__: Any) -> None:
+            self.report = Report(topic, group, records=7)
+            self._sink = sink
+
+        def stop(self) -> None:
+            """The flush at hand is what is waited for."""
+
+        def run(self) -> Report:
+            self._sink.flush()
+            return self.report
+
+    monkeypatch.setattr(operators, "Subscription", Flushes)
+    monkeypatch.setattr(operators.Codec, "for_topic", lambda topic, settings: None)
+    monkeypatch.setitem(operators._SINKS, "send_mail", lambda *_: SimpleNamespace(flush=flush))
+    monkeypatch.setattr(operators, "_KILL_GRACE", 0.3)
+    of_try = context(0)
+    threading.Timer(0.2, of_try["task"].on_kill).start()
+    started = time.monotonic()
+    assert of_try["task"].execute(of_try)["records"] == 7
+    assert time.monotonic() - started < 3
+    flushing.set()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,8 @@ LAKE = "lake"
 MAIL = "mail"
 #: Cases without an outcome, and answers without a case, that a report names.
 _CASES_NAMED = 20
+#: How long after its time limit a case may be without an outcome: close_expired_cases runs every hour.
+_CLOSED_WITHIN = timedelta(hours=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +84,14 @@ class AuditReport:
     #: Fraud notices that didn't reach their customers, by what became of them: failed, bounced, suppressed.
     undelivered: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    #: Cases without an outcome, long after their time was up: nothing waits for them.
+    overdue_cases: int = 0
+    overdue_case_ids: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
-        """Whether every line is."""
-        return all(line.ok for line in self.lines)
+        """Whether every line is, and every case whose time is up has an outcome."""
+        return all(line.ok for line in self.lines) and not self.overdue_cases
 
     def total(self, count: str) -> int:
         """Sum of a count over all lines."""
@@ -103,6 +109,8 @@ class AuditReport:
             "dead_letters": sum(line.dead_letters for line in self.lines if line.target == LAKE),
             "open": self.open_cases,
             "open_cases": self.open_case_ids,
+            "overdue": self.overdue_cases,
+            "overdue_cases": self.overdue_case_ids,
             "unknown": self.unknown_cases,
             "unknown_cases": self.unknown_case_ids,
             "undelivered_notices": self.undelivered,
@@ -136,12 +144,14 @@ def audit(settings: Settings, store: ObjectStore) -> AuditReport:
     # 1. topics
     topics = read_topics(settings)
     # 2. to 4.
-    report = compare_with_lake(topics, store, started)
+    report = compare_with_lake(topics, store, started, settings.confirmation_time_limit)
     return replace(report, undelivered=read_undelivered(settings))
 
 
-def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float) -> AuditReport:
-    """Steps 2 to 4 for what the topics held."""
+def compare_with_lake(
+    topics: TopicsContent, store: ObjectStore, started: float, time_limit: timedelta = timedelta.max
+) -> AuditReport:
+    """Steps 2 to 4 for what the topics held; `time_limit` is that of a case."""
     # 2. ends of the chains
     ends = {
         (partition, folder): written_end(store, folder, partition)
@@ -161,6 +171,8 @@ def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float)
             there = found.get(partition, NO_OFFSETS)
             lines.append(_compared(partition, target, content, there, ends[partition, folder]))
     unanswered, unknown = topics.open, topics.unknown
+    up_since = time.time() - _CLOSED_WITHIN.total_seconds() - time_limit.total_seconds()
+    overdue = [case for case in unanswered if topics.cases[case] / 1000 < up_since]
     return AuditReport(
         lines,
         len(unanswered),
@@ -169,6 +181,8 @@ def compare_with_lake(topics: TopicsContent, store: ObjectStore, started: float)
         unknown[:_CASES_NAMED],
         answer_figures(topics.cases, topics.answers),
         seconds=time.monotonic() - started,
+        overdue_cases=len(overdue),
+        overdue_case_ids=overdue[:_CASES_NAMED],
     )
 
 

@@ -35,6 +35,11 @@ def print_report(report: AuditReport, console: Console) -> None:
     console.print(_answers(report.answers))
     for what, count, named in (
         ("cases without an outcome", report.open_cases, report.open_case_ids),
+        (
+            "of these overdue: run close_expired_cases",
+            report.overdue_cases,
+            report.overdue_case_ids,
+        ),
         ("answers to unknown cases", report.unknown_cases, report.unknown_case_ids),
     ):
         ids = ", ".join(named) + (", ..." if count > len(named) else "")
