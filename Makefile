@@ -14,7 +14,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock up down status logs clean demo benchmark chaos test lint format check-deploy
+.PHONY: help venv lock up down status logs clean demo benchmark chaos fuzz test lint format check-deploy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ benchmark: venv .venvs/quixstreams/synced ## measure the speed; NAME=one of thos
 chaos: venv ## kill and break everything while load flows; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 	$(BIN)/pytest tests/chaos/outages.py tests/chaos/producer_kills.py
+
+fuzz: venv ## produce anything to every topic; SEED=number, MINUTES=number
+	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 test: lint check-deploy ## all checks; then unit, integration and browser tests
 	$(BIN)/pytest

@@ -54,6 +54,10 @@ class Stack:
             "STORAGE_EMULATOR_HOST": self._ports.url("gcs"),
         }
 
+    def port(self, name: str) -> int:
+        """The port of a part, which need not run."""
+        return self._ports[name]
+
     def up(self) -> None:
         """Starts everything on an empty state.
 

@@ -30,6 +30,7 @@ _BODIES: Mapping[str, Callable[[random.Random], bytes]] = {
     "recursive": lambda rng: b"\x02" * rng.choice([3, 100_000]) + b"\0",
     "endless": lambda rng: b"\xfe\xff\xff\xff\xff\xff\x1f\0",
     "other": lambda rng: bytes([8]) + rng.randbytes(4),
+    "referring": lambda rng: bytes([rng.randrange(128)]),
 }
 #: What certain fields of other records than transactions hold.
 _CONTENTS: dict[str, list[Any]] = {
@@ -120,7 +121,7 @@ class Values:
         return Value(rng.choice([None, b"", rng.randbytes(40), b"\x07" + good, unknown]), self._now, False, "bytes")
 
     def _untimely(self, rng: random.Random, good: bytes) -> Value:
-        return Value(good, rng.choice([0, self._now // 1000, 1]), False, "untimely")
+        return Value(good, rng.choice([1, self._now // 1000]), False, "untimely")
 
     def _record(self) -> dict[str, Any]:
         return {field["name"]: self._content(field) for field in self._fields}

@@ -46,7 +46,7 @@ SCHEMA_FILES = {
 #: The zero byte and the schema id.
 HEADER = struct.Struct(">BI")
 #: Longest reason, in characters.
-_REASON = 500
+_REASON = 300
 
 
 @lru_cache

@@ -6,6 +6,7 @@ Whoever is turned away reads in the error which user may not do what to which to
 import asyncio
 import subprocess
 import time
+import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +20,8 @@ from fraudstream.errors import KafkaError, KafkaRefused
 from fraudstream.kafka.cluster import wait_for_brokers
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters import DeadLetters
+from fraudstream.kafka.dead_letters.letters import read_dead_letters
+from fraudstream.kafka.dead_letters.redrive import REDRIVEN_FROM, Redriven, redrive
 from fraudstream.kafka.records import (
     FRAUD_CONFIRMATION,
     FRAUD_TRANSACTION,
@@ -39,7 +42,7 @@ from tests.integration.kafka_access.secured_brokers import (
     password_of,
     run_access_script,
 )
-from tests.integration.pipeline import decoded, good_row, paysim, publisher
+from tests.integration.pipeline import decoded, good_row, paysim, publisher, records
 from tests.unit.deploy.container_files import rights
 
 pytestmark = pytest.mark.integration
@@ -108,6 +111,35 @@ class TestTheRightRole:
         assert producer.flush(30) == 0
         report = subscription(secured.settings_of("consumer_fraud"), FRAUD_TRANSACTION, "write_lake", Collected()).run()
         assert report.invalid == 1
+
+    def test_the_operator_produces_a_dead_letter_again_once(self, secured: Secured) -> None:
+        content = uuid.uuid4().bytes
+        producer = Producer(secured.settings_of("producer").kafka_config())
+        producer.produce(FRAUD_TRANSACTION, key=b"C1", value=content, partition=2, headers=[("trace", b"1")])
+        assert producer.flush(30) == 0
+        consumer, operator = secured.settings_of("consumer_fraud"), secured.settings_of("operator")
+        subscription(consumer, FRAUD_TRANSACTION, "write_lake", Collected()).run()
+        (letter,) = (each for each in read_dead_letters(operator, FRAUD_TRANSACTION) if each.value == content)
+        assert (letter.key, letter.headers, letter.partition.number) == (b"C1", [("trace", b"1")], 2)
+
+        def again(*, force: bool) -> Redriven:
+            return redrive(operator, FRAUD_TRANSACTION, lambda each: each.value == content, force=force)
+
+        (left,) = again(force=False).left
+        assert left[1] == letter.reason
+        assert [each.value for each in again(force=True).produced if each.partition == letter.partition] == [content]
+        assert again(force=True).produced == []
+        lying = [
+            message
+            for message in records(secured.settings_of("airflow"), FRAUD_TRANSACTION)
+            if message.value() == content
+        ]
+        assert [message.partition() for message in lying] == [2, 2]
+        origin = f"{FRAUD_TRANSACTION}[2] offset {letter.offset}".encode()
+        assert lying[1].headers() == [("trace", b"1"), (REDRIVEN_FROM, origin)]
+        subscription(consumer, FRAUD_TRANSACTION, "write_lake", Collected()).run()
+        found = [each for each in read_dead_letters(operator, FRAUD_TRANSACTION) if each.value == content]
+        assert [each.redriven_at is None for each in found] == [False, True]
 
     @pytest.mark.parametrize("user", ["site", "airflow"])
     def test_site_and_triggerer_answer_cases_and_see_the_answers(
