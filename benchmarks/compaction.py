@@ -1,4 +1,4 @@
-"""A day of 1,000,000 rows in 500 objects to Parquet, proven; what that gives to queries; a day of 6,362,620 rows."""
+"""A day of 1,000,000 rows in 500 objects to an Iceberg table, proven; what that gives queries; a day of 6,362,620."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,13 +21,13 @@ OBJECTS = 500
 ROUNDS = 5
 _CASES, _MAILS = 1_000, 100_000
 _WHOLE_PEAK_MIB = 1536
-_CEILINGS = ("polars", "duckdb")
-#: The same, and sorted as ours is: for comparison, no ceiling.
-_SORTED = tuple(f"{library}-sorted" for library in _CEILINGS)
+#: One library's sorted COPY of the same files is what ours is held against; the others are for comparison.
+_CEILING = "duckdb-sorted"
+_OTHERS = ("duckdb", "polars", "polars-sorted")
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Ours with order, proof, manifest and store, against conversions of the files on disk with none of them."""
+    """Ours with order, proof, commit and store, against conversions of the files on disk with none of them."""
     day = json_day(ROWS, OBJECTS)
     store = bucket(environment, "compaction")
     upload_day(store, day)
@@ -35,7 +35,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     spark.make_environment()
     subjects = [
         Subject(OURS, "benchmarks.ours.compaction", lambda _: ["compaction"]),
-        *(_peer(library, folder, result) for library in (*_CEILINGS, *_SORTED)),
+        *(_peer(library, folder, result) for library in (_CEILING, *_OTHERS)),
         _peer("pandas", folder, result, rounds=3),
         Subject(
             "Spark",
@@ -47,9 +47,9 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     ]
     with_spark = {**spark.environment(), **environment}
     figures = run_rounds(subjects, ROUNDS, with_spark, say)
-    faster = max(_CEILINGS, key=lambda name: figures[name].median)
-    figures = {OURS: figures[OURS], CEILING: figures[faster], **figures}
+    figures = {OURS: figures[OURS], CEILING: figures[_CEILING], **figures}
     questions = _questions(environment, day)
+    sixty = run("benchmarks.ours.day_of_many", [], environment)
     whole_day = json_day(PUBLISHED_ROWS, OBJECTS)
     upload_day(bucket(environment, "compaction-whole"), whole_day)
     whole = run("benchmarks.ours.compaction", ["compaction-whole"], environment)
@@ -60,8 +60,9 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
         figures,
         {
             "every row": all(outcome["items"] == ROWS for outcome in figures[OURS].outcomes),
-            f"0.70 of the faster of polars and duckdb ({faster})": ours >= 0.7 * figures[CEILING].median,
-            "8 x pandas": ours >= 8 * figures["pandas"].median,
+            f"0.75 of {_CEILING}": ours >= 0.75 * figures[CEILING].median,
+            "2 x pandas with its pyarrow engine": ours >= 2 * figures["pandas"].median,
+            "a day of sixty at most 1.2 x a day alone": sixty["of sixty"] <= 1.2 * sixty["alone"],
             "whole day": whole["items"] == PUBLISHED_ROWS,
             "whole day within 1.5 GiB": whole["peak_rss_mib"] <= _WHOLE_PEAK_MIB,
         },
@@ -70,9 +71,11 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             f" {PUBLISHED_ROWS / whole['seconds']:,.0f} rows/s, peak RSS {whole['peak_rss_mib']:.0f} MiB,"
             f" {whole['json_bytes'] / 1e6:.0f} MB of gzipped JSON to {whole['parquet_bytes'] / 1e6:.0f} MB of Parquet",
             _sizes(figures[OURS]),
+            f"query of one day: {sixty['alone']:.2f} s where the lake has only that day,"
+            f" {sixty['of sixty']:.2f} s where it has sixty",
             *_lines(questions),
         ],
-        also={"whole": whole, "questions": questions},
+        also={"whole": whole, "questions": questions, "sixty": sixty},
     )
 
 
@@ -82,7 +85,7 @@ def _questions(environment: Mapping[str, str], day: Path) -> dict[str, Any]:
     upload_day(store, day)
     cases_and_mails(store, _CASES, _MAILS)
     outcome = run("benchmarks.ours.lake_questions", ["questions"], environment)
-    return {of: outcome[of] for of in ("json", "arrival", "parquet")}
+    return {of: outcome[of] for of in ("json", "table")}
 
 
 def _lines(questions: dict[str, Any]) -> list[str]:
@@ -92,8 +95,7 @@ def _lines(questions: dict[str, Any]) -> list[str]:
             f"{questions[of][question][0]:.2f} s and {questions[of][question][1]:.2f} MB {what}"
             for of, what in (
                 ("json", "of JSON"),
-                ("arrival", "of Parquet in the order of arrival"),
-                ("parquet", "of Parquet as compaction writes it"),
+                ("table", "of the table"),
             )
         )
         for question in questions["json"]

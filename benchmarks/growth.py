@@ -1,12 +1,11 @@
 """How the cost of a compaction grows with its rows, on one machine and on Spark in local mode.
 
-Whole runs: Spark's includes the start of its JVM, ours that of Numba. ``python -m benchmarks.plots`` draws the result.
+Whole runs: Spark's includes the start of its JVM. ``python -m benchmarks.plots`` draws the result.
 """
 
 from collections.abc import Callable, Mapping
 
 from fraudstream.dataset.generator import PUBLISHED_ROWS
-from fraudstream.lake.compaction import compiled
 
 from benchmarks.compaction import bucket
 from benchmarks.lake_day import json_day, upload_day
@@ -25,7 +24,6 @@ _WHOLE_PEAK_MIB = 1536
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
     """Each size once with each engine, in a process of its own and on a bucket of its own."""
     spark.make_environment()
-    compiled.load()  # keeps the compiled code, so that no measured process compiles
     figures = {OURS: Figures(), SPARK: Figures()}
     for rows in SIZES:
         day = json_day(rows, rows // ROWS_OF_AN_OBJECT)

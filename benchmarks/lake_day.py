@@ -13,11 +13,12 @@ import pyarrow as pa
 from fraudstream.kafka.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.store.objects import GZIP
+from fraudstream.lake.store.objects import GZIP, ObjectStore
 from fraudstream.lake.stream import lines, names, progress
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals, totals_of, totals_of_lines
+from fraudstream.lake.table.lake import Lake
 from isal import igzip
 
 from benchmarks.dataset import paysim
@@ -70,7 +71,14 @@ def _put_lines(store: Store, folder: str, place: Partition, start: int, log: lis
     link = Link(place, start, start, start + len(log), totals_of_lines([line.encode() for line in log], ()))
     body = igzip.compress("".join(log).encode(), 1)
     store.create(names.object_name(folder, DAY, *place, start), body, content_type=GZIP, metadata=link.metadata())
-    _settle(store, folder, {place: link.end})
+    settle(store, folder, {place: link.end})
+
+
+def without_tables(lake: Lake) -> None:
+    """Drops the tables that an earlier round made; its JSON counts again."""
+    for folder in names.FOLDERS:
+        if lake.tables.load(folder) is not None:
+            lake.tables.catalog.drop_table((lake.tables.namespace, folder))
 
 
 def upload_day(store: Store, folder: Path) -> None:
@@ -92,10 +100,10 @@ def upload_day(store: Store, folder: Path) -> None:
     ends: dict[Partition, int] = {}
     for link in links:
         ends[link.partition] = max(link.end, ends.get(link.partition, 0))
-    _settle(store, names.TRANSACTIONS, ends)
+    settle(store, names.TRANSACTIONS, ends)
 
 
-def _settle(store: Store, folder: str, ends: Mapping[Partition, int]) -> None:
+def settle(store: ObjectStore, folder: str, ends: Mapping[Partition, int]) -> None:
     """Moves each progress on to an end, as the reader that wrote the objects would have done."""
     for partition, end in ends.items():
         there = progress.load(store, folder, partition)
@@ -104,12 +112,7 @@ def _settle(store: Store, folder: str, ends: Mapping[Partition, int]) -> None:
 
 def _write(source: Path, objects: int, folder: Path) -> None:
     (folder / names.day_prefix(names.TRANSACTIONS, DAY)).mkdir(parents=True, exist_ok=True)
-    frame = pl.read_csv(source, schema_overrides=dict.fromkeys(_MONEY, pl.String))
-    frame = frame.with_row_index("row").with_columns(
-        pl.col(_MONEY).str.to_decimal(scale=2).cast(pl.Decimal(18, 2)).mul(100).cast(pl.Int64),
-        pl.format("b-{}", pl.col("row").cast(pl.String).str.zfill(12)).alias("idTransaction"),
-        (pl.lit(_MIDNIGHT) + pl.col("step") * 3_600_000).cast(pl.Datetime("ms")).alias("timestamp"),
-    )
+    frame = _frame(source)
     schema = arrow_schema(NON_FRAUD_TRANSACTION)
     table = frame.select(schema.names).to_arrow().cast(schema)
     ends = np.linspace(0, len(table), objects + 1).astype(int)
@@ -130,6 +133,24 @@ def _write(source: Path, objects: int, folder: Path) -> None:
         (folder / name).write_bytes(igzip.compress(bytes(lines.transaction(batch)), 1))
         totals[name] = totals_of(batch.offsets, batch.rows).to_json()
     (folder / _TOTALS).write_text(json.dumps(totals))
+
+
+def batch_of(rows: int, partition: Partition, first: int, midnight: int) -> Batch:
+    """Records of a topic-partition from an offset on, made of the data set's first rows."""
+    frame = _frame(paysim(rows))
+    schema = arrow_schema(NON_FRAUD_TRANSACTION)
+    made = _one_batch(frame.select(schema.names).to_arrow().cast(schema))
+    return Batch(partition, np.arange(first, first + rows), np.full(rows, midnight), made, first + rows)
+
+
+def _frame(source: Path) -> pl.DataFrame:
+    """The data set as decoded records have it."""
+    frame = pl.read_csv(source, schema_overrides=dict.fromkeys(_MONEY, pl.String))
+    return frame.with_row_index("row").with_columns(
+        pl.col(_MONEY).str.to_decimal(scale=2).cast(pl.Decimal(18, 2)).mul(100).cast(pl.Int64),
+        pl.format("b-{}", pl.col("row").cast(pl.String).str.zfill(12)).alias("idTransaction"),
+        (pl.lit(_MIDNIGHT) + pl.col("step") * 3_600_000).cast(pl.Datetime("ms")).alias("timestamp"),
+    )
 
 
 def _one_batch(table: pa.Table) -> pa.RecordBatch:

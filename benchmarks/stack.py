@@ -64,7 +64,12 @@ def _running(say: Callable[[str], None], more: Callable[[Ports], Sequence[Part]]
     say(f"starting {', '.join(part.name for part in parts if not isinstance(part.ready, Exits))} with empty state")
     try:
         control.up(parts, lambda _: None)
-        environment = {**stack_environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])}
+        catalog = {"FRAUDSTREAM_LAKE_CATALOG_URI": f"sqlite:///{STACK}/catalog.db"}
+        environment = {
+            **stack_environment(),
+            **catalog,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+        }
         yield environment
     finally:
         _remove(control)

@@ -1,36 +1,44 @@
 """
 ### Compact the lake
 
-Turns the JSON objects of each closed day into a few Parquet files, in `transaction/`, `fraud_confirmation/` and
-`email_confirmation/`. Readers see each row once at every instant; a killed run leaves nothing half done, and running
+Moves the JSON objects of each closed day to the folder's Apache Iceberg table: `transaction`, `fraud_confirmation` and
+`email_confirmation`. Readers see each row once at every instant; a killed run leaves nothing half done, and running
 again changes nothing. Days that were missed are made up for: every day that has JSON and is over is compacted.
 
-**When:** daily. By hand with `day` for a single day, today included.
+Then, for each table, `complete_…` emits its asset, `fraudstream_table_…`, with the day as partition key for each day
+that is complete, and `maintain_…` rewrites small files of closed days, expires old snapshots and removes orphan files.
 
-**Engine:** one machine, with memory for about a million rows whatever the day's size; or Spark on Dataproc
-Serverless, for a day with more gzipped JSON than the setting `FRAUDSTREAM_LAKE_SPARK_MIB`, or when the param says so.
-Both write the same rows in the same order and are proven in the same way.
+**When:** daily; with the setting `FRAUDSTREAM_LAKE_COMPACTION=hourly` every hour, and then the open day's JSON is moved
+too. By hand with `day` for all days up to a single one, today included.
 
-**Needs:** connection `google_cloud_default`; for Spark also the setting `FRAUDSTREAM_DATAPROC_PROJECT` and its
-siblings.
+**Engine:** one machine, with DuckDB and 1 GiB of memory whatever the day's size; or Spark on Dataproc Serverless, for a
+day with more gzipped JSON than the setting `FRAUDSTREAM_LAKE_SPARK_MIB`, or when the param says so. Both run the same
+SQL and are proven in the same way.
 
-**When it fails:** the message names the folder, the day and what doesn't agree; nothing has changed then, the JSON is
-still there and counts. Clear the task when the reason is gone.
+**Needs:** connection `google_cloud_default`; the catalog that `PYICEBERG_CATALOG__FRAUDSTREAM__*` names; for Spark also
+the setting `FRAUDSTREAM_DATAPROC_PROJECT` and its siblings.
+
+**When it fails:** the message names the folder and what doesn't agree; nothing has changed for readers then, the JSON
+is still there and counts. Clear the task when the reason is gone.
 """
 
 from datetime import UTC, datetime, timedelta
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import Param, dag, task_group
+from fraudstream.lake.stream.names import FOLDERS
 from fraudstream.orchestration.alerts import late_after
 from fraudstream.orchestration.assets import LAKE
-from fraudstream.orchestration.lake_operators import CompactDay, ListDays
+from fraudstream.orchestration.lake_operators import CompactDay, CompleteDays, ListDays, MaintainTable
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJob
+from fraudstream.settings import DagSettings
+
+HOURLY = DagSettings().lake_compaction == "hourly"
 
 
 @dag(
-    schedule="@daily",
+    schedule="@hourly" if HOURLY else "@daily",
     start_date=datetime(2023, 10, 1, tzinfo=UTC),
     catchup=False,
     doc_md=__doc__,
@@ -50,7 +58,7 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
             type=["null", "string"],
             pattern=r"^\d{4}-\d{2}-\d{2}$",
             title="Day",
-            description="YYYY-MM-DD (UTC); empty: every day that is over and has JSON",
+            description="YYYY-MM-DD (UTC), and what is older; empty: every day that is over and has JSON",
         ),
         "keep_json_days": Param(
             0,
@@ -58,7 +66,7 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
             minimum=0,
             maximum=365,
             title="Days to keep JSON",
-            description="How long JSON stays after it was compacted; readers pass over it",
+            description="How long JSON stays after it was written; readers pass over what is in the table",
         ),
         "engine": Param(
             "by_size",
@@ -70,25 +78,43 @@ from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJ
     },
 )
 def compact_lake():
+    # What is closed, and what is taken: a run by the hour takes the open day's JSON too.
+    today = "{{ dag_run.run_after | ds }}"
+    tomorrow = "{{ macros.ds_add(dag_run.run_after | ds, 1) }}"
     keep = "{{ params.keep_json_days }}"
     asked = {
         "day": "{{ params.day or '' }}",
-        "before": "{{ dag_run.run_after | ds }}",
+        "before": tomorrow if HOURLY else today,
         "engine": "{{ params.engine }}",
         "keep_json_days": keep,
     }
     days = ListDays(task_id="list_days", only="one_machine", **asked)
-    one_by_one = CompactDay.partial(task_id="compact", keep_json_days=keep, max_active_tis_per_dagrun=1)
-    done_here = one_by_one.expand_kwargs(days.output)
+    here = CompactDay.partial(task_id="compact", keep_json_days=keep, max_active_tis_per_dagrun=1)
+    moved = here.expand_kwargs(days.output)
 
     @task_group
     def on_spark(folder, day):
         job = PrepareSparkJob(task_id="prepare", folder=folder, day=day)
         done = RunSparkJob(task_id="run", job=job.output)
-        done >> CompactDay(task_id="prove_and_swap", folder=folder, day=day, keep_json_days=keep, job=job.output)
+        proven = CompactDay(task_id="prove_and_publish", folder=folder, day=day, keep_json_days=keep, job=job.output)
+        done >> proven
+        return proven.output
 
-    done_on_spark = on_spark.expand_kwargs(ListDays(task_id="list_days_for_spark", only="spark", **asked).output)
-    [done_here, done_on_spark] >> EmptyOperator(task_id="compacted", outlets=[LAKE], trigger_rule="none_failed")
+    proven = on_spark.expand_kwargs(ListDays(task_id="list_days_for_spark", only="spark", **asked).output)
+
+    done = EmptyOperator(task_id="compacted", outlets=[LAKE], trigger_rule="none_failed")
+    for folder in FOLDERS:
+        complete = CompleteDays(
+            task_id=f"complete_{folder}",
+            folder=folder,
+            before=today,
+            reports=[moved.output, proven],
+            trigger_rule="none_failed",
+        )
+        maintained = MaintainTable(
+            task_id=f"maintain_{folder}", folder=folder, before=today, trigger_rule="none_failed"
+        )
+        complete >> maintained >> done
 
 
 compact_lake()

@@ -55,6 +55,14 @@ def fetch_all(progress: Callable[[str], None]) -> dict[str, Path]:
         return dict(zip((coordinate for coordinate, _ in items), paths, strict=True))
 
 
+def fetch(coordinate: str, checksum: str, progress: Callable[[str], None]) -> Path:
+    """One file that isn't in the lock, which only some need.
+
+    :raises ArtifactError: it has another checksum; it is removed, so that the next try downloads it again
+    """
+    return _fetch(MavenContext(repo_cache=cache() / "maven", timeout=60), coordinate, checksum, progress)
+
+
 def unpacked(archive: Path, checksum: str) -> Path:
     """The folder with the archive's files; unpacked once for each checksum."""
     folder = cache() / "unpacked" / f"{archive.name}-{checksum[:16]}"
@@ -82,7 +90,7 @@ def _fetch(context: MavenContext, coordinate: str, checksum: str, progress: Call
     if found != checksum:
         path.unlink()
         raise ArtifactError(
-            f"{coordinate} has SHA-256 {found}, but {LOCK.name} says {checksum}: the download was damaged or replaced; "
+            f"{coordinate} has SHA-256 {found}, expected {checksum}: the download was damaged or replaced; "
             "it is removed, try again"
         )
     verified.write_text(checksum)

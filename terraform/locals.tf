@@ -53,8 +53,17 @@ locals {
     FRAUDSTREAM_BANK_TEXTS              = replace(jsonencode(var.bank_texts), "'", "\\u0027") # boot.py's files quote with '
   })
 
+  # The tables' catalog is BigLake's (tables.tf); the names are those of pyiceberg's own configuration.
+  catalog_environment = {
+    PYICEBERG_CATALOG__FRAUDSTREAM__TYPE                        = "rest"
+    PYICEBERG_CATALOG__FRAUDSTREAM__URI                         = "https://biglake.googleapis.com/iceberg/v1/restcatalog"
+    PYICEBERG_CATALOG__FRAUDSTREAM__WAREHOUSE                   = "gs://${google_storage_bucket.lake.name}"
+    PYICEBERG_CATALOG__FRAUDSTREAM__AUTH__TYPE                  = "google"
+    PYICEBERG_CATALOG__FRAUDSTREAM__HEADER__X_GOOG_USER_PROJECT = var.project
+  }
+
   # What the pipeline's tasks need, wherever Celery runs them.
-  task_environment = merge(local.client_environment, {
+  task_environment = merge(local.client_environment, local.catalog_environment, {
     FRAUDSTREAM_LAKE_BUCKET              = google_storage_bucket.lake.name
     FRAUDSTREAM_DATASET                  = "gs://${google_storage_bucket.lake.name}/${local.dataset_object}"
     FRAUDSTREAM_MAIL_SENDER              = var.smtp.sender

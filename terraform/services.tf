@@ -2,6 +2,7 @@
 
 resource "google_project_service" "needed" {
   for_each = toset([
+    "biglake.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "compute.googleapis.com",
     "dataproc.googleapis.com",

@@ -8,15 +8,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
-import pandas as pd  # noqa: F401  # Arrow imports it at its first call; imports are timed for nobody
 import psutil
 from fraudstream.lake.compaction import spark
-from fraudstream.lake.compaction.compaction import CompactionReport, compact
+from fraudstream.lake.compaction.protocol import CompactionReport, compact
 from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.store.objects import PARQUET
 from fraudstream.lake.stream.names import TRANSACTIONS
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import storage
+from fraudstream.lake.table.catalog import CATALOG, Tables
+from fraudstream.lake.table.lake import Lake
+from pyiceberg.catalog.sql import SqlCatalog
 
 from benchmarks.lake_day import DAY
 from benchmarks.outcome import Timed, timed
@@ -53,30 +52,32 @@ def peak_of_all(work: Timed) -> Iterator[None]:
         work.also["peak_rss_mib"] = peak / 2**20
 
 
-def on_spark(store: Store, day: Path) -> CompactionReport:
-    """Spark reads the day's files from disk, as it would from a bucket; what it makes goes to the store."""
-    job = spark.prepare(store, TRANSACTIONS, DAY)
-    prepared = store.get(job) if job is not None else None
+def on_spark(lake: Lake, directory: Path, day: Path) -> CompactionReport:
+    """Spark reads the day's files from disk, as it would from a bucket; totals are compared here."""
+    job = spark.prepare(lake, TRANSACTIONS, DAY)
+    prepared = lake.store.get(job) if job is not None else None
     if job is None or prepared is None:
-        raise SystemExit(f"bucket {store.bucket} has no JSON of {DAY}")
-    with tempfile.TemporaryDirectory() as directory:
-        lake = Path(directory)
-        (lake / TRANSACTIONS).symlink_to((day / TRANSACTIONS).resolve())
-        (lake / job).parent.mkdir(parents=True)
-        (lake / job).write_bytes(prepared.data)
-        local_spark.compact(lake, job)
-        for path in sorted((lake / job).parent.rglob("part-*")):
-            store.create(path.relative_to(lake).as_posix(), path, content_type=PARQUET, metadata={})
-    return compact(store, TRANSACTIONS, DAY, keep_json=_KEEP_JSON, engine=spark.finished)
+        raise SystemExit(f"bucket {lake.store.bucket} has no JSON of {DAY}")
+    (directory / TRANSACTIONS).symlink_to((day / TRANSACTIONS).resolve())
+    (directory / job).parent.mkdir(parents=True)
+    (directory / job).write_bytes(prepared.data)
+    local_spark.compact(directory, job, local_spark.catalog(directory / "catalog.db", directory.as_uri()))
+    for path in sorted((directory / job).parent.glob("result/part-*")):
+        lake.store.create(path.relative_to(directory).as_posix(), path, content_type="text/plain", metadata={})
+    return spark.finish(lake, job, keep_json=_KEEP_JSON)
 
 
 if __name__ == "__main__":
     engine, bucket, folder = sys.argv[1:]
-    # Addressed by STORAGE_EMULATOR_HOST, which the client reads itself.
-    store = Store(storage.Client(project="local", credentials=AnonymousCredentials()), bucket)
-    with timed() as work, peak_of_all(work):
-        if engine == "spark":
-            report = on_spark(store, Path(folder))
-        else:
-            report = compact(store, TRANSACTIONS, DAY, keep_json=_KEEP_JSON)
-        work.items = report.parquet_rows
+    store = Store.connect(bucket)
+    with tempfile.TemporaryDirectory() as name:
+        # Both engines write the table's files to this disk: Spark has no way to the emulated store.
+        catalog = SqlCatalog(CATALOG, uri=f"sqlite:///{name}/catalog.db", warehouse=Path(name).as_uri())
+        lake = Lake(store, Tables(catalog, bucket))
+        lake.tables.load_or_create(TRANSACTIONS)
+        with timed() as work, peak_of_all(work):
+            if engine == "spark":
+                report = on_spark(lake, Path(name), Path(folder))
+            else:
+                report = compact(lake, TRANSACTIONS, DAY, keep_json=_KEEP_JSON)
+            work.items = report.json_rows

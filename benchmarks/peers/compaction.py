@@ -11,7 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fraudstream.lake.compaction.parquet import ZSTD_LEVEL
+from fraudstream.lake.compaction.duckdb_engine import ZSTD_LEVEL
 from fraudstream.lake.stream.names import TRANSACTIONS
 from fraudstream.lake.table.schemas import SORT_ORDER, rows_schema
 
@@ -53,9 +53,9 @@ def with_duckdb(pattern: str, result: str, order: bool) -> None:
 
 
 def with_pandas(pattern: str, result: str, order: bool) -> None:
-    """Money by way of floats, as with polars, and not sorted."""
+    """With its pyarrow engine; money by way of floats, as with polars, and not sorted."""
     folder = Path(pattern).parent
-    rows = pd.concat([pd.read_json(path, lines=True) for path in sorted(folder.glob("*.json.gz"))])
+    rows = pd.concat([pd.read_json(path, lines=True, engine="pyarrow") for path in sorted(folder.glob("*.json.gz"))])
     rows[_TIMES] = rows[_TIMES].apply(pd.to_datetime, utc=True)
     table = pa.Table.from_pandas(rows, preserve_index=False).select(_SCHEMA.names).cast(_SCHEMA)
     pq.write_table(table, result, compression="zstd", compression_level=ZSTD_LEVEL)

@@ -11,10 +11,10 @@ from fraudstream.dataset.source import Source
 from fraudstream.dataset.tally import Tally
 from fraudstream.kafka.dead_letters.letters import read_dead_letters
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
-from fraudstream.lake.query.reading import read_day
-from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.stream.names import FOLDERS, day_in
+from fraudstream.lake.query.view import open_view, read_rows, table_days
+from fraudstream.lake.stream.names import FOLDERS
 from fraudstream.lake.stream.totals import rows_of
+from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 from local import topics
@@ -36,9 +36,9 @@ class Watched:
 class Counts:
     """Counts what belongs to the first `limit` rows of one source file, by their ids."""
 
-    def __init__(self, settings: Settings, store: Store, airflow: AirflowApi, source: Source, limit: int) -> None:
+    def __init__(self, settings: Settings, lake: Lake, airflow: AirflowApi, source: Source, limit: int) -> None:
         self._settings = settings
-        self._store = store
+        self._lake = lake
         self._airflow = airflow
         self._source = source
         self._limit = limit
@@ -89,7 +89,7 @@ class Counts:
     def watched(self) -> Watched:
         """Figures that cost little: ends of partitions, and the rows that objects say they have."""
         ends = {topic: self._ends(topic) for topic in TOPICS}
-        rows = {folder: sum(rows_of(info.metadata) for info in self._store.list(f"{folder}/")) for folder in FOLDERS}
+        rows = {folder: self._rows(folder) for folder in FOLDERS}
         return Watched(
             ends[NON_FRAUD_TRANSACTION] + ends[FRAUD_TRANSACTION],
             ends[FRAUD_CONFIRMATION],
@@ -113,10 +113,8 @@ class Counts:
         for folder in FOLDERS:
             wanted = ["idTransaction"] if folder == "transaction" else ["idTransaction", "status"]
             rows: Counter[tuple[str, ...]] = Counter()
-            days = sorted({day for info in self._store.list(f"{folder}/") if (day := day_in(info.name))})
-            for day in days:
-                for table in read_day(self._store, folder, day, [*wanted, "topic"]):
-                    rows.update(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
+            for table in read_rows(self._lake, folder, [*wanted, "topic"]):
+                rows.update(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
             ours = {row: times for row, times in rows.items() if self._ours(row[0])}
             doubled += sum(times - 1 for times in ours.values())
             found[folder] = Counter()
@@ -142,6 +140,13 @@ class Counts:
                     )
                     outcomes[xcom["status"]] += 1
         return opened, resolved, outcomes
+
+    def _rows(self, folder: str) -> int:
+        """Rows of a folder, as objects and files say."""
+        with open_view(self._lake, folder, copy=False) as view:
+            return sum(rows_of(info.metadata) for info in view.json) + sum(
+                day.rows for day in table_days(view).values()
+            )
 
     def _ids_of(self, topic: str) -> Iterator[str]:
         """The idTransaction of each record that can be decoded: the others are dead letters."""

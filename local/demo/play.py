@@ -10,7 +10,8 @@ from fraudstream.dataset.head import Head
 from fraudstream.dataset.source import Source, open_source
 from fraudstream.lake.query.printing import as_table
 from fraudstream.lake.query.query import query
-from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 from google.cloud import storage
 
@@ -52,16 +53,16 @@ class Play:
         """Uploads a file and plays its first `limit` rows to the end; returns what is there then."""
         ports = Ports.from_environment()
         settings = Settings()
-        store = Store.connect(settings.lake_bucket)
-        source = self._source(self._upload(store, path))
+        lake = Lake.connect(settings)
+        source = self._source(self._upload(lake.store, path))
         with (
             AirflowApi(ports.url("airflow")) as airflow,
-            Counts(settings, store, airflow, source, limit) as counts,
+            Counts(settings, lake, airflow, source, limit) as counts,
         ):
-            return self._play(airflow, mails, counts, store, source, limit)
+            return self._play(airflow, mails, counts, lake, source, limit)
 
     def _play(
-        self, airflow: AirflowApi, mails: Mails, counts: Counts, store: Store, source: Source, limit: int
+        self, airflow: AirflowApi, mails: Mails, counts: Counts, lake: Lake, source: Source, limit: int
     ) -> Summary:
         with self._stages.stage("count dataset"):
             dataset = counts.dataset()
@@ -90,20 +91,20 @@ class Play:
         with self._stages.stage("compact_lake"):
             compaction = airflow.trigger("compact_lake", {"day": day})
             airflow.wait("compact_lake", compaction, 600)
-        self._ask(store)
+        self._ask(lake)
         with self._stages.stage("audit_lake and count"):
             audit = airflow.trigger("audit_lake", {"settle_seconds": 5})
             return self._summary(counts, airflow, mails, dataset, compaction, audit)
 
-    def _ask(self, store: Store) -> None:
+    def _ask(self, lake: Lake) -> None:
         """What the compacted lake answers over its views."""
         with self._stages.stage("lake query"):
             for sql in QUESTIONS:
                 self._console.print(f'python -m fraudstream.lake query "{sql}"', markup=False, soft_wrap=True)
-                with query(store, sql) as rows:
+                with query(lake, sql) as rows:
                     as_table(rows, self._console.file)
 
-    def _upload(self, store: Store, path: Path) -> str:
+    def _upload(self, store: ObjectStore, path: Path) -> str:
         """Puts the file into the bucket, as a new object."""
         name = f"dataset/demo-{datetime.now(UTC):%Y%m%dT%H%M%S}-{path.name}"
         store.create(name, path, content_type="application/octet-stream", metadata={})

@@ -44,6 +44,10 @@ class DagSettings(BaseSettings):
         hide_input_in_errors=True,
     )
 
+    lake_compaction: Literal["daily", "hourly"] = Field(
+        "daily",
+        description="when compact_lake runs: daily for the days that are over, or hourly for the open day's JSON too",
+    )
     queue_producer: str = Field("default", description="Celery queue of the producer's tasks")
     queue_consumer_fraud: str = Field("default", description="Celery queue of the tasks that read the fraud topics")
     queue_consumer_non_fraud: str = Field(
@@ -98,7 +102,15 @@ class Settings(DagSettings):
     lake_bucket: str = Field("fraudstream-lake", description="bucket of the lake, without gs://")
     lake_flush_seconds: float = Field(5.0, gt=0, description="longest time a record waits before its object is written")
     lake_flush_rows: int = Field(50_000, ge=1, description="rows of one topic-partition that make an object at once")
+    lake_catalog_uri: SecretStr = Field(
+        SecretStr(""),
+        description="address of the Iceberg catalog where it is of type sql, as it has a password in it; empty:"
+        " pyiceberg's own configuration says it (PYICEBERG_CATALOG__FRAUDSTREAM__URI)",
+    )
     lake_target_mib: int = Field(256, ge=1, description="about the size of a Parquet file that compact_lake writes")
+    lake_keep_snapshots_hours: float = Field(
+        72, ge=1, description="how long old snapshots of the tables stay, and files that no snapshot names"
+    )
     lake_spark_mib: int = Field(
         0, ge=0, description="gzipped JSON of one day and folder, in MiB, from which on Spark compacts it; 0: never"
     )

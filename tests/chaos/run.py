@@ -21,7 +21,7 @@ from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.lake.audit.audit import audit
-from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 from local.environment import VAR
@@ -155,7 +155,7 @@ def _checks(arena: Arena, settings: Settings, file: Path, cases: Path, smtp: Fak
         # The whole message is parsed elsewhere in the tests; there are too many of them here.
         found = _MESSAGE_ID.findall(mail.content.partition(b"\r\n\r\n")[0])
         identities[mail.recipient.partition("@")[0]].update(value.decode() for value in found or [b""])
-    report = audit(settings, Store.connect(settings.lake_bucket))
+    report = audit(settings, Lake.connect(settings))
     counts = {name: report.total(f"{name}_count") for name in ("missing", "duplicated", "unexpected")}
     counts["behind"] = report.total("behind")
     return [

@@ -15,12 +15,14 @@ from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.publisher import Publisher
 from fraudstream.kafka.records import Sink
 from fraudstream.kafka.subscription import Subscription
-from fraudstream.lake.query.reading import read_day
+from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.lines import LINES_OF
-from fraudstream.lake.stream.names import FOLDER_OF, MAILS, day_in
+from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
+from fraudstream.lake.table.catalog import Tables
+from fraudstream.lake.table.lake import Lake
 from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
 from fraudstream.settings import Settings
@@ -101,9 +103,13 @@ def _begins(rows: pa.RecordBatch, prefix: str) -> pa.Array:
     return pc.starts_with(rows.column("idTransaction"), prefix)
 
 
+def with_tables(store: Store) -> Lake:
+    """The lake on a bucket, with the stack's catalog."""
+    return Lake(store, Tables.connect(Settings(), store.bucket))
+
+
 def in_lake(lake: Store, folder: str, prefix: str, *columns: str) -> list[tuple[object, ...]]:
     """Rows of a folder whose idTransaction starts with `prefix`."""
-    days = sorted({day for info in lake.list(f"{folder}/") if (day := day_in(info.name))})
-    tables = [table for day in days for table in read_day(lake, folder, day, ["idTransaction", *columns])]
+    tables = read_rows(with_tables(lake), folder, ["idTransaction", *columns])
     rows = (row for table in tables for row in zip(*(table[n].to_pylist() for n in table.column_names), strict=True))
     return [row for row in rows if row[0].startswith(prefix)]

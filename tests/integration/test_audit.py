@@ -22,7 +22,7 @@ from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.settings import Settings
 
-from tests.integration.pipeline import consumer, decoded, good_row, lake_consumer, paysim, publisher
+from tests.integration.pipeline import consumer, decoded, good_row, lake_consumer, paysim, publisher, with_tables
 
 pytestmark = pytest.mark.integration
 
@@ -148,7 +148,9 @@ def test_a_dead_letter_is_not_expected_in_the_lake(settings: Settings, lake: Sto
     assert bad <= set(content.offsets.tolist())
     assert bad <= set(content.dead.tolist())
     assert not bad & set(content.expected.tolist())
-    line = next(line for line in audit(settings, lake).lines if (line.partition, line.target) == (PLACE, LAKE))
+    line = next(
+        line for line in audit(settings, with_tables(lake)).lines if (line.partition, line.target) == (PLACE, LAKE)
+    )
     assert (line.missing_count, line.behind) == (0, 0)
 
 
@@ -185,6 +187,6 @@ def test_only_the_first_answer_of_a_case_is_expected(settings: Settings, lake: S
         assert offset not in at(content, place).expected
     assert bad in at(content, bad_place).dead
     assert bad not in at(content, bad_place).expected
-    report = audit(settings, lake)
+    report = audit(settings, with_tables(lake))
     lines = [line for line in report.lines if line.partition.topic == FRAUD_CONFIRMATION and line.target == LAKE]
     assert [(line.missing_count, line.duplicated_count, line.behind) for line in lines] == [(0, 0, 0)] * len(lines)

@@ -10,7 +10,7 @@ from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi
 from local.demo.counts import Counts
-from tests.integration.pipeline import good_row, lake_consumer, paysim, publisher
+from tests.integration.pipeline import good_row, lake_consumer, paysim, publisher, with_tables
 
 pytestmark = pytest.mark.integration
 
@@ -21,7 +21,7 @@ def test_records_that_a_consumer_group_has_not_read_are_counted_until_it_has(
     group = f"write_lake-{FRAUD_TRANSACTION}"
     path = paysim([good_row(number, fraud=1) for number in range(1, 4)], tmp_path)
     lake_consumer(settings, lake, FRAUD_TRANSACTION).run()
-    with Counts(settings, lake, airflow, open_source(str(path), None), 3) as counts:
+    with Counts(settings, with_tables(lake), airflow, open_source(str(path), None), 3) as counts:
         assert group not in counts.unread()
         publisher(settings, path).run()
         assert counts.unread()[group] == 3

@@ -12,18 +12,20 @@ from datetime import date, timedelta
 import pytest
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.query.query import query
-from fraudstream.lake.query.reading import list_day
+from fraudstream.lake.query.view import open_view
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import GZIP
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.totals import totals_of
+from fraudstream.lake.table.lake import Lake
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from isal import igzip
 
 from tests.fakes.settled import settle
 from tests.integration.forks import Run, forking
+from tests.integration.pipeline import with_tables
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, batch
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -33,14 +35,16 @@ OBJECTS, ROWS = 6, 50
 
 
 @pytest.fixture
-def store(stack: Mapping[str, str]) -> Iterator[Store]:
+def lake(stack: Mapping[str, str]) -> Iterator[Lake]:
     client = storage.Client(
         project="local",
         credentials=AnonymousCredentials(),
         client_options={"api_endpoint": stack["STORAGE_EMULATOR_HOST"]},
     )
     bucket = client.create_bucket(f"test-query-{uuid.uuid4().hex[:12]}")
-    yield Store(client, bucket.name)
+    made = with_tables(Store(client, bucket.name))
+    yield made
+    made.tables.catalog.drop_table((made.tables.namespace, names.TRANSACTIONS))
     bucket.delete(force=True)
 
 
@@ -68,9 +72,9 @@ def lake_program(stack: Mapping[str, str]) -> Iterator[Run]:
 
 
 def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_some_are_killed(
-    store: Store, lake_program: Run
+    lake: Lake, lake_program: Run
 ) -> None:
-    fill(store)
+    fill(lake.store)
     expected = (len(DAYS) * OBJECTS * ROWS, len(DAYS) * OBJECTS * ROWS, len(DAYS))
     sql = 'SELECT count(*), count(DISTINCT "offset"), count(DISTINCT dt) FROM transaction'
     wrong: list[tuple[int, ...]] = []
@@ -78,7 +82,7 @@ def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_so
     asked = 0
 
     def ask() -> tuple[int, ...]:
-        with query(store, sql) as rows:
+        with query(lake, sql) as rows:
             (found,) = rows.read_all().to_pylist()
             return tuple(found.values())
 
@@ -92,7 +96,14 @@ def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_so
 
     def compact(day: date, kill_after: float | None = None) -> int:
         code, printed = lake_program(
-            "--bucket", store.bucket, "compact", "--day", day.isoformat(), kill_after=kill_after
+            "--bucket",
+            lake.store.bucket,
+            "compact",
+            "--folder",
+            names.TRANSACTIONS,
+            "--day",
+            day.isoformat(),
+            kill_after=kill_after,
         )
         assert code in {0, -signal.SIGKILL}, printed
         return code
@@ -115,4 +126,6 @@ def test_every_query_counts_every_row_once_during_twenty_compactions_of_which_so
     assert killed > 0
     assert asked >= 5
     assert ask() == expected
-    assert all(not list_day(store, names.TRANSACTIONS, day).json for day in DAYS)
+    with open_view(lake, names.TRANSACTIONS) as view:
+        assert (view.json, len(view.files())) == ([], len(DAYS))
+    assert lake.store.list(f"{names.TRANSACTIONS}/") == []

@@ -1,7 +1,6 @@
 """Real Spark in local mode makes of a day what one machine makes of it."""
 
 import json
-import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -9,38 +8,35 @@ from pathlib import Path
 
 import pytest
 from fraudstream.errors import LakeUnavailable
-from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.compaction import spark
-from fraudstream.lake.compaction.compaction import CompactionReport
-from fraudstream.lake.compaction.compaction import compact as compact_day
-from fraudstream.lake.store.objects import PARQUET
-from fraudstream.lake.stream import lines, names
+from fraudstream.lake.compaction.protocol import CompactionReport
+from fraudstream.lake.compaction.protocol import compact as compact_here
+from fraudstream.lake.stream import names
+from fraudstream.lake.table.lake import Lake
 
 from local import spark as local_spark
-from tests.fakes.memory_store import MemoryStore
-from tests.unit.lake.engine_behaviour import DAY, KEEP, Compact, EngineBehaviour, all_folders, put
-from tests.unit.lake.rows import batch
+from tests.fakes.lakes import new_lake
+from tests.unit.lake.engine_behaviour import DAY, Compact, EngineBehaviour, all_folders, read
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
 RunJob = Callable[[Path, str], None]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def environment() -> Iterator[None]:
-    local_spark.make_environment()
-    with pytest.MonkeyPatch.context() as patch:
-        # Compiling more thoroughly costs more than it gains in so short a life.
-        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
-        yield
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One catalog for all: Spark's session is made once, and is told its catalog when it is made."""
+    return tmp_path_factory.mktemp("lake")
 
 
 @pytest.fixture(scope="module")
-def run_job(environment: None) -> Iterator[RunJob]:
+def run_job(directory: Path) -> Iterator[RunJob]:
     """Runs jobs in one JVM: starting one takes longer than what they do."""
+    local_spark.make_environment()
+    new_lake(directory=directory)  # makes the catalog's tables
+    variables = local_spark.submitting(local_spark.catalog(directory / "catalog.db", directory.as_uri()))
+    variables["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"  # compiling more thoroughly costs more than it gains
     command = [local_spark.ENVIRONMENT / "bin" / "python", Path(__file__).with_name("spark_jobs.py"), local_spark.JOB]
-    options = {"PYSPARK_SUBMIT_ARGS": shlex.join([*local_spark.OPTIONS, "pyspark-shell"])}
-    variables = local_spark.environment() | options
     with subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as jobs:
         assert jobs.stdin is not None
         assert jobs.stdout is not None
@@ -52,39 +48,54 @@ def run_job(environment: None) -> Iterator[RunJob]:
         yield run
 
 
-def run_on_spark(store: MemoryStore, folder: str, day: date, directory: Path, run_job: RunJob) -> str:
+@pytest.fixture
+def lake(directory: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
+    made = new_lake(directory=directory)
+    made.tables.namespace = f"lake_{abs(hash(request.node.name))}"
+    yield made
+    made.tables.catalog.engine.dispose()
+
+
+def run_on_spark(lake: Lake, folder: str, day: date, directory: Path, run_job: RunJob) -> str:
     """Prepares and runs a job on the store's objects as files, and puts what it made into the store."""
-    job = spark.prepare(store, folder, day)
+    job = spark.prepare(lake, folder, day)
     assert job is not None
-    before = set(store.objects)
-    for name, stored in store.objects.items():
+    for name, stored in lake.store.objects.items():
         path = directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(stored.data)
     run_job(directory, job)
-    for path in sorted((directory / "_spark").rglob("*")):
-        name = path.relative_to(directory).as_posix()
-        if path.is_file() and name not in before and not path.name.startswith("."):
-            store.create(name, path, content_type=PARQUET, metadata={})
-    return job.removesuffix("/job.json").removeprefix("_spark/")
+    for path in sorted((directory / job).parent.glob("result/part-*")):
+        lake.store.create(path.relative_to(directory).as_posix(), path, content_type="text/plain", metadata={})
+    return job
 
 
 class TestSpark(EngineBehaviour):
     @pytest.fixture
     def compact(self, tmp_path: Path, run_job: RunJob) -> Compact:
-        def run(store: MemoryStore, folder: str, day: date) -> CompactionReport:
-            made = run_on_spark(store, folder, day, tmp_path, run_job)
-            report = compact_day(store, folder, day, keep_json=KEEP, engine=spark.finished)
-            spark.discard(store, made)
-            return report
+        def run(lake: Lake, folder: str, day: date) -> CompactionReport:
+            return spark.finish(lake, run_on_spark(lake, folder, day, tmp_path, run_job))
 
         return run
 
 
-def test_objects_that_came_after_the_job_was_prepared_ask_for_another_one(tmp_path: Path) -> None:
-    store = all_folders()
-    run_on_spark(store, names.TRANSACTIONS, DAY, tmp_path, local_spark.compact)
-    partition = Partition(NON_FRAUD_TRANSACTION, 0)
-    put(store, names.TRANSACTIONS, partition, 90, bytes(lines.transaction(batch([90], partition=partition))), 1)
-    with pytest.raises(LakeUnavailable, match="prepare and run it again"):
-        compact_day(store, names.TRANSACTIONS, DAY, engine=spark.finished)
+def test_a_job_is_done_in_vain_if_another_run_was_faster(lake: Lake, tmp_path: Path, run_job: RunJob) -> None:
+    all_folders(lake)
+    before = read(lake, names.TRANSACTIONS)
+    job = run_on_spark(lake, names.TRANSACTIONS, DAY, tmp_path, run_job)
+    compact_here(lake, names.TRANSACTIONS, DAY)
+    with pytest.raises(LakeUnavailable, match="another run was faster"):
+        spark.finish(lake, job)
+    assert read(lake, names.TRANSACTIONS).equals(before)
+
+
+def test_a_job_that_was_published_before_a_crash_is_finished_again(lake: Lake, tmp_path: Path, run_job: RunJob) -> None:
+    all_folders(lake)
+    before = read(lake, names.TRANSACTIONS)
+    job = run_on_spark(lake, names.TRANSACTIONS, DAY, tmp_path, run_job)
+    there = dict(lake.store.objects)
+    spark.finish(lake, job)
+    lake.store.objects = there
+    assert spark.finish(lake, job).deleted_objects == 9
+    assert read(lake, names.TRANSACTIONS).equals(before)
+    assert [info.name for info in lake.store.list("_spark/")] == []

@@ -2,20 +2,22 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
+from pathlib import Path
 
 import pytest
 from fraudstream.errors import LakeError
-from fraudstream.lake.compaction.compaction import compact
-from fraudstream.lake.query.reading import list_day, read_day
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import JSON
-from fraudstream.lake.stream import lines, names
+from fraudstream.lake.stream import lines
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.sink import JsonSink
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
+from tests.integration.buckets import lake_on
 from tests.unit.lake.rows import PARTITION, batch
 from tests.unit.lake.store_behaviour import StoreBehaviour
 
@@ -51,8 +53,9 @@ def test_a_bucket_that_isnt_there_is_named(client: storage.Client) -> None:
         Store(client, "test-lake-none").create("a", b"", content_type=JSON, metadata={})
 
 
-def test_records_go_through_the_sink_and_a_compaction_and_come_back_once(store: Store) -> None:
+def test_records_go_through_the_sink_and_a_compaction_and_come_back_once(store: Store, tmp_path: Path) -> None:
     day = date(2023, 10, 7)
+    lake = lake_on(store, tmp_path)
     sink = JsonSink(AppendingChain(store, "transaction"), lines.transaction, flush_rows=10, flush_seconds=5)
     assert sink.assigned(PARTITION, None) == 0
     for start in range(0, 30, 10):
@@ -63,14 +66,13 @@ def test_records_go_through_the_sink_and_a_compaction_and_come_back_once(store: 
 
     def offsets() -> list[int]:
         return sorted(
-            o for table in read_day(store, "transaction", day, ["offset"]) for o in table["offset"].to_pylist()
+            o for table in read_rows(lake, "transaction", ["offset"], day=day) for o in table["offset"].to_pylist()
         )
 
     assert offsets() == list(range(30))
-    report = compact(store, "transaction", day, now=datetime(2023, 10, 8, tzinfo=UTC))
-    assert (report.json_objects, report.json_rows, report.parquet_rows) == (3, 30, 30)
+    report = compact(lake, "transaction", day)
+    assert (report.json_objects, report.json_rows, report.files) == (3, 30, 1)
     assert offsets() == list(range(30))
-    listing = list_day(store, "transaction", day)
-    assert (listing.json, listing.covered, listing.strays) == ([], [], [])
-    assert [info.name for info in store.list("transaction/")] == [file.name for file in listing.manifest.files]
-    assert names.parse_manifest_name(store.list("_manifest/")[0].name) == ("transaction", day)
+    assert store.list("transaction/") == []
+    assert [info.name.split("/")[0] for info in store.list("") if info.name.endswith(".parquet")] == ["iceberg"]
+    assert lake.tables.offsets("transaction") == {PARTITION: 30}

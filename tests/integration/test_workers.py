@@ -35,7 +35,7 @@ from local.part import Part, State
 from local.parts import shape_of, stack_parts
 from local.ports import HOST
 from tests.integration.confirmations import kill, until
-from tests.integration.pipeline import decoded, in_lake
+from tests.integration.pipeline import decoded, in_lake, with_tables
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -239,7 +239,7 @@ def test_nothing_was_lost_or_doubled(fleet: Fleet, settings: Settings, lake: Sto
 
 def green(settings: Settings, lake: Store) -> bool:
     """Whether the audit finds nothing of the topic behind, missing or doubled, in lake and mail log."""
-    lines = [line for line in audit(settings, lake).lines if line.partition.topic == NON_FRAUD_TRANSACTION]
+    lines = [line for line in audit(settings, with_tables(lake)).lines if line.partition.topic == NON_FRAUD_TRANSACTION]
     return all(line.ok and not line.behind for line in lines)
 
 

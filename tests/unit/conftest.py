@@ -13,7 +13,7 @@ def bare_environment() -> Iterator[None]:
     """No setting comes from the environment, but for a key to sign links with, which has no default."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("FRAUDSTREAM_", "AIRFLOW_", "STORAGE_EMULATOR_HOST")):
+            if name.startswith(("FRAUDSTREAM_", "AIRFLOW_", "PYICEBERG_", "STORAGE_EMULATOR_HOST")):
                 patch.delenv(name)
         patch.setenv("FRAUDSTREAM_CONFIRMATION_KEYS", EXAMPLE_KEY)
         yield

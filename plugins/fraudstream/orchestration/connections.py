@@ -7,6 +7,8 @@ from airflow.sdk import BaseHook
 from google.cloud import storage
 
 from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.table.catalog import Tables
+from fraudstream.lake.table.lake import Lake
 from fraudstream.mail.server import SmtpServer, server_from_connection
 from fraudstream.settings import Settings, get_settings
 
@@ -22,6 +24,14 @@ def storage_client() -> storage.Client:
 def lake(settings: Settings) -> Store:
     """The lake's bucket, with the credentials of connection ``google_cloud_default``."""
     return Store(storage_client(), settings.lake_bucket)
+
+
+def lake_with_tables(settings: Settings) -> Lake:
+    """The lake's bucket, and the catalog of its tables, which pyiceberg's own configuration names.
+
+    :raises SettingsError: the catalog can't be opened
+    """
+    return Lake(lake(settings), Tables.connect(settings, settings.lake_bucket))
 
 
 def smtp_server() -> SmtpServer:

@@ -1,29 +1,37 @@
-"""Operators on the lake: compaction of days, audit."""
+"""Operators on the lake: compaction of days, upkeep of the tables, audit."""
 
 import io
 import time
-from collections import defaultdict
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.definitions.asset import Asset
 from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import AirflowSkipException
 from rich.console import Console
 
 from fraudstream.errors import ProofFailed
 from fraudstream.lake.audit.audit import AuditReport, audit
 from fraudstream.lake.audit.report import print_report
-from fraudstream.lake.compaction.compaction import compact, needed
-from fraudstream.lake.compaction.one_machine import one_machine
-from fraudstream.lake.compaction.spark import discard, finished
-from fraudstream.lake.stream.names import FOLDERS, day_in
-from fraudstream.orchestration.connections import lake
+from fraudstream.lake.compaction import spark
+from fraudstream.lake.compaction.complete import complete_days, mark_complete
+from fraudstream.lake.compaction.pending import pending_days
+from fraudstream.lake.compaction.protocol import CompactionReport, compact
+from fraudstream.lake.compaction.upkeep import maintain
+from fraudstream.lake.stream.names import FOLDERS
+from fraudstream.orchestration.connections import lake_with_tables
 from fraudstream.settings import Settings, get_settings
 
 #: Airflow maps a task over 1,024 (core.max_map_length) and fails when there are more.
 _MOST_DAYS = 1_000
 BY_SIZE, ONE_MACHINE, SPARK = "by_size", "one_machine", "spark"
+
+
+def table_asset(folder: str) -> Asset:
+    """The asset of a folder's table, partitioned by day: an event for each day that is complete."""
+    return Asset(name=f"fraudstream_table_{folder}", uri=f"fraudstream://lake/table/{folder}", group="fraudstream")
 
 
 class ListDays(BaseOperator):
@@ -33,8 +41,8 @@ class ListDays(BaseOperator):
     for the next one. What is more than Airflow maps in one run is left to the run after it.
 
     :param day: only this one, YYYY-MM-DD; empty: every day before `before`
-    :param before: the first day that isn't closed yet, YYYY-MM-DD
-    :param keep_json_days: how long JSON stays after it was compacted
+    :param before: the first day that isn't taken, YYYY-MM-DD
+    :param keep_json_days: how long JSON stays after it was written
     :param engine: what was asked for: one_machine, spark, or by_size, which the setting lake_spark_mib decides
     :param only: the engine whose days are wanted
     """
@@ -56,20 +64,20 @@ class ListDays(BaseOperator):
         wanted = date.fromisoformat(self.day) if self.day else None
         before = date.fromisoformat(self.before)
         settings = get_settings()
-        store = lake(settings)
-        keep, now = timedelta(days=float(self.keep_json_days)), datetime.now(UTC)
+        lake = lake_with_tables(settings)
+        written_before = datetime.now(UTC) - timedelta(days=float(self.keep_json_days))
         found: list[dict[str, str]] = []
         for folder in FOLDERS:
-            sizes: dict[date, int] = defaultdict(int)
-            for info in store.list(f"{folder}/"):
-                day = day_in(info.name)
-                if day is not None and info.name.endswith(".json.gz"):
-                    sizes[day] += info.size
-            closed = sorted(day for day in sizes if (day == wanted if wanted else day < before))
-            mine = [day for day in closed if engine_for(self.engine, sizes[day], settings) == self.only]
-            chosen = [day for day in mine if needed(store, folder, day, keep_json=keep, now=now)]
+            days = pending_days(lake, folder, written_before)
+            chosen = [
+                day
+                for day, size in days.items()
+                if (day == wanted if wanted else day < before) and engine_for(self.engine, size, settings) == self.only
+            ]
             found += [{"folder": folder, "day": day.isoformat()} for day in chosen]
-            self.log.info("%s/: %d days have JSON, %d are for %s", folder, len(sizes), len(chosen), self.only)
+            self.log.info(
+                "%s/: JSON of %d days to move or delete, %d for %s", folder, len(days), len(chosen), self.only
+            )
         found.sort(key=lambda one: one["day"])
         if len(found) > _MOST_DAYS:
             self.log.warning("%d days are to be compacted; this run takes the oldest %d", len(found), _MOST_DAYS)
@@ -85,7 +93,7 @@ def engine_for(asked: str, json_bytes: int, settings: Settings) -> str:
 
 
 class CompactDay(BaseOperator):
-    """Turns a day's JSON into Parquet; returns what it did. See :func:`fraudstream.lake.compaction.compaction.compact`.
+    """Moves the JSON of all days up to and with one to the table; returns what it did.
 
     :param job: of Spark, which has been done by now; None: the work is done here
     """
@@ -102,32 +110,108 @@ class CompactDay(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """:raises FraudstreamError: nothing has changed for readers; run it again"""
         settings = get_settings()
-        store = lake(settings)
-        report = compact(
-            store,
-            self.folder,
-            date.fromisoformat(self.day),
-            keep_json=timedelta(days=float(self.keep_json_days)),
-            target_bytes=settings.lake_target_mib << 20,
-            engine=finished if self.job else one_machine,
+        lake = lake_with_tables(settings)
+        keep = timedelta(days=float(self.keep_json_days))
+        report = (
+            spark.finish(lake, self.job, keep_json=keep)
+            if self.job
+            else compact(
+                lake,
+                self.folder,
+                date.fromisoformat(self.day),
+                keep_json=keep,
+                target_bytes=settings.lake_target_mib << 20,
+            )
         )
-        if self.job:
-            discard(store, str(self.job).split("/")[1])
         self.log.info(
-            "%s/ of %s: %d JSON objects with %d rows (%d bytes) became %d Parquet files with %d rows (%d bytes); "
+            "%s/ up to %s: %d JSON objects with %d rows (%d bytes) became %d files of the table (%d bytes); "
             "%d objects deleted; %.1f s",
             report.folder,
             report.day,
             report.json_objects,
             report.json_rows,
             report.json_bytes,
-            report.parquet_files,
-            report.parquet_rows,
-            report.parquet_bytes,
+            report.files,
+            report.file_bytes,
             report.deleted_objects,
             report.seconds,
         )
-        return asdict(report) | {"day": report.day.isoformat()}
+        return _plain(report)
+
+
+def _plain(report: CompactionReport) -> dict[str, Any]:
+    return asdict(report) | {"day": report.day.isoformat(), "days": [day.isoformat() for day in report.days]}
+
+
+class CompleteDays(BaseOperator):
+    """Emits the asset of a folder's table for each day that is complete, or that late rows came to; returns the days.
+
+    :param before: the first day that isn't closed yet, YYYY-MM-DD
+    :param reports: what the run's :class:`CompactDay` tasks returned, or None where there was none
+    """
+
+    template_fields = ("before", "reports")
+
+    def __init__(self, *, folder: str, before: str, reports: Any, **kwargs: Any) -> None:
+        super().__init__(outlets=[table_asset(folder)], **kwargs)
+        self.folder = folder
+        self.before = before
+        self.reports = reports
+
+    def execute(self, context: Context) -> list[str]:
+        """:raises LakeUnavailable: store or catalog don't answer"""
+        changed = {
+            date.fromisoformat(day)
+            for reports in self.reports
+            for report in reports or ()
+            if report and report["folder"] == self.folder
+            for day in report["days"]
+        }
+        lake = lake_with_tables(get_settings())
+        days = [day.isoformat() for day in complete_days(lake, self.folder, date.fromisoformat(self.before), changed)]
+        if not days:
+            raise AirflowSkipException(f"no day of {self.folder}/ became complete")
+        context["outlet_events"][table_asset(self.folder)].add_partitions(days)
+        self.log.info("%s/: complete: %s", self.folder, ", ".join(days))
+        return days
+
+
+class MaintainTable(BaseOperator):
+    """Rewrites a table's small files, expires its snapshots, removes orphan files; remembers which days were complete.
+
+    :param before: the first day that isn't closed yet, YYYY-MM-DD
+    """
+
+    template_fields = ("before",)
+
+    def __init__(self, *, folder: str, before: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.folder = folder
+        self.before = before
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """:raises FraudstreamError: nothing has changed for readers; run it again"""
+        settings = get_settings()
+        lake = lake_with_tables(settings)
+        before = date.fromisoformat(self.before)
+        mark_complete(lake, self.folder, before)
+        report = maintain(
+            lake,
+            self.folder,
+            before,
+            keep=timedelta(hours=settings.lake_keep_snapshots_hours),
+            target_bytes=settings.lake_target_mib << 20,
+        )
+        self.log.info(
+            "%s/: %d small files of %d days became %d; %d snapshots expired, %d orphan files deleted",
+            report.folder,
+            report.files_before,
+            len(report.days),
+            report.files_after,
+            report.snapshots,
+            report.orphans,
+        )
+        return asdict(report) | {"days": [day.isoformat() for day in report.days]}
 
 
 class AuditLake(BaseOperator):
@@ -145,15 +229,15 @@ class AuditLake(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """:raises ProofFailed: the message says what, where"""
         settings = get_settings()
-        store = lake(settings)
-        report = audit(settings, store)
+        lake = lake_with_tables(settings)
+        report = audit(settings, lake)
         stuck: list[str] = []
         if report.total("behind"):
             self.log.info(
                 "%d records aren't in yet; looking again in %s s", report.total("behind"), self.settle_seconds
             )
             time.sleep(float(self.settle_seconds))
-            before, report = report, audit(settings, store)
+            before, report = report, audit(settings, lake)
             stuck = _stuck(before, report)
         page = io.StringIO()
         print_report(report, Console(file=page, width=160))

@@ -23,10 +23,11 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, MAI
 from fraudstream.kafka.subscription import Subscription
 from fraudstream.kafka.topic_identity import Topics
 from fraudstream.lake.stream.appending import AppendingChain
-from fraudstream.lake.stream.chain import ObjectChain
+from fraudstream.lake.stream.chain import InTable, ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
+from fraudstream.lake.table.catalog import Tables
 from fraudstream.mail.sink import mail_sink
 from fraudstream.orchestration.bounded_sink import BoundedSink, GivenUp
 from fraudstream.orchestration.connections import lake, smtp_server, storage_client
@@ -163,9 +164,14 @@ def _first_only(settings: Settings, topic: str, sink: Sink) -> Sink:
     return FirstAnswers(sink, "tryId") if topic == MAIL_RETRY else sink
 
 
+def _in_table(settings: Settings, folder: str) -> InTable:
+    """What a folder's table holds, asked only where a chain's progress is lost: it goes on after that."""
+    return lambda: Tables.connect(settings, settings.lake_bucket).offsets(folder)
+
+
 def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
     return JsonSink(
-        AppendingChain(lake(settings), FOLDER_OF[topic], Topics(settings)),
+        AppendingChain(lake(settings), FOLDER_OF[topic], Topics(settings), _in_table(settings, FOLDER_OF[topic])),
         LINES_OF[topic],
         flush_rows=settings.lake_flush_rows,
         flush_seconds=settings.lake_flush_seconds,
@@ -173,7 +179,7 @@ def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
 
 
 def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
-    chain = AppendingChain(lake(settings), MAILS, Topics(settings))
+    chain = AppendingChain(lake(settings), MAILS, Topics(settings), _in_table(settings, MAILS))
     # other mails have no links, and who sends them has no key
     links = Links(settings) if topic in {FRAUD_TRANSACTION, MAIL_RETRY} else None
     return mail_sink(settings, smtp_server(), topic, chain, links, stop=stop)

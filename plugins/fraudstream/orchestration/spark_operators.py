@@ -10,14 +10,11 @@ from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from fraudstream.errors import SettingsError
-from fraudstream.lake.compaction.spark import prepare
-from fraudstream.orchestration.connections import GOOGLE, lake
+from fraudstream.lake.compaction.spark import CONFIGURATION, catalog_configuration, prepare
+from fraudstream.orchestration.connections import GOOGLE, lake_with_tables
 from fraudstream.settings import ROOT, Settings, get_settings
 
-_CODE = {
-    "compact.py": ROOT / "include" / "spark" / "compact.py",
-    "checksum.py": ROOT / "plugins" / "fraudstream" / "lake" / "compaction" / "checksum.py",
-}
+_CODE = ROOT / "include" / "spark" / "compact.py"
 
 
 class PrepareSparkJob(BaseOperator):
@@ -32,15 +29,13 @@ class PrepareSparkJob(BaseOperator):
 
     def execute(self, context: Context) -> str:
         """:raises LakeError: the day can't be listed"""
-        settings = get_settings()
-        store = lake(settings)
-        job = prepare(store, self.folder, date.fromisoformat(self.day), settings.lake_target_mib << 20)
+        lake = lake_with_tables(get_settings())
+        job = prepare(lake, self.folder, date.fromisoformat(self.day))
         if job is None:
             raise AirflowSkipException(f"{self.folder} of {self.day} has no JSON that isn't compacted")
-        for name, path in _CODE.items():
-            code = job.removesuffix("job.json") + name
-            store.create(code, path.read_bytes(), content_type="text/x-python", metadata={})
-        self.log.info("job gs://%s/%s", store.bucket, job)
+        code = job.removesuffix("job.json") + _CODE.name
+        lake.store.create(code, _CODE.read_bytes(), content_type="text/x-python", metadata={})
+        self.log.info("job gs://%s/%s", lake.store.bucket, job)
         return job
 
 
@@ -76,11 +71,8 @@ def batch_of(settings: Settings, job: str) -> dict[str, Any]:
     batch: dict[str, Any] = json.loads((ROOT / "include" / "spark" / "batch.json").read_text())
     root = f"gs://{settings.lake_bucket}"
     folder = f"{root}/{job.removesuffix('job.json')}"
-    batch["pyspark_batch"] = {
-        "main_python_file_uri": f"{folder}compact.py",
-        "python_file_uris": [f"{folder}checksum.py"],
-        "args": [root, job],
-    }
+    batch["pyspark_batch"] = {"main_python_file_uri": f"{folder}{_CODE.name}", "args": [root, job]}
+    batch["runtime_config"]["properties"] |= CONFIGURATION | catalog_configuration()
     place = {
         "service_account": settings.dataproc_service_account,
         "subnetwork_uri": settings.dataproc_subnetwork,

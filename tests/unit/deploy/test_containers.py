@@ -66,14 +66,19 @@ def given(blocks: list[Block], file: str, argument: str) -> set[str]:
             found |= {name for name, _ in members(value)}
         else:
             found |= set(_KEY.findall(_STRING.sub(lambda quoted: quoted[0] if quoted["key"] else '""', value)))
-            pending += [locals_[name] for name in re.findall(r"\blocal\.(client_environment|task_\w+)", value)]
+            pending += [
+                locals_[name]
+                for name in re.findall(r"\blocal\.(client_environment|catalog_environment|task_\w+)", value)
+            ]
     return found
 
 
 def unknown_settings(texts: dict[str, str]) -> set[tuple[str, str]]:
     """(file, name) of each FRAUDSTREAM_ variable in the files' texts that the settings don't read."""
     known = {f"FRAUDSTREAM_{field.upper()}" for field in Settings.model_fields} | {"FRAUDSTREAM_SECRETS_DIR"}
-    used = {(file, name) for file, text in texts.items() for name in re.findall(r"FRAUDSTREAM_[A-Z_]+[A-Z]", text)}
+    used = {
+        (file, name) for file, text in texts.items() for name in re.findall(r"\bFRAUDSTREAM_(?!_)[A-Z_]+[A-Z]", text)
+    }
     return {(file, name) for file, name in used if name not in known}
 
 
@@ -106,7 +111,11 @@ class TestNamesThatTheCodeKnows:
             for secret in service.get("secrets", [])
             if isinstance(secret, dict)
         }
-        assert targets == {"fraudstream_confirmation_keys", "fraudstream_kafka_sasl_password"}
+        assert targets == {
+            "fraudstream_confirmation_keys",
+            "fraudstream_kafka_sasl_password",
+            "fraudstream_lake_catalog_uri",
+        }
         assert targets <= known
 
     def test_every_setting_reaches_the_tasks_or_the_site(self, services: dict[str, dict[str, Any]]) -> None:

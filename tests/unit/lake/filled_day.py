@@ -3,16 +3,17 @@
 from datetime import UTC, date, datetime
 
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.compaction.compaction import compact
-from fraudstream.lake.query.reading import read_day
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.totals import totals_of
 from isal import igzip
 
+from tests.fakes.lakes import new_lake
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.settled import settle
-from tests.unit.lake.rows import PARTITION, batch
+from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, batch
 
 FOLDER = "transaction"
 DAY = date(2023, 10, 7)
@@ -25,10 +26,13 @@ class Killed(BaseException):
     """The process dies here."""
 
 
-def put(store, start, end, partition=PARTITION, day=DAY, body=None, link=None):
-    """An object with the records `start` to `end`."""
-    made = batch(range(start, end), partition=partition)
-    settle(store, FOLDER, partition, link.end if link else end)
+def put(lake, start, end, partition=PARTITION, day=DAY, body=None, link=None, settled=True):
+    """An object with the records `start` to `end` in a lake, or in a store alone."""
+    store = getattr(lake, "store", lake)
+    times = [MIDNIGHT_MS + (day - DAY).days * DAY_MS] * (end - start)
+    made = batch(range(start, end), partition=partition, timestamps=times)
+    if settled:
+        settle(store, FOLDER, partition, link.end if link else end)
     return store.create(
         names.object_name(FOLDER, day, *partition, start),
         igzip.compress(body or bytes(lines.transaction(made))),
@@ -38,22 +42,26 @@ def put(store, start, end, partition=PARTITION, day=DAY, body=None, link=None):
 
 
 def filled():
-    """A store with a day of five objects on two partitions."""
-    store = MemoryStore(lambda: NOW)
+    """A lake with a day of five objects on two partitions."""
+    lake = new_lake(MemoryStore(lambda: NOW))
     for start, end in ((0, 4), (4, 5), (5, 9)):
-        put(store, start, end)
+        put(lake, start, end)
     for start, end in ((0, 2), (2, 3)):
-        put(store, start, end, OTHER)
-    return store
+        put(lake, start, end, OTHER)
+    return lake
 
 
-def seen(store, day=DAY):
+def seen(lake, day=None):
     return sorted(
         pair
-        for table in read_day(store, FOLDER, day, ["partition", "offset"])
+        for table in read_rows(lake, FOLDER, ["partition", "offset"], day=day)
         for pair in zip(table["partition"].to_pylist(), table["offset"].to_pylist(), strict=True)
     )
 
 
-def run(store, **options):
-    return compact(store, FOLDER, DAY, now=NOW, **options)
+def run(lake, **options):
+    return compact(lake, FOLDER, DAY, now=NOW, **options)
+
+
+def json_objects(lake):
+    return [name for name in sorted(lake.store.objects) if name.endswith(".json.gz")]

@@ -11,7 +11,7 @@ from fraudstream.lake.audit.answers import FirstAnswer, answer_figures
 from fraudstream.lake.audit.audit import LAKE, MAIL, compare_with_lake
 from fraudstream.lake.audit.report import print_report
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent
-from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import Link
@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from isal import igzip
 from rich.console import Console
 
-from tests.fakes.memory_store import MemoryStore
+from tests.fakes.lakes import new_lake
 from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch, row
 
 NON_FRAUD = Partition(NON_FRAUD_TRANSACTION, 0)
@@ -76,29 +76,29 @@ def mail_line(partition, offset):
     return json.dumps(document).encode() + b"\n"
 
 
-def put(store, folder, partition, offsets, end):
+def put(lake, folder, partition, offsets, end):
     """An object with a line for each of `offsets`, appended to the chain."""
     if folder == names.MAILS:
         body = b"".join(mail_line(partition, offset) for offset in offsets)
     else:
         rows = [answer(o, "NO_RESPONSE") if partition == ANSWERS else row(o) for o in offsets]
         body = bytes(lines.LINES_OF[partition.topic](batch(offsets, rows=rows, partition=partition)))
-    chain = AppendingChain(store, folder)
+    chain = AppendingChain(lake.store, folder)
     chain.open(partition)
     chain.append(partition, offsets[0], end, DAY, igzip.compress(body), Totals(len(offsets), sum(offsets)))
 
 
 def whole():
     """A lake and a mail log with all that the topics hold."""
-    store = MemoryStore()
+    lake = new_lake()
     for partition, offsets, end in ((NON_FRAUD, [0, 1, 2, 4, 6], 8), (FRAUD, [0, 1], 2), (ANSWERS, [0], 2)):
         for folder in (names.FOLDER_OF[partition.topic], names.MAILS):
-            put(store, folder, partition, offsets, end)
-    return store
+            put(lake, folder, partition, offsets, end)
+    return lake
 
 
-def audited(store, content=None):
-    return compare_with_lake(content or topics(), store, 0.0)
+def audited(lake, content=None):
+    return compare_with_lake(content or topics(), lake, 0.0)
 
 
 def line_of(report, partition, target):
@@ -106,22 +106,22 @@ def line_of(report, partition, target):
 
 
 def test_a_whole_lake_is_ok_whether_compacted_or_not():
-    store = whole()
+    lake = whole()
     for _ in range(2):
-        report = audited(store)
+        report = audited(lake)
         assert report.ok
         assert (report.total("expected"), report.total("found"), report.total("behind")) == (16, 16, 0)
         assert (report.open_cases, report.open_case_ids) == (1, ["tx-1"])
         assert (line_of(report, NON_FRAUD, LAKE).dead_letters, line_of(report, ANSWERS, MAIL).late) == (1, 1)
         for folder in names.FOLDERS:
-            compact(store, folder, DAY)
+            compact(lake, folder, DAY)
 
 
 @pytest.mark.parametrize(("folder", "target"), [("transaction", LAKE), (names.MAILS, MAIL)])
 def test_missing_records_below_the_end_of_the_chain_are_named_by_their_ranges(folder, target):
-    store = MemoryStore()
-    put(store, folder, NON_FRAUD, [0, 4], 8)
-    report = audited(store)
+    lake = new_lake()
+    put(lake, folder, NON_FRAUD, [0, 4], 8)
+    report = audited(lake)
     line = line_of(report, NON_FRAUD, target)
     assert not report.ok
     assert (line.missing_count, line.missing, line.behind) == (3, [(1, 2), (6, 6)], 0)
@@ -131,37 +131,37 @@ def test_missing_records_below_the_end_of_the_chain_are_named_by_their_ranges(fo
 
 
 def test_records_that_the_reader_hasnt_reached_are_behind_and_not_missing():
-    store = MemoryStore()
-    put(store, "transaction", NON_FRAUD, [0, 1], 2)
-    line = line_of(audited(store), NON_FRAUD, LAKE)
+    lake = new_lake()
+    put(lake, "transaction", NON_FRAUD, [0, 1], 2)
+    line = line_of(audited(lake), NON_FRAUD, LAKE)
     assert line.ok
     assert (line.found, line.behind, line.missing_count) == (2, 3, 0)
 
 
 @pytest.mark.parametrize("every", [1, 2, 3, 5])
 def test_what_the_readers_write_while_the_audit_reads_is_never_missing(every):
-    store, records, calls = MemoryStore(), 200, 0
+    lake, records, calls = new_lake(), 200, 0
     progress = dict.fromkeys(("transaction", names.MAILS), 0)
 
     def write(folder):
         offset = progress[folder]
-        put(store, folder, NON_FRAUD, [offset], offset + 1)
+        put(lake, folder, NON_FRAUD, [offset], offset + 1)
         progress[folder] = offset + 1
 
     def readers_go_on(operation, name):
         nonlocal calls
         calls += 1
-        store.before = lambda operation, name: None
+        lake.store.before = lambda operation, name: None
         if calls % every == 0:
             for folder in progress:
                 write(folder)
-        store.before = readers_go_on
+        lake.store.before = readers_go_on
 
     for folder in progress:
         write(folder)
-    store.before = readers_go_on
+    lake.store.before = readers_go_on
     content = TopicPartitionContent(0, records, np.arange(records), array(), array())
-    report = audited(store, TopicsContent({NON_FRAUD: content}))
+    report = audited(lake, TopicsContent({NON_FRAUD: content}))
 
     assert 1 < min(progress.values()) <= max(progress.values()) < records, "they wrote, and are still behind"
     assert report.ok, report.to_dict()
@@ -170,45 +170,45 @@ def test_what_the_readers_write_while_the_audit_reads_is_never_missing(every):
 
 
 def test_a_record_in_two_objects_is_duplicated():
-    store = whole()
+    lake = whole()
     doubled = batch([1, 2, 4], partition=NON_FRAUD)
-    store.create(
+    lake.store.create(
         names.object_name("transaction", DAY, *NON_FRAUD, 1),
         igzip.compress(bytes(lines.transaction(doubled))),
         content_type="application/gzip",
         metadata=Link(NON_FRAUD, 1, 1, 5, Totals(3)).metadata(),
     )
-    report = audited(store)
+    report = audited(lake)
     assert not report.ok
     assert line_of(report, NON_FRAUD, LAKE).duplicated == [(1, 4)]
     assert report.to_dict()["duplicated"] == 3
 
 
 def test_a_second_outcome_of_a_case_and_a_row_of_a_dead_letter_are_unexpected():
-    store = MemoryStore()
-    put(store, names.FRAUD_CASES, ANSWERS, [0, 1], 2)
-    put(store, "transaction", NON_FRAUD, [0, 1, 2, 4, 5, 6], 8)
-    report = audited(store)
+    lake = new_lake()
+    put(lake, names.FRAUD_CASES, ANSWERS, [0, 1], 2)
+    put(lake, "transaction", NON_FRAUD, [0, 1, 2, 4, 5, 6], 8)
+    report = audited(lake)
     assert not report.ok
     assert line_of(report, ANSWERS, LAKE).unexpected == [(1, 1)]
     assert line_of(report, NON_FRAUD, LAKE).unexpected == [(5, 5)]
 
 
 def test_rows_before_the_topics_beginning_and_behind_its_end_dont_count():
-    store = whole()
-    put(store, "transaction", NON_FRAUD, [8, 9], 10)
+    lake = whole()
+    put(lake, "transaction", NON_FRAUD, [8, 9], 10)
     content = topics()
     content.partitions[NON_FRAUD] = TopicPartitionContent(2, 8, array(2, 4, 5, 6), array(5), array())
-    line = line_of(audited(store, content), NON_FRAUD, LAKE)
+    line = line_of(audited(lake, content), NON_FRAUD, LAKE)
     assert line.ok
     assert (line.expected, line.found) == (3, 3)
 
 
 def test_the_table_says_what_is_wrong():
-    store = MemoryStore()
-    put(store, "transaction", NON_FRAUD, [0, 4], 8)
+    lake = new_lake()
+    put(lake, "transaction", NON_FRAUD, [0, 4], 8)
     out = io.StringIO()
-    print_report(audited(store), Console(file=out, width=200))
+    print_report(audited(lake), Console(file=out, width=200))
     assert "3 (1-2, 6)" in out.getvalue()
     assert "NOT OK: 3 missing, 0 duplicated, 0 unexpected" in out.getvalue()
     assert "cases without an outcome: 1 (tx-1)" in out.getvalue()
@@ -272,7 +272,7 @@ def test_a_case_without_an_outcome_long_after_its_time_is_named_and_no_audit_is_
     content = TopicsContent(
         cases={"case-1": came, "case-2": came}, answers={"case-2": FirstAnswer("NO_RESPONSE", came)}
     )
-    report = compare_with_lake(content, MemoryStore(), 0.0, timedelta(hours=72))
+    report = compare_with_lake(content, new_lake(), 0.0, timedelta(hours=72))
     assert (report.overdue_case_ids, report.ok) == (overdue, not overdue)
     page = io.StringIO()
     print_report(report, Console(file=page, width=160))

@@ -1,170 +1,250 @@
 """A compaction changes no row for any reader, whenever it is killed and whoever else runs."""
 
-import logging
 from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from fraudstream.lake.compaction import manifest
-from fraudstream.lake.compaction.compaction import compact
-from fraudstream.lake.query.reading import list_day, read_day
-from fraudstream.lake.stream.chain import Link
+from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.query.view import read_rows
+from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.totals import Totals
+from fraudstream.lake.table.positions import offsets_of
+from fraudstream.lake.table.publishing import BRANCH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.memory_store import MemoryStore
-from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, NOW, OTHER, Killed, filled, put, run, seen
+from tests.fakes.lakes import catalog_of, new_lake
+from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, NOW, OTHER, Killed, filled, json_objects, put, run, seen
 from tests.unit.lake.rows import PARTITION
 
 
-def state(store):
-    """All that a later reader or run can tell apart, but the generations."""
-    found = manifest.load(store, FOLDER, DAY)
-    files = [(file.name, file.rows, file.checksum) for file in found.files]
-    return sorted(store.objects), found.ranges, files
+def offsets(lake):
+    return lake.tables.offsets(FOLDER)
 
 
-def test_the_day_is_parquet_afterwards_and_reads_the_same():
-    store = filled()
-    report = run(store)
-    assert (report.json_objects, report.json_rows, report.parquet_files, report.parquet_rows) == (5, 12, 1, 12)
+def test_the_day_is_in_the_table_afterwards_and_reads_the_same():
+    lake = filled()
+    report = run(lake)
+    assert (report.json_objects, report.json_rows, report.files, report.days) == (5, 12, 1, [DAY])
     assert report.deleted_objects == 5
-    assert seen(store) == EXPECTED
-    assert [name for name in store.objects if name.endswith(".json.gz")] == []
-    assert manifest.load(store, FOLDER, DAY).ranges == [
-        manifest.OffsetRange(OTHER, 0, 3),
-        manifest.OffsetRange(PARTITION, 0, 9),
-    ]
+    assert seen(lake) == EXPECTED
+    assert json_objects(lake) == []
+    assert offsets(lake) == {OTHER: 3, PARTITION: 9}
 
 
 def test_running_again_changes_nothing():
-    store = filled()
-    run(store)
-    before = {name: stored.info.generation for name, stored in store.objects.items()}
-    report = run(store)
-    assert {name: stored.info.generation for name, stored in store.objects.items()} == before
-    assert (report.json_rows, report.parquet_files, report.deleted_objects) == (0, 0, 0)
+    lake = filled()
+    run(lake)
+    before = lake.tables.load(FOLDER).metadata_location
+    report = run(lake)
+    assert lake.tables.load(FOLDER).metadata_location == before
+    assert (report.json_rows, report.files, report.deleted_objects) == (0, 0, 0)
 
 
-def test_an_empty_day_needs_no_manifest():
-    store = MemoryStore()
-    assert run(store).json_rows == 0
-    assert store.objects == {}
+def test_each_snapshot_says_which_offsets_it_has():
+    lake = filled()
+    run(lake)
+    put(lake, 9, 12)
+    run(lake)
+    table = lake.tables.load(FOLDER)
+    history = sorted(table.snapshots(), key=lambda one: one.sequence_number)
+    assert [offsets_of(table, one) for one in history] == [
+        {},
+        {OTHER: 3, PARTITION: 9},
+        {OTHER: 3, PARTITION: 12},
+    ]
+    for snapshot, rows in zip(history, (0, 12, 15), strict=True):
+        assert len(table.scan(snapshot_id=snapshot.snapshot_id).to_arrow()) == rows
+    assert BRANCH not in table.refs()
+
+
+def interrupted(lake, side, action):
+    """`action` happens before each call of store and catalog, or after each that changed something."""
+
+    def called(operation, name=""):
+        if side == "before" or operation in {"commit_table", "create_table", "delete"}:
+            action()
+
+    setattr(lake.store, side, called)
+    setattr(catalog_of(lake), side, called)
+
+
+def calm(lake):
+    lake.store.before = lake.store.after = lambda operation, name: None
+    catalog_of(lake).before = catalog_of(lake).after = lambda operation: None
 
 
 @pytest.mark.parametrize("side", ["before", "after"])
-def test_killed_at_any_call_of_the_store_a_reader_sees_every_row_once_and_the_next_run_ends_the_same(side):
-    whole = filled()
-    calls = []
-    whole.before = lambda operation, name: calls.append(operation)
+def test_killed_at_any_call_a_reader_sees_every_row_once_and_the_next_run_ends_the_same(side):
+    whole, calls = filled(), []
+    interrupted(whole, side, lambda: calls.append(1))
     run(whole)
-    whole.before = lambda operation, name: None
-    assert {"list", "get", "download", "create", "replace", "delete"} == set(calls)
     for fatal in range(len(calls)):
-        store = filled()
-        left = iter(range(len(calls) + 1))
+        lake, left = filled(), iter(range(1000))
 
-        def die(operation, name, left=left, fatal=fatal):
+        def die(left=left, fatal=fatal):
             if next(left) == fatal:
                 raise Killed
 
-        setattr(store, side, die)
+        interrupted(lake, side, die)
         with suppress(Killed):
-            run(store)
-        store.before = store.after = lambda operation, name: None
-        assert seen(store) == EXPECTED
-        run(store)
-        assert seen(store) == EXPECTED
-        assert state(store) == state(whole)
+            run(lake)
+        calm(lake)
+        assert seen(lake) == EXPECTED
+        run(lake)
+        assert seen(lake) == EXPECTED
+        assert json_objects(lake) == []
+        assert offsets(lake) == {OTHER: 3, PARTITION: 9}
+        assert len(lake.tables.load(FOLDER).scan().to_arrow()) == len(EXPECTED)
 
 
-def test_a_reader_in_the_middle_of_its_day_isnt_disturbed_by_a_compaction(monkeypatch):
-    # As good as no reading ahead, so that objects are gone before they are read.
-    monkeypatch.setattr("fraudstream.lake.query.reading._WORKERS", 1)
-    monkeypatch.setattr("fraudstream.lake.query.reading._AHEAD", 1)
-    for position in range(1, 6):
-        store = filled()
-        tables = read_day(store, FOLDER, DAY, ["partition", "offset"])
-        read = []
-        for number, table in enumerate(tables, 1):
-            read += zip(table["partition"].to_pylist(), table["offset"].to_pylist(), strict=True)
-            if number == position:
-                run(store)
-        assert sorted(read) == EXPECTED
-
-
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 40), st.booleans())
 def test_two_runs_at_once_leave_every_row_once(moment, late):
     """The second run happens, whole, at any call of the first one; sometimes with late JSON before it."""
-    store = filled()
-    left = iter(range(1000))
+    lake, left = filled(), iter(range(1000))
 
-    def interfere(operation, name):
+    def interfere():
         if next(left) == moment:
-            store.before = lambda operation, name: None
+            calm(lake)
             if late:
-                put(store, 9, 12)
-            run(store)
+                put(lake, 9, 12)
+            run(lake)
 
-    store.before = interfere
-    run(store)
-    store.before = lambda operation, name: None
+    interrupted(lake, "before", interfere)
+    run(lake)
+    calm(lake)
     if late and moment >= next(left) - 1:
-        put(store, 9, 12)
+        put(lake, 9, 12)
     expected = EXPECTED + ([(3, o) for o in range(9, 12)] if late else [])
-    assert seen(store) == expected
-    run(store)
-    assert seen(store) == expected
-    listing = list_day(store, FOLDER, DAY)
-    assert (listing.json, listing.covered, listing.strays) == ([], [], [])
+    assert seen(lake) == expected
+    run(lake)
+    assert seen(lake) == expected
+    assert json_objects(lake) == []
 
 
-def test_late_json_becomes_one_more_file_and_the_manifest_grows():
-    store = filled()
-    run(store)
-    before = manifest.load(store, FOLDER, DAY)
-    put(store, 9, 12)
-    assert seen(store) == EXPECTED + [(3, o) for o in range(9, 12)]
-    run(store)
-    after = manifest.load(store, FOLDER, DAY)
-    assert after.compactions[:1] == before.compactions
-    assert after.rows == 15
-    assert len(after.files) == 2
-    assert seen(store) == EXPECTED + [(3, o) for o in range(9, 12)]
+def test_whoever_always_loses_gives_up_in_the_end():
+    lake = filled()
+    number = iter(range(9, 1000))
+
+    def put_another():
+        start = next(number)
+        put(lake, start, start + 1)
+
+    def interfere(operation):
+        if operation == "commit_table":
+            calm(lake)
+            run(lake)
+            put_another()
+            catalog_of(lake).before = interfere
+
+    lake.tables.load_or_create(FOLDER)
+    catalog_of(lake).before = interfere
+    with pytest.raises(LakeUnavailable, match="other runs of compaction were faster"):
+        run(lake)
+    calm(lake)
+    run(lake)
+    assert seen(lake) == [*EXPECTED, *((3, o) for o in range(9, next(number)))]
+
+
+def test_a_reader_in_the_middle_of_its_rows_isnt_disturbed_by_a_compaction():
+    for position in range(1, 6):
+        lake, read = filled(), []
+        for number, table in enumerate(read_rows(lake, FOLDER, ["partition", "offset"]), 1):
+            read += zip(table["partition"].to_pylist(), table["offset"].to_pylist(), strict=True)
+            if number == position:
+                run(lake)
+        assert sorted(read) == EXPECTED
 
 
 def test_json_stays_for_as_long_as_it_is_asked_to_and_isnt_read_twice():
-    store = filled()
-    run(store, keep_json=timedelta(days=1))
-    assert len(list_day(store, FOLDER, DAY).covered) == 5
-    assert seen(store) == EXPECTED
-    report = compact(store, FOLDER, DAY, keep_json=timedelta(days=1), now=NOW + timedelta(days=1))
+    lake = filled()
+    run(lake, keep_json=timedelta(days=1))
+    assert len(json_objects(lake)) == 5
+    assert seen(lake) == EXPECTED
+    report = compact(lake, FOLDER, DAY, keep_json=timedelta(days=1), now=NOW + timedelta(days=1))
     assert report.deleted_objects == 5
-    assert list_day(store, FOLDER, DAY).covered == []
+    assert seen(lake) == EXPECTED
 
 
 def test_what_a_zombie_writes_again_after_its_compaction_doesnt_count():
-    store = filled()
-    run(store)
-    put(store, 4, 11, link=Link(PARTITION, 4, 4, 11, Totals(7)))
-    assert seen(store) == EXPECTED
-    run(store)
-    assert list_day(store, FOLDER, DAY).covered == []
-    assert seen(store) == EXPECTED
+    lake = filled()
+    run(lake)
+    put(lake, 4, 11, link=Link(PARTITION, 4, 4, 11, Totals(7)), settled=False)
+    assert seen(lake) == EXPECTED
+    run(lake)
+    assert json_objects(lake) == []
+    assert seen(lake) == EXPECTED
 
 
-def test_a_gap_that_lies_on_the_next_day_is_none():
-    store = filled()
-    put(store, 9, 12, day=DAY + timedelta(days=1))
-    put(store, 12, 13)
-    run(store)
-    assert seen(store) == [*EXPECTED, (3, 12)]
-    assert seen(store, DAY + timedelta(days=1)) == [(3, 9), (3, 10), (3, 11)]
+def test_a_closed_days_object_behind_one_of_the_open_day_waits_for_it():
+    lake, after = filled(), DAY + timedelta(days=1)
+    put(lake, 9, 12, day=after)
+    put(lake, 12, 13)
+    assert run(lake).json_rows == 12
+    assert offsets(lake) == {OTHER: 3, PARTITION: 9}
+    assert seen(lake, DAY) == [*EXPECTED, (3, 12)]
+    assert compact(lake, FOLDER, after).days == [DAY, after]
+    assert seen(lake, DAY) == [*EXPECTED, (3, 12)]
+    assert seen(lake, after) == [(3, 9), (3, 10), (3, 11)]
 
 
-def test_progress_is_logged(caplog):
-    caplog.set_level(logging.INFO)
-    run(filled())
-    assert "transaction of 2023-10-07: 12 rows read, file of " in caplog.text
+def test_a_missing_object_stops_the_run_and_nothing_changes():
+    lake = filled()
+    run(lake)
+    put(lake, 10, 12)
+    before = lake.tables.load(FOLDER).metadata_location
+    with pytest.raises(ProofFailed, match=r"no object of non_fraud_transaction\[3\] starts at offset 9"):
+        run(lake)
+    assert lake.tables.load(FOLDER).metadata_location == before
+
+
+def test_a_lake_of_an_earlier_version_is_refused():
+    lake = filled()
+    lake.store.create("_manifest/transaction/dt=2023-10-06.json", b"{}", content_type="", metadata={})
+    with pytest.raises(LakeError, match="an earlier version compacted transaction/"):
+        run(lake)
+
+
+def test_a_chain_whose_progress_is_lost_goes_on_after_the_tables_rows():
+    lake = filled()
+    run(lake)
+    for name in [name for name in lake.store.objects if name.startswith("_progress/")]:
+        del lake.store.objects[name]
+    assert ObjectChain(lake.store, FOLDER, in_table=lambda: offsets(lake)).open(PARTITION) == 9
+
+
+def changed_by_another_program(lake):
+    table = lake.tables.load(FOLDER)
+    with table.transaction() as transaction, transaction.update_snapshot().fast_append():
+        pass
+    return table
+
+
+def test_a_snapshot_of_another_program_counts_as_its_ancestor():
+    lake = filled()
+    run(lake)
+    changed_by_another_program(lake)
+    assert offsets(lake) == {OTHER: 3, PARTITION: 9}
+    put(lake, 9, 12)
+    run(lake)
+    assert seen(lake) == EXPECTED + [(3, o) for o in range(9, 12)]
+
+
+def test_a_table_whose_offsets_were_expired_is_refused_not_filled_twice():
+    lake = filled()
+    run(lake, keep_json=timedelta(days=9))
+    table = changed_by_another_program(lake)
+    current = table.current_snapshot().snapshot_id
+    table.maintenance.expire_snapshots().by_ids(
+        [one.snapshot_id for one in table.snapshots() if one.snapshot_id != current]
+    ).commit()
+    with pytest.raises(LakeError, match=r"no snapshot of table lake\.transaction has fraudstream\.offsets"):
+        run(lake)
+
+
+def test_an_empty_lake_gets_an_empty_table():
+    lake = new_lake()
+    assert run(lake).json_rows == 0
+    assert seen(lake) == []

@@ -16,7 +16,6 @@ offsets = st.integers(0, 2**63 - 1)
 def test_what_a_name_is_made_of_can_be_read_off_it(folder, day, topic, partition, offset):
     name = names.object_name(folder, day, topic, partition, offset)
     assert names.parse_object_name(name) == (folder, day, (topic, partition), offset)
-    assert names.day_in(name) == day
 
 
 @settings(deadline=None)
@@ -33,8 +32,6 @@ def test_the_layout_is_the_documented_one():
         == "transaction/dt=2023-10-07/non_fraud_transaction-3-00000000000000012000.json.gz"
     )
     assert names.progress_name("transaction", "t", 3) == "_progress/transaction/t-3.json"
-    assert names.manifest_name("transaction", day) == "_manifest/transaction/dt=2023-10-07.json"
-    assert names.parse_manifest_name("_manifest/transaction/dt=2023-10-07.json") == ("transaction", day)
 
 
 @pytest.mark.parametrize(

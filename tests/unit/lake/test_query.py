@@ -10,92 +10,82 @@ import pytest
 from fraudstream.errors import QueryRefused
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
 from fraudstream.lake.__main__ import main
-from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.compaction import duckdb_engine
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.query.files import TableFiles
 from fraudstream.lake.query.query import query
-from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.lake.stream import lines, names
-from fraudstream.lake.stream.chain import Link
-from fraudstream.lake.stream.totals import Totals
+from fraudstream.lake.stream import lines
 from fraudstream.lake.table import schemas
-from isal import igzip
+from fraudstream.lake.table.lake import Lake
 
-from tests.fakes.memory_store import MemoryStore
-from tests.fakes.settled import settle
+from tests.fakes.lakes import catalog_of, new_lake
+from tests.unit.lake import engine_behaviour
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, Killed, filled, put
-from tests.unit.lake.rows import answer, batch, row
+from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, answer, batch, row
 
+CASES = "fraud_confirmation"
 PLACES = 'SELECT "partition", "offset" FROM transaction ORDER BY ALL'
 
 
-def ask(store, sql):
-    with query(store, sql) as rows:
+def ask(lake, sql):
+    with query(lake, sql) as rows:
         return [tuple(found.values()) for found in rows.read_all().to_pylist()]
 
 
 def with_cases():
     """Three cases: reported as fraud, without an answer, and still pending."""
-    store = MemoryStore()
+    lake = new_lake()
     cases, answers = Partition(FRAUD_TRANSACTION, 1), Partition(FRAUD_CONFIRMATION, 2)
-    made = [
-        lines.pending(batch([0, 1, 2], rows=[row(0), row(1), row(2)], partition=cases)),
-        lines.outcome(batch([0, 1], rows=[answer(0, "REPORTED_FRAUD"), answer(1, "NO_RESPONSE")], partition=answers)),
-    ]
-    for partition, body, rows in zip((cases, answers), made, (3, 2), strict=True):
-        settle(store, "fraud_confirmation", partition, rows)
-        store.create(
-            names.object_name("fraud_confirmation", DAY, *partition, 0),
-            igzip.compress(bytes(body)),
-            content_type="application/gzip",
-            metadata=Link(partition, 0, 0, rows, Totals(rows)).metadata(),
-        )
-    return store
+    engine_behaviour.put(lake, CASES, batch([0, 1, 2], rows=[row(0), row(1), row(2)], partition=cases))
+    said = [answer(0, "REPORTED_FRAUD"), answer(1, "NO_RESPONSE")]
+    engine_behaviour.put(lake, CASES, batch([0, 1], rows=said, partition=answers))
+    return lake
 
 
 def test_rows_are_the_same_before_and_after_a_compaction_and_with_late_json_beside_it():
-    store = filled()
-    before = ask(store, "SELECT * FROM transaction ORDER BY ALL")
-    assert [(found[14], found[15]) for found in ask(store, "SELECT * FROM transaction ORDER BY 15, 16")] == EXPECTED
-    compact(store, FOLDER, DAY)
-    assert ask(store, "SELECT * FROM transaction ORDER BY ALL") == before
-    put(store, 9, 12)
-    assert ask(store, PLACES) == [*EXPECTED, (3, 9), (3, 10), (3, 11)]
+    lake = filled()
+    before = ask(lake, "SELECT * FROM transaction ORDER BY ALL")
+    assert [(found[14], found[15]) for found in ask(lake, "SELECT * FROM transaction ORDER BY 15, 16")] == EXPECTED
+    compact(lake, FOLDER, DAY)
+    assert ask(lake, "SELECT * FROM transaction ORDER BY ALL") == before
+    put(lake, 9, 12)
+    assert ask(lake, PLACES) == [*EXPECTED, (3, 9), (3, 10), (3, 11)]
 
 
 def test_types_are_the_lakes_in_json_in_parquet_and_without_a_row():
     expected = [("DECIMAL(18,2)", "TIMESTAMP WITH TIME ZONE", "DATE")]
     sql = "SELECT any_value(typeof(amount)), any_value(typeof(timestamp)), any_value(typeof(dt)) FROM transaction"
-    store = filled()
-    assert ask(store, sql) == expected
-    compact(store, FOLDER, DAY)
-    assert ask(store, sql) == expected
+    lake = filled()
+    assert ask(lake, sql) == expected
+    compact(lake, FOLDER, DAY)
+    assert ask(lake, sql) == expected
     described = {
-        found[0]: found[1] for found in ask(MemoryStore(), "DESCRIBE SELECT amount, timestamp, dt FROM transaction")
+        found[0]: found[1] for found in ask(new_lake(), "DESCRIBE SELECT amount, timestamp, dt FROM transaction")
     }
     assert described == dict(zip(("amount", "timestamp", "dt"), expected[0], strict=True))
 
 
 def test_a_case_is_one_row_in_its_latest_state():
-    store = with_cases()
+    lake = with_cases()
     sql = "SELECT idTransaction, status, refund_amount::VARCHAR FROM fraud_case ORDER BY 1"
     expected = [("tx-0", "REPORTED_FRAUD", "9839.64"), ("tx-1", "NO_RESPONSE", None), ("tx-2", "PENDING", None)]
-    assert ask(store, sql) == expected
-    compact(store, "fraud_confirmation", DAY)
-    assert ask(store, sql) == expected
+    assert ask(lake, sql) == expected
+    compact(lake, CASES, DAY)
+    assert ask(lake, sql) == expected
 
 
 def test_every_row_is_there_once_whenever_a_compaction_comes_or_is_killed():
     """A compaction, whole or killed at one of its calls, happens at each call of the store that a query makes."""
     calls = []
-    store = filled()
-    store.before = lambda operation, name: calls.append(operation)
-    ask(store, PLACES)
+    lake = filled()
+    lake.store.before = lambda operation, name: calls.append(operation)
+    ask(lake, PLACES)
     for moment in range(len(calls)):
-        for fatal in (None, 3, 9, 14, 17):
-            store = filled()
-            assert ask(_compacted_at(store, moment, fatal), PLACES) == EXPECTED
+        for fatal in (None, 9, 14, 17) if moment < 2 else (None, 14):
+            assert ask(_compacted_at(filled(), moment, fatal), PLACES) == EXPECTED
 
 
-def _compacted_at(store, moment, fatal):
+def _compacted_at(lake, moment, fatal):
     left = iter(range(10_000))
 
     def interfere(operation, name):
@@ -103,46 +93,69 @@ def _compacted_at(store, moment, fatal):
             return
         steps = iter(range(10_000))
 
-        def die(operation, name):
+        def die(operation, name=""):
             if next(steps) == fatal:
                 raise Killed
 
-        store.before = die
+        lake.store.before = catalog_of(lake).before = die
         try:
-            compact(store, FOLDER, DAY)
+            compact(lake, FOLDER, DAY)
         except Killed:
             pass
         finally:
-            store.before = lambda operation, name: None
+            lake.store.before = lambda operation, name: None
+            catalog_of(lake).before = lambda operation: None
 
-    store.before = interfere
-    return store
+    lake.store.before = interfere
+    return lake
+
+
+def bytes_read(monkeypatch, lake, sql):
+    """The rows that a statement gives, and the bytes of the table's files that it reads."""
+    read = []
+    monkeypatch.setattr(TableFiles, "count", lambda self, number: read.append(number))
+    return len(ask(lake, sql)), sum(read)
 
 
 def test_a_look_up_of_a_customer_reads_a_part_of_the_file(monkeypatch):
-    monkeypatch.setattr("fraudstream.lake.compaction.parquet.ROW_GROUP_ROWS", 2_000)
-    store = filled()
-    put(store, 9, 20_009)
-    compact(store, FOLDER, DAY)
-    read = []
-    download = store.download
-
-    def counted(info, start=0, end=None):
-        part = download(info, start, end)
-        read.append(len(part))
-        return part
-
-    store.download = counted
-
-    def rows_and_bytes(what):
-        read.clear()
-        return len(ask(store, f"SELECT {what}")), sum(read)
-
-    _, footer = rows_and_bytes("count(*) FROM transaction")
-    everybody, whole = rows_and_bytes("* FROM transaction")
-    customer, part = rows_and_bytes("* FROM transaction WHERE nameOrig = 'C3'")
-    assert (everybody, customer) == (20_012, 2_858)
+    monkeypatch.setattr(duckdb_engine, "ROW_GROUP_ROWS", 2_048)
+    lake = new_lake()
+    rows = [row(n, nameOrig=f"C{n * 7919 % 20_000:06}") for n in range(20_000)]
+    engine_behaviour.put(lake, FOLDER, batch(range(20_000), rows=rows))
+    compact(lake, FOLDER, DAY)
+    _, footer = bytes_read(monkeypatch, lake, "SELECT count(*) FROM transaction")
+    everybody, whole = bytes_read(monkeypatch, lake, "SELECT * FROM transaction")
+    customer, part = bytes_read(monkeypatch, lake, "SELECT * FROM transaction WHERE nameOrig = 'C000003'")
+    assert (everybody, customer) == (20_000, 1)
     assert 0 < part - footer < (whole - footer) / 3
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "dt = DATE '2023-10-09'",
+        "recordTimestamp BETWEEN '2023-10-09' AND '2023-10-09 23:59:59'",
+        "TIMESTAMPTZ '2023-10-09 00:00:00Z' <= recordTimestamp AND dt < '2023-10-10'",
+        "dt IN ('2023-10-09')",
+    ],
+)
+def test_a_filter_on_one_day_of_many_reads_that_day_and_no_json_of_others(monkeypatch, condition):
+    lake = new_lake()
+    days = [DAY + timedelta(days=n) for n in range(6)]
+    for number, day in enumerate(days):
+        put(lake, number * 10, number * 10 + 10, day=day)
+    for day in days[:4]:
+        compact(lake, FOLDER, day)
+    (files, downloaded) = ([], [])
+    add = TableFiles.add
+    monkeypatch.setattr(TableFiles, "add", lambda self, io, file: files.append(file) or add(self, io, file))
+    lake.store.before = lambda operation, name: downloaded.append(name) if operation == "download" else None
+    assert ask(lake, f'SELECT "offset" FROM transaction WHERE {condition} ORDER BY 1') == [
+        (offset,) for offset in range(20, 30)
+    ]
+    assert (len(files), downloaded) == (1, [])
+    assert ask(lake, "SELECT count(*) FROM transaction WHERE dt = DATE '2023-10-12'") == [(10,)]
+    assert len(downloaded) == 1
 
 
 @pytest.mark.parametrize(
@@ -168,9 +181,9 @@ def test_what_isnt_a_select_over_the_views_is_refused_with_the_reason(sql, probl
 
 @pytest.fixture
 def printed(monkeypatch, capsys):
-    def run(*arguments, store=None):
-        chosen = store or with_cases()
-        monkeypatch.setattr(Store, "connect", classmethod(lambda cls, bucket: chosen))
+    def run(*arguments, lake=None):
+        chosen = lake or with_cases()
+        monkeypatch.setattr(Lake, "connect", classmethod(lambda cls, settings, bucket: chosen))
         monkeypatch.setenv("COLUMNS", "120")
         code = main(["query", *arguments])
         return code, *capsys.readouterr()
@@ -226,35 +239,39 @@ def test_an_error_in_the_middle_of_the_rows_is_exit_code_2(printed):
 
 
 def test_other_days_and_folders_dont_mix():
-    store = filled()
-    put(store, 9, 10, day=DAY + timedelta(days=1))
-    assert ask(store, "SELECT dt::VARCHAR, count(*) FROM transaction GROUP BY 1 ORDER BY 1") == [
+    lake = filled()
+    put(lake, 9, 10, day=DAY + timedelta(days=1))
+    assert ask(lake, "SELECT dt::VARCHAR, count(*) FROM transaction GROUP BY 1 ORDER BY 1") == [
         ("2023-10-07", 12),
         ("2023-10-08", 1),
     ]
-    assert ask(store, "SELECT count(*) FROM fraud_confirmation") == [(0,)]
+    assert ask(lake, "SELECT count(*) FROM fraud_confirmation") == [(0,)]
 
 
 def test_a_field_added_to_the_schema_is_null_on_old_days_and_there_on_new_ones(monkeypatch):
     """Day one is written and compacted before the optional field comes, day two after it."""
-    store = filled()
-    compact(store, FOLDER, DAY)
+    lake = filled()
+    compact(lake, FOLDER, DAY)
     old = schemas.json_schema(FOLDER)
     place = old.get_field_index("topic")
     wider = old.insert(place, pa.field("channel", pa.string()))
     json_schema, rows_schema = schemas.json_schema, schemas.rows_schema
     monkeypatch.setattr(schemas, "json_schema", lambda folder: wider if folder == FOLDER else json_schema(folder))
-    for module in ("query.reading", "query.query", "compaction.parquet", "table.schemas"):
+    for module in ("query.view", "query.query", "query.pruning", "compaction.statements", "table.schemas"):
         monkeypatch.setattr(
             f"fraudstream.lake.{module}.rows_schema",
             lambda folder: wider if folder == FOLDER else rows_schema(folder),
         )
-    body = bytes(lines.transaction(batch(range(9, 12)))).replace(b',"topic":', b',"channel":"app","topic":')
-    put(store, 9, 12, day=DAY + timedelta(days=1), body=body)
-    put(store, 9, 10, partition=Partition(FOLDER, 5))  # late, and written before the field came
+    for module in ("compaction.statements", "compaction.duckdb_engine"):
+        monkeypatch.setattr(f"fraudstream.lake.{module}.json_schema", schemas.json_schema)
+    body = bytes(lines.transaction(batch(range(9, 12), timestamps=[MIDNIGHT_MS + DAY_MS] * 3))).replace(
+        b',"topic":', b',"channel":"app","topic":'
+    )
+    put(lake, 9, 12, day=DAY + timedelta(days=1), body=body)
+    put(lake, 0, 1, partition=Partition(FOLDER, 5))  # late, and written before the field came
     sql = "SELECT dt::VARCHAR, channel, count(*) FROM transaction GROUP BY ALL ORDER BY ALL"
     expected = [("2023-10-07", None, 13), ("2023-10-08", "app", 3)]
-    assert ask(store, sql) == expected
-    compact(store, FOLDER, DAY + timedelta(days=1))
-    compact(store, FOLDER, DAY)
-    assert ask(store, sql) == expected
+    assert ask(lake, sql) == expected
+    compact(lake, FOLDER, DAY + timedelta(days=1))
+    compact(lake, FOLDER, DAY)
+    assert ask(lake, sql) == expected

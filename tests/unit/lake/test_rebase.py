@@ -11,7 +11,7 @@ import pytest
 from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
 from fraudstream.lake import __main__ as command_line
-from fraudstream.lake.compaction.compaction import compact
+from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.stream import lines, names, progress, rebase_command
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import Link
@@ -21,6 +21,7 @@ from fraudstream.lake.stream.retention import unread
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.lake.stream.totals import totals_of, totals_of_lines
 
+from tests.fakes.lakes import new_lake
 from tests.fakes.memory_store import MemoryStore
 from tests.unit.lake.chains import Clock
 from tests.unit.lake.rows import PARTITION, batch, row
@@ -197,11 +198,16 @@ def test_a_consumer_that_runs_meanwhile_is_noticed():
 
 def test_compacted_records_that_would_have_to_go_are_named():
     store = MemoryStore()
+    lake = new_lake(store)
     read(store, Topics(), "old")
-    compact(store, FOLDER, _DAY)
-    with pytest.raises(LakeError, match=r"transaction/ of 2023-10-07.*docs/restore\.md"):
-        rebased(store, Topics(ends={3: 6}))
-    assert not rebased(store, Topics(ends={3: 10}))
+    compact(lake, FOLDER, _DAY)
+
+    def planned(end):
+        return plan(store, Topics(ends={3: end}), TOPIC, lambda partition, end: end, lake.tables.offsets)
+
+    with pytest.raises(LakeError, match=r"have any more: transaction\..*docs/restore\.md"):
+        planned(6)
+    assert not planned(10)
 
 
 def test_what_retention_took_unread_is_counted_until_a_rebase_acknowledges_it():
@@ -227,7 +233,7 @@ def test_the_command_says_what_it_would_do_and_does_it_with_yes(monkeypatch, cap
     monkeypatch.setattr(rebase_command, "Topics", lambda settings: topics)
     monkeypatch.setattr(rebase_command, "_require_at_rest", lambda settings, topic: None)
     monkeypatch.setattr(rebase_command, "agreement", lambda settings, store, partition, end: min(5, end))
-    monkeypatch.setattr(command_line.Store, "connect", lambda bucket: store)
+    monkeypatch.setattr(command_line.Lake, "connect", lambda settings, bucket: new_lake(store))
 
     assert command_line.main(["rebase", TOPIC]) == 0
     said = capsys.readouterr().out

@@ -6,7 +6,7 @@ import pytest
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.stream.names import FOLDERS, MAILS
-from fraudstream.lake.table.schemas import BLOOM_FILTERS, SORT_ORDER, rows_of_lines, rows_schema
+from fraudstream.lake.table.schemas import SORT_ORDER, rows_of_lines, rows_schema
 from fraudstream.mail.conversation import Mail
 from fraudstream.mail.letters import Letter, log_lines
 
@@ -40,8 +40,8 @@ def test_a_line_of_the_mail_log_fits_the_columns():
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_files_are_sorted_and_filtered_by_columns_that_are_there(folder):
-    assert {*SORT_ORDER[folder], *BLOOM_FILTERS[folder]} <= {*rows_schema(folder).names}
+def test_files_are_sorted_by_columns_that_are_there(folder):
+    assert {*SORT_ORDER[folder]} <= {*rows_schema(folder).names}
 
 
 @pytest.mark.parametrize(

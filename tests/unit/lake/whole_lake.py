@@ -1,33 +1,31 @@
 """A folder's compaction and its reader, behind the two calls that tests of the whole lake make."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
-from fraudstream.lake.compaction.compaction import compact
-from fraudstream.lake.query.reading import list_days, read_day
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.query.view import read_rows
 
+from tests.fakes.lakes import new_lake
 from tests.fakes.memory_store import MemoryStore
 
 FOLDER = "transaction"
-#: Every day that tests write is closed, and what was compacted is deleted at once.
-_NOW = datetime(2024, 1, 1, tzinfo=UTC)
+#: Every day that tests write is closed, and what is in the table is deleted at once.
+_NOW = datetime(2100, 1, 1, tzinfo=UTC)
+_LAST = date(2023, 12, 31)
 
 
 class Lake:
     """Folder transaction/ of a store."""
 
     def __init__(self, store: MemoryStore) -> None:
-        self.store = store
+        self._lake = new_lake(store)
 
     def compact(self) -> None:
         """Compacts and deletes all that can be."""
-        for day in list_days(self.store, FOLDER):
-            compact(self.store, FOLDER, day, keep_json=timedelta(0), now=_NOW)
+        compact(self._lake, FOLDER, _LAST, keep_json=timedelta(0), now=_NOW)
 
     def offsets(self) -> list[int]:
         """Offsets of all rows that a reader gets, sorted, an offset as often as it is there."""
         return sorted(
-            offset
-            for day in list_days(self.store, FOLDER)
-            for rows in read_day(self.store, FOLDER, day, ["offset"])
-            for offset in rows["offset"].to_pylist()
+            offset for rows in read_rows(self._lake, FOLDER, ["offset"]) for offset in rows["offset"].to_pylist()
         )

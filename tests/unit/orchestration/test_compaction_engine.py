@@ -24,7 +24,19 @@ def test_the_days_size_decides_unless_an_engine_is_asked_for(asked, size, thresh
     assert engine_for(asked, size, Settings(lake_spark_mib=threshold)) == engine
 
 
-def test_a_batch_runs_the_jobs_own_code_on_the_lake():
+@pytest.fixture
+def catalog(monkeypatch):
+    for name, value in {
+        "TYPE": "rest",
+        "URI": "https://biglake.googleapis.com/iceberg/v1/restcatalog",
+        "WAREHOUSE": "gs://lake",
+        "AUTH__TYPE": "google",
+        "HEADER__X_GOOG_USER_PROJECT": "p",
+    }.items():
+        monkeypatch.setenv(f"PYICEBERG_CATALOG__FRAUDSTREAM__{name}", value)
+
+
+def test_a_batch_runs_the_jobs_own_code_on_the_lake(catalog):
     settings = Settings(
         lake_bucket="lake",
         dataproc_project="p",
@@ -34,11 +46,22 @@ def test_a_batch_runs_the_jobs_own_code_on_the_lake():
     batch = batch_of(settings, JOB)
     assert batch["pyspark_batch"] == {
         "main_python_file_uri": "gs://lake/_spark/abc/compact.py",
-        "python_file_uris": ["gs://lake/_spark/abc/checksum.py"],
         "args": ["gs://lake", JOB],
     }
     assert batch["environment_config"]["execution_config"] == {"service_account": "spark@p.iam.gserviceaccount.com"}
     assert batch["runtime_config"]["version"] == "3.0"
+    properties = batch["runtime_config"]["properties"]
+    assert properties["spark.sql.ansi.doubleQuotedIdentifiers"] == "true"
+    assert properties["spark.sql.catalog.fraudstream"] == "org.apache.iceberg.spark.SparkCatalog"
+    assert properties["spark.sql.catalog.fraudstream.warehouse"] == "gs://lake"
+    assert properties["spark.sql.catalog.fraudstream.header.x-goog-user-project"] == "p"
+    assert properties["spark.sql.catalog.fraudstream.rest.auth.type"].endswith("GoogleAuthManager")
+
+
+def test_spark_without_a_catalog_that_its_machines_can_reach_is_refused(monkeypatch):
+    monkeypatch.setenv("PYICEBERG_CATALOG__FRAUDSTREAM__TYPE", "sql")
+    with pytest.raises(SettingsError, match="of type 'sql'"):
+        batch_of(Settings(dataproc_project="p", dataproc_region="r"), JOB)
 
 
 def test_spark_without_a_place_to_run_is_refused_with_the_settings_to_set():

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,11 +28,11 @@ from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.audit.answers import AnswerFigures, answer_figures
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
-from fraudstream.lake.query.reading import list_days, read_day
-from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream.appending import written_end
 from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets, Range, compare, ranges
+from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ class AuditReport:
         }
 
 
-def audit(settings: Settings, store: ObjectStore) -> AuditReport:
+def audit(settings: Settings, lake: Lake) -> AuditReport:
     """Compares topics, lake and mail log; changes nothing anywhere.
 
     :raises KafkaUnavailable, SchemaRegistryError, LakeError: one of the sides can't be read
@@ -144,30 +145,30 @@ def audit(settings: Settings, store: ObjectStore) -> AuditReport:
     # 1. topics
     topics = read_topics(settings)
     # 2. to 4.
-    report = compare_with_lake(topics, store, started, settings.confirmation_time_limit)
+    report = compare_with_lake(topics, lake, started, settings.confirmation_time_limit)
     return replace(report, undelivered=read_undelivered(settings))
 
 
 def compare_with_lake(
-    topics: TopicsContent, store: ObjectStore, started: float, time_limit: timedelta = timedelta.max
+    topics: TopicsContent, lake: Lake, started: float, time_limit: timedelta = timedelta.max
 ) -> AuditReport:
     """Steps 2 to 4 for what the topics held; `time_limit` is that of a case."""
     # 2. ends of the chains
     ends = {
-        (partition, folder): written_end(store, folder, partition)
+        (partition, folder): written_end(lake.store, folder, partition, partial(lake.tables.offsets, folder))
         for partition in topics.partitions
         for folder in (FOLDER_OF[partition.topic], MAILS)
     }
     # 3. lake and mail log
-    lake: dict[Partition, Offsets] = {}
+    rows: dict[Partition, Offsets] = {}
     for folder in FOLDERS:
         if folder != MAILS:
-            lake |= _offsets_in(store, folder)
-    mail = _offsets_in(store, MAILS)
+            rows |= _offsets_in(lake, folder)
+    mail = _offsets_in(lake, MAILS)
     # 4. compare
     lines = []
     for partition, content in sorted(topics.partitions.items()):
-        for target, folder, found in ((LAKE, FOLDER_OF[partition.topic], lake), (MAIL, MAILS, mail)):
+        for target, folder, found in ((LAKE, FOLDER_OF[partition.topic], rows), (MAIL, MAILS, mail)):
             there = found.get(partition, NO_OFFSETS)
             lines.append(_compared(partition, target, content, there, ends[partition, folder]))
     unanswered, unknown = topics.open, topics.unknown
@@ -212,13 +213,12 @@ def _compared(
     )
 
 
-def _offsets_in(store: ObjectStore, folder: str) -> dict[Partition, Offsets]:
+def _offsets_in(lake: Lake, folder: str) -> dict[Partition, Offsets]:
     """Offsets of all rows of a folder, an offset as often as it is there."""
     parts: dict[Partition, list[Offsets]] = defaultdict(list)
-    for day in list_days(store, folder):
-        for rows in read_day(store, folder, day, ["topic", "partition", "offset"]):
-            for partition, offsets in _by_partition(rows):
-                parts[partition].append(offsets)
+    for rows in read_rows(lake, folder, ["topic", "partition", "offset"]):
+        for partition, offsets in _by_partition(rows):
+            parts[partition].append(offsets)
     found = {partition: np.concatenate(arrays) for partition, arrays in parts.items()}
     log.info("folder %s/: %d rows", folder, sum(map(len, found.values())))
     return found

@@ -1,36 +1,66 @@
-"""The engine for days that outgrow a machine: include/spark/compact.py reads, sorts and writes, wherever it runs.
+"""The engine for days that outgrow a machine: include/spark/compact.py does the work, wherever it runs.
 
-1. :func:`prepare` writes the job: the day's objects, their columns and order, as ``_spark/<run>/job.json``
-2. Spark does it, and leaves Parquet files, and what it read of each object, beside the job
-3. :func:`finished` is the engine for :func:`fraudstream.lake.compaction.compaction.compact`: it holds what was read
-   against what the objects promise, reads each file back while it gets its name: the writer does not prove itself
+1. :func:`prepare` takes step 1 of the protocol and writes it down as ``_spark/<run>/job.json``, with the SQL
+2. Spark writes the rows to the branch, sums them by SQL on its executors, and leaves the totals beside the job
+3. :func:`finish` compares the totals with those of the objects and publishes the branch: no machine reads the rows back
 
-Objects that came after 1 make another run id: then there is no result for it, and the job is prepared anew.
+What the job took as the table's snapshot still has to be current in the end: otherwise the job is done in vain.
 """
 
-import io
 import json
-import math
-import tempfile
-from datetime import date
-from pathlib import Path
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
-from fraudstream.lake.compaction.compaction import TARGET_BYTES, run_id, settled_day
-from fraudstream.lake.compaction.engine import Rows, Vanished, Work, in_manifest, upload
-from fraudstream.lake.compaction.manifest import ParquetFile
-from fraudstream.lake.compaction.parquet import ROW_GROUP_ROWS, file_schema, read_back
-from fraudstream.lake.store.objects import JSON, ObjectInfo, ObjectStore
-from fraudstream.lake.stream.chain import Link
-from fraudstream.lake.table.schemas import BLOOM_FILTERS, SORT_ORDER, json_schema
+from fraudstream.errors import LakeError, LakeUnavailable, SettingsError
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.compaction import statements
+from fraudstream.lake.compaction.protocol import CompactionReport, delete_json, prepare_work, require_equal
+from fraudstream.lake.compaction.statements import by_partition
+from fraudstream.lake.compaction.work import day_of, expected_totals
+from fraudstream.lake.store.objects import JSON, ObjectStore
+from fraudstream.lake.stream.totals import Totals
+from fraudstream.lake.table.catalog import CATALOG, Overtaken, configured
+from fraudstream.lake.table.lake import Lake
+from fraudstream.lake.table.publishing import BRANCH, publish
+from fraudstream.lake.table.schemas import json_schema
 
-_CHUNK_BYTES = 32 << 20
-#: Parquet bytes for each byte of gzipped JSON, as measured: decides how many files Spark makes.
-_PARQUET_SHARE = 0.75
+#: What Spark has to be configured with for the job's SQL, besides the catalog.
+CONFIGURATION = {
+    "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
+    f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.ansi.doubleQuotedIdentifiers": "true",
+    "spark.sql.session.timeZone": "UTC",
+}
+
+
+def catalog_configuration() -> dict[str, str]:
+    """Spark's configuration of the catalog, made of pyiceberg's.
+
+    :raises SettingsError: it is none that Spark's machines can reach
+    """
+    found = configured()
+    if found.get("type") != "rest":
+        raise SettingsError(
+            f"Spark is asked for, but the catalog {CATALOG!r} is of type {found.get('type')!r}, which Spark's machines"
+            " can't reach: set PYICEBERG_CATALOG__FRAUDSTREAM__TYPE=rest and its siblings, or use engine one_machine"
+        )
+    kept = {
+        name: value
+        for name, value in found.items()
+        if name in {"type", "uri", "warehouse"} or name.startswith("header.")
+    }
+    if found.get("auth.type") == "google":
+        kept |= {
+            "rest.auth.type": "org.apache.iceberg.gcp.auth.GoogleAuthManager",
+            "io-impl": "org.apache.iceberg.gcp.gcs.GCSFileIO",
+        }
+    return {f"spark.sql.catalog.{CATALOG}.{name}": value for name, value in kept.items()}
 
 
 def job_folder(run: str) -> str:
@@ -38,114 +68,109 @@ def job_folder(run: str) -> str:
     return f"_spark/{run}/"
 
 
-def prepare(store: ObjectStore, folder: str, day: date, target_bytes: int = TARGET_BYTES) -> str | None:
-    """Writes the job for what of a day isn't compacted yet and returns its name; None: everything is.
+def prepare(lake: Lake, folder: str, day: date) -> str | None:
+    """Writes the job for what isn't in the table yet up to and with a day, and returns its name; None: everything is.
 
-    :raises LakeError: an object has unusable metadata
+    :raises ProofFailed: an object is missing or overlaps another one
     """
-    sources = settled_day(store, folder, day).json
-    if not sources:
+    work = prepare_work(lake, folder, lake.tables.load_or_create(folder), day, 0)
+    if work is None:
         return None
-    schema = json_schema(folder)
+    table = f"{CATALOG}.{lake.tables.name(folder)}"
     document = {
         "folder": folder,
         "day": day.isoformat(),
-        "sources": [info.name for info in sources],
-        "schema": ", ".join(f"`{field.name}` {_spark_type(field.type)}" for field in schema),
-        "columns": [_column(field, inner) for field in schema for inner in _inner(field)],
-        "order": SORT_ORDER[folder],
-        "files": max(1, math.ceil(sum(info.size for info in sources) * _PARQUET_SHARE / target_bytes)),
-        "row_group_rows": ROW_GROUP_ROWS,
-        "bloom_filters": BLOOM_FILTERS[folder],
+        "base": work.base.snapshot_id,
+        "sources": [one.info.name for one in work.sources],
+        "json_bytes": sum(one.info.size for one in work.sources),
+        "schema": ", ".join(f"`{field.name}` {_spark_type(field.type)}" for field in json_schema(folder)),
+        "branch": f"ALTER TABLE {table} CREATE OR REPLACE BRANCH {BRANCH} AS OF VERSION {work.base.snapshot_id}",
+        "table": table,
+        "target": f"{table}.branch_{BRANCH}",
+        "rows": statements.sorted_rows_of_lines(folder),
+        "properties": work.properties,
+        "totals": statements.totals(folder, "added"),
+        "expected": _listed(expected_totals(work.sources)),
+        "days": sorted({day_of(one).isoformat() for one in work.sources}),
     }
-    name = f"{job_folder(run_id(sources, target_bytes))}job.json"
-    # A job of the same name is the same job.
-    store.create(name, json.dumps(document, indent=1).encode(), content_type=JSON, metadata={})
+    name = f"{job_folder(uuid.uuid4().hex)}job.json"
+    lake.store.create(name, json.dumps(document, indent=1).encode(), content_type=JSON, metadata={})
     return name
 
 
-def finished(work: Work) -> tuple[Rows, list[ParquetFile]]:
-    """:data:`~fraudstream.lake.compaction.engine.Engine` that takes over what a Spark job did.
+def finish(lake: Lake, job: str, *, keep_json: timedelta = timedelta(0)) -> CompactionReport:
+    """Compares and publishes what a Spark job wrote to the branch, deletes the JSON and what the job left.
 
-    :raises LakeUnavailable: no job has been done for just these objects
+    :raises ProofFailed: control totals don't agree; nothing has changed for readers
+    :raises LakeUnavailable: the job isn't done, or another run was faster: prepare and run a new one
     """
-    listed = work.store.list(job_folder(work.run))
-    parts = [info for info in listed if "/files/" in info.name and info.name.endswith(".parquet")]
-    read, objects = _result(work, [info for info in listed if "/result/part-" in info.name])
-    for info in work.sources:
-        _require(info.name, work.links[info.name], objects.get(info.name))
-    files = []
-    with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as directory:
-        for number, info in enumerate(parts):
-            path = Path(directory) / "file.parquet"
-            _fetch(work.store, info, path)
-            _stamp(path, work.folder)
-            files.append(in_manifest(work, upload(work, number, path), read_back(path)))
-    return read, files
+    started = time.monotonic()
+    asked, found = _document(lake.store, job), _result(lake.store, job)
+    folder, day = asked["folder"], date.fromisoformat(asked["day"])
+    table = lake.tables.load_or_create(folder)
+    base, staged = table.snapshot_by_id(asked["base"]), table.snapshot_by_id(found["snapshot"])
+    expected, totals = by_partition(asked["expected"]), by_partition(found["totals"])
+    try:
+        if base is None or staged is None:
+            raise Overtaken("the snapshots of the job are gone")
+        require_equal(folder, expected, totals)
+        current = table.current_snapshot()
+        if current is None or current.snapshot_id != staged.snapshot_id:  # published before a crash
+            publish(table, base, staged)
+    except Overtaken as error:
+        raise LakeUnavailable(
+            f"{folder}/: another run was faster than Spark job {job} ({error}); prepare and run a new one"
+        ) from error
+    deleted = delete_json(lake, folder, datetime.now(UTC) - keep_json)
+    discard(lake.store, job)
+    summary = staged.summary.additional_properties if staged.summary else {}
+    return CompactionReport(
+        folder,
+        day,
+        [date.fromisoformat(one) for one in asked["days"]],
+        len(asked["sources"]),
+        sum(one.rows for one in expected.values()),
+        asked["json_bytes"],
+        int(summary.get("added-data-files", 0)),
+        int(summary.get("added-files-size", 0)),
+        deleted,
+        time.monotonic() - started,
+    )
 
 
-def discard(store: ObjectStore, run: str) -> None:
+def discard(store: ObjectStore, job: str) -> None:
     """Deletes what a job left."""
-    for info in store.list(job_folder(run)):
+    for info in store.list(job.removesuffix("job.json")):
         store.delete(info.name, info.generation)
 
 
-def _result(work: Work, infos: list[ObjectInfo]) -> tuple[Rows, dict[str, dict[str, Any]]]:
-    bodies = [work.store.download(info) for info in infos]
-    text = b"".join(body for body in bodies if body)
+def _document(store: ObjectStore, name: str) -> dict[str, Any]:
+    found = store.get(name)
+    if found is None:
+        raise LakeUnavailable(f"Spark job {name} is gone: prepare and run a new one")
+    document: dict[str, Any] = json.loads(found.data)
+    return document
+
+
+def _result(store: ObjectStore, job: str) -> dict[str, Any]:
+    """What Spark left beside a job, last of all."""
+    folder = f"{job.removesuffix('job.json')}result/"
+    parts = [store.download(info) for info in store.list(folder) if "/part-" in info.name]
+    text = b"".join(part for part in parts if part)
     if not text:
-        raise LakeUnavailable(
-            f"{work.folder} of {work.day}: no Spark job has been done for its {len(work.sources)} objects (run"
-            f" {work.run}): objects came after the job was prepared, or it failed; prepare and run it again"
-        )
+        raise LakeUnavailable(f"Spark job {job} has no result: it failed or still runs; run it again")
     try:
-        document = json.loads(text)
-        read = Rows(int(document["rows"]), int(document["checksum"], 16))
-        return read, {found["name"]: found for found in document["objects"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise LakeError(f"the result of Spark job {job_folder(work.run)} is unreadable: {error!r}") from error
+        result: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise LakeError(f"the result of Spark job {job} is unreadable ({error}): run it again") from error
+    return result
 
 
-def _require(name: str, link: Link, found: dict[str, Any] | None) -> None:
-    """What :func:`fraudstream.lake.compaction.continuity.require_rows` asks for, from what Spark counted."""
-    expected = (link.rows, link.rows, link.first, [link.partition.topic], [link.partition.number])
-    seen = found and (found["rows"], found["offsets"], found["first"], found["topics"], found["partitions"])
-    if seen != expected or found is None or found["last"] >= link.end:
-        raise ProofFailed(
-            f"object {name} should hold {link.rows} rows of {link.partition} with offsets from {link.first} to below"
-            f" {link.end}, Spark found {found}: nothing was changed; restore the object, or replay these offsets"
-        )
-
-
-def _fetch(store: ObjectStore, info: ObjectInfo, path: Path) -> None:
-    with path.open("wb") as file:
-        for start in range(0, info.size, _CHUNK_BYTES):
-            chunk = store.download(info, start, min(start + _CHUNK_BYTES, info.size))
-            if chunk is None:
-                raise Vanished(info.name)
-            file.write(chunk)
-
-
-def _stamp(path: Path, folder: str) -> None:
-    """Gives a file that Spark wrote the metadata of ours: Spark can't. A new footer points to the same pages."""
-    footer = io.BytesIO()
-    found = [pq.read_metadata(path)]
-    pq.write_metadata(file_schema(folder), footer, metadata_collector=found, store_decimal_as_integer=True)
-    with path.open("r+b") as file:
-        file.seek(-8, io.SEEK_END)  # the footer's length and PAR1
-        length = int.from_bytes(file.read(4), "little")
-        file.seek(-8 - length, io.SEEK_END)
-        file.truncate()
-        file.write(footer.getvalue()[len(b"PAR1") :])
-
-
-def _inner(field: pa.Field) -> list[pa.Field | None]:
-    return list(field.type) if pa.types.is_struct(field.type) else [None]
-
-
-def _column(field: pa.Field, inner: pa.Field | None) -> list[str]:
-    """Where a column comes from in the JSON, and its name, as in :func:`fraudstream.lake.table.schemas.rows_schema`."""
-    return [field.name, field.name] if inner is None else [f"{field.name}.{inner.name}", f"{field.name}_{inner.name}"]
+def _listed(totals: Mapping[Partition, Totals]) -> list[dict[str, Any]]:
+    return [
+        {"topic": partition.topic, "partition": partition.number, **json.loads(one.to_json())}
+        for partition, one in sorted(totals.items())
+    ]
 
 
 def _spark_type(kind: pa.DataType) -> str:
@@ -155,4 +180,4 @@ def _spark_type(kind: pa.DataType) -> str:
         return f"DECIMAL({kind.precision},{kind.scale})"
     if pa.types.is_timestamp(kind):
         return "TIMESTAMP"
-    return {"int32": "INT", "int64": "BIGINT", "string": "STRING"}[str(kind)]
+    return {"int32": "INT", "int64": "BIGINT", "string": "STRING", "bool": "BOOLEAN", "double": "DOUBLE"}[str(kind)]

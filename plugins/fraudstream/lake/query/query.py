@@ -1,43 +1,37 @@
-"""SQL over the lake, each row once: DuckDB on the manifests' Parquet files and the JSON that isn't compacted yet.
+"""SQL over the lake, each row once: DuckDB on the tables' files and the JSON that isn't in the tables yet.
 
 Views: ``transaction``, ``fraud_confirmation``, ``email_confirmation`` with the columns of their folders and ``dt``,
 the day; and ``fraud_case``, a row a case in its latest state.
 
-1. for each day of the folders that the SQL names: list its objects, then read its manifest
-2. copy the JSON that the manifest doesn't cover to local disk; where some of it is gone by now, a compaction took
-   it: begin the day again
-3. let DuckDB read the copies, and of the manifest's files, which stay, the byte ranges that it needs
-
-So a query sees each day as it was at one instant, whatever compactions do before, during and after.
+1. find in the statement's tree which views it reads, and which rows of them can't matter
+2. open each folder at one instant (:mod:`fraudstream.lake.query.view`); pyiceberg leaves out the files without rows
+   that matter
+3. let DuckDB read the copies of the JSON, and of the files, which stay, the byte ranges that it needs
 """
 
-import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, date, datetime
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
-from fraudstream.errors import LakeError, LakeUnavailable, QueryRefused
-from fraudstream.lake.compaction.manifest import ParquetFile
-from fraudstream.lake.query.reading import in_order, list_day, list_days, read_lines
-from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
-from fraudstream.lake.stream import names
+from fraudstream.errors import LakeError, QueryRefused
+from fraudstream.lake.compaction import duckdb_engine, statements
+from fraudstream.lake.query.files import TableFiles
+from fraudstream.lake.query.pruning import FRAUD_CASE_VIEW, Wanted, wanted
+from fraudstream.lake.query.view import open_view
+from fraudstream.lake.stream.names import FOLDERS
+from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.schemas import rows_schema
 
-_TRIES = 20
-_WORKERS = 4
 _ROWS_AT_ONCE = 10_000
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
 #: The outcome of a case goes before its PENDING row; of outcomes the first in log order counts.
-_CASES = """
-    CREATE VIEW fraud_case AS
+_CASES = f"""
+    CREATE VIEW {FRAUD_CASE_VIEW} AS
     SELECT * EXCLUDE (topic, "partition", "offset", recordTimestamp, dt),
         min(recordTimestamp) OVER (PARTITION BY idTransaction) AS openedAt, recordTimestamp AS changedAt
     FROM fraud_confirmation
@@ -47,25 +41,35 @@ _CASES = """
 
 
 @contextmanager
-def query(store: ObjectStore, sql: str) -> Iterator[pa.RecordBatchReader]:
+def query(lake: Lake, sql: str) -> Iterator[pa.RecordBatchReader]:
     """Result of one SELECT (or EXPLAIN, DESCRIBE) as a stream, to be read inside the ``with``.
 
     :raises QueryRefused: the SQL is wrong, is no single SELECT, or reads something else than the views; what goes
         wrong while the stream is read, like a division by zero, comes as an error of DuckDB or Arrow
-    :raises LakeUnavailable: the store doesn't answer, or objects went on vanishing
+    :raises LakeUnavailable: store or catalog don't answer, or objects went on vanishing
     """
-    with tempfile.TemporaryDirectory(prefix="fraudstream-query-") as directory, _connection() as connection:
-        _require_one_select(connection, sql)
-        files = _LakeFiles(store)
-        connection.register_filesystem(files)
-        paths = [path for folder in names.FOLDERS for path in _view(connection, files, folder, sql, Path(directory))]
-        connection.execute(_CASES)
+    with (
+        tempfile.TemporaryDirectory(prefix="fraudstream-query-") as name,
+        duckdb_engine.connection(Path(name)) as db,
+        ExitStack() as views,
+    ):
+        # 1. the statement
+        _require_one_select(db, sql)
+        asked = wanted(db, sql, FOLDERS)
+        # 2. and 3. the folders
+        files = TableFiles()
+        db.register_filesystem(files)
+        paths = [
+            path
+            for folder in FOLDERS
+            for path in _make_view(lake, db, files, folder, asked.get(folder), Path(name), views)
+        ]
+        db.execute(_CASES)
         # From here on nothing but those files can be opened, and no statement can change that.
-        connection.execute("SET temp_directory = $1", [f"{directory}/spilled"])
-        connection.execute("SET allowed_paths = $1", [paths])
-        connection.execute("SET enable_external_access = false; SET lock_configuration = true")
+        db.execute("SET allowed_paths = $1", [paths])
+        db.execute("SET enable_external_access = false; SET lock_configuration = true")
         with refusing():
-            yield connection.sql(sql).to_arrow_reader(_ROWS_AT_ONCE)
+            yield db.sql(sql).to_arrow_reader(_ROWS_AT_ONCE)
 
 
 @contextmanager
@@ -77,110 +81,48 @@ def refusing() -> Iterator[None]:
         raise QueryRefused(f"the query can't be run: {str(error).strip()}") from error
 
 
-@contextmanager
-def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with closing(duckdb.connect(":memory:")) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        yield connection
-
-
-def _require_one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+def _require_one_select(db: duckdb.DuckDBPyConnection, sql: str) -> None:
     with refusing():
-        statements = connection.extract_statements(sql)
+        statements = db.extract_statements(sql)
     if len(statements) != 1 or statements[0].type not in _ALLOWED:
         found = ", ".join(statement.type.name for statement in statements) or "nothing"
         raise QueryRefused(f"the lake is read-only: write one SELECT over the views, found {found}")
 
 
-def _view(
-    connection: duckdb.DuckDBPyConnection, files: "_LakeFiles", folder: str, sql: str, directory: Path
+def _make_view(
+    lake: Lake,
+    db: duckdb.DuckDBPyConnection,
+    files: TableFiles,
+    folder: str,
+    rows: Wanted | None,
+    directory: Path,
+    views: ExitStack,
 ) -> list[str]:
-    """Makes a folder's view and returns the paths that it reads; one that the SQL doesn't name has no rows."""
+    """Makes a folder's view and returns the paths that it reads; one that the statement doesn't read has no rows."""
     # A file without rows gives a view its columns: those of the present schema, where no file or only older ones are.
-    paths = [_without_rows(folder, directory)]
-    if re.search("fraud_confirmation|fraud_case" if folder == names.FRAUD_CASES else folder, sql, re.IGNORECASE):
-        for day in list_days(files.store, folder):
-            paths += _paths_of_day(files, folder, day, directory)
-    connection.read_parquet(paths, union_by_name=True, hive_partitioning=True).create_view(folder)
+    paths = [str(directory / f"{folder}-none.parquet")]
+    pq.write_table(rows_schema(folder).empty_table(), paths[0])
+    if rows is not None:
+        view = views.enter_context(
+            open_view(lake, folder, first=rows.first, last=rows.last, expression=rows.expression)
+        )
+        if view.copies:
+            paths.append(_json_as_parquet(db, folder, view.copies[0].parent, directory / f"{folder}-json.parquet"))
+        if view.table is not None:
+            paths += [files.add(view.table.io, file) for file in view.files()]
+    columns = ", ".join(f'"{field.name}"' for field in rows_schema(folder))
+    db.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view(f"all_{folder}")
+    db.execute(f'CREATE VIEW "{folder}" AS SELECT {columns}, CAST("recordTimestamp" AS DATE) AS dt FROM "all_{folder}"')
     return paths
 
 
-def _paths_of_day(files: "_LakeFiles", folder: str, day: date, directory: Path) -> list[str]:
-    path = directory / names.day_prefix(folder, day) / "json.parquet"
-    path.parent.mkdir(parents=True)
-    for _ in range(_TRIES):
-        # 1. list, then the manifest
-        listing = list_day(files.store, folder, day)
-        # 2. copy the JSON
-        if _copied(files.store, folder, listing.json, path):
-            # 3. the manifest's files stay where they are
-            compacted = [files.add(file) for file in listing.manifest.files]
-            return [*compacted, str(path)] if listing.json else compacted
-    raise LakeUnavailable(
-        f"objects of {folder}/ of {day} vanished {_TRIES} times while they were read; try again later"
-    )
-
-
-def _copied(store: ObjectStore, folder: str, infos: list[ObjectInfo], path: Path) -> bool:
-    """Copies the rows of objects with JSON lines to one file; False: one of them is gone."""
-    with pq.ParquetWriter(path, rows_schema(folder), compression="none", use_dictionary=False) as writer:
-        for rows in in_order(lambda info: read_lines(store, folder, info), infos, _WORKERS):
-            if rows is None:
-                return False
-            writer.write_table(rows)
-    return True
-
-
-def _without_rows(folder: str, directory: Path) -> str:
-    path = directory / names.day_prefix(folder, date(1970, 1, 1)) / "no-rows.parquet"
-    path.parent.mkdir(parents=True)
-    pq.write_table(rows_schema(folder).empty_table(), path)
+def _json_as_parquet(db: duckdb.DuckDBPyConnection, folder: str, lines: Path, path: Path) -> str:
+    try:
+        duckdb_engine.view_of_lines(db, folder, f"{lines}/*", exact=True)
+        db.execute(f"COPY ({statements.rows_of_lines(folder)}) TO '{path}' (FORMAT parquet, COMPRESSION uncompressed)")
+    except duckdb.Error as error:
+        raise LakeError(
+            f"objects of {folder}/ hold lines that don't fit the folder ({str(error).strip()}): they were written by"
+            " another version of the pipeline or by something else; use the version that wrote them, or move them away"
+        ) from error
     return str(path)
-
-
-class _LakeFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """The Parquet files that were added, for DuckDB to read parts of: ``lake://<object name>``."""
-
-    protocol = "lake"
-    cachable = False
-
-    def __init__(self, store: ObjectStore) -> None:
-        super().__init__()
-        self.store = store
-        self._files: dict[str, ObjectInfo] = {}
-
-    def add(self, file: ParquetFile) -> str:
-        """Makes a file of a manifest readable and returns its path."""
-        self._files[file.name] = ObjectInfo.named(file.name, file.generation, file.size)
-        return f"{self.protocol}://{file.name}"
-
-    def info(self, path: str, **_: Any) -> dict[str, Any]:
-        found = self._found(path)
-        return {"name": found.name, "size": found.size, "type": "file"}
-
-    def modified(self, path: str) -> datetime:
-        """The same for ever: files are read by their generation."""
-        return datetime.fromtimestamp(self._found(path).generation % 1_000_000_000, UTC)
-
-    def glob(self, path: str, **_: Any) -> list[str]:
-        """The path itself: names are given, not looked for."""
-        return [path]
-
-    def _open(self, path: str, mode: str = "rb", **_: Any) -> "_LakeFile":
-        found = self._found(path)
-        return _LakeFile(self, found.name, mode, cache_type="none", size=found.size)
-
-    def read(self, path: str, start: int, end: int) -> bytes:
-        """Bytes [`start`, `end`) of a file."""
-        part = self.store.download(self._found(path), start, end)
-        if part is None:
-            raise LakeError(f"file {path} is in the manifest but gone: restore it")
-        return part
-
-    def _found(self, path: str) -> ObjectInfo:
-        return self._files[self._strip_protocol(path)]
-
-
-class _LakeFile(AbstractBufferedFile):  # type: ignore[misc]
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        return bytes(self.fs.read(self.path, start, end))

@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 GZIP = "application/gzip"
 JSON = "application/json"
-PARQUET = "application/vnd.apache.parquet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.query.reading import list_days, read_day
-from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream.names import FOLDER_OF
+from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _SILENCE_SECONDS = 30.0
 _Record = tuple[str, int]
 
 
-def agreement(settings: Settings, store: ObjectStore, partition: Partition, end: int) -> int:
+def agreement(settings: Settings, lake: Lake, partition: Partition, end: int) -> int:
     """The first offset below `end` at which lake and topic differ; `end` where they don't.
 
     A record is the same if its offset, its time and its idTransaction are. Where the lake is behind, what it has
@@ -34,27 +34,26 @@ def agreement(settings: Settings, store: ObjectStore, partition: Partition, end:
 
     :raises KafkaUnavailable: the topic can't be read
     """
-    lake = _lake_records(store, partition) if partition.topic in FOLDER_OF else {}
-    if not lake:
+    known = _lake_records(lake, partition) if partition.topic in FOLDER_OF else {}
+    if not known:
         return 0
     seen: set[str] = set()
-    for offset, record in _topic_records(settings, partition, min(end, max(lake) + 1)):
-        if lake.pop(offset, None) != record and record[0] not in seen:  # later answers to a case aren't in the lake
-            return min([offset, *lake])
+    for offset, record in _topic_records(settings, partition, min(end, max(known) + 1)):
+        if known.pop(offset, None) != record and record[0] not in seen:  # later answers to a case aren't in the lake
+            return min([offset, *known])
         seen.add(record[0])
-    return min([end, *(offset for offset in lake if offset < end)])
+    return min([end, *(offset for offset in known if offset < end)])
 
 
-def _lake_records(store: ObjectStore, partition: Partition) -> dict[int, _Record]:
+def _lake_records(lake: Lake, partition: Partition) -> dict[int, _Record]:
     folder = FOLDER_OF[partition.topic]
     found: dict[int, _Record] = {}
-    for day in list_days(store, folder):
-        for rows in read_day(store, folder, day, ["topic", "partition", "offset", "idTransaction", "recordTimestamp"]):
-            ours = pc.and_(pc.equal(rows["topic"], partition.topic), pc.equal(rows["partition"], partition.number))
-            part = rows.filter(ours)
-            times = part["recordTimestamp"].cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist()
-            places = part["offset"].to_pylist()
-            found |= dict(zip(places, zip(part["idTransaction"].to_pylist(), times, strict=True), strict=True))
+    for rows in read_rows(lake, folder, ["topic", "partition", "offset", "idTransaction", "recordTimestamp"]):
+        ours = pc.and_(pc.equal(rows["topic"], partition.topic), pc.equal(rows["partition"], partition.number))
+        part = rows.filter(ours)
+        times = part["recordTimestamp"].cast(pa.timestamp("ms")).cast(pa.int64()).to_pylist()
+        places = part["offset"].to_pylist()
+        found |= dict(zip(places, zip(part["idTransaction"].to_pylist(), times, strict=True), strict=True))
     return found
 
 

@@ -21,7 +21,7 @@ from fraudstream.errors import PartitionLost
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
 from fraudstream.lake.stream import names, progress
-from fraudstream.lake.stream.chain import KnowsTopics, Link, ObjectChain, compacted_end
+from fraudstream.lake.stream.chain import InTable, KnowsTopics, Link, ObjectChain
 from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals
 
@@ -41,11 +41,12 @@ class AppendingChain(ObjectChain):
         store: ObjectStore,
         folder: str,
         topics: KnowsTopics | None = None,
+        in_table: InTable = dict,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        super().__init__(store, folder, topics)
+        super().__init__(store, folder, topics, in_table)
         self._clock = clock
         self._sleep = sleep
         self._moved_at: dict[Partition, float] = {}
@@ -61,7 +62,7 @@ class AppendingChain(ObjectChain):
             # 1. progress
             there = progress.load(self.store, self.folder, partition)
             # 2. objects behind it
-            end, day = _end(self.store, self.folder, partition, there)
+            end, day = _end(self.store, self.folder, partition, there, self._in_table)
             self._begin(partition, there, end)
             self._moved_at[partition] = float("-inf")
             if end is None:
@@ -134,18 +135,18 @@ class AppendingChain(ObjectChain):
         return self._ends.get(partition) not in {None, there.end}
 
 
-def written_end(store: ObjectStore, folder: str, partition: Partition) -> int:
+def written_end(store: ObjectStore, folder: str, partition: Partition, in_table: InTable = dict) -> int:
     """Where a chain ends now, objects behind the progress included; 0 where nothing is written. Changes nothing."""
-    end, _ = _end(store, folder, partition, progress.load(store, folder, partition))
+    end, _ = _end(store, folder, partition, progress.load(store, folder, partition), in_table)
     return end or 0
 
 
 def _end(
-    store: ObjectStore, folder: str, partition: Partition, there: Progress | None
+    store: ObjectStore, folder: str, partition: Partition, there: Progress | None, in_table: InTable
 ) -> tuple[int | None, date | None]:
     """End and last day of the chain that follows a progress.
 
-    Without one, what compaction took and the objects tell. Where the progress has a day, only that one and the next
+    Without one, the folder's table and the objects tell. Where the progress has a day, only that one and the next
     are listed: half a minute of objects lies nowhere else, and any that does is adopted when its name is found taken.
     """
     if there is not None and there.day is not None:
@@ -157,7 +158,7 @@ def _end(
     if there is not None:
         end: int | None = there.end
     else:
-        end = compacted_end(store, folder, partition)
+        end = in_table().get(partition)
         if end is None:
             end = min((link.start for link, _ in links), default=None)
     day = there.day if there else None

@@ -12,13 +12,13 @@ moves by compare-and-set, of two readers that both think they own a partition on
 """
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
 from fraudstream.errors import LakeError, PartitionLost, TopicChanged
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.compaction import manifest
 from fraudstream.lake.store.objects import GZIP, ObjectInfo, ObjectStore
 from fraudstream.lake.stream import names, progress
 from fraudstream.lake.stream.progress import Progress
@@ -91,16 +91,28 @@ class KnowsTopics(Protocol):
         """The first offset that the partition has."""
 
 
+#: By topic-partition, the first offset that a folder's table doesn't have yet.
+InTable = Callable[[], Mapping[Partition, int]]
+
+
 class ObjectChain:
     """Appends to the chains of one folder. One thread at a time for each partition; any number of partitions.
 
     :param topics: the topics as they are now; None where chains are only looked at
+    :param in_table: asked where a progress is missing
     """
 
-    def __init__(self, store: ObjectStore, folder: str, topics: KnowsTopics | None = None) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        folder: str,
+        topics: KnowsTopics | None = None,
+        in_table: InTable = dict,
+    ) -> None:
         self.store = store
         self.folder = folder
         self._topics = topics
+        self._in_table = in_table
         #: What the progress objects say; generation 0 where there is none.
         self._progress: dict[Partition, Progress] = {}
         #: Where the chains end, None where they have no object yet.
@@ -109,7 +121,7 @@ class ObjectChain:
     def open(self, partition: Partition) -> int | None:
         """Where reading goes on for a partition this reader now owns; None: its chain has no object yet.
 
-        Where the progress object is missing, the objects and the manifests say where the chain's last object
+        Where the progress object is missing, the objects and the table say where the chain's last object
         starts: one may always be there that the progress doesn't know yet, and is adopted.
 
         :raises TopicChanged: the chain is of another topic of the same name, which was deleted since
@@ -140,7 +152,7 @@ class ObjectChain:
         return replace(position, topic_id=now, taken=position.taken + deleted)
 
     def _last_start_in_lake(self, partition: Partition) -> int | None:
-        starts = [compacted_end(self.store, self.folder, partition)]
+        starts = [self._in_table().get(partition)]
         for info in self.store.list(f"{self.folder}/"):
             named_object = names.parse_object_name(info.name)
             if named_object is not None and named_object.partition == partition:
@@ -195,17 +207,3 @@ class ObjectChain:
             f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
             f"{end}; it stops here and the partition goes on at its new owner"
         )
-
-
-def compacted_end(store: ObjectStore, folder: str, partition: Partition) -> int | None:
-    """The end of what compaction took of a topic-partition; None: nothing."""
-    return max(
-        (
-            range_.end
-            for info in store.list(names.manifest_prefix(folder))
-            if (named := names.parse_manifest_name(info.name))
-            for range_ in manifest.load(store, *named).ranges
-            if range_.partition == partition
-        ),
-        default=None,
-    )

@@ -3,12 +3,11 @@
 ::
 
     transaction/dt=2023-10-07/non_fraud_transaction-3-00000000000000012000.json.gz   lines of one topic-partition
-    transaction/dt=2023-10-07/compacted-5f0c…-00000.parquet                          rows of many such objects
-    _manifest/transaction/dt=2023-10-07.json                                         which Parquet files count
     _progress/transaction/non_fraud_transaction-3.json                               how far the topic-partition is
     _rebased/20261127T101500Z/transaction/…                                          set aside, see rebase.py
 
 A name that starts with an underscore holds no rows: Spark, DuckDB and BigQuery patterns on a folder never meet it.
+Where the tables' files lie is the catalog's to say: locally in ``iceberg/``.
 """
 
 import re
@@ -35,9 +34,7 @@ _OBJECT = re.compile(
     r"\.json\.gz",
     re.ASCII,
 )
-_MANIFEST = re.compile(r"_manifest/(?P<folder>[^/]+)/dt=(?P<day>\d{4}-\d{2}-\d{2})\.json", re.ASCII)
 _PROGRESS = re.compile(r"_progress/[^/]+/(?P<topic>[A-Za-z0-9._-]+)-(?P<partition>\d+)\.json", re.ASCII)
-_DAY = re.compile(r"[^/]+/dt=(?P<day>\d{4}-\d{2}-\d{2})/", re.ASCII)
 
 
 class ObjectName(NamedTuple):
@@ -77,14 +74,8 @@ def parse_object_name(name: str) -> ObjectName | None:
 
 
 def day_prefix(folder: str, day: date) -> str:
-    """What the names of all of a day's objects, JSON and Parquet, start with."""
+    """What the names of all of a day's objects start with."""
     return f"{folder}/dt={day.isoformat()}/"
-
-
-def day_in(name: str) -> date | None:
-    """The day whose folder a name lies in, if any."""
-    match = _DAY.match(name)
-    return None if match is None else date.fromisoformat(match["day"])
 
 
 def progress_name(folder: str, topic: str, partition: int) -> str:
@@ -101,24 +92,3 @@ def parse_progress_name(name: str) -> Partition | None:
     """The topic-partition of a progress object; None for any other name."""
     match = _PROGRESS.fullmatch(name)
     return None if match is None else Partition(match["topic"], int(match["partition"]))
-
-
-def manifest_name(folder: str, day: date) -> str:
-    """Name of the object that says which Parquet files hold a day's compacted rows."""
-    return f"_manifest/{folder}/dt={day.isoformat()}.json"
-
-
-def manifest_prefix(folder: str) -> str:
-    """What the names of all of a folder's manifests start with."""
-    return f"_manifest/{folder}/"
-
-
-def parse_manifest_name(name: str) -> tuple[str, date] | None:
-    """Folder and day of a manifest; None for any other name."""
-    match = _MANIFEST.fullmatch(name)
-    return None if match is None else (match["folder"], date.fromisoformat(match["day"]))
-
-
-def parquet_name(folder: str, day: date, run: str, number: int) -> str:
-    """Name of a Parquet file: `run` identifies the sources it was made of, `number` counts the run's files."""
-    return f"{day_prefix(folder, day)}compacted-{run}-{number:05d}.parquet"

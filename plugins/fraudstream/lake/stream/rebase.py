@@ -23,7 +23,6 @@ from isal import igzip
 from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic_identity import Topics
-from fraudstream.lake.compaction import manifest
 from fraudstream.lake.store.objects import GZIP, JSON, ObjectStore, StoredObject
 from fraudstream.lake.stream import names, progress
 from fraudstream.lake.stream.chain import Link
@@ -34,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _ASIDE = "_rebased/"
 _CASES = "_cases"
+
+InTable = Callable[[str], Mapping[Partition, int]]
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,18 @@ class Plan:
         return bool(self.objects or self.moves)
 
 
-def plan(store: ObjectStore, topics: Topics, topic: str, agreement: Callable[[Partition, int], int]) -> Plan:
+def plan(
+    store: ObjectStore,
+    topics: Topics,
+    topic: str,
+    agreement: Callable[[Partition, int], int],
+    in_table: InTable = lambda folder: {},
+) -> Plan:
     """What a rebase would do; changes nothing.
 
     :param agreement: the first offset below the given one at which lake and topic differ, or the given one
-    :raises LakeError: compacted days hold records that would have to go
+    :param in_table: for a folder, the first offset of each topic-partition that its table doesn't have yet
+    :raises LakeError: tables hold records that would have to go
     """
     # 1. decide, unless it was decided
     found = _decided(store, topic)
@@ -80,7 +88,7 @@ def plan(store: ObjectStore, topics: Topics, topic: str, agreement: Callable[[Pa
             reason, kept = _decision(partition, known, topic_id, end, agreement)
             if reason:
                 found.kept[partition], found.reasons[partition] = kept, reason
-    _refuse_compacted(store, found)
+    _refuse_compacted(found, _folders(store), in_table)
     return _filled(store, found, chains)
 
 
@@ -192,18 +200,16 @@ def _create_cut(store: ObjectStore, name: str, link: Link, whole: StoredObject, 
     store.create(name, igzip.compress(b"".join(lines), 1), content_type=GZIP, metadata=metadata)
 
 
-def _refuse_compacted(store: ObjectStore, found: Plan) -> None:
-    days = []
-    for folder in _folders(store):
-        for info in store.list(names.manifest_prefix(folder)):
-            named = names.parse_manifest_name(info.name)
-            ranges = manifest.load(store, *named).ranges if named is not None else []
-            if named is not None and any(r.end > found.kept.get(r.partition, r.end) for r in ranges):
-                days.append(f"{folder}/ of {named[1]}")
-    if days:
+def _refuse_compacted(found: Plan, folders: list[str], in_table: InTable) -> None:
+    tables = [
+        folder
+        for folder in folders
+        if any(end > found.kept.get(partition, end) for partition, end in in_table(folder).items())
+    ]
+    if tables:
         raise LakeError(
-            f"compacted days hold records of {found.topic} that the topic doesn't have any more: {', '.join(days)}. "
-            f"They can't be taken out of Parquet files one by one: docs/restore.md says how to fill the folder anew"
+            f"tables hold records of {found.topic} that the topic doesn't have any more: {', '.join(tables)}. "
+            f"They can't be taken out one by one: docs/restore.md says how to fill the folder anew"
         )
 
 

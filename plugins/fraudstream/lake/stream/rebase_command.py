@@ -11,10 +11,10 @@ from fraudstream.errors import KafkaError
 from fraudstream.kafka.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.kafka.topic_identity import Topics
-from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream.agreement import agreement
 from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.stream.rebase import carry_out, plan
+from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 REBASED_TOPICS = (*FOLDER_OF, MAIL_RETRY)
@@ -22,14 +22,14 @@ _ROLES = ("write_lake", "send_mail", "open_cases")
 _AT_REST = {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
 
 
-def rebase_command(store: ObjectStore, settings: Settings, options: argparse.Namespace, out: Console) -> int:
+def rebase_command(lake: Lake, settings: Settings, options: argparse.Namespace, out: Console) -> int:
     """Says what a rebase of a topic does, and does it with ``--yes``.
 
     :raises KafkaError: a consumer of the topic is running
     """
     topic = options.topic
     _require_at_rest(settings, topic)
-    found = plan(store, Topics(settings), topic, partial(agreement, settings, store))
+    found = plan(lake.store, Topics(settings), topic, partial(agreement, settings, lake), lake.tables.offsets)
     if not found:
         out.print(f"{topic}: the lake agrees with the topic; nothing to do")
         return 0
@@ -45,7 +45,7 @@ def rebase_command(store: ObjectStore, settings: Settings, options: argparse.Nam
     if not options.yes:
         out.print("nothing is changed; run it again with --yes")
         return 0
-    carry_out(store, found)
+    carry_out(lake.store, found)
     out.print(f"done: the consumers of {topic} go on with the topic as it is")
     return 0
 

@@ -1,4 +1,4 @@
-"""Columns of each folder's rows, the same whether they come from JSON lines or from Parquet.
+"""Columns and order of each folder's rows, the same whether they come from JSON lines or from its table.
 
 They follow include/schemas: a field added to an Avro schema is a column here, null in older objects.
 Money is DECIMAL(18,2), times are UTC timestamps in milliseconds.
@@ -16,13 +16,8 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
 from fraudstream.lake.stream.lines import MONEY
 from fraudstream.lake.stream.names import FRAUD_CASES, MAILS, TRANSACTIONS
 
-#: Raised when a column changes its name, type or meaning; added columns don't need it.
-SCHEMA_VERSION = "1"
-
 _MONEY = pa.decimal128(18, 2)
-_NARROW_MONEY = pa.decimal64(18, 2)
 _TIME = pa.timestamp("ms", "UTC")
-_CODED = pa.dictionary(pa.int32(), pa.string())
 _PLACE = [
     pa.field("topic", pa.string()),
     pa.field("partition", pa.int32()),
@@ -50,19 +45,6 @@ SORT_ORDER = {
     FRAUD_CASES: ("nameOrig", "idTransaction", "topic", "partition", "offset"),
     MAILS: ("idTransaction", "topic", "partition", "offset"),
 }
-#: Columns with few values; the others are larger and slower with a dictionary.
-DICTIONARY_COLUMNS = (
-    "timestamp", "step", "type", "isFraud", "isFlaggedFraud", "status", "kind", "reply", "topic", "partition",
-    "recordTimestamp",
-)  # fmt: skip
-#: Texts of which a day has a handful: while rows are worked on, these are dictionaries.
-CODED_COLUMNS = ("type", "status", "kind", "topic")
-#: Columns that are looked up by value but don't sort the file (Parquet bloom filters).
-BLOOM_FILTERS = {
-    TRANSACTIONS: ("idTransaction", "nameDest"),
-    FRAUD_CASES: ("idTransaction",),
-    MAILS: ("recipient",),
-}
 
 
 @cache
@@ -75,22 +57,6 @@ def rows_schema(folder: str) -> pa.Schema:
             for inner in (list(field.type) if pa.types.is_struct(field.type) else [field])
         ]
     )
-
-
-def coded_schema(folder: str) -> pa.Schema:
-    """:func:`rows_schema` as rows are worked on: with dictionaries for some texts, amounts in 64 bits."""
-    return pa.schema([field.with_type(_worked_on(field)) for field in rows_schema(folder)])
-
-
-def _worked_on(field: pa.Field) -> pa.DataType:
-    if pa.types.is_decimal(field.type):
-        return _NARROW_MONEY
-    return _CODED if field.name in CODED_COLUMNS else field.type
-
-
-def has_nested(folder: str) -> bool:
-    """Whether values of the folder's JSON lines are objects themselves."""
-    return any(pa.types.is_nested(field.type) for field in json_schema(folder))
 
 
 @cache

@@ -1,0 +1,255 @@
+"""The engine for one machine: DuckDB reads the JSON lines, sorts them, and writes Parquet; what is too much, it spills.
+
+DuckDB reads JSON numbers through doubles, which are exact for 15 digits. So where the files turn out to hold an amount
+of ten trillion or more, or one that no double comes near enough to, they are made again from numbers read as text,
+which takes twice as long.
+"""
+
+import json
+import logging
+import tempfile
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyiceberg.manifest import DataFile
+from pyiceberg.table import Table
+
+from fraudstream.errors import LakeError
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.compaction import statements
+from fraudstream.lake.compaction.work import Staged, Vanished, Work, day_of
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream.totals import Totals
+from fraudstream.lake.table import publishing
+from fraudstream.lake.table.catalog import translated
+from fraudstream.lake.table.schemas import json_schema, rows_schema
+
+log = logging.getLogger(__name__)
+
+MEMORY = "1GiB"
+ZSTD_LEVEL = 1
+#: What a look-up reads at least.
+ROW_GROUP_ROWS = 122_880
+_DOWNLOADS = 4
+_CHUNK = 8 << 20
+#: Decimals of at most 15 digits are the same after a way through doubles: below this, two of them after the point.
+_EXACT_BELOW = 10**13
+_TYPES = {
+    "string": "VARCHAR",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "bool": "BOOLEAN",
+    "double": "DOUBLE",
+    "decimal128(18, 2)": "DECIMAL(18,2)",
+    "timestamp[ms, tz=UTC]": "TIMESTAMPTZ",
+}
+
+
+def connection(directory: Path) -> closing[duckdb.DuckDBPyConnection]:
+    """DuckDB with bounded memory, which spills to a directory."""
+    made = duckdb.connect(":memory:")
+    made.execute("SET TimeZone = 'UTC'")
+    made.execute(f"SET memory_limit = '{MEMORY}'")
+    made.execute("SET temp_directory = $1", [str(directory / "spilled")])
+    return closing(made)
+
+
+def stage(work: Work) -> Staged:
+    """:data:`~fraudstream.lake.compaction.protocol.Engine` on this machine."""
+    # 2. write
+    written = [address for of_day in _write(work) for address in of_day]
+    # 3. add to the branch, read back
+    snapshot = publishing.stage(work.table, work.base, written, work.properties)
+    added = publishing.added_files(work.table, snapshot)
+    totals = totals_of(work.table, work.folder, added)
+    return Staged(snapshot, totals, len(added), sum(file.file_size_in_bytes for file in added))
+
+
+def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
+    """A snapshot on the branch in which each day's files are written anew, as few and sorted."""
+    written: list[str] = []
+    for day, of_day in files.items():
+        with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
+            copies = _copies(work.table, of_day, Path(name))
+            db.read_parquet(copies, union_by_name=True, hive_partitioning=False).create_view("rows")
+            columns = ", ".join(f'"{field.name}"' for field in rows_schema(work.folder))
+            statement = f"SELECT {columns} FROM rows ORDER BY {statements.order_of(work.folder)}"
+            made = _copied(db, work.table, statement, Path(name) / "sorted", work.target_bytes)
+            written += [_uploaded(work.table, day, path) for path in made]
+    old = [file for of_day in files.values() for file in of_day]
+    snapshot = publishing.stage(work.table, work.base, written, work.properties, instead_of=old)
+    added = publishing.added_files(work.table, snapshot)
+    totals = totals_of(work.table, work.folder, added)
+    return Staged(snapshot, totals, len(added), sum(file.file_size_in_bytes for file in added))
+
+
+def totals_of(table: Table, folder: str, files: Sequence[DataFile]) -> dict[Partition, Totals]:
+    """Control totals of files of a table, as they are in the store."""
+    with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
+        copies = _copies(table, files, Path(name))
+        db.read_parquet(copies, union_by_name=True, hive_partitioning=False).create_view("added")
+        return statements.by_partition(db.sql(statements.totals(folder, "added")).to_arrow_table().to_pylist())
+
+
+def _write(work: Work) -> Iterator[list[str]]:
+    """Writes the rows of objects as sorted Parquet files into the table's location; a list of their addresses a day.
+
+    :raises Vanished: another run was faster
+    :raises LakeError: an object holds what isn't the folder's lines
+    """
+    by_day = sorted(work.sources, key=lambda one: (day_of(one), one.info.name))
+    for day, of_day in groupby(by_day, key=day_of):
+        with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
+            directory = Path(name)
+            lines = directory / "lines"
+            download(work.store, [one.info for one in of_day], lines)
+            files = _written(db, work.folder, work.table, f"{lines}/*", directory, work.target_bytes)
+            yield [_uploaded(work.table, day, path) for path in files]
+
+
+def _copies(table: Table, files: Sequence[DataFile], directory: Path) -> list[str]:
+    """Copies of files of a table on local disk."""
+    copies = []
+    for number, file in enumerate(files):
+        copies.append(str(directory / f"{number}.parquet"))
+        with (
+            translated("read a file of a table of"),
+            table.io.new_input(file.file_path).open(seekable=False) as source,
+            Path(copies[-1]).open("wb") as copy,
+        ):
+            while chunk := source.read(_CHUNK):
+                copy.write(chunk)
+    return copies
+
+
+def download(store: ObjectStore, infos: Iterable[ObjectInfo], directory: Path) -> None:
+    """Copies objects to files of a new directory.
+
+    :raises Vanished: one of them is gone
+    """
+    directory.mkdir()
+
+    def copy(info: ObjectInfo) -> None:
+        data = store.download(info)
+        if data is None:
+            raise Vanished(info.name)
+        (directory / info.name.replace("/", "~")).write_bytes(data)
+
+    with ThreadPoolExecutor(_DOWNLOADS) as pool:
+        for _ in pool.map(copy, infos):
+            pass
+
+
+def view_of_lines(db: duckdb.DuckDBPyConnection, folder: str, pattern: str, *, exact: bool) -> None:
+    """Makes files with a folder's JSON lines the view ``lines``.
+
+    :param exact: read amounts as text; others than those of at most 15 digits are read right only so
+    """
+    schema = json_schema(folder)
+    if exact:
+        amounts = "|".join(sorted({field.name for field in _leaves(schema) if pa.types.is_decimal(field.type)}))
+        text = rf"""regexp_replace("json"::VARCHAR, '"({amounts})":(-?[0-9.]+)', '"\1":"\2"', 'g')"""
+        columns = ", ".join(f'r."{field.name}" AS "{field.name}"' for field in schema)
+        source = (
+            f"SELECT {columns} FROM (SELECT from_json({text}, '{json.dumps(_structure(schema))}') AS r"
+            f" FROM read_json_objects('{pattern}', format = 'newline_delimited', compression = 'gzip'))"
+        )
+    else:
+        columns = ", ".join(f"'{field.name}': '{_sql_type(field.type)}'" for field in schema)
+        source = (
+            f"FROM read_json('{pattern}', format = 'newline_delimited', compression = 'gzip', columns = {{{columns}}})"
+        )
+    db.execute(f"CREATE OR REPLACE VIEW lines AS {source}")
+
+
+def _written(
+    db: duckdb.DuckDBPyConnection, folder: str, table: Table, pattern: str, directory: Path, target_bytes: int
+) -> list[Path]:
+    """The sorted files of a day."""
+    statement = statements.sorted_rows_of_lines(folder)
+    try:
+        view_of_lines(db, folder, pattern, exact=False)
+        files = _copied(db, table, statement, directory / "fast", target_bytes)
+        if _all_below_exact(files):
+            return files
+    except duckdb.InvalidInputException as error:
+        log.info("%s/: reading amounts as text, since DuckDB says: %s", folder, error)
+    try:
+        view_of_lines(db, folder, pattern, exact=True)
+        return _copied(db, table, statement, directory / "exact", target_bytes)
+    except duckdb.Error as error:
+        raise LakeError(
+            f"objects of {folder}/ hold lines that don't fit the folder ({str(error).strip()}): they were written by"
+            " another version of the pipeline or by something else; use the version that wrote them, or move them away"
+        ) from error
+
+
+def _copied(db: duckdb.DuckDBPyConnection, table: Table, statement: str, target: Path, target_bytes: int) -> list[Path]:
+    """Parquet files with the result of a statement, in its order, and with the table's field ids."""
+    ids = ", ".join(f'"{field.name}": {field.field_id}' for field in table.schema().fields)
+    db.execute(
+        f"COPY ({statement}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {ZSTD_LEVEL},"
+        f" FIELD_IDS {{{ids}}}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, FILE_SIZE_BYTES {target_bytes})"
+    )
+    return sorted(target.iterdir(), key=lambda path: int(path.stem.rpartition("_")[2]))
+
+
+def _all_below_exact(files: list[Path]) -> bool:
+    """Whether no amount in the files has more digits than a double holds."""
+    for path in files:
+        metadata = pq.read_metadata(path)
+        for group in range(metadata.num_row_groups):
+            for number in range(metadata.num_columns):
+                column = metadata.row_group(group).column(number)
+                found = column.statistics
+                if found is None or found.logical_type.type != "DECIMAL" or not found.has_min_max:
+                    continue
+                if max(abs(found.min), abs(found.max)) >= _EXACT_BELOW:
+                    return False
+    return True
+
+
+def _uploaded(table: Table, day: date, path: Path) -> str:
+    """Copies a file to a new address in the table's location."""
+    name = f"recordTimestamp_day={day.isoformat()}/{uuid.uuid4()}.parquet"
+    address: str = table.location_provider().new_data_location(name)
+    with (
+        translated("write a file of a table of"),
+        path.open("rb") as file,
+        table.io.new_output(address).create() as out,
+    ):
+        while chunk := file.read(_CHUNK):
+            out.write(chunk)
+    return address
+
+
+def _leaves(fields: Iterable[pa.Field]) -> Iterator[pa.Field]:
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from field.type
+        else:
+            yield field
+
+
+def _structure(fields: Iterable[pa.Field]) -> dict[str, Any]:
+    """As DuckDB's from_json wants it."""
+    return {
+        field.name: _structure(field.type) if pa.types.is_struct(field.type) else _sql_type(field.type)
+        for field in fields
+    }
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        fields = ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in kind)
+        return f"STRUCT({fields})"
+    return _TYPES[str(kind)]

@@ -1,0 +1,184 @@
+"""The JSON objects of closed days become rows of an Iceberg table; no reader ever sees a row twice or misses one.
+
+A consumer of the JSON chains that commits rows and offsets in one atomic step, numbered as in the code. A run that is
+killed after any step leaves a lake that reads the same, and the next run ends in the same state; so do two at once.
+
+1. load the table: its snapshot and the offsets that the snapshot has; list the objects from these offsets on
+2. write their rows to sorted Parquet files
+3. add the files to a branch, read the branch back, and compare its control totals with those of the objects
+4. move the main branch to it, if it still is where it was in step 1; otherwise start over
+5. delete the JSON that is in the table and has been kept for long enough
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from pyiceberg.table import Table
+
+from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.compaction import duckdb_engine
+from fraudstream.lake.compaction.pending import covered
+from fraudstream.lake.compaction.work import Engine, Staged, Vanished, Work, day_of, expected_totals
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.stream.settled import Settled, settled_objects
+from fraudstream.lake.stream.totals import Totals
+from fraudstream.lake.table.catalog import Overtaken
+from fraudstream.lake.table.lake import Lake
+from fraudstream.lake.table.positions import offsets_of, summary
+from fraudstream.lake.table.publishing import publish
+
+log = logging.getLogger(__name__)
+
+TARGET_BYTES = 256 << 20
+_TRIES = 10
+_DELETERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionReport:
+    """What a run did to one folder."""
+
+    folder: str
+    day: date
+    days: list[date]
+    json_objects: int
+    json_rows: int
+    json_bytes: int
+    files: int
+    file_bytes: int
+    deleted_objects: int
+    seconds: float
+
+
+def compact(
+    lake: Lake,
+    folder: str,
+    day: date,
+    *,
+    keep_json: timedelta = timedelta(0),
+    target_bytes: int = TARGET_BYTES,
+    engine: Engine = duckdb_engine.stage,
+    now: datetime | None = None,
+) -> CompactionReport:
+    """Moves the settled records of all days up to and with `day` to the folder's table.
+
+    :param keep_json: how long JSON stays after it was written; readers pass over it once it is in the table
+    :param target_bytes: about the size of a Parquet file
+    :param engine: does steps 2 and 3
+    :raises ProofFailed: offsets or control totals don't agree; nothing has changed for readers
+    :raises LakeUnavailable: store or catalog don't answer, or other runs were faster each time
+    """
+    started = time.monotonic()
+    require_no_manifest(lake.store, folder)
+    for _ in range(_TRIES):
+        try:
+            # 1. to 4.
+            sources, staged = _moved(lake, folder, day, target_bytes, engine)
+        except (Overtaken, Vanished) as error:
+            log.info("%s/: another run was faster (%s), starting over", folder, error)
+            continue
+        # 5. delete
+        deleted = delete_json(lake, folder, (now or datetime.now(UTC)) - keep_json)
+        return CompactionReport(
+            folder,
+            day,
+            sorted({day_of(one) for one in sources}),
+            len(sources),
+            sum(one.link.rows for one in sources),
+            sum(one.info.size for one in sources),
+            staged.files if staged else 0,
+            staged.bytes if staged else 0,
+            deleted,
+            time.monotonic() - started,
+        )
+    raise LakeUnavailable(f"{folder}/: other runs of compaction were faster {_TRIES} times; run fewer at once")
+
+
+def _moved(
+    lake: Lake, folder: str, day: date, target_bytes: int, engine: Engine
+) -> tuple[list[Settled], Staged | None]:
+    # 1. the table, then the objects
+    table = lake.tables.load_or_create(folder)
+    work = prepare_work(lake, folder, table, day, target_bytes)
+    if work is None:
+        return [], None
+    # 2. and 3. write, add to the branch, read back
+    staged = engine(work)
+    # 3. compare
+    require_equal(folder, expected_totals(work.sources), staged.totals)
+    # 4. publish
+    publish(work.table, work.base, staged.snapshot)
+    return work.sources, staged
+
+
+def prepare_work(lake: Lake, folder: str, table: Table, day: date, target_bytes: int) -> Work | None:
+    """What there is to do for a folder up to and with a day; None: nothing.
+
+    :raises Overtaken: the table moved while the objects were listed
+    :raises ProofFailed: an object is missing or overlaps another one
+    """
+    base = table.current_snapshot()
+    if base is None:
+        raise LakeError(f"table {'.'.join(table.name())} has no snapshot: drop it and run again")
+    since = offsets_of(table, base)
+    try:
+        chains = settled_objects(lake.store, folder, since, before=day + timedelta(days=1))
+    except ProofFailed:
+        now = lake.tables.load(folder)
+        if now is None or now.current_snapshot() != base:
+            raise Overtaken(f"table of {folder}/ moved while its objects were listed") from None
+        raise
+    ends = {partition: chain[-1].link.end for partition, chain in chains.items() if chain}
+    sources = [one for chain in chains.values() for one in chain]
+    if not sources:
+        return None
+    return Work(lake.store, folder, table, base, sources, summary({**since, **ends}), target_bytes)
+
+
+def require_equal(folder: str, expected: Mapping[Partition, Totals], found: Mapping[Partition, Totals]) -> None:
+    """Step 3: the branch has the rows that the objects say they have.
+
+    :raises ProofFailed: it hasn't
+    """
+    for partition in sorted(expected.keys() | found.keys()):
+        different = expected.get(partition, Totals()).differences(found.get(partition, Totals()))
+        if different:
+            raise ProofFailed(
+                f"{folder}/: the objects of {partition} and the rows that were read back from the branch have different"
+                f" control totals (objects, branch): {different}; nothing was changed for readers; restore the objects,"
+                " or replay these offsets"
+            )
+
+
+def delete_json(lake: Lake, folder: str, written_before: datetime) -> int:
+    """Step 5: deletes objects that are in the table and not younger than that; returns how many."""
+    table = lake.tables.load(folder)
+    if table is None:
+        return 0
+    offsets = offsets_of(table)
+    doomed = [
+        info for info in lake.store.list(f"{folder}/") if covered(offsets, info.name) and info.updated <= written_before
+    ]
+
+    def delete(info: ObjectInfo) -> bool:
+        return lake.store.delete(info.name, info.generation)
+
+    with ThreadPoolExecutor(_DELETERS) as pool:
+        return sum(pool.map(delete, doomed))
+
+
+def require_no_manifest(store: ObjectStore, folder: str) -> None:
+    """A bucket that an earlier version compacted has rows that no table knows.
+
+    :raises LakeError: this is one
+    """
+    if store.list(f"_manifest/{folder}/"):
+        raise LakeError(
+            f"gs://{store.bucket}/_manifest/{folder}/ is there: an earlier version compacted {folder}/ to Parquet files"
+            " that aren't in an Iceberg table. Replay the topics into a new bucket (docs/lake.md, Upgrades)"
+        )

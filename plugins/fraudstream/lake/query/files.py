@@ -1,0 +1,86 @@
+"""Files of Iceberg tables for DuckDB, read where the table's own file access says, a byte range at a time."""
+
+import threading
+from datetime import UTC, datetime
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+from pyiceberg.io import FileIO
+from pyiceberg.manifest import DataFile
+
+from fraudstream.lake.table.catalog import translated
+
+
+class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """The files that were added, and no others: ``lake://<number>.parquet``."""
+
+    protocol = "lake"
+    cachable = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: Bytes that were read.
+        self.bytes_read = 0
+        self._added: dict[str, tuple[FileIO, DataFile]] = {}
+        self._lock = threading.Lock()
+
+    def add(self, io: FileIO, file: DataFile) -> str:
+        """Makes a file readable and returns its path."""
+        name = f"{len(self._added)}.parquet"
+        self._added[name] = (io, file)
+        return f"{self.protocol}://{name}"
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        _, file = self._added[self._strip_protocol(path)]
+        return {"name": path, "size": file.file_size_in_bytes, "type": "file"}
+
+    def modified(self, path: str) -> datetime:
+        """The same for ever: files of a table are never written again."""
+        return datetime.fromtimestamp(0, UTC)
+
+    def glob(self, path: str, **_: Any) -> list[str]:
+        """The path itself: names are given, not looked for."""
+        return [path]
+
+    def open(self, path: str, mode: str = "rb", **_: Any) -> "_TableFile":
+        return _TableFile(self, *self._added[self._strip_protocol(path)])
+
+    def count(self, number: int) -> None:
+        """Adds to the bytes that were read."""
+        with self._lock:
+            self.bytes_read += number
+
+
+class _TableFile:
+    """What DuckDB asks of a file. Its threads share one, and each seeks before it reads: each has its own position."""
+
+    def __init__(self, files: TableFiles, io: FileIO, file: DataFile) -> None:
+        self._files = files
+        self._size = file.file_size_in_bytes
+        self._place = threading.local()
+        with translated("read a file of a table of"):
+            self._source = io.new_input(file.file_path).open(seekable=True)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Moves this thread's position."""
+        start = {0: 0, 1: self.tell(), 2: self._size}[whence]
+        self._place.offset = start + offset
+        return self.tell()
+
+    def tell(self) -> int:
+        """This thread's position."""
+        return int(getattr(self._place, "offset", 0))
+
+    def read(self, length: int = -1) -> bytes:
+        """The next bytes from this thread's position on."""
+        start = self.tell()
+        end = self._size if length < 0 else min(start + length, self._size)
+        with translated("read a file of a table of"):
+            data = bytes(self._source.read_at(end - start, start)) if end > start else b""
+        self._place.offset = start + len(data)
+        self._files.count(len(data))
+        return data
+
+    def close(self) -> None:
+        """Nothing can be read any more."""
+        self._source.close()

@@ -1,0 +1,206 @@
+"""The lake's Iceberg tables, one for each folder, in the catalog that pyiceberg's own configuration names.
+
+The catalog is called ``fraudstream``: ``PYICEBERG_CATALOG__FRAUDSTREAM__URI`` and its siblings (or
+``.pyiceberg.yaml``) say of which type it is and where. Its namespace is the bucket's name with ``_`` for every
+character that SQL would want quoted.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pyarrow as pa
+import requests
+from pyiceberg.catalog import Catalog, load_catalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    CommitStateUnknownException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    RESTError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.transforms import DayTransform
+from pyiceberg.types import (
+    BooleanType,
+    DecimalType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    NestedField,
+    PrimitiveType,
+    StringType,
+    TimestamptzType,
+)
+from pyiceberg.utils.config import Config
+from sqlalchemy.exc import SQLAlchemyError
+
+from fraudstream.errors import FraudstreamError, LakeError, LakeUnavailable, SettingsError
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.table import schemas
+from fraudstream.lake.table.positions import NOTHING, offsets_of
+from fraudstream.settings import Settings
+
+CATALOG = "fraudstream"
+_PARTITION_FIELD_ID = 1000
+_TYPES = {
+    "string": StringType(),
+    "int32": IntegerType(),
+    "int64": LongType(),
+    "bool": BooleanType(),
+    "double": DoubleType(),
+}
+_PROPERTIES = {
+    "format-version": "2",
+    "commit.retry.num-retries": "0",  # whoever loses starts over, from what the winner left
+    "commit.manifest.min-count-to-merge": "20",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "50",
+    "write.parquet.compression-codec": "zstd",
+    # for Spark, whose rows come sorted, not by day
+    "write.spark.fanout.enabled": "true",
+    "write.distribution-mode": "none",
+}
+
+
+class Tables:
+    """The tables of one bucket's lake."""
+
+    def __init__(self, catalog: Catalog, bucket: str) -> None:
+        self.catalog = catalog
+        self.namespace = re.sub(r"\W", "_", bucket, flags=re.ASCII)
+
+    @classmethod
+    def connect(cls, settings: Settings, bucket: str) -> "Tables":
+        """Opens the catalog; of a SQL catalog the setting lake_catalog_uri, which is a secret, is the address.
+
+        :raises SettingsError: pyiceberg's configuration doesn't name one, or it can't be used
+        """
+        properties, uri = configured(), settings.lake_catalog_uri.get_secret_value()
+        if uri and properties.get("type", "sql") == "sql":
+            properties |= {"type": "sql", "uri": uri}
+        if kind := properties.pop("auth.type", None):
+            properties["auth"] = {"type": kind}
+        try:
+            with translated("open"):
+                return cls(load_catalog(CATALOG, **properties), bucket)
+        except FraudstreamError:
+            raise
+        except Exception as error:  # pyiceberg raises what its configuration's many parsers raise
+            raise SettingsError(
+                f"pyiceberg can't open its catalog {CATALOG!r} ({error!r}): set FRAUDSTREAM_LAKE_CATALOG_URI or"
+                " PYICEBERG_CATALOG__FRAUDSTREAM__URI, and the variables beside it, as docs/lake.md says"
+            ) from error
+
+    def name(self, folder: str) -> str:
+        """A table's name in SQL: namespace and folder."""
+        return f"{self.namespace}.{folder}"
+
+    def load(self, folder: str) -> Table | None:
+        """A folder's table as it is now; None: nothing was ever compacted.
+
+        :raises LakeUnavailable: the catalog doesn't answer
+        """
+        with translated(f"load table {self.name(folder)} from"):
+            try:
+                table = self.catalog.load_table((self.namespace, folder))
+            except NoSuchTableError:
+                return None
+            return table if table.current_snapshot() else None
+
+    def offsets(self, folder: str) -> dict[Partition, int]:
+        """By topic-partition, the first offset that a folder's table doesn't have yet.
+
+        :raises LakeUnavailable: the catalog doesn't answer
+        """
+        table = self.load(folder)
+        return offsets_of(table) if table else {}
+
+    def load_or_create(self, folder: str) -> Table:
+        """A folder's table with the columns of :mod:`fraudstream.lake.table.schemas`, and at least one snapshot.
+
+        A column that was added to the definition is added to the table.
+
+        :raises LakeError: a column of the table has another type than its definition
+        :raises LakeUnavailable: the catalog doesn't answer, or others changed the table meanwhile
+        """
+        identifier = (self.namespace, folder)
+        with translated(f"create table {self.name(folder)} in"):
+            try:
+                table = self.catalog.load_table(identifier)
+            except NoSuchTableError:
+                self._create(folder)
+                table = self.catalog.load_table(identifier)
+            if missing := set(schemas.rows_schema(folder).names) - {field.name for field in table.schema().fields}:
+                with table.update_schema() as update:
+                    update.union_by_name(schemas.rows_schema(folder))
+                table = self.catalog.load_table(identifier)
+                if missing - {field.name for field in table.schema().fields}:
+                    raise LakeError(f"columns {sorted(missing)} couldn't be added to table {self.name(folder)}")
+            if table.current_snapshot() is None:
+                # A first snapshot without rows: from here on every snapshot has a parent and says which offsets it has.
+                with (
+                    table.transaction() as transaction,
+                    transaction.update_snapshot(snapshot_properties=NOTHING).fast_append(),
+                ):
+                    pass
+        return table
+
+    def _create(self, folder: str) -> None:
+        with suppress(NamespaceAlreadyExistsError):
+            self.catalog.create_namespace(self.namespace)
+        columns = enumerate(schemas.rows_schema(folder), 1)
+        schema = Schema(
+            *(NestedField(number, field.name, _type(field.type), required=False) for number, field in columns)
+        )
+        by_day = PartitionField(
+            schema.find_field("recordTimestamp").field_id, _PARTITION_FIELD_ID, DayTransform(), "recordTimestamp_day"
+        )
+        with suppress(TableAlreadyExistsError):
+            self.catalog.create_table(
+                (self.namespace, folder), schema, partition_spec=PartitionSpec(by_day), properties=_PROPERTIES
+            )
+
+
+def _type(kind: pa.DataType) -> PrimitiveType:
+    if pa.types.is_decimal(kind):
+        return DecimalType(kind.precision, kind.scale)
+    if pa.types.is_timestamp(kind):
+        return TimestamptzType()
+    return _TYPES[str(kind)]
+
+
+def configured() -> dict[str, Any]:
+    """What pyiceberg's configuration says of the catalog now; pyiceberg itself reads it once, when it is imported.
+
+    A variable ``…__AUTH__TYPE`` becomes the property ``auth.type`` here. pyiceberg's REST catalog wants it nested,
+    which no variable can say.
+    """
+    return dict(Config().get_catalog_config(CATALOG) or {})
+
+
+class Overtaken(Exception):
+    """Someone else committed to the table first: start over."""
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """The one edge where errors of catalogs and of pyiceberg's file access become the lake's.
+
+    :raises Overtaken: a commit came too late
+    """
+    try:
+        yield
+    except CommitFailedException as error:
+        raise Overtaken(str(error)) from error
+    except (CommitStateUnknownException, SQLAlchemyError, requests.RequestException, OSError) as error:
+        raise LakeUnavailable(
+            f"could not {what} the Iceberg catalog {CATALOG!r}: {error!r}; it, or the store of its files, is down or"
+            " unreachable: retry later, or correct PYICEBERG_CATALOG__FRAUDSTREAM__*"
+        ) from error
+    except RESTError as error:
+        raise LakeError(f"could not {what} the Iceberg catalog {CATALOG!r}: it answered {error!r}") from error

@@ -1,0 +1,71 @@
+"""DuckDB does what every engine does, and reads exactly what no double holds."""
+
+from itertools import pairwise
+
+import pytest
+from fraudstream.errors import LakeError
+from fraudstream.lake.compaction import duckdb_engine
+from fraudstream.lake.compaction.protocol import compact as compact_day
+from fraudstream.lake.stream import names
+
+from tests.fakes.lakes import new_lake
+from tests.unit.lake.engine_behaviour import DAY, EngineBehaviour, all_folders, put, read
+from tests.unit.lake.rows import batch, row
+
+
+class TestDuckDB(EngineBehaviour):
+    @pytest.fixture
+    def lake(self):
+        return new_lake()
+
+    @pytest.fixture
+    def compact(self):
+        return compact_day
+
+
+@pytest.mark.parametrize("amount", [10**15 - 1, 10**15, 10**15 + 1, 10**17 + 7, 10**18 - 1, -(10**17) - 3])
+def test_an_amount_of_any_size_is_the_same_afterwards(amount):
+    lake = new_lake()
+    put(lake, names.TRANSACTIONS, batch([0, 1], rows=[row(0, amount=amount), row(1)]))
+    before = read(lake, names.TRANSACTIONS)
+    compact_day(lake, names.TRANSACTIONS, DAY)
+    assert read(lake, names.TRANSACTIONS).equals(before)
+
+
+def test_numbers_are_read_as_text_only_where_that_is_needed(monkeypatch):
+    views = []
+    make = duckdb_engine.view_of_lines
+
+    def noted(db, folder, pattern, *, exact):
+        views.append(exact)
+        make(db, folder, pattern, exact=exact)
+
+    monkeypatch.setattr(duckdb_engine, "view_of_lines", noted)
+    lake = new_lake()
+    put(lake, names.TRANSACTIONS, batch([0], rows=[row(0, amount=10**15 - 1)]))
+    compact_day(lake, names.TRANSACTIONS, DAY)
+    assert views == [False]
+    compact_day(all_folders(), names.TRANSACTIONS, DAY)
+    assert views == [False, False, True]
+
+
+@pytest.mark.parametrize("body", [b"nonsense\n", b'{"amount":"x"}\n', b'{"amount":1.0', b'{"offset":1.5e400}\n'])
+def test_lines_that_arent_the_folders_are_refused(body):
+    lake = new_lake()
+    put(lake, names.TRANSACTIONS, batch([0]), body=body)
+    with pytest.raises(LakeError, match="transaction/"):
+        compact_day(lake, names.TRANSACTIONS, DAY)
+
+
+def test_a_file_of_a_given_size_is_followed_by_the_next_one_in_order(monkeypatch):
+    monkeypatch.setattr(duckdb_engine, "ROW_GROUP_ROWS", 2_048)
+    lake, count = new_lake(), 20_000
+    rows = [
+        row(n, nameOrig=f"C{n * 7919 % count:06}", idTransaction=f"{n * 982_451_653 % 10**12}") for n in range(count)
+    ]
+    put(lake, names.TRANSACTIONS, batch(range(count), rows=rows))
+    report = compact_day(lake, names.TRANSACTIONS, DAY, target_bytes=100_000)
+    assert report.files > 1
+    table = lake.tables.load(names.TRANSACTIONS)
+    bounds = sorted((task.file.lower_bounds[6], task.file.upper_bounds[6]) for task in table.scan().plan_files())
+    assert all(before[1] <= after[0] for before, after in pairwise(bounds))

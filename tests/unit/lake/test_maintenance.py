@@ -1,0 +1,119 @@
+"""Upkeep changes no row: fewer files, fewer snapshots, nothing that nobody names."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+from fraudstream.errors import ProofFailed
+from fraudstream.lake.compaction import duckdb_engine
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.compaction.upkeep import maintain
+from fraudstream.lake.query.view import open_view
+from fraudstream.lake.table.publishing import BRANCH
+
+from tests.fakes.lakes import catalog_of, new_lake
+from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, filled, put, seen
+from tests.unit.lake.rows import PARTITION
+
+NEXT_DAY = DAY + timedelta(days=1)
+LATER = timedelta(days=9)
+
+
+def hourly():
+    """Two days that were compacted in five pieces."""
+    lake = new_lake()
+    for number in range(5):
+        day = DAY if number < 3 else NEXT_DAY
+        put(lake, number * 10, number * 10 + 10, day=day)
+        compact(lake, FOLDER, day)
+    return lake
+
+
+def files(lake):
+    with open_view(lake, FOLDER) as view:
+        return view.files()
+
+
+def on_disk(lake):
+    root = Path(urlparse(lake.tables.load(FOLDER).location()).path)
+    return {path for path in root.rglob("*") if path.is_file()}
+
+
+def test_small_files_of_closed_days_become_one_in_one_snapshot():
+    lake = hourly()
+    before, snapshots = seen(lake), len(lake.tables.load(FOLDER).snapshots())
+    report = maintain(lake, FOLDER, NEXT_DAY, keep=LATER)
+    assert (report.days, report.files_before, report.files_after) == ([DAY], 3, 1)
+    assert len(files(lake)) == 3
+    assert len(lake.tables.load(FOLDER).snapshots()) == snapshots + 1
+    assert seen(lake) == before
+    assert lake.tables.offsets(FOLDER) == {PARTITION: 50}
+    assert maintain(lake, FOLDER, NEXT_DAY, keep=LATER).files_before == 0
+    assert maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER).days == [NEXT_DAY]
+    put(lake, 50, 60, day=NEXT_DAY)
+    compact(lake, FOLDER, NEXT_DAY)
+    assert len(seen(lake)) == 60
+
+
+def test_old_snapshots_and_what_only_they_name_go_and_the_rest_stays():
+    lake = hourly()
+    maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER)
+    stray = Path(urlparse(lake.tables.load(FOLDER).location()).path) / "data" / "of-a-killed-run.parquet"
+    stray.write_bytes(b"x")
+    assert maintain(lake, FOLDER, NEXT_DAY, keep=timedelta(hours=1)).orphans == 0
+    report = maintain(lake, FOLDER, NEXT_DAY, keep=timedelta(hours=1), now=datetime.now(UTC) + LATER)
+    assert report.snapshots == 6
+    assert not stray.exists()
+    assert len([path for path in on_disk(lake) if path.suffix == ".parquet"]) == 2
+    assert len(seen(lake)) == 50
+    again = maintain(lake, FOLDER, NEXT_DAY, keep=timedelta(hours=1), now=datetime.now(UTC) + LATER)
+    assert (again.snapshots, again.orphans) == (0, 0)
+
+
+def test_a_branch_that_a_killed_run_left_goes():
+    lake = filled()
+
+    def die(operation):
+        if operation == "commit_table" and BRANCH in catalog_of(lake).load_table(("lake", FOLDER)).refs():
+            raise KeyboardInterrupt
+
+    compact(lake, FOLDER, DAY)
+    put(lake, 9, 12)
+    catalog_of(lake).before = die
+    with pytest.raises(KeyboardInterrupt):
+        compact(lake, FOLDER, DAY)
+    catalog_of(lake).before = lambda operation: None
+    assert BRANCH in lake.tables.load(FOLDER).refs()
+    maintain(lake, FOLDER, DAY, keep=timedelta(hours=1), now=datetime.now(UTC) + LATER)
+    assert BRANCH not in lake.tables.load(FOLDER).refs()
+    assert seen(lake) == EXPECTED + [(3, o) for o in range(9, 12)]
+
+
+def test_files_that_dont_hold_what_the_small_ones_do_are_not_published(monkeypatch):
+    lake = hourly()
+    before = lake.tables.load(FOLDER).current_snapshot()
+    monkeypatch.setattr(duckdb_engine.statements, "order_of", lambda folder: '"offset" LIMIT 20')
+    with pytest.raises(ProofFailed, match="3 small files hold"):
+        maintain(lake, FOLDER, NEXT_DAY, keep=LATER)
+    assert lake.tables.load(FOLDER).current_snapshot() == before
+
+
+def test_a_compaction_that_is_faster_goes_first():
+    lake = hourly()
+    put(lake, 50, 60, day=NEXT_DAY)
+
+    def interfere(operation):
+        if operation == "commit_table":
+            catalog_of(lake).before = lambda operation: None
+            compact(lake, FOLDER, NEXT_DAY)
+
+    catalog_of(lake).before = interfere
+    assert maintain(lake, FOLDER, NEXT_DAY, keep=LATER).files_after == 0
+    assert len(seen(lake)) == 60
+    assert maintain(lake, FOLDER, NEXT_DAY, keep=LATER).files_after == 1
+    assert len(seen(lake)) == 60
+
+
+def test_a_folder_without_a_table_needs_nothing():
+    assert maintain(new_lake(), FOLDER, DAY, keep=LATER).files_before == 0
