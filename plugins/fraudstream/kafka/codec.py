@@ -8,7 +8,7 @@ import io
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -45,6 +45,8 @@ SCHEMA_FILES = {
 }
 #: The zero byte and the schema id.
 HEADER = struct.Struct(">BI")
+#: So many records are looked at one by one when one of them is invalid.
+_FEW = 50
 #: Longest reason, in characters.
 _REASON = 300
 
@@ -151,7 +153,7 @@ class Codec:
     ) -> tuple[pa.RecordBatch, list[InvalidRecord]]:
         """Rows of :func:`arrow_schema` of the valid records, in their order, and the others.
 
-        A batch is looked at as a whole first, and only where that finds something record by record.
+        A batch is looked at as a whole; where that finds something its halves are, and a few records one by one.
 
         :param timestamps: of the Kafka records, as for :meth:`decode`
         """
@@ -159,7 +161,14 @@ class Codec:
             rows = self._decode_at_once(values)
             if rows is not None:
                 return rows, []
-        return self._decode_each(values.to_pylist(), timestamps)
+        if len(values) <= _FEW:
+            return self._decode_each(values.to_pylist(), timestamps)
+        half = len(values) // 2
+        first, invalid = self.decode_rows(values[:half], None if timestamps is None else timestamps[:half])
+        second, more = self.decode_rows(values[half:], None if timestamps is None else timestamps[half:])
+        return pa.concat_batches([first, second]), invalid + [
+            replace(record, index=record.index + half) for record in more
+        ]
 
     def foreign(self, values: pa.BinaryArray) -> list[int]:
         """Places of the values that have another schema than the topic's own, among those that have one."""

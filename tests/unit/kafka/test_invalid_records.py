@@ -122,6 +122,17 @@ def test_an_invalid_record_is_refused_alone_and_among_valid_ones(kind):
         assert {record.reason for record in bad} == {str(error.value)}, "alone and in a batch the reason is the same"
 
 
+@given(st.integers(1, 400), st.sets(st.integers(0, 399), max_size=6), st.booleans())
+def test_few_invalid_records_of_a_large_batch_are_found_at_their_places(size, places, untimely):
+    good, broken = value(), value(nameDest=text(b"\xff"))
+    wrong = {place for place in places if place < size}
+    values = [broken if place in wrong and not untimely else good for place in range(size)]
+    timestamps = np.array([0 if place in wrong and untimely else TIMESTAMP for place in range(size)])
+    rows, bad = codec().decode_rows(pa.array(values, pa.binary()), timestamps)
+    assert [record.index for record in bad] == sorted(wrong)
+    assert rows.to_pylist() == rows_of(good) * (size - len(wrong))
+
+
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_a_record_of_a_foreign_schema_is_refused_alone_and_among_valid_ones(kind):
     foreign, body, reason = FOREIGN[kind]
