@@ -35,12 +35,19 @@ def deliver(
     timeout: float = 10.0,
     stop: Callable[[], bool] = lambda: False,
     per_second: float = float("inf"),
+    patient: bool = True,
 ) -> None:
     """Delivers mails with short pauses, and takes leave of the server."""
     if isinstance(server, FakeSmtpServer):
         server = SmtpServer("127.0.0.1", server.port, security="plain", timeout=timeout)
     delivery = Delivery(
-        server, connections=connections, attempts=attempts, stop=stop, per_second=per_second, pauses=QUICK
+        server,
+        connections=connections,
+        attempts=attempts,
+        stop=stop,
+        per_second=per_second,
+        patient=patient,
+        pauses=QUICK,
     )
     try:
         delivery.deliver(letters)

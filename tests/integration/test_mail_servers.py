@@ -263,3 +263,29 @@ def test_a_mail_is_the_same_in_each_try() -> None:
     with FakeSmtpServer(times(1, "content", Fault.KEEP_AND_DROP)) as server:
         deliver(server, [letter])
     assert [mail.content for mail in server.accepted] == [letter.content] * 2
+
+
+@pytest.mark.parametrize("reply", ["452 4.2.2 mailbox full", "550 5.2.1 mailbox disabled", "554 5.7.1 relay denied"])
+def test_mails_that_were_deferred_before_are_deferred_again_even_if_all_of_them_are_refused(reply: str) -> None:
+    """Full mailboxes come together among them: they must neither be waited for nor stop the others for ever."""
+    letters = mails(60)
+    began = time.monotonic()
+    with FakeSmtpServer(everyone("RCPT", reply)) as server:
+        deliver(server, letters, patient=False)
+    assert {(mail.status, mail.reply) for mail in letters} == {("deferred", reply)}
+    assert time.monotonic() - began < 4.0
+
+
+@pytest.mark.parametrize("fault", [Fault.DROP, "421 closing"])
+def test_a_mail_that_ends_connections_does_not_hold_up_the_verdict_about_another(fault: Fault | str) -> None:
+    letters = mails(3)
+
+    def script(at: Stage, recipient: str) -> Fault | str | None:
+        if at == "content" and recipient == "c1@example.com":
+            return fault
+        return "450 full" if at == "RCPT" and recipient == "c2@example.com" else None
+
+    with FakeSmtpServer(script) as server:
+        deliver(server, letters, connections=3, attempts=2)
+    assert [mail.status for mail in letters][::2] == ["sent", "deferred"]
+    assert letters[1].status in ("failed", "deferred")

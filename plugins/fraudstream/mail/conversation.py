@@ -25,7 +25,7 @@ class Mail:
 
     `content` has CRLF line ends, the last one included. Times are seconds since 1970. `status` is empty until the mail
     is settled; `reply` is the server's last answer, or why there was none. `unanswered` is how often its content was
-    sent without an answer. `returns` and `accepted_before` are notes of the delivery at work.
+    sent without an answer. `returns`, `throttled` and `accepted_before` are notes of the delivery.
     """
 
     recipient: str
@@ -38,6 +38,7 @@ class Mail:
     finished_at: float = 0.0
     unanswered: int = 0
     returns: int = 0
+    throttled: int = 0
     accepted_before: int = 0
 
 

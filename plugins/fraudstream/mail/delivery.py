@@ -38,7 +38,7 @@ _STOP_GRACE = 2.0
 _REPLY_LENGTH = 500
 #: How often a mail is sent in one delivery without an answer to its content, before it is deferred.
 _UNANSWERED_HERE = 3
-#: How often a mail may be throttled, or end a connection, while others are taken, before it is deferred.
+#: How often a mail may be throttled while others are taken, or end a connection, before it is deferred.
 _THROTTLED_HERE, _LOST_HERE = 3, 10
 
 
@@ -50,6 +50,9 @@ class Delivery:
 
     :param attempts: how often at most a mail is sent without an answer to its content, before it is failed
     :param per_second: mails a second at most
+    :param patient: whether a server that refuses everyone is waited for here, or ends the delivery where that is for
+        good; else such mails are deferred. Mails that were deferred before are no sample of all mails: what refuses
+        many of them may be their mailboxes
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class Delivery:
         attempts: int,
         stop: Callable[[], bool],
         per_second: float = float("inf"),
+        patient: bool = True,
         pauses: Pauses | None = None,
     ) -> None:
         self._server = server
         self._attempts = attempts
         self._stop = stop
         self._pace = Pace(per_second)
+        self._patient = patient
         self._pauses = pauses or Pauses()
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
         self._connections = Connections(server, connections, self, self._fail, self._pauses)
@@ -129,6 +134,8 @@ class Delivery:
                 now = time.monotonic()
                 while self._later and self._later[0][0] <= now:
                     self._ready.append(heapq.heappop(self._later)[2])
+                # The last mail on its way may have ended without an answer: nothing else decides about the others.
+                self._decide()
         self._connections.wake()
 
     def _abandon(self) -> None:
@@ -204,37 +211,39 @@ class Delivery:
     def _return(self, mail: Mail, *, counts: bool, reply: str) -> None:
         """The mail goes first on another connection; not a try. One that always ends them is deferred."""
         mail.attempts -= 1
-        if counts and self._returned_often(mail, _LOST_HERE):
+        mail.returns += counts
+        if mail.returns >= _LOST_HERE and self._accepted:
             mail.attempts += 1
             self._settle(mail, "deferred", reply)
         else:
             self._ready.appendleft(mail)
-
-    def _returned_often(self, mail: Mail, limit: int) -> bool:
-        if not mail.returns:
-            mail.accepted_before = self._accepted
-        mail.returns += 1
-        return mail.returns >= limit and self._accepted > mail.accepted_before
 
     def _decide(self) -> None:
         on_their_way = self._unsettled - len(self._refusals) - len(self._ready) - len(self._later)
         if not len(self._refusals) or not (self._refusals.full or (not on_their_way and not self._ready)):
             return
         found = self._refusals.verdict(slowed=self._pace.slowed)
-        if found.account:
-            self._refuse_account(found.account)
+        if not self._patient:
+            found.deferred = [*found.deferred, *found.throttled, *found.account]
+            if found.throttled:
+                self._pace.slow_down()
+        elif found.account:
+            self._refuse_account(found.account[0][1])
             return
+        elif found.throttled:
+            self._throttle(found.throttled)
         for mail, reply in found.failed:
             self._settle(mail, "failed", reply)
         for mail, reply in found.deferred:
             self._settle(mail, "deferred", reply)
-        if found.throttled:
-            self._throttle(found.throttled)
 
     def _throttle(self, throttled: list[tuple[Mail, str]]) -> None:
         self._pace.slow_down()
         for mail, reply in throttled:
-            if self._returned_often(mail, _THROTTLED_HERE):
+            if not mail.throttled:
+                mail.accepted_before = self._accepted
+            mail.throttled += 1
+            if mail.throttled >= _THROTTLED_HERE and self._accepted > mail.accepted_before:
                 self._settle(mail, "deferred", reply)
             else:
                 mail.attempts -= 1

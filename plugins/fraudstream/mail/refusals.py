@@ -57,12 +57,14 @@ def about(stage: Stage, code: int, reply: str, *, fresh: bool) -> About:
 
 @dataclass(slots=True)
 class Verdict:
-    """What became clear of a group: mails for each answer, and what all of them were refused for, if they were."""
+    """What became clear of a group: the mails by what they were refused for, each with its reply."""
 
     deferred: list[tuple[Mail, str]] = field(default_factory=list)
     failed: list[tuple[Mail, str]] = field(default_factory=list)
+    #: As the server took few others or none.
     throttled: list[tuple[Mail, str]] = field(default_factory=list)
-    account: str = ""
+    #: As the server took none of this account's.
+    account: list[tuple[Mail, str]] = field(default_factory=list)
 
 
 class Refusals:
@@ -111,7 +113,7 @@ class Refusals:
         else:
             found.deferred = self._later
         if self._refused_alike():
-            found.account = self._never[0][1]
+            found.account = self._never
         else:
             found.failed = self._never
         self.forget()

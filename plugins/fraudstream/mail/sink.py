@@ -76,14 +76,15 @@ def mail_sink(
     :raises SettingsError: a mail setting is unusable
     """
     writer = LetterWriter(settings, links)
+    retrying = topic == MAIL_RETRY
     delivery = Delivery(
         server,
         connections=settings.mail_connections,
         attempts=settings.mail_attempts,
         stop=stop,
         per_second=settings.mail_per_second or float("inf"),
+        patient=not retrying,
     )
-    retrying = topic == MAIL_RETRY
     sink = MailSink(
         RetryWriter(writer, lambda about: Codec.for_topic(about, settings)) if retrying else writer,
         delivery,
