@@ -1,6 +1,8 @@
 """What every source promises; the classes that inherit it say where the content lies."""
 
 import gzip
+import io
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,9 +37,15 @@ def gzipped_with_content_encoding(content: bytes) -> tuple[bytes, str | None]:
     return gzip.compress(content), "gzip"
 
 
-stored_as = pytest.mark.parametrize(
-    "pack", [plain, gzipped, gzipped_in_two_members, gzipped_with_content_encoding], ids=lambda pack: pack.__name__
-)
+def zipped(content: bytes) -> tuple[bytes, str | None]:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("log.csv", content)
+    return out.getvalue(), None
+
+
+PACKS = [plain, gzipped, gzipped_in_two_members, gzipped_with_content_encoding]
+stored_as = pytest.mark.parametrize("pack", [*PACKS, zipped], ids=lambda pack: pack.__name__)
 Pack = Callable[[bytes], tuple[bytes, str | None]]
 
 
@@ -50,7 +58,7 @@ class SourceBehaviour:
         source = replace(open_source(store.put("paysim.csv", *pack(CONTENT)), store.client), block_bytes=700)
         assert b"".join(source.stream(byte)) == CONTENT[byte:]
 
-    @stored_as
+    @pytest.mark.parametrize("pack", PACKS, ids=lambda pack: pack.__name__)
     def test_size_is_in_bytes_as_stored_and_all_of_them_are_read(self, store: Store, pack: Pack) -> None:
         stored, encoding = pack(CONTENT)
         source = open_source(store.put("paysim.csv", stored, encoding), store.client)
