@@ -22,7 +22,8 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag, task
 from fraudstream.cases.opening import described
-from fraudstream.orchestration.retries import NO_MEMBER
+from fraudstream.orchestration.alerts import Alert
+from fraudstream.orchestration.retries import WhatMayPass
 from fraudstream.orchestration.sensors import AwaitConfirmation
 
 WAITS = """Waits for a customer's answer over the links in the mail, in the triggerer. The tab *Case* shows which.
@@ -35,7 +36,18 @@ for the customer; the case still ends with an outcome on the topic, by the DAG `
     schedule=None,
     doc_md=__doc__,
     tags=["fraudstream", "confirmation"],
-    default_args={"owner": "fraud-team", "retries": 3, "retry_delay": timedelta(seconds=10), **NO_MEMBER},
+    default_args={
+        "owner": "fraud-team",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=10),
+        "retry_policy": WhatMayPass(),
+    },
+    # One mail for a run, however many of its sensors failed.
+    on_failure_callback=Alert(
+        subject="fraud_confirmation: sensors of a run failed",
+        text="<p>Run {{ run_id }} has failed tasks. Clear them: they wait on, or find the outcome that was recorded. "
+        "Cases that nobody sees to end with NO_RESPONSE by the DAG close_expired_cases.</p>",
+    ),
     # Cases wait for days, and waiting ones cost no slot: neither runs nor sensors may queue up behind them.
     max_active_runs=100_000,
     max_active_tasks=1_000,

@@ -14,8 +14,9 @@ from fraudstream.orchestration import failing
 from fraudstream.orchestration.alerts import Alert, late_after
 from fraudstream.orchestration.bounded_sink import BoundedSink
 from fraudstream.orchestration.failing import Failing, Watch, consumer_failed
-from fraudstream.settings import get_settings
+from fraudstream.settings import ROOT, get_settings
 
+from tests.unit.orchestration.test_parsing import parsed
 from tests.unit.orchestration.test_schedules import CONSUMERS, load
 
 Sent = list[dict[str, Any]]
@@ -86,6 +87,14 @@ def test_a_late_run_is_mailed_from_the_triggerer(sent: Sent) -> None:
     asyncio.run(miss())
     assert sent[0]["subject"] == "compact_lake is late"
     assert "should have ended by noon and is running" in sent[0]["html_content"]
+
+
+def test_a_run_of_cases_is_mailed_once_however_many_of_its_sensors_failed(sent: Sent) -> None:
+    dag = parsed(ROOT / "dags" / "fraud_confirmation.py")
+    assert not any(task.has_on_failure_callback for task in dag.tasks)
+    dag.on_failure_callback({"run_id": "run-7", "reason": "task_failure"})
+    assert len(sent) == 1
+    assert "Run run-7 has failed tasks" in sent[0]["html_content"]
 
 
 def test_without_an_address_nobody_is_mailed(sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
