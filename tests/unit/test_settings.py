@@ -109,6 +109,8 @@ def test_properties_that_can_not_be_used_are_refused_without_their_values(
 def test_every_client_is_named_by_its_role_and_every_producer_partitions_as_kafkas_own() -> None:
     settings = made()
     assert settings.kafka_config(**{"group.id": "send_mail-topic"})["client.id"] == "fraudstream-send_mail-topic"
+    produces = settings.kafka_config(**{"transactional.id": "fraudstream-produce-1"})
+    assert produces["client.id"] == "fraudstream-produce-1"
     assert settings.kafka_config(**{"client.id": "answers"})["client.id"] == "answers"
     producer = settings.producer_config()
     assert (producer["partitioner"], producer["acks"]) == ("murmur2_random", "all")

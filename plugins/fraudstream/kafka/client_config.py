@@ -56,12 +56,13 @@ def client_config(settings: "Settings", properties: dict[str, Any]) -> dict[str,
     :raises SettingsError: what the security protocol needs isn't there
     :raises KafkaUnavailable: the source of tokens gives none
     """
+    role = str(properties.get("transactional.id") or properties.get("group.id") or "client")
     config: dict[str, Any] = {
         "bootstrap.servers": settings.kafka_bootstrap_servers,
         "security.protocol": settings.kafka_security_protocol,
         "topic.metadata.refresh.interval.ms": _METADATA_MS,
         # Broker logs, metrics and quotas tell the roles apart by this name.
-        "client.id": f"fraudstream-{properties.get('transactional.id') or properties.get('group.id') or 'client'}",
+        "client.id": "fraudstream-" + role.removeprefix("fraudstream-"),
     }
     if "SASL" in settings.kafka_security_protocol:
         config |= _sasl(settings)
