@@ -279,6 +279,9 @@ class Topic:
     def first_offset(self, partition):
         return self.first
 
+    def end_offset(self, partition):
+        return 100
+
 
 def test_a_chain_of_a_topic_that_was_deleted_since_is_not_gone_on_with():
     store = MemoryStore()

@@ -14,7 +14,7 @@ from fraudstream.lake import __main__ as command_line
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.stream import lines, names, progress, rebase_command
 from fraudstream.lake.stream.appending import AppendingChain
-from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.rebase import carry_out, plan
 from fraudstream.lake.stream.retention import unread
@@ -104,6 +104,8 @@ def test_a_truncated_topic_stops_its_reader_and_after_a_rebase_each_record_is_th
     store = MemoryStore()
     read(store, Topics(), "old")
     topics = Topics(ends={3: end})
+    with pytest.raises(TopicChanged, match=rf"ends at offset {end}, but folder transaction/ .* up to 10"):
+        ObjectChain(store, FOLDER, topics).open(PARTITION)
     found = rebased(store, topics)
     assert found.kept == {PARTITION: end}
     topics.ends[3] = 12

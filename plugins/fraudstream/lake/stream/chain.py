@@ -90,6 +90,9 @@ class KnowsTopics(Protocol):
     def first_offset(self, partition: Partition) -> int:
         """The first offset that the partition has."""
 
+    def end_offset(self, partition: Partition) -> int:
+        """The offset behind its last record."""
+
 
 #: By topic-partition, the first offset that a folder's table doesn't have yet.
 InTable = Callable[[], Mapping[Partition, int]]
@@ -147,6 +150,14 @@ class ObjectChain:
                 f"{partition}: the topic's id is {now}, but folder {self.folder}/ of bucket {self.store.bucket} holds "
                 f"records of the topic with id {position.topic_id}, up to offset {end}: the topic was deleted "
                 f"and made anew, or restored. Nothing is read",
+            )
+        behind = topics.end_offset(partition)
+        if position.end > behind:
+            raise TopicChanged(
+                partition.topic,
+                f"{partition}: the partition ends at offset {behind}, but folder {self.folder}/ of bucket "
+                f"{self.store.bucket} holds its records up to {position.end}: it was truncated or restored. Nothing "
+                f"is read",
             )
         deleted = max(0, topics.first_offset(partition) - end)
         return replace(position, topic_id=now, taken=position.taken + deleted)
