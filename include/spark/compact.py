@@ -41,7 +41,7 @@ def main(lake: str, job_name: str) -> None:
     added = spark.read.option("start-snapshot-id", job["base"]).option("end-snapshot-id", staged)
     added.table(job["table"]).createOrReplaceTempView("added")
     totals = [
-        {name: str(value) if name not in {"topic", "partition"} else value for name, value in row.asDict().items()}
+        {name: value if value is None else str(value) for name, value in row.asDict().items()}
         for row in spark.sql(job["totals"]).collect()
     ]
     # 4. result
