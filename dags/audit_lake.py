@@ -1,10 +1,11 @@
 """
 ### Audit the lake
 
-Compares, offset by offset, what the topics hold with what the lake and the mail log hold: each record exactly once in
-the lake, a mail for each transaction and each case's outcome. Prints a table and returns the counts. Answers after a
-case's first one count as late, cases without an answer as open, answers to cases that no fraud transaction is there for
-as unknown; dead letters are accounted for.
+Compares what the topics hold with what the lake and the mail log hold, since the last green audit: each record exactly
+once and unchanged in the lake (offsets and control totals), a mail for each transaction and each case's outcome. Dead
+letters, undelivered mails, records that retention took unread, and topics that were made anew or truncated make it red
+above their limits. Prints a table and returns the counts; each audit's lines are kept in folder `audit/` of the lake.
+Answers after a case's first one count as late, cases without an answer as open.
 
 For the fraud team: what customers answered on each of the last seven days and in all, by outcome, how long they took
 (median and 90th percentile, from the case's record to its answer), and the share of false positives: of the cases that
@@ -52,11 +53,29 @@ from fraudstream.orchestration.retries import NO_MEMBER
             maximum=3600,
             title="Seconds to settle",
             description="A topic-partition that is behind and doesn't move within this time is stuck",
-        )
+        ),
+        "full": Param(
+            False,
+            type="boolean",
+            title="Audit everything",
+            description="Not only what came since the last green audit",
+        ),
+        "max_dead_letters": Param(0, type="integer", minimum=0, title="Dead letters that are accepted"),
+        "max_undelivered_mails": Param(0, type="integer", minimum=0, title="Undelivered mails that are accepted"),
+        "max_retention_gaps": Param(
+            0, type="integer", minimum=0, title="Offsets that retention took unread, and are accepted"
+        ),
     },
 )
 def audit_lake():
-    AuditLake(task_id="audit", settle_seconds="{{ params.settle_seconds }}")
+    AuditLake(
+        task_id="audit",
+        settle_seconds="{{ params.settle_seconds }}",
+        full="{{ params.full }}",
+        max_dead_letters="{{ params.max_dead_letters }}",
+        max_undelivered_mails="{{ params.max_undelivered_mails }}",
+        max_retention_gaps="{{ params.max_retention_gaps }}",
+    )
 
 
 audit_lake()

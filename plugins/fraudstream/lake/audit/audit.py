@@ -1,9 +1,13 @@
-"""Whether every record of the topics is in the lake once and has its mail: the proof, from the outside.
+"""Whether every record of the topics is in the lake once and unchanged, and has its mail: the proof, from the outside.
 
-1. read the topics to their ends
-2. ask where each chain of lake and mail log ends
-3. read what lake and mail log hold; what came behind the topics' ends meanwhile is left out
-4. compare offset by offset, for each topic-partition
+1. ask where the last green audit came to, and how far each chain of lake and mail log is now: that span's contents are
+   compared, since both sides have it already
+2. read the topics from there to their ends
+3. ask where each chain ends now
+4. read what lake and mail log hold from there on; what came behind the topics' ends meanwhile is left out
+5. compare offset by offset, and the control totals of the span, for each topic-partition
+6. count what is wrong without a record being missing: dead letters, undelivered mails, records that retention took
+   unread, topics that were made anew or truncated
 
 The topics come first, so that whatever is counted there had its chance; a record at or after the end of its chain
 is `behind`, not missing: its reader hasn't come to it yet. The chains' ends come before the rows, since readers go on
@@ -13,25 +17,26 @@ expected; dead letters are not.
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.audit.answers import AnswerFigures, answer_figures
-from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
-from fraudstream.lake.query.view import read_rows
+from fraudstream.kafka.topic_identity import Topics
+from fraudstream.lake.audit.checks import Check, Limits, checks
+from fraudstream.lake.audit.contents import LAKE_FOLDERS, Contents, Span, lake_contents, mail_contents
+from fraudstream.lake.audit.position import Position
+from fraudstream.lake.audit.topics import TOPICS, TopicPartitionContent, TopicsContent, read_topics
+from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.appending import written_end
-from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
+from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets, Range, compare, ranges
+from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
@@ -62,11 +67,13 @@ class AuditLine:
     unexpected: list[Range]
     dead_letters: int
     late: int
+    #: Control totals that differ, by name: the topic's and the target's.
+    changed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing, doubled or there without reason."""
-        return not (self.missing_count or self.duplicated_count or self.unexpected_count)
+        """Whether nothing is missing, doubled, there without reason or changed."""
+        return not (self.missing_count or self.duplicated_count or self.unexpected_count or self.changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +87,31 @@ class AuditReport:
     #: Answers to cases that there is no fraud transaction for: kept, and nobody's outcome.
     unknown_cases: int = 0
     unknown_case_ids: list[str] = field(default_factory=list)
-    #: What customers answered: the latest days, then all days.
-    answers: list[AnswerFigures] = field(default_factory=list)
     #: Fraud notices that didn't reach their customers, by what became of them: failed, bounced, suppressed.
     undelivered: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     #: Cases without an outcome, long after their time was up: nothing waits for them.
     overdue_cases: int = 0
     overdue_case_ids: list[str] = field(default_factory=list)
+    #: Mails of the log that won't be tried again.
+    failed_mails: int = 0
+    checks: list[Check] = field(default_factory=list)
+    #: What was read of the topics.
+    topics: TopicsContent = field(default_factory=TopicsContent)
+    #: Where the next audit goes on if this one is green.
+    position: Position = field(default_factory=Position)
 
     @property
     def ok(self) -> bool:
-        """Whether every line is, and every case whose time is up has an outcome."""
-        return all(line.ok for line in self.lines) and not self.overdue_cases
+        """Whether every line and every check is, and every case whose time is up has an outcome."""
+        return all(line.ok for line in self.lines) and all(check.ok for check in self.checks) and not self.overdue_cases
 
     def total(self, count: str) -> int:
         """Sum of a count over all lines."""
         return sum(int(getattr(line, count)) for line in self.lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: ``ok``, the counts over all lines, cases, what customers answered, each line with its ranges."""
+        """For JSON: ``ok``, the counts over all lines, cases, checks, each line with its ranges."""
         return {
             "ok": self.ok,
             "missing": self.total("missing_count"),
@@ -115,7 +127,8 @@ class AuditReport:
             "unknown": self.unknown_cases,
             "unknown_cases": self.unknown_case_ids,
             "undelivered_notices": self.undelivered,
-            "answers": [figures.to_dict() for figures in self.answers],
+            "changed": sum(bool(line.changed) for line in self.lines),
+            "checks": [check.to_dict() for check in self.checks],
             "seconds": round(self.seconds, 1),
             "lines": [
                 {
@@ -130,47 +143,76 @@ class AuditReport:
                     "unexpected": line.unexpected,
                     "dead_letters": line.dead_letters,
                     "late": line.late,
+                    "changed": {name: list(pair) for name, pair in line.changed.items()},
                 }
                 for line in self.lines
             ],
         }
 
 
-def audit(settings: Settings, lake: Lake) -> AuditReport:
+def audit(
+    settings: Settings, lake: Lake, *, position: Position | None = None, limits: Limits | None = None
+) -> AuditReport:
     """Compares topics, lake and mail log; changes nothing anywhere.
 
+    :param position: of the last green audit, where this one goes on; None: all there is is audited
     :raises KafkaUnavailable, SchemaRegistryError, LakeError: one of the sides can't be read
     """
     started = time.monotonic()
-    # 1. topics
-    topics = read_topics(settings)
-    # 2. to 4.
-    report = compare_with_lake(topics, lake, started, settings.confirmation_time_limit)
-    return replace(report, undelivered=read_undelivered(settings))
+    # 1. span
+    topics = Topics(settings)
+    topic_ids = {topic: topics.id(topic) for topic in TOPICS}
+    since = (position or Position()).since(topic_ids)
+    spans = {
+        partition: Span(since.get(partition, 0), _end(lake, FOLDER_OF[topic], partition))
+        for topic in TOPICS
+        for partition in topics.partitions(topic)
+    }
+    logged = {partition: there.end for partition, there in progress.every(lake.store, MAILS).items()}
+    # 2. topics
+    content = read_topics(settings, spans)
+    # 3. to 5.
+    report = compare_with_lake(content, lake, started, settings.confirmation_time_limit, since, spans)
+    # 6. checks
+    ends = logged | {partition: min(span.end, logged.get(partition, 0)) for partition, span in spans.items()}
+    ends = {partition: max(end, since.get(partition, 0)) for partition, end in ends.items()}
+    return replace(
+        report,
+        undelivered=read_undelivered(settings),
+        checks=checks(lake.store, topics, content, report.failed_mails, limits or Limits()),
+        position=Position(ends, topic_ids, position.generation if position else 0),
+        seconds=time.monotonic() - started,
+    )
 
 
 def compare_with_lake(
-    topics: TopicsContent, lake: Lake, started: float, time_limit: timedelta = timedelta.max
+    topics: TopicsContent,
+    lake: Lake,
+    started: float,
+    time_limit: timedelta = timedelta.max,
+    since: Mapping[Partition, int] | None = None,
+    spans: Mapping[Partition, Span] | None = None,
 ) -> AuditReport:
-    """Steps 2 to 4 for what the topics held; `time_limit` is that of a case."""
-    # 2. ends of the chains
+    """Steps 3 to 5 for what the topics held; `time_limit` is that of a case."""
+    since, spans = since or {}, spans or {}
+    # 3. ends of the chains
     ends = {
-        (partition, folder): written_end(lake.store, folder, partition, partial(lake.tables.offsets, folder))
+        (partition, folder): _end(lake, folder, partition)
         for partition in topics.partitions
         for folder in (FOLDER_OF[partition.topic], MAILS)
     }
-    # 3. lake and mail log
-    rows: dict[Partition, Offsets] = {}
-    for folder in FOLDERS:
-        if folder != MAILS:
-            rows |= _offsets_in(lake, folder)
-    mail = _offsets_in(lake, MAILS)
-    # 4. compare
+    # 4. lake and mail log
+    of_folder = {folder: lake_contents(lake, folder, since, spans) for folder in LAKE_FOLDERS}
+    mail = mail_contents(lake, since)
+    # 5. compare
     lines = []
     for partition, content in sorted(topics.partitions.items()):
-        for target, folder, found in ((LAKE, FOLDER_OF[partition.topic], rows), (MAIL, MAILS, mail)):
-            there = found.get(partition, NO_OFFSETS)
-            lines.append(_compared(partition, target, content, there, ends[partition, folder]))
+        folder = FOLDER_OF[partition.topic]
+        rows = of_folder[folder]
+        totals = rows.totals.get(partition, Totals())
+        changed = content.totals.differences(totals) if content.totals is not None else {}
+        lines.append(_compared(partition, LAKE, content, _offsets(rows, partition), ends[partition, folder], changed))
+        lines.append(_compared(partition, MAIL, content, _offsets(mail, partition), ends[partition, MAILS], {}))
     unanswered, unknown = topics.open, topics.unknown
     up_since = time.time() - _CLOSED_WITHIN.total_seconds() - time_limit.total_seconds()
     overdue = [case for case in unanswered if topics.cases[case] / 1000 < up_since]
@@ -180,15 +222,29 @@ def compare_with_lake(
         unanswered[:_CASES_NAMED],
         len(unknown),
         unknown[:_CASES_NAMED],
-        answer_figures(topics.cases, topics.answers),
         seconds=time.monotonic() - started,
         overdue_cases=len(overdue),
         overdue_case_ids=overdue[:_CASES_NAMED],
+        topics=topics,
+        failed_mails=mail.failed,
     )
 
 
+def _end(lake: Lake, folder: str, partition: Partition) -> int:
+    return written_end(lake.store, folder, partition, partial(lake.tables.offsets, folder))
+
+
+def _offsets(contents: Contents, partition: Partition) -> Offsets:
+    return contents.offsets.get(partition, NO_OFFSETS)
+
+
 def _compared(
-    partition: Partition, target: str, content: TopicPartitionContent, found: Offsets, chain_end: int
+    partition: Partition,
+    target: str,
+    content: TopicPartitionContent,
+    found: Offsets,
+    chain_end: int,
+    changed: Mapping[str, tuple[int, int]],
 ) -> AuditLine:
     # What retention deleted from the topic can't be held against it, nor what came while the audit ran.
     known = found[(content.begin <= found) & (found < content.end)]
@@ -210,24 +266,5 @@ def _compared(
         ranges(difference.unexpected, np.unique(known)),
         len(content.dead),
         len(content.late),
+        changed,
     )
-
-
-def _offsets_in(lake: Lake, folder: str) -> dict[Partition, Offsets]:
-    """Offsets of all rows of a folder, an offset as often as it is there."""
-    parts: dict[Partition, list[Offsets]] = defaultdict(list)
-    for rows in read_rows(lake, folder, ["topic", "partition", "offset"]):
-        for partition, offsets in _by_partition(rows):
-            parts[partition].append(offsets)
-    found = {partition: np.concatenate(arrays) for partition, arrays in parts.items()}
-    log.info("folder %s/: %d rows", folder, sum(map(len, found.values())))
-    return found
-
-
-def _by_partition(rows: pa.Table) -> Iterator[tuple[Partition, Offsets]]:
-    offsets = rows["offset"].to_numpy()
-    numbers = rows["partition"].to_numpy()
-    for topic in pc.unique(rows["topic"]).to_pylist():
-        of_topic = pc.equal(rows["topic"], topic).to_numpy()
-        for number in np.unique(numbers[of_topic]).tolist():
-            yield Partition(topic, number), offsets[of_topic & (numbers == number)]

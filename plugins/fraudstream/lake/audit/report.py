@@ -1,11 +1,8 @@
 """An audit as a table for people."""
 
-from datetime import timedelta
-
 from rich.console import Console
 from rich.table import Table
 
-from fraudstream.lake.audit.answers import AnswerFigures
 from fraudstream.lake.audit.audit import AuditLine, AuditReport
 from fraudstream.lake.stream.offsets import Range
 
@@ -13,7 +10,7 @@ _RANGES_SHOWN = 3
 
 
 def print_report(report: AuditReport, console: Console) -> None:
-    """A line for each topic-partition and target, what customers answered, then the verdict."""
+    """A line for each topic-partition and target, what differs in content, the checks, then the verdict."""
     table = Table(title="Topics against lake and mail log")
     for heading in ("topic", "partition", "target"):
         table.add_column(heading)
@@ -32,7 +29,14 @@ def print_report(report: AuditReport, console: Console) -> None:
             style=_style(line),
         )
     console.print(table)
-    console.print(_answers(report.answers))
+    for line in report.lines:
+        if line.changed:
+            sums = ", ".join(f"{name} {topic:,} became {there:,}" for name, (topic, there) in line.changed.items())
+            console.print(f"{line.partition}: contents differ in the {line.target}: {sums}", style="red", markup=False)
+    for check in report.checks:
+        where = f" ({', '.join(check.where)})" if check.where else ""
+        style = "" if check.ok else "red"
+        console.print(f"{check.name}: {check.found:,} of at most {check.limit:,}{where}", style=style, markup=False)
     for what, count, named in (
         ("cases without an outcome", report.open_cases, report.open_case_ids),
         (
@@ -51,27 +55,6 @@ def print_report(report: AuditReport, console: Console) -> None:
     waiting = f"; {behind} not reached by their readers yet" if behind else ""
     verdict = "[green]ok[/green]" if report.ok else "[red]NOT OK[/red]"
     console.print(f"audit {verdict}: {counts}{waiting}; {report.seconds:.1f} s")
-
-
-def _answers(days: list[AnswerFigures]) -> Table:
-    table = Table("day (UTC)", title="What customers answered")
-    for heading in ("answered", "fraud", "not fraud", "no response", "median time", "p90 time", "false positives"):
-        table.add_column(heading, justify="right")
-    for figures in days:
-        counts = (figures.answered, figures.reported_fraud, figures.reported_not_fraud, figures.no_response)
-        share = figures.false_positive_share
-        table.add_row(
-            figures.day.isoformat() if figures.day else "all days",
-            *map(_number, counts),
-            _time(figures.median_seconds),
-            _time(figures.p90_seconds),
-            "-" if share is None else f"{share:.1%}",
-        )
-    return table
-
-
-def _time(seconds: float | None) -> str:
-    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 def _number(count: int) -> str:

@@ -4,8 +4,9 @@ import logging
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,9 @@ from fraudstream.kafka.codec import Codec
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.kafka.topics import dead_letter_topic
-from fraudstream.lake.audit.answers import FirstAnswer
+from fraudstream.lake.audit.contents import Span
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
+from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,6 +30,13 @@ TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_CONFIRMATION, FRAUD_TRANSACTION)
 _POLL_RECORDS = 10_000
 #: Longest time without any record before the brokers count as gone.
 _SILENCE_SECONDS = 30.0
+
+
+class FirstAnswer(NamedTuple):
+    """The answer that counts for a case; time in ms since 1970."""
+
+    status: str
+    answered_at: int
 
 
 @dataclass(slots=True)
@@ -41,6 +50,8 @@ class TopicPartitionContent:
     dead: Offsets
     #: Answers to cases that had one already.
     late: Offsets
+    #: Of what is expected in the span that was asked for; None: wasn't asked for.
+    totals: Totals | None = None
 
     @property
     def expected(self) -> Offsets:
@@ -69,16 +80,24 @@ class TopicsContent:
         return sorted(self.answers.keys() - self.cases.keys())
 
 
-def read_topics(settings: Settings) -> TopicsContent:
-    """Reads all topics; commits nothing and joins no group.
+def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = None) -> TopicsContent:
+    """Reads the topics; commits nothing and joins no group.
 
+    Topic non_fraud_transaction is read from its spans on. The two topics of cases, a thousandth of the records, are
+    read whole: which answer of a case came first is known no other way.
+
+    :param spans: what contents are compared of, by topic-partition; None: no contents are, all is read
     :raises KafkaUnavailable: the brokers don't answer
     :raises KafkaError: a topic is missing
     """
     content = TopicsContent()
+    spans = spans or {}
     for topic in TOPICS:
         dead = _dead_letters(settings, topic)
-        read = _Reader(settings, topic)
+        starts = {partition: span.start for partition, span in spans.items() if topic == NON_FRAUD_TRANSACTION}
+        read = _Reader(settings, topic, starts)
+        rows_of: dict[Partition, list[tuple[Offsets, pa.RecordBatch]]] = defaultdict(list)
+        totals: dict[Partition, Totals] = defaultdict(Totals)
         codec = Codec.for_topic(topic, settings)
         parts: dict[Partition, list[Offsets]] = defaultdict(list)
         late: dict[Partition, list[int]] = defaultdict(list)
@@ -88,12 +107,18 @@ def read_topics(settings: Settings) -> TopicsContent:
         for partition, messages in read:
             offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
             parts[partition].append(offsets)
+            if topic == NON_FRAUD_TRANSACTION and partition not in spans:
+                continue
+            decoded = codec.decode_messages(messages)
+            valid = np.fromiter((message.offset() for message in decoded.valid), np.int64, len(decoded.valid))
+            if topic == NON_FRAUD_TRANSACTION:
+                totals[partition] += _totals(spans[partition], valid, decoded.rows, dead.get(partition, NO_OFFSETS))
+            else:
+                rows_of[partition].append((valid, decoded.rows))
             if topic == FRAUD_TRANSACTION:
-                decoded = codec.decode_messages(messages)
                 cases = decoded.rows["idTransaction"].to_pylist()
                 content.cases.update(zip(cases, (message.timestamp()[1] for message in decoded.valid), strict=True))
             elif topic == FRAUD_CONFIRMATION:
-                decoded = codec.decode_messages(messages)
                 rows = decoded.rows
                 columns = (rows["idTransaction"], rows["status"], rows["answeredAt"].cast(pa.int64()))
                 for message, case, *answer in zip(
@@ -107,15 +132,29 @@ def read_topics(settings: Settings) -> TopicsContent:
                         _, number, offset = max(place, before)
                         late[Partition(topic, number)].append(offset)
         for partition, (begin, end) in read.bounds.items():
+            without = np.union1d(dead.get(partition, NO_OFFSETS), np.asarray(late[partition], np.int64))
+            for valid, batch in rows_of.get(partition, []) if partition in spans else []:
+                totals[partition] += _totals(spans[partition], valid, batch, without)
+            start = max(begin, spans[partition].start) if partition in spans else begin
             content.partitions[partition] = TopicPartitionContent(
-                begin,
+                start,
                 end,
-                np.concatenate([NO_OFFSETS, *parts[partition]]),
-                dead.get(partition, NO_OFFSETS),
-                np.asarray(late[partition], np.int64),
+                _from(start, np.concatenate([NO_OFFSETS, *parts[partition]])),
+                _from(start, dead.get(partition, NO_OFFSETS)),
+                _from(start, np.asarray(late[partition], np.int64)),
+                totals[partition] if partition in spans else None,
             )
         log.info("topic %s: %d records", topic, sum(len(array) for arrays in parts.values() for array in arrays))
     return content
+
+
+def _from(start: int, offsets: Offsets) -> Offsets:
+    return offsets[offsets >= start]
+
+
+def _totals(span: Span, offsets: Offsets, rows: pa.RecordBatch, without: Offsets) -> Totals:
+    inside = span.of(offsets) & ~np.isin(offsets, without)
+    return totals_of(offsets[inside], rows.filter(pa.array(inside)))
 
 
 def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:
@@ -128,9 +167,12 @@ def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:
 
 
 class _Reader:
-    """Iterates over a topic from its beginning to the end that a read_committed reader has: partition, messages."""
+    """Iterates over a topic to the end that a read_committed reader has: partition, messages.
 
-    def __init__(self, settings: Settings, topic: str) -> None:
+    :param starts: where partitions are read from; those that aren't in it from their beginning
+    """
+
+    def __init__(self, settings: Settings, topic: str, starts: Mapping[Partition, int] | None = None) -> None:
         self._servers = settings.kafka_bootstrap_servers
         self._consumer = Consumer(
             settings.kafka_config(
@@ -153,6 +195,12 @@ class _Reader:
                 Partition(topic, place.partition): self._consumer.get_watermark_offsets(place, timeout=20)
                 for place in assigned
             }
+            for place in assigned:
+                first, last = self.bounds[Partition(topic, place.partition)]
+                start = (starts or {}).get(Partition(topic, place.partition), 0)
+                if first < start <= last:
+                    place.offset = start
+                    self.bounds[Partition(topic, place.partition)] = (start, last)
         except KafkaException as error:
             self._consumer.close()
             raise KafkaUnavailable(f"Kafka at {self._servers} doesn't answer about topic {topic}: {error}") from error

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from fraudstream.lake.stream.lines import MONEY, is_text
 
-_WIDE = pa.decimal128(38, 0)
+_DIGITS = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ def total(parts: Iterable[Totals]) -> Totals:
     return sum(parts, Totals())
 
 
-def totals_of(offsets: np.ndarray, rows: pa.RecordBatch | None = None) -> Totals:
-    """Totals of decoded rows at these offsets; without rows, only how many they are and where."""
+def totals_of(offsets: np.ndarray, rows: pa.RecordBatch | pa.Table | None = None) -> Totals:
+    """Totals of decoded rows, or of rows of the lake, at these offsets; without rows, only their number and places."""
     columns = {}
     for name, column in zip(rows.schema.names, rows.columns, strict=True) if rows is not None else ():
         if name in MONEY:
-            columns[name] = int(pc.sum(column.cast(_WIDE), min_count=0).as_py())  # 64 bits could overflow
+            columns[name] = _minor_units(column)
         elif is_text(column.type):
             columns[name] = _characters(column)
     return Totals(len(offsets), int(offsets.sum()), columns)
@@ -88,6 +88,13 @@ def totals_of_lines(lines: Iterable[bytes], columns: Iterable[str]) -> Totals:
             elif value is not None:
                 sums[name] += int(value * 100)
     return Totals(len(offsets), sum(offsets), sums)
+
+
+def _minor_units(column: pa.Array) -> int:
+    # 64 bits could overflow
+    if pa.types.is_decimal(column.type):
+        return int(pc.sum(column.cast(pa.decimal128(_DIGITS, 2)), min_count=0).as_py() * 100)
+    return int(pc.sum(column.cast(pa.decimal128(_DIGITS, 0)), min_count=0).as_py())
 
 
 def _characters(column: pa.Array) -> int:

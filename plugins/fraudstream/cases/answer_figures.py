@@ -1,23 +1,19 @@
-"""What customers answered, day by day: the fraud team's figures in the audit's report."""
+"""What customers answered, day by day: the fraud team's figures."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any, NamedTuple
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
+from rich.table import Table
+
+from fraudstream.lake.audit.topics import FirstAnswer
 
 REPORTED_FRAUD, REPORTED_NOT_FRAUD, NO_RESPONSE = "REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"
 #: Days that a report shows, the latest ones.
 DAYS = 7
-
-
-class FirstAnswer(NamedTuple):
-    """The answer that counts for a case; time in ms since 1970."""
-
-    status: str
-    answered_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,3 +79,25 @@ def _figures(day: date | None, outcomes: Iterable[tuple[FirstAnswer, float]]) ->
     # The clocks of brokers and site may differ by a little: no answer came before its case.
     median, p90 = np.maximum(np.percentile(seconds, [50, 90]), 0).round(1).tolist() if seconds else (None, None)
     return AnswerFigures(day, counts[REPORTED_FRAUD], counts[REPORTED_NOT_FRAUD], counts[NO_RESPONSE], median, p90)
+
+
+def as_table(days: list[AnswerFigures]) -> Table:
+    """The figures as a table for people."""
+    table = Table("day (UTC)", title="What customers answered")
+    for heading in ("answered", "fraud", "not fraud", "no response", "median time", "p90 time", "false positives"):
+        table.add_column(heading, justify="right")
+    for figures in days:
+        counts = (figures.answered, figures.reported_fraud, figures.reported_not_fraud, figures.no_response)
+        share = figures.false_positive_share
+        table.add_row(
+            figures.day.isoformat() if figures.day else "all days",
+            *(f"{count:,}" for count in counts),
+            _time(figures.median_seconds),
+            _time(figures.p90_seconds),
+            "-" if share is None else f"{share:.1%}",
+        )
+    return table
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else str(timedelta(seconds=round(seconds)))

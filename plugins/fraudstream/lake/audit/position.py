@@ -1,0 +1,73 @@
+"""Up to where the last green audit came, and the history of all audits: folder audit/ of the lake.
+
+::
+
+    audit/position.json                                     offsets up to which topics, lake and mail log agreed
+    audit/dt=2023-10-08/20231008T120003Z.jsonl              lines of one audit, for queries over time
+
+A line has ``auditedAt``, ``ok`` of the whole audit, and either the counts of a topic-partition and target, or the
+``name`` of a check, ``found``, ``limit`` and ``where``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fraudstream.errors import LakeError
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.store.objects import JSON, ObjectStore
+
+_FOLDER = "audit"
+_POSITION = f"{_FOLDER}/position.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The next offset to audit of each topic-partition, and the id that its topic had."""
+
+    ends: Mapping[Partition, int] = field(default_factory=dict)
+    topic_ids: Mapping[str, str] = field(default_factory=dict)
+    generation: int = 0
+
+    def since(self, topic_ids: Mapping[str, str]) -> dict[Partition, int]:
+        """Where to go on; a topic that was made anew is audited from its beginning."""
+        return {
+            partition: end
+            for partition, end in self.ends.items()
+            if self.topic_ids.get(partition.topic) in {None, topic_ids.get(partition.topic)}
+        }
+
+
+def load(store: ObjectStore) -> Position:
+    """The position of the last green audit; the beginning of everything where there was none.
+
+    :raises LakeError: the object is unreadable
+    """
+    found = store.get(_POSITION)
+    if found is None:
+        return Position()
+    try:
+        document = json.loads(found.data)
+        ends = {Partition(one["topic"], int(one["partition"])): int(one["end"]) for one in document["ends"]}
+        return Position(ends, dict(document["topic_ids"]), found.info.generation)
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(
+            f"object {_POSITION} is unreadable ({error!r}): delete it, then the next audit is a full one"
+        ) from error
+
+
+def save(store: ObjectStore, position: Position, at: datetime) -> None:
+    """Puts a position in place of the one that it began with; where another audit was faster, that one stays."""
+    ends = [{"topic": p.topic, "partition": p.number, "end": end} for p, end in sorted(position.ends.items())]
+    document = {"at": at.isoformat(), "ends": ends, "topic_ids": dict(position.topic_ids)}
+    store.replace(_POSITION, json.dumps(document).encode(), position.generation, content_type=JSON)
+
+
+def add_to_history(store: ObjectStore, report: Mapping[str, Any], at: datetime) -> None:
+    """Keeps the lines of an audit's report."""
+    head = {"auditedAt": at.isoformat(), "ok": report["ok"]}
+    lines = [json.dumps({**head, **line}) for line in [*report["lines"], *report["checks"]]]
+    name = f"{_FOLDER}/dt={at:%Y-%m-%d}/{at:%Y%m%dT%H%M%S%fZ}.jsonl"
+    store.create(name, "".join(line + "\n" for line in lines).encode(), content_type=JSON, metadata={})
