@@ -5,7 +5,8 @@ Compares what the topics hold with what the lake and the mail log hold, since th
 once and unchanged in the lake (offsets and control totals), a mail for each transaction and each case's outcome. Dead
 letters, undelivered mails, records that retention took unread, and topics that were made anew or truncated make it red
 above their limits. Prints a table and returns the counts; each audit's lines are kept in folder `audit/` of the lake.
-Answers after a case's first one count as late, cases without an answer as open.
+Answers after a case's first one count as late, cases without an answer as open, answers to cases that no fraud
+transaction is there for as unknown.
 
 For the fraud team: what customers answered on each of the last seven days and in all, by outcome, how long they took
 (median and 90th percentile, from the case's record to its answer), and the share of false positives: of the cases that
@@ -16,9 +17,8 @@ whenever there is doubt. It changes nothing.
 
 **Needs:** connection `google_cloud_default`; the consumer DAGs running, or caught up.
 
-**When it fails:** the log names topic, partition and offsets of what is missing, doubled or stuck, and cases without an
-outcome two hours after their time was up. Stuck: look at the `consume_` DAG of that topic. Cases: run
-`close_expired_cases`. Missing or doubled: keep the lake as it is and see the runbooks in docs/deploy.md.
+**When it fails:** the log names topic, partition and offsets of what is missing, doubled or stuck. Stuck: look at the
+`consume_` DAG of that topic. Missing or doubled: keep the lake as it is and see the runbooks in docs/deploy.md.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -60,10 +60,18 @@ from fraudstream.orchestration.retries import NO_MEMBER
             title="Audit everything",
             description="Not only what came since the last green audit",
         ),
-        "max_dead_letters": Param(0, type="integer", minimum=0, title="Dead letters that are accepted"),
-        "max_undelivered_mails": Param(0, type="integer", minimum=0, title="Undelivered mails that are accepted"),
+        "max_dead_letters": Param(
+            0, type="integer", minimum=0, title="Dead letters", description="More since then make the audit red"
+        ),
+        "max_undelivered_mails": Param(
+            0, type="integer", minimum=0, title="Undelivered mails", description="More since then make the audit red"
+        ),
         "max_retention_gaps": Param(
-            0, type="integer", minimum=0, title="Offsets that retention took unread, and are accepted"
+            0,
+            type="integer",
+            minimum=0,
+            title="Offsets that retention took unread",
+            description="More make the audit red",
         ),
     },
 )
