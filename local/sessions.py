@@ -59,7 +59,7 @@ class Session:
         return total
 
     def signal_first(self, number: int) -> None:
-        """Sends a signal to the first process, or, where that is gone, to those that it left."""
+        """Sends a signal to the first process; if it has ended, to the processes that it started."""
         alive = self.processes()
         _send(number, [process for process in alive if process.pid == self.id] or alive)
 

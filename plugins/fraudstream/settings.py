@@ -2,7 +2,7 @@
 
 Every field is the variable ``FRAUDSTREAM_<FIELD>`` in capitals; lists are separated by commas.
 Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows them. In containers they are files:
-``fraudstream_<field>`` in the folder that ``FRAUDSTREAM_SECRETS_DIR`` names; a variable goes before a file.
+``fraudstream_<field>`` in the folder that ``FRAUDSTREAM_SECRETS_DIR`` names; a variable takes precedence over a file.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The producer on real brokers: each row once for a read_committed reader, whatever is killed when."""
+"""The producer on real brokers: each row exactly once for a read_committed reader, even if any process is killed."""
 
 import os
 import signal

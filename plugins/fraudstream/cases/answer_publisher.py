@@ -146,7 +146,7 @@ class AnswerPublisher:
 
     def _hear(self, error: Code) -> None:
         logger.warning("answers: %s", error)
-        self._connection.hear(error)
+        self._connection.on_error(error)
 
     def _serve_reports(self) -> None:
         while not self._stop.is_set():

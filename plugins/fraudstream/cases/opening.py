@@ -1,4 +1,4 @@
-"""Fraud transactions to waiting cases: each fraud is in exactly one DAG run, whatever is killed when."""
+"""Fraud transactions to waiting cases: each fraud is in exactly one DAG run, even if any process is killed."""
 
 import logging
 import time
@@ -127,7 +127,7 @@ class CaseSink:
     def flush(self) -> dict[Partition, int]:
         """Opens runs for all frauds that wait; when it is to stop, for those whose turn it is now."""
         self._oldest = None
-        while (plan := self._plan()) and self._turn():
+        while (plan := self._plan()) and self._wait_for_slot():
             self._open(plan)
         done = {}
         for partition in list(self._waiting):
@@ -161,7 +161,7 @@ class CaseSink:
                 room -= len(mine)
         return Plan(tuple(parts)) if parts else None
 
-    def _turn(self) -> bool:
+    def _wait_for_slot(self) -> bool:
         """Waits until the next run may be opened; False when it is to stop instead."""
         while (left := self._next_at - time.monotonic()) > 0:
             if self._stop():

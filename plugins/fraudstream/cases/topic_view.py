@@ -183,7 +183,7 @@ class TopicView(Generic[T]):
 
     def _hear(self, error: Code) -> None:
         logger.warning("view of topic %s: %s", self.topic, error)
-        self._connection.hear(error)
+        self._connection.on_error(error)
 
     def _follow(self, consumer: Consumer) -> None:
         # 1

@@ -23,7 +23,7 @@ def wait_for_brokers(settings: Settings, *, seconds: float = 120) -> int:
     :raises KafkaUnavailable: too few of them answer within `seconds`
     """
     connection = Connection(settings)
-    admin = AdminClient(settings.kafka_config(**{"log_level": 0, "error_cb": connection.hear}))
+    admin = AdminClient(settings.kafka_config(**{"log_level": 0, "error_cb": connection.on_error}))
     until = time.monotonic() + seconds
     while True:
         problem: KafkaError

@@ -38,7 +38,7 @@ class ConfirmedProducer:
                 **{
                     "enable.idempotence": True,
                     "delivery.timeout.ms": _SECONDS * 1000,
-                    "error_cb": self._connection.hear,
+                    "error_cb": self._connection.on_error,
                 }
             ),
             logger=logger,

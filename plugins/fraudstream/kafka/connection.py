@@ -46,7 +46,7 @@ class Connection:
         self._heard: Code | None = None
         self._heard_at = 0.0
 
-    def hear(self, error: Code) -> None:
+    def on_error(self, error: Code) -> None:
         """The client's error callback. That all brokers are down says less than what was heard of one of them."""
         if self._last is None or error.code() != Code._ALL_BROKERS_DOWN:
             self._heard, self._heard_at = error, time.monotonic()

@@ -54,7 +54,7 @@ def last_progress(settings: Settings, codec: Codec, beginning: IngestProgress) -
     consumer = Consumer(
         settings.kafka_config(
             **{
-                "error_cb": connection.hear,
+                "error_cb": connection.on_error,
                 "group.id": "fraudstream-ingest-progress",  # needed by the client, never joined or committed
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
@@ -101,7 +101,7 @@ def _messages(consumer: Consumer, connection: Connection, end: int) -> Iterator[
 
 def _high_watermark(settings: Settings, connection: Connection) -> int:
     """The offset after the last record that is replicated, committed or not; a new leader may take a moment."""
-    admin = AdminClient(settings.kafka_config(error_cb=connection.hear, log_level=3))
+    admin = AdminClient(settings.kafka_config(error_cb=connection.on_error, log_level=3))
     place = TopicPartition(INGEST_PROGRESS, 0)
     until = time.monotonic() + _WAIT_SECONDS
     while True:

@@ -1,4 +1,4 @@
-"""Replays a source file to the topics: each row once for a read_committed reader, whatever is killed when.
+"""Replays a source file to the topics: each row exactly once for a read_committed reader, even after a kill.
 
 The protocol, numbered as in the code:
 
@@ -98,7 +98,7 @@ class Publisher:
         :raises ProducerFenced: a newer run of the same source took over; not to be tried again
         :raises KafkaError: the brokers refuse; a new run goes on at the last committed position
         """
-        properties = transactional(self._source.identity) | {"error_cb": self._connection.hear}
+        properties = transactional(self._source.identity) | {"error_cb": self._connection.on_error}
         producer = Producer(self._settings.producer_config(**properties), logger=log)
         transaction = Transaction(producer)
         beginning = IngestProgress(self._source.identity, self._source.uri)

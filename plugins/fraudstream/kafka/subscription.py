@@ -112,7 +112,7 @@ class Subscription:
         # Arrow's own allocator keeps for each thread what that one freed, though others use it: 50 MiB more.
         pa.set_memory_pool(pa.system_memory_pool())
         consumer = Consumer(
-            self._settings.kafka_config(**group_member(self._group), error_cb=self._connection.hear),
+            self._settings.kafka_config(**group_member(self._group), error_cb=self._connection.on_error),
             logger=log,
         )
         self._started = reported = time.monotonic()

@@ -28,7 +28,7 @@ class Topics:
 
     def __init__(self, settings: Settings) -> None:
         self._connection = Connection(settings)
-        self._admin = AdminClient(settings.kafka_config(error_cb=self._connection.hear, log_level=3))
+        self._admin = AdminClient(settings.kafka_config(error_cb=self._connection.on_error, log_level=3))
 
     def id(self, topic: str) -> str:
         """The topic's id."""

@@ -33,7 +33,7 @@ class TopicReader:
         self._consumer = Consumer(
             settings.kafka_config(
                 **{
-                    "error_cb": self._connection.hear,
+                    "error_cb": self._connection.on_error,
                     "group.id": GROUP,
                     "isolation.level": "read_committed",
                     "enable.auto.commit": False,
@@ -115,7 +115,7 @@ def read_record(settings: Settings, partition: Partition, offset: int) -> Messag
     consumer = Consumer(
         settings.kafka_config(
             **{
-                "error_cb": connection.hear,
+                "error_cb": connection.on_error,
                 "group.id": GROUP,
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

@@ -199,7 +199,7 @@ def repair_topics(settings: Settings) -> list[Difference]:
 
 def _admin(settings: Settings, connection: Connection) -> AdminClient:
     """One that tells of errors, not of events that it drops when it ends."""
-    return AdminClient(settings.kafka_config(error_cb=connection.hear, log_level=3))
+    return AdminClient(settings.kafka_config(error_cb=connection.on_error, log_level=3))
 
 
 def _differences(

@@ -31,7 +31,7 @@ def records(settings: Settings, topic: str) -> Iterator[Message]:
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",
-                "error_cb": connection.hear,
+                "error_cb": connection.on_error,
             }
         )
     )

@@ -1,4 +1,4 @@
-"""Every record in exactly one object, in order, whatever is killed, late or wrong about owning a partition."""
+"""Every record in exactly one object, in order, even if a writer is killed, late or wrong about owning a partition."""
 
 import gzip
 import json

@@ -28,7 +28,7 @@ class DeadLetters:
                 **{
                     "enable.idempotence": True,
                     "client.id": "fraudstream-dead-letters",
-                    "error_cb": self._connection.hear,
+                    "error_cb": self._connection.on_error,
                 }
             )
         )

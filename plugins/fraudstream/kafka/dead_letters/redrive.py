@@ -80,7 +80,7 @@ def _producer(settings: Settings, topic: str, connection: Connection) -> Produce
                 "transactional.id": f"fraudstream-redrive-{topic}",
                 # A record on a topic may be as large as the brokers take, not only as large as clients send by default.
                 "message.max.bytes": 2_000_000,
-                "error_cb": connection.hear,
+                "error_cb": connection.on_error,
             }
         )
     )

@@ -29,7 +29,7 @@ from fraudstream.lake.table.schemas import rows_schema
 
 _ROWS_AT_ONCE = 10_000
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-#: The outcome of a case goes before its PENDING row; of outcomes the first in log order counts.
+#: The outcome of a case takes precedence over its PENDING row; of outcomes the first in log order counts.
 _CASES = f"""
     CREATE VIEW {FRAUD_CASE_VIEW} AS
     SELECT * EXCLUDE (topic, "partition", "offset", recordTimestamp, dt),

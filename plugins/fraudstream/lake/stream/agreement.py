@@ -71,7 +71,7 @@ def _messages(settings: Settings, partition: Partition, end: int) -> Iterator[li
     consumer = Consumer(
         settings.kafka_config(
             **{
-                "error_cb": connection.hear,
+                "error_cb": connection.on_error,
                 "group.id": "fraudstream-rebase",  # needed by the client, never joined or committed
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

@@ -52,7 +52,7 @@ def rebase_command(lake: Lake, settings: Settings, options: argparse.Namespace, 
 
 def _require_at_rest(settings: Settings, topic: str) -> None:
     connection = Connection(settings)
-    admin = AdminClient(settings.kafka_config(error_cb=connection.hear, log_level=3))
+    admin = AdminClient(settings.kafka_config(error_cb=connection.on_error, log_level=3))
     connection.open(admin)
     groups = [f"{role}-{topic}" for role in _ROLES]
     try:
