@@ -9,8 +9,8 @@ from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.totals import Totals
+from fraudstream.lake.table.catalog import BRANCH
 from fraudstream.lake.table.positions import offsets_of
-from fraudstream.lake.table.publishing import BRANCH
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -248,3 +248,19 @@ def test_an_empty_lake_gets_an_empty_table():
     lake = new_lake()
     assert run(lake).json_rows == 0
     assert seen(lake) == []
+
+
+def test_a_catalog_that_ignores_branches_is_refused_before_the_first_row(monkeypatch):
+    """As Nessie does: what is committed to a branch lies on main."""
+    lake = filled()
+    commit = type(catalog_of(lake)).commit_table
+
+    def without_branches(self, table, requirements, updates):
+        kept = tuple(one for one in updates if getattr(one, "ref_name", "main") == "main")
+        return commit(self, table, (), kept)
+
+    monkeypatch.setattr(type(catalog_of(lake)), "commit_table", without_branches)
+    with pytest.raises(LakeError, match="keeps no branches"):
+        run(lake)
+    assert seen(lake) == EXPECTED
+    assert len(lake.tables.load(FOLDER).scan().to_arrow()) == 0

@@ -10,7 +10,7 @@ from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.compaction.upkeep import maintain
 from fraudstream.lake.query.view import open_view
-from fraudstream.lake.table.publishing import BRANCH
+from fraudstream.lake.table.catalog import BRANCH
 
 from tests.fakes.lakes import catalog_of, new_lake
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, filled, put, seen

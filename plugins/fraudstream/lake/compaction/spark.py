@@ -24,9 +24,9 @@ from fraudstream.lake.compaction.statements import by_partition
 from fraudstream.lake.compaction.work import day_of, expected_totals
 from fraudstream.lake.store.objects import JSON, ObjectStore
 from fraudstream.lake.stream.totals import Totals
-from fraudstream.lake.table.catalog import CATALOG, Overtaken, configured
+from fraudstream.lake.table.catalog import BRANCH, CATALOG, Overtaken, configured
 from fraudstream.lake.table.lake import Lake
-from fraudstream.lake.table.publishing import BRANCH, publish
+from fraudstream.lake.table.publishing import publish
 from fraudstream.lake.table.schemas import json_schema
 
 #: What Spark has to be configured with for the job's SQL, besides the catalog.

@@ -15,10 +15,10 @@ import requests
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
-    CommitStateUnknownException,
     NamespaceAlreadyExistsError,
     NoSuchTableError,
     RESTError,
+    ServerError,
     TableAlreadyExistsError,
 )
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -46,6 +46,8 @@ from fraudstream.lake.table.positions import NOTHING, offsets_of
 from fraudstream.settings import Settings
 
 CATALOG = "fraudstream"
+#: Where a compaction's snapshot lies until it is proven.
+BRANCH = "compaction"
 _PARTITION_FIELD_ID = 1000
 _TYPES = {
     "string": StringType(),
@@ -125,7 +127,7 @@ class Tables:
 
         A column that was added to the definition is added to the table.
 
-        :raises LakeError: a column of the table has another type than its definition
+        :raises LakeError: a column of the table has another type than its definition, or the catalog keeps no branches
         :raises LakeUnavailable: the catalog doesn't answer, or others changed the table meanwhile
         """
         identifier = (self.namespace, folder)
@@ -148,7 +150,19 @@ class Tables:
                     transaction.update_snapshot(snapshot_properties=NOTHING).fast_append(),
                 ):
                     pass
+            if not offsets_of(table) and BRANCH not in table.refs():
+                self._require_branches(table)
         return table
+
+    def _require_branches(self, table: Table) -> None:
+        """Before the first row: a catalog that ignores branches would publish what is not proven yet."""
+        snapshot = table.current_snapshot()
+        table.manage_snapshots().create_branch(snapshot.snapshot_id, BRANCH).commit()
+        if BRANCH not in self.catalog.load_table(table.name()).refs():
+            raise LakeError(
+                f"the Iceberg catalog {CATALOG!r} keeps no branches (Nessie is known to put a branch's snapshots on"
+                " main), so nothing could be proven before readers see it: use another catalog, or one of type sql"
+            )
 
     def _create(self, folder: str) -> None:
         with suppress(NamespaceAlreadyExistsError):
@@ -197,7 +211,7 @@ def translated(what: str) -> Iterator[None]:
         yield
     except CommitFailedException as error:
         raise Overtaken(str(error)) from error
-    except (CommitStateUnknownException, SQLAlchemyError, requests.RequestException, OSError) as error:
+    except (ServerError, SQLAlchemyError, requests.RequestException, OSError) as error:
         raise LakeUnavailable(
             f"could not {what} the Iceberg catalog {CATALOG!r}: {error!r}; it, or the store of its files, is down or"
             " unreachable: retry later, or correct PYICEBERG_CATALOG__FRAUDSTREAM__*"

@@ -18,8 +18,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from fraudstream.lake.table.catalog import translated
-from fraudstream.lake.table.publishing import BRANCH
+from fraudstream.lake.table.catalog import BRANCH, translated
 
 log = logging.getLogger(__name__)
 

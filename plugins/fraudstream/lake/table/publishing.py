@@ -19,9 +19,7 @@ from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, RemoveS
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
 from fraudstream.errors import LakeError
-from fraudstream.lake.table.catalog import Overtaken, translated
-
-BRANCH = "compaction"
+from fraudstream.lake.table.catalog import BRANCH, Overtaken, translated
 
 
 def stage(
