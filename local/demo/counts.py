@@ -70,6 +70,11 @@ class Counts:
                 break
         return {"rows": len(self._ids) + rejected, "fraud": fraud, "rejected": rejected}
 
+    def table_rows(self) -> int:
+        """Rows of all tables, counted by pyiceberg as any reader of them does."""
+        tables = [self._lake.tables.load(folder) for folder in FOLDERS]
+        return sum(table.scan().count() for table in tables if table is not None)
+
     def unread(self) -> dict[str, int]:
         """How many records that are there already each consumer group hasn't read yet, of groups with such records."""
         found = {}

@@ -88,13 +88,14 @@ class Play:
         conf = {"source": source.uri, "limit": limit, "max_rejected_share": 1, "replay": source.replay}
         self._stream(airflow, counts, mails, dataset, conf)
         day = datetime.now(UTC).date().isoformat()
+        rows_before = counts.table_rows()
         with self._stages.stage("compact_lake"):
             compaction = airflow.trigger("compact_lake", {"day": day})
             airflow.wait("compact_lake", compaction, 600)
         self._ask(lake)
         with self._stages.stage("audit_lake and count"):
             audit = airflow.trigger("audit_lake", {"settle_seconds": 5})
-            return self._summary(counts, airflow, mails, dataset, compaction, audit)
+            return self._summary(counts, airflow, mails, dataset, compaction, rows_before, audit)
 
     def _ask(self, lake: Lake) -> None:
         """What the compacted lake answers over its views."""
@@ -182,7 +183,14 @@ class Play:
         airflow.wait("produce_transactions", run, 60)
 
     def _summary(
-        self, counts: Counts, airflow: AirflowApi, mails: Mails, dataset: dict[str, int], compaction: str, audit: str
+        self,
+        counts: Counts,
+        airflow: AirflowApi,
+        mails: Mails,
+        dataset: dict[str, int],
+        compaction: str,
+        rows_before: int,
+        audit: str,
     ) -> Summary:
         lake, doubled = counts.lake()
         opened, resolved, outcomes = counts.cases()
@@ -209,7 +217,7 @@ class Play:
             "sensors": {"resolved": resolved},
             "compaction": {
                 "json_rows": sum(day["json_rows"] for day in days),
-                "parquet_rows": sum(day["parquet_rows"] for day in days),
+                "table_rows": counts.table_rows() - rows_before,
             },
             "audit": {
                 "ok": audited["ok"],
