@@ -10,7 +10,10 @@ from fraudstream.errors import WrongFormat
 #: Packings that are read, by their first bytes.
 PACKINGS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
 MAGIC_BYTES = 4
+_UNPACK = {"gzip": "gzip -dc", "zstd": "zstd -dc"}
 _SHOWN = 60
+#: A longer name is cut, as no message has more than 200 characters of a file.
+_LONGEST_MEMBER = 190
 
 
 class Format(NamedTuple):
@@ -38,7 +41,12 @@ _MAGIC = (
     (b"\x89HDF", Format("an HDF5 file")),
     (b"%PDF", Format("a PDF")),
     (b"\x80\x04\x95", Format("a Python pickle")),
-    (b"\x1f\x8b", Format("a gzip inside the packing", "gzip -d | gzip -d")),
+    (b"\x80\x05\x95", Format("a Python pickle")),
+    (b"RDX", Format("an R data file: write.csv(..., row.names = FALSE) makes a CSV of it")),
+    (b"X\n\0\0", Format("an R data file: write.csv(..., row.names = FALSE) makes a CSV of it")),
+    (b"\x89PNG", Format("a PNG image")),
+    (b"\xff\xd8\xff", Format("a JPEG image")),
+    (b"\x1f\x8b", Format("a gzip inside the packing", "gzip -d")),
     (b"PK\x03\x04", Format("a zip inside the packing")),
     (b"\x28\xb5\x2f\xfd", Format("a zstd file inside the packing")),
     (b"version https://git-lfs", Format("a Git LFS pointer, not the data itself: `git lfs pull` fetches the data")),
@@ -57,9 +65,14 @@ _SEPARATORS = {
     b"\t": ("tabs", r"\t"),
     b"|": ("vertical bars", "|"),
     b"\x01": ("control characters (^A)", r"\x01"),
-    b" ": ("spaces", " "),
+    b" ": ("spaces", "  *"),
 }
 _FEWEST_COLUMNS = 5
+_DECIMAL_COMMA = rb"[0-9],[0-9]{1,2}(?![0-9])"
+_THOUSANDS_COMMA = rb"[0-9],[0-9]{3}(?![0-9])"
+_HTML = rb"<(?:!doctype html|html|head|body|script|meta)\b"
+#: Compression methods of zips that are read: stored, deflate, bzip2, LZMA.
+_ZIP_METHODS = {0, 8, 12, 14}
 
 
 def packing_of(magic: bytes) -> str:
@@ -67,14 +80,16 @@ def packing_of(magic: bytes) -> str:
     return next((packing for begin, packing in PACKINGS.items() if magic.startswith(begin)), "none")
 
 
-def refuse_other_formats(head: bytes, uri: str) -> None:
+def refuse_other_formats(head: bytes, uri: str, packing: str = "none", member: str = "") -> None:
     """Returns if `head`, the beginning of a source's unpacked content, may be a CSV in UTF-8 with commas.
+
+    `member` is the name of the file that is read of a zip.
 
     :raises WrongFormat: it is something else
     """
     found = _binary(head) or _text(head)
     if found is not None:
-        raise WrongFormat(_message(uri, found))
+        raise WrongFormat(_message(uri, found, packing, member))
 
 
 def _binary(head: bytes) -> Format | None:
@@ -82,54 +97,92 @@ def _binary(head: bytes) -> Format | None:
         if head.startswith(begin):
             return format_
     if head[257:262] == b"ustar":
-        return Format("a tar archive", "tar -xO")
+        return Format("a tar archive", "tar -xOf -")
     for mark, encoding in _BYTE_ORDER_MARKS:
         if head.startswith(mark):
             return Format(f"text in {encoding}", f"iconv -f {encoding} -t UTF-8")
-    if head[:1000].count(0) > len(head[:1000]) / 4:
-        for encoding, zeros in (("UTF-16LE", head[1:1000:2]), ("UTF-16BE", head[:1000:2])):
-            if not zeros.strip(b"\0"):
-                return Format(f"text in {encoding}", f"iconv -f {encoding} -t UTF-8")
-    return Format("binary data") if b"\0" in head.partition(b"\n")[0] else None
+    begin = head[:1000]
+    for encoding, zeros, others in (("UTF-16LE", begin[1::2], begin[::2]), ("UTF-16BE", begin[::2], begin[1::2])):
+        if zeros and not zeros.strip(b"\0") and 0 not in others:
+            return Format(f"text in {encoding}", f"iconv -f {encoding} -t UTF-8")
+    line = head.partition(b"\n")[0]
+    return Format("binary data") if b"\0" in line or _not_text(line) else None
+
+
+def _not_text(line: bytes) -> bool:
+    """Whether a first line can't be a header: bytes that are no UTF-8 and control characters."""
+    return bool(re.search(rb"[\x02-\x08\x0e-\x1a]", line)) and "\\x" in line.decode(errors="backslashreplace")
 
 
 def _text(head: bytes) -> Format | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     begin = text[:1000].lower()
     if begin.startswith(b"<"):
-        page = b"<html" in begin or begin.startswith(b"<!doctype html")
+        page = re.search(_HTML, begin)
         return Format(f"a web page, not the data itself: {_ORIGINAL} while logged in" if page else "XML")
     if begin[:1] in {b"{", b"["}:
         return Format("JSON")
     if begin.startswith(b"sep="):
         return Format("a CSV that begins with a spreadsheet's line sep=", "sed 1d")
-    if b"\r" in head and b"\n" not in head:
+    header, _, rows = text.partition(b"\n")
+    if b"\r" in header.rstrip(b"\r") or (b"\r" in head and b"\n" not in head):
         return Format("text with carriage returns (CR) as line ends", r"tr '\r' '\n'")
-    return _separated(*text.split(b"\n", 1))
+    return _separated(header, rows)
 
 
-def _separated(header: bytes, rows: bytes = b"") -> Format | None:
+def _separated(header: bytes, rows: bytes) -> Format | None:
     for separator, (name, escaped) in _SEPARATORS.items():
-        if header.count(separator) >= _FEWEST_COLUMNS > header.count(b","):
-            if re.search(rb"[0-9],[0-9]", rows[:4000]):
-                return Format(f"a CSV with {name} and decimal commas", f"sed 's/,/./g; s/{escaped}/,/g'")
-            return Format(f"a CSV with {name} instead of commas", f"sed 's/{escaped}/,/g'")
+        if not header.count(separator) >= _FEWEST_COLUMNS > header.count(b","):
+            continue
+        if separator == b" " and b"amount" not in header.lower():
+            continue  # a sentence
+        first = rows.partition(b"\n")[0]
+        # R writes no name over the row names.
+        unnamed = first.count(separator) == header.count(separator) + 1 and not first.rstrip(b"\r").endswith(separator)
+        row_names = "; 1s/^/,/" if unnamed else ""
+        command = f"s/{escaped}/,/g{row_names}"
+        decimal, thousands = (re.search(comma, rows[:4000]) for comma in (_DECIMAL_COMMA, _THOUSANDS_COMMA))
+        if decimal and thousands:
+            return Format(f"a CSV with {name} instead of commas, and commas of several meanings in its numbers")
+        if thousands:
+            return Format(f"a CSV with {name} and commas between thousands", f"sed 's/,//g; {command}'")
+        if re.search(rb"[0-9],[0-9]", rows[:4000]):
+            return Format(f"a CSV with {name} and decimal commas", f"sed 's/,/./g; {command}'")
+        return Format(f"a CSV with {name} instead of commas", f"sed '{command}'")
     return None
 
 
-def _message(uri: str, found: Format) -> str:
+def _message(uri: str, found: Format, packing: str = "none", member: str = "") -> str:
     said = f"{uri} is {found.name}; expected a CSV in UTF-8 with commas, plain, gzip, zip or zstd. Nothing was sent"
     if not found.command:
         return said
-    return f"{said}. To convert it: {_filtered(uri, found.command)}"
+    return f"{said}. To convert it: {_filtered(uri, found.command, packing, member)}"
 
 
-def _filtered(uri: str, command: str) -> str:
-    """A shell command that makes a CSV of a source."""
+def _filtered(uri: str, command: str, packing: str, member: str) -> str:
+    """A shell command that makes a CSV of a source, whose packing is taken off first."""
+    out = _converted(uri)
+    if packing == "zip":
+        return f"{_unzipped(uri, member)} | {command} > {out}"
+    commands = [_UNPACK[packing], command] if packing in _UNPACK else [command]
     if uri.startswith("gs://"):
-        return f"gcloud storage cat {shlex.quote(uri)} | {command} > converted.csv"
-    first, _, rest = command.partition(" | ")
-    return f"{first} < {shlex.quote(uri)}{' | ' + rest if rest else ''} > converted.csv"
+        commands.insert(0, f"gcloud storage cat {shlex.quote(uri)}")
+    else:
+        commands[0] += f" < {shlex.quote(uri)}"
+    return f"{' | '.join(commands)} > {out}"
+
+
+def _converted(uri: str) -> str:
+    """The file that a command writes: another one than it reads, which may be what an earlier command has written."""
+    return "converted2.csv" if uri.rsplit("/", 1)[-1] == "converted.csv" else "converted.csv"
+
+
+def _unzipped(uri: str, member: str) -> str:
+    """A shell command that prints a file of a zip, which lies in a bucket or here."""
+    name = shlex.quote(member[:_LONGEST_MEMBER].replace("[", "[[]"))
+    if uri.startswith("gs://"):
+        return f"gcloud storage cp {shlex.quote(uri)} . && unzip -p {shlex.quote(uri.rsplit('/', 1)[-1])} {name}"
+    return f"unzip -p {shlex.quote(uri)} {name}"
 
 
 def only_csv(archive: ZipFile, uri: str) -> ZipInfo:
@@ -148,12 +201,17 @@ def only_csv(archive: ZipFile, uri: str) -> ZipInfo:
         shown = ", ".join(name[:_SHOWN] for name in sorted(member.filename for member in csvs)[:3])
         raise WrongFormat(
             f"{uri} is a zip of {len(csvs)} files{f' ({shown})' if shown else ''}, expected one CSV in it. Nothing was "
-            f"sent. To take one out: unzip -p {shlex.quote(uri.rsplit('/', 1)[-1])} NAME > converted.csv"
+            f"sent. To take one out: {_unzipped(uri, 'NAME')} > {_converted(uri)}"
         )
+    command = f"{_unzipped(uri, csvs[0].filename)} > {_converted(uri)}"
     if csvs[0].flag_bits & 1:
         raise WrongFormat(
-            f"{uri} is an encrypted zip, expected one without a password. Nothing was sent. To decrypt a local copy: "
-            f"unzip -p {shlex.quote(uri.rsplit('/', 1)[-1])} > converted.csv"
+            f"{uri} is an encrypted zip, expected one without a password. Nothing was sent. To decrypt it: {command}"
+        )
+    if csvs[0].compress_type not in _ZIP_METHODS:
+        raise WrongFormat(
+            f"{uri} is a zip with compression method {csvs[0].compress_type}, expected stored, deflate, bzip2 or LZMA. "
+            f"Nothing was sent. To unpack it: {command}"
         )
     return csvs[0]
 

@@ -1,6 +1,7 @@
 """The header forms of a PaySim file: which of its columns is which of the schema's."""
 
 import csv
+import re
 from dataclasses import dataclass
 
 from fraudstream.errors import UnknownHeader
@@ -59,8 +60,8 @@ FORMS: dict[str, dict[str, str | None]] = {
 }
 #: Columns that a file may do without.
 _OPTIONAL = {"isflaggedfraud", "isunauthorizedoverdraft"}
-#: What tools call the index that they write in front of the columns, beside no name and "Unnamed: 0".
-_INDEX = {"", "index", "x", "_c0", "...1"}
+#: What tools call an index, and a column without a name: no form has such a column.
+_INDEX = re.compile(r"|index|level_0|row_nr|rownames|x|_c[0-9]+|\.\.\.[0-9]+|unnamed: ?[0-9._]+")
 _SHOWN = 200
 
 
@@ -90,36 +91,30 @@ def detect_form(header: str, uri: str) -> Form:
         found = tuple(name.strip() for name in next(csv.reader([header], strict=True, skipinitialspace=True), []))
     except csv.Error:
         found = (header.strip(),)
-    index = _index_columns(found)
-    names = [_plain(name) for place, name in enumerate(found) if name and place >= index]
+    names = [_plain(name) for name in found if not _is_index(name)]
     wanted = {form: {_plain(name): column for name, column in FORMS[form].items()} for form in FORMS}
     for form, columns in wanted.items():
         if len(set(names)) == len(names) and set(names) <= set(columns) <= set(names) | _OPTIONAL:
-            places = enumerate(found)
-            return Form(form, found, tuple(columns[_plain(n)] if n and i >= index else None for i, n in places))
+            return Form(form, found, tuple(None if _is_index(name) else columns[_plain(name)] for name in found))
     nearest = min(FORMS, key=lambda form: len(set(wanted[form]) ^ set(names)))
-    raise UnknownHeader(f"{uri}: {_difference(found[index:], nearest)}; nothing was read")
+    raise UnknownHeader(f"{uri}: {_difference(found, nearest)}; nothing was read")
 
 
-def _index_columns(names: tuple[str, ...]) -> int:
-    """How many columns in front are an index."""
-    for place, name in enumerate(names):
-        if name.lower() not in _INDEX and not name.lower().startswith("unnamed:"):
-            return place
-    return len(names)
+def _is_index(name: str) -> bool:
+    return _INDEX.fullmatch(name.lower()) is not None
 
 
 def _difference(found: tuple[str, ...], nearest: str) -> str:
     """What keeps a header from being of the form that it is nearest to."""
-    names = [_plain(name) for name in found]
+    names = [_plain(name) for name in found if not _is_index(name)]
     known = {_plain(name) for name in FORMS[nearest]}
     missing = [name for name in FORMS[nearest] if _plain(name) not in {*names, *_OPTIONAL}]
     if not known & set(names):
         expected = " or ".join(repr(",".join(columns)) for columns in FORMS.values())
         shown = _cut(",".join(found)) or "a blank line"
         return f"the first line is no known header: found {shown}, expected {expected}, in any order"
-    twice = sorted({name for name in found if name and names.count(_plain(name)) > 1})
-    unexpected = [name for name in found if name and _plain(name) not in known]
+    twice = sorted({name for name in found if names.count(_plain(name)) > 1})
+    unexpected = [name for name in found if not _is_index(name) and _plain(name) not in known]
     parts = (("missing", missing), ("unexpected", unexpected), ("twice", twice))
     said = "; ".join(f"{what}: {_cut(', '.join(columns))}" for what, columns in parts if columns)
     return f"unknown header, nearest to the form {nearest}: {said}. Expected {','.join(FORMS[nearest])}, in any order"

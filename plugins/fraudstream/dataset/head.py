@@ -8,6 +8,7 @@ from fraudstream.dataset.forms import Form, detect_form
 from fraudstream.dataset.lines import Checked, LineReader
 from fraudstream.dataset.notation import Notation
 from fraudstream.dataset.source import Source
+from fraudstream.dataset.stream import Stream
 from fraudstream.dataset.values import MONEY
 from fraudstream.errors import DatasetError, WrongFormat
 
@@ -34,10 +35,11 @@ class Head:
         :raises UnknownHeader: its columns are of no known form
         :raises DatasetError: it is empty, or can't be unpacked
         """
-        content = _beginning(source)
+        stream = source.stream()
+        content = _beginning(stream)
         if not content:
             raise DatasetError(f"{source.uri} is empty: found 0 bytes in its {source.packing}, expected rows")
-        refuse_other_formats(content, source.uri)
+        refuse_other_formats(content, source.uri, source.packing, stream.member)
         line, newline, rows = content.partition(b"\n")
         text = line[:_HEADER_BYTES].removeprefix(_BOM).removesuffix(b"\r").decode(errors="backslashreplace")
         head = cls(source.uri, detect_form(text, source.uri), len(line) + len(newline))
@@ -75,9 +77,8 @@ class Head:
             )
 
 
-def _beginning(source: Source) -> bytes:
+def _beginning(stream: Stream) -> bytes:
     content = b""
-    stream = source.stream()
     while len(content) < HEAD_BYTES and (block := stream.read(HEAD_BYTES - len(content))):
         content += block
     return content

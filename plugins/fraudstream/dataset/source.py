@@ -23,6 +23,7 @@ from fraudstream.dataset.stream import Stream
 from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, SettingsError
 
 BLOCK_BYTES = 4 << 20
+_SHOWN = 100
 T = TypeVar("T")
 
 
@@ -97,6 +98,11 @@ def _open_file(uri: str, replay: str) -> Source:
 
         return _source(uri, generation, size, lambda: _checksum(path), fetch, replay)
     except FileNotFoundError as error:
+        if path.is_symlink():
+            raise DatasetNotFound(
+                f"dataset {uri!r} is a link to {str(path.readlink())[-_SHOWN:]!r}, which doesn't exist; "
+                "a link of git-annex: `git annex get` fetches the data"
+            ) from error
         raise DatasetNotFound(f"dataset {uri!r}: no such file in {path.absolute().parent}") from error
     except OSError as error:
         raise DatasetError(f"dataset {uri!r} can't be read: {error.strerror or error}") from error

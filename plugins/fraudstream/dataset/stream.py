@@ -34,6 +34,8 @@ class Stream(Iterator[bytes]):
     def __init__(self, source: "Source", byte: int) -> None:
         self._source = source
         self._stored = _Stored(source)
+        #: The name of the file that is read of a zip.
+        self.member = ""
         if source.packing == "none":
             if byte > source.size:
                 raise _beyond(source, byte, source.size)
@@ -78,7 +80,9 @@ class Stream(Iterator[bytes]):
             return cast(BinaryIO, pa.CompressedInputStream(pa.PythonFile(buffered, "r"), "zstd"))
         try:
             archive = ZipFile(buffered)
-            return cast(BinaryIO, archive.open(only_csv(archive, self._source.uri)))
+            csv = only_csv(archive, self._source.uri)
+            self.member = csv.filename
+            return cast(BinaryIO, archive.open(csv))
         except _DAMAGED as error:
             raise self._damaged(error) from error
 

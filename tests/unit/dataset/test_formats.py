@@ -61,6 +61,13 @@ def zstd(content: bytes) -> bytes:
     return pa.Codec("zstd").compress(content, asbytes=True)  # type: ignore[no-any-return]
 
 
+def with_row_names(separator: bytes) -> bytes:
+    """As R writes a table: a name in front of each row, and none in the header."""
+    header, *rows = CONTENT.splitlines(keepends=True)
+    lines = [header, *(b'"%d",%s' % (number, row) for number, row in enumerate(rows, 1))]
+    return b"".join(lines).replace(b",", separator)
+
+
 PACKED = {
     "gzip": gzip.compress(CONTENT),
     "zip": zipped({"PS_log.csv": CONTENT}),
@@ -139,6 +146,35 @@ OTHERS = {
     "cr": (CONTENT.replace(b"\n", b"\r"), "text with carriage returns"),
     "sep=": (b"sep=,\r\n" + CONTENT, "a CSV that begins with a spreadsheet's line sep="),
     "binary": (b"\x01\x02\0\x03" * 100, "is binary data"),
+    "nul bytes only": (bytes(5_000), "is binary data"),
+    "binary without nul bytes": (b"\x07\xfe\x02\x93" * 100, "is binary data"),
+    "png": (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is a PNG image"),
+    "jpeg": (b"\xff\xd8\xff\xe0\0\x10JFIF", "is a JPEG image"),
+    "r data": (gzip.compress(b"RDX3\nX\n\0\0\0\x03"), "an R data file"),
+    "r object": (gzip.compress(b"X\n\0\0\0\x03\0\x04"), "an R data file"),
+    "pickle": (b"\x80\x05\x95\x0b\0", "a Python pickle"),
+    "part of a web page": (b"<head><title>Sign in</title></head>", "a web page, not the data"),
+    "cr, line feed at the end": (CONTENT.replace(b"\n", b"\r")[:-1] + b"\n", "text with carriage returns"),
+    "thousands": (
+        CONTENT.replace(b",", b"\t").replace(b"9839.64", b"1,234,567.50"),
+        "a CSV with tabs and commas between thousands",
+    ),
+    "whole thousands": (
+        CONTENT.replace(b",", b"\t").replace(b"9839.64", b"1,230"),
+        "a CSV with tabs and commas between thousands",
+    ),
+    "row names": (with_row_names(b"\t"), "a CSV with tabs instead"),
+    "row names, spaces": (with_row_names(b" "), "a CSV with spaces instead"),
+    "aligned": (CONTENT.replace(b",", b"   "), "a CSV with spaces instead"),
+    "semicolons in gzip": (gzip.compress(CONTENT.replace(b",", b";")), "a CSV with semicolons instead"),
+    "semicolons in zstd": (zstd(CONTENT.replace(b",", b";")), "a CSV with semicolons instead"),
+    "semicolons in zip": (
+        zipped({"LICENSE": b"free", "my [log].csv": CONTENT.replace(b",", b";")}),
+        "a CSV with semicolons instead",
+    ),
+    "utf-16 in gzip": (gzip.compress(TABLE.encode("utf-16")), "text in UTF-16;"),
+    "bzip2 in gzip": (gzip.compress(bz2.compress(CONTENT)), "a bzip2 file"),
+    "gzip in zstd": (zstd(gzip.compress(CONTENT)), "a gzip inside the packing"),
 }
 
 
@@ -153,6 +189,17 @@ def test_another_format_is_refused_by_name(stored: bytes, message: str) -> None:
     [
         *("bzip2", "xz", "lzma", "tar", "gzip in gzip", "utf-16", "utf-16 le", "utf-16 be", "utf-16 be with mark"),
         *("utf-32", "semicolons", "decimal commas", "tabs", "bars", "cr", "sep="),
+        *(
+            "tar.gz",
+            "gzip in zip",
+            "cr, line feed at the end",
+            "thousands",
+            "row names",
+            "row names, spaces",
+            "aligned",
+        ),
+        *("semicolons in gzip", "semicolons in zstd", "semicolons in zip", "utf-16 in gzip", "bzip2 in gzip"),
+        *("gzip in zstd", "whole thousands"),
     ],
 )
 def test_the_command_in_the_message_makes_a_file_that_is_read(name: str, tmp_path: Path) -> None:
@@ -171,6 +218,55 @@ def test_the_command_for_an_object_reads_it_from_its_bucket() -> None:
     source = memory_source(bz2.compress(CONTENT))
     with pytest.raises(WrongFormat, match=r"gcloud storage cat gs://data/a\.csv \| bzip2 -d > converted\.csv$"):
         Head.of(type(source)(**{**source.__dict__, "uri": "gs://data/a.csv"}))
+
+
+def test_the_command_for_a_zip_in_a_bucket_copies_it_first() -> None:
+    source = memory_source(zipped({"my log.csv": CONTENT.replace(b",", b";")}))
+    command = r"gcloud storage cp gs://data/a\.zip \. && unzip -p a\.zip 'my log\.csv' \| sed 's/;/,/g' > converted"
+    with pytest.raises(WrongFormat, match=command):
+        Head.of(type(source)(**{**source.__dict__, "uri": "gs://data/a.zip"}))
+
+
+def test_a_second_command_doesn_t_write_over_what_the_first_has_made(tmp_path: Path) -> None:
+    path = tmp_path / "excel.txt"
+    path.write_bytes(TABLE.replace(",", "\t").encode("utf-16"))
+    for converted in ("converted.csv", "converted2.csv"):
+        with pytest.raises(WrongFormat) as raised:
+            Head.of(open_source(str(path), None))
+        subprocess.run(["bash", "-c", str(raised.value).partition("To convert it: ")[2]], cwd=tmp_path, check=True)
+        path = tmp_path / converted
+    assert len(rows_of(read(path.read_bytes()))) == 40
+
+
+def test_the_command_of_whole_thousands_keeps_the_amount(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(OTHERS["whole thousands"][0])
+    with pytest.raises(WrongFormat) as raised:
+        Head.of(open_source(str(path), None))
+    subprocess.run(["bash", "-c", str(raised.value).partition("To convert it: ")[2]], cwd=tmp_path, check=True)
+    amounts = [row["amount"] for row in rows_of(read((tmp_path / "converted.csv").read_bytes()))]
+    assert 123_000 in amounts
+    assert 123 not in amounts
+
+
+def test_commas_of_several_meanings_have_no_command() -> None:
+    content = CONTENT.replace(b",", b";").replace(b"9839.64", b"1,234").replace(b"170136.0", b"12,5")
+    with pytest.raises(WrongFormat, match=r"commas of several meanings in its numbers;.* Nothing was sent$"):
+        read(content)
+
+
+def test_a_zip_of_another_compression_is_refused_with_the_command_to_unpack_it() -> None:
+    archive = bytearray(zipped({"log.csv": CONTENT}))
+    archive[8] = archive[archive.rindex(b"PK\x01\x02") + 10] = 9  # deflate64: of Windows, for large files
+    with pytest.raises(
+        WrongFormat, match=r"compression method 9, .* To unpack it: unzip -p paysim\.csv log\.csv > conv"
+    ):
+        read(bytes(archive))
+
+
+def test_a_sentence_is_no_csv_with_spaces() -> None:
+    with pytest.raises(DatasetError, match="the first line is no known header: found Please sign in"):
+        read(b"Please sign in to your account to see this\n")
 
 
 @UNTIMED

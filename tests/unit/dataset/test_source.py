@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 from fraudstream.dataset import open_source
-from fraudstream.errors import DatasetError, LakeUnavailable, SettingsError
+from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, SettingsError
 from google.api_core import exceptions as google
 
 from tests.unit.dataset.source_behaviour import CONTENT, SourceBehaviour
@@ -17,6 +17,12 @@ class TestLocalFile(SourceBehaviour):
     @pytest.fixture
     def store(self, tmp_path: Path) -> DirectoryStore:
         return DirectoryStore(tmp_path)
+
+    def test_a_link_without_its_file_is_told_with_how_git_annex_fetches_it(self, tmp_path: Path) -> None:
+        path = tmp_path / "paysim.csv"
+        path.symlink_to(".git/annex/objects/x/SHA256E-s493534783--ab.csv")
+        with pytest.raises(DatasetNotFound, match=r"is a link to '\.git/annex/.*--ab\.csv'.*`git annex get`"):
+            open_source(str(path), None)
 
     def test_a_file_that_grows_while_it_is_read_is_another_one(self, tmp_path: Path) -> None:
         path = tmp_path / "paysim.csv"
