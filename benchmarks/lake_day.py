@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-from fraudstream.kafka.codec import arrow_schema
+from fraudstream.kafka.avro.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import GZIP, ObjectStore

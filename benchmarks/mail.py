@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
 from fraudstream.lake.store.cloud_storage import Store
-from fraudstream.mail.templates import Facts, MailTemplates
+from fraudstream.mail.letter.templates import Facts, MailTemplates
 from fraudstream.settings import Settings
 from isal import igzip
 

@@ -20,7 +20,7 @@ replication, retention, cleanup, min.insync.replicas, timestamp type) and the co
 from datetime import timedelta
 
 from airflow.sdk import dag, task
-from fraudstream.kafka import cluster, topics
+from fraudstream.kafka.topic import cluster, topics
 from fraudstream.orchestration.machine_operators import StartMachine, machines
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import get_settings

@@ -9,7 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from confluent_kafka import KafkaError as Code
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from fraudstream.errors import KafkaError
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.settings import Settings
 
 _BATCH_RECORDS = 10_000

@@ -8,18 +8,18 @@ from typing import Any
 from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Sink
-from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
-from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
+from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 from google.cloud import storage
 

@@ -2,10 +2,10 @@
 
 import sys
 
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.lines import LINES_OF

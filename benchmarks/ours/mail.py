@@ -6,13 +6,13 @@ Timed from the assignment on.
 import sys
 
 from fraudstream.cases.links import Links
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain
-from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
+from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 from google.cloud import storage
 

@@ -9,7 +9,7 @@ from confluent_kafka import Producer
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
-from fraudstream.kafka.codec import schema_text
+from fraudstream.kafka.avro.codec import schema_text
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 

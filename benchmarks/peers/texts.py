@@ -1,6 +1,6 @@
 """The notice's own words for the peers, which build their messages with the email package."""
 
-from fraudstream.mail.templates import MailTemplates
+from fraudstream.mail.letter.templates import MailTemplates
 from fraudstream.settings import Settings
 
 _AMOUNT = "12345.67"

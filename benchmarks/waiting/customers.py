@@ -11,9 +11,9 @@ from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.generator import plan, write_file
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.records import FRAUD_TRANSACTION
-from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.orchestration.runs import DAG_ID
 from fraudstream.settings import Settings

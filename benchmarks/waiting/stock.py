@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from confluent_kafka import Message, Producer
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings, get_settings
 

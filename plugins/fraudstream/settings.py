@@ -19,7 +19,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fraudstream.errors import SettingsError
-from fraudstream.kafka.client_config import PARTITIONER, RESERVED, client_config, unknown_property
+from fraudstream.kafka.client.client_config import PARTITIONER, RESERVED, client_config, unknown_property
 
 #: The checkout (or the release bundle): where include/ lies beside plugins/.
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 
 from confluent_kafka import KafkaException, Message, Producer
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 

@@ -5,8 +5,8 @@ import shutil
 import time
 from collections.abc import Mapping
 
-from fraudstream.kafka.cluster import register_schemas, wait_for_brokers
-from fraudstream.kafka.topics import create_topics
+from fraudstream.kafka.topic.cluster import register_schemas, wait_for_brokers
+from fraudstream.kafka.topic.topics import create_topics
 from fraudstream.settings import Settings
 
 from local import artifacts

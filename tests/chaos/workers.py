@@ -21,19 +21,19 @@ from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER, CaseSink
 from fraudstream.dataset import open_source
 from fraudstream.errors import FraudstreamError, PartitionLost
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
-from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.kafka.records import MAIL_RETRY, Sink
-from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
-from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
+from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 
 TEMPORARY, FENCED, PERMANENT = 75, 76, 70

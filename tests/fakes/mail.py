@@ -1,6 +1,6 @@
 """What a mail says, for tests that send one."""
 
-from fraudstream.mail.templates import Facts
+from fraudstream.mail.letter.templates import Facts
 
 
 def sample_facts(

@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 from confluent_kafka import Message
 from fraudstream.cases.links import Links
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.topic_reader import TopicReader
-from fraudstream.kafka.topics import dead_letter_topic
+from fraudstream.kafka.topic.topic_reader import TopicReader
+from fraudstream.kafka.topic.topics import dead_letter_topic
 from fraudstream.lake.query.reading import read_day
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import FOLDERS, day_in

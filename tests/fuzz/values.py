@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from fraudstream.kafka.codec import SCHEMA_FILES, schema_text
+from fraudstream.kafka.avro.codec import SCHEMA_FILES, schema_text
 
 #: Schema, kind, and what a body of it looks like; of the topic's own schema made `OWN`, of one that names type `Money`.
 FOREIGN: Mapping[str, tuple[str, str]] = {

@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Callable
 
-from fraudstream.mail.connections import Pauses
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.delivery import Delivery
-from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.smtp.connections import Pauses
+from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.delivery import Delivery
+from fraudstream.mail.smtp.server import SmtpServer
 
 from tests.fakes.smtp import FakeSmtpServer, Fault, Script, Stage
 

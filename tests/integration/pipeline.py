@@ -10,11 +10,11 @@ import pyarrow.compute as pc
 from confluent_kafka import Message
 from fraudstream.cases.links import Links
 from fraudstream.dataset import open_source
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
-from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.kafka.records import Sink
-from fraudstream.kafka.subscription import Subscription
 from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain
@@ -23,8 +23,8 @@ from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.lake.table.catalog import Tables
 from fraudstream.lake.table.lake import Lake
-from fraudstream.mail.server import SmtpServer
 from fraudstream.mail.sink import mail_sink
+from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 
 from local import topics

@@ -13,10 +13,10 @@ from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from fraudstream.cases.answer_places import AnswerPlaces
 from fraudstream.cases.case_views import Answer, ConfirmationView
 from fraudstream.cases.first_answer_sink import FirstAnswers
-from fraudstream.kafka import codec as codec_module
-from fraudstream.kafka.codec import Codec, schema_text
-from fraudstream.kafka.registry import Registry
-from fraudstream.kafka.subscription import Subscription
+from fraudstream.kafka.avro import codec as codec_module
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import Registry
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.settings import Settings
 from pydantic import SecretStr
 

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Message, Producer
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.dataset import open_source
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit.audit import LAKE, audit
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics

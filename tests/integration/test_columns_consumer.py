@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
-from fraudstream.kafka.columns_consumer import ColumnsConsumer
-from fraudstream.kafka.message_consumer import Failure, MessageConsumer, RecordsReader
+from fraudstream.kafka.consume.columns_consumer import ColumnsConsumer
+from fraudstream.kafka.consume.message_consumer import Failure, MessageConsumer, RecordsReader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

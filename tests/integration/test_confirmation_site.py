@@ -24,9 +24,9 @@ from fraudstream.cases.case_views import CaseView, ConfirmationView
 from fraudstream.cases.links import Links
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.errors import AnswerUnknown
-from fraudstream.kafka import codec as codec_module
-from fraudstream.kafka.codec import Codec, schema_text
-from fraudstream.kafka.registry import Registry
+from fraudstream.kafka.avro import codec as codec_module
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import Registry
 from fraudstream.settings import Settings
 from fraudstream.site.metrics import Metrics
 from fraudstream.site.site import create_app

@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.server import SmtpServer
-from fraudstream.mail.templates import Kind, MailTemplates
+from fraudstream.mail.letter.templates import Kind, MailTemplates
+from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 
 from local.demo.mails import Inbox, MailFile, Mails

@@ -16,10 +16,10 @@ import httpx
 import pytest
 from bs4 import BeautifulSoup
 from fraudstream.errors import MailError
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.delivery import Delivery
-from fraudstream.mail.server import SmtpServer, server_from_connection
-from fraudstream.mail.templates import MailTemplates, message_id
+from fraudstream.mail.letter.templates import MailTemplates, message_id
+from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.delivery import Delivery
+from fraudstream.mail.smtp.server import SmtpServer, server_from_connection
 from fraudstream.settings import Settings
 
 from local.ports import Ports

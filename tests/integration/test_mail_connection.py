@@ -4,7 +4,7 @@ import ssl
 
 import pytest
 from fraudstream.errors import SettingsError
-from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.smtp.server import SmtpServer
 from pydantic import SecretStr
 
 from tests.fakes import certificates

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 from fraudstream.errors import MailError, SettingsError
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.server import SmtpServer
 from pydantic import SecretStr
 
 from tests.fakes.smtp import FakeSmtpServer, Fault, Script, Stage

@@ -16,11 +16,11 @@ from confluent_kafka import Producer
 from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.errors import DatasetNotFound, KafkaError, TooManyRejected, UnknownHeader
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.progress import IngestProgress, last_progress
-from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.produce.progress import IngestProgress, last_progress
+from fraudstream.kafka.produce.publisher import Publisher
+from fraudstream.kafka.produce.transaction import transactional
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.transaction import transactional
 from fraudstream.settings import Settings
 
 from tests.integration.pipeline import decoded, good_row, paysim, publisher, records
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.integration
 _PRODUCE = """
 import sys
 from fraudstream.dataset import open_source
-from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.settings import Settings
 Publisher(Settings(), open_source(sys.argv[1], None), rows_per_second=int(sys.argv[2])).run()
 """
@@ -73,8 +73,8 @@ def test_a_limit_is_exact_and_the_next_run_goes_on_after_it(settings: Settings, 
 def test_the_commit_of_the_last_rows_says_that_the_file_is_done(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fraudstream.kafka.publisher._CHUNK_ROWS", 2)
-    monkeypatch.setattr("fraudstream.kafka.transaction._ROWS", 4)
+    monkeypatch.setattr("fraudstream.kafka.produce.publisher._CHUNK_ROWS", 2)
+    monkeypatch.setattr("fraudstream.kafka.produce.transaction._ROWS", 4)
     path = paysim([good_row(n) for n in range(1, 9)], tmp_path)
     publisher(settings, path).run()
     codec = Codec.for_topic(INGEST_PROGRESS, settings)

@@ -9,7 +9,7 @@ from fraudstream.cases.first_answer_sink import Place
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
-from fraudstream.kafka.topic_identity import Topics
+from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.settings import Settings
 
 _LOOK_SECONDS = 0.02

@@ -14,8 +14,8 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.cases.links import Proposal
 from fraudstream.errors import AnswerUnknown, KafkaRefused, KafkaUnavailable
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.confirmed_producer import ConfirmedProducer, Outgoing
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.confirmed_producer import ConfirmedProducer, Outgoing
 from fraudstream.kafka.records import CASE_EVENT
 from fraudstream.settings import Settings
 

@@ -12,8 +12,8 @@ from confluent_kafka import KafkaError as Code
 
 from fraudstream.cases.first_value_store import FirstValues, Read
 from fraudstream.errors import FraudstreamError, KafkaError
-from fraudstream.kafka.codec import Codec, DecodedMessages
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.avro.codec import Codec, DecodedMessages
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, MAIL_SUPPRESSED, UNDELIVERED, CaseEvent
 from fraudstream.errors import RecordError
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT
-from fraudstream.kafka.whole_topic import records
+from fraudstream.kafka.topic.whole_topic import records
 from fraudstream.settings import Settings
 
 #: What a count is called, by the event that it counts.

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 
 from fraudstream.errors import FraudstreamError, TopicsDiffer
-from fraudstream.kafka.cluster import register_schemas, wait_for_brokers
 from fraudstream.kafka.dead_letters import command as dead_letters
-from fraudstream.kafka.topics import compare_topics, create_topics, repair_topics
+from fraudstream.kafka.topic.cluster import register_schemas, wait_for_brokers
+from fraudstream.kafka.topic.topics import compare_topics, create_topics, repair_topics
 from fraudstream.settings import Settings, get_settings
 
 

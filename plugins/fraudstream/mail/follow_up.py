@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from fraudstream.cases.events import MAIL_FAILED, MAIL_SUPPRESSED, CaseEvent, CaseEvents, masked
-from fraudstream.mail.letters import Letter
+from fraudstream.mail.letter.letters import Letter
 from fraudstream.mail.retries import RetryQueue
 from fraudstream.settings import Settings
 

@@ -20,7 +20,7 @@ from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import day_of, object_name
 from fraudstream.lake.stream.totals import Totals, totals_of
-from fraudstream.mail.letters import Letter, log_lines
+from fraudstream.mail.letter.letters import Letter, log_lines
 
 logger = logging.getLogger(__name__)
 

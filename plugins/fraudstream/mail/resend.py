@@ -21,10 +21,10 @@ from fraudstream.cases.events import (
 )
 from fraudstream.cases.links import Links
 from fraudstream.errors import RecordError
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition
-from fraudstream.kafka.whole_topic import records
-from fraudstream.mail.letters import Letter, LetterWriter
+from fraudstream.kafka.topic.whole_topic import records
+from fraudstream.mail.letter.letters import Letter, LetterWriter
 from fraudstream.mail.retries import RetryQueue
 from fraudstream.settings import Settings
 

@@ -16,11 +16,11 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.confirmed_producer import ConfirmedProducer, Outgoing
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.confirmed_producer import ConfirmedProducer, Outgoing
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Batch, Partition, Sink
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.letters import Letter, LetterWriter
+from fraudstream.mail.letter.letters import Letter, LetterWriter
+from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
 
 

@@ -24,16 +24,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fraudstream.errors import MailError, SettingsError
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import MAIL_RETRY, Batch, Partition, Sink
 from fraudstream.lake.stream.names import day_of
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.delivery import Delivery
 from fraudstream.mail.follow_up import FollowUp
-from fraudstream.mail.letters import Letter, LetterWriter, MakesLinks, WritesLetters
+from fraudstream.mail.letter.letters import Letter, LetterWriter, MakesLinks, WritesLetters
 from fraudstream.mail.mail_log import RECORDED, Chain, MailLog
 from fraudstream.mail.retries import RetryWriter, WhenDue, give_up
-from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.delivery import Delivery
+from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 
 #: Longest time in seconds that a record waits for others to share its log object.
@@ -42,7 +42,7 @@ _LOG_WRITERS = 4
 
 
 class Delivers(Protocol):
-    """What the sink needs of :class:`~fraudstream.mail.delivery.Delivery`."""
+    """What the sink needs of :class:`~fraudstream.mail.smtp.delivery.Delivery`."""
 
     def deliver(self, mails: Sequence[Mail]) -> None:
         """Settles every mail, or raises :class:`~fraudstream.errors.MailError`."""

@@ -9,7 +9,7 @@ from google.cloud import storage
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.table.catalog import Tables
 from fraudstream.lake.table.lake import Lake
-from fraudstream.mail.server import SmtpServer, server_from_connection
+from fraudstream.mail.smtp.server import SmtpServer, server_from_connection
 from fraudstream.settings import Settings, get_settings
 
 GOOGLE = "google_cloud_default"

@@ -16,12 +16,12 @@ from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.source import open_source
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
-from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, MAIL_RETRY, Sink
-from fraudstream.kafka.subscription import Subscription
-from fraudstream.kafka.topic_identity import Topics
+from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import InTable, ObjectChain
 from fraudstream.lake.stream.lines import LINES_OF

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from fraudstream.kafka.cluster import wait_for_brokers
-from fraudstream.kafka.topics import TOPICS, create_topics
+from fraudstream.kafka.topic.cluster import wait_for_brokers
+from fraudstream.kafka.topic.topics import TOPICS, create_topics
 from fraudstream.settings import Settings
 
 from tests.integration.kafka_access.secured_brokers import Secured, secured_brokers

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from fraudstream.dataset.source import open_source
 from fraudstream.errors import KafkaRefused, SchemaRegistryError
-from fraudstream.kafka.cluster import wait_for_brokers
-from fraudstream.kafka.codec import schema_text
+from fraudstream.kafka.avro.codec import schema_text
+from fraudstream.kafka.avro.registry import Registry
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.registry import Registry
+from fraudstream.kafka.topic.cluster import wait_for_brokers
 from fraudstream.settings import Settings
 from pydantic import SecretStr
 

@@ -17,8 +17,8 @@ from fraudstream.cases.answer_publisher import AnswerPublisher
 from fraudstream.cases.case_views import ConfirmationView
 from fraudstream.dataset import open_source
 from fraudstream.errors import KafkaError, KafkaRefused
-from fraudstream.kafka.cluster import wait_for_brokers
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.dead_letters.letters import read_dead_letters
 from fraudstream.kafka.dead_letters.redrive import REDRIVEN_FROM, Redriven, redrive
@@ -29,8 +29,8 @@ from fraudstream.kafka.records import (
     INGEST_PROGRESS,
     NON_FRAUD_TRANSACTION,
 )
-from fraudstream.kafka.subscription import Subscription
-from fraudstream.kafka.topics import TOPICS, create_topics, dead_letter_topic
+from fraudstream.kafka.topic.cluster import wait_for_brokers
+from fraudstream.kafka.topic.topics import TOPICS, create_topics, dead_letter_topic
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 

@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from fraudstream.cases.events import MAIL_BOUNCED, CaseEvent, CaseEvents, masked
 from fraudstream.errors import KafkaUnavailable
-from fraudstream.kafka import confirmed_producer
-from fraudstream.kafka.codec import Codec, schema_text
-from fraudstream.kafka.registry import RegisteredSchema
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import RegisteredSchema
+from fraudstream.kafka.client import confirmed_producer
 from fraudstream.settings import Settings
 
 EVENT = CaseEvent(

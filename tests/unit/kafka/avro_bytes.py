@@ -4,9 +4,9 @@ import json
 import struct
 from typing import Any, ClassVar
 
-from fraudstream.kafka.codec import Codec, schema_text
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.records import FRAUD_TRANSACTION
-from fraudstream.kafka.registry import RegisteredSchema
 
 OWN_ID, OLD_ID, NEW_ID = 7, 3, 9
 OWN = json.loads(schema_text(FRAUD_TRANSACTION))

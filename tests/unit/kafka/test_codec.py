@@ -10,9 +10,9 @@ import fastavro
 import pyarrow as pa
 import pytest
 from fraudstream.errors import RecordError
-from fraudstream.kafka.codec import InvalidRecord, arrow_schema, schema_text
+from fraudstream.kafka.avro.codec import InvalidRecord, arrow_schema, schema_text
+from fraudstream.kafka.avro.valid_records import END_MS, FIRST_MS
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
-from fraudstream.kafka.valid_records import END_MS, FIRST_MS
 from hypothesis import given
 from hypothesis import strategies as st
 

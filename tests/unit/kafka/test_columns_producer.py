@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from confluent_kafka import KafkaException, Producer
-from fraudstream.kafka.columns_producer import ColumnsProducer, Messages
+from fraudstream.kafka.produce.columns_producer import ColumnsProducer, Messages
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pytest
 from fraudstream.cases.links import Links
 from fraudstream.cases.opening import case_of, described, transaction_of
-from fraudstream.kafka.codec import Codec, schema_text
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import RegisteredSchema
+from fraudstream.kafka.consume.message_consumer import Records
 from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords
-from fraudstream.kafka.message_consumer import Records
 from fraudstream.kafka.records import (
     CASE_EVENT,
     FRAUD_CONFIRMATION,
@@ -25,11 +26,10 @@ from fraudstream.kafka.records import (
     Batch,
     Partition,
 )
-from fraudstream.kafka.registry import RegisteredSchema
 from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, day_of
 from fraudstream.lake.table.schemas import rows_of_lines
-from fraudstream.mail.letters import KINDS, LetterWriter, log_lines
+from fraudstream.mail.letter.letters import KINDS, LetterWriter, log_lines
 from fraudstream.settings import Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st

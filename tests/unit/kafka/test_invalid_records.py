@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fraudstream.errors import RecordError
-from fraudstream.kafka import writer_schemas
-from fraudstream.kafka.codec import SCHEMA_FILES, arrow_schema
-from fraudstream.kafka.registry import RegisteredSchema
-from fraudstream.kafka.valid_records import END_MS, FIRST_MS, RULES
+from fraudstream.kafka.avro import writer_schemas
+from fraudstream.kafka.avro.codec import SCHEMA_FILES, arrow_schema
+from fraudstream.kafka.avro.registry import RegisteredSchema
+from fraudstream.kafka.avro.valid_records import END_MS, FIRST_MS, RULES
 from hypothesis import given
 from hypothesis import strategies as st
 

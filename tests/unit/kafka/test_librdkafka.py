@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 from confluent_kafka import Producer
 from fraudstream.errors import KafkaError
-from fraudstream.kafka import columns_consumer, columns_producer, librdkafka
-from fraudstream.kafka.columns_producer import ColumnsProducer, Messages
+from fraudstream.kafka.consume import columns_consumer, librdkafka
+from fraudstream.kafka.produce import columns_producer
+from fraudstream.kafka.produce.columns_producer import ColumnsProducer, Messages
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,9 @@ from confluent_kafka import KafkaException
 from fraudstream.dataset import open_source
 from fraudstream.dataset.reader import Chunk, read_chunks
 from fraudstream.errors import DatasetError, KafkaUnavailable, ProducerFenced, TooManyRejected
-from fraudstream.kafka import publisher, rejected_rows, transaction
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.publisher import Publisher
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.produce import publisher, rejected_rows, transaction
+from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import pytest
 from fraudstream.errors import SchemaRegistryError
+from fraudstream.kafka.avro.registry import RegisteredSchema, Registry
 from fraudstream.kafka.records import FRAUD_TRANSACTION
-from fraudstream.kafka.registry import RegisteredSchema, Registry
 from fraudstream.settings import Settings
 
 from tests.fakes import certificates

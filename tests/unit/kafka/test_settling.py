@@ -4,10 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fraudstream.errors import TooManyDeadLetters
-from fraudstream.kafka.codec import InvalidRecord
+from fraudstream.kafka.avro.codec import InvalidRecord
+from fraudstream.kafka.consume.message_consumer import Records
 from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords
 from fraudstream.kafka.dead_letters.letters import DeadLetter
-from fraudstream.kafka.message_consumer import Records
 from fraudstream.kafka.records import Partition
 from hypothesis import given
 from hypothesis import strategies as st

@@ -9,12 +9,13 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING
 from confluent_kafka import KafkaError as Code
 from fraudstream.errors import KafkaError, KafkaUnavailable, LakeUnavailable, TopicChanged
-from fraudstream.kafka import subscription, topic_identity
-from fraudstream.kafka.codec import InvalidRecord
+from fraudstream.kafka.avro.codec import InvalidRecord
+from fraudstream.kafka.consume import subscription
+from fraudstream.kafka.consume.message_consumer import Failure, Records
+from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters.letters import DeadLetter
-from fraudstream.kafka.message_consumer import Failure, Records
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.kafka.subscription import Subscription
+from fraudstream.kafka.topic import topic_identity
 from fraudstream.settings import Settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

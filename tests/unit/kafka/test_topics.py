@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
 from fraudstream.errors import TopicsDiffer
-from fraudstream.kafka import topics
-from fraudstream.kafka.topics import TOPICS, compare_topics, create_topics, repair_topics
+from fraudstream.kafka.topic import topics
+from fraudstream.kafka.topic.topics import TOPICS, compare_topics, create_topics, repair_topics
 from fraudstream.settings import Settings
 
 SETTINGS = Settings(kafka_bootstrap_servers="broker:9092")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-from fraudstream.kafka.codec import arrow_schema
+from fraudstream.kafka.avro.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION, Batch, Partition
 
 PARTITION = Partition(NON_FRAUD_TRANSACTION, 3)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from fraudstream.kafka.codec import DecodedMessages
+from fraudstream.kafka.avro.codec import DecodedMessages
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import audit as audits
 from fraudstream.lake.audit import topics as reading

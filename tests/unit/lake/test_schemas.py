@@ -7,8 +7,8 @@ from fraudstream.errors import LakeError
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.stream.names import FOLDERS, MAILS
 from fraudstream.lake.table.schemas import SORT_ORDER, rows_of_lines, rows_schema
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.letters import Letter, log_lines
+from fraudstream.mail.letter.letters import Letter, log_lines
+from fraudstream.mail.smtp.conversation import Mail
 
 from tests.unit.lake.rows import batch
 

@@ -11,9 +11,9 @@ from fraudstream.errors import MailError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.names import parse_object_name
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.letters import Letter, LetterWriter
+from fraudstream.mail.letter.letters import Letter, LetterWriter
 from fraudstream.mail.sink import MailSink
+from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
 
 from tests.fakes.memory_store import MemoryStore

@@ -2,7 +2,7 @@
 
 import pytest
 from fraudstream.errors import SettingsError
-from fraudstream.mail.recipients import COLUMNS, Recipients, is_address, to_ascii
+from fraudstream.mail.letter.recipients import COLUMNS, Recipients, is_address, to_ascii
 from fraudstream.settings import Settings
 from hypothesis import given
 from hypothesis import strategies as st

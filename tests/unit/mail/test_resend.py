@@ -7,7 +7,7 @@ import pytest
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, CaseEvent
 from fraudstream.kafka.records import FRAUD_TRANSACTION, Partition
 from fraudstream.mail import resend as module
-from fraudstream.mail.letters import Letter
+from fraudstream.mail.letter.letters import Letter
 from fraudstream.mail.resend import Cases, resend
 from fraudstream.settings import Settings
 

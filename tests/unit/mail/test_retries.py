@@ -9,16 +9,16 @@ import pyarrow as pa
 import pytest
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.errors import KafkaUnavailable
-from fraudstream.kafka.codec import Codec, schema_text
-from fraudstream.kafka.confirmed_producer import Outgoing
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import RegisteredSchema
+from fraudstream.kafka.client.confirmed_producer import Outgoing
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Batch, Partition
-from fraudstream.kafka.registry import RegisteredSchema
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.mail import retries
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.letters import Letter, LetterWriter
+from fraudstream.mail.letter.letters import Letter, LetterWriter
 from fraudstream.mail.retries import RetryQueue, RetryWriter, WhenDue
 from fraudstream.mail.sink import MailSink
+from fraudstream.mail.smtp.conversation import Mail
 
 from tests.unit.lake.rows import PARTITION, batch, row
 from tests.unit.mail.bench import Bench, Links

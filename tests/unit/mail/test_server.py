@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from fraudstream.errors import SettingsError
-from fraudstream.mail.oauth import token_source
-from fraudstream.mail.server import SmtpServer, server_from_connection
+from fraudstream.mail.smtp.oauth import token_source
+from fraudstream.mail.smtp.server import SmtpServer, server_from_connection
 
 
 def server(host: str | None = "mail.example.com", port: int | None = None, **extra: Any) -> SmtpServer:

@@ -10,8 +10,8 @@ from fraudstream.errors import KafkaUnavailable, LakeUnavailable, MailError, Par
 from fraudstream.kafka.records import Batch
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.totals import Totals
-from fraudstream.mail.conversation import Mail
 from fraudstream.mail.sink import MailSink
+from fraudstream.mail.smtp.conversation import Mail
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,7 +10,7 @@ from email.policy import default
 import pytest
 from bs4 import BeautifulSoup
 from fraudstream.errors import SettingsError
-from fraudstream.mail.templates import (
+from fraudstream.mail.letter.templates import (
     Facts,
     Kind,
     MailTemplates,

@@ -15,8 +15,8 @@ from fraudstream.kafka.dead_letters.inspection import inspect, moment, text_of
 from fraudstream.kafka.dead_letters.letters import DeadLetter, read_dead_letters
 from fraudstream.kafka.dead_letters.redrive import Redriven, redrive
 from fraudstream.kafka.records import INGEST_DEAD_LETTER
-from fraudstream.kafka.topic_reader import TopicReader
-from fraudstream.kafka.topics import TOPICS, dead_letter_topic
+from fraudstream.kafka.topic.topic_reader import TopicReader
+from fraudstream.kafka.topic.topics import TOPICS, dead_letter_topic
 from fraudstream.settings import Settings
 
 #: Topics whose consumers send dead letters.

@@ -8,10 +8,10 @@ from typing import Any
 import fastavro
 
 from fraudstream.errors import KafkaError
-from fraudstream.kafka.codec import HEADER, schema_text
+from fraudstream.kafka.avro.codec import HEADER, schema_text
+from fraudstream.kafka.avro.registry import Registry
+from fraudstream.kafka.avro.writer_schemas import WriterSchemas
 from fraudstream.kafka.dead_letters.letters import DeadLetter
-from fraudstream.kafka.registry import Registry
-from fraudstream.kafka.writer_schemas import WriterSchemas
 from fraudstream.settings import Settings
 
 #: Bytes of what can't be decoded that are shown.

@@ -15,13 +15,13 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Sequence
 
 from fraudstream.errors import TooManyDeadLetters
-from fraudstream.kafka.codec import InvalidRecord
+from fraudstream.kafka.avro.codec import InvalidRecord
+from fraudstream.kafka.consume.message_consumer import Records
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.dead_letters.producer import DeadLetters
-from fraudstream.kafka.message_consumer import Records
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.topic_reader import TopicReader
-from fraudstream.kafka.topics import dead_letter_topic
+from fraudstream.kafka.topic.topic_reader import TopicReader
+from fraudstream.kafka.topic.topics import dead_letter_topic
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

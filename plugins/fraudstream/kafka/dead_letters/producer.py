@@ -6,9 +6,9 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import Message, Producer
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.dead_letters.letters import DeadLetter
-from fraudstream.kafka.topics import dead_letter_topic
+from fraudstream.kafka.topic.topics import dead_letter_topic
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

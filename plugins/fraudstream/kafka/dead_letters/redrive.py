@@ -20,10 +20,10 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.errors import KafkaError, ProducerFenced, RecordError
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.dead_letters.letters import DeadLetter, read_dead_letters
-from fraudstream.kafka.topic_reader import read_record
+from fraudstream.kafka.topic.topic_reader import read_record
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

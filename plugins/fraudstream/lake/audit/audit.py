@@ -27,7 +27,7 @@ import numpy as np
 
 from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.topic_identity import Topics
+from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.checks import Check, Limits, checks
 from fraudstream.lake.audit.contents import LAKE_FOLDERS, Contents, Span, lake_contents, mail_contents
 from fraudstream.lake.audit.position import Position

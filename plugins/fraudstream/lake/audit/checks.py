@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fraudstream.kafka.topic_identity import Topics
+from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.topics import TOPICS, TopicsContent
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream import progress

@@ -14,10 +14,10 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.codec import Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.kafka.topics import dead_letter_topic
+from fraudstream.kafka.topic.topics import dead_letter_topic
 from fraudstream.lake.audit.contents import Span
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
 from fraudstream.lake.stream.totals import Totals, totals_of

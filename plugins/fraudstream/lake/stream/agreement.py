@@ -10,8 +10,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaUnavailable
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream.names import FOLDER_OF

@@ -82,7 +82,7 @@ class Link:
 
 
 class KnowsTopics(Protocol):
-    """What a chain asks of the brokers: see :class:`fraudstream.kafka.topic_identity.Topics`."""
+    """What a chain asks of the brokers: see :class:`fraudstream.kafka.topic.topic_identity.Topics`."""
 
     def id(self, topic: str) -> str:
         """The topic's id."""

@@ -22,7 +22,7 @@ from isal import igzip
 
 from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.topic_identity import Topics
+from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.store.objects import GZIP, JSON, ObjectStore, StoredObject
 from fraudstream.lake.stream import names, progress
 from fraudstream.lake.stream.chain import Link

@@ -8,9 +8,9 @@ from confluent_kafka.admin import AdminClient
 from rich.console import Console
 
 from fraudstream.errors import KafkaError
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY
-from fraudstream.kafka.topic_identity import Topics
+from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.stream.agreement import agreement
 from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.stream.rebase import carry_out, plan

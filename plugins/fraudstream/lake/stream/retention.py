@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.topic_identity import Topics
+from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.progress import Progress

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.json
 
 from fraudstream.errors import LakeError
-from fraudstream.kafka.codec import arrow_schema
+from fraudstream.kafka.avro.codec import arrow_schema
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
 from fraudstream.lake.stream.lines import MONEY
 from fraudstream.lake.stream.names import FRAUD_CASES, MAILS, TRANSACTIONS

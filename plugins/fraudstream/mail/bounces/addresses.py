@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fraudstream.errors import SettingsError
-from fraudstream.mail.templates import Kind, MailTemplates
+from fraudstream.mail.letter.templates import Kind, MailTemplates
 from fraudstream.settings import Settings
 
 _LETTER_OF: dict[Kind, str] = {"notice": "n", "fraud_notice": "f", "receipt": "r"}

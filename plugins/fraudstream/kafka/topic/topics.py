@@ -18,7 +18,7 @@ from confluent_kafka.admin import (
 )
 
 from fraudstream.errors import TopicsDiffer
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import (
     CASE_EVENT,
     FRAUD_CONFIRMATION,

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 
 from fraudstream.errors import FraudstreamError, MailError
-from fraudstream.mail.conversation import Conversation, Post
-from fraudstream.mail.server import SmtpServer, open_connection
+from fraudstream.mail.smtp.conversation import Conversation, Post
+from fraudstream.mail.smtp.server import SmtpServer, open_connection
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.kafka.columns_producer import QUEUE
+from fraudstream.kafka.produce.columns_producer import QUEUE
 
 log = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ from confluent_kafka import Consumer, libversion
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError
-from fraudstream.kafka.librdkafka import MESSAGE, handle, library, quick
-from fraudstream.kafka.message_consumer import Failure, KeyAndHeaders, Records
+from fraudstream.kafka.consume.librdkafka import MESSAGE, handle, library, quick
+from fraudstream.kafka.consume.message_consumer import Failure, KeyAndHeaders, Records
 
 _WORDS = MESSAGE.itemsize // 8
 _Struct = ctypes.c_uint64 * _WORDS
@@ -32,9 +32,11 @@ _REGION_BITS = 30
 
 
 class ColumnsConsumer:
-    """:class:`~fraudstream.kafka.message_consumer.RecordsReader` past a consumer's objects; close it before that one.
+    """:class:`~fraudstream.kafka.consume.message_consumer.RecordsReader` past a consumer's objects.
 
-    Use it only where :func:`~fraudstream.kafka.librdkafka.usable`.
+    Close it before the consumer.
+
+    Use it only where :func:`~fraudstream.kafka.consume.librdkafka.usable`.
 
     :param most: records of one :meth:`read`
     """

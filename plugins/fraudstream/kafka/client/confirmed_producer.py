@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.kafka.librdkafka import MESSAGE, handle, library, usable
+from fraudstream.kafka.consume.librdkafka import MESSAGE, handle, library, usable
 
 _ANY_PARTITION = -1
 _COPY = 2

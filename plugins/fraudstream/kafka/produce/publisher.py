@@ -28,13 +28,13 @@ from fraudstream.dataset.lines import Rejected
 from fraudstream.dataset.reader import Chunk, Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, ProducerFenced
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.columns_producer import ColumnsProducer, Messages
-from fraudstream.kafka.connection import Connection, unwritable
-from fraudstream.kafka.progress import IngestProgress, last_progress
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.connection import Connection, unwritable
+from fraudstream.kafka.produce.columns_producer import ColumnsProducer, Messages
+from fraudstream.kafka.produce.progress import IngestProgress, last_progress
+from fraudstream.kafka.produce.rejected_rows import RejectedRows
+from fraudstream.kafka.produce.transaction import Transaction, transactional
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.rejected_rows import RejectedRows
-from fraudstream.kafka.transaction import Transaction, transactional
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

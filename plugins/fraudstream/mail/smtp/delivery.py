@@ -24,11 +24,11 @@ from collections.abc import Callable, Sequence
 import uvloop
 
 from fraudstream.errors import FraudstreamError, MailError, SettingsError
-from fraudstream.mail.connections import Connections, Pauses
-from fraudstream.mail.conversation import Conversation, Mail, Stage
-from fraudstream.mail.pace import Pace
-from fraudstream.mail.refusals import About, Refusals, about, replies_of
-from fraudstream.mail.server import SmtpServer
+from fraudstream.mail.smtp.connections import Connections, Pauses
+from fraudstream.mail.smtp.conversation import Conversation, Mail, Stage
+from fraudstream.mail.smtp.pace import Pace
+from fraudstream.mail.smtp.refusals import About, Refusals, about, replies_of
+from fraudstream.mail.smtp.server import SmtpServer
 
 #: Seconds between two looks at time limits, due retries and whether to stop.
 _TICK = 0.05

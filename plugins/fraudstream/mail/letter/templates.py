@@ -24,8 +24,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import escape
 
 from fraudstream.errors import SettingsError
-from fraudstream.mail.quoted_printable import encode_template, encode_value
-from fraudstream.mail.recipients import is_address, to_ascii
+from fraudstream.mail.letter.quoted_printable import encode_template, encode_value
+from fraudstream.mail.letter.recipients import is_address, to_ascii
 from fraudstream.settings import TEMPLATES, Settings
 
 Kind = Literal["notice", "fraud_notice", "receipt"]
@@ -128,7 +128,8 @@ class MailTemplates:
     def render(self, kind: Kind, facts: Facts, *, recipient: str, identity: str, sent_at: datetime) -> bytes:
         """The whole mail, CRLF line ends, not dot-stuffed; `identity` is its Message-ID.
 
-        `recipient` goes into a header as it is: :func:`~fraudstream.mail.recipients.is_address` must hold for it.
+        `recipient` goes into a header as it is, so
+        :func:`~fraudstream.mail.letter.recipients.is_address` must hold for it.
         """
         skeleton = self._skeletons.get((kind, facts.status))
         if skeleton is None:

@@ -24,16 +24,16 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.client_config import group_member
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.columns_consumer import ColumnsConsumer
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.client_config import group_member
+from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.consume.columns_consumer import ColumnsConsumer
+from fraudstream.kafka.consume.librdkafka import usable
+from fraudstream.kafka.consume.message_consumer import MessageConsumer, Records, RecordsReader
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords, KnownDeadLetters
-from fraudstream.kafka.librdkafka import usable
-from fraudstream.kafka.message_consumer import MessageConsumer, Records, RecordsReader
 from fraudstream.kafka.records import Batch, Partition, Report, Sink
-from fraudstream.kafka.topic_identity import SameTopic, first_available
+from fraudstream.kafka.topic.topic_identity import SameTopic, first_available
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

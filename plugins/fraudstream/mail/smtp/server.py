@@ -15,7 +15,7 @@ import aiosmtplib
 from pydantic import SecretStr
 
 from fraudstream.errors import MailError, SettingsError
-from fraudstream.mail.oauth import TokenSource, token_source
+from fraudstream.mail.smtp.oauth import TokenSource, token_source
 
 _PORTS = {"plain": 25, "starttls": 587, "tls": 465}
 #: Reply codes from here on say that a retry doesn't help.
@@ -65,7 +65,7 @@ def server_from_connection(
 
     TLS from the first byte by default; extra ``disable_ssl`` makes that STARTTLS, with ``disable_tls`` too nothing is
     encrypted. ``timeout`` is in seconds (30); ``ssl_context`` ``none`` accepts any certificate. With ``auth_type``
-    ``oauth2`` the login is XOAUTH2: see :mod:`fraudstream.mail.oauth`.
+    ``oauth2`` the login is XOAUTH2: see :mod:`fraudstream.mail.smtp.oauth`.
 
     :raises SettingsError: no host, or an extra that can't be used
     """

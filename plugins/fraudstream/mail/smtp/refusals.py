@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from fraudstream.mail.conversation import Mail, Stage
+from fraudstream.mail.smtp.conversation import Mail, Stage
 
 #: Mails whose replies are looked at together.
 _GROUP = 20

@@ -6,9 +6,9 @@ import time
 from confluent_kafka.admin import AdminClient
 
 from fraudstream.errors import KafkaError, KafkaUnavailable, SchemaRegistryError
-from fraudstream.kafka.codec import SCHEMA_FILES, schema_text
-from fraudstream.kafka.connection import Connection
-from fraudstream.kafka.registry import Registry
+from fraudstream.kafka.avro.codec import SCHEMA_FILES, schema_text
+from fraudstream.kafka.avro.registry import Registry
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -21,6 +21,9 @@ import pyruhvro
 from confluent_kafka import Message
 
 from fraudstream.errors import RecordError
+from fraudstream.kafka.avro.registry import Registry
+from fraudstream.kafka.avro.valid_records import TIME_EXPECTED, are_times, broken_rules
+from fraudstream.kafka.avro.writer_schemas import UnknownSchema, WriterSchema, WriterSchemas
 from fraudstream.kafka.records import (
     CASE_EVENT,
     FRAUD_CONFIRMATION,
@@ -29,9 +32,6 @@ from fraudstream.kafka.records import (
     MAIL_RETRY,
     NON_FRAUD_TRANSACTION,
 )
-from fraudstream.kafka.registry import Registry
-from fraudstream.kafka.valid_records import TIME_EXPECTED, are_times, broken_rules
-from fraudstream.kafka.writer_schemas import UnknownSchema, WriterSchema, WriterSchemas
 from fraudstream.settings import SCHEMAS, Settings
 
 #: File under include/schemas/ for the values of each topic.

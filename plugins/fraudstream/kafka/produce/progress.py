@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import KafkaUnavailable, RecordError
-from fraudstream.kafka.codec import Codec
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import INGEST_PROGRESS
 from fraudstream.settings import Settings
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicColle
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import TopicChanged
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
 

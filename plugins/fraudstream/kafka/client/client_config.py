@@ -162,7 +162,7 @@ def _token_source(settings: "Settings") -> TokenSource:
     named = settings.kafka_token_source
     setting = f"FRAUDSTREAM_KAFKA_TOKEN_SOURCE is {named!r}"
     if named == "google":
-        named = "fraudstream.kafka.google_token:google_token"
+        named = "fraudstream.kafka.client.google_token:google_token"
     module, _, function = named.partition(":")
     if not module or not function:
         raise SettingsError(

@@ -13,7 +13,7 @@ from typing import Any
 import fastavro
 
 from fraudstream.errors import RecordError
-from fraudstream.kafka.registry import Registry
+from fraudstream.kafka.avro.registry import Registry
 
 #: How long an id that the registry doesn't know isn't asked for again, and how many of them are remembered.
 _UNKNOWN_SECONDS = 30.0

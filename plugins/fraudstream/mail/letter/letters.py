@@ -12,9 +12,9 @@ import pyarrow as pa
 from fraudstream.cases.links import Proposal
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.mail.bounces.addresses import ReturnAddresses
-from fraudstream.mail.conversation import Mail
-from fraudstream.mail.recipients import Recipients, is_address
-from fraudstream.mail.templates import Facts, Kind, MailTemplates, message_id, shown_time, shown_type
+from fraudstream.mail.letter.recipients import Recipients, is_address
+from fraudstream.mail.letter.templates import Facts, Kind, MailTemplates, message_id, shown_time, shown_type
+from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.money import shown
 from fraudstream.settings import Settings
 

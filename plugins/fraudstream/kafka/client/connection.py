@@ -13,7 +13,7 @@ from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, ClusterMetadata
 
 from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable
-from fraudstream.kafka.client_config import identity
+from fraudstream.kafka.client.client_config import identity
 from fraudstream.settings import Settings
 
 _RIGHTS = {

@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.connection import Connection
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.settings import Settings
 
 #: Longest time without a record before the brokers count as gone.

@@ -1,0 +1,1 @@
+"""Avro in the Confluent wire format: registry, codec, and what a valid record is."""

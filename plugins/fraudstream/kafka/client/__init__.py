@@ -1,0 +1,1 @@
+"""Clients: configuration, login, and connections that say why they fail."""

@@ -1,0 +1,1 @@
+"""Consumers: members of consumer groups that feed sinks."""

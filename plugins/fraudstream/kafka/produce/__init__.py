@@ -1,0 +1,1 @@
+"""The producer: a source file to the topics in Kafka transactions."""

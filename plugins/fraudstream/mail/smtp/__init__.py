@@ -1,0 +1,1 @@
+"""Delivery over SMTP: connections, pace, and what a refusal means."""
