@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 
 from google.auth.exceptions import DefaultCredentialsError
@@ -29,6 +30,11 @@ _EXIT_CODES = """exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """0: done; 1: `check` found rows that fail their checks; 2: unusable input, said on standard error."""
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # names and messages that the terminal's encoding doesn't have
     try:
         if options.command == "generate":
             _generate(options)

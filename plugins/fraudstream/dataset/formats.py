@@ -70,6 +70,8 @@ _SEPARATORS = {
 _FEWEST_COLUMNS = 5
 _DECIMAL_COMMA = rb"[0-9],[0-9]{1,2}(?![0-9])"
 _THOUSANDS_COMMA = rb"[0-9],[0-9]{3}(?![0-9])"
+_STEP_AND_TYPE = rb'"?step"?,"?(?:type|action)"?,'
+_NAMED_ROW = rb'"?[^",]*"?,"?[0-9]+(?:\.0)?"?,"?[A-Z_]+"?,'
 _HTML = rb"<(?:!doctype html|html|head|body|script|meta)\b"
 #: Compression methods of zips that are read: stored, deflate, bzip2, LZMA.
 _ZIP_METHODS = {0, 8, 12, 14}
@@ -127,7 +129,15 @@ def _text(head: bytes) -> Format | None:
     header, _, rows = text.partition(b"\n")
     if b"\r" in header.rstrip(b"\r") or (b"\r" in head and b"\n" not in head):
         return Format("text with carriage returns (CR) as line ends", r"tr '\r' '\n'")
+    if _has_row_names(header, rows.partition(b"\n")[0]):
+        return Format("a CSV with R's row names, for which its header has no column", "sed '1s/^/,/'")
     return _separated(header, rows)
+
+
+def _has_row_names(header: bytes, first: bytes) -> bool:
+    """Whether the first row has a field in front that the header has no name for."""
+    step_and_type = re.match(_STEP_AND_TYPE, header.lower()) and re.match(_NAMED_ROW, first)
+    return bool(step_and_type) and first.count(b",") == header.count(b",") + 1
 
 
 def _separated(header: bytes, rows: bytes) -> Format | None:
@@ -179,10 +189,16 @@ def _converted(uri: str) -> str:
 
 def _unzipped(uri: str, member: str) -> str:
     """A shell command that prints a file of a zip, which lies in a bucket or here."""
-    name = shlex.quote(member[:_LONGEST_MEMBER].replace("[", "[[]"))
+    name = shlex.quote(_pattern(member[:_LONGEST_MEMBER]))
     if uri.startswith("gs://"):
         return f"gcloud storage cp {shlex.quote(uri)} . && unzip -p {shlex.quote(uri.rsplit('/', 1)[-1])} {name}"
     return f"unzip -p {shlex.quote(uri)} {name}"
+
+
+def _pattern(member: str) -> str:
+    """What unzip takes for a file's name, without characters that it or a terminal acts on."""
+    escaped = "".join(character if character.isprintable() else "?" for character in member.replace("[", "[[]"))
+    return f"[-]{escaped[1:]}" if escaped.startswith("-") else escaped
 
 
 def only_csv(archive: ZipFile, uri: str) -> ZipInfo:
@@ -198,7 +214,7 @@ def only_csv(archive: ZipFile, uri: str) -> ZipInfo:
     tables = [member for member in members if member.filename.lower().endswith((".csv", ".txt"))]
     csvs = [member for member in tables if member.filename.lower().endswith(".csv")] or tables or members
     if len(csvs) != 1:
-        shown = ", ".join(name[:_SHOWN] for name in sorted(member.filename for member in csvs)[:3])
+        shown = ", ".join(_pattern(name[:_SHOWN]) for name in sorted(member.filename for member in csvs)[:3])
         raise WrongFormat(
             f"{uri} is a zip of {len(csvs)} files{f' ({shown})' if shown else ''}, expected one CSV in it. Nothing was "
             f"sent. To take one out: {_unzipped(uri, 'NAME')} > {_converted(uri)}"

@@ -76,7 +76,8 @@ def _steps(texts: pa.StringArray) -> pa.Int32Array:
     return _one_by_one(texts, plain, whole, _whole)
 
 
-_FLAG_TEXTS = pa.array(["0", "1", "0.0", "1.0", "False", "True", "false", "true", "FALSE", "TRUE"])
+#: Those of 0 have even places, those of 1 odd ones.
+_FLAG_TEXTS = pa.array(["0", "1", "0.0", "1.0", "0.00", "1.00", "False", "True", "false", "true", "FALSE", "TRUE"])
 
 
 def _flags(texts: pa.StringArray) -> pa.Int32Array:

@@ -1,5 +1,8 @@
 import gzip
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,17 @@ def test_help_says_what_the_exit_codes_mean(capsys: pytest.CaptureFixture[str]) 
         main(["check", "--help"])
     said = capsys.readouterr().out.partition("exit codes:")[2]
     assert [line.split()[0] for line in said.strip().splitlines()] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "ascii:strict"])
+def test_a_name_that_the_terminal_can_t_show_is_escaped(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.csv")
+    path.write_bytes(CONTENT)
+    done = subprocess.run(
+        [sys.executable, "-m", "fraudstream.dataset", "check", str(path)],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert rb"caf\udce9.csv: 40 rows" in done.stdout

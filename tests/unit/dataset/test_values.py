@@ -100,7 +100,8 @@ def test_a_step_may_have_a_fraction_of_zero(text: str, step: int | None) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "flag"), [("0", 0), ("1.0", 1), ("True", 1), ("FALSE", 0), ("true", 1), ("2", None), ("", None)]
+    ("text", "flag"),
+    [("0", 0), ("1.0", 1), ("1.00", 1), ("0.00", 0), ("True", 1), ("FALSE", 0), ("true", 1), ("2", None), ("", None)],
 )
 def test_a_flag_may_be_a_word(text: str, flag: int | None) -> None:
     assert COLUMNS["isFraud"].read(pa.array(["0", text])).to_pylist() == [0, flag]
