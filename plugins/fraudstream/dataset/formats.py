@@ -70,6 +70,7 @@ _SEPARATORS = {
 _FEWEST_COLUMNS = 5
 _DECIMAL_COMMA = rb"[0-9],[0-9]{1,2}(?![0-9])"
 _THOUSANDS_COMMA = rb"[0-9],[0-9]{3}(?![0-9])"
+_THOUSANDS_POINT = rb"(?<![0-9:.,])[0-9]{1,3}\.[0-9]{3}(?![0-9])"
 _STEP_AND_TYPE = rb'"?step"?,"?(?:type|action)"?,'
 _NAMED_ROW = rb'"?[^",]*"?,"?[0-9]+(?:\.0)?"?,"?[A-Z_]+"?,'
 _HTML = rb"<(?:!doctype html|html|head|body|script|meta)\b"
@@ -156,6 +157,9 @@ def _separated(header: bytes, rows: bytes) -> Format | None:
             return Format(f"a CSV with {name} instead of commas, and commas of several meanings in its numbers")
         if thousands:
             return Format(f"a CSV with {name} and commas between thousands", f"sed 's/,//g; {command}'")
+        if decimal and re.search(_THOUSANDS_POINT, rows[:4000]):
+            found = f"a CSV with {name}, decimal commas and points between thousands"
+            return Format(found, f"sed 's/[.]//g; s/,/./g; {command}'")
         if re.search(rb"[0-9],[0-9]", rows[:4000]):
             return Format(f"a CSV with {name} and decimal commas", f"sed 's/,/./g; {command}'")
         return Format(f"a CSV with {name} instead of commas", f"sed '{command}'")

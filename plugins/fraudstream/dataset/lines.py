@@ -89,6 +89,8 @@ class LineReader:
         if not text.strip(_BLANK):
             return None
         header = self._form.header
+        if len(text) > (longest := csv.field_size_limit()):
+            return Fault.of("line", f"{len(text):,} characters", f"at most {longest:,}")
         try:
             fields = next(csv.reader([text], strict=True, skipinitialspace=True))
         except csv.Error as error:

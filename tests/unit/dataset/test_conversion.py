@@ -30,7 +30,7 @@ from tests.unit.dataset.test_formats import OTHERS, TABLE, zipped
             "aligned",
         ),
         *("semicolons in gzip", "semicolons in zstd", "semicolons in zip", "utf-16 in gzip", "bzip2 in gzip"),
-        *("gzip in zstd", "whole thousands", "row names, commas", "zip of a name with signs"),
+        *("gzip in zstd", "whole thousands", "thousands with points", "row names, commas", "zip of a name with signs"),
     ],
 )
 def test_the_command_in_the_message_makes_a_file_that_is_read(name: str, tmp_path: Path) -> None:
@@ -69,9 +69,10 @@ def test_a_second_command_doesn_t_write_over_what_the_first_has_made(tmp_path: P
     assert len(rows_of(read(path.read_bytes()))) == 40
 
 
-def test_the_command_of_whole_thousands_keeps_the_amount(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["whole thousands", "thousands with points"])
+def test_the_command_keeps_amounts_with_thousands(name: str, tmp_path: Path) -> None:
     path = tmp_path / "a.tsv"
-    path.write_bytes(OTHERS["whole thousands"][0])
+    path.write_bytes(OTHERS[name][0])
     with pytest.raises(WrongFormat) as raised:
         Head.of(open_source(str(path), None))
     subprocess.run(["bash", "-c", str(raised.value).partition("To convert it: ")[2]], cwd=tmp_path, check=True)

@@ -159,6 +159,10 @@ OTHERS = {
         CONTENT.replace(b",", b"\t").replace(b"9839.64", b"1,230"),
         "a CSV with tabs and commas between thousands",
     ),
+    "thousands with points": (
+        CONTENT.replace(b",", b";").replace(b".", b",").replace(b"9839,64", b"1.230,00"),
+        "a CSV with semicolons, decimal commas and points between thousands",
+    ),
     "row names": (with_row_names(b"\t"), "a CSV with tabs instead"),
     "row names, spaces": (with_row_names(b" "), "a CSV with spaces instead"),
     "row names, commas": (with_row_names(b","), "a CSV with R's row names"),

@@ -99,6 +99,10 @@ class TestBadRows:
     def test_the_text_kept_of_a_line_is_bounded(self) -> None:
         assert len(only_rejected(b"x" * 5_000 + b"\n").text) == 2_000
 
+    def test_a_line_too_long_to_be_looked_at_is_told_as_such(self) -> None:
+        line = GOOD.replace(b"9839.64", b"9" * 300_000)
+        assert only_rejected(line).reason == "line: found 300,047 characters, expected at most 131,072"
+
     def test_an_endless_line_is_no_paysim_file(self) -> None:
         with pytest.raises(DatasetError, match="line 3 is longer than"):
             read(HEADER + GOOD + b"x" * (2 << 20))
