@@ -48,6 +48,7 @@ class Stack:
             "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
             "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"{self._ports.url('schema_registry')}/apis/ccompat/v7",
             "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
+            "FRAUDSTREAM_CONFIRMATION_KEYS": "example-key-of-the-chaos-tests",
             # An address that names the transaction: the SMTP server knows what it refuses.
             "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",
             "FRAUDSTREAM_LAKE_FLUSH_SECONDS": "1.5",

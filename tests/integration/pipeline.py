@@ -75,7 +75,7 @@ def lake_consumer(settings: Settings, store: Store, topic: str) -> Subscription:
 def mail_consumer(settings: Settings, store: Store, topic: str, port: int, stop: threading.Event) -> Subscription:
     """send_mail of a topic to an SMTP server of this machine."""
     server = SmtpServer("127.0.0.1", port, security="plain")
-    sink = mail_sink(settings, server, AppendingChain(store, MAILS), Links(settings), stop=stop.is_set)
+    sink = mail_sink(settings, server, topic, AppendingChain(store, MAILS), Links(settings), stop=stop.is_set)
     return consumer(settings, topic, "send_mail", sink)
 
 
