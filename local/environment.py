@@ -108,7 +108,7 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
         "FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS": brokers,
         "FRAUDSTREAM_SCHEMA_REGISTRY_URL": ports.url("schema_registry") + "/apis/ccompat/v7",
         "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
-        **_catalog(ports),
+        **catalog_environment(ports, _database(ports)),
         "FRAUDSTREAM_CONFIRMATION_URL": ports.url("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_BIND": ports.address("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": ports.address("confirmation_health"),
@@ -124,9 +124,8 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
     }
 
 
-def _catalog(ports: Ports) -> dict[str, str]:
-    """pyiceberg's configuration: a catalog in the stack's Postgres, tables in the stack's bucket."""
-    login = f"{DATABASE_USER}:{stack_secrets()['postgres_password']}"
+def catalog_environment(ports: Ports, uri: str) -> dict[str, str]:
+    """pyiceberg's configuration: a SQL catalog at `uri`, tables in the stack's bucket."""
     properties = {
         "TYPE": "sql",
         "WAREHOUSE": f"gs://{LAKE_BUCKET}/iceberg",
@@ -134,16 +133,19 @@ def _catalog(ports: Ports) -> dict[str, str]:
         "GCS__OAUTH2__TOKEN": "none",  # the emulator asks for none, but without one pyarrow looks for real ones
         "GCS__OAUTH2__TOKEN_EXPIRES_AT": "4102444800000",  # in 2100
     }
-    uri = f"postgresql+psycopg2://{login}@{HOST}:{ports['postgres']}/postgres"
     return {f"PYICEBERG_CATALOG__FRAUDSTREAM__{name}": value for name, value in properties.items()} | {
         "FRAUDSTREAM_LAKE_CATALOG_URI": uri
     }
 
 
+def _database(ports: Ports) -> str:
+    login = f"{DATABASE_USER}:{stack_secrets()['postgres_password']}"
+    return f"postgresql+psycopg2://{login}@{HOST}:{ports['postgres']}/postgres"
+
+
 def _airflow(ports: Ports) -> dict[str, str]:
     kept = stack_secrets()
-    login = f"{DATABASE_USER}:{kept['postgres_password']}"
-    database = f"postgresql+psycopg2://{login}@{HOST}:{ports['postgres']}/postgres"
+    database = _database(ports)
     settings: dict[str, dict[str, object]] = {
         "core": {
             "dags_folder": ROOT / "dags",

@@ -52,6 +52,8 @@ def kafka(ports: Ports, files: dict[str, Path]) -> list[Part]:
             "share.coordinator.state.topic.min.isr": 2,
             "log.retention.ms": -1,  # the topics are the source of truth
             "group.initial.rebalance.delay.ms": 500,
+            # Where a machine stalls, controllers may change for longer than the minute that a broker waits by default.
+            "initial.broker.registration.timeout.ms": 180_000,
         }
         parts += broker(
             name, folder, properties, files, [ports[f"kafka_{number}"], ports[f"kafka_{number}_controller"]]

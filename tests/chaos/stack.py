@@ -11,7 +11,7 @@ from fraudstream.settings import Settings
 
 from local import artifacts
 from local.control import Control, StackError
-from local.environment import LAKE_BUCKET, LOGS, STACK, VAR
+from local.environment import LAKE_BUCKET, LOGS, STACK, VAR, catalog_environment
 from local.part import AT_REST, State
 from local.ports import PORTS, PREFIX, Ports, is_free
 from local.services import kafka, schema_registry, store
@@ -43,17 +43,22 @@ class Stack:
         """Settings that reach the parts directly."""
         brokers = ",".join(self._ports.address(f"kafka_{number}") for number in (1, 2, 3))
         own = {name: value for name, value in environment.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
-        return own | {
-            "FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS": brokers,
-            "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
-            "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"{self._ports.url('schema_registry')}/apis/ccompat/v7",
-            "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
-            "FRAUDSTREAM_CONFIRMATION_KEYS": "example-key-of-the-chaos-tests",
-            # An address that names the transaction: the SMTP server knows what it refuses.
-            "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",
-            "FRAUDSTREAM_LAKE_FLUSH_SECONDS": "1.5",
-            "STORAGE_EMULATOR_HOST": self._ports.url("gcs"),
-        }
+        catalog = catalog_environment(self._ports, f"sqlite:///{STACK / 'catalog.sqlite'}")
+        return (
+            own
+            | catalog
+            | {
+                "FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS": brokers,
+                "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
+                "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"{self._ports.url('schema_registry')}/apis/ccompat/v7",
+                "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
+                "FRAUDSTREAM_CONFIRMATION_KEYS": "example-key-of-the-chaos-tests",
+                # An address that names the transaction: the SMTP server knows what it refuses.
+                "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",
+                "FRAUDSTREAM_LAKE_FLUSH_SECONDS": "1.5",
+                "STORAGE_EMULATOR_HOST": self._ports.url("gcs"),
+            }
+        )
 
     def port(self, name: str) -> int:
         """The port of a part, which need not run."""

@@ -22,6 +22,36 @@ _RIGHTS = {
     Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     Code.CLUSTER_AUTHORIZATION_FAILED,
 }
+#: Answers of brokers that pass by themselves, while a leader, coordinator or controller changes: what Kafka's protocol
+#: guide calls retriable. The client library calls none of them so, except in transactions.
+_PASSING = {
+    Code.LEADER_NOT_AVAILABLE,
+    Code.NOT_LEADER_FOR_PARTITION,
+    Code.REQUEST_TIMED_OUT,
+    Code.BROKER_NOT_AVAILABLE,
+    Code.REPLICA_NOT_AVAILABLE,
+    Code.NETWORK_EXCEPTION,
+    Code.COORDINATOR_LOAD_IN_PROGRESS,
+    Code.COORDINATOR_NOT_AVAILABLE,
+    Code.NOT_COORDINATOR,
+    Code.NOT_ENOUGH_REPLICAS,
+    Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+    Code.ILLEGAL_GENERATION,
+    Code.UNKNOWN_MEMBER_ID,
+    Code.REBALANCE_IN_PROGRESS,
+    Code.NOT_CONTROLLER,
+    Code.CONCURRENT_TRANSACTIONS,
+    Code.KAFKA_STORAGE_ERROR,
+    Code.FETCH_SESSION_ID_NOT_FOUND,
+    Code.INVALID_FETCH_SESSION_EPOCH,
+    Code.FENCED_LEADER_EPOCH,
+    Code.UNKNOWN_LEADER_EPOCH,
+    Code.STALE_BROKER_EPOCH,
+    Code.OFFSET_NOT_AVAILABLE,
+    Code.PREFERRED_LEADER_NOT_AVAILABLE,
+    Code.UNSTABLE_OFFSET_COMMIT,
+    Code.THROTTLING_QUOTA_EXCEEDED,
+}
 #: How long brokers may close every connection before that counts as their answer; one that restarts does it too.
 _CLOSING_SECONDS = 3.0
 #: How long after a client heard something it explains what goes wrong.
@@ -39,7 +69,7 @@ class Client(Protocol):
 
 
 class Connection:
-    """How one client fares with the brokers; give it :meth:`hear` as its ``error_cb``."""
+    """How one client fares with the brokers; give it :meth:`on_error` as its ``error_cb``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -102,7 +132,8 @@ class Connection:
                 f"{where}: the brokers close every connection. Does their listener speak "
                 f"{settings.kafka_security_protocol} (FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL)?"
             )
-        if reason.code() < 0 or reason.retriable():  # the client's own codes: nobody answered
+        # The client's own codes are below 0: nobody answered.
+        if reason.code() < 0 or reason.retriable() or reason.code() in _PASSING:
             return KafkaUnavailable(f"{where}: {answer}; {said}. Are the brokers running?")
         return KafkaError(f"{where}: {answer}")
 

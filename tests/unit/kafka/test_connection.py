@@ -1,0 +1,43 @@
+"""Which errors of brokers a retry helps, and which need somebody who changes something."""
+
+import pytest
+from confluent_kafka import KafkaError as Code
+from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable
+from fraudstream.kafka.client.connection import Connection
+from fraudstream.settings import Settings
+
+
+def raised(code: int) -> KafkaError:
+    return Connection(Settings()).error(Code(code), doing="asking for the offsets of payments[3]")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        Code.NOT_LEADER_FOR_PARTITION,
+        Code.NOT_COORDINATOR,
+        Code.COORDINATOR_LOAD_IN_PROGRESS,
+        Code.NOT_ENOUGH_REPLICAS,
+        Code.REBALANCE_IN_PROGRESS,
+        Code.NOT_CONTROLLER,
+        Code.THROTTLING_QUOTA_EXCEEDED,
+        Code._TIMED_OUT,
+        Code._TRANSPORT,
+    ],
+)
+def test_what_passes_while_a_leader_or_coordinator_changes_is_tried_again(code: int) -> None:
+    error = raised(code)
+    assert isinstance(error, KafkaUnavailable)
+    assert error.retryable
+    assert "asking for the offsets of payments[3]" in str(error)
+
+
+@pytest.mark.parametrize("code", [Code.TOPIC_AUTHORIZATION_FAILED, Code.GROUP_AUTHORIZATION_FAILED])
+def test_a_missing_right_is_not(code: int) -> None:
+    assert isinstance(raised(code), KafkaRefused)
+    assert not raised(code).retryable
+
+
+@pytest.mark.parametrize("code", [Code.UNKNOWN_TOPIC_OR_PART, Code.OFFSET_OUT_OF_RANGE, Code.INVALID_CONFIG])
+def test_what_somebody_must_change_is_not(code: int) -> None:
+    assert not raised(code).retryable
