@@ -1,24 +1,30 @@
 """
 ### Audit the lake
 
-Compares what the topics hold with what the lake and the mail log hold, since the last green audit: each record exactly
-once and unchanged in the lake (offsets and control totals), a mail for each transaction and each case's outcome. Dead
-letters, undelivered mails, records that retention took unread, and topics that were made anew or truncated make it red
-above their limits. Prints a table and returns the counts; each audit's lines are kept in folder `audit/` of the lake.
-Answers after a case's first one count as late, cases without an answer as open, answers to cases that no fraud
-transaction is there for as unknown.
+Compares the topics with the lake and the mail log, from the last green audit on. It checks that each record is in the
+lake exactly once and unchanged (offsets and control totals). It checks that each transaction and each case's outcome
+has a mail in the mail log.
 
-For the fraud team: what customers answered on each of the last seven days and in all, by outcome, how long they took
-(median and 90th percentile, from the case's record to its answer), and the share of false positives: of the cases that
-customers answered, those they said were their own.
+The audit is also red if a case has no outcome two hours after its time limit, or if a topic was recreated or truncated.
+Params set limits for dead letters, for undelivered mails, and for offsets that retention deleted before they were read.
+Above a limit the audit is red.
 
-**When:** after each run of `compact_lake` that succeeded (asset `fraudstream_lake`), at noon in any case, and by hand
-whenever there is doubt. It changes nothing.
+The audit prints a table and returns the counts. Each audit's result is kept in folder `audit/` of the lake. Later
+answers to a case that already has one count as late, cases without an answer as open, and answers to a case without a
+fraud transaction as unknown.
 
-**Needs:** connection `google_cloud_default`; the consumer DAGs running, or caught up.
+A second table is for the fraud team. It shows what customers answered on each of the last seven days and in total, by
+outcome. It shows how long they took, from the case's record to its answer (median and 90th percentile). It shows the
+share of false positives: of the cases that customers answered, those they said were their own.
 
-**When it fails:** the log names topic, partition and offsets of what is missing, doubled or stuck. Stuck: look at the
-`consume_` DAG of that topic. Missing or doubled: keep the lake as it is and see the runbooks in docs/deploy.md.
+**When:** after each successful run of `compact_lake` (asset `fraudstream_lake`), every day at 12:00 UTC, and by hand at
+any time. The audit changes no record; it only writes its own results to `audit/`.
+
+**Needs:** connection `google_cloud_default`. The consumer DAGs are running, or have caught up.
+
+**When it fails:** the log names the topic, partition and offsets of records that are missing, duplicated or stuck. If
+records are stuck, look at the `consume_` DAG of that topic. If records are missing or duplicated, don't change the
+lake, and follow the runbooks in docs/deploy.md.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,17 +1,17 @@
 """
 ### Close expired cases
 
-Publishes NO_RESPONSE for each fraud case whose time is up and that has no outcome 15 minutes later. The sensor of a
-case does that itself; this sees to cases whose sensor a person marked, whose run was deleted, or whose trigger failed.
-So every case ends with an outcome on topic `fraud_confirmation`, in the lake and in the audit.
+Publishes NO_RESPONSE for each fraud case that has no outcome 15 minutes after its time limit. Normally the sensor of
+the case does that. This DAG closes the cases whose sensor was marked by a person, whose run was deleted, or whose
+trigger failed. So every case ends with an outcome on topic `fraud_confirmation`, in the lake and in the audit.
 
-**When:** every hour; by hand at any time. Closing a case twice does no harm: the first outcome counts.
+**When:** every hour, and by hand at any time. Closing a case twice does no harm: the first outcome counts.
 
 **Needs:** `start_kafka` has run; connection `google_cloud_default`.
 
-**When it fails:** the log names the topic or the object that can't be used; the next run sees to what is left. After
-more than `look_back_days` without a run, run it by hand with more of them. A line "has no claim" in the log names a
-case that `open_cases` hasn't got to: look at the DAG `consume_fraud_transactions`.
+**When it fails:** the log names the topic or the object that can't be used. The next run closes the remaining cases. If
+the DAG has not run for more than `look_back_days`, run it by hand with a higher value. A line "has no claim" in the log
+names a case that `open_cases` has not opened yet: look at the DAG `consume_fraud_transactions`.
 """
 
 from datetime import UTC, datetime, timedelta

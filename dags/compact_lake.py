@@ -2,24 +2,26 @@
 ### Compact the lake
 
 Moves the JSON objects of each closed day to the folder's Apache Iceberg table: `transaction`, `fraud_confirmation` and
-`email_confirmation`. Readers see each row once at every instant; a killed run leaves nothing half done, and running
-again changes nothing. Days that were missed are made up for: every day that has JSON and is over is compacted.
+`email_confirmation`. Readers see each row exactly once at any time, also during a run. If a run is killed, readers
+still see each row once, and the next run finishes the work. Running it again changes nothing. Missed days are caught
+up: each run compacts every closed day that has JSON.
 
-Then, for each table, `complete_…` emits its asset, `fraudstream_table_…`, with the day as partition key for each day
-that is complete, and `maintain_…` rewrites small files of closed days, expires old snapshots and removes orphan files.
+Then two tasks run for each table. `complete_…` emits the table's asset, `fraudstream_table_…`, for each day that is
+complete, with the day as partition key. `maintain_…` rewrites small files of closed days, expires old snapshots and
+removes orphan files.
 
-**When:** daily; with the setting `FRAUDSTREAM_LAKE_COMPACTION=hourly` every hour, and then the open day's JSON is moved
-too. By hand with `day` for all days up to a single one, today included.
+**When:** daily. With the setting `FRAUDSTREAM_LAKE_COMPACTION=hourly` it runs every hour, and also moves the JSON of
+the current day. By hand, the param `day` compacts that day, which may be today, and all earlier days.
 
-**Engine:** one machine, with DuckDB and 1 GiB of memory whatever the day's size; or Spark on Dataproc Serverless, for a
-day with more gzipped JSON than the setting `FRAUDSTREAM_LAKE_SPARK_MIB`, or when the param says so. Both run the same
-SQL and are proven in the same way.
+**Engine:** by default DuckDB on one machine, with 1 GiB of memory for a day of any size. Spark on Dataproc Serverless
+is used for a day with more gzipped JSON than the setting `FRAUDSTREAM_LAKE_SPARK_MIB`, or if the param `engine` says
+so. Both engines run the same SQL, and the same checks prove their results.
 
-**Needs:** connection `google_cloud_default`; the catalog that `PYICEBERG_CATALOG__FRAUDSTREAM__*` names; for Spark also
-the setting `FRAUDSTREAM_DATAPROC_PROJECT` and its siblings.
+**Needs:** connection `google_cloud_default`; the catalog that `PYICEBERG_CATALOG__FRAUDSTREAM__*` configures. Spark
+also needs the setting `FRAUDSTREAM_DATAPROC_PROJECT` and the other settings `FRAUDSTREAM_DATAPROC_…`.
 
-**When it fails:** the message names the folder and what doesn't agree; nothing has changed for readers then, the JSON
-is still there and counts. Clear the task when the reason is gone.
+**When it fails:** the message names the folder and the values that don't agree. Nothing has changed for readers: they
+still read the JSON objects. Correct the cause, then clear the task.
 """
 
 from datetime import UTC, datetime, timedelta

@@ -1,22 +1,23 @@
 """
 ### Consume fraud confirmations
 
-Feeds two things from the topic `fraud_confirmation`, each in a consumer group of its own: `write_lake` writes one
-outcome a case to `fraud_confirmation/` in the lake; `send_mail` mails the customer a receipt. Of several answers to a
-case the first in log order counts.
+Reads the topic `fraud_confirmation` with two tasks, each in its own consumer group. `write_lake` writes one outcome for
+each case to `fraud_confirmation/` in the lake. `send_mail` sends the customer a receipt. If a case has several answers,
+the first one in log order counts.
 
-**When:** always: a new run starts when one ends, a minute after its start at the earliest. Tasks of a run end at one
-deadline, `max_minutes` after the run's start, whatever they wait for; marking the run failed or a SIGTERM ends them
-after the batch at hand. A run triggered by hand waits for the one at work; for a single catch-up pause the DAG,
-then `airflow dags test consume_fraud_confirmations --conf '{"until": "caught_up"}'`.
+**When:** always. A new run starts when the previous one ends, but at least a minute after that one's start. All tasks
+of a run end at the same deadline, `max_minutes` after the run's start, even if they are waiting. If you mark the run
+failed, or on a SIGTERM, the tasks end after the current batch. A run that you trigger by hand is queued until the
+current run ends. For a single catch-up, pause the DAG, then run
+`airflow dags test consume_fraud_confirmations --conf '{"until": "caught_up"}'`.
 
 **Needs:** `start_kafka` has run; connections `google_cloud_default` and `smtp_default`.
 
-**When it fails:** a task is tried again until the run's deadline, then the next run goes on; nothing is lost: each goes
-on where its effect was last durable. An error that no retry heals fails the task at once: the log says what to change;
-clear the task then. The log names topic, partition and offset of what it stopped at. What is no valid record lies in
-`fraud_confirmation.dead_letter` with the reason;
-`python -m fraudstream.kafka dead-letters` shows it and produces it again.
+**When it fails:** the task is retried until the run's deadline, then the next run continues. Nothing is lost: each
+consumer resumes after its last durable record. An error that no retry can fix fails the task at once; the log says what
+to change. Change it, then clear the task. The log names the topic, partition and offset at which the task stopped. An
+invalid record is written to the topic `fraud_confirmation.dead_letter`, with the reason.
+`python -m fraudstream.kafka dead-letters` lists such records and produces them again.
 """
 
 from airflow.sdk import dag

@@ -1,21 +1,22 @@
 """
 ### Fraud confirmation
 
-One waiting sensor for each fraud case in the run's conf. A sensor resolves when its customer answers over the links in
-the mail, or with NO_RESPONSE when the case's time is up; the outcome is its XCom. An answer that came before the sensor
-waits resolves it at once. A waiting sensor holds no worker slot.
+Runs one waiting sensor for each fraud case in the run's conf. A sensor succeeds when the customer answers with a link
+in the mail, or with NO_RESPONSE at the case's time limit. The outcome is the sensor's XCom. If the answer came before
+the sensor started to wait, the sensor succeeds at once. A waiting sensor uses no worker slot.
 
-**When:** opened by `consume_fraud_transactions`, up to 200 cases a run, from all partitions. A case that comes alone is
-opened after 2 s; in a steady trickle cases wait for each other for up to
-30 s. By hand: `{"cases": [...]}` with cases as the run of another day shows them in its conf.
+**When:** triggered by `consume_fraud_transactions`, with up to 200 cases a run, from all partitions. A single case is
+opened after 2 s. If single cases keep coming, they share runs, and a case is opened after at most about 30 s. By hand:
+use the conf `{"cases": [...]}`, and copy the cases from the conf of an earlier run.
 
-**Where to look:** tab *Cases* of a run lists what its sensors wait for, tab *Case* of a sensor (`await_confirmation`,
-mapped) shows one: transaction, amount, since when and until when it waits, the outcome. The sensor's log says the same,
-the outcome is its XCom. Rendered fields stay empty: no worker ever ran it.
+**Where to look:** the tab *Cases* of a run lists the cases that its sensors wait for. The tab *Case* of a mapped
+`await_confirmation` task shows one case: the transaction, the amount, the start and the end of the wait, and the
+outcome. The sensor's log has the same information. The rendered fields are empty, because no worker runs the sensor.
 
 **Needs:** a running triggerer.
 
-**When it fails:** brokers that are away are waited for. A cleared sensor finds the recorded outcome again.
+**When it fails:** if the brokers are down, the sensors wait for them. A sensor that you clear finds the recorded
+outcome again.
 """
 
 from datetime import timedelta

@@ -1,21 +1,24 @@
 """
 ### Produce transactions
 
-Replays a PaySim file to the topics `fraud_transaction` and `non_fraud_transaction`: each row exactly once for a
-`read_committed` reader, however often this is killed, retried or cleared. A run goes on where the last one of the same
-file stopped; a file that is produced already adds nothing. The same content is the same file, whatever its name and
-place. The param `replay` produces it once more, with ids of its own.
+Produces the rows of a PaySim file to the topics `fraud_transaction` and `non_fraud_transaction`. A `read_committed`
+reader sees each row exactly once, even if the task is killed, retried or cleared. A run resumes where the last run of
+the same file stopped. A run of a file that is already complete adds nothing. Two files with the same content are the
+same file, regardless of name and location. The param `replay` produces a file once more, with different ids.
 
 **When:** by hand.
 
-**Needs:** `start_kafka` has run; connection `google_cloud_default` for a file in a bucket.
+**Needs:** `start_kafka` has run; connection `google_cloud_default` if the file is in a bucket.
 
-**When it fails:** a missing or empty file, another format, an unknown header and numbers that a spreadsheet has rounded
-fail before anything is sent; the message names them and says how to convert the file. `python -m fraudstream.dataset
-check FILE` says the same things without producing. Rows that fail their checks lie in topic `ingest.dead_letter` with
-line and reason; the log has the most frequent reasons. When their share is above `max_rejected_share` the run fails:
-before anything is sent if it is so in the first 25,000 rows, else at the row where it becomes so. A new run with a
-higher share goes on from there. Anything else: clear the task.
+**When it fails:** the task fails before it sends anything if the file is missing or empty, has another format or an
+unknown header, or has numbers that a spreadsheet has rounded. The message names the problem and says how to convert the
+file. `python -m fraudstream.dataset check FILE` reports the same problems and produces nothing.
+
+Rows that fail their checks are written to the topic `ingest.dead_letter`, with line and reason. The log lists the most
+frequent reasons. The run fails if the share of these rows is above `max_rejected_share`. If that is so in the first
+25,000 rows of a file, the run fails before it sends anything. Later, it fails after the chunk of at most 25,000 rows in
+which the share is exceeded; the rows up to there are committed. A new run with a higher share resumes there. After any
+other error, clear the task.
 """
 
 from datetime import timedelta

@@ -1,17 +1,17 @@
 """
 ### Try deferred mails again
 
-Sends the mails that a mail server deferred (greylisting, a full mailbox, a quota) and that are due: five minutes after
-the first try, then after longer and longer waits, for `FRAUDSTREAM_MAIL_RETRY_HOURS`. They wait in topic `mail_retry`;
-each try gets its line in `email_confirmation/`, the last one says what became of the mail. Mails that a person had sent
-anew (`python -m fraudstream.mail resend`) go the same way.
+Sends the mails that a mail server deferred (greylisting, a full mailbox, a quota). The first retry is due after five
+minutes. The waits grow with each retry, and retries go on for `FRAUDSTREAM_MAIL_RETRY_HOURS`. Deferred mails are kept
+on the topic `mail_retry`. Each try adds a line to `email_confirmation/`; the last line has the final status of the
+mail. `python -m fraudstream.mail resend` uses the same topic, so this DAG sends these mails too.
 
-**When:** every five minutes; a run ends when nothing is due.
+**When:** every five minutes. A run ends when no mail is due.
 
 **Needs:** `start_kafka` has run; connections `google_cloud_default` and `smtp_default`.
 
-**When it fails:** the next run goes on; nothing is lost. The log says what the mail server answered. A refused login or
-sender fails the task at once and names the setting: docs/mail.md says what each answer means.
+**When it fails:** the next run continues, and nothing is lost. The log has the reply of the mail server. If the server
+refuses the login or the sender, the task fails at once and names the setting. docs/mail.md explains each reply.
 """
 
 from datetime import timedelta

@@ -1,20 +1,21 @@
 """
 ### Start Kafka
 
-Starts the Kafka machines, waits until the brokers answer, creates the topics that are missing, compares those that
-exist with what the pipeline needs and registers the Avro schemas. Safe to run again at any time: what is there stays
-as it is.
+Starts the Kafka machines and waits until the brokers answer. Then it creates missing topics, compares the existing ones
+with what the pipeline needs, and registers the Avro schemas. It is safe to run at any time: it doesn't change what
+already exists.
 
-**When:** by hand, once after the infrastructure is built and after each stop of the machines.
+**When:** by hand, once after the infrastructure is created, and after each stop of the machines.
 
-**Needs:** setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, by comma) and connection `google_cloud_default` where the
-brokers are Compute Engine instances; without instances, as on one machine, that step is skipped.
+**Needs:** if the brokers are Compute Engine instances, the setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name,
+separated by commas) and the connection `google_cloud_default`. Without instances, as on the local stack, that step is
+skipped.
 
-**When it fails:** `start_instances` names the instance, what Compute Engine answered and what to change; the other
-machines are started. Clear it, and it goes on with what is left. `wait_for_brokers` says which address it tried and
-what it heard: look at the brokers' logs. `create_topics` says what of an existing topic differs (partitions,
-replication, retention, cleanup, min.insync.replicas, timestamp type) and the commands that repair it.
-`register_schemas` names the registry and, for a refused schema, the subject that it isn't compatible with.
+**When it fails:** `start_instances` names the instance, the reply of Compute Engine and what to change. The other
+machines are started. Clear the task, and it starts the remaining ones. `wait_for_brokers` names the address that it
+tried and the error: look at the brokers' logs. `create_topics` names the properties of an existing topic that differ
+(partitions, replication, retention, cleanup, min.insync.replicas, timestamp type) and prints the commands that correct
+them. `register_schemas` names the registry and, if a schema was refused, the subject that it isn't compatible with.
 """
 
 from datetime import timedelta

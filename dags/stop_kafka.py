@@ -1,19 +1,20 @@
 """
 ### Stop Kafka
 
-Waits until no task works with the brokers, then stops the Kafka machines. Topics, and how far each consumer got, stay
-on the machines' disks; `start_kafka` brings all of it back.
+Waits until no run of the DAGs that use the brokers is active, then stops the Kafka machines. The topics and the
+consumers' offsets stay on the machines' disks. `start_kafka` starts the machines again.
 
-**When:** by hand, to save what the machines cost. Before: pause the DAGs `produce_transactions`, `consume_…`,
-`retry_mails`, `audit_lake` and `close_expired_cases`, and mark their running tasks as success: each finishes the batch
-at hand. Cases that wait for a customer go on waiting, but the confirmation site takes no answer while Kafka is away.
+**When:** by hand, to save the cost of the machines. First pause the DAGs `produce_transactions`, `consume_…`,
+`retry_mails`, `audit_lake` and `close_expired_cases`. Then mark their running tasks as success: each finishes its
+current batch. Cases that wait for a customer keep waiting, but the confirmation site accepts no answer while Kafka is
+stopped.
 
-**Needs:** setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, by comma) and connection `google_cloud_default`; without
-instances, as on one machine, there is nothing to stop and its tasks are skipped.
+**Needs:** the setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, separated by commas) and the connection
+`google_cloud_default`. Without instances, as on the local stack, there is nothing to stop and the tasks are skipped.
 
-**When it fails:** `wait_for_consumers` names the DAGs that still run, and nothing was stopped. `stop_instances` names
-the instance, what Compute Engine answered and what to change; the other machines are stopped. Run it again: it goes
-on with what is left.
+**When it fails:** `wait_for_consumers` names the DAGs that still run; nothing was stopped. `stop_instances` names the
+instance, the reply of Compute Engine and what to change. The other machines are stopped. Run the DAG again to stop the
+remaining ones.
 """
 
 from datetime import timedelta
