@@ -18,7 +18,7 @@ is used for a day with more gzipped JSON than the setting `FRAUDSTREAM_LAKE_SPAR
 so. Both engines run the same SQL, and the same checks prove their results.
 
 **Needs:** connection `google_cloud_default`; the catalog that `PYICEBERG_CATALOG__FRAUDSTREAM__*` configures. Spark
-also needs the setting `FRAUDSTREAM_DATAPROC_PROJECT` and the other settings `FRAUDSTREAM_DATAPROC_…`.
+also needs the setting `FRAUDSTREAM_DATAPROC_PROJECT` and the other Dataproc settings in docs/settings.md.
 
 **When it fails:** the message names the folder and the values that don't agree. Nothing has changed for readers: they
 still read the JSON objects. Correct the cause, then clear the task.
