@@ -46,10 +46,10 @@ class DagSettings(BaseSettings):
 
     lake_compaction: Literal["daily", "hourly"] = Field(
         "daily",
-        description="when compact_lake runs: daily for the days that are over, or hourly for the open day's JSON too",
+        description="when compact_lake runs: daily (only days that are over) or hourly (the current day too)",
     )
     queue_producer: str = Field("default", description="Celery queue of the producer's tasks")
-    queue_consumer_fraud: str = Field("default", description="Celery queue of the tasks that read the fraud topics")
+    queue_consumer_fraud: str = Field("default", description="Celery queue of tasks on fraud and retry topics")
     queue_consumer_non_fraud: str = Field(
         "default", description="Celery queue of the tasks that read non_fraud_transaction"
     )
@@ -59,68 +59,69 @@ class Settings(DagSettings):
     """What differs between one machine, containers and Google Cloud."""
 
     kafka_bootstrap_servers: str = Field(
-        "127.0.0.1:19092,127.0.0.1:19093,127.0.0.1:19094", description="brokers to start from, host:port, by comma"
+        "127.0.0.1:19092,127.0.0.1:19093,127.0.0.1:19094",
+        description="comma-separated addresses (host:port) of brokers",
     )
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how clients talk to the brokers"
+        "PLAINTEXT", description="protocol between clients and brokers"
     )
     kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"] = Field(
-        "SCRAM-SHA-512", description="used when the security protocol has SASL in it"
+        "SCRAM-SHA-512", description="SASL mechanism; used when the security protocol includes SASL"
     )
-    kafka_sasl_username: str = Field("", description="user for SASL")
-    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="password for SASL")
-    kafka_ssl_ca_location: str = Field("", description="file with the authority that signed the brokers' certificates")
-    kafka_ssl_certificate_location: str = Field("", description="file with the client's certificate, for mutual TLS")
-    kafka_ssl_key_location: str = Field("", description="file with the private key of the client's certificate")
-    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="password of that key, if it has one")
+    kafka_sasl_username: str = Field("", description="SASL user")
+    kafka_sasl_password: SecretStr = Field(SecretStr(""), description="SASL password")
+    kafka_ssl_ca_location: str = Field("", description="file with the CA certificate of the brokers' certificates")
+    kafka_ssl_certificate_location: str = Field("", description="file with the client certificate, for mutual TLS")
+    kafka_ssl_key_location: str = Field("", description="file with the private key of the client certificate")
+    kafka_ssl_key_password: SecretStr = Field(SecretStr(""), description="password of that private key, if it has one")
     kafka_token_source: str = Field(
         "",
-        description="who gives the tokens for OAUTHBEARER: google, or module:function that returns a token and the "
+        description="source of OAUTHBEARER tokens: google, or module:function, a function that returns a token and the "
         "time at which it expires (seconds since 1970)",
     )
     kafka_properties: Annotated[dict[str, SecretStr], NoDecode] = Field(
-        {}, description="more librdkafka properties for every client, as a JSON object of texts"
+        {}, description="additional librdkafka properties for every client, as a JSON object with string values"
     )
-    kafka_replication_factor: int = Field(3, ge=1, description="replicas of each topic that start_kafka creates")
-    kafka_partitions: int = Field(6, ge=1, description="partitions of each topic that start_kafka creates")
+    kafka_replication_factor: int = Field(3, ge=1, description="replication factor of topics created by start_kafka")
+    kafka_partitions: int = Field(6, ge=1, description="number of partitions of topics created by start_kafka")
     kafka_max_dead_letter_share: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="share of invalid records among the last 10,000 above which a consumer stops; 99 may always be "
-        "invalid",
+        description="a consumer stops when more than this share of its last 10,000 records is invalid; fewer than 100 "
+        "invalid records never stop it",
     )
     schema_registry_url: str = Field(
-        "http://127.0.0.1:18081/apis/ccompat/v7", description="Confluent-compatible schema registry"
+        "http://127.0.0.1:18081/apis/ccompat/v7", description="URL of the Confluent-compatible schema registry"
     )
-    schema_registry_username: str = Field("", description="user of the schema registry, if it asks for one")
+    schema_registry_username: str = Field("", description="user at the schema registry, if it requires a login")
     schema_registry_password: SecretStr = Field(SecretStr(""), description="password of that user")
     schema_registry_ca_location: str = Field(
-        "", description="file with the authority that signed the registry's certificate"
+        "", description="file with the CA certificate of the registry's certificate"
     )
 
-    lake_bucket: str = Field("fraudstream-lake", description="bucket of the lake, without gs://")
+    lake_bucket: str = Field("fraudstream-lake", description="bucket of the lake, without the prefix gs://")
     lake_flush_seconds: float = Field(5.0, gt=0, description="longest time a record waits before its object is written")
-    lake_flush_rows: int = Field(50_000, ge=1, description="rows of one topic-partition that make an object at once")
+    lake_flush_rows: int = Field(50_000, ge=1, description="rows after which a topic-partition's object is written")
     lake_catalog_uri: SecretStr = Field(
         SecretStr(""),
-        description="address of the Iceberg catalog where it is of type sql, as it has a password in it; empty:"
-        " pyiceberg's own configuration says it (PYICEBERG_CATALOG__FRAUDSTREAM__URI)",
+        description="URI of the Iceberg catalog if its type is sql; a secret, as it contains a password. Empty: "
+        "pyiceberg's own configuration gives the URI (PYICEBERG_CATALOG__FRAUDSTREAM__URI)",
     )
-    lake_target_mib: int = Field(256, ge=1, description="about the size of a Parquet file that compact_lake writes")
+    lake_target_mib: int = Field(256, ge=1, description="approximate size of a compacted Parquet file, in MiB")
     lake_keep_snapshots_hours: float = Field(
-        72, ge=1, description="how long old snapshots of the tables stay, and files that no snapshot names"
+        72, ge=1, description="how long old table snapshots, and files that belong to no snapshot, are kept"
     )
     lake_spark_mib: int = Field(
         0, ge=0, description="gzipped JSON of one day and folder, in MiB, from which on Spark compacts it; 0: never"
     )
-    dataproc_project: str = Field("", description="Google Cloud project in which Dataproc Serverless runs Spark")
-    dataproc_region: str = Field("", description="region in which Dataproc Serverless runs Spark")
-    dataproc_service_account: str = Field("", description="who Spark reads and writes the lake as")
-    dataproc_subnetwork: str = Field("", description="subnetwork, with Private Google Access, of Spark's machines")
+    dataproc_project: str = Field("", description="Google Cloud project of Dataproc Serverless, which runs Spark")
+    dataproc_region: str = Field("", description="region of Dataproc Serverless")
+    dataproc_service_account: str = Field("", description="service account with which Spark reads and writes the lake")
+    dataproc_subnetwork: str = Field("", description="subnetwork of the Spark machines; it needs Private Google Access")
     dataset: str = Field(
         "gs://fraudstream-lake/dataset/paysim.csv",
-        description="what produce_transactions replays when no source is given: gs://bucket/object or a path",
+        description="file that produce_transactions reads when no source is given: gs://bucket/object or a path",
     )
     dataset_start_date: datetime = Field(
         datetime(2023, 10, 1, tzinfo=UTC), description="time of step 0 of the dataset; a step is one hour"
@@ -129,88 +130,92 @@ class Settings(DagSettings):
     bank_name: str = Field("Example Bank", min_length=1, description="the bank's name, on every page and in every mail")
     bank_texts: Annotated[dict[str, dict[str, str]], NoDecode] = Field(
         {},
-        description="sentences of the bank's own in place of those in include/templates/pages/texts.toml, as a JSON "
-        'object: {"en": {"call": "…"}}; a language that isn\'t there needs all of them',
+        description="the bank's own sentences, which replace those in include/templates/pages/texts.toml, as a JSON "
+        'object: {"en": {"call": "…"}}; a language that the file does not have needs every sentence',
     )
 
-    mail_sender: str = Field("Example Bank <no-reply@bank.example>", description="From of every mail")
+    mail_sender: str = Field("Example Bank <no-reply@bank.example>", description="From header of every mail")
     mail_envelope_sender: str = Field(
-        "", description="address that mail servers return mails to; empty: the address of mail_sender"
+        "", description="envelope sender, to which mail servers return mails; empty: the address of mail_sender"
     )
-    mail_reply_to: str = Field("", description="address that answers to mails go to; empty: that of mail_sender")
+    mail_reply_to: str = Field("", description="Reply-To header of every mail; empty: replies go to mail_sender")
     mail_ehlo_name: str = Field(
-        "", description="what send_mail calls itself to the mail server; empty: the full name of its host"
+        "", description="host name that send_mail gives in EHLO; empty: the fully qualified name of its host"
     )
     mail_bounce_keys: Annotated[list[SecretStr], NoDecode] = Field(
         [],
-        description="keys, by comma, that sign the return address of each mail, so that a bounce says which mail it is"
-        " about: the first signs, all are accepted; empty: return addresses are not signed",
+        description="comma-separated keys that sign the return address of each mail, so that a bounce identifies "
+        "its mail. The first key signs, all keys are accepted. Empty: return addresses are not signed",
     )
     mail_bounce_bind: str = Field(
-        "127.0.0.1:8025", description="host:port on which `python -m fraudstream.mail bounces` takes returned mails"
+        "127.0.0.1:8025", description="host:port on which `python -m fraudstream.mail bounces` receives returned mails"
     )
     mail_webhook_bind: str = Field(
-        "127.0.0.1:8026", description="host:port of the same program for a mail provider's webhook, and of /metrics"
+        "127.0.0.1:8026",
+        description="host:port of the same program for the mail provider's webhook and /metrics",
     )
     mail_webhook_keys: Annotated[list[SecretStr], NoDecode] = Field(
-        [], description="keys, by comma, with which the mail provider signs what it posts; empty: no webhook"
+        [], description="comma-separated keys with which the mail provider signs its requests; empty: no webhook"
     )
     mail_recipient_template: str = Field(
-        "{nameOrig}@example.com", description="address of a customer, made of the transaction's columns"
+        "{nameOrig}@example.com", description="template of a customer's address; it can use the transaction's columns"
     )
-    mail_safe_mode: bool = Field(True, description="send only to recipients that mail_allowed_recipients matches")
+    mail_safe_mode: bool = Field(True, description="send mail only to recipients that match mail_allowed_recipients")
     mail_allowed_recipients: Annotated[list[str], NoDecode] = Field(
-        ["*@example.com"], description="patterns (shell style, by comma) that safe mode lets through"
+        ["*@example.com"],
+        description="comma-separated shell-style patterns of the recipients that safe mode allows",
     )
-    mail_connections: int = Field(8, ge=1, le=64, description="SMTP connections of one send_mail worker")
-    mail_batch_rows: int = Field(500, ge=1, description="mails in flight at most: what a crash may send twice")
+    mail_connections: int = Field(8, ge=1, le=64, description="number of SMTP connections of one send_mail task")
+    mail_batch_rows: int = Field(500, ge=1, description="maximum number of mails in flight; a crash can resend them")
     mail_attempts: int = Field(
-        8, ge=1, description="times at most that the content of a mail is sent without an answer to it"
+        8, ge=1, description="how often the content of a mail is sent at most while the server does not reply to it"
     )
     mail_retry_hours: float = Field(
-        24, gt=0, description="how long a mail that the server defers is tried again, before it is failed"
+        24, gt=0, description="how long a deferred mail is sent again before it is marked as failed"
     )
     mail_per_second: float = Field(
-        0, ge=0, description="mails that one send_mail task sends a second at most; 0: as fast as the server takes them"
+        0, ge=0, description="maximum number of mails per second of one send_mail task; 0: no limit"
     )
 
     alert_address: str = Field(
-        "", description="who is mailed about failed tasks, consumers that go on failing and late runs; empty: nobody"
+        "", description="recipient of mails about failed tasks, failing consumers and late runs; empty: no mails"
     )
     alert_conn_id: str = Field(
-        "smtp_default", description="Airflow connection of these mails; best to another server than the customers'"
+        "smtp_default",
+        description="Airflow connection for these mails; best another server than for customers",
     )
 
-    confirmation_url: str = Field("http://127.0.0.1:8085", description="address of the confirmation site in the mails")
+    confirmation_url: str = Field("http://127.0.0.1:8085", description="URL of the confirmation site in the mails")
     confirmation_keys: Annotated[list[SecretStr], NoDecode] = Field(
         [],
-        description="keys for the links, by comma: the first signs, all are accepted; only the site and the task that "
-        "mails fraud notices need them",
+        description="comma-separated keys that sign the links. The first key signs, all keys are accepted. Only "
+        "the site and the task that mails fraud notices need them",
     )
     confirmation_time_limit_seconds: int = Field(
-        72 * 3600, ge=1, description="how long a case waits for its customer before the outcome is NO_RESPONSE"
+        72 * 3600, ge=1, description="how long a case waits for its customer before its outcome is NO_RESPONSE"
     )
     confirmation_cases_per_second: float = Field(
         40,
         gt=0,
-        description="cases that an open_cases task opens a second at most: what Airflow's scheduler keeps up with",
+        description="maximum number of cases per second that an open_cases task opens; limits the scheduler's load",
     )
-    confirmation_bind: str = Field("127.0.0.1:8085", description="host:port the confirmation site listens on")
+    confirmation_bind: str = Field("127.0.0.1:8085", description="host:port on which the confirmation site listens")
     confirmation_health_bind: str = Field(
         "127.0.0.1:8086", description="host:port of the site's /health/live, /health/ready, /health/kafka and /metrics"
     )
     confirmation_trusted_proxies: Annotated[list[str], NoDecode] = Field(
         [],
-        description="addresses or networks, by comma, of the proxies in front of the site: the client is the last "
-        "entry of X-Forwarded-For that is none of them",
+        description="comma-separated addresses or networks of the proxies in front of the site. The client "
+        "address is the last entry of X-Forwarded-For that is not one of them",
     )
     confirmation_requests_per_minute: int = Field(
-        300, ge=1, description="requests that the site answers for one client address in a minute"
+        300, ge=1, description="maximum number of requests per minute from one client address"
     )
 
-    compute_project: str = Field("", description="Google Cloud project of compute_instances")
+    compute_project: str = Field("", description="Google Cloud project of the instances in compute_instances")
     compute_instances: Annotated[list[str], NoDecode] = Field(
-        [], description="zone/name of each Kafka VM, by comma; empty: start_kafka and stop_kafka leave machines alone"
+        [],
+        description="comma-separated zone/name of each Kafka VM; empty: start_kafka and stop_kafka change no VM",
     )
 
     @field_validator(
