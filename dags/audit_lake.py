@@ -3,7 +3,7 @@
 
 Compares the topics with the lake and the mail log, from the last green audit on. It checks that each record is in the
 lake exactly once and unchanged (offsets and control totals). It checks that each transaction and each case's outcome
-has a mail in the mail log.
+has a line in the mail log.
 
 The audit is also red if a case has no outcome two hours after its time limit, or if a topic was recreated or truncated.
 Params set limits for dead letters, for undelivered mails, and for offsets that retention deleted before they were read.
@@ -24,7 +24,7 @@ any time. The audit changes no record; it only writes its own results to `audit/
 
 **When it fails:** the log names the topic, partition and offsets of records that are missing, duplicated or stuck. If
 records are stuck, look at the `consume_` DAG of that topic. If records are missing or duplicated, don't change the
-lake, and follow the runbooks in docs/deploy.md.
+lake, and follow the runbooks in docs/deploy.md. If cases are overdue, run `close_expired_cases`.
 """
 
 from datetime import UTC, datetime, timedelta
