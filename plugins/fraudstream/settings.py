@@ -113,7 +113,7 @@ class Settings(DagSettings):
         72, ge=1, description="how long old table snapshots, and files that belong to no snapshot, are kept"
     )
     lake_spark_mib: int = Field(
-        0, ge=0, description="gzipped JSON of one day and folder, in MiB, from which on Spark compacts it; 0: never"
+        0, ge=0, description="Spark compacts a folder's day from this size of gzipped JSON on, in MiB; 0: never"
     )
     dataproc_project: str = Field("", description="Google Cloud project of Dataproc Serverless, which runs Spark")
     dataproc_region: str = Field("", description="region of Dataproc Serverless")
@@ -168,7 +168,7 @@ class Settings(DagSettings):
     mail_connections: int = Field(8, ge=1, le=64, description="number of SMTP connections of one send_mail task")
     mail_batch_rows: int = Field(500, ge=1, description="maximum number of mails in flight; a crash can resend them")
     mail_attempts: int = Field(
-        8, ge=1, description="how often the content of a mail is sent at most while the server does not reply to it"
+        8, ge=1, description="maximum number of times that the content of a mail is sent without a reply"
     )
     mail_retry_hours: float = Field(
         24, gt=0, description="how long a deferred mail is sent again before it is marked as failed"
