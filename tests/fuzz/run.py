@@ -26,6 +26,7 @@ from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegis
 from fraudstream.cases.case_views import CaseView, ConfirmationView
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.cases.topic_view import TopicView
+from fraudstream.errors import MailError
 from fraudstream.kafka.avro.codec import SCHEMA_FILES, Codec
 from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
@@ -83,7 +84,7 @@ class Consumers:
                 dead_letters=DeadLetters(self._settings) if role == "write_lake" else None,
                 columns=role == "write_lake",
             )
-            thread = threading.Thread(target=self._run, args=(f"{role}-{topic}", subscription), daemon=True)
+            thread = threading.Thread(target=self._run, args=(f"{role}-{topic}", subscription, stop), daemon=True)
             thread.start()
             self._running.append((thread, subscription, stop))
 
@@ -98,9 +99,13 @@ class Consumers:
                 self.failed.append(f"{subscription.report.group} doesn't end")
         self._running = []
 
-    def _run(self, name: str, subscription: Subscription) -> None:
+    def _run(self, name: str, subscription: Subscription, stop: threading.Event) -> None:
         try:
             subscription.run()
+        except MailError as error:
+            # A task that is asked to end leaves mails that have no answer yet to the next one, as it does in Airflow.
+            if not stop.is_set():
+                self.failed.append(f"{name} ended: {error}")
         except BaseException as error:  # noqa: BLE001  # whatever ends a consumer is what is looked for
             self.failed.append(f"{name} ended: {type(error).__name__}: {error}")
 
