@@ -32,6 +32,12 @@ def test_what_passes_while_a_leader_or_coordinator_changes_is_tried_again(code: 
     assert "asking for the offsets of payments[3]" in str(error)
 
 
+def test_an_answer_that_does_not_come_in_time_is_tried_again() -> None:
+    """A future of the admin client raised it; a consumer ended with it, and with a traceback."""
+    error = Connection(Settings()).error(TimeoutError(), doing="asking for the id of topic payments")
+    assert isinstance(error, KafkaUnavailable)
+
+
 @pytest.mark.parametrize("code", [Code.TOPIC_AUTHORIZATION_FAILED, Code.GROUP_AUTHORIZATION_FAILED])
 def test_a_missing_right_is_not(code: int) -> None:
     assert isinstance(raised(code), KafkaRefused)

@@ -101,9 +101,11 @@ class Connection:
                 self._heard = None
                 return found
 
-    def error(self, error: KafkaException | Code, *, doing: str = "asking the brokers") -> KafkaError:
+    def error(self, error: KafkaException | Code | TimeoutError, *, doing: str = "asking the brokers") -> KafkaError:
         """What to raise for an error of the client; `doing` names the topic, group or file."""
         settings = self._settings
+        if isinstance(error, TimeoutError):  # of a future of the admin client: nobody answered in time
+            error = Code(Code._TIMED_OUT)
         reason = error.args[0] if isinstance(error, KafkaException) else error
         said = "no broker said why" if self._last is None else self._last.str()
         answer = reason.str().rstrip(".")

@@ -35,7 +35,7 @@ class Topics:
         asked = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)
         try:
             return str(asked[topic].result(_SECONDS).topic_id)
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing=f"asking for the id of topic {topic}") from error
 
     def partitions(self, topic: str) -> list[Partition]:
@@ -53,7 +53,7 @@ class Topics:
         )
         try:
             return {place.partition: int(answer.result(_SECONDS).offset) for place, answer in asked.items()}
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing=f"asking for the ends of topic {topic}") from error
 
     def first_offset(self, partition: Partition) -> int:
@@ -69,7 +69,7 @@ class Topics:
         asked = self._admin.list_offsets({place: spec}, request_timeout=_SECONDS)
         try:
             return int(asked[place].result(_SECONDS).offset)
-        except KafkaException as error:
+        except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing=f"asking for the offsets of {partition}") from error
 
 
