@@ -160,7 +160,7 @@ def compare_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list
             for resource, future in admin.describe_configs(resources, request_timeout=_SECONDS).items()
         }
         found = {name: future.result(_SECONDS) for name, future in described.items()}
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
         raise connection.error(error, doing="comparing the topics with what they have to be") from error
     return [
         difference
@@ -192,7 +192,7 @@ def repair_topics(settings: Settings) -> list[Difference]:
             if len(described.partitions) < partitions:
                 admin.create_partitions([NewPartitions(name, partitions)])[name].result(_SECONDS)
             log.info("topic %s is repaired", name)
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
         raise connection.error(error, doing="repairing topics") from error
     return compare_topics(settings)
 

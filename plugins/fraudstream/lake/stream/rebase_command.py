@@ -58,7 +58,7 @@ def _require_at_rest(settings: Settings, topic: str) -> None:
     try:
         asked = admin.describe_consumer_groups(groups, request_timeout=30)
         running = [group for group, answer in asked.items() if answer.result(30).state not in _AT_REST]
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
         raise connection.error(error, doing=f"asking for the consumers of {topic}") from error
     if running:
         raise KafkaError(
