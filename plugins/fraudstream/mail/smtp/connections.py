@@ -12,6 +12,9 @@ from fraudstream.mail.smtp.server import SmtpServer, open_connection
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a server has to close its side of the connections at the end.
+_GOODBYE = 1.0
+
 
 class Pauses:
     """Lengths of the pauses between tries, in seconds: random up to `first`, doubled each time, at most `longest`."""
@@ -46,6 +49,7 @@ class Connections:
         self._on_error = on_error
         self._pauses = pauses
         self._open: set[Conversation] = set()
+        self._not_closed: set[Conversation] = set()
         self._connecting: set[asyncio.Task[None]] = set()
         self._failures = 0
         self._resume_at = 0.0
@@ -123,10 +127,14 @@ class Connections:
             conversation.abort(reason)
 
     async def quit(self) -> None:
-        """Takes leave of the server."""
+        """Takes leave of the server; no connection is left to the event loop, which is closed next."""
         for conversation in self._open:
             conversation.quit()
         self._open.clear()
+        if self._not_closed:
+            await asyncio.wait({one.closed for one in self._not_closed}, timeout=_GOODBYE)
+        for conversation in self._not_closed:
+            conversation.abort("the server did not close the connection")
         await asyncio.sleep(0)
 
     async def _open_one(self) -> None:
@@ -139,4 +147,6 @@ class Connections:
         else:
             conversation = Conversation(opened.transport, self._post, pipelining=opened.pipelining)
             self._open.add(conversation)
+            self._not_closed.add(conversation)
+            conversation.closed.add_done_callback(lambda _: self._not_closed.discard(conversation))
             conversation.wake()

@@ -100,6 +100,8 @@ class Conversation(asyncio.Protocol):
         self._reason = ""
         self._over = self._refused = False
         self.accepted = 0
+        #: Done once the event loop has closed the connection, which takes TLS a round trip after :meth:`quit`.
+        self.closed: asyncio.Future[None] = self._loop.create_future()
         self._active_at = self._loop.time()
         transport.set_protocol(self)
         # Between the login and now, the former protocol may have been told that the connection ended.
@@ -120,7 +122,7 @@ class Conversation(asyncio.Protocol):
         """Ends the connection at once; its mails are reported as after any loss."""
         self._reason = self._reason or reason
         self._transport.abort()
-        self.connection_lost(None)
+        self._end(None)
 
     def quit(self) -> None:
         """Says goodbye to the server without waiting for its answer."""
@@ -135,9 +137,14 @@ class Conversation(asyncio.Protocol):
             self._transport.write(b"QUIT\r\n")
             self._transport.close()
         self._reason = self._reason or reason
-        self.connection_lost(None)
+        self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._end(exc)
+
+    def _end(self, exc: Exception | None) -> None:
         if self._over:
             return
         self._over = True

@@ -1,0 +1,84 @@
+"""What is left of the connections to a mail server when a delivery ends."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from fraudstream.mail.smtp import connections
+from fraudstream.mail.smtp.connections import Connections, Pauses
+from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.server import Opened, SmtpServer
+
+
+class SlowTransport(asyncio.Transport):
+    """Closes some time after it was asked to, as TLS does, or never."""
+
+    def __init__(self, closes_after: float | None) -> None:
+        super().__init__()
+        self.protocol: asyncio.BaseProtocol | None = None
+        self.closes_after = closes_after
+        self.closing = self.closed = self.aborted = False
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closing = True
+        if self.closes_after is not None:
+            asyncio.get_running_loop().call_later(self.closes_after, self._lost)
+
+    def abort(self) -> None:
+        self.closing = self.aborted = True
+        self._lost()
+
+    def _lost(self) -> None:
+        self.closed = True
+        assert isinstance(self.protocol, asyncio.Protocol)
+        self.protocol.connection_lost(None)
+
+
+class Nobody:
+    """Has no mails."""
+
+    waiting = 0
+
+    def take(self) -> Mail | None:
+        return None
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **kwargs: None
+
+
+def quit_from(transport: SlowTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def opened(server: SmtpServer) -> Opened:
+        return Opened(transport, False)
+
+    async def run() -> None:
+        open_ones = Connections(SmtpServer("127.0.0.1", 25), 1, Nobody(), lambda error: None, Pauses())  # type: ignore[arg-type]
+        open_ones.fill(1)
+        await asyncio.sleep(0.01)
+        assert open_ones
+        await open_ones.quit()
+
+    monkeypatch.setattr(connections, "open_connection", opened)
+    asyncio.run(run())
+
+
+def test_the_end_waits_until_the_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    transport = SlowTransport(closes_after=0.05)
+    quit_from(transport, monkeypatch)
+    assert transport.closed
+    assert not transport.aborted
+
+
+def test_a_server_that_never_closes_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_GOODBYE", 0.05)
+    transport = SlowTransport(closes_after=None)
+    quit_from(transport, monkeypatch)
+    assert transport.aborted
