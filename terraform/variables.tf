@@ -153,7 +153,7 @@ variable "bank_name" {
 }
 
 variable "bank_texts" {
-  description = "Sentences of the bank's own in place of those in include/templates/pages/texts.toml: language → name → sentence, such as {en = {call = \"If you are unsure, call 0800 123 456.\"}}."
+  description = "Sentences of the bank's own in place of those in include/templates/texts.toml: language → name → sentence, such as {en = {call = \"If you are unsure, call 0800 123 456.\"}}."
   type        = map(map(string))
   default     = {}
 }

@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
+from zoneinfo import available_timezones
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -130,8 +131,22 @@ class Settings(DagSettings):
     bank_name: str = Field("Example Bank", min_length=1, description="the bank's name, on every page and in every mail")
     bank_texts: Annotated[dict[str, dict[str, str]], NoDecode] = Field(
         {},
-        description="the bank's own sentences, which replace those in include/templates/pages/texts.toml, as a JSON "
+        description="the bank's own sentences, which replace those in include/templates/texts.toml, as a JSON "
         'object: {"en": {"call": "…"}}; a language that the file does not have needs every sentence',
+    )
+    bank_phone: str = Field(
+        "", description="phone number for customers on pages and in mails; empty: “the number on the back of your card”"
+    )
+    bank_currency: str = Field(
+        "", description="currency before each amount on pages and in mails, such as USD; empty: none is shown"
+    )
+    bank_language: str = Field(
+        "en", description="language of mails and pages if neither the customer directory nor the browser names one"
+    )
+    bank_time_zone: str = Field(
+        "UTC",
+        description="time zone of the times on pages, and in mails to customers without one in the customer directory, "
+        "such as Asia/Jakarta",
     )
 
     mail_sender: str = Field("Example Bank <no-reply@bank.example>", description="From header of every mail")
@@ -159,6 +174,9 @@ class Settings(DagSettings):
     )
     mail_recipient_template: str = Field(
         "{nameOrig}@example.com", description="template of a customer's address; it can use the transaction's columns"
+    )
+    mail_amount_in_subject: bool = Field(
+        False, description="show the amount in the subject, which phones show on the lock screen"
     )
     mail_safe_mode: bool = Field(True, description="send mail only to recipients that match mail_allowed_recipients")
     mail_allowed_recipients: Annotated[list[str], NoDecode] = Field(
@@ -277,6 +295,13 @@ class Settings(DagSettings):
                 ip_network(network)
             except ValueError as error:
                 raise ValueError(f"{error}; expected addresses or networks, such as 35.191.0.0/16") from None
+        return value
+
+    @field_validator("bank_time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no time zone; expected a name such as UTC or Asia/Jakarta")
         return value
 
     @field_validator("compute_instances")

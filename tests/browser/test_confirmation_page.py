@@ -12,7 +12,7 @@ from fraudstream.settings import Settings
 from fraudstream.site.metrics import Metrics
 from fraudstream.site.serving import server
 from fraudstream.site.site import create_app
-from fraudstream.site.texts import catalogue, time_text
+from fraudstream.texts import Text, texts_of, time_text
 from playwright.sync_api import Page, expect
 
 from local.demo.customers import answer_all
@@ -49,8 +49,8 @@ CONTRASTS = """
 """
 
 
-def english() -> dict[str, str]:
-    return catalogue()["en"]
+def english() -> Text:
+    return texts_of(Settings())["en"]
 
 
 class Site:
@@ -195,7 +195,9 @@ def test_a_second_visitor_sees_what_was_recorded(site: Site, visit: Visit) -> No
     second = visit(site.url("fraud"), 360)
     expect(second.get_by_role("heading", level=1)).to_have_text("You confirmed this payment")
     expect(second.get_by_text("It was me", exact=True)).to_be_visible()
-    expect(second.locator("section.outcome time")).to_have_text(time_text(site.answers.log[0].answered_at, english()))
+    expect(second.locator("section.outcome time")).to_have_text(
+        time_text(site.answers.log[0].answered_at, english(), "UTC")
+    )
     assert second.get_by_role("button").count() == 0
     assert len(site.answers.log) == 1
 

@@ -15,8 +15,9 @@ from starlette.responses import Response
 from fraudstream.cases.case_views import Answer
 from fraudstream.cases.links import Proposal
 from fraudstream.settings import TEMPLATES, Settings
+from fraudstream.site.languages import LONGEST_HEADER, language_for
 from fraudstream.site.skeleton import Skeleton, mark
-from fraudstream.site.texts import LONGEST_HEADER, language_for, money_text, texts_of, time_text
+from fraudstream.texts import Text, money_text, texts_of, time_text
 
 #: Pages that say one thing: the catalogue has `<name>_title` and `<name>_text`.
 Plain = Literal[
@@ -51,6 +52,7 @@ class Pages:
     def __init__(self, settings: Settings) -> None:
         self._texts = texts_of(settings)
         self._languages = tuple(self._texts)
+        self._currency, self._zone = settings.bank_currency, settings.bank_time_zone
         folder = TEMPLATES / "pages"
         self._templates = Environment(
             loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, auto_reload=False
@@ -76,8 +78,8 @@ class Pages:
         """What was recorded for a case, and when."""
         language = self._language(request)
         text = self._texts[language]
-        values = _payment(answer.record, text) | {
-            "answered": time_text(answer.answered_at, text),
+        values = self._payment(answer.record, text) | {
+            "answered": time_text(answer.answered_at, text, self._zone),
             "machine_answered": answer.answered_at.isoformat(timespec="seconds"),
         }
         return _response(self._recorded(language, answer.status).fill(values), 200, language)
@@ -94,11 +96,26 @@ class Pages:
         self, request: Request, transaction: Mapping[str, Any], proposal: Proposal | None, form: Form, status: int
     ) -> Response:
         language = self._language(request)
-        values = _payment(transaction, self._texts[language]) | {"action": form.action, "page_token": form.page_token}
+        values = self._payment(transaction, self._texts[language]) | {
+            "action": form.action,
+            "page_token": form.page_token,
+        }
         return _response(self._cases(language, proposal, again=status != 200).fill(values), status, language)
 
     def _language(self, request: Request) -> str:
         return language_for(request.headers.get("accept-language", "")[:LONGEST_HEADER], self._languages)
+
+    def _payment(self, transaction: Mapping[str, Any], text: Text) -> dict[str, str]:
+        """Value of each of :data:`_MARKS`."""
+        return {
+            "amount": money_text(transaction["amount"], text, self._currency),
+            "to": transaction["nameDest"],
+            "origin": transaction["nameOrig"],
+            "type": text.get(f"type_{transaction['type']}", transaction["type"]),
+            "time": time_text(transaction["timestamp"], text, self._zone),
+            "machine_time": transaction["timestamp"].isoformat(timespec="seconds"),
+            "id": transaction["idTransaction"],
+        }
 
     # ---- each page once, in each language ----
 
@@ -155,19 +172,6 @@ def _response(page: bytes, status: int, language: str) -> Response:
 
 
 _MARKS = {name: mark(name) for name in ("amount", "to", "origin", "type", "time", "machine_time", "id")}
-
-
-def _payment(transaction: Mapping[str, Any], text: Mapping[str, str]) -> dict[str, str]:
-    """Value of each of :data:`_MARKS`."""
-    return {
-        "amount": money_text(transaction["amount"], text),
-        "to": transaction["nameDest"],
-        "origin": transaction["nameOrig"],
-        "type": text.get(f"type_{transaction['type']}", transaction["type"]),
-        "time": time_text(transaction["timestamp"], text),
-        "machine_time": transaction["timestamp"].isoformat(timespec="seconds"),
-        "id": transaction["idTransaction"],
-    }
 
 
 def _headers(style: str, *, https: bool) -> list[tuple[bytes, bytes]]:

@@ -240,7 +240,8 @@ class TestWhatTheVmsAreGiven:
         self, services: dict[str, dict[str, Any]], blocks: list[Block], service: str
     ) -> None:
         variables = {"FRAUDSTREAM_BANK_NAME", "FRAUDSTREAM_BANK_TEXTS"}
-        assert variables <= services[service]["environment"].keys()
+        of_the_bank = {f"FRAUDSTREAM_{name.upper()}" for name in Settings.model_fields if name.startswith("bank_")}
+        assert variables <= of_the_bank <= services[service]["environment"].keys()
         for file in ("site.tf", "consumer_fraud.tf", "consumer_non_fraud.tf"):
             assert variables <= given(blocks, file, "environment"), file
 

@@ -11,7 +11,7 @@ from fraudstream.cases.links import PAGE_SECONDS
 from fraudstream.errors import AnswerUnknown, KafkaUnavailable, SchemaRegistryError
 from fraudstream.settings import Settings
 from fraudstream.site import site as site_module
-from fraudstream.site.texts import catalogue
+from fraudstream.texts import catalogue
 from pydantic import ValidationError
 
 from tests.fakes.cases import transaction
@@ -297,6 +297,19 @@ class TestTheBanksOwn:
         page = site.browser.get(site.url(), headers={"Accept-Language": "fr-CH, en;q=0.5"})
         assert page.headers["content-language"] == "fr"
         assert "Est-ce vous ?" in words(page.text)
+
+    def test_its_phone_number_currency_and_time_zone_stand_on_the_pages(self, make_site: Callable[..., Site]) -> None:
+        site = make_site(bank_phone="0800 123", bank_currency="IDR", bank_time_zone="Asia/Jakarta")
+        page = words(site.browser.get(site.url()).text)
+        assert "call us at 0800 123." in page
+        assert "IDR 181,983.43" in page
+        assert "4 October 2023, 21:00 WIB" in page
+
+    def test_its_language_is_for_browsers_that_prefer_none_of_the_others(self, make_site: Callable[..., Site]) -> None:
+        site = make_site(bank_language="id")
+        for header, language in (("fr", "id"), ("", "id"), ("en", "en")):
+            page = site.browser.get(site.url(), headers={"Accept-Language": header})
+            assert page.headers["content-language"] == language
 
 
 class TestLimits:

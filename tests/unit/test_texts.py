@@ -1,10 +1,12 @@
+"""The catalogue of sentences, and amounts and times in each language."""
+
 import re
+from datetime import UTC, datetime
 
 import pytest
 from fraudstream.errors import SettingsError
 from fraudstream.settings import TEMPLATES, Settings
-from fraudstream.site.buckets import Buckets, client_key
-from fraudstream.site.texts import catalogue, money_text, texts_of
+from fraudstream.texts import catalogue, known_language, money_text, texts_of, time_text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -23,7 +25,7 @@ def test_the_banks_own_sentences_take_the_places_of_ours() -> None:
     texts = texts_of(Settings(bank_texts={"en": {"call": "Call 0800 123."}}))
     assert texts["en"]["call"] == "Call 0800 123."
     assert texts["en"]["never"] == catalogue()["en"]["never"]
-    assert texts["id"] == catalogue()["id"]
+    assert texts["id"] == texts_of(Settings())["id"]
 
 
 def test_a_language_of_the_banks_own_may_be_added() -> None:
@@ -34,9 +36,12 @@ def test_a_language_of_the_banks_own_may_be_added() -> None:
 @pytest.mark.parametrize(
     ("texts", "named"),
     [
-        ({"en": {"cal": "x"}}, "names texts that no page has: en.cal"),
+        ({"en": {"cal": "x"}}, "names texts that no page or mail has: en.cal"),
         ({"fr": {"call": "x"}}, r"leaves out: .*fr\.never"),
         ({"en": {"call": ""}}, "has empty texts: en.call"),
+        ({"en": {"mail_deadline": "Until {when}."}}, r"has texts with braces .*en\.mail_deadline"),
+        ({"en": {"call": "Until {until}."}}, r"has texts with braces .*en\.call"),
+        ({"en": {"phone": "{phone}"}}, r"has texts with braces .*en\.phone"),
         ({"en": {"months": "Jan Feb"}}, "12 months"),
     ],
 )
@@ -68,62 +73,49 @@ def test_amounts_are_exact_in_every_language(minor: int) -> None:
         assert re.fullmatch(r"-?\d{1,3}([.,]\d{3})*[.,]\d\d", shown)
 
 
-class TestBuckets:
-    def test_a_bucket_gives_its_capacity_at_once_and_refills_evenly(self) -> None:
-        now = 0.0
-        buckets = Buckets(4, 60, clock=lambda: now)
-        assert [buckets.take("a") for _ in range(6)] == [True] * 4 + [False] * 2
-        assert buckets.take("b"), "keys don't share a bucket"
-        now = 15.0
-        assert [buckets.take("a") for _ in range(2)] == [True, False]
-        now = 1000.0
-        assert [buckets.take("a") for _ in range(5)] == [True] * 4 + [False]
-
-    @settings(deadline=None)
-    @given(st.lists(st.floats(0, 30), max_size=60), st.integers(1, 10))
-    def test_no_stretch_of_time_gets_more_than_the_capacity_and_what_refilled(
-        self, pauses: list[float], capacity: int
-    ) -> None:
-        now = 0.0
-        buckets = Buckets(capacity, 60, clock=lambda: now)
-        taken = []
-        for pause in pauses:
-            now += pause
-            if buckets.take("a"):
-                taken.append(now)
-        for first in range(len(taken)):
-            for last in range(first, len(taken)):
-                assert last - first + 1 <= capacity + (taken[last] - taken[first]) * capacity / 60 + 1e-6
-
-    def test_memory_stays_bounded_however_many_keys_come(self) -> None:
-        now = 0.0
-        buckets = Buckets(2, 60, most_keys=10, clock=lambda: now)
-        for key in range(100):
-            buckets.take(str(key))
-            assert len(buckets) <= 10
-        now = 100.0
-        buckets.take("new")
-        assert len(buckets) <= 10
-
-    def test_a_full_table_forgets_those_who_are_not_limited_first(self) -> None:
-        now = 0.0
-        buckets = Buckets(1, 60, most_keys=2, clock=lambda: now)
-        buckets.take("quiet")
-        now = 59.0
-        buckets.take("busy")
-        now = 61.0
-        buckets.take("new")
-        assert not buckets.take("busy")
+def test_an_amount_shows_its_currency_if_there_is_one() -> None:
+    texts = catalogue()
+    assert money_text(983964, texts["en"]) == "9,839.64"
+    assert money_text(983964, texts["id"], "IDR") == "IDR 9.839,64"
+    assert money_text(-5, texts["en"], "USD") == "USD -0.05"
 
 
 @pytest.mark.parametrize(
-    ("host", "key"),
+    ("language", "zone", "shown"),
     [
-        ("203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
-        ("testclient", "testclient"),
+        ("en", "UTC", "1 October 2023, 14:00 UTC"),
+        ("id", "Asia/Jakarta", "1 Oktober 2023, 21:00 WIB"),
+        ("en", "America/New_York", "1 October 2023, 10:00 EDT"),
+        ("en", "Asia/Dubai", "1 October 2023, 18:00 UTC+04"),
+        ("en", "Asia/Kathmandu", "1 October 2023, 19:45 UTC+0545"),
+        ("id", "Pacific/Kiritimati", "2 Oktober 2023, 04:00 UTC+14"),
     ],
 )
-def test_a_client_is_an_ipv4_address_or_an_ipv6_network(host: str, key: str) -> None:
-    assert client_key(host) == key
+def test_a_time_is_that_of_the_zone_and_names_it(language: str, zone: str, shown: str) -> None:
+    assert time_text(datetime(2023, 10, 1, 14, tzinfo=UTC), catalogue()[language], zone) == shown
+
+
+def test_an_unknown_time_zone_is_refused_at_the_start() -> None:
+    with pytest.raises(ValidationError, match="'Mars/Base' is no time zone; expected a name such as UTC"):
+        Settings(bank_time_zone="Mars/Base")
+
+
+def test_the_phone_number_stands_in_every_sentence_that_says_to_call() -> None:
+    for phone, found in (("0800 123", "0800 123"), ("", "the number on the back of your card")):
+        text = texts_of(Settings(bank_phone=phone))["en"]
+        assert text["call"] == f"If you are unsure, call us at {found}."
+        assert not [name for name, words in text.items() if "{phone}" in words]
+
+
+def test_the_default_language_comes_first_and_must_be_there() -> None:
+    assert list(texts_of(Settings(bank_language="id"))) == ["id", "en"]
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_BANK_LANGUAGE is 'fr'; there are texts in en, id"):
+        texts_of(Settings(bank_language="fr"))
+
+
+@pytest.mark.parametrize(
+    ("tag", "language"),
+    [("id", "id"), ("id-ID", "id"), ("ID_id", "id"), ("fr", "en"), ("", "en"), ("indonesian", "en")],
+)
+def test_a_tag_names_a_known_language_or_the_default(tag: str, language: str) -> None:
+    assert known_language(tag, catalogue()) == language
