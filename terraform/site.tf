@@ -164,11 +164,17 @@ resource "google_compute_url_map" "to_https" {
   depends_on = [google_project_service.needed]
 }
 
+# A certificate can't change and can't be deleted while the proxy uses it: another domain gets another one, by another
+# name, before the old one goes. A name has at most 63 characters, so it doesn't contain the domain.
 resource "google_compute_managed_ssl_certificate" "site" {
-  name = "fraudstream-${replace(var.domain, ".", "-")}"
+  name = "fraudstream-${substr(sha256(var.domain), 0, 12)}"
 
   managed {
     domains = [var.domain]
+  }
+
+  lifecycle {
+    create_before_destroy = true
   }
 
   depends_on = [google_project_service.needed]

@@ -88,6 +88,11 @@ variable "settings" {
     condition     = alltrue([for name in keys(var.settings) : can(regex("^FRAUDSTREAM_[A-Z_]+$", name)) && !can(regex("PASSWORD|_KEYS?$|SECRET", name))])
     error_message = "settings must be named FRAUDSTREAM_…, and hold no password or key."
   }
+
+  validation {
+    condition     = alltrue([for value in values(var.settings) : can(regex("^[^'\n]*$", value)) && !endswith(value, "\\")])
+    error_message = "settings must be single lines without ' that do not end with a backslash: the VMs pass them on in files that quote with '."
+  }
 }
 
 variable "region" {
@@ -176,6 +181,11 @@ variable "smtp" {
     condition     = can(regex("^[A-Za-z0-9._~+-]+(@[A-Za-z0-9.-]+)?$", var.smtp.user))
     error_message = "smtp.user must be a user name or address without spaces, slashes or colons."
   }
+
+  validation {
+    condition     = can(regex("^[^'\\\\\n]*[^ @<>'\\\\\n]+@[^ @<>'\\\\\n]+>?$", var.smtp.sender))
+    error_message = "smtp.sender must be an address, or a name and an address in <>, on one line without ' and backslash; a typographic apostrophe is fine."
+  }
 }
 
 variable "smtp_password" {
@@ -190,6 +200,11 @@ variable "mail_recipient_template" {
   description = "Address of a customer, made of the transaction's columns."
   type        = string
   default     = "{nameOrig}@example.com"
+
+  validation {
+    condition     = can(regex("^[^ @'\\\\\n]+@[^ @'\\\\\n]+$", var.mail_recipient_template))
+    error_message = "mail_recipient_template must be an address without spaces, ' and backslash, such as {nameOrig}@example.com."
+  }
 }
 
 variable "mail_allowed_recipients" {
@@ -200,6 +215,11 @@ variable "mail_allowed_recipients" {
   validation {
     condition     = length(var.mail_allowed_recipients) > 0
     error_message = "mail_allowed_recipients must name at least one pattern, or no mail is sent at all."
+  }
+
+  validation {
+    condition     = alltrue([for pattern in var.mail_allowed_recipients : can(regex("^[^ ,'\\\\\n]+$", pattern))])
+    error_message = "mail_allowed_recipients must be patterns without spaces, commas, ' and backslash, one in each entry."
   }
 }
 

@@ -140,3 +140,32 @@ run "wrong_values_are_refused" {
   }
   expect_failures = [var.project, var.size, var.zones, var.domain, var.operators, var.alert_email, var.bank_name, var.smtp]
 }
+
+# boot.py refuses them too, but then the VMs are there and come up without their containers.
+run "values_that_a_vm_can_t_pass_on_are_refused" {
+  command = plan
+  variables {
+    smtp                    = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "Customer's Bank <no-reply@example.com>" }
+    mail_recipient_template = "o'neill@example.com"
+    mail_allowed_recipients = ["*@example.com, *@example.org"]
+    settings                = { FRAUDSTREAM_MAIL_EHLO_NAME = "it's" }
+  }
+  expect_failures = [var.smtp, var.mail_recipient_template, var.mail_allowed_recipients, var.settings]
+}
+
+run "a_quoted_sender_and_a_long_domain_are_accepted" {
+  command = plan
+  variables {
+    smtp   = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "\"Customer’s Bank, Inc.\" <no-reply@example.com>" }
+    domain = "confirm.${join(".", [for part in range(10) : "a-long-part-of-a-name"])}.example.com"
+  }
+
+  assert {
+    condition     = local.task_environment.FRAUDSTREAM_MAIL_SENDER == var.smtp.sender
+    error_message = "the sender reaches the tasks as it is"
+  }
+  assert {
+    condition     = length(google_compute_managed_ssl_certificate.site.name) <= 63
+    error_message = "Google takes names of at most 63 characters"
+  }
+}

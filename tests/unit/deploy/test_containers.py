@@ -235,6 +235,15 @@ class TestNamesThatTheCodeKnows:
 
 
 class TestWhatTheVmsAreGiven:
+    def test_the_vm_s_module_takes_each_role_that_boot_knows_and_compose_has(
+        self, root: Path, compose: dict[str, Any]
+    ) -> None:
+        """A plan doesn't know a role that hangs on a secret's id: one that the module refuses fails only on apply."""
+        (role,) = [b for b in load(TERRAFORM / "modules/vm") if b.kind == "variable" and b.labels == ("role",)]
+        taken = set(re.findall(r'"([\w-]+)"', role.body["validation"][0]["condition"]))
+        profiles = {profile for service in compose["services"].values() for profile in service["profiles"]}
+        assert taken == set(boot_module(root).TEMPLATE_FOLDERS) == profiles - {"local"} == set(VMS)
+
     @pytest.mark.parametrize("service", ["site", "worker-consumer-fraud", "worker-consumer-non-fraud"])
     def test_the_banks_name_and_texts_reach_pages_and_mails(
         self, services: dict[str, dict[str, Any]], blocks: list[Block], service: str

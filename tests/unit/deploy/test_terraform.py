@@ -34,6 +34,16 @@ output "bucket" {
 """
 
 
+def _deploy_page(root: Path) -> str:
+    return (root / "docs/deploy.md").read_text()
+
+
+def _cpus(machine_type: str) -> int:
+    """vCPUs by the type's name: shared-core e2 types have two."""
+    last = machine_type.rpartition("-")[2]
+    return int(last) if last.isdecimal() else 2
+
+
 @pytest.fixture(scope="module")
 def modules(root: Path) -> dict[str, list[Block]]:
     """Blocks of the root module ("") and of each module under it, by folder."""
@@ -93,7 +103,7 @@ class TestOurFiles:
         assert {name for name, block in variables.items() if "default" not in block.body} <= given
 
     def test_the_table_of_resources_in_the_docs_is_complete(self, root: Path) -> None:
-        rows = re.findall(r"^\| (\S+\.tf) \| (.+?) \|", (root / "docs/deploy.md").read_text(), re.M)
+        rows = re.findall(r"^\| (\S+\.tf) \| (.+?) \|", _deploy_page(root), re.M)
         documented = {
             (file, name) for file, names in rows for name in names.split(", ") if not name.startswith("module ")
         }
@@ -105,6 +115,21 @@ class TestOurFiles:
             if block.kind in ("resource", "data", "ephemeral")
         }
         assert documented == declared
+
+    def test_the_quotas_in_the_docs_are_those_of_the_machines_and_disks(
+        self, root: Path, modules: dict[str, list[Block]]
+    ) -> None:
+        sizes = next(b.body["sizes"] for b in modules[""] if b.kind == "locals" and "sizes" in b.body)
+        rows = dict(re.findall(r"^\| (CPUs|N2 CPUs|Persistent Disk SSD)\b[^|]* \| (.+) \|$", _deploy_page(root), re.M))
+        for column, (size, broker_gb, sites) in enumerate((("trial", 50, 1), ("production", 500, 2))):
+            machines = {name: unquote(kind) for name, kind in sizes[size].items() if isinstance(kind, str)}
+            counts = {"kafka": 3, "registry": 1, "airflow": 1, "worker": 3, "site": sites}
+            cpus = {"e2": 0, "n2": 0}
+            for name, count in counts.items():
+                cpus[machines[name][:2]] += count * _cpus(machines[name])
+            disks = 30 * sum(counts.values()) + 3 * broker_gb
+            found = [re.findall(r"[\d,]+", rows[name].split(" | ")[column])[0].replace(",", "") for name in rows]
+            assert [int(number) for number in found] == [cpus["e2"], cpus["n2"], disks], size
 
     def test_nothing_is_copied_over_ssh_and_no_key_of_a_service_account_is_made(
         self, modules: dict[str, list[Block]]
@@ -130,6 +155,12 @@ class TestFirstApply:
         for block in modules[""]:
             assert block.labels[:1] != ("google_logging_metric",), "its alert is refused until a line was counted"
             assert not [text for text in texts(block.body) if "logging.googleapis.com/user" in text], block.address
+
+    def test_the_site_s_certificate_is_replaced_before_the_old_one_goes(self, modules: dict[str, list[Block]]) -> None:
+        """Google deletes no certificate that a proxy uses, and has no two of one name."""
+        (certificate,) = [b for b in modules[""] if b.labels[:1] == ("google_compute_managed_ssl_certificate",)]
+        assert certificate.body["lifecycle"][0]["create_before_destroy"] is True
+        assert "var.domain" in certificate.body["name"]
 
     def test_every_vm_waits_for_its_grants_secrets_and_way_out(self, modules: dict[str, list[Block]]) -> None:
         machines = [b for b in modules[""] if b.kind == "module"]
