@@ -2,19 +2,20 @@
 PYTHON ?= python3
 ROWS ?=
 DATASET ?=
+CONSTRAINTS ?=
 
 BIN := .venv/bin
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fraudstream
 SCHEMA := $(CACHE)/terraform-schema
 UV := $(BIN)/uv
 TOOLS := kaskade
-LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE)
 
 # A user's PYTHON* variables must not reach the environments made here.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock up down status logs clean demo benchmark chaos fuzz test lint format check-deploy
+.PHONY: help venv lock upgrade licences up down status logs clean demo benchmark chaos fuzz test lint format docs check-deploy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,13 +50,16 @@ chaos: venv ## kill and break everything while load flows; SEED=number, MINUTES=
 fuzz: venv ## produce anything to every topic; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
-test: lint check-deploy ## all checks; then unit, integration and browser tests
+test: lint docs check-deploy ## run all checks, then the unit, chaos, browser and integration tests
 	$(BIN)/pytest
 
 lint: venv ## check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: .venvs/docs/synced ## build the pages of docs/ as a site in var/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build
 
 check-deploy: venv $(SCHEMA)/synced .venvs/checks/synced .venvs/checkov/synced ## check terraform/ and docker/
 	$(BIN)/python -m tests.unit.deploy.offline_terraform
@@ -68,13 +72,19 @@ format: venv ## let ruff format the code
 	$(BIN)/ruff check --fix --select I
 	$(BIN)/ruff format
 
-lock: $(UV) ## resolve requirements*.in anew into requirements*.txt
-	$(LOCK) requirements.in -o requirements.txt
+lock: $(UV) ## lock what changed in requirements*.in; CONSTRAINTS=file or address of Airflow's constraints
+	$(LOCK) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	for tool in $(TOOLS) quixstreams spark; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
-	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov; do \
+	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov docs/requirements; do \
 		$(LOCK) --no-header $$file.in -o $$file.txt; done
 	$(LOCK) --no-header --no-deps terraform/requirements-schema.in -o terraform/requirements-schema.txt
+
+upgrade: UPGRADE = --upgrade
+upgrade: lock ## lock the newest versions that requirements*.in allow
+
+licences: venv .venvs/checks/synced ## list the licences of the Python packages in the images
+	@.venvs/checks/bin/pip-licenses --python $(BIN)/python --from mixed --packages $$(sed -n 's/^\([a-z][^= ]*\)==.*/\1/p' requirements.txt)
 
 # uv comes from its own locked lines, through pip; from then on it keeps itself at the locked version.
 $(UV):
@@ -99,7 +109,8 @@ $(SCHEMA)/synced: terraform/requirements-schema.txt | $(UV)
 
 .venvs/checks/synced: docker/requirements-checks.txt | $(UV)
 .venvs/checkov/synced: terraform/requirements-checkov.txt | $(UV)
-.venvs/checks/synced .venvs/checkov/synced:
+.venvs/docs/synced: docs/requirements.txt | $(UV)
+.venvs/checks/synced .venvs/checkov/synced .venvs/docs/synced:
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
 	touch $@
