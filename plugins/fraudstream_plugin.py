@@ -1,16 +1,38 @@
-"""What Airflow loads of fraudstream as a plugin: two tabs in its UI, and the schedule of the consumer DAGs."""
+"""What Airflow loads of fraudstream as a plugin: pages and tabs in its UI, and the schedule of the consumer DAGs."""
 
 from typing import Any
+from urllib.parse import quote
 
 from airflow.plugins_manager import AirflowPlugin
 from fraudstream.orchestration.timetables import Continuous
 
 
-async def case_pages(scope: Any, receive: Any, send: Any) -> None:
-    """The pages behind the tabs, imported at the first request: every component loads plugins, one serves pages."""
-    from fraudstream.orchestration.case_pages import app  # noqa: PLC0415
+async def pages(scope: Any, receive: Any, send: Any) -> None:
+    """The pages, imported at the first request: every component loads plugins, one serves pages."""
+    from fraudstream.orchestration.pages.app import app  # noqa: PLC0415
 
     await app(scope, receive, send)
+
+
+def _icon(path: str, colour: str) -> str:
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="{colour}" stroke-width="2" '
+        f'stroke-linecap="round" stroke-linejoin="round"><path d="{path}"/></svg>'
+    )
+    return f"data:image/svg+xml,{quote(svg)}"
+
+
+def _in_navigation(name: str, route: str, icon: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "href": f"fraudstream/{route}",
+        "url_route": f"fraudstream-{route}",
+        "destination": "nav",
+        "category": "fraudstream",
+        "nav_top_level": True,
+        "icon": _icon(icon, "#374151"),
+        "icon_dark_mode": _icon(icon, "#d1d5db"),
+    }
 
 
 class FraudstreamPlugin(AirflowPlugin):
@@ -18,8 +40,9 @@ class FraudstreamPlugin(AirflowPlugin):
 
     name = "fraudstream"
     timetables = [Continuous]  # noqa: RUF012
-    fastapi_apps = [{"app": case_pages, "url_prefix": "/fraudstream", "name": "fraudstream"}]  # noqa: RUF012
+    fastapi_apps = [{"app": pages, "url_prefix": "/fraudstream", "name": "fraudstream"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
+        _in_navigation("Pipeline", "pipeline", "M3 12h4l3 8 4-16 3 8h4"),
         {
             "name": "Case",
             "href": "fraudstream/case?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}",

@@ -1,11 +1,14 @@
 """A real Chromium, headless."""
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from local.chromium import NoChromium, find_chromium, running
+from local.environment import airflow_login
+from local.ports import Ports
 
 
 @pytest.fixture(scope="session")
@@ -49,3 +52,21 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def airflow_ui(browser: Browser) -> Iterator[Page]:
+    """A page of Airflow's UI, of somebody who is logged in."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
+    page = context.new_page()
+    page.goto(Ports.from_environment().url("airflow"))
+    user, password = airflow_login()
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(password)
+    page.locator("button[type=submit]").click()
+    page.wait_for_url(re.compile(r"^((?!login).)*$"))
+    yield page
+    context.close()
+    expect.set_options(timeout=5_000)

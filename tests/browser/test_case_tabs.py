@@ -8,10 +8,9 @@ import httpx
 import pytest
 from fraudstream import money
 from fraudstream.settings import Settings
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from local.demo.airflow_api import AirflowApi
-from local.environment import airflow_login
 from local.ports import Ports
 from tests.integration.confirmations import DAG, SENSOR, Desk, Run
 
@@ -40,27 +39,15 @@ def run(desk: Desk, airflow: AirflowApi) -> Iterator[Run]:
 
 
 @pytest.fixture(scope="module")
-def ui(browser: Browser, run: Run) -> Iterator[Callable[[str], Page]]:
+def ui(airflow_ui: Page, run: Run) -> Callable[[str], Page]:
     """Opens a page below the run's in Airflow's UI, as somebody who is logged in."""
     url = Ports.from_environment().url("airflow")
-    context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
-    page = context.new_page()
-    page.goto(url)
-    user, password = airflow_login()
-    page.locator("input[name=username]").fill(user)
-    page.locator("input[name=password]").fill(password)
-    page.locator("button[type=submit]").click()
-    page.wait_for_url(re.compile(r"^((?!login).)*$"))
 
     def open_page(path: str) -> Page:
-        page.goto(f"{url}/dags/{DAG}/runs/{quote(run.name, safe='')}{path}")
-        return page
+        airflow_ui.goto(f"{url}/dags/{DAG}/runs/{quote(run.name, safe='')}{path}")
+        return airflow_ui
 
-    yield open_page
-    context.close()
-    expect.set_options(timeout=5_000)
+    return open_page
 
 
 def test_the_sensors_page_has_a_tab_with_the_case_that_it_waits_for(ui: Callable[[str], Page], run: Run) -> None:

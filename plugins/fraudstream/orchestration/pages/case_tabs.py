@@ -1,12 +1,10 @@
-"""Pages in Airflow's UI: the case that a sensor waits for, and all cases of a run.
+"""Two tabs in Airflow's UI: the case that a sensor waits for, and all cases of a run.
 
 Airflow shows neither: a sensor that starts and ends in the triggerer is never rendered by a worker, so that it has no
 rendered fields and no name but its map index. The pages read the run's conf and the sensors' XComs, for those who may
 read the DAG's task instances. They don't show the customer's links: nobody here may answer for a customer.
 """
 
-import base64
-import hashlib
 import json
 from collections import Counter
 from datetime import datetime
@@ -19,16 +17,14 @@ from airflow.api_fastapi.core_api.security import requires_access_dag
 from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
-from fastapi import Depends, FastAPI, HTTPException, Query
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 from sqlalchemy import select
 
 from fraudstream import money
 from fraudstream.cases.claims import Case
+from fraudstream.orchestration.pages.rendering import page
 from fraudstream.orchestration.runs import DAG_ID
-from fraudstream.settings import TEMPLATES
 
 TASK_ID = "await_confirmation"
 _SAYS = {
@@ -38,57 +34,37 @@ _SAYS = {
 }
 _ELSEWHERE = f"Only runs of the DAG {DAG_ID} have cases, and only its task {TASK_ID} waits for one."
 
-_folder = TEMPLATES / "airflow"
-_templates = Environment(loader=FileSystemLoader(_folder), autoescape=True, undefined=StrictUndefined)
-_style = (_folder / "style.css").read_text(encoding="utf-8")
-_digest = base64.b64encode(hashlib.sha256(_style.encode()).digest()).decode()
-_HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_digest}'; frame-ancestors 'self'",
-    "Cache-Control": "no-store",
-}
-
-app = FastAPI(
-    docs_url=None,
-    redoc_url=None,
-    openapi_url=None,
-    dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))],
-)
+router = APIRouter(dependencies=[Depends(requires_access_dag("GET", DagAccessEntity.TASK_INSTANCE))])
 _Text = Annotated[str, Query(max_length=500)]
 
 
-@app.get("/case")
+@router.get("/case")
 def case(session: SessionDep, dag_id: _Text, run_id: _Text, task_id: _Text, map_index: _Text) -> HTMLResponse:
     """The case of one sensor."""
     if (dag_id, task_id) != (DAG_ID, TASK_ID) or not map_index.isdecimal():
-        return _page("message.html", title="No case", message=_ELSEWHERE)
+        return page("message.html", title="No case", message=_ELSEWHERE)
     cases = _cases(session, run_id)
     number = int(map_index)
     if number >= len(cases):
         raise HTTPException(404, f"run {run_id} has {len(cases)} cases, none has number {number}")
     shown = _shown(session, run_id, {number: cases[number]})[0]
     others = f"cases?{urlencode({'dag_id': dag_id, 'run_id': run_id})}"
-    return _page("case.html", title=f"{shown['type']} of {shown['amount']}", case=shown, others=others)
+    return page("case.html", title=f"{shown['type']} of {shown['amount']}", case=shown, others=others)
 
 
-@app.get("/cases")
+@router.get("/cases")
 def cases(session: SessionDep, dag_id: _Text, run_id: _Text) -> HTMLResponse:
     """All cases of a run."""
     if dag_id != DAG_ID:
-        return _page("message.html", title="No cases", message=_ELSEWHERE)
+        return page("message.html", title="No cases", message=_ELSEWHERE)
     shown = _shown(session, run_id, dict(enumerate(_cases(session, run_id))))
     counts = Counter(one["now"] for one in shown)
-    return _page(
+    return page(
         "cases.html",
         title=f"{len(shown)} cases",
         counts="; ".join(f"{what}: {count}" for what, count in counts.most_common()),
         cases=shown,
     )
-
-
-def _page(template: str, **values: Any) -> HTMLResponse:
-    # our own file, and the policy's hash holds it to that
-    html = _templates.get_template(template).render(style=Markup(_style), **values)  # noqa: S704
-    return HTMLResponse(html, headers=_HEADERS)
 
 
 def _cases(session: Any, run_id: str) -> list[Case]:

@@ -1,0 +1,1 @@
+"""Pages in Airflow's UI: two in its navigation, two as tabs of a run and of a sensor."""

@@ -1,0 +1,9 @@
+"""The app behind Airflow's login at ``/fraudstream``. Each router names the right that its pages need."""
+
+from fastapi import FastAPI
+
+from fraudstream.orchestration.pages import case_tabs, pipeline
+
+app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+app.include_router(case_tabs.router)
+app.include_router(pipeline.router)
