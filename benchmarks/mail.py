@@ -67,7 +67,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
 
 def mail_bytes(settings: Settings) -> int:
     """Size of a notice."""
-    facts = Facts("738e366774-000000000", "9839.64", "Payment", "C1231006815", "M1979787155", "2023-10-01 01:00 UTC")
+    facts = Facts("738e366774-000000000", "9,839.64", "Payment", "****6815", "****7155", "1 October 2023, 01:00 UTC")
     templates = MailTemplates(settings)
     identity = f"<notice.{40 * '0'}@{templates.domain}>"
     now = datetime.now(UTC)

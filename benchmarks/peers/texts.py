@@ -14,9 +14,11 @@ class Notices:
             "id": "738e366774-000000000",
             "amount": _AMOUNT,
             "type": "Payment",
-            "account": "C1231006815",
-            "counterparty": "M1979787155",
-            "time": "2023-10-01 01:00 UTC",
+            "account": "****6815",
+            "counterparty": "****7155",
+            "time": "1 October 2023, 01:00 UTC",
+            "language": "en",
+            "name": "",
         }
         self._texts = MailTemplates(Settings()).texts("notice", facts)
 

@@ -12,7 +12,8 @@ import httpx
 
 #: The links of a fraud notice, by answer.
 Links = dict[str, str]
-_SUBJECT = "Was this yours?"
+_KIND = "fraud_notice"
+_MESSAGE_ID = f"Message-ID: <{_KIND}.".encode()
 _LINK = re.compile(r"https?://\S+/confirm/\S+/(fraud|not-fraud)\b")
 
 
@@ -53,7 +54,7 @@ class Inbox:
 
     def fraud_links(self) -> Iterator[Links]:
         """The links of each fraud notice that it hasn't given before."""
-        notices = self._mails(search=_SUBJECT, limit=100_000)["mails"]
+        notices = self._mails(kind=_KIND, limit=100_000)["mails"]
         for number in sorted(mail["id"] for mail in notices):
             if number not in self._known:
                 self._known.add(number)
@@ -104,14 +105,14 @@ class MailFile:
                 begins = [found.start() for found in self._BEGIN.finditer(data)] or [0]
                 for begin, end in itertools.pairwise(begins):
                     self._ended += 1
-                    if data.find(_SUBJECT.encode(), begin, end) >= 0:
+                    if data.find(_MESSAGE_ID, begin, end) >= 0:
                         self._frauds.append(data[begin:end])
                 self._last = data[begins[-1] :]
 
     @staticmethod
     def _links_of(mail: bytes) -> Links:
         text = email.message_from_bytes(mail, policy=email.policy.default).get_body(("plain",))
-        return _links(text.get_content()) if text is not None and _SUBJECT.encode() in mail else {}
+        return _links(text.get_content()) if text is not None and _MESSAGE_ID in mail else {}
 
 
 def _links(text: str) -> Links:

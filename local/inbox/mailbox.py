@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,7 +35,8 @@ _WAITING = (
 )
 #: Kinds of mail whose text names the case.
 _OF_CASES = ("fraud_notice", "receipt")
-_TRANSACTION = re.compile(r"^Transaction:\s+(\S+)$", re.MULTILINE)
+_TEXTS = tomllib.loads((Path(__file__).parents[2] / "include" / "templates" / "texts.toml").read_text())
+_TRANSACTION = re.compile(rf"^(?:{'|'.join(text['label_id'] for text in _TEXTS.values())}):\s+(\S+)$", re.MULTILINE)
 _LISTED = "id, received, sender, recipients, subject, kind"
 _HEADERS = BytesHeaderParser()  # without a policy it leaves headers as they are, in a third of the time
 

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
@@ -44,10 +44,10 @@ def texts_of(settings: Settings) -> Texts:
     }
 
 
-def known_language(tag: str, known: Mapping[str, object]) -> str:
-    """The language among `known` that a tag such as ``id-ID`` names; else the first of them."""
+def known_language(tag: str, known: Container[str]) -> str:
+    """The language among `known` that a tag such as ``id-ID`` names; empty: none of them."""
     language = tag.strip().lower().replace("_", "-").partition("-")[0]
-    return language if language in known else next(iter(known))
+    return language if language in known else ""
 
 
 def money_text(minor: int, text: Text, currency: str = "") -> str:

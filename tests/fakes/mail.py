@@ -4,19 +4,20 @@ from fraudstream.mail.letter.templates import Facts
 
 
 def sample_facts(
-    case: str = "3f9a-000000017", link: str = "https://bank.example/confirm/abc.def", status: str = ""
+    case: str = "3f9a-000000017", link: str = "https://bank.example/confirm/abc.def", status: str = "", name: str = ""
 ) -> Facts:
     """Facts that every kind of mail can show; the answers stand behind `link`."""
     return Facts(
         id=case,
         amount="9,839.64",
-        type="Cash out",
-        account="C1231006815",
-        counterparty="M1979787155",
-        time="2023-10-01 01:00 UTC",
+        type="Cash withdrawal",
+        account="****6815",
+        counterparty="****7155",
+        time="1 October 2023, 01:00 UTC",
+        name=name,
         status=status,
-        answered="2023-10-02 09:15 UTC",
+        answered="2 October 2023, 09:15 UTC",
         fraud_url=f"{link}/fraud",
         not_fraud_url=f"{link}/not-fraud",
-        until="2023-10-04 01:00 UTC",
+        until="4 October 2023, 01:00 UTC",
     )

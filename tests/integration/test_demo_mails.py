@@ -81,6 +81,6 @@ def _mail(settings: Settings, kind: Kind) -> tuple[Mail, str]:
     case = uuid4().hex
     facts = sample_facts(case, f"{settings.confirmation_url}/confirm/{case}", "REPORTED_FRAUD")
     content = MailTemplates(settings).render(
-        kind, facts, recipient="c1@example.com", identity=f"<{case}@bank.example>", sent_at=datetime.now(UTC)
+        kind, facts, recipient="c1@example.com", identity=f"<{kind}.{case}@bank.example>", sent_at=datetime.now(UTC)
     )
     return Mail("c1@example.com", content), case

@@ -3,6 +3,7 @@
 A link is ``<confirmation_url>/confirm/<token>/<answer>``. The token holds the case's id and the time it was signed,
 nothing personal; it can't be made or changed without a key, and it expires with the case's time limit. Keys rotate
 without breaking links that are already in inboxes: the first of `confirmation_keys` signs, each of them is accepted.
+A link may name the language of its page, as ``?lang=id``.
 A link is read whatever stands around its token (:mod:`~fraudstream.cases.damaged_links`); the token must be whole.
 
 A second kind of token, the page token, is written into the form of the page that a link opens. It binds the POST to
@@ -13,6 +14,7 @@ the browser is sent after its answer was written: that page waits for the answer
 import hashlib
 import hmac
 import ipaddress
+import re
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -22,7 +24,7 @@ from urllib.parse import urlsplit
 from itsdangerous import BadData, TimestampSigner
 from itsdangerous.encoding import base64_decode, base64_encode, want_bytes
 
-from fraudstream.cases.damaged_links import tokens_in
+from fraudstream.cases.damaged_links import LONGEST_LOOK, tokens_in
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import PUBLISHED_KEY, Settings
 
@@ -37,6 +39,7 @@ CLOCK_SKEW_SECONDS = 600
 #: Longer tokens are refused unread; ours have fewer than 200 characters.
 LONGEST_TOKEN = 512
 SHORTEST_KEY = 16
+_LANGUAGE = re.compile(r"(?:^|&)lang=([a-z]{2,3})(?![a-z])", re.ASCII | re.IGNORECASE)
 
 
 def shown(token: str) -> str:
@@ -69,6 +72,13 @@ class Link:
     proposal: Proposal | None
     #: Whether the case's time limit has passed since it was signed.
     expired: bool
+    #: Empty: it names none.
+    language: str = ""
+
+    @property
+    def query(self) -> str:
+        """What follows the link's path."""
+        return f"?lang={self.language}" if self.language else ""
 
 
 class Links:
@@ -88,11 +98,15 @@ class Links:
         self._page = _Signer(newest_last, salt="fraudstream.page", digest_method=hashlib.sha256)
         self._answered = _Signer(newest_last, salt="fraudstream.answered", digest_method=hashlib.sha256)
 
-    def url(self, id_transaction: str, answer: Proposal) -> str:
-        """The link that proposes `answer` for a case, valid from now for the case's time limit."""
+    def url(self, id_transaction: str, answer: Proposal, language: str = "") -> str:
+        """The link that proposes `answer` for a case, valid from now for the case's time limit.
+
+        :param language: of the page that it opens; empty: the one that the browser prefers
+        """
         if not is_proposal(answer):
             raise ValueError(f"a link proposes one of {get_args(Proposal)}, not {answer!r}")
-        return f"{self._base}/confirm/{_sign(self._link, id_transaction)}/{answer}"
+        query = f"?lang={language}" if language else ""
+        return f"{self._base}/confirm/{_sign(self._link, id_transaction)}/{answer}{query}"
 
     def find(self, target: str) -> "Link":
         """The link in a request's path and query, however it was damaged or wrapped, as long as its token is whole.
@@ -106,7 +120,8 @@ class Links:
             except LinkError as error:
                 refused = error
             else:
-                return Link(token, case, answer if answer is not None and is_proposal(answer) else None, expired)
+                proposal = answer if answer is not None and is_proposal(answer) else None
+                return Link(token, case, proposal, expired, language_in(target.partition("?")[2]))
         raise refused or LinkError(f"target of {len(target)} characters holds nothing of a token's form")
 
     def read(self, token: str) -> str:
@@ -138,11 +153,12 @@ class Links:
 
     def path(self, link: "Link") -> str:
         """The path of a link as it was sent."""
-        return f"/confirm/{link.token}/{link.proposal or ''}"
+        return f"{_path(link)}{link.query}"
 
     def answered_path(self, link: "Link") -> str:
         """Where a browser is sent once an answer of this case is in the topic: the link, with the answer token."""
-        return f"{self.path(link)}?answered={_sign(self._answered, link.case)}"
+        query = f"{link.query}&" if link.query else "?"
+        return f"{_path(link)}{query}answered={_sign(self._answered, link.case)}"
 
     def is_answered(self, token: str, id_transaction: str) -> bool:
         """Whether `token` says that an answer of this case was written not long ago."""
@@ -193,6 +209,16 @@ class _Signer(TimestampSigner):
         return any(
             hmac.compare_digest(base64_encode(self.algorithm.get_signature(key, signed)), written) for key in keys
         )
+
+
+def language_in(query: str) -> str:
+    """The language that a link's query names, whatever was appended to it; empty: none."""
+    match = _LANGUAGE.search(query[:LONGEST_LOOK])
+    return match[1].lower() if match else ""
+
+
+def _path(link: Link) -> str:
+    return f"/confirm/{link.token}/{link.proposal or ''}"
 
 
 def _sign(signer: TimestampSigner, id_transaction: str) -> str:

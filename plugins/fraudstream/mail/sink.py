@@ -28,7 +28,8 @@ from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import MAIL_RETRY, Batch, Partition, Sink
 from fraudstream.lake.stream.names import day_of
 from fraudstream.mail.follow_up import FollowUp
-from fraudstream.mail.letter.letters import Letter, LetterWriter, MakesLinks, WritesLetters
+from fraudstream.mail.letter.facts import MakesLinks
+from fraudstream.mail.letter.letters import Letter, LetterWriter, WritesLetters
 from fraudstream.mail.mail_log import RECORDED, Chain, MailLog
 from fraudstream.mail.retries import RetryWriter, WhenDue, give_up
 from fraudstream.mail.smtp.conversation import Mail

@@ -1,4 +1,4 @@
-"""The language of a page: the one that its link names, else the one that the browser prefers."""
+"""The language that a browser prefers."""
 
 from functools import lru_cache
 

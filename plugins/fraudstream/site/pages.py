@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fraudstream.cases.case_views import Answer
-from fraudstream.cases.links import Proposal
+from fraudstream.cases.links import Proposal, language_in
 from fraudstream.settings import TEMPLATES, Settings
 from fraudstream.site.languages import LONGEST_HEADER, language_for
 from fraudstream.site.skeleton import Skeleton, mark
@@ -44,7 +44,7 @@ class Form:
 
 
 class Pages:
-    """Renders each page in the language that the request prefers; every value is escaped.
+    """Renders each page in the language that the link names or else the browser prefers; every value is escaped.
 
     :raises SettingsError: the bank's own texts don't fit the pages
     """
@@ -103,6 +103,9 @@ class Pages:
         return _response(self._cases(language, proposal, again=status != 200).fill(values), status, language)
 
     def _language(self, request: Request) -> str:
+        named = language_in(request.url.query)
+        if named in self._texts:
+            return named
         return language_for(request.headers.get("accept-language", "")[:LONGEST_HEADER], self._languages)
 
     def _payment(self, transaction: Mapping[str, Any], text: Text) -> dict[str, str]:

@@ -11,11 +11,19 @@ from local.inbox.mailbox import Mailbox
 from local.inbox.web import PAGE_MAILS, app_for
 
 
-def mail(subject: str, *, kind: str = "", case: str = "", to: str = "c1@example.com", html: str = "") -> bytes:
+def mail(
+    subject: str,
+    *,
+    kind: str = "",
+    case: str = "",
+    to: str = "c1@example.com",
+    html: str = "",
+    reference: str = "Reference",
+) -> bytes:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "bank@example.com", to, subject
     message["Message-ID"] = f"<{kind + '.' if kind else ''}0123@bank.example>"
-    message.set_content(f"Hello\n\nTransaction:   {case}\n")
+    message.set_content(f"Hello\n\n{reference}:   {case}\n")
     if html:
         message.add_alternative(html, subtype="html")
     return message.as_bytes()
@@ -68,7 +76,7 @@ def test_notices_without_a_receipt_wait_for_an_answer(mailbox: Mailbox) -> None:
         mail("Was this yours? 1", kind="fraud_notice", case="a-1"),
         mail("Was this yours? 2", kind="fraud_notice", case="a-2"),
         mail("A payment", kind="notice", case="a-3"),
-        mail("You reported", kind="receipt", case="a-1"),
+        mail("Anda melaporkan", kind="receipt", case="a-1", reference="Referensi"),
     )
     assert [found.subject for found in mailbox.find(waiting=True)[1]] == ["Was this yours? 2"]
 

@@ -25,8 +25,8 @@ ANSWERS = Partition(FRAUD_CONFIRMATION, 2)
 
 
 class Links:
-    def url(self, id_transaction: str, answer: str) -> str:
-        return f"https://bank.example/confirm/{id_transaction}/{answer}"
+    def url(self, id_transaction: str, answer: str, language: str = "") -> str:
+        return f"https://bank.example/confirm/{id_transaction}/{answer}{'?lang=' if language else ''}{language}"
 
 
 class Outbox:

@@ -35,12 +35,12 @@ class TestLog:
         }
 
     def test_amounts_have_their_thousands_apart(self, make: Callable[..., Bench]) -> None:
-        bench = make()
+        bench = make(mail_amount_in_subject=True)
         sink = bench.start()
         sink.assigned(PARTITION, None)
         sink.write(batch([1], rows=[row(1) | {"amount": 18_198_343}]))
         sink.flush()
-        assert b" of 181,983.43\r\n" in bench.outbox.sent[0].content
+        assert b" (181,983.43)\r\n" in bench.outbox.sent[0].content
 
     def test_each_topic_causes_its_kind_of_mail(self, make: Callable[..., Bench]) -> None:
         bench = make()
@@ -60,7 +60,7 @@ class TestLog:
         assert b"https://bank.example/confirm/tx-1/fraud=" in fraud
         assert b"https://bank.example/confirm/tx-1/not-fraud=" in fraud
         # 72 hours after the record.
-        assert b"2023-10-10 00:00 UTC" in fraud
+        assert b"10 October 2023, 00:00 UTC" in fraud
 
     def test_safe_mode_sends_nothing_to_others_and_says_so(self, make: Callable[..., Bench]) -> None:
         bench = make(mail_allowed_recipients="C1@example.com")

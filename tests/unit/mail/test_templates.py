@@ -1,15 +1,18 @@
 """Mails are what Jinja renders, whatever the values; read back with the standard library's parser."""
 
 import re
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
+from pathlib import Path
 
 import pytest
 from bs4 import BeautifulSoup
 from fraudstream.errors import SettingsError
+from fraudstream.mail.customers.customer import Customer
+from fraudstream.mail.letter.facts import FactsWriter
 from fraudstream.mail.letter.templates import (
     Facts,
     Kind,
@@ -17,14 +20,15 @@ from fraudstream.mail.letter.templates import (
     _subject,
     cleaned,
     message_id,
-    shown_time,
-    shown_type,
 )
+from fraudstream.settings import TEMPLATES as FILES
 from fraudstream.settings import Settings
+from fraudstream.texts import texts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.mail import sample_facts
+from tests.unit.mail.bench import Links
 
 AT = datetime(2023, 10, 7, 12, 30, 5, tzinfo=UTC)
 TEMPLATES = MailTemplates(Settings())
@@ -36,19 +40,46 @@ CASES: list[tuple[Kind, str]] = [
     ("receipt", "NO_RESPONSE"),
 ]
 FACTS = sample_facts()
+TEXTS = texts_of(Settings())
+LANGUAGES = list(TEXTS)
+GOLDEN = Path(__file__).parent / "golden"
 #: Text as Avro can carry it, with what breaks mail well represented.
 nasty = st.text(
     st.characters(exclude_categories=["Cs"]) | st.sampled_from("\r\n.=%&<>\"' \t\x00é€😀\u202e"), max_size=300
 )
-facts = st.builds(Facts, **{field.name: nasty for field in fields(Facts) if field.name != "status"})
+facts = st.builds(
+    Facts,
+    **{field.name: nasty for field in fields(Facts) if field.name not in ("language", "status")},
+    language=st.sampled_from(LANGUAGES),
+)
 
 
 def with_status(values: Facts, status: str) -> Facts:
-    return Facts(**{**asdict(values), "status": status})
+    return replace(values, status=status)
 
 
 def render(kind: Kind, values: Facts) -> bytes:
     return TEMPLATES.render(kind, values, recipient="c1@example.com", identity="<x@bank.example>", sent_at=AT)
+
+
+def golden_facts(kind: Kind, status: str, language: str) -> Facts:
+    """What the writer of facts makes of a transaction for a customer of the language's country."""
+    settings = Settings(bank_currency="IDR")
+    row = {
+        "idTransaction": "3f9a-000000017",
+        "amount": 18_198_343,
+        "type": "CASH_OUT",
+        "nameOrig": "C1231006815",
+        "nameDest": "M1979787155",
+        "timestamp": 1_696_125_600_000,
+        "answeredAt": 1_696_238_100_000,
+        "status": status,
+    }
+    customer = {
+        "en": Customer("c1@example.com", "en-GB", "Europe/London", "Zoë O'Brien"),
+        "id": Customer("c1@example.com", "id", "Asia/Jakarta", "Siti Rahayu"),
+    }[language]
+    return FactsWriter(settings, Links()).facts(kind, row, row["timestamp"], customer)
 
 
 def parse(content: bytes) -> EmailMessage:
@@ -70,7 +101,7 @@ class TestBytes:
     @given(values=facts)
     def test_every_part_is_what_jinja_renders_of_the_same_values(self, kind: Kind, status: str, values: Facts) -> None:
         values = with_status(values, status)
-        shown = {name: cleaned(value) for name, value in asdict(values).items()} | {"status": status}
+        shown = {name: cleaned(value) for name, value in asdict(values).items()}
         subject, text, html = TEMPLATES.texts(kind, shown)
 
         message = parse(render(kind, values))
@@ -145,29 +176,52 @@ class TestBytes:
 
 
 class TestWords:
+    @pytest.mark.parametrize("language", LANGUAGES)
     @pytest.mark.parametrize(("kind", "status"), CASES)
-    def test_both_parts_say_what_happened_to_the_account(self, kind: Kind, status: str) -> None:
-        message = parse(render(kind, with_status(FACTS, status)))
+    def test_both_parts_say_what_happened_to_the_account(self, kind: Kind, status: str, language: str) -> None:
+        text = TEXTS[language]
+        message = parse(render(kind, replace(FACTS, language=language, status=status)))
         for words in (part(message, "plain"), BeautifulSoup(part(message, "html"), "html.parser").get_text(" ")):
             for value in (FACTS.amount, FACTS.type, FACTS.account, FACTS.counterparty, FACTS.time, FACTS.id):
                 assert value in words
-        assert str(message["Subject"]).endswith("Cash out of 9,839.64")
+            for label in ("amount", "type", "from", "to", "time", "id"):
+                assert text[f"label_{label}"] in words, "the words of the pages"
+            assert text["mail_never"] in words
+            assert "Example Bank" in words
+        assert FACTS.amount not in str(message["Subject"])
 
-    def test_a_fraud_notice_has_the_two_links_and_says_until_when_they_work(self) -> None:
-        message = parse(render("fraud_notice", FACTS))
+    @pytest.mark.parametrize(("kind", "status"), CASES)
+    def test_the_amount_is_in_the_subject_only_if_the_setting_says_so(self, kind: Kind, status: str) -> None:
+        templates = MailTemplates(Settings(mail_amount_in_subject=True))
+        content = templates.render(
+            kind, with_status(FACTS, status), recipient="c1@example.com", identity="<x@bank.example>", sent_at=AT
+        )
+        shown, hidden = str(parse(content)["Subject"]), str(parse(render(kind, with_status(FACTS, status)))["Subject"])
+        assert shown == f"{hidden} (9,839.64)"
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_a_fraud_notice_has_the_two_links_and_says_until_when_and_what_else_to_do(self, language: str) -> None:
+        text = TEXTS[language]
+        message = parse(render("fraud_notice", replace(FACTS, language=language)))
         html = BeautifulSoup(part(message, "html"), "html.parser")
         assert {str(link.get_text()): link["href"] for link in html.find_all("a")} == {
-            "Report as fraud": FACTS.fraud_url,
-            "Not fraud, it was me": FACTS.not_fraud_url,
+            text["button_fraud"]: FACTS.fraud_url,
+            text["button_not_fraud"]: FACTS.not_fraud_url,
         }
-        text = part(message, "plain").split("\r\n")
-        assert {text[number + 1]: line for number, line in enumerate(text) if line.endswith(":")} == {
-            link["href"]: f"{link.get_text()}:" for link in html.find_all("a")
-        }
-        assert FACTS.fraud_url in text
-        assert FACTS.not_fraud_url in text
-        assert f"until {FACTS.until}" in html.get_text(" ")
-        assert f"until {FACTS.until}." in part(message, "plain")
+        lines = part(message, "plain").split("\r\n")
+        assert lines[lines.index(f"{text['button_fraud']}:") + 1] == FACTS.fraud_url
+        assert lines[lines.index(f"{text['button_not_fraud']}:") + 1] == FACTS.not_fraud_url
+        for words in (" ".join(lines), html.get_text(" ")):
+            assert text["mail_deadline"].replace("{until}", FACTS.until) in words
+            assert text["mail_way_out"] in words
+
+    def test_the_banks_phone_number_is_the_other_way_out(self) -> None:
+        templates = MailTemplates(Settings(bank_phone="+62 21 500"))
+        content = templates.render("fraud_notice", FACTS, recipient="c@x", identity="<x@y>", sent_at=AT)
+        for subtype in ("plain", "html"):
+            assert "You do not have to use these links: call us at +62 21 500, or open our app." in part(
+                parse(content), subtype
+            )
 
     @pytest.mark.parametrize(("kind", "status"), [case for case in CASES if case[0] != "fraud_notice"])
     def test_other_mails_have_no_link(self, kind: Kind, status: str) -> None:
@@ -175,23 +229,74 @@ class TestWords:
         assert "<a" not in part(message, "html")
         assert "confirm/" not in part(message, "plain")
 
-    def test_each_answer_gets_words_of_its_own(self) -> None:
-        said = {part(parse(render("receipt", with_status(FACTS, status))), "plain") for _, status in CASES[2:]}
-        assert len(said) == 3
-        assert all(FACTS.answered in words for words in said)
-
+    @pytest.mark.parametrize("language", LANGUAGES)
     @pytest.mark.parametrize(("kind", "status"), CASES)
-    def test_html_needs_nothing_from_elsewhere_and_fits_small_screens(self, kind: Kind, status: str) -> None:
-        html = BeautifulSoup(part(parse(render(kind, with_status(FACTS, status))), "html"), "html.parser")
+    def test_a_mail_greets_by_name_if_the_name_is_known(self, kind: Kind, status: str, language: str) -> None:
+        values = replace(FACTS, language=language, status=status)
+        greeting = TEXTS[language]["mail_greeting"].partition("{")[0]
+        for subtype in ("plain", "html"):
+            known = part(parse(render(kind, replace(values, name="Siti Ä. <b>"))), subtype)
+            assert f"{greeting}{'Siti Ä. <b>' if subtype == 'plain' else 'Siti Ä. &lt;b&gt;'}," in known
+            assert greeting not in part(parse(render(kind, values)), subtype)
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_a_receipt_says_what_was_answered_and_whom_to_call(self, language: str) -> None:
+        text = TEXTS[language]
+        for _, status in CASES[2:]:
+            message = parse(render("receipt", replace(FACTS, language=language, status=status)))
+            assert str(message["Subject"]) == text[f"recorded_title_{status}"], "the page's words"
+            for words in (part(message, "plain"), BeautifulSoup(part(message, "html"), "html.parser").get_text(" ")):
+                assert text[f"recorded_answer_{status}"] in words
+                assert FACTS.answered in words
+                assert text["recorded_next_NO_RESPONSE" if status == "NO_RESPONSE" else "mail_receipt_not_you"] in words
+
+    def test_replies_are_said_to_be_unread_only_where_nobody_gets_them(self) -> None:
+        templates = MailTemplates(Settings(mail_reply_to="Help <help@bank.example>"))
+        content = templates.render("notice", FACTS, recipient="c@x", identity="<x@y>", sent_at=AT)
+        assert TEXTS["en"]["mail_no_reply"] in part(parse(render("notice", FACTS)), "plain")
+        for subtype in ("plain", "html"):
+            assert TEXTS["en"]["mail_no_reply"] not in part(parse(content), subtype)
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    @pytest.mark.parametrize(("kind", "status"), CASES)
+    def test_html_needs_nothing_from_elsewhere_and_fits_small_screens(
+        self, kind: Kind, status: str, language: str
+    ) -> None:
+        values = replace(FACTS, language=language, status=status)
+        html = BeautifulSoup(part(parse(render(kind, values)), "html"), "html.parser")
         assert html.find_all(["img", "link", "script", "iframe", "object"]) == []
         assert "url(" not in str(html)
         assert "@import" not in str(html)
         assert html.html is not None
-        assert html.html["lang"] == "en"
+        assert html.html["lang"] == language
         widths = [int(str(table["width"])) for table in html.find_all("table") if str(table["width"]).isdigit()]
         assert widths
         assert max(widths) <= 600
         assert all(table["role"] == "presentation" for table in html.find_all("table"))
+
+    def test_no_template_has_words_of_its_own(self) -> None:
+        for template in (FILES / "mail").iterdir():
+            bare = re.sub(
+                r"\{#.*?#\}|<style>.*?</style>|\{%.*?%\}|\{\{.*?\}\}|<[^>]*>|&nbsp;|Subject:|--",
+                " ",
+                template.read_text(),
+                flags=re.S,
+            )
+            assert set("".join(bare.split())) <= {":", "(", ")"}, template.name
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_no_text_promises_what_the_system_does_not_do(self, language: str) -> None:
+        promised = re.compile(r"refund|return(ing)? the|reimburse|block|cancel|kembalikan|blokir|batalkan", re.I)
+        assert [name for name, words in TEXTS[language].items() if promised.search(words)] == []
+
+    @pytest.mark.parametrize("language", LANGUAGES)
+    @pytest.mark.parametrize(("kind", "status"), CASES)
+    def test_the_plain_text_is_the_golden_one(self, kind: Kind, status: str, language: str) -> None:
+        """After a change of words: read the file's new content, and keep it if it is right."""
+        message = parse(render(kind, golden_facts(kind, status, language)))
+        found = f"Subject: {message['Subject']}\n\n" + part(message, "plain").replace("\r\n", "\n")
+        file = GOLDEN / f"{'_'.join(filter(None, (kind, status)))}.{language}.txt"
+        assert found == file.read_text(encoding="utf-8")
 
 
 class TestMessageId:
@@ -209,11 +314,6 @@ class TestMessageId:
     def test_it_is_well_formed_for_any_id(self, id_transaction: str) -> None:
         identity = message_id("fraud_transaction", "fraud_notice", id_transaction, "bank.example")
         assert re.fullmatch(r"<fraud_notice\.[0-9a-f]{40}@bank\.example>", identity)
-
-
-def test_times_and_types_are_shown_for_people() -> None:
-    assert shown_time(1_696_681_805_000) == "2023-10-07 12:30 UTC"
-    assert [shown_type(symbol) for symbol in ("CASH_IN", "PAYMENT")] == ["Cash in", "Payment"]
 
 
 def test_nothing_that_is_not_printable_survives_cleaning() -> None:

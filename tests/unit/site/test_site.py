@@ -1,3 +1,4 @@
+import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -274,6 +275,44 @@ class TestLanguages:
         assert page.headers["content-language"] == language
         assert f'<html lang="{language}">' in page.text
         assert page.headers["vary"] == "Accept-Language"
+
+    def test_a_link_that_names_a_language_keeps_it_through_the_answer(self, site: Site) -> None:
+        english = {"Accept-Language": "en"}
+        url = site.links.url("case-1", "fraud", "id")
+        assert site.browser.get(url, headers=english).headers["content-language"] == "id"
+        form = site.form(url)
+        action = re.search(r'action="([^"]+)"', site.browser.get(url, headers=english).text)
+        assert action is not None
+        posted = site.browser.post(action[1], data=form, headers=english)
+        assert posted.status_code == 303
+        recorded = site.browser.get(posted.headers["location"], headers=english)
+        assert recorded.headers["content-language"] == "id"
+        assert "Anda melaporkan" in words(recorded.text)
+        late = site.browser.post(action[1], data=form, headers=english)
+        assert site.browser.get(late.headers["location"]).headers["content-language"] == "id"
+
+    @pytest.mark.parametrize(
+        ("query", "language"),
+        [
+            ("?lang=id", "id"),
+            ("?lang=ID", "id"),
+            ("?lang=id.", "id"),
+            ("?lang=id%3E", "id"),
+            ("?lang=id&utm_source=x", "id"),
+            ("?utm_source=x&lang=id", "id"),
+            ("?lang=fr", "en"),
+            ("?lang=idx", "en"),
+            ("?lang=", "en"),
+            ("?language=id", "en"),
+            ("", "en"),
+        ],
+    )
+    def test_a_language_that_is_damaged_or_unknown_leaves_it_to_the_browser(
+        self, site: Site, query: str, language: str
+    ) -> None:
+        page = site.browser.get(site.url() + query, headers={"Accept-Language": "en"})
+        assert page.status_code == 200
+        assert page.headers["content-language"] == language
 
     def test_amounts_and_dates_are_written_the_languages_way(self, site: Site) -> None:
         page = site.browser.get(site.url(), headers={"Accept-Language": "id"})

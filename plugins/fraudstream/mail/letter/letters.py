@@ -9,13 +9,14 @@ from typing import Protocol
 import orjson
 import pyarrow as pa
 
-from fraudstream.cases.links import Proposal
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.mail.bounces.addresses import ReturnAddresses
-from fraudstream.mail.letter.recipients import Recipients, is_address
-from fraudstream.mail.letter.templates import Facts, Kind, MailTemplates, message_id, shown_time, shown_type
+from fraudstream.mail.customers.customer import Customer, NotReachable
+from fraudstream.mail.customers.sources import customers
+from fraudstream.mail.letter.facts import FactsWriter, MakesLinks
+from fraudstream.mail.letter.recipients import SafeMode, is_address
+from fraudstream.mail.letter.templates import Kind, MailTemplates, message_id
 from fraudstream.mail.smtp.conversation import Mail
-from fraudstream.money import shown
 from fraudstream.settings import Settings
 
 #: Which mail a record of each topic causes.
@@ -24,13 +25,6 @@ KINDS: dict[str, Kind] = {
     FRAUD_TRANSACTION: "fraud_notice",
     FRAUD_CONFIRMATION: "receipt",
 }
-
-
-class MakesLinks(Protocol):
-    """What a fraud notice needs of :class:`fraudstream.cases.links.Links`."""
-
-    def url(self, id_transaction: str, answer: Proposal) -> str:
-        """The link that proposes `answer`, ``fraud`` or ``not-fraud``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,75 +73,69 @@ class WritesLetters(Protocol):
 class LetterWriter:
     """Writes the letters of batches of each topic in `kinds`.
 
-    A recipient that may not or can't get mail gets a letter that is settled already: ``suppressed`` by safe mode, or
-    ``failed`` where the columns make no address.
+    A customer who may not or can't get mail gets a letter that is settled already: ``suppressed`` by safe mode or
+    because the directory has nobody to write to, ``failed`` where the transaction's columns make no address.
 
-    :raises SettingsError: sender or recipient template are unusable
+    :raises SettingsError: sender, texts or source of the customers are unusable
     """
 
     def __init__(self, settings: Settings, links: MakesLinks | None, kinds: Mapping[str, Kind] = KINDS) -> None:
         self._templates = MailTemplates(settings)
+        self._facts = FactsWriter(settings, links)
         self._kinds = kinds
-        self._recipients = Recipients(settings)
-        self._links = links
-        self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
+        self._customers = customers(settings)
+        self._safe_mode = SafeMode(settings)
         self._return_addresses = ReturnAddresses(settings)
 
     def letters(self, batch: Batch, resend: str = "") -> list[Letter]:
-        """A letter for each record, in offset order; `resend` makes them other mails than those sent before."""
+        """A letter for each record, in offset order; `resend` makes them other mails than those sent before.
+
+        :raises SettingsError, DirectoryUnavailable: the customers' directory can't be read
+        """
         kind = self._kinds[batch.partition.topic]
         now = datetime.now(UTC).replace(microsecond=0)
         columns = {name: batch.rows[name].to_pylist() for name in self._columns(kind)}
         for name in ("timestamp", "answeredAt") if kind == "receipt" else ("timestamp",):
             columns[name] = batch.rows[name].cast(pa.int64()).to_pylist()
-        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        return [self._letter(batch, index, kind, row, resend, now) for index, row in enumerate(rows)]
+        rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        found = zip(rows, self._customers.of(rows), strict=True)
+        return [
+            self._letter(batch, index, kind, row, customer, resend, now) for index, (row, customer) in enumerate(found)
+        ]
 
     def _columns(self, kind: Kind) -> list[str]:
-        needed = ["idTransaction", "type", "amount", "nameOrig", "nameDest", *self._recipients.columns]
+        needed = ["idTransaction", "type", "amount", "nameOrig", "nameDest", *self._customers.columns]
         return list(dict.fromkeys([*needed, "status"] if kind == "receipt" else needed))
 
     def _letter(
-        self, batch: Batch, index: int, kind: Kind, row: dict[str, object], resend: str, now: datetime
+        self,
+        batch: Batch,
+        index: int,
+        kind: Kind,
+        row: Mapping[str, object],
+        customer: Customer | NotReachable,
+        resend: str,
+        now: datetime,
     ) -> Letter:
         id_transaction = str(row["idTransaction"])
         timestamp = int(batch.timestamps[index])
         identity = message_id(batch.partition.topic, kind, id_transaction + resend, self._templates.domain)
-        recipient = self._recipients.address(row)
-        mail = Mail(recipient, b"", self._return_addresses.of(kind, id_transaction))
-        if not is_address(recipient):
-            _settle(mail, "failed", "not sent: the transaction's columns make no mail address", now)
-        elif not self._recipients.allowed(recipient):
-            _settle(mail, "suppressed", "not sent: safe mode, no pattern of mail_allowed_recipients matches", now)
+        mail = Mail("", b"", self._return_addresses.of(kind, id_transaction))
+        if isinstance(customer, NotReachable):
+            _settle(mail, "suppressed", f"not sent: {customer.reason}", now)
         else:
-            mail.content = self._templates.render(
-                kind, self._facts(kind, row, timestamp), recipient=recipient, identity=identity, sent_at=now
-            )
+            mail.recipient = customer.address
+            if not is_address(customer.address):
+                _settle(mail, "failed", "not sent: the transaction's columns make no mail address", now)
+            elif not self._safe_mode.allows(customer.address):
+                _settle(mail, "suppressed", "not sent: safe mode, no pattern of mail_allowed_recipients matches", now)
+            else:
+                facts = self._facts.facts(kind, row, timestamp, customer)
+                mail.content = self._templates.render(
+                    kind, facts, recipient=customer.address, identity=identity, sent_at=now
+                )
         offset = int(batch.offsets[index])
         return Letter(mail, id_transaction, kind, identity, offset, timestamp, batch, index, resend=resend)
-
-    def _facts(self, kind: Kind, row: dict[str, object], timestamp: int) -> Facts:
-        id_transaction = str(row["idTransaction"])
-        common = (
-            id_transaction,
-            shown(_integer(row["amount"])),
-            shown_type(str(row["type"])),
-            str(row["nameOrig"]),
-            str(row["nameDest"]),
-            shown_time(_integer(row["timestamp"])),
-        )
-        if kind == "fraud_notice":
-            if self._links is None:
-                raise ValueError("a fraud notice has links: the writer of fraud notices is given what makes them")
-            return Facts(
-                *common,
-                fraud_url=self._links.url(id_transaction, "fraud"),
-                not_fraud_url=self._links.url(id_transaction, "not-fraud"),
-                until=shown_time(timestamp + self._time_limit_ms),
-            )
-        if kind == "receipt":
-            return Facts(*common, status=str(row["status"]), answered=shown_time(_integer(row["answeredAt"])))
-        return Facts(*common)
 
 
 def log_lines(partition: Partition, letters: Sequence[Letter]) -> bytes:
@@ -180,12 +168,6 @@ def log_lines(partition: Partition, letters: Sequence[Letter]) -> bytes:
 
 def _settle(mail: Mail, status: str, reply: str, at: datetime) -> None:
     mail.status, mail.reply, mail.finished_at = status, reply, at.timestamp()
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError(f"expected an integer column, found {value!r}")
-    return value
 
 
 def _iso(seconds: float) -> str:

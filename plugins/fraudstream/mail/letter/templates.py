@@ -27,6 +27,7 @@ from fraudstream.errors import SettingsError
 from fraudstream.mail.letter.quoted_printable import encode_template, encode_value
 from fraudstream.mail.letter.recipients import is_address, to_ascii
 from fraudstream.settings import TEMPLATES, Settings
+from fraudstream.texts import texts_of
 
 Kind = Literal["notice", "fraud_notice", "receipt"]
 
@@ -36,7 +37,7 @@ _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(.*?)\ue001")
 _SUBJECT = re.compile(r"Subject: (.*)\n\n")
 #: A value that reads the same in plain text, HTML and quoted-printable: nearly every one.
-_SIMPLE = re.compile(r"[A-Za-z0-9 .,:_-]{0,74}[A-Za-z0-9.,:_-]", re.ASCII)
+_SIMPLE = re.compile(r"[A-Za-z0-9 .,:*_-]{0,74}[A-Za-z0-9.,:*_-]", re.ASCII)
 #: A subject that needs no encoded words and no folding.
 _PLAIN_SUBJECT = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,65}[!-~])?", re.ASCII)
 
@@ -45,7 +46,7 @@ _PLAIN_SUBJECT = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,65}[!-~])?", re.ASCII)
 class Facts:
     """What a mail says of a transaction, as shown to the customer; unused ones are empty.
 
-    `status` picks the words of a receipt and is not shown.
+    `language` and `status` (of a receipt) pick the words and are not shown; without a language it is the default one.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Facts:
     account: str
     counterparty: str
     time: str
+    language: str = ""
+    name: str = ""
     status: str = ""
     answered: str = ""
     fraud_url: str = ""
@@ -73,19 +76,8 @@ class _Skeleton:
 _KEYS = {
     field.name: (f"text.{field.name}".encode(), f"html.{field.name}".encode())
     for field in fields(Facts)
-    if field.name != "status"
+    if field.name not in ("language", "status")
 }
-
-
-@lru_cache(maxsize=4096)
-def shown_time(milliseconds: int) -> str:
-    """A time as customers read it: ``2023-10-01 13:00 UTC``."""
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def shown_type(symbol: str) -> str:
-    """A transaction type as customers read it: CASH_OUT → ``Cash out``."""
-    return symbol.replace("_", " ").capitalize()
 
 
 def message_id(topic: str, kind: Kind, id_transaction: str, domain: str) -> str:
@@ -102,7 +94,7 @@ def cleaned(value: str) -> str:
 class MailTemplates:
     """Writes the mails of one sender.
 
-    :raises SettingsError: `mail_sender` is no address that mail can come from
+    :raises SettingsError: `mail_sender` is no address that mail can come from, or the bank's own texts are unusable
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -111,7 +103,13 @@ class MailTemplates:
         if settings.mail_envelope_sender:
             _, self.envelope_sender = _address("FRAUDSTREAM_MAIL_ENVELOPE_SENDER", settings.mail_envelope_sender)
         self.domain = self.sender.rpartition("@")[2]
-        self._bank = settings.bank_name
+        self._texts = texts_of(settings)
+        self._language = next(iter(self._texts))
+        self._always = {
+            "bank": settings.bank_name,
+            "amount_in_subject": settings.mail_amount_in_subject,
+            "replies_are_read": bool(settings.mail_reply_to),
+        }
         self._constant = _constant_header("From", formataddr((name, self.sender)))
         if settings.mail_reply_to:
             reply_to = _address("FRAUDSTREAM_MAIL_REPLY_TO", settings.mail_reply_to)
@@ -123,7 +121,7 @@ class MailTemplates:
             keep_trailing_newline=True,
             trim_blocks=True,
         )
-        self._skeletons: dict[tuple[Kind, str], _Skeleton] = {}
+        self._skeletons: dict[tuple[Kind, str, str, bool], _Skeleton] = {}
 
     def render(self, kind: Kind, facts: Facts, *, recipient: str, identity: str, sent_at: datetime) -> bytes:
         """The whole mail, CRLF line ends, not dot-stuffed; `identity` is its Message-ID.
@@ -131,9 +129,10 @@ class MailTemplates:
         `recipient` goes into a header as it is, so
         :func:`~fraudstream.mail.letter.recipients.is_address` must hold for it.
         """
-        skeleton = self._skeletons.get((kind, facts.status))
+        variant = (kind, facts.language, facts.status, not facts.name)
+        skeleton = self._skeletons.get(variant)
         if skeleton is None:
-            skeleton = self._skeletons[kind, facts.status] = self._skeleton(kind, facts.status)
+            skeleton = self._skeletons[variant] = self._skeleton(*variant)
         values = {b"to": recipient.encode("ascii"), b"id": identity.encode("ascii"), b"date": _date(sent_at)}
         shown = {}
         for name, text_key, html_key in skeleton.shown:
@@ -150,7 +149,8 @@ class MailTemplates:
 
     def texts(self, kind: Kind, facts: Mapping[str, str]) -> tuple[str, str, str]:
         """Subject, plain text and HTML of a mail as Jinja renders them, with ``\\n`` line ends."""
-        values = {**facts, "bank": self._bank}
+        language = facts["language"] or self._language
+        values = {**facts, **self._always, "language": language, "text": self._texts[language]}
         whole = self._environment.get_template(f"{kind}.txt").render(values)
         html = self._environment.get_template(f"{kind}.html").render(values)
         head = _SUBJECT.match(whole)
@@ -158,9 +158,9 @@ class MailTemplates:
             raise SettingsError(f"include/templates/mail/{kind}.txt must begin with a Subject line and an empty line")
         return head[1], whole[head.end() :], html
 
-    def _skeleton(self, kind: Kind, status: str) -> _Skeleton:
-        marks = {name: _MARK.format(name) for name in _KEYS}
-        subject, text, html = self.texts(kind, {**marks, "status": status})
+    def _skeleton(self, kind: Kind, language: str, status: str, nameless: bool) -> _Skeleton:
+        marks = {name: _MARK.format(name) for name in _KEYS} | ({"name": ""} if nameless else {})
+        subject, text, html = self.texts(kind, {**marks, "language": language, "status": status})
         mail = (
             self._constant,
             b"To: %(to)b\r\nSubject: %(subject)b\r\nDate: %(date)b\r\nMessage-ID: %(id)b\r\n",

@@ -1,0 +1,83 @@
+"""What a mail says of a transaction, in the customer's language, time zone and way to write numbers."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Protocol
+
+from fraudstream.cases.links import Proposal
+from fraudstream.mail.customers.customer import Customer
+from fraudstream.mail.letter.templates import Facts, Kind
+from fraudstream.settings import Settings
+from fraudstream.texts import known_language, money_text, texts_of, time_text
+
+
+class MakesLinks(Protocol):
+    """What a fraud notice needs of :class:`fraudstream.cases.links.Links`."""
+
+    def url(self, id_transaction: str, answer: Proposal, language: str = "") -> str:
+        """The link that proposes `answer`, ``fraud`` or ``not-fraud``, to a page in `language`; empty: browser's."""
+
+
+class FactsWriter:
+    """Writes the facts of mails.
+
+    :param links: None where no fraud notices are written
+
+    :raises SettingsError: the bank's own texts are unusable
+    """
+
+    def __init__(self, settings: Settings, links: MakesLinks | None) -> None:
+        self._texts = texts_of(settings)
+        self._default = next(iter(self._texts))
+        self._currency = settings.bank_currency
+        self._zone = settings.bank_time_zone
+        self._links = links
+        self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
+        self._time = lru_cache(maxsize=4096)(self._time_text)
+
+    def facts(self, kind: Kind, row: Mapping[str, object], timestamp: int, customer: Customer) -> Facts:
+        """The facts of a transaction or answer; `timestamp` is its record's, times are ms since 1970."""
+        language = known_language(customer.language, self._texts) or self._default
+        zone = customer.time_zone or self._zone
+        text = self._texts[language]
+        id_transaction = str(row["idTransaction"])
+        common = (
+            id_transaction,
+            money_text(_integer(row["amount"]), text, self._currency),
+            text.get(f"type_{row['type']}", str(row["type"])),
+            masked_account(str(row["nameOrig"])),
+            masked_account(str(row["nameDest"])),
+            self._time(_integer(row["timestamp"]), language, zone),
+            language,
+            customer.name,
+        )
+        if kind == "fraud_notice":
+            if self._links is None:
+                raise ValueError("a fraud notice has links: the writer of fraud notices is given what makes them")
+            # only a language that is known of the customer takes precedence over the browser's
+            of_page = known_language(customer.language, self._texts)
+            return Facts(
+                *common,
+                fraud_url=self._links.url(id_transaction, "fraud", of_page),
+                not_fraud_url=self._links.url(id_transaction, "not-fraud", of_page),
+                until=self._time(timestamp + self._time_limit_ms, language, zone),
+            )
+        if kind == "receipt":
+            answered = self._time(_integer(row["answeredAt"]), language, zone)
+            return Facts(*common, status=str(row["status"]), answered=answered)
+        return Facts(*common)
+
+    def _time_text(self, milliseconds: int, language: str, zone: str) -> str:
+        return time_text(datetime.fromtimestamp(milliseconds / 1000, UTC), self._texts[language], zone)
+
+
+def masked_account(number: str) -> str:
+    """An account number that its holder recognises: ``****6815``; at least half of it is hidden."""
+    return f"****{number[len(number) - min(4, len(number) // 2) :]}"
+
+
+def _integer(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"expected an integer column, found {value!r}")
+    return value
