@@ -17,6 +17,7 @@ from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.totals import totals_of
 from fraudstream.lake.table.lake import Lake
+from fraudstream.lake.table.positions import totals_added
 from fraudstream.lake.table.schemas import SORT_ORDER, rows_schema
 from isal import igzip
 
@@ -92,6 +93,10 @@ class EngineBehaviour:
         written = pa.concat_tables([pq.read_table(path) for path in files(lake, folder)])
         assert written.select(["offset"]).equals(before.select(["offset"]))
         assert written.schema.names == rows_schema(folder).names
+        table = lake.tables.load(folder)
+        said = totals_added(table.current_snapshot())
+        assert sum(one.rows for one in said.values()) == len(before)
+        assert all(one.columns.keys() >= {"amount", "nameOrig"} for one in said.values())
 
     def test_money_is_exact_and_a_refund_is_flat(self, lake: Lake, compact: Compact) -> None:
         all_folders(lake)

@@ -1,16 +1,19 @@
 """A compaction changes no row for any reader, whenever it is killed and whoever else runs."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
+import pyarrow.compute as pc
 import pytest
 from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
+from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream.chain import Link, ObjectChain
-from fraudstream.lake.stream.totals import Totals
+from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.lake.table.catalog import BRANCH
-from fraudstream.lake.table.positions import offsets_of
+from fraudstream.lake.table.positions import offsets_of, totals_added
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +60,37 @@ def test_each_snapshot_says_which_offsets_it_has():
     for snapshot, rows in zip(history, (0, 12, 15), strict=True):
         assert len(table.scan(snapshot_id=snapshot.snapshot_id).to_arrow()) == rows
     assert BRANCH not in table.refs()
+
+
+def test_each_snapshot_says_the_control_totals_of_the_rows_that_it_adds():
+    lake = filled()
+    run(lake)
+    put(lake, 9, 12)
+    run(lake)
+    table = lake.tables.load(FOLDER)
+    first, second = sorted(table.snapshots(), key=lambda one: one.sequence_number)[1:]
+    assert {place: one.rows for place, one in totals_added(first).items()} == {OTHER: 3, PARTITION: 9}
+    of_table = table.scan(snapshot_id=second.snapshot_id).to_arrow()
+    for partition in (OTHER, PARTITION):
+        rows = of_table.filter(pc.equal(of_table["partition"], partition.number))
+        expected = totals_of(rows["offset"].to_numpy(), rows.drop_columns(["topic"]))
+        found = totals_added(first)[partition] + totals_added(second).get(partition, Totals())
+        assert expected.differences(found) == {}
+        assert found.columns.keys() >= {"amount", "nameOrig"}
+
+
+@pytest.mark.parametrize("say", [{}, {"fraudstream.added": '{"non_fraud_transaction":{"0":{"rows":9,"offsets":1}}}'}])
+def test_a_snapshot_that_says_other_totals_than_the_objects_is_not_published(say):
+    lake = filled()
+
+    def careless(work):
+        kept = {name: text for name, text in work.properties.items() if name != "fraudstream.added"}
+        return duckdb_engine.stage(replace(work, properties=kept | say))
+
+    with pytest.raises(ProofFailed, match="the summary of the branch's snapshot have different control totals"):
+        compact(lake, FOLDER, DAY, engine=careless)
+    assert offsets(lake) == {}
+    assert seen(lake) == EXPECTED
 
 
 def interrupted(lake, side, action):

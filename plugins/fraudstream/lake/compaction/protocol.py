@@ -5,7 +5,8 @@ killed after any step leaves a lake that reads the same, and the next run ends i
 
 1. load the table: its snapshot and the offsets that the snapshot has; list the objects from these offsets on
 2. write their rows to sorted Parquet files
-3. add the files to a branch, read the branch back, and compare its control totals with those of the objects
+3. add the files to a branch, with offsets and control totals in the snapshot's summary; read the branch back, and
+   compare its control totals, and those of the summary, with those of the objects
 4. move the main branch to it, if it still is where it was in step 1; otherwise start over
 5. delete the JSON that is in the table and has been kept for long enough
 """
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from pyiceberg.table import Table
+from pyiceberg.table.snapshots import Snapshot
 
 from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
 from fraudstream.kafka.records import Partition
@@ -29,7 +31,7 @@ from fraudstream.lake.stream.settled import Settled, settled_objects
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table.catalog import Overtaken
 from fraudstream.lake.table.lake import Lake
-from fraudstream.lake.table.positions import offsets_of, summary
+from fraudstream.lake.table.positions import offsets_of, summary, totals_added
 from fraudstream.lake.table.publishing import publish
 
 log = logging.getLogger(__name__)
@@ -110,7 +112,7 @@ def _moved(
     # 2. and 3. write, add to the branch, read back
     staged = engine(work)
     # 3. compare
-    require_equal(folder, expected_totals(work.sources), staged.totals)
+    require_proven(folder, expected_totals(work.sources), staged.totals, staged.snapshot)
     # 4. publish
     publish(work.table, work.base, staged.snapshot)
     return work.sources, staged
@@ -137,22 +139,28 @@ def prepare_work(lake: Lake, folder: str, table: Table, day: date, target_bytes:
     sources = [one for chain in chains.values() for one in chain]
     if not sources:
         return None
-    return Work(lake.store, folder, table, base, sources, summary({**since, **ends}), target_bytes)
+    properties = summary({**since, **ends}, expected_totals(sources))
+    return Work(lake.store, folder, table, base, sources, properties, target_bytes)
 
 
-def require_equal(folder: str, expected: Mapping[Partition, Totals], found: Mapping[Partition, Totals]) -> None:
-    """Step 3: the branch has the rows that the objects say they have.
+def require_proven(
+    folder: str, expected: Mapping[Partition, Totals], read_back: Mapping[Partition, Totals], staged: Snapshot
+) -> None:
+    """Step 3: the branch has the rows that the objects say they have, and its snapshot says so.
 
-    :raises ProofFailed: it hasn't
+    :raises ProofFailed: it hasn't, or doesn't
     """
-    for partition in sorted(expected.keys() | found.keys()):
-        different = expected.get(partition, Totals()).differences(found.get(partition, Totals()))
-        if different:
-            raise ProofFailed(
-                f"{folder}/: the objects of {partition} and the rows that were read back from the branch have different"
-                f" control totals (objects, branch): {different}; nothing was changed for readers; restore the objects,"
-                " or replay these offsets"
-            )
+    for what, found in (
+        ("the rows that were read back from the branch", read_back),
+        ("the summary of the branch's snapshot", totals_added(staged)),
+    ):
+        for partition in sorted(expected.keys() | found.keys()):
+            different = expected.get(partition, Totals()).differences(found.get(partition, Totals()))
+            if different:
+                raise ProofFailed(
+                    f"{folder}/: the objects of {partition} and {what} have different control totals (objects, branch):"
+                    f" {different}; nothing was changed for readers; restore the objects, or replay these offsets"
+                )
 
 
 def delete_json(lake: Lake, folder: str, written_before: datetime) -> int:

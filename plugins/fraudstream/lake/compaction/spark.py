@@ -19,7 +19,7 @@ import pyarrow as pa
 from fraudstream.errors import LakeError, LakeUnavailable, SettingsError
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import statements
-from fraudstream.lake.compaction.protocol import CompactionReport, delete_json, prepare_work, require_equal
+from fraudstream.lake.compaction.protocol import CompactionReport, delete_json, prepare_work, require_proven
 from fraudstream.lake.compaction.statements import by_partition
 from fraudstream.lake.compaction.work import day_of, expected_totals
 from fraudstream.lake.store.objects import JSON, ObjectStore
@@ -109,11 +109,11 @@ def finish(lake: Lake, job: str, *, keep_json: timedelta = timedelta(0)) -> Comp
     folder, day = asked["folder"], date.fromisoformat(asked["day"])
     table = lake.tables.load_or_create(folder)
     base, staged = table.snapshot_by_id(asked["base"]), table.snapshot_by_id(found["snapshot"])
-    expected, totals = by_partition(asked["expected"]), by_partition(found["totals"])
+    expected, read_back = by_partition(asked["expected"]), by_partition(found["totals"])
     try:
         if base is None or staged is None:
             raise Overtaken("the snapshots of the job are gone")
-        require_equal(folder, expected, totals)
+        require_proven(folder, expected, read_back, staged)
         current = table.current_snapshot()
         if current is None or current.snapshot_id != staged.snapshot_id:  # published before a crash
             publish(table, base, staged)
@@ -168,7 +168,7 @@ def _result(store: ObjectStore, job: str) -> dict[str, Any]:
 
 def _listed(totals: Mapping[Partition, Totals]) -> list[dict[str, Any]]:
     return [
-        {"topic": partition.topic, "partition": partition.number, **json.loads(one.to_json())}
+        {"topic": partition.topic, "partition": partition.number, **one.to_dict()}
         for partition, one in sorted(totals.items())
     ]
 

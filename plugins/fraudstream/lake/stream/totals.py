@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -42,9 +43,22 @@ class Totals:
         pairs |= {name: (value, found.columns.get(name, 0)) for name, value in self.columns.items()}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
+    def to_dict(self) -> dict[str, int]:
+        """All sums by name."""
+        return {"rows": self.rows, "offsets": self.offsets, **self.columns}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> "Totals":
+        """Inverse of :meth:`to_dict`.
+
+        :raises ValueError, KeyError: something else
+        """
+        sums = {name: int(value) for name, value in document.items()}
+        return cls(sums.pop("rows"), sums.pop("offsets"), sums)
+
     def to_json(self) -> str:
-        """For an object's metadata or a snapshot's summary."""
-        return json.dumps({"rows": self.rows, "offsets": self.offsets, **self.columns}, separators=(",", ":"))
+        """For an object's metadata."""
+        return json.dumps(self.to_dict(), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Totals":
@@ -52,8 +66,7 @@ class Totals:
 
         :raises ValueError, KeyError: something else
         """
-        sums = {name: int(value) for name, value in json.loads(text).items()}
-        return cls(sums.pop("rows"), sums.pop("offsets"), sums)
+        return cls.from_dict(json.loads(text))
 
 
 def total(parts: Iterable[Totals]) -> Totals:

@@ -1,16 +1,18 @@
-"""What each snapshot's summary says: the next offset of each topic-partition that is not in the table yet.
+"""What each snapshot's summary says: which offsets the table has, and the control totals of the rows that it adds.
 
-Rows and offsets are committed in one atomic step, so that a snapshot proves which records it holds.
+They are committed with the rows in one atomic step, so that a snapshot proves which records it holds.
 """
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Partition
+from fraudstream.lake.stream.totals import Totals
 
 #: By topic-partition, the first offset that a table doesn't have yet.
 Offsets = Mapping[Partition, int]
@@ -21,13 +23,15 @@ _TOTALS = "fraudstream.added"
 NOTHING = {_OFFSETS: "{}"}
 
 
-def summary(offsets: Offsets, added: Mapping[Partition, Mapping[str, int]] | None = None) -> dict[str, str]:
+def summary(offsets: Offsets, added: Mapping[Partition, Totals] | None = None) -> dict[str, str]:
     """Properties for a snapshot that holds all records before `offsets`.
 
-    :param added: control totals of the rows that the snapshot adds
+    :param added: control totals of the rows that the snapshot adds; None: it only writes rows anew
     """
     properties = {_OFFSETS: _text(offsets)}
-    return properties if added is None else properties | {_TOTALS: _text(added)}
+    if added is not None:
+        properties[_TOTALS] = _text({partition: totals.to_dict() for partition, totals in added.items()})
+    return properties
 
 
 def offsets_of(table: Table, snapshot: Snapshot | None = None) -> dict[Partition, int]:
@@ -39,18 +43,32 @@ def offsets_of(table: Table, snapshot: Snapshot | None = None) -> dict[Partition
     """
     found = snapshot or table.current_snapshot()
     while found is not None:
-        if found.summary is not None and (text := found.summary.additional_properties.get(_OFFSETS)) is not None:
-            return {
-                Partition(topic, int(number)): int(offset)
-                for topic, partitions in json.loads(text).items()
-                for number, offset in partitions.items()
-            }
+        if (text := _property(found, _OFFSETS)) is not None:
+            return {partition: int(offset) for partition, offset in _values(text).items()}
         found = table.snapshot_by_id(found.parent_snapshot_id) if found.parent_snapshot_id is not None else None
     raise LakeError(
         f"no snapshot of table {'.'.join(table.name())} has {_OFFSETS} in its summary: another program wrote to the"
         " table and expired the snapshots of compact_lake; roll back to a snapshot that has it, or create the table"
         " anew and replay its topics"
     )
+
+
+def totals_added(snapshot: Snapshot) -> dict[Partition, Totals]:
+    """Control totals of the rows that a snapshot adds; none where its summary doesn't say."""
+    text = _property(snapshot, _TOTALS) or "{}"
+    return {partition: Totals.from_dict(sums) for partition, sums in _values(text).items()}
+
+
+def _property(snapshot: Snapshot, name: str) -> str | None:
+    return snapshot.summary.additional_properties.get(name) if snapshot.summary is not None else None
+
+
+def _values(text: str) -> dict[Partition, Any]:
+    return {
+        Partition(topic, int(number)): value
+        for topic, partitions in json.loads(text).items()
+        for number, value in partitions.items()
+    }
 
 
 def _text(values: Mapping[Partition, object]) -> str:
