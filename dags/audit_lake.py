@@ -6,8 +6,8 @@ lake exactly once and unchanged (offsets and control totals). It checks that eac
 has a line in the mail log.
 
 The audit is also red if a case has no outcome two hours after its time limit, or if a topic was recreated or truncated.
-Params set limits for dead letters, for undelivered mails, and for offsets that retention deleted before they were read.
-Above a limit the audit is red.
+Params set limits for dead letters, for undelivered mails, for fraud notices that bounced or were suppressed, and for
+offsets that retention deleted before they were read. Above a limit the audit is red.
 
 The audit prints a table and returns the counts. Each audit's result is kept in folder `audit/` of the lake. Later
 answers to a case that already has one count as late, cases without an answer as open, and answers to a case without a
@@ -22,7 +22,7 @@ any time. The audit changes no record; it only writes its own results to `audit/
 
 **Needs:** connection `google_cloud_default`. The consumer DAGs are running, or have caught up.
 
-**When it fails:** the log names the topic, partition and offsets of records that are missing, duplicated or stuck. If
+**When it fails:** the message names topic, partition and offsets of what is wrong. If
 records are stuck, look at the `consume_` DAG of that topic. If records are missing or duplicated, don't change the
 lake, and follow the runbooks in docs/deploy.md. If cases are overdue, run `close_expired_cases`.
 """
@@ -32,7 +32,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag
 from fraudstream.orchestration.alerts import late_after
 from fraudstream.orchestration.assets import LAKE
-from fraudstream.orchestration.lake_operators import AuditLake
+from fraudstream.orchestration.audit_operator import AuditLake
 from fraudstream.orchestration.retries import NO_MEMBER
 
 
@@ -72,6 +72,13 @@ from fraudstream.orchestration.retries import NO_MEMBER
         "max_undelivered_mails": Param(
             0, type="integer", minimum=0, title="Undelivered mails", description="More since then make the audit red"
         ),
+        "max_undelivered_notices": Param(
+            0,
+            type="integer",
+            minimum=0,
+            title="Fraud notices that bounced or were suppressed",
+            description="More since then make the audit red. In safe mode, notices are suppressed",
+        ),
         "max_retention_gaps": Param(
             0,
             type="integer",
@@ -88,6 +95,7 @@ def audit_lake():
         full="{{ params.full }}",
         max_dead_letters="{{ params.max_dead_letters }}",
         max_undelivered_mails="{{ params.max_undelivered_mails }}",
+        max_undelivered_notices="{{ params.max_undelivered_notices }}",
         max_retention_gaps="{{ params.max_retention_gaps }}",
     )
 

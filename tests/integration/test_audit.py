@@ -1,5 +1,6 @@
 """What the audit finds in topics on real brokers: transaction markers, open ends, dead letters, late answers."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from confluent_kafka import Message, Producer
+from fraudstream.cases.events import MAIL_BOUNCED, CaseEvent, CaseEvents
 from fraudstream.cases.first_answer_sink import FirstAnswers
+from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.dataset import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit.audit import LAKE, audit
+from fraudstream.lake.audit.position import Position
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain
@@ -148,10 +152,30 @@ def test_a_dead_letter_is_not_expected_in_the_lake(settings: Settings, lake: Sto
     assert bad <= set(content.offsets.tolist())
     assert bad <= set(content.dead.tolist())
     assert not bad & set(content.expected.tolist())
-    line = next(
-        line for line in audit(settings, with_tables(lake)).lines if (line.partition, line.target) == (PLACE, LAKE)
-    )
+    report = audit(settings, with_tables(lake))
+    line = next(line for line in report.lines if (line.partition, line.target) == (PLACE, LAKE))
     assert (line.missing_count, line.behind) == (0, 0)
+    assert not report.ok
+    check = next(check for check in report.checks if check.name == "dead letters")
+    assert any(text.startswith(f"{PLACE}: {len(content.dead)} (offsets ") for text in check.where)
+
+
+def test_a_fraud_notice_that_bounced_after_a_green_audit_makes_the_next_one_red(
+    settings: Settings, lake: Store
+) -> None:
+    before = Position(read_undelivered(settings).ends or {})
+    case = f"case-{uuid.uuid4().hex}"
+    events = CaseEvents(settings)
+    events.publish([CaseEvent(case, MAIL_BOUNCED, "test", details={"kind": "fraud_notice"})])
+
+    report = audit(settings, with_tables(lake), position=before)
+
+    check = next(check for check in report.checks if check.name == "fraud notices bounced or suppressed")
+    assert not report.ok
+    assert check.found == 1
+    assert re.fullmatch(rf"case_event\[\d\]: bounced, case {case} \(offset \d+\)", check.where[0])
+    accepted = audit(settings, with_tables(lake), position=report.position)
+    assert next(one for one in accepted.checks if one.name == check.name).found == 0
 
 
 def test_only_the_first_answer_of_a_case_is_expected(settings: Settings, lake: Store) -> None:

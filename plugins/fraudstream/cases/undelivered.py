@@ -1,12 +1,14 @@
 """Fraud notices that didn't reach their customers, by the events of their mails."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, MAIL_SUPPRESSED, UNDELIVERED, CaseEvent
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
-from fraudstream.kafka.records import CASE_EVENT
+from fraudstream.kafka.records import CASE_EVENT, Partition
 from fraudstream.kafka.topic.whole_topic import records
 from fraudstream.settings import Settings
 
@@ -14,24 +16,47 @@ from fraudstream.settings import Settings
 NAMES = {MAIL_FAILED: "failed", MAIL_BOUNCED: "bounced", MAIL_SUPPRESSED: "suppressed"}
 
 
-def undelivered(events: Iterable[CaseEvent]) -> dict[str, int]:
-    """Cases whose notice failed, bounced or was suppressed, each counted once, with its last such event.
+class PlacedEvent(NamedTuple):
+    """An event and where its record lies."""
+
+    event: CaseEvent
+    partition: Partition
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredNotices:
+    """The last event of each case whose notice didn't reach its customer, and where the topic ended."""
+
+    events: tuple[PlacedEvent, ...] = ()
+    ends: Mapping[Partition, int] | None = None
+
+    def counts(self) -> dict[str, int]:
+        """How many failed, bounced and were suppressed."""
+        counts = Counter(placed.event.event_type for placed in self.events)
+        return {name: counts[event_type] for event_type, name in NAMES.items()}
+
+
+def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
+    """Cases whose notice failed, bounced or was suppressed, each once, with its last such event.
 
     A case whose notice was sent anew since isn't counted: it may have arrived.
 
     :param events: in the order of the log for each case
     """
-    last: dict[str, str] = {}
-    for event in events:
+    last: dict[str, PlacedEvent] = {}
+    ends: dict[Partition, int] = {}
+    for placed in events:
+        event = placed.event
+        ends[placed.partition] = placed.offset + 1
         if event.event_type == MAIL_RESENT:
             last.pop(event.id_transaction, None)
         elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
-            last[event.id_transaction] = event.event_type
-    counts = Counter(last.values())
-    return {name: counts[event_type] for event_type, name in NAMES.items()}
+            last[event.id_transaction] = placed
+    return UndeliveredNotices(tuple(last.values()), ends)
 
 
-def read_undelivered(settings: Settings) -> dict[str, int]:
+def read_undelivered(settings: Settings) -> UndeliveredNotices:
     """:func:`undelivered` of all events there are.
 
     :raises KafkaError, SchemaRegistryError: the topic can't be read
@@ -40,7 +65,8 @@ def read_undelivered(settings: Settings) -> dict[str, int]:
     events = []
     for message in records(settings, CASE_EVENT):
         try:
-            events.append(CaseEvent.of(codec.decode(message.value())))
+            event = CaseEvent.of(codec.decode(message.value()))
         except RecordError:
             continue  # a dead letter, counted as such
+        events.append(PlacedEvent(event, Partition(CASE_EVENT, message.partition() or 0), message.offset() or 0))
     return undelivered(events)

@@ -1,8 +1,6 @@
-"""Operators on the lake: compaction of days, upkeep of the tables, audit."""
+"""Operators on the lake: compaction of days, upkeep of the tables."""
 
-import io
-import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -10,15 +8,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.asset import Asset
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
-from rich.console import Console
 
-from fraudstream.cases.answer_figures import answer_figures
-from fraudstream.cases.answer_figures import as_table as answers_table
-from fraudstream.errors import ProofFailed
-from fraudstream.lake.audit import position
-from fraudstream.lake.audit.audit import AuditReport, audit
-from fraudstream.lake.audit.checks import Limits
-from fraudstream.lake.audit.report import print_report
 from fraudstream.lake.compaction import spark
 from fraudstream.lake.compaction.complete import complete_days, mark_complete
 from fraudstream.lake.compaction.pending import pending_days
@@ -216,82 +206,3 @@ class MaintainTable(BaseOperator):
             report.orphans,
         )
         return asdict(report) | {"days": [day.isoformat() for day in report.days]}
-
-
-class AuditLake(BaseOperator):
-    """Compares topics, lake and mail log, prints the table, and fails when anything is missing, doubled or stuck.
-
-    A green audit is where the next one goes on; each one is kept in folder audit/ of the lake.
-
-    :param settle_seconds: a topic-partition that is behind and doesn't move within this time is stuck
-    :param full: audit everything, not only what came since the last green audit
-    :param max_dead_letters: so many since then don't make it red, nor so many undelivered mails and lost offsets
-    """
-
-    template_fields = ("settle_seconds", "full", "max_dead_letters", "max_undelivered_mails", "max_retention_gaps")
-
-    def __init__(
-        self,
-        *,
-        settle_seconds: Any,
-        full: Any = False,
-        max_dead_letters: Any = 0,
-        max_undelivered_mails: Any = 0,
-        max_retention_gaps: Any = 0,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.settle_seconds = settle_seconds
-        self.full = full
-        self.max_dead_letters = max_dead_letters
-        self.max_undelivered_mails = max_undelivered_mails
-        self.max_retention_gaps = max_retention_gaps
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """:raises ProofFailed: the message says what, where"""
-        settings = get_settings()
-        lake = lake_with_tables(settings)
-        last = position.load(lake.store)
-        begin = replace(last, ends={}) if str(self.full).lower() == "true" else last
-        limits = Limits(
-            int(self.max_dead_letters), int(self.max_undelivered_mails), retention_gaps=int(self.max_retention_gaps)
-        )
-        report = audit(settings, lake, position=begin, limits=limits)
-        stuck: list[str] = []
-        if report.total("behind"):
-            self.log.info(
-                "%d records aren't in yet; looking again in %s s", report.total("behind"), self.settle_seconds
-            )
-            time.sleep(float(self.settle_seconds))
-            before, report = report, audit(settings, lake, position=begin, limits=limits)
-            stuck = _stuck(before, report)
-        page = io.StringIO()
-        console = Console(file=page, width=160)
-        print_report(report, console)
-        figures = answer_figures(report.topics.cases, report.topics.answers)
-        console.print(answers_table(figures))
-        self.log.info("audit\n%s", page.getvalue())
-        now = datetime.now(UTC)
-        result = report.to_dict() | {"ok": report.ok and not stuck, "stuck": stuck}
-        position.add_to_history(lake.store, result, now)
-        if stuck or not report.ok:
-            above = [f"{check.name} ({check.found})" for check in report.checks if not check.ok]
-            raise ProofFailed(
-                f"the audit found {report.total('missing_count')} records missing, {report.total('duplicated_count')} "
-                f"doubled, {report.total('unexpected_count')} unexpected, {result['changed']} partitions changed; "
-                f"above their limits: {', '.join(above) or 'none'}; overdue cases without an outcome: "
-                f"{', '.join(report.overdue_case_ids) or 'none'}; stuck: {', '.join(stuck) or 'none'}. The table above "
-                f"has the ranges; close_expired_cases ends overdue cases; what is stuck needs its consume_ DAG"
-            )
-        position.save(lake.store, report.position, now)
-        return result | {"answers": [one.to_dict() for one in figures]}
-
-
-def _stuck(before: AuditReport, after: AuditReport) -> list[str]:
-    """Topic-partitions that were behind and still are, without a record more."""
-    then = {(line.partition, line.target): line for line in before.lines}
-    return [
-        f"{line.partition} to {line.target} ({line.behind} behind)"
-        for line in after.lines
-        if line.behind and (was := then.get((line.partition, line.target))) and was.behind and was.found == line.found
-    ]

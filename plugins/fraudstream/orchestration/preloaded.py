@@ -10,6 +10,7 @@ from airflow.__main__ import main
 
 _MODULES = (
     "airflow.providers.google.cloud.operators.compute",
+    "fraudstream.orchestration.audit_operator",
     "fraudstream.orchestration.lake_operators",
     "fraudstream.orchestration.operators",
     "fraudstream.orchestration.sensors",

@@ -16,7 +16,7 @@ from celery.worker import state
 
 # Tasks fork from the worker and share what it has imported. Google's compute operators stay out: they would be
 # 90 MiB in each worker, for the two DAGs that start and stop machines.
-from fraudstream.orchestration import lake_operators, operators, sensors, spark_operators  # noqa: F401
+from fraudstream.orchestration import audit_operator, lake_operators, operators, sensors, spark_operators  # noqa: F401
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

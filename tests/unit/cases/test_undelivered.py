@@ -8,7 +8,8 @@ from fraudstream.cases.events import (
     MAIL_SUPPRESSED,
     CaseEvent,
 )
-from fraudstream.cases.undelivered import undelivered
+from fraudstream.cases.undelivered import PlacedEvent, undelivered
+from fraudstream.kafka.records import CASE_EVENT, Partition
 
 
 def event(case: str, event_type: str, kind: str = "fraud_notice") -> CaseEvent:
@@ -28,5 +29,9 @@ def test_each_case_counts_once_with_its_last_event() -> None:
         event("e", MAIL_COMPLAINED),
         event("f", MAIL_BOUNCED, kind="notice"),
     ]
-    assert undelivered(events) == {"failed": 1, "bounced": 1, "suppressed": 1}
-    assert undelivered([]) == {"failed": 0, "bounced": 0, "suppressed": 0}
+    place = Partition(CASE_EVENT, 0)
+    found = undelivered(PlacedEvent(one, place, offset) for offset, one in enumerate(events))
+    assert found.counts() == {"failed": 1, "bounced": 1, "suppressed": 1}
+    assert {(placed.event.id_transaction, placed.offset) for placed in found.events} == {("a", 1), ("b", 2), ("c", 5)}
+    assert found.ends == {place: len(events)}
+    assert undelivered([]).counts() == {"failed": 0, "bounced": 0, "suppressed": 0}

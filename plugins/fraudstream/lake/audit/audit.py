@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from fraudstream.cases.undelivered import read_undelivered
-from fraudstream.kafka.records import Partition
+from fraudstream.kafka.records import CASE_EVENT, Partition
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.checks import Check, Limits, checks
 from fraudstream.lake.audit.contents import LAKE_FOLDERS, Contents, Span, lake_contents, mail_contents
@@ -69,6 +69,8 @@ class AuditLine:
     late: int
     #: Control totals that differ, by name: the topic's and the target's.
     changed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    #: First and last offset that they were compared of.
+    compared: Range | None = None
 
     @property
     def ok(self) -> bool:
@@ -93,8 +95,8 @@ class AuditReport:
     #: Cases without an outcome, long after their time was up: nothing waits for them.
     overdue_cases: int = 0
     overdue_case_ids: list[str] = field(default_factory=list)
-    #: Mails of the log that won't be tried again.
-    failed_mails: int = 0
+    #: Offsets of mails that won't be tried again, by the topic-partition of their records.
+    failed_mails: Mapping[Partition, Offsets] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
     #: What was read of the topics.
     topics: TopicsContent = field(default_factory=TopicsContent)
@@ -144,6 +146,7 @@ class AuditReport:
                     "dead_letters": line.dead_letters,
                     "late": line.late,
                     "changed": {name: list(pair) for name, pair in line.changed.items()},
+                    "compared": line.compared,
                 }
                 for line in self.lines
             ],
@@ -161,7 +164,7 @@ def audit(
     started = time.monotonic()
     # 1. span
     topics = Topics(settings)
-    topic_ids = {topic: topics.id(topic) for topic in TOPICS}
+    topic_ids = {topic: topics.id(topic) for topic in (*TOPICS, CASE_EVENT)}
     since = (position or Position()).since(topic_ids)
     spans = {
         partition: Span(since.get(partition, 0), _end(lake, FOLDER_OF[topic], partition))
@@ -174,12 +177,15 @@ def audit(
     # 3. to 5.
     report = compare_with_lake(content, lake, started, settings.confirmation_time_limit, since, spans)
     # 6. checks
+    notices = read_undelivered(settings)
+    new_notices = [one for one in notices.events if one.offset >= since.get(one.partition, 0)]
     ends = logged | {partition: min(span.end, logged.get(partition, 0)) for partition, span in spans.items()}
+    ends |= notices.ends or {}
     ends = {partition: max(end, since.get(partition, 0)) for partition, end in ends.items()}
     return replace(
         report,
-        undelivered=read_undelivered(settings),
-        checks=checks(lake.store, topics, content, report.failed_mails, limits or Limits()),
+        undelivered=notices.counts(),
+        checks=checks(lake.store, topics, content, report.failed_mails, new_notices, limits or Limits()),
         position=Position(ends, topic_ids, position.generation if position else 0),
         seconds=time.monotonic() - started,
     )
@@ -211,8 +217,12 @@ def compare_with_lake(
         rows = of_folder[folder]
         totals = rows.totals.get(partition, Totals())
         changed = content.totals.differences(totals) if content.totals is not None else {}
-        lines.append(_compared(partition, LAKE, content, _offsets(rows, partition), ends[partition, folder], changed))
-        lines.append(_compared(partition, MAIL, content, _offsets(mail, partition), ends[partition, MAILS], {}))
+        of_lake = _compared(partition, LAKE, content, _offsets(rows, partition), ends[partition, folder])
+        if changed:
+            span = spans[partition]
+            of_lake = replace(of_lake, changed=changed, compared=(span.start, span.end - 1))
+        lines.append(of_lake)
+        lines.append(_compared(partition, MAIL, content, _offsets(mail, partition), ends[partition, MAILS]))
     unanswered, unknown = topics.open, topics.unknown
     up_since = time.time() - _CLOSED_WITHIN.total_seconds() - time_limit.total_seconds()
     overdue = [case for case in unanswered if topics.cases[case] / 1000 < up_since]
@@ -244,7 +254,6 @@ def _compared(
     content: TopicPartitionContent,
     found: Offsets,
     chain_end: int,
-    changed: Mapping[str, tuple[int, int]],
 ) -> AuditLine:
     # What retention deleted from the topic can't be held against it, nor what came while the audit ran.
     known = found[(content.begin <= found) & (found < content.end)]
@@ -266,5 +275,4 @@ def _compared(
         ranges(difference.unexpected, np.unique(known)),
         len(content.dead),
         len(content.late),
-        changed,
     )

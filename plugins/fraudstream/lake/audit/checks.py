@@ -1,14 +1,23 @@
 """What an audit counts beside the records: each check has a limit, above which the audit is red."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from fraudstream.cases.events import MAIL_BOUNCED, MAIL_SUPPRESSED
+from fraudstream.cases.undelivered import NAMES, PlacedEvent
+from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.topics import TOPICS, TopicsContent
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
-from fraudstream.lake.stream.retention import unread
+from fraudstream.lake.stream.offsets import Offsets, in_words, runs
+from fraudstream.lake.stream.retention import Unread, unread
+
+#: How many, and where.
+_Found = tuple[int, str]
+_PLACES_NAMED = 20
+_RETURNED = frozenset({MAIL_BOUNCED, MAIL_SUPPRESSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +26,8 @@ class Limits:
 
     dead_letters: int = 0
     undelivered_mails: int = 0
+    #: Fraud notices that bounced or were suppressed; those that failed count as undelivered mails.
+    undelivered_notices: int = 0
     #: Offsets, of which a few are transaction markers.
     retention_gaps: int = 0
     changed_topics: int = 0
@@ -24,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One of them, and where it was found."""
+    """One of them, and where it was found: topic, partition, offsets."""
 
     name: str
     found: int
@@ -45,33 +56,62 @@ def checks(
     store: ObjectStore,
     topics: Topics,
     content: TopicsContent,
-    failed_mails: int,
+    failed_mails: Mapping[Partition, Offsets],
+    notices: Iterable[PlacedEvent],
     limits: Limits,
 ) -> list[Check]:
     """All checks.
 
+    :param failed_mails: offsets of mails that won't be tried again
+    :param notices: the last event of each fraud notice that didn't reach its customer
     :raises KafkaError: the brokers don't say what they have
     """
-    dead = {str(partition): len(of.dead) for partition, of in sorted(content.partitions.items())}
-    gaps: dict[str, int] = {}
-    changed: dict[str, int] = {}
+    gaps: list[_Found] = []
+    changed: list[_Found] = []
     for topic in TOPICS:
         now = topics.id(topic)
         for folder in (FOLDER_OF[topic], MAILS):
-            for one in unread(store, topics, folder, topic):
-                gaps[f"{one.partition} to {folder}/"] = one.taken
+            gaps += [_gap(one) for one in unread(store, topics, folder, topic) if one.taken]
             for partition, there in progress.every(store, folder).items():
-                if partition.topic == topic:
-                    anew = there.topic_id not in {None, now} or there.end > topics.end_offset(partition)
-                    changed[f"{partition} to {folder}/"] = int(anew)
+                if partition.topic != topic:
+                    continue
+                read, end = f"{partition} to {folder}/: read up to offset {there.end}", topics.end_offset(partition)
+                if there.topic_id not in {None, now}:
+                    changed.append((1, f"{read} of topic id {there.topic_id}, found topic id {now}"))
+                elif there.end > end:
+                    changed.append((1, f"{read}, the topic ends at offset {end}"))
+    dead = {partition: of.dead for partition, of in content.partitions.items()}
+    returned = [(1, _notice(one)) for one in notices if one.event.event_type in _RETURNED]
     return [
-        _check("dead letters", dead, limits.dead_letters),
-        Check("undelivered mails", failed_mails, limits.undelivered_mails),
+        _check("dead letters", _offsets(dead), limits.dead_letters),
+        _check("undelivered mails", _offsets(failed_mails), limits.undelivered_mails),
+        _check("fraud notices bounced or suppressed", returned, limits.undelivered_notices),
         _check("records that retention took unread", gaps, limits.retention_gaps),
         _check("topic-partitions recreated or truncated", changed, limits.changed_topics),
     ]
 
 
-def _check(name: str, found: Mapping[str, int], limit: int) -> Check:
-    where = tuple(f"{place}: {count}" for place, count in found.items() if count)
-    return Check(name, sum(found.values()), limit, where)
+def _check(name: str, found: list[_Found], limit: int) -> Check:
+    where = [text for _, text in found[:_PLACES_NAMED]]
+    if len(found) > _PLACES_NAMED:
+        where.append(f"and {len(found) - _PLACES_NAMED} more")
+    return Check(name, sum(count for count, _ in found), limit, tuple(where))
+
+
+def _offsets(found: Mapping[Partition, Offsets]) -> list[_Found]:
+    return [
+        (len(offsets), f"{partition}: {len(offsets)} (offsets {in_words(runs(offsets))})")
+        for partition, offsets in sorted(found.items())
+        if len(offsets)
+    ]
+
+
+def _notice(one: PlacedEvent) -> str:
+    return f"{one.partition}: {NAMES[one.event.event_type]}, case {one.event.id_transaction} (offset {one.offset})"
+
+
+def _gap(one: Unread) -> _Found:
+    now = (one.next_unread, one.first_available - 1)
+    places = [f"offsets {in_words([now])}"] if one.first_available > one.next_unread else []
+    places += [f"{one.taken_before} before offset {one.next_unread}"] if one.taken_before else []
+    return one.taken, f"{one.partition} to {one.folder}/: {one.taken} ({', '.join(places)})"

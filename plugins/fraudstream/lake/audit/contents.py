@@ -46,8 +46,8 @@ class Contents:
     #: Each as often as it is there.
     offsets: dict[Partition, Offsets] = field(default_factory=dict)
     totals: dict[Partition, Totals] = field(default_factory=dict)
-    #: Mails that won't be tried again.
-    failed: int = 0
+    #: Offsets of mails that won't be tried again.
+    failed: dict[Partition, Offsets] = field(default_factory=dict)
 
 
 def measured_columns(folder: str) -> list[str]:
@@ -113,7 +113,9 @@ def mail_contents(lake: Lake, since: Mapping[Partition, int]) -> Contents:
     found, parts = Contents(), defaultdict(list)
     for partition, offsets, rows in rows_since(lake, MAILS, since, ["status"]):
         parts[partition].append(offsets)
-        found.failed += int(pc.sum(pc.equal(rows["status"], _FAILED), min_count=0).as_py())
+        failed = offsets[pc.equal(rows["status"], _FAILED).to_numpy()]
+        if len(failed):
+            found.failed[partition] = np.union1d(found.failed.get(partition, NO_OFFSETS), failed)
     found.offsets = {partition: np.concatenate([NO_OFFSETS, *arrays]) for partition, arrays in parts.items()}
     return found
 

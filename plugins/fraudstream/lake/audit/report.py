@@ -1,10 +1,10 @@
-"""An audit as a table for people."""
+"""An audit for people: a table, and what is wrong in sentences."""
 
 from rich.console import Console
 from rich.table import Table
 
-from fraudstream.lake.audit.audit import AuditLine, AuditReport
-from fraudstream.lake.stream.offsets import Range
+from fraudstream.lake.audit.audit import LAKE, AuditLine, AuditReport
+from fraudstream.lake.stream.offsets import Range, in_words
 
 _RANGES_SHOWN = 3
 
@@ -31,8 +31,7 @@ def print_report(report: AuditReport, console: Console) -> None:
     console.print(table)
     for line in report.lines:
         if line.changed:
-            sums = ", ".join(f"{name} {topic:,} became {there:,}" for name, (topic, there) in line.changed.items())
-            console.print(f"{line.partition}: contents differ in the {line.target}: {sums}", style="red", markup=False)
+            console.print(_changed(line), style="red", markup=False)
     for check in report.checks:
         where = f" ({', '.join(check.where)})" if check.where else ""
         style = "" if check.ok else "red"
@@ -57,6 +56,38 @@ def print_report(report: AuditReport, console: Console) -> None:
     console.print(f"audit {verdict}: {counts}{waiting}; {report.seconds:.1f} s")
 
 
+def problems(report: AuditReport) -> list[str]:
+    """What makes an audit red: what, in which topic and partition, at which offsets."""
+    found = []
+    for line in report.lines:
+        target = "the lake" if line.target == LAKE else "the mail log"
+        for what, count, where in (
+            ("missing in", line.missing_count, line.missing),
+            ("more than once in", line.duplicated_count, line.duplicated),
+            ("unexpected in", line.unexpected_count, line.unexpected),
+        ):
+            if count:
+                found.append(f"{line.partition}: {count:,} records {what} {target} (offsets {in_words(where)})")
+        if line.changed:
+            found.append(_changed(line))
+    found += [
+        f"{check.name}: {check.found:,} of at most {check.limit:,}: {', '.join(check.where)}"
+        for check in report.checks
+        if not check.ok
+    ]
+    if report.overdue_cases:
+        found.append(
+            f"overdue cases without an outcome: {report.overdue_cases:,}: {', '.join(report.overdue_case_ids)}"
+        )
+    return found
+
+
+def _changed(line: AuditLine) -> str:
+    sums = ", ".join(f"{name} {topic:,} became {there:,}" for name, (topic, there) in line.changed.items())
+    span = f" (offsets {in_words([line.compared])})" if line.compared else ""
+    return f"{line.partition}: contents differ in the {line.target}{span}: {sums}"
+
+
 def _number(count: int) -> str:
     return f"{count:,}"
 
@@ -64,9 +95,7 @@ def _number(count: int) -> str:
 def _problem(count: int, found: list[Range]) -> str:
     if not count:
         return "0"
-    shown = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in found[:_RANGES_SHOWN])
-    more = len(found) - _RANGES_SHOWN
-    return f"{count:,} ({shown}{f' and {more} more ranges' if more > 0 else ''})"
+    return f"{count:,} ({in_words(found, _RANGES_SHOWN)})"
 
 
 def _style(line: AuditLine) -> str | None:

@@ -1,5 +1,6 @@
 """Sets of offsets of one topic-partition as sorted arrays, and what two of them that must agree differ in."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,20 @@ def compare(expected: Offsets, found: Offsets) -> Difference:
         met[times > 1],
         np.setdiff1d(met, expected, assume_unique=True),
     )
+
+
+def runs(offsets: Offsets) -> list[Range]:
+    """Sorted `offsets` as ranges without a hole."""
+    if not len(offsets):
+        return []
+    return [(int(run[0]), int(run[-1])) for run in np.split(offsets, np.flatnonzero(np.diff(offsets) > 1) + 1)]
+
+
+def in_words(found: Sequence[Range], most: int = 20) -> str:
+    """Ranges for a message: ``3, 7-9 and 4 more ranges``."""
+    shown = ", ".join(f"{first}" if first == last else f"{first}-{last}" for first, last in found[:most])
+    more = len(found) - most
+    return f"{shown} and {more} more ranges" if more > 0 else shown
 
 
 def ranges(offsets: Offsets, among: Offsets) -> list[Range]:

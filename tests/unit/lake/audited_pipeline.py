@@ -1,0 +1,135 @@
+"""A pipeline whose topics are in memory and whose lake is in memory and temporary files, and its audits."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fraudstream.cases.events import CaseEvent
+from fraudstream.cases.undelivered import PlacedEvent, undelivered
+from fraudstream.kafka.avro.codec import DecodedMessages
+from fraudstream.kafka.records import CASE_EVENT, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.lake.audit import audit as audits
+from fraudstream.lake.audit import topics as reading
+from fraudstream.lake.audit.audit import AuditReport, audit
+from fraudstream.lake.audit.checks import Limits
+from fraudstream.lake.audit.position import Position
+from fraudstream.lake.stream import names
+from fraudstream.lake.stream.appending import AppendingChain
+from fraudstream.lake.stream.totals import totals_of
+from fraudstream.settings import Settings
+from isal import igzip
+
+from tests.fakes.lakes import new_lake
+from tests.unit.lake.rows import MIDNIGHT_MS, batch
+from tests.unit.lake.test_audit import DAY, lines, mail_line
+
+NON_FRAUD = Partition(NON_FRAUD_TRANSACTION, 0)
+EVENTS = Partition(CASE_EVENT, 0)
+
+
+@dataclass(frozen=True)
+class Message:
+    place: int
+
+    def offset(self) -> int:
+        return self.place
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, MIDNIGHT_MS
+
+
+class Read(list[tuple[Partition, list[Message]]]):
+    bounds: dict[Partition, tuple[int, int]]
+
+
+class Brokers:
+    """Topics of one partition, the transactions with records at each offset but the dead ones."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        self.first = 0
+        self.dead: list[int] = []
+        self.topic_id = "id"
+        self.read: list[int] = []
+        self.events: list[PlacedEvent] = []
+
+    def id(self, topic: str) -> str:
+        return self.topic_id if topic == NON_FRAUD_TRANSACTION else topic
+
+    def partitions(self, topic: str) -> list[Partition]:
+        return [Partition(topic, 0)]
+
+    def first_offset(self, partition: Partition) -> int:
+        return self.first if partition == NON_FRAUD else 0
+
+    def end_offset(self, partition: Partition) -> int:
+        return self.end if partition == NON_FRAUD else 0
+
+    def reader(self, settings, topic, starts=None):
+        partition = Partition(topic, 0)
+        begin = max(self.first, (starts or {}).get(partition, 0)) if partition == NON_FRAUD else 0
+        messages = [Message(offset) for offset in range(begin, self.end_offset(partition))]
+        self.read += [message.place for message in messages]
+
+        read = Read([(partition, messages)] if messages else [])
+        read.bounds = {partition: (begin, self.end_offset(partition))}
+        return read
+
+    def decode_messages(self, messages) -> DecodedMessages:
+        valid = [message for message in messages if message.place not in self.dead]
+        return DecodedMessages(batch([message.place for message in valid]).rows, valid, [])
+
+
+class Pipeline:
+    """Brokers, the lake and the mail log."""
+
+    def __init__(self) -> None:
+        self.brokers = Brokers()
+        self.lake = new_lake()
+        self.store = self.lake.store
+
+    def goes_on(
+        self, records: int, *, without: Iterable[int] = (), changed: int | None = None, failed: int | None = None
+    ) -> None:
+        """So many more records, written by their readers without some, with a value changed, with a failed mail."""
+        start, self.brokers.end = self.brokers.end, self.brokers.end + records
+        kept = [o for o in range(start, self.brokers.end) if o not in {*without, *self.brokers.dead}]
+        made = batch(kept, partition=NON_FRAUD)
+        body = bytes(lines.transaction(made))
+        if changed is not None:
+            body = body.replace(f'"M{changed}"'.encode(), b'"another name"')
+        mails = b"".join(
+            mail_line(NON_FRAUD, offset).replace(b'"sent"', b'"failed"' if offset == failed else b'"sent"')
+            for offset in kept
+        )
+        for folder, content in ((names.TRANSACTIONS, body), (names.MAILS, mails)):
+            chain = AppendingChain(self.store, folder, self.brokers, sleep=lambda seconds: None)
+            chain.open(NON_FRAUD)
+            totals = totals_of(made.offsets, made.rows)
+            chain.append(NON_FRAUD, kept[0], self.brokers.end, DAY, igzip.compress(content), totals)
+            chain.settle()
+
+    def happens(self, case: str, event_type: str) -> None:
+        """An event of a case's fraud notice."""
+        event = CaseEvent(case, event_type, "test", details={"kind": "fraud_notice"})
+        self.brokers.events.append(PlacedEvent(event, EVENTS, len(self.brokers.events)))
+
+    def audited(self, position: Position | None = None, **limits: int) -> AuditReport:
+        self.brokers.read.clear()
+        return audit(Settings(), self.lake, position=position, limits=Limits(**limits))
+
+
+def new_pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """An empty pipeline that :func:`audit` reads instead of brokers."""
+    made = Pipeline()
+    brokers = made.brokers
+    monkeypatch.setattr(audits, "Topics", lambda settings: brokers)
+    monkeypatch.setattr(audits, "read_undelivered", lambda settings: undelivered(brokers.events))
+    monkeypatch.setattr(reading, "_Reader", brokers.reader)
+    monkeypatch.setattr(
+        reading, "_dead_letters", lambda settings, topic: {NON_FRAUD: np.asarray(brokers.dead, np.int64)}
+    )
+    monkeypatch.setattr(reading, "Codec", SimpleNamespace(for_topic=lambda topic, settings: brokers))
+    return made
