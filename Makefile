@@ -51,7 +51,8 @@ fuzz: venv ## produce anything to every topic; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 test: lint docs check-deploy ## run all checks, then the unit, chaos, browser and integration tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope tests/unit
+	$(BIN)/pytest --ignore tests/unit
 
 lint: venv ## check style, format and types
 	$(BIN)/ruff check

@@ -53,7 +53,7 @@ def test_a_poison_message_is_a_dead_letter_and_the_stream_goes_on(
     assert len(in_lake(lake, TRANSACTIONS, open_source(str(path), None).id_prefix)) == 5
 
 
-def test_mail_waits_for_an_smtp_server_that_is_down_for_30_seconds_and_the_lake_doesnt(
+def test_mail_waits_for_an_smtp_server_that_is_down_and_the_lake_doesnt(
     settings: Settings, lake: Store, control: Control, tmp_path: Path
 ) -> None:
     port = Ports.from_environment()["smtp"]
@@ -69,7 +69,7 @@ def test_mail_waits_for_an_smtp_server_that_is_down_for_30_seconds_and_the_lake_
     started = time.monotonic()
     lake_consumer(settings, lake, FRAUD_TRANSACTION).run()
     assert len(in_lake(lake, "fraud_confirmation", prefix)) == 5
-    time.sleep(max(0.0, 30 - (time.monotonic() - started)))
+    time.sleep(max(0.0, 10 - (time.monotonic() - started)))
     assert mailing.is_alive()
     assert in_lake(lake, MAILS, prefix) == []
     control.command("start", "mail")
