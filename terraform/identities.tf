@@ -85,6 +85,7 @@ resource "terraform_data" "before_boot" {
     google_secret_manager_secret_iam_member.reader,
     google_secret_manager_secret_version.airflow_database,
     google_secret_manager_secret_version.ca,
+    google_secret_manager_secret_version.customer_database,
     google_secret_manager_secret_version.generated,
     google_secret_manager_secret_version.redis,
     google_secret_manager_secret_version.redis_ca,

@@ -129,6 +129,20 @@ resource "google_storage_bucket_iam_member" "producer" {
   }
 }
 
+# The roles that send mails read the customers' table, if it lies in the lake's bucket.
+resource "google_storage_bucket_iam_member" "customers" {
+  for_each = toset(["consumer-fraud", "consumer-non-fraud"])
+
+  bucket = google_storage_bucket.lake.name
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.role[each.key].member
+
+  condition {
+    title      = "customers"
+    expression = "resource.name.startsWith(\"${local.objects_of_lake}/customers/\")"
+  }
+}
+
 locals {
   # Each consumer writes its own folders and how far it got in them, and reads what of them is compacted.
   consumer_folders = {

@@ -67,6 +67,7 @@ locals {
     FRAUDSTREAM_LAKE_BUCKET              = google_storage_bucket.lake.name
     FRAUDSTREAM_DATASET                  = "gs://${google_storage_bucket.lake.name}/${local.dataset_object}"
     FRAUDSTREAM_MAIL_SENDER              = var.smtp.sender
+    FRAUDSTREAM_CUSTOMER_DIRECTORY       = var.customer_directory
     FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE  = var.mail_recipient_template
     FRAUDSTREAM_MAIL_ALLOWED_RECIPIENTS  = join(",", var.mail_allowed_recipients)
     FRAUDSTREAM_ALERT_ADDRESS            = var.alert_email
@@ -105,13 +106,14 @@ locals {
 
   # Files that the tasks' containers read; boot.py makes connections and the database's address out of them.
   task_secrets = {
-    airflow_fernet_key = google_secret_manager_secret.generated["airflow_fernet_key"].id
-    airflow_jwt_secret = google_secret_manager_secret.generated["airflow_jwt_secret"].id
-    airflow_secret_key = google_secret_manager_secret.generated["airflow_secret_key"].id
-    database_password  = google_secret_manager_secret.generated["database_password"].id
-    "kafka_ca.pem"     = google_secret_manager_secret.ca.id
-    "redis_ca.pem"     = google_secret_manager_secret.redis_ca.id
-    redis_password     = google_secret_manager_secret.redis.id
-    smtp_password      = google_secret_manager_secret.smtp.id
+    airflow_fernet_key    = google_secret_manager_secret.generated["airflow_fernet_key"].id
+    airflow_jwt_secret    = google_secret_manager_secret.generated["airflow_jwt_secret"].id
+    airflow_secret_key    = google_secret_manager_secret.generated["airflow_secret_key"].id
+    customer_database_uri = google_secret_manager_secret.customer_database.id
+    database_password     = google_secret_manager_secret.generated["database_password"].id
+    "kafka_ca.pem"        = google_secret_manager_secret.ca.id
+    "redis_ca.pem"        = google_secret_manager_secret.redis_ca.id
+    redis_password        = google_secret_manager_secret.redis.id
+    smtp_password         = google_secret_manager_secret.smtp.id
   }
 }

@@ -32,6 +32,7 @@ locals {
   # Secrets whose value comes from elsewhere.
   other_readers = {
     smtp     = { secret = google_secret_manager_secret.smtp.id, readers = local.task_roles }
+    customer = { secret = google_secret_manager_secret.customer_database.id, readers = local.task_roles }
     redis    = { secret = google_secret_manager_secret.redis.id, readers = local.task_roles }
     redis_ca = { secret = google_secret_manager_secret.redis_ca.id, readers = local.task_roles }
     ca       = { secret = google_secret_manager_secret.ca.id, readers = keys(local.roles) }
@@ -125,6 +126,24 @@ resource "google_secret_manager_secret_version" "smtp" {
   secret                 = google_secret_manager_secret.smtp.id
   secret_data_wo         = var.smtp_password
   secret_data_wo_version = var.secrets_version.smtp
+  deletion_policy        = "ABANDON"
+}
+
+resource "google_secret_manager_secret" "customer_database" {
+  secret_id = "fraudstream-customer-database-uri"
+  labels    = local.labels
+
+  replication {
+    auto {}
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_secret_manager_secret_version" "customer_database" {
+  secret                 = google_secret_manager_secret.customer_database.id
+  secret_data_wo         = var.customer_database_uri
+  secret_data_wo_version = var.secrets_version.customer_database
   deletion_policy        = "ABANDON"
 }
 

@@ -196,8 +196,27 @@ variable "smtp_password" {
   ephemeral   = true
 }
 
+variable "customer_directory" {
+  description = "Table of the customers: gs://bucket/object of a CSV or Parquet file, such as customers/customers.parquet in the lake's bucket, or postgres:table. Empty: mail_recipient_template makes the addresses."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(gs://[^ '\\\\\n]+/[^ '\\\\\n]+|postgres:[A-Za-z0-9_$.]+)?$", var.customer_directory))
+    error_message = "customer_directory must be gs://bucket/object, postgres:table or empty."
+  }
+}
+
+variable "customer_database_uri" {
+  description = "Database of a customer_directory postgres:table, postgresql://user:password@host/database, given as TF_VAR_customer_database_uri. It goes to Secret Manager and nowhere else; it is only sent when secrets_version.customer_database changes."
+  type        = string
+  default     = "not-given"
+  sensitive   = true
+  ephemeral   = true
+}
+
 variable "mail_recipient_template" {
-  description = "Address of a customer, made of the transaction's columns."
+  description = "Address of a customer, made of the transaction's columns, if there is no customer_directory."
   type        = string
   default     = "{nameOrig}@example.com"
 
@@ -237,11 +256,12 @@ variable "lake_spark_mib" {
 variable "secrets_version" {
   description = "Raise a number to have the secrets of that group made anew by the next apply, then reboot the VMs that read them (docs/deploy.md)."
   type = object({
-    airflow      = optional(number, 1)
-    confirmation = optional(number, 1)
-    database     = optional(number, 1)
-    kafka        = optional(number, 1)
-    smtp         = optional(number, 1)
+    airflow           = optional(number, 1)
+    confirmation      = optional(number, 1)
+    customer_database = optional(number, 1)
+    database          = optional(number, 1)
+    kafka             = optional(number, 1)
+    smtp              = optional(number, 1)
   })
   default = {}
 }

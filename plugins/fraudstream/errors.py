@@ -25,6 +25,7 @@
     │   ├── PartitionLost          another reader owns the partition now: retry with what is left
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
     ├── MailError                  the SMTP server can't be used at all; may pass: retry
+    ├── DirectoryUnavailable       the customer directory doesn't answer; may pass: retry
     ├── MachineError               an instance wasn't started or stopped; may pass: retry
     ├── RunNotOpened               Airflow didn't open a DAG run; may pass: retry
     └── ConfirmationError
@@ -143,6 +144,12 @@ class ProofFailed(LakeError):
 
 class MailError(FraudstreamError):
     """The SMTP server can't be used at all."""
+
+    retryable = True
+
+
+class DirectoryUnavailable(FraudstreamError):
+    """The customer directory doesn't answer."""
 
     retryable = True
 

@@ -149,6 +149,16 @@ class Settings(DagSettings):
         "such as Asia/Jakarta",
     )
 
+    customer_directory: str = Field(
+        "",
+        description="table of the customers' addresses, languages, time zones and names: a CSV or Parquet file "
+        "(gs://bucket/object or a path) or postgres:table; empty: addresses come from mail_recipient_template",
+    )
+    customer_database_uri: SecretStr = Field(
+        SecretStr(""),
+        description="database of a directory postgres:table, such as postgresql://user:password@host/database",
+    )
+
     mail_sender: str = Field("Example Bank <no-reply@bank.example>", description="From header of every mail")
     mail_envelope_sender: str = Field(
         "", description="envelope sender, to which mail servers return mails; empty: the address of mail_sender"
@@ -173,7 +183,9 @@ class Settings(DagSettings):
         [], description="comma-separated keys with which the mail provider signs its requests; empty: no webhook"
     )
     mail_recipient_template: str = Field(
-        "{nameOrig}@example.com", description="template of a customer's address; it can use the transaction's columns"
+        "{nameOrig}@example.com",
+        description="template of a customer's address if there is no customer_directory; it can use the transaction's "
+        "columns",
     )
     mail_amount_in_subject: bool = Field(
         False, description="show the amount in the subject, which phones show on the lock screen"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fraudstream.cases.events import MAIL_FAILED, MAIL_SUPPRESSED, CaseEvent, CaseEvents, masked
 from fraudstream.mail.letter.letters import Letter
 from fraudstream.mail.retries import RetryQueue
+from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -49,11 +50,16 @@ def _event(letter: Letter) -> CaseEvent:
         _EVENT_OF[mail.status],
         "send_mail",
         mail.reply,
-        masked(mail.recipient),
+        _recipient(mail),
         {"messageId": letter.message_id, "kind": letter.kind, "attempts": mail.attempts},
     )
 
 
+def _recipient(mail: Mail) -> str | None:
+    """Masked; None: no address is known."""
+    return masked(mail.recipient) if mail.recipient else None
+
+
 def _described(letter: Letter) -> str:
     mail = letter.mail
-    return f"{letter.id_transaction}, {letter.kind} to {masked(mail.recipient)}: {mail.status}, {mail.reply}"
+    return f"{letter.id_transaction}, {letter.kind} to {_recipient(mail) or 'nobody'}: {mail.status}, {mail.reply}"

@@ -113,6 +113,7 @@ class TestNamesThatTheCodeKnows:
         }
         assert targets == {
             "fraudstream_confirmation_keys",
+            "fraudstream_customer_database_uri",
             "fraudstream_kafka_sasl_password",
             "fraudstream_lake_catalog_uri",
         }

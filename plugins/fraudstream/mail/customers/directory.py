@@ -1,0 +1,141 @@
+"""Customers of a directory: a table keyed by account, which is looked up for a batch of transactions at a time."""
+
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple, Protocol
+from zoneinfo import available_timezones
+
+from fraudstream.mail.customers.customer import Customer, NotReachable
+from fraudstream.mail.letter.recipients import is_address, to_ascii
+
+logger = logging.getLogger(__name__)
+
+#: The table's columns; it may lack the last three.
+COLUMNS = ("account", "address", "language", "time_zone", "name")
+NEEDED = COLUMNS[:2]
+#: Accounts that are kept, and for how long: a change of the table counts after this time at most.
+CACHED_ACCOUNTS = 50_000
+CACHED_SECONDS = 300.0
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*", re.ASCII)
+_LONGEST_NAME = 200
+
+
+class Entry(NamedTuple):
+    """A row of the table as it is stored; `problem` says why it can't be used, if the row has another form."""
+
+    account: str
+    address: str
+    language: str = ""
+    time_zone: str = ""
+    name: str = ""
+    problem: str = ""
+
+
+class Table(Protocol):
+    """Where the entries are. To be used from one thread at a time."""
+
+    def entries(self, accounts: Sequence[str]) -> Iterable[Entry]:
+        """All entries of these accounts.
+
+        :raises SettingsError: the table can't be read; retrying can't help
+        :raises DirectoryUnavailable: it doesn't answer; may pass
+        """
+
+
+class DirectoryCustomers:
+    """:class:`~fraudstream.mail.customers.customer.Customers` of a table; remembers those of the last batches.
+
+    An account without an entry, with several, or with one that is malformed is not reachable; each is logged.
+    """
+
+    columns: Sequence[str] = ("nameOrig",)
+
+    def __init__(self, table: Table, clock: Callable[[], float] = time.monotonic) -> None:
+        self._table = table
+        self._clock = clock
+        #: Account → when it was looked up, and what was found; the oldest first.
+        self._cached: OrderedDict[str, tuple[float, Customer | NotReachable]] = OrderedDict()
+        self._missing = self._malformed = 0
+
+    def of(self, rows: Sequence[Mapping[str, object]]) -> list[Customer | NotReachable]:
+        """The customer of each transaction."""
+        accounts = [str(row["nameOrig"]) for row in rows]
+        oldest = self._clock() - CACHED_SECONDS
+        known = {
+            account: self._cached[account][1]
+            for account in accounts
+            if account in self._cached and self._cached[account][0] >= oldest
+        }
+        wanted = list(dict.fromkeys(account for account in accounts if account not in known))
+        if wanted:
+            found = self._look_up(wanted)
+            self._keep(found)
+            known.update(found)
+        return [known[account] for account in accounts]
+
+    def _look_up(self, accounts: Sequence[str]) -> dict[str, Customer | NotReachable]:
+        entries: dict[str, list[Entry]] = {account: [] for account in accounts}
+        for entry in self._table.entries(accounts):
+            if entry.account in entries:  # a database may compare in another way
+                entries[entry.account].append(Entry(*map(str.strip, entry)))
+        customers = {account: _customer(found) for account, found in entries.items()}
+        unusable = {account: found.reason for account, found in customers.items() if isinstance(found, NotReachable)}
+        missing = sum(not entries[account] for account in unusable)
+        self._missing += missing
+        self._malformed += len(unusable) - missing
+        if unusable:
+            account, reason = next(iter(unusable.items()))
+            logger.warning(
+                "customer directory: %d accounts are not reachable, such as one ending in %r: %s; since the start %d "
+                "accounts without an entry and %d with a malformed one",
+                len(unusable),
+                account[-4:],
+                reason,
+                self._missing,
+                self._malformed,
+            )
+        return customers
+
+    def _keep(self, found: Mapping[str, Customer | NotReachable]) -> None:
+        now = self._clock()
+        for account, customer in found.items():
+            self._cached[account] = (now, customer)
+            self._cached.move_to_end(account)
+        while len(self._cached) > CACHED_ACCOUNTS:
+            self._cached.popitem(last=False)
+
+
+def _customer(entries: Sequence[Entry]) -> Customer | NotReachable:
+    if not entries:
+        return NotReachable("not reachable, the customer directory has no entry for the account")
+    if len(entries) > 1:
+        return NotReachable(f"not reachable, the customer directory has {len(entries)} entries for the account")
+    (entry,) = entries
+    address = to_ascii(entry.address)
+    problem = entry.problem or _problem(entry, address)
+    if problem:
+        return NotReachable(f"not reachable, the account's entry in the customer directory is malformed: {problem}")
+    return Customer(address, entry.language, entry.time_zone, entry.name)
+
+
+def _problem(entry: Entry, address: str) -> str:
+    """What is wrong with an entry, without its values: they are personal."""
+    if not is_address(address):
+        return "address is no mail address"
+    if entry.language and not _LANGUAGE.fullmatch(entry.language):
+        return "language is no tag such as id or en-GB"
+    if entry.time_zone and entry.time_zone not in _time_zones():
+        return "time_zone is no name such as Asia/Jakarta"
+    if len(entry.name) > _LONGEST_NAME or not entry.name.isprintable():
+        return f"name is longer than {_LONGEST_NAME} characters or holds unprintable ones"
+    return ""
+
+
+@cache
+def _time_zones() -> set[str]:
+    return available_timezones()

@@ -1,0 +1,113 @@
+"""Rows of a customer directory in a file: CSV (plain or gzip) or Parquet, read in pieces."""
+
+import csv
+import gzip
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fraudstream.errors import SettingsError
+from fraudstream.mail.customers.directory import COLUMNS, NEEDED, Entry
+
+logger = logging.getLogger(__name__)
+
+_ROWS = 50_000
+
+
+def rows_of(file: Path, shown: str) -> Iterator[Entry]:
+    """The entries of a file; those that can't be read have a problem, and those without an account are only logged.
+
+    :param shown: what messages call the file
+
+    :raises SettingsError: the file is of another format, damaged, or lacks a column
+    """
+    with file.open("rb") as content:
+        magic = content.read(4)
+    try:
+        if magic == b"PAR1":
+            yield from _parquet_rows(file, shown)
+        elif magic[:2] == b"\x1f\x8b":
+            with gzip.open(file, "rb") as lines:
+                yield from _csv_rows(cast(IO[bytes], lines), shown)
+        else:
+            with file.open("rb") as lines:
+                yield from _csv_rows(lines, shown)
+    except (OSError, EOFError, pa.ArrowException) as error:
+        raise SettingsError(f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {shown}, which can't be read: {error}") from error
+
+
+def require_columns(found: Iterable[str], shown: str) -> None:
+    """Passes if a table has the columns that it needs.
+
+    :raises SettingsError: it lacks one
+    """
+    found = list(found)
+    missing = [name for name in NEEDED if name not in found]
+    if missing:
+        raise SettingsError(
+            f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {shown}, which has no column {' and no column '.join(missing)}: "
+            f"found {', '.join(found)[:200] or 'none'}; expected account, address and maybe language, time_zone, name"
+        )
+
+
+def _parquet_rows(file: Path, shown: str) -> Iterator[Entry]:
+    with pq.ParquetFile(file) as parquet:
+        require_columns(parquet.schema_arrow.names, shown)
+        names = [name for name in COLUMNS if name in parquet.schema_arrow.names]
+        for batch in parquet.iter_batches(_ROWS, columns=names):
+            columns = {name: _texts(batch[name]) for name in names}
+            empty = [""] * len(batch)
+            yield from map(Entry, *(columns.get(name, empty) for name in COLUMNS))
+
+
+def _texts(column: pa.Array) -> list[str]:
+    values = column.cast(pa.string()).fill_null("")
+    try:
+        return cast(list[str], values.to_pylist())
+    except UnicodeDecodeError:  # no address has the character that takes the place of what can't be decoded
+        return [value.decode(errors="replace") for value in values.cast(pa.binary()).to_pylist()]
+
+
+def _csv_rows(lines: IO[bytes], shown: str) -> Iterator[Entry]:
+    """Each line is a row of its own, so that a quote that isn't closed spoils its own row only."""
+    header = _fields(lines.readline().removeprefix(b"\xef\xbb\xbf"))
+    names = [name.strip().lower() for name in header] if isinstance(header, list) else []
+    require_columns(names, shown)
+    places = [names.index(name) if name in names else None for name in COLUMNS]
+    lost, first_lost = 0, ""
+    for number, line in enumerate(lines, 2):
+        fields = _fields(line)
+        if isinstance(fields, list) and len(fields) == len(names):
+            yield Entry(*("" if place is None else fields[place].strip() for place in places))
+        elif line.strip():
+            problem = fields if isinstance(fields, str) else f"{len(fields)} fields instead of {len(names)}"
+            account = _account(line, names.index("account"))
+            if account:
+                yield Entry(account, "", problem=f"line {number:,} has {problem}")
+            else:
+                lost, first_lost = lost + 1, first_lost or f"line {number:,} has {problem}"
+    if lost:
+        logger.warning("customer directory %s: %d lines without an account are left out; %s", shown, lost, first_lost)
+
+
+def _fields(line: bytes) -> list[str] | str:
+    """The fields of a line, or what is wrong with it."""
+    try:
+        text = line.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        return "bytes that are no UTF-8"
+    if '"' not in text:
+        return text.split(",")
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error:
+        return "a quote that doesn't enclose a field"
+
+
+def _account(line: bytes, place: int) -> str:
+    fields: Sequence[bytes] = line.rstrip(b"\r\n").split(b",")
+    return fields[place].decode(errors="ignore").strip().strip('"') if place < len(fields) else ""

@@ -1,0 +1,40 @@
+"""What a directory in Postgres needs before anything is connected; tests/integration has the rest."""
+
+import psycopg
+import pytest
+from fraudstream.errors import DirectoryUnavailable, SettingsError
+from fraudstream.mail.customers.postgres_table import PostgresTable
+from pydantic import SecretStr
+
+URI = SecretStr("postgresql://fraudstream:hidden-word@db.example/bank")
+
+
+@pytest.mark.parametrize("table", ["", "a b", "customers; DROP TABLE x", 'x"y', "a.b.c", "1x"])
+def test_a_name_that_is_no_table_is_refused(table: str) -> None:
+    with pytest.raises(SettingsError, match=r"FRAUDSTREAM_CUSTOMER_DIRECTORY is .*; expected postgres:table"):
+        PostgresTable(f"postgres:{table}", URI)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", "hidden-word", "postgresql+psycopg2://u:hidden-word@db/bank", "postgresql://u:hidden-word@db/bank?nonsense=1"],
+)
+def test_an_address_that_is_none_is_refused_and_not_shown(uri: str) -> None:
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_CUSTOMER_DATABASE_URI is no address") as raised:
+        PostgresTable("postgres:customers", SecretStr(uri))
+    assert "hidden-word" not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def test_a_database_that_does_not_answer_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**parameters: object) -> None:
+        assert "default_transaction_read_only=on" in str(parameters["options"])
+        raise psycopg.OperationalError("connection refused")
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    with pytest.raises(
+        DirectoryUnavailable, match=r"FRAUDSTREAM_CUSTOMER_DIRECTORY is 'postgres:customers'.*refused"
+    ) as raised:
+        PostgresTable("postgres:customers", URI)
+    assert raised.value.retryable
+    assert "hidden-word" not in str(raised.value)
