@@ -13,7 +13,7 @@ from fraudstream import money
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.topic.topics import dead_letter_topic
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 

@@ -13,8 +13,8 @@ from fraudstream.cases.links import Links
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_reader import TopicReader
-from fraudstream.kafka.topic.topics import dead_letter_topic
 from fraudstream.lake.query.view import unpacked
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import FOLDERS

@@ -27,10 +27,11 @@ from fraudstream.cases.case_views import CaseView, ConfirmationView
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.errors import MailError
-from fraudstream.kafka.avro.codec import SCHEMA_FILES, Codec
+from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 from fraudstream.settings import ROOT, Settings
 
 from local.environment import LOGS, VAR

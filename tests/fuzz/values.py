@@ -6,7 +6,8 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from fraudstream.kafka.avro.codec import SCHEMA_FILES, schema_text
+from fraudstream.kafka.avro.codec import schema_text
+from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 
 #: Schema, kind, and what a body of it looks like; of the topic's own schema made `OWN`, of one that names type `Money`.
 FOREIGN: Mapping[str, tuple[str, str]] = {

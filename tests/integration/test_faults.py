@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from fraudstream.dataset import open_source
 from fraudstream.errors import SchemaRegistryError
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.topic.topics import dead_letter_topic
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import MAILS, TRANSACTIONS
 from fraudstream.settings import Settings

@@ -21,6 +21,7 @@ from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, MAIL_RETRY, Sink
+from fraudstream.kafka.topic.definitions import DEAD_LETTER_ROLES
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import InTable, ObjectChain
@@ -131,7 +132,6 @@ class Consume(_Stoppable):
             _first_only(settings, self.topic, made),
             until=lambda: min(self._killed_at + _KILL_GRACE, ends_at + _DEADLINE_GRACE),
         )
-        dead_letter_role = "send_mail" if self.topic == MAIL_RETRY else "write_lake"
         subscription = Subscription(
             settings,
             self.topic,
@@ -140,7 +140,7 @@ class Consume(_Stoppable):
             Codec.for_topic(self.topic, settings),
             until="caught_up" if self.until == "caught_up" else "forever",
             max_seconds=ends_at - time.monotonic(),
-            dead_letters=DeadLetters(settings) if self.role == dead_letter_role else None,
+            dead_letters=DeadLetters(settings) if self.role == DEAD_LETTER_ROLES[self.topic] else None,
             columns=self.role == "write_lake",
         )
         self._stoppable(subscription.stop)

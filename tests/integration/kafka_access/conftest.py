@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from fraudstream.kafka.topic.cluster import wait_for_brokers
-from fraudstream.kafka.topic.topics import TOPICS, create_topics
+from fraudstream.kafka.topic.definitions import TOPICS
+from fraudstream.kafka.topic.topics import create_topics
 from fraudstream.settings import Settings
 
 from tests.integration.kafka_access.secured_brokers import Secured, secured_brokers

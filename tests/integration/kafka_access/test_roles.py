@@ -30,7 +30,8 @@ from fraudstream.kafka.records import (
     NON_FRAUD_TRANSACTION,
 )
 from fraudstream.kafka.topic.cluster import wait_for_brokers
-from fraudstream.kafka.topic.topics import TOPICS, create_topics, dead_letter_topic
+from fraudstream.kafka.topic.definitions import TOPICS, dead_letter_topic
+from fraudstream.kafka.topic.topics import create_topics
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 

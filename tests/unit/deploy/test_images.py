@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fraudstream.kafka.records import FRAUD_TRANSACTION, MAIL_RETRY, NON_FRAUD_TRANSACTION
-from fraudstream.kafka.topic.topics import TOPICS
+from fraudstream.kafka.topic.definitions import TOPICS
 from fraudstream.lake.stream.names import FOLDER_OF
 
 from .container_files import kafka_users, secret_names

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro import writer_schemas
-from fraudstream.kafka.avro.codec import SCHEMA_FILES, arrow_schema
+from fraudstream.kafka.avro.codec import arrow_schema
 from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.avro.valid_records import END_MS, FIRST_MS, RULES
+from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
 from fraudstream.errors import TopicsDiffer
 from fraudstream.kafka.topic import topics
-from fraudstream.kafka.topic.topics import TOPICS, compare_topics, create_topics, repair_topics
+from fraudstream.kafka.topic.definitions import TOPICS
+from fraudstream.kafka.topic.topics import compare_topics, create_topics, repair_topics
 from fraudstream.settings import Settings
 
 SETTINGS = Settings(kafka_bootstrap_servers="broker:9092")

@@ -24,25 +24,9 @@ from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.registry import Registry
 from fraudstream.kafka.avro.valid_records import TIME_EXPECTED, are_times, broken_rules
 from fraudstream.kafka.avro.writer_schemas import UnknownSchema, WriterSchema, WriterSchemas
-from fraudstream.kafka.records import (
-    CASE_EVENT,
-    FRAUD_CONFIRMATION,
-    FRAUD_TRANSACTION,
-    INGEST_PROGRESS,
-    MAIL_RETRY,
-    NON_FRAUD_TRANSACTION,
-)
+from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 from fraudstream.settings import SCHEMAS, Settings
 
-#: File under include/schemas/ for the values of each topic.
-SCHEMA_FILES = {
-    NON_FRAUD_TRANSACTION: "transaction.avsc",
-    FRAUD_TRANSACTION: "transaction.avsc",
-    FRAUD_CONFIRMATION: "fraud_confirmation.avsc",
-    CASE_EVENT: "case_event.avsc",
-    MAIL_RETRY: "mail_retry.avsc",
-    INGEST_PROGRESS: "ingest_progress.avsc",
-}
 #: The zero byte and the schema id.
 HEADER = struct.Struct(">BI")
 #: So many records are looked at one by one when one of them is invalid.

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.topic.definitions import MAILS
 
 #: Times that a day of the lake, a mail and every table have room for, ms since 1970. A time in seconds lies before
 #: the first, one in micro- or nanoseconds behind the last.
@@ -140,7 +140,6 @@ _TRANSACTION = (
     ),
     *(Rule(name, "0 or 1", _between(0, 2)) for name in ("isFraud", "isFlaggedFraud")),
 )
-_MAILED = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 _TEXT = "valid UTF-8 without NUL"
 #: What the columns of a topic's rows must be, by the file of its schema; of enums it is the schema that says it.
 RULES: dict[str, tuple[Rule, ...]] = {
@@ -156,7 +155,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         *(Rule(name, _NAME, _are_names) for name in ("tryId", "idTransaction")),
         *(Rule(name, _TEXT, _are_texts) for name in ("resend", "reply")),
         Rule("kind", "notice, fraud_notice or receipt", _each({b"notice", b"fraud_notice", b"receipt"}.__contains__)),
-        Rule("topic", f"one of {', '.join(_MAILED)}", _each({topic.encode() for topic in _MAILED}.__contains__)),
+        Rule("topic", f"one of {', '.join(MAILS)}", _each({topic.encode() for topic in MAILS}.__contains__)),
         Rule("value", "base64", _each(_is_base64)),
         *(Rule(name, TIME_EXPECTED, _are_times) for name in ("dueAt", "firstTriedAt", "recordTimestamp")),
         *(Rule(name, "a number from 0 on", _between(0, 2**31)) for name in ("deferrals", "attempts", "partition")),

@@ -15,12 +15,12 @@ from fraudstream.kafka.dead_letters.inspection import inspect, moment, text_of
 from fraudstream.kafka.dead_letters.letters import DeadLetter, read_dead_letters
 from fraudstream.kafka.dead_letters.redrive import Redriven, redrive
 from fraudstream.kafka.records import INGEST_DEAD_LETTER
+from fraudstream.kafka.topic.definitions import DEAD_LETTER_ROLES
 from fraudstream.kafka.topic.topic_reader import TopicReader
-from fraudstream.kafka.topic.topics import TOPICS, dead_letter_topic
 from fraudstream.settings import Settings
 
 #: Topics whose consumers send dead letters.
-SOURCES = sorted({topic.name for topic in TOPICS if dead_letter_topic(topic.name) in {t.name for t in TOPICS}})
+SOURCES = sorted(DEAD_LETTER_ROLES)
 _LISTED = [*SOURCES, INGEST_DEAD_LETTER]
 _WHERE = f"where the records lie that are dead letters: {', '.join(SOURCES)}"
 _DONE, _LEFT = 0, 1

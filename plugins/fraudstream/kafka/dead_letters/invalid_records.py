@@ -20,8 +20,8 @@ from fraudstream.kafka.consume.message_consumer import Records
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.dead_letters.producer import DeadLetters
 from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_reader import TopicReader
-from fraudstream.kafka.topic.topics import dead_letter_topic
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

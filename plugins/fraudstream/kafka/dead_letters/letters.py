@@ -12,8 +12,8 @@ from confluent_kafka import Message
 
 from fraudstream.errors import RecordError
 from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_reader import TopicReader
-from fraudstream.kafka.topic.topics import dead_letter_topic
 from fraudstream.settings import Settings
 
 Header = tuple[str, bytes | None]

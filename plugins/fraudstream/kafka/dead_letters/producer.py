@@ -8,7 +8,7 @@ from confluent_kafka import Message, Producer
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.dead_letters.letters import DeadLetter
-from fraudstream.kafka.topic.topics import dead_letter_topic
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -6,9 +6,10 @@ import time
 from confluent_kafka.admin import AdminClient
 
 from fraudstream.errors import KafkaError, KafkaUnavailable, SchemaRegistryError
-from fraudstream.kafka.avro.codec import SCHEMA_FILES, schema_text
+from fraudstream.kafka.avro.codec import schema_text
 from fraudstream.kafka.avro.registry import Registry
 from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -1,9 +1,9 @@
-"""Topics of the pipeline: what they have to be, creating those that are missing, and comparing those that exist."""
+"""Creates the topics of the pipeline that are missing, compares those that exist, and repairs them."""
 
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, TopicCollection
@@ -19,77 +19,12 @@ from confluent_kafka.admin import (
 
 from fraudstream.errors import TopicsDiffer
 from fraudstream.kafka.client.connection import Connection
-from fraudstream.kafka.records import (
-    CASE_EVENT,
-    FRAUD_CONFIRMATION,
-    FRAUD_TRANSACTION,
-    INGEST_DEAD_LETTER,
-    INGEST_PROGRESS,
-    MAIL_RETRY,
-    MAIL_RETRY_WAITS,
-    NON_FRAUD_TRANSACTION,
-)
+from fraudstream.kafka.topic.definitions import TOPICS, Topic
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _SECONDS = 30
-
-
-def dead_letter_topic(topic: str) -> str:
-    """Where what can't be decoded or validated of a topic goes."""
-    return f"{topic}.dead_letter"
-
-
-#: Kept for ever: Kafka is the one source of truth, lake, mail and sensors are projections of it.
-_FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
-
-
-@dataclass(frozen=True)
-class Topic:
-    """What a topic has to be: `partitions` 0 stands for the setting kafka_partitions."""
-
-    name: str
-    partitions: int = 0
-    config: Mapping[str, str] = field(default_factory=_FOR_EVER.copy)
-
-    def wanted_partitions(self, settings: Settings) -> int:
-        """At least so many."""
-        return self.partitions or settings.kafka_partitions
-
-    def wanted_config(self, settings: Settings) -> dict[str, str]:
-        """Configuration, as the brokers write it.
-
-        Records have the time at which the brokers took them, whatever a client says: what is the first answer, and
-        which day of the lake a record belongs to, depends on no client's clock.
-        """
-        return {
-            **self.config,
-            "min.insync.replicas": str(min(2, settings.kafka_replication_factor)),
-            "message.timestamp.type": "LogAppendTime",
-        }
-
-
-TOPICS = (
-    Topic(NON_FRAUD_TRANSACTION),
-    Topic(FRAUD_TRANSACTION),
-    Topic(FRAUD_CONFIRMATION),
-    Topic(CASE_EVENT),
-    # A mail is tried for a day or so; what became of it lies in the mail log.
-    Topic(MAIL_RETRY, partitions=len(MAIL_RETRY_WAITS), config={"retention.ms": str(7 * 24 * 3600 * 1000)}),
-    Topic(INGEST_PROGRESS, partitions=1, config={"cleanup.policy": "compact"}),
-    *(
-        Topic(name, partitions=1)
-        for name in (
-            INGEST_DEAD_LETTER,
-            dead_letter_topic(NON_FRAUD_TRANSACTION),
-            dead_letter_topic(FRAUD_TRANSACTION),
-            dead_letter_topic(FRAUD_CONFIRMATION),
-            dead_letter_topic(CASE_EVENT),
-            dead_letter_topic(MAIL_RETRY),
-        )
-    ),
-)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from fraudstream.lake.query.view import open_view, unpacked
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.lines import MONEY, is_text
-from fraudstream.lake.stream.names import FRAUD_CASES, MAILS, TRANSACTIONS
+from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
 from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.lake.table.catalog import translated
@@ -121,4 +121,4 @@ def mail_contents(lake: Lake, since: Mapping[Partition, int]) -> Contents:
 
 
 #: Folders of records.
-LAKE_FOLDERS = (TRANSACTIONS, FRAUD_CASES)
+LAKE_FOLDERS = tuple(dict.fromkeys(FOLDER_OF.values()))

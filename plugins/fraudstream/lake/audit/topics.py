@@ -17,7 +17,7 @@ from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.kafka.topic.topics import dead_letter_topic
+from fraudstream.kafka.topic.definitions import FOLDERS, dead_letter_topic
 from fraudstream.lake.audit.contents import Span
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
 from fraudstream.lake.stream.totals import Totals, totals_of
@@ -25,8 +25,8 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Answers before cases: whatever answer is read, its case lies in what is read after it.
-TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_CONFIRMATION, FRAUD_TRANSACTION)
+#: Those that the lake keeps, in the order of the table: answers before cases.
+TOPICS = tuple(FOLDERS)
 _POLL_RECORDS = 10_000
 #: Longest time without any record before the brokers count as gone.
 _SILENCE_SECONDS = 30.0

@@ -14,19 +14,16 @@ import re
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic import definitions
 
 TRANSACTIONS = "transaction"
 FRAUD_CASES = "fraud_confirmation"
 MAILS = "email_confirmation"
 FOLDERS = (TRANSACTIONS, FRAUD_CASES, MAILS)
 
-#: Where each topic's records go; the mails of all three go to :data:`MAILS`.
-FOLDER_OF = {
-    NON_FRAUD_TRANSACTION: TRANSACTIONS,
-    FRAUD_TRANSACTION: FRAUD_CASES,
-    FRAUD_CONFIRMATION: FRAUD_CASES,
-}
+#: Where each topic's records go; the log of all mails goes to :data:`MAILS`.
+FOLDER_OF = definitions.FOLDERS
 
 _DAY_MS = 86_400_000
 _OBJECT = re.compile(

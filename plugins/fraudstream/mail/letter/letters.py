@@ -9,7 +9,8 @@ from typing import Protocol
 import orjson
 import pyarrow as pa
 
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.kafka.records import Batch, Partition
+from fraudstream.kafka.topic import definitions
 from fraudstream.mail.bounces.addresses import ReturnAddresses
 from fraudstream.mail.customers.customer import Customer, NotReachable
 from fraudstream.mail.customers.sources import customers
@@ -20,11 +21,7 @@ from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
 
 #: Which mail a record of each topic causes.
-KINDS: dict[str, Kind] = {
-    NON_FRAUD_TRANSACTION: "notice",
-    FRAUD_TRANSACTION: "fraud_notice",
-    FRAUD_CONFIRMATION: "receipt",
-}
+KINDS: dict[str, Kind] = {**definitions.MAILS}
 
 
 @dataclass(frozen=True, slots=True)
