@@ -1,18 +1,25 @@
-"""``python -m docs.pictures``: takes the pictures of the confirmation pages in docs/images with a real Chromium.
+"""``python -m docs.pictures``: takes the pictures of pages and mails in docs/images with a real Chromium.
 
-The site is served as it is in production, over a case and answers in memory.
+The site is served as it is in production, over a case and answers in memory. Mails are shown as a client shows them:
+their HTML, below the subject.
 """
 
+import email
+import email.policy
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from html import escape
 from typing import Literal
 
 from fraudstream.cases.links import Links
 from fraudstream.errors import AnswerUnknown
+from fraudstream.mail.customers.customer import Customer
+from fraudstream.mail.letter.facts import FactsWriter
+from fraudstream.mail.letter.templates import Kind, MailTemplates
 from fraudstream.settings import ROOT, Settings
 from fraudstream.site.metrics import Metrics
 from fraudstream.site.serving import server
@@ -27,6 +34,16 @@ CASE = "e8242706ca-000001401"
 ANSWERED = datetime(2023, 10, 4, 14, 12, tzinfo=UTC)
 #: Width, height and pixels per point of each screen.
 SCREENS = {"desktop": (1280, 800, 1), "phone": (360, 740, 2)}
+#: Language of a mail, and what is known of its customer.
+READERS = {
+    "english": Customer("zoe@example.com", "en-GB", "Europe/London", "Zoë O'Brien"),
+    "indonesian": Customer("siti@example.com", "id", "Asia/Jakarta", "Siti Rahayu"),
+}
+#: Name of the picture, without its language: kind of mail, status of the case.
+MAILS: dict[str, tuple[Kind, str]] = {
+    "mail-notice": ("fraud_notice", ""),
+    "mail-receipt": ("receipt", "REPORTED_FRAUD"),
+}
 State = Literal["open", "recorded", "expired", "unknown"]
 #: Name of the picture: state of the case, screen, language.
 PICTURES: dict[str, tuple[State, str, str]] = {
@@ -49,6 +66,10 @@ def main() -> None:
             with _site(state) as link:
                 _take(browser, link, name, screen, language, press=state == "unknown")
             print(f"docs/images/{name}.png")
+        for mail, (kind, status) in MAILS.items():
+            for language, reader in READERS.items():
+                _take_mail(browser, f"{mail}-{language}", kind, status, reader)
+                print(f"docs/images/{mail}-{language}.png")
 
 
 @contextmanager
@@ -89,6 +110,31 @@ def _take(browser: Browser, link: str, name: str, screen: str, language: str, *,
     page.goto(link)
     if press:
         page.get_by_role("button").first.click()
+    page.screenshot(path=IMAGES / f"{name}.png", full_page=True)
+    context.close()
+
+
+def _take_mail(browser: Browser, name: str, kind: Kind, status: str, reader: Customer) -> None:
+    settings = Settings(
+        confirmation_url="https://confirm.bank.example",
+        confirmation_keys=["key-of-the-pictures-only"],
+        bank_phone="+62 21 555 0100",
+        bank_currency="IDR",
+    )
+    row = transaction(CASE)
+    for column in ("timestamp", "answeredAt"):
+        row[column] = int((ANSWERED if column == "answeredAt" else row["timestamp"]).timestamp() * 1000)
+    facts = FactsWriter(settings, Links(settings)).facts(kind, row | {"status": status}, row["timestamp"], reader)
+    templates = MailTemplates(settings)
+    content = templates.render(kind, facts, recipient=reader.address, identity="<x@bank.example>", sent_at=ANSWERED)
+    message = email.message_from_bytes(content, policy=email.policy.default)
+    html = message.get_body(("html",))
+    if html is None:
+        raise ValueError(f"mail {name} has no HTML")
+    context = browser.new_context(viewport={"width": 640, "height": 100})
+    page = context.new_page()
+    head = f"<p style='font:600 18px sans-serif;margin:16px 24px'>{escape(str(message['Subject']))}</p>"
+    page.set_content(html.get_content().replace("<body", f"{head}<body", 1))
     page.screenshot(path=IMAGES / f"{name}.png", full_page=True)
     context.close()
 
