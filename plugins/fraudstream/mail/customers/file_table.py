@@ -1,112 +1,135 @@
-"""A directory in a file or an object: indexed on disk once, when a task starts, and looked up there.
+"""A directory in a file or an object: indexed on disk when the first customers are asked for, and looked up there.
 
-The index is a temporary SQLite file that has no name, so nothing of it stays behind, however the process ends.
+Neither the index, a temporary SQLite file, nor the copy of an object has a name, so nothing of them stays behind,
+however the process ends.
 """
 
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
+from typing import IO, TypeVar
 
 from fraudstream.errors import DirectoryUnavailable, LakeError, LakeUnavailable, SettingsError
-from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
 from fraudstream.mail.customers.directory import Entry
 from fraudstream.mail.customers.rows import rows_of
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
 _AT_ONCE = 500
 _CACHE_KIB = 32 * 1024
 _BLOCK_BYTES = 16 << 20
 
 
 class FileTable:
-    """A :class:`~fraudstream.mail.customers.directory.Table` of rows that are read once.
+    """A :class:`~fraudstream.mail.customers.directory.Table` in a path, or in gs://bucket/object as it is then.
 
-    :param rows: all entries, in any order
+    :param connect: opens a bucket
+
+    :raises SettingsError: no such file or object, or it may not be read
+    :raises DirectoryUnavailable: the object store doesn't answer
     """
 
-    def __init__(self, rows: Iterable[Entry], shown: str) -> None:
-        began = time.monotonic()
-        # Without a name, SQLite deletes the file as soon as it is open. One thread at a time uses it, not always the
-        # same one.
-        self._index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        fields = ", ".join(Entry._fields)
-        insert = f"INSERT INTO customer VALUES ({', '.join('?' * len(Entry._fields))})"  # noqa: S608  marks
-        try:
-            self._index.execute("PRAGMA journal_mode = OFF")
-            self._index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-            self._index.execute(f"CREATE TABLE customer ({fields})")
-            self._index.execute("BEGIN")
-            self._index.executemany(insert, rows)
-            self._index.execute("COMMIT")
-            self._index.execute("CREATE INDEX by_account ON customer (account)")
-        except sqlite3.Error as error:
+    def __init__(self, uri: str, connect: Callable[[str], ObjectStore]) -> None:
+        self._uri = uri
+        self._connect = connect
+        self._index: sqlite3.Connection | None = None
+        if uri.startswith("gs://"):
+            self._call_store(self._object)
+        elif not Path(uri).is_file():
             raise SettingsError(
-                f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {shown}, whose index can't be written to the folder for "
-                f"temporary files: {error}; it needs about 200 bytes for each account"
-            ) from error
-        (count,) = self._index.execute("SELECT count(*) FROM customer").fetchone()
-        logger.info("customer directory %s: %d entries indexed in %.1f s", shown, count, time.monotonic() - began)
+                f"FRAUDSTREAM_CUSTOMER_DIRECTORY is {uri!r}: no such file in {Path(uri).absolute().parent}; expected a "
+                "path or gs://bucket/object of a CSV or Parquet file, or postgres:table"
+            )
 
     def entries(self, accounts: Sequence[str]) -> Iterator[Entry]:
-        """All entries of these accounts."""
+        """All entries of these accounts.
+
+        :raises SettingsError: it can't be read, is no such table, or the index can't be written
+        :raises DirectoryUnavailable: the object store doesn't answer
+        """
+        if self._index is None:
+            with self._opened() as file:
+                self._index = self._indexed(rows_of(file, self._uri))
         for first in range(0, len(accounts), _AT_ONCE):
             asked = accounts[first : first + _AT_ONCE]
             statement = f"SELECT * FROM customer WHERE account IN ({', '.join('?' * len(asked))})"  # noqa: S608  marks
             yield from map(Entry._make, self._index.execute(statement, asked))
 
-
-def file_table(uri: str, connect: Callable[[str], ObjectStore]) -> FileTable:
-    """The table of a path, or of gs://bucket/object as it is now.
-
-    :raises SettingsError: no such file or object, it may not be read, or it is no such table
-    :raises DirectoryUnavailable: the object store doesn't answer
-    """
-    with _local(uri, connect) as file:
-        return FileTable(rows_of(file, uri), uri)
-
-
-@contextmanager
-def _local(uri: str, connect: Callable[[str], ObjectStore]) -> Iterator[Path]:
-    if not uri.startswith("gs://"):
-        path = Path(uri)
-        if not path.is_file():
-            raise SettingsError(
-                f"FRAUDSTREAM_CUSTOMER_DIRECTORY is {uri!r}: no such file in {path.absolute().parent}; expected a path "
-                "or gs://bucket/object of a CSV or Parquet file, or postgres:table"
-            )
-        yield path
-        return
-    with TemporaryDirectory() as folder:
-        file = Path(folder) / "customers"
+    def _indexed(self, rows: Iterable[Entry]) -> sqlite3.Connection:
+        began = time.monotonic()
+        # Without a name, SQLite deletes the file as soon as it is open. One thread at a time uses it, not always the
+        # same one.
+        index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        insert = f"INSERT INTO customer VALUES ({', '.join('?' * len(Entry._fields))})"  # noqa: S608  marks
         try:
-            _download(uri, connect, file)
+            index.execute("PRAGMA journal_mode = OFF")
+            index.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+            index.execute(f"CREATE TABLE customer ({', '.join(Entry._fields)})")
+            index.execute("BEGIN")
+            index.executemany(insert, rows)
+            index.execute("COMMIT")
+            index.execute("CREATE INDEX by_account ON customer (account)")
+        except sqlite3.Error as error:
+            raise SettingsError(
+                f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {self._uri}, whose index can't be written to the folder for "
+                f"temporary files: {error}; it needs about 200 bytes for each account"
+            ) from error
+        (count,) = index.execute("SELECT count(*) FROM customer").fetchone()
+        logger.info("customer directory %s: %d entries indexed in %.1f s", self._uri, count, time.monotonic() - began)
+        return index
+
+    def _opened(self) -> IO[bytes]:
+        if self._uri.startswith("gs://"):
+            return self._call_store(self._download)
+        try:
+            return Path(self._uri).open("rb")
+        except OSError as error:
+            raise SettingsError(
+                f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {self._uri}, which can't be read: {error}"
+            ) from error
+
+    def _call_store(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
         except LakeUnavailable as error:
             raise DirectoryUnavailable(
-                f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {uri}, which isn't read: {error}"
+                f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {self._uri}, which isn't read: {error}"
             ) from error
         except LakeError as error:
-            raise SettingsError(f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {uri}, which can't be read: {error}") from error
-        yield file
+            raise SettingsError(
+                f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {self._uri}, which can't be read: {error}"
+            ) from error
 
+    def _object(self) -> tuple[ObjectStore, ObjectInfo]:
+        bucket, _, name = self._uri.removeprefix("gs://").partition("/")
+        if not bucket or not name:
+            raise SettingsError(f"FRAUDSTREAM_CUSTOMER_DIRECTORY is {self._uri!r}; expected gs://bucket/object")
+        store = self._connect(bucket)
+        info = store.look_up(name)
+        if info is None:
+            raise SettingsError(
+                f"FRAUDSTREAM_CUSTOMER_DIRECTORY is {self._uri!r}: no object {name!r} in bucket {bucket!r}"
+            )
+        return store, info
 
-def _download(uri: str, connect: Callable[[str], ObjectStore], file: Path) -> None:
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    if not bucket or not name:
-        raise SettingsError(f"FRAUDSTREAM_CUSTOMER_DIRECTORY is {uri!r}; expected gs://bucket/object")
-    store = connect(bucket)
-    info = store.look_up(name)
-    if info is None:
-        raise SettingsError(f"FRAUDSTREAM_CUSTOMER_DIRECTORY is {uri!r}: no object {name!r} in bucket {bucket!r}")
-    with file.open("wb") as target:
-        for start in range(0, info.size, _BLOCK_BYTES):
-            block = store.download(info, start, min(start + _BLOCK_BYTES, info.size))
-            if block is None:
-                raise DirectoryUnavailable(
-                    f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {uri}, which was replaced while it was read"
-                )
-            target.write(block)
+    def _download(self) -> IO[bytes]:
+        store, info = self._object()
+        file = TemporaryFile()  # noqa: SIM115  closed by whoever reads it
+        try:
+            for start in range(0, info.size, _BLOCK_BYTES):
+                block = store.download(info, start, min(start + _BLOCK_BYTES, info.size))
+                if block is None:
+                    raise DirectoryUnavailable(
+                        f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {self._uri}, which was replaced while it was read"
+                    )
+                file.write(block)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file

@@ -3,8 +3,8 @@
 import csv
 import gzip
 import logging
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
@@ -18,25 +18,24 @@ logger = logging.getLogger(__name__)
 _ROWS = 50_000
 
 
-def rows_of(file: Path, shown: str) -> Iterator[Entry]:
+def rows_of(file: IO[bytes], shown: str) -> Iterator[Entry]:
     """The entries of a file; those that can't be read have a problem, and those without an account are only logged.
 
     :param shown: what messages call the file
 
     :raises SettingsError: the file is of another format, damaged, or lacks a column
     """
-    with file.open("rb") as content:
-        magic = content.read(4)
     try:
+        magic = file.read(4)
+        file.seek(0)
         if magic == b"PAR1":
             yield from _parquet_rows(file, shown)
         elif magic[:2] == b"\x1f\x8b":
             with gzip.open(file, "rb") as lines:
                 yield from _csv_rows(cast(IO[bytes], lines), shown)
         else:
-            with file.open("rb") as lines:
-                yield from _csv_rows(lines, shown)
-    except (OSError, EOFError, pa.ArrowException) as error:
+            yield from _csv_rows(file, shown)
+    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
         raise SettingsError(f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {shown}, which can't be read: {error}") from error
 
 
@@ -54,7 +53,7 @@ def require_columns(found: Iterable[str], shown: str) -> None:
         )
 
 
-def _parquet_rows(file: Path, shown: str) -> Iterator[Entry]:
+def _parquet_rows(file: IO[bytes], shown: str) -> Iterator[Entry]:
     with pq.ParquetFile(file) as parquet:
         require_columns(parquet.schema_arrow.names, shown)
         names = [name for name in COLUMNS if name in parquet.schema_arrow.names]

@@ -3,7 +3,7 @@
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.mail.customers.customer import Customers
 from fraudstream.mail.customers.directory import DirectoryCustomers
-from fraudstream.mail.customers.file_table import file_table
+from fraudstream.mail.customers.file_table import FileTable
 from fraudstream.mail.customers.postgres_table import PREFIX, PostgresTable
 from fraudstream.mail.customers.template import TemplateCustomers
 from fraudstream.settings import Settings
@@ -20,4 +20,4 @@ def customers(settings: Settings) -> Customers:
         return TemplateCustomers(settings)
     if directory.startswith(PREFIX):
         return DirectoryCustomers(PostgresTable(directory, settings.customer_database_uri))
-    return DirectoryCustomers(file_table(directory, Store.connect))
+    return DirectoryCustomers(FileTable(directory, Store.connect))

@@ -11,7 +11,7 @@ import pytest
 from fraudstream.errors import DirectoryUnavailable, LakeError, LakeUnavailable, SettingsError
 from fraudstream.mail.customers import file_table as module
 from fraudstream.mail.customers.directory import Entry
-from fraudstream.mail.customers.file_table import FileTable, file_table
+from fraudstream.mail.customers.file_table import FileTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,7 +30,7 @@ def table(tmp_path: Path) -> Callable[[bytes], FileTable]:
     def make(content: bytes) -> FileTable:
         path = tmp_path / "customers"
         path.write_bytes(content)
-        return file_table(str(path), no_store)
+        return FileTable(str(path), no_store)
 
     return make
 
@@ -69,7 +69,7 @@ def test_parquet_of_any_text_type(tmp_path: Path) -> None:
         "balance": pa.array([1.0, 2.0, 3.0]),
     }
     pq.write_table(pa.table(columns), path)
-    assert found(file_table(str(path), no_store), "1", "2") == [Entry("1", "a@x.example", "id"), Entry("2", "", "en")]
+    assert found(FileTable(str(path), no_store), "1", "2") == [Entry("1", "a@x.example", "id"), Entry("2", "", "en")]
 
 
 def test_parquet_with_bytes_that_are_no_text_spoils_its_own_row_only(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_parquet_with_bytes_that_are_no_text_spoils_its_own_row_only(tmp_path: P
     address = pa.array([b"a\xff@x.example", b"b@x.example"], pa.binary())
     forged = pa.StringArray.from_buffers(2, address.buffers()[1], address.buffers()[2])
     pq.write_table(pa.table({"account": ["C1", "C2"], "address": forged}), path)
-    assert found(file_table(str(path), no_store), "C1", "C2") == [
+    assert found(FileTable(str(path), no_store), "C1", "C2") == [
         Entry("C1", "a\ufffd@x.example"),
         Entry("C2", "b@x.example"),
     ]
@@ -105,7 +105,7 @@ def test_lines_without_an_account_are_counted(
     table: Callable[[bytes], FileTable], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    table(b"address,account\nsiti@x.example\na@x.example,C1\n\xff\n")
+    assert len(found(table(b"address,account\nsiti@x.example\na@x.example,C1\n\xff\n"), "C1")) == 1
     assert "2 lines without an account are left out; line 2 has 1 fields instead of 2" in caplog.text
 
 
@@ -114,7 +114,7 @@ def test_lines_without_an_account_are_counted(
 def test_no_content_behind_the_header_is_a_crash(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("any") / "customers"
     path.write_bytes(HEADER + content)
-    assert isinstance(file_table(str(path), no_store), FileTable)
+    assert len(found(FileTable(str(path), no_store), "C1")) <= content.count(b"\n") + 1
 
 
 @pytest.mark.parametrize(
@@ -132,12 +132,12 @@ def test_a_file_that_is_no_directory_stops_and_names_the_setting(
     table: Callable[[bytes], FileTable], content: bytes, problem: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"FRAUDSTREAM_CUSTOMER_DIRECTORY names .*customers, which.*{problem}"):
-        table(content)
+        found(table(content), "C1")
 
 
 def test_a_file_that_is_not_there_stops_and_names_the_setting(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"FRAUDSTREAM_CUSTOMER_DIRECTORY is .*: no such file in "):
-        file_table(str(tmp_path / "customers.csv"), no_store)
+        FileTable(str(tmp_path / "customers.csv"), no_store)
 
 
 class TestObject:
@@ -156,8 +156,8 @@ class TestObject:
             asked.append(bucket)
             return self.store()
 
-        assert found(file_table(self.URI, connect), "C1") == [SITI]
-        assert asked == ["bank-tables"]
+        assert found(FileTable(self.URI, connect), "C1") == [SITI]
+        assert set(asked) == {"bank-tables"}
 
     def test_one_that_is_replaced_while_it_is_read_may_pass(self) -> None:
         store = self.store()
@@ -165,7 +165,7 @@ class TestObject:
         with pytest.raises(
             DirectoryUnavailable, match=f"CUSTOMER_DIRECTORY names {self.URI}, which was replaced"
         ) as raised:
-            file_table(self.URI, lambda bucket: store)
+            found(FileTable(self.URI, lambda bucket: store), "C1")
         assert raised.value.retryable
 
     @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class TestObject:
         store = self.store()
         store.before = refuse
         with pytest.raises(expected, match=f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {self.URI}.*{raised}"):
-            file_table(self.URI, lambda bucket: store)
+            FileTable(self.URI, lambda bucket: store)
 
     @pytest.mark.parametrize(
         ("uri", "problem"),
@@ -191,4 +191,4 @@ class TestObject:
     )
     def test_one_that_is_not_there_is_a_wrong_setting(self, uri: str, problem: str) -> None:
         with pytest.raises(SettingsError, match=f"FRAUDSTREAM_CUSTOMER_DIRECTORY is '{uri}'.*{problem}"):
-            file_table(uri, lambda bucket: self.store())
+            FileTable(uri, lambda bucket: self.store())

@@ -81,6 +81,25 @@ def test_safe_mode_holds_for_a_directory_too(make: Callable[..., Bench], directo
     assert [mail.recipient for mail in bench.outbox.sent] == ["siti@example.com"]
 
 
-def test_a_directory_that_can_not_be_read_stops_the_task_before_it_reads_anything(make: Callable[..., Bench]) -> None:
+def test_a_directory_that_is_no_table_stops_the_task_and_moves_no_offset(
+    make: Callable[..., Bench], tmp_path: Path
+) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_text("id,mail\nC1,siti@example.com\n")
+    bench = make(customer_directory=str(path))
+    sink = bench.start()
+    sink.assigned(FRAUD, None)
+    sink.write(batch([1], rows=[row(1, isFraud=1)], partition=FRAUD))
+    with pytest.raises(SettingsError, match=r"FRAUDSTREAM_CUSTOMER_DIRECTORY names .* no column account"):
+        sink.flush()
+    assert bench.log() == bench.outbox.sent == []
+    path.write_text(CUSTOMERS)
+    again = bench.start()
+    again.assigned(FRAUD, None)
+    again.write(batch([1], rows=[row(1, isFraud=1)], partition=FRAUD))
+    assert again.flush() == {FRAUD: 2}
+
+
+def test_a_directory_that_is_not_there_stops_the_task_before_it_reads_anything(make: Callable[..., Bench]) -> None:
     with pytest.raises(SettingsError, match="FRAUDSTREAM_CUSTOMER_DIRECTORY"):
         make(customer_directory="/no/such/customers.csv").start()
