@@ -16,13 +16,16 @@ mock_provider "archive" {
 }
 
 variables {
-  project       = "my-project"
-  domain        = "confirm.example.com"
-  operators     = ["user:me@example.com", "group:team@example.com"]
-  alert_email   = "me@example.com"
-  bank_name     = "Bank Contoh"
-  smtp_password = "secret" # Terraform 1.11 wants ephemeral variables given in tests
-  smtp          = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "Example Bank <no-reply@example.com>" }
+  project     = "my-project"
+  domain      = "confirm.example.com"
+  operators   = ["user:me@example.com", "group:team@example.com"]
+  alert_email = "me@example.com"
+  bank_name   = "Bank Contoh"
+  # Terraform 1.11 wants ephemeral variables given in tests
+  smtp_password         = "secret"
+  customer_database_uri = "secret"
+
+  smtp = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "Example Bank <no-reply@example.com>" }
 }
 
 run "trial" {
@@ -146,16 +149,19 @@ run "values_that_a_vm_can_t_pass_on_are_refused" {
   command = plan
   variables {
     smtp                    = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "Customer's Bank <no-reply@example.com>" }
+    customer_directory      = "gs://bank's/customers.csv"
     mail_recipient_template = "o'neill@example.com"
     mail_allowed_recipients = ["*@example.com, *@example.org"]
     settings                = { FRAUDSTREAM_MAIL_EHLO_NAME = "it's" }
   }
-  expect_failures = [var.smtp, var.mail_recipient_template, var.mail_allowed_recipients, var.settings]
+  expect_failures = [var.smtp, var.customer_directory, var.mail_recipient_template, var.mail_allowed_recipients, var.settings]
 }
 
-run "a_quoted_sender_and_a_long_domain_are_accepted" {
+run "a_quoted_sender_a_directory_and_a_long_domain_are_accepted" {
   command = plan
   variables {
+    customer_directory = "postgres:crm.customers"
+
     smtp   = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "\"Customer’s Bank, Inc.\" <no-reply@example.com>" }
     domain = "confirm.${join(".", [for part in range(10) : "a-long-part-of-a-name"])}.example.com"
   }
