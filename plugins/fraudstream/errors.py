@@ -29,6 +29,7 @@
     ├── MachineError               an instance wasn't started or stopped; may pass: retry
     ├── RunNotOpened               Airflow didn't open a DAG run; may pass: retry
     └── ConfirmationError
+        ├── DecisionRefused        a staff decision lacks something; the message says what
         ├── LinkError              a token is forged, truncated, expired or of another key
         │   └── LinkExpired        made by us, but its time is over
         └── UnknownCase            no case has this id
@@ -168,6 +169,10 @@ class RunNotOpened(FraudstreamError):
 
 class ConfirmationError(FraudstreamError):
     """A confirmation link or case can't be used."""
+
+
+class DecisionRefused(ConfirmationError):
+    """A staff decision has no such outcome, no name, no reason, or nobody may confirm it."""
 
 
 class LinkError(ConfirmationError):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fraudstream.cases.answer_publisher import Place, Status
+from fraudstream.cases.answer_publisher import DecidedBy, Place, Status, channel_of
 from fraudstream.cases.case_views import Answer
 from fraudstream.cases.first_value_store import FirstValues, Read
 from fraudstream.errors import KafkaError
@@ -59,20 +59,24 @@ class FakeAnswers(FirstValues[Answer]):
         self.reading = True
         self._appending = threading.Lock()
 
-    async def publish(self, status: Status, transaction: Mapping[str, Any], answered_at: datetime) -> Place:
+    async def publish(
+        self, status: Status, transaction: Mapping[str, Any], answered_at: datetime, decided: DecidedBy | None = None
+    ) -> Place:
         if self.refuse is not None:
             raise self.refuse
-        return PARTITION, self.append(status, dict(transaction), answered_at).offset
+        return PARTITION, self.append(status, dict(transaction), answered_at, decided).offset
 
     async def check(self) -> None:
         if self.refuse is not None:
             raise self.refuse
 
-    def append(self, status: Status, transaction: dict[str, Any], answered_at: datetime) -> Answer:
+    def append(
+        self, status: Status, transaction: dict[str, Any], answered_at: datetime, decided: DecidedBy | None = None
+    ) -> Answer:
         """What another visitor, another site or the sensor's time limit writes."""
         with self._appending:
             case = transaction["idTransaction"]
-            record = {**transaction, "status": status, "answeredAt": answered_at}
+            record = {**transaction, "status": status, "answeredAt": answered_at, **channel_of(status, decided)}
             answer = Answer(case, status, answered_at, PARTITION, len(self.log), record)
             self.log.append(answer)
             if self.reading:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import defaultdict, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.cases.links import Proposal
+from fraudstream.cases.staff import LINK, STAFF, TIMEOUT
 from fraudstream.errors import AnswerUnknown, KafkaRefused, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection
@@ -34,6 +36,14 @@ DELIVERY_SECONDS = 10
 #: How long an answer waits for others to travel with: nobody notices, and the brokers have fewer requests to handle.
 LINGER_MS = 20
 POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedBy:
+    """Who of the staff decided a case, and why, in that person's words."""
+
+    name: str
+    reason: str
 
 
 class AnswerPublisher:
@@ -66,19 +76,27 @@ class AnswerPublisher:
         """Whether it still publishes."""
         return not self._stop.is_set()
 
-    async def publish(self, status: Status, transaction: Mapping[str, Any], answered_at: datetime) -> Place:
+    async def publish(
+        self,
+        status: Status,
+        transaction: Mapping[str, Any],
+        answered_at: datetime,
+        decided: DecidedBy | None = None,
+    ) -> Place:
         """Writes an answer; returns its partition and offset once all in-sync replicas have it.
 
         `transaction` is the decoded record of fraud_transaction. A call that is cancelled or failed may still have
-        written its answer: the first one in the log counts, so publishing again is harmless.
+        written its answer: the first one in the log counts, so publishing again is harmless. Not so a staff decision,
+        each of which counts: :mod:`fraudstream.cases.decisions` looks before it publishes one.
 
+        :param decided: of a staff decision; None: the customer's answer, or NO_RESPONSE
         :raises AnswerUnknown: the brokers don't acknowledge it within :data:`DELIVERY_SECONDS`
         :raises KafkaUnavailable: it wasn't sent
         :raises KafkaRefused: they turn the user away, or it may not write answers
         :raises SchemaRegistryError: the registry doesn't answer at the first use
         :raises RecordError: `transaction` is none
         """
-        record = {**transaction, "status": status, "answeredAt": answered_at}
+        record = {**transaction, "status": status, "answeredAt": answered_at, **channel_of(status, decided)}
         value = await asyncio.to_thread(self._encode, record) if self._codec is None else self._encode(record)
         delivered: asyncio.Future[Place] = asyncio.get_running_loop().create_future()
 
@@ -173,6 +191,13 @@ class AnswerPublisher:
             f"an answer is not confirmed by Kafka at {self._settings.kafka_bootstrap_servers} (setting "
             f"FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS), topic {FRAUD_CONFIRMATION}: {why}; the answer can be given again"
         )
+
+
+def channel_of(status: Status, decided: DecidedBy | None) -> dict[str, str | None]:
+    """The columns of an answer that say how it came."""
+    if decided is None:
+        return {"channel": TIMEOUT if status == "NO_RESPONSE" else LINK, "decidedBy": None, "reason": None}
+    return {"channel": STAFF, "decidedBy": decided.name, "reason": decided.reason}
 
 
 def _settle(reported: "list[_Report]") -> None:

@@ -21,6 +21,21 @@ MAIL_BOUNCED = "MAIL_BOUNCED"
 MAIL_COMPLAINED = "MAIL_COMPLAINED"
 #: A person had a mail sent anew.
 MAIL_RESENT = "MAIL_RESENT"
+#: The mail server accepted a fraud notice; details: messageId, expiresAt (the case's time limit from then on).
+NOTICE_ACCEPTED = "NOTICE_ACCEPTED"
+#: A reminder was handed to the mail queue; details: share (of the time limit), messageId.
+REMINDED = "REMINDED"
+#: People have to look at the case; reason says why, details: cause (not_reached, no_answer, disagreement).
+ESCALATED = "ESCALATED"
+#: A person's remark; reason is its text.
+NOTE = "NOTE"
+#: A person looks after the case from now on; details: assignee (empty: nobody does any more).
+ASSIGNED = "ASSIGNED"
+#: Four eyes: a person asks another one to confirm a decision; reason is the decision's, details: request, outcome.
+DECISION_REQUESTED = "DECISION_REQUESTED"
+#: Four eyes: another person confirmed it, and the decision is on fraud_confirmation; details as of the request, and
+#: requestedBy.
+DECISION_CONFIRMED = "DECISION_CONFIRMED"
 #: Events that say that a mail didn't reach its customer.
 UNDELIVERED = frozenset({MAIL_FAILED, MAIL_SUPPRESSED, MAIL_BOUNCED})
 

@@ -1,6 +1,6 @@
-"""Only the first answer of each case goes on: what makes one outcome of any number of clicks."""
+"""Only the first answer of each case and staff decisions go on: what makes one outcome of any number of clicks."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -27,26 +27,35 @@ class KnowsFirstPlaces(Protocol):
 
 
 class FirstAnswers:
-    """A sink on fraud_confirmation that passes to another sink the first answer of each case and drops the rest.
+    """A sink on fraud_confirmation that passes to another sink the answers that count and drops the rest.
+
+    Those are the first answer of each case, and what `also` says: see :mod:`fraudstream.cases.staff`.
 
     Which answer was first is known from the log alone, so a partition that comes in is read from its beginning:
 
     1. ``assigned`` asks the inner sink where it goes on, and has the engine start at the beginning;
     2. ``write`` marks the cases of every row as seen; rows before the inner sink's start end there;
-    3. of the rows from there on it passes those whose case was not seen before, an empty batch included, so that
-       the inner sink's next offset moves past dropped answers.
+    3. of the rows from there on it passes those whose case was not seen before and those that `also` picks, an empty
+       batch included, so that the inner sink's next offset moves past dropped answers.
 
     Memory: one id for each case of the assigned partitions. All answers of a case lie in one partition, in two if
     partitions were added to the topic meanwhile; `elsewhere` then knows of an earlier one in another partition.
 
     :param elsewhere: where the first answer of each case lies, over all partitions; closed with this sink
     :param column: what identifies a case; on another topic, whatever must not be there twice
+    :param also: which rows pass in any case
     """
 
     def __init__(
-        self, inner: Sink, column: str = "idTransaction", *, elsewhere: KnowsFirstPlaces | None = None
+        self,
+        inner: Sink,
+        column: str = "idTransaction",
+        *,
+        elsewhere: KnowsFirstPlaces | None = None,
+        also: Callable[[pa.RecordBatch], np.ndarray] | None = None,
     ) -> None:
         self._inner = inner
+        self._also = also
         self._elsewhere = elsewhere
         self._column = column
         self._starts: dict[Partition, int] = {}
@@ -78,6 +87,8 @@ class FirstAnswers:
         kept = first & (batch.offsets >= start)
         if self._elsewhere is not None and kept.any():
             kept &= ~self._earlier_elsewhere(batch, kept, self._elsewhere)
+        if self._also is not None:
+            kept |= self._also(batch.rows) & (batch.offsets >= start)
         self._inner.write(
             Batch(
                 batch.partition,

@@ -15,6 +15,7 @@ from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.cases.links import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
+from fraudstream.cases.staff import staff_decisions
 from fraudstream.dataset.source import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription
@@ -158,9 +159,9 @@ class Consume(_Stoppable):
 
 
 def _first_only(settings: Settings, topic: str, sink: Sink) -> Sink:
-    """The sink behind what drops all but the first record of each case, or of each try of a mail."""
+    """The sink behind what drops the answers that don't count, and all but the first record of each try of a mail."""
     if topic == FRAUD_CONFIRMATION:
-        return FirstAnswers(sink, elsewhere=AnswerPlaces(settings))
+        return FirstAnswers(sink, elsewhere=AnswerPlaces(settings), also=staff_decisions)
     return FirstAnswers(sink, "tryId") if topic == MAIL_RETRY else sink
 
 

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
 from fraudstream.cases import answer_publisher
-from fraudstream.cases.answer_publisher import AnswerPublisher, shared_publisher
+from fraudstream.cases.answer_publisher import AnswerPublisher, DecidedBy, shared_publisher
 from fraudstream.errors import AnswerUnknown, KafkaRefused, KafkaUnavailable, RecordError
 from fraudstream.settings import Settings
 
@@ -91,7 +91,22 @@ def test_an_answer_carries_its_transaction_under_its_cases_key(broker: Broker, p
     assert publish(publisher) == (4, 0)
     (sent,) = broker.sent
     assert (sent["topic"], sent["key"]) == ("fraud_confirmation", "a")
-    assert sent["value"] == {**transaction("a"), "status": "REPORTED_FRAUD", "answeredAt": NOW}
+    assert sent["value"] == {
+        **transaction("a"),
+        "status": "REPORTED_FRAUD",
+        "answeredAt": NOW,
+        "channel": "LINK",
+        "decidedBy": None,
+        "reason": None,
+    }
+
+
+def test_the_channel_says_how_an_answer_came(broker: Broker, publisher: AnswerPublisher) -> None:
+    decided = DecidedBy("ana", "called")
+    asyncio.run(publisher.publish("NO_RESPONSE", transaction("a"), NOW))
+    asyncio.run(publisher.publish("REPORTED_FRAUD", transaction("a"), NOW, decided))
+    said = [(sent["value"]["channel"], sent["value"]["decidedBy"], sent["value"]["reason"]) for sent in broker.sent]
+    assert said == [("TIMEOUT", None, None), ("STAFF", "ana", "called")]
 
 
 def test_it_returns_only_after_the_brokers_confirmed(broker: Broker, publisher: AnswerPublisher) -> None:

@@ -147,3 +147,57 @@ def test_an_answer_that_another_partition_has_an_earlier_one_of_is_dropped() -> 
     assert disk == {12: ("b", "yes"), 14: ("c", "yes")}
     sink.close()
     assert elsewhere.closed
+
+
+def staff(rows: pa.RecordBatch) -> np.ndarray:
+    return np.array([status.startswith("staff") for status in rows["status"].to_pylist()], bool)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["yes", "no", "staff yes", "staff no"])), max_size=30),
+    st.lists(st.tuples(st.integers(1, 7), st.sampled_from(["go on", "flush", "crash"])), max_size=30),
+)
+def test_a_staff_decision_passes_once_wherever_it_comes_and_a_customer_s_later_answer_does_not(
+    log: list[tuple[str, str]], steps: list[tuple[int, str]]
+) -> None:
+    disk: dict[int, tuple[str, str]] = {}
+    progress = [0]
+
+    def restart() -> tuple[FirstAnswers, int]:
+        sink = FirstAnswers(DurableSink(disk, progress), also=staff)
+        sink.assigned(PARTITION, None)
+        return sink, 0
+
+    sink, position = restart()
+    for size, then in [*steps, (len(log) + 1, "flush")]:
+        end = min(position + size, len(log))
+        if end > position:
+            sink.write(batch(log, position, end))
+            position = end
+        if then == "flush":
+            sink.flush()
+        elif then == "crash":
+            sink, position = restart()
+    first = {case: index for index, (case, _) in reversed(list(enumerate(log)))}
+    counting = {
+        10 + 2 * index: row for index, row in enumerate(log) if first[row[0]] == index or row[1].startswith("staff")
+    }
+    assert disk == counting
+
+
+def test_a_staff_decision_passes_whatever_lies_in_another_partition() -> None:
+    class Elsewhere:
+        def catch_up(self) -> None: ...
+
+        def first_place(self, case: str) -> tuple[int, int, int] | None:
+            return 1, 3, 70
+
+        def close(self) -> None: ...
+
+    disk: dict[int, tuple[str, str]] = {}
+    sink = FirstAnswers(DurableSink(disk, [0]), elsewhere=Elsewhere(), also=staff)
+    sink.assigned(PARTITION, None)
+    sink.write(batch([("a", "yes"), ("a", "staff no")], 0, 2))
+    sink.flush()
+    assert disk == {12: ("a", "staff no")}

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from fraudstream.cases.answer_figures import answer_figures
 from fraudstream.errors import LakeError
+from fraudstream.kafka.avro.codec import DecodedMessages
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import position
 from fraudstream.lake.audit.audit import LAKE, MAIL, compare_with_lake
 from fraudstream.lake.audit.checks import Check
 from fraudstream.lake.audit.contents import Span, _tables_since
 from fraudstream.lake.audit.report import print_report
-from fraudstream.lake.audit.topics import FirstAnswer, TopicPartitionContent, TopicsContent
+from fraudstream.lake.audit.topics import Answers, FirstAnswer, TopicPartitionContent, TopicsContent
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.store.objects import StoredObject
 from fraudstream.lake.stream import lines, names
@@ -374,3 +375,51 @@ def test_each_audit_is_kept_as_lines_that_sql_reads(tmp_path):
     with duckdb.connect() as connection:
         found = connection.execute(sql, [str(tmp_path / "audit" / "dt=*" / "*.jsonl")]).fetchall()
     assert [(int(expected), int(dead)) for expected, dead in found] == [(16, 2), (16, 2)]
+
+
+class Said:
+    """A message of fraud_confirmation, as far as an audit looks at it."""
+
+    def __init__(self, offset, timestamp):
+        self._offset, self._timestamp = offset, timestamp
+
+    def offset(self):
+        return self._offset
+
+    def timestamp(self):
+        return 2, self._timestamp
+
+
+def test_of_a_cases_answers_the_first_and_each_staff_decision_are_expected():
+    content = TopicsContent()
+    counted = Answers(content)
+    staff = {"channel": "STAFF", "decidedBy": "ana", "reason": "called"}
+    rows = [
+        answer(0, "REPORTED_NOT_FRAUD", channel="LINK"),
+        answer(0, "REPORTED_FRAUD", **staff),
+        answer(0, "REPORTED_FRAUD", channel="LINK"),
+        answer(1, "REPORTED_FRAUD", **staff),
+        answer(1, "NO_RESPONSE", channel="TIMEOUT"),
+    ]
+    messages = [Said(offset, 1_000 + offset) for offset in range(len(rows))]
+    decoded = DecodedMessages(batch(range(len(rows)), rows=rows, partition=ANSWERS).rows, messages, [])
+    counted.add(ANSWERS, decoded)
+    assert counted.late == {ANSWERS: [2, 4]}
+    assert {case: first.status for case, first in content.answers.items()} == {
+        "tx-0": "REPORTED_NOT_FRAUD",
+        "tx-1": "REPORTED_FRAUD",
+    }
+    assert content.decisions == 2
+
+
+def test_a_staff_decision_is_expected_also_where_another_partition_has_an_earlier_answer():
+    content = TopicsContent()
+    counted = Answers(content)
+    other = Partition(FRAUD_CONFIRMATION, 1)
+    for partition, timestamp, values in (
+        (ANSWERS, 2_000, {"channel": "STAFF", "decidedBy": "ana", "reason": "called"}),
+        (other, 1_000, {"channel": "LINK"}),
+    ):
+        rows = batch([0], rows=[answer(0, "REPORTED_FRAUD", **values)], partition=partition).rows
+        counted.add(partition, DecodedMessages(rows, [Said(0, timestamp)], []))
+    assert not counted.late

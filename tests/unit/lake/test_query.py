@@ -74,6 +74,25 @@ def test_a_case_is_one_row_in_its_latest_state():
     assert ask(lake, sql) == expected
 
 
+def test_the_last_staff_decision_is_the_state_of_its_case():
+    lake = with_cases()
+    answers = Partition(FRAUD_CONFIRMATION, 2)
+    staff = {"channel": "STAFF", "decidedBy": "ana", "reason": "called"}
+    said = [answer(1, "REPORTED_FRAUD", **staff), answer(0, "REPORTED_FRAUD", **staff)]
+    said.append(answer(0, "REPORTED_NOT_FRAUD", **staff))
+    engine_behaviour.put(lake, CASES, batch([2, 3, 4], rows=said, partition=answers))
+    sql = "SELECT idTransaction, status, channel FROM fraud_case ORDER BY 1"
+    expected = [
+        ("tx-0", "REPORTED_NOT_FRAUD", "STAFF"),
+        ("tx-1", "REPORTED_FRAUD", "STAFF"),
+        ("tx-2", "PENDING", None),
+    ]
+    assert ask(lake, sql) == expected
+    assert ask(lake, "SELECT count(*) FROM fraud_confirmation WHERE idTransaction = 'tx-0'") == [(4,)]
+    compact(lake, CASES, DAY)
+    assert ask(lake, sql) == expected
+
+
 def test_every_row_is_there_once_whenever_a_compaction_comes_or_is_killed():
     """A compaction, whole or killed at one of its calls, happens at each call of the store that a query makes."""
     calls = []

@@ -144,7 +144,11 @@ _TEXT = "valid UTF-8 without NUL"
 #: What the columns of a topic's rows must be, by the file of its schema; of enums it is the schema that says it.
 RULES: dict[str, tuple[Rule, ...]] = {
     "transaction.avsc": _TRANSACTION,
-    "fraud_confirmation.avsc": (*_TRANSACTION, Rule("answeredAt", TIME_EXPECTED, _are_times)),
+    "fraud_confirmation.avsc": (
+        *_TRANSACTION,
+        Rule("answeredAt", TIME_EXPECTED, _are_times),
+        *(Rule(name, f"null or {_TEXT}", _are_texts) for name in ("channel", "decidedBy", "reason")),
+    ),
     "case_event.avsc": (
         *(Rule(name, _NAME, _are_names) for name in ("idTransaction", "eventType", "by")),
         *(Rule(name, _TEXT, _are_texts) for name in ("reason", "recipient")),

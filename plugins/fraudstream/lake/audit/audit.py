@@ -11,8 +11,8 @@
 
 The topics come first, so that whatever is counted there had its chance; a record at or after the end of its chain
 is `behind`, not missing: its reader hasn't come to it yet. The chains' ends come before the rows, since readers go on
-meanwhile: what is written between the two would be missing below a later end. Only the first answer of a case is
-expected; dead letters are not.
+meanwhile: what is written between the two would be missing below a later end. Of a case's answers the first and each
+staff decision are expected; dead letters are not.
 """
 
 import logging
@@ -128,6 +128,7 @@ class AuditReport:
             "overdue_cases": self.overdue_case_ids,
             "unknown": self.unknown_cases,
             "unknown_cases": self.unknown_case_ids,
+            "staff_decisions": self.topics.decisions,
             "undelivered_notices": self.undelivered,
             "changed": sum(bool(line.changed) for line in self.lines),
             "checks": [check.to_dict() for check in self.checks],

@@ -49,6 +49,7 @@ def print_report(report: AuditReport, console: Console) -> None:
         console.print(f"{what}: {_number(count)}" + (f" ({ids})" if ids else ""), markup=False)
     notices = ", ".join(f"{_number(count)} {what}" for what, count in report.undelivered.items() if count)
     console.print(f"fraud notices not delivered: {notices or '0'}", markup=False)
+    console.print(f"staff decisions: {_number(report.topics.decisions)}")
     counts = ", ".join(f"{report.total(f'{what}_count')} {what}" for what in ("missing", "duplicated", "unexpected"))
     behind = report.total("behind")
     waiting = f"; {behind} not reached by their readers yet" if behind else ""

@@ -13,8 +13,10 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
+from fraudstream.cases.first_answer_sink import Place
+from fraudstream.cases.staff import staff_decisions
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.avro.codec import Codec, DecodedMessages
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.kafka.topic.definitions import FOLDERS, dead_letter_topic
@@ -48,7 +50,7 @@ class TopicPartitionContent:
     offsets: Offsets
     #: Records that can't be decoded and so are dead letters only.
     dead: Offsets
-    #: Answers to cases that had one already.
+    #: Answers to cases that had one already, and that are no staff decisions.
     late: Offsets
     #: Of what is expected in the span that was asked for; None: wasn't asked for.
     totals: Totals | None = None
@@ -68,6 +70,8 @@ class TopicsContent:
     cases: dict[str, int] = field(default_factory=dict)
     #: The first answer of each case, also of cases that there is no transaction for.
     answers: dict[str, FirstAnswer] = field(default_factory=dict)
+    #: Staff decisions, all of which count.
+    decisions: int = 0
 
     @property
     def open(self) -> list[str]:
@@ -78,6 +82,35 @@ class TopicsContent:
     def unknown(self) -> list[str]:
         """Cases that have an answer and aren't there."""
         return sorted(self.answers.keys() - self.cases.keys())
+
+
+class Answers:
+    """Which answers count: the first of each case, and staff decisions; the others are `late`."""
+
+    def __init__(self, content: TopicsContent) -> None:
+        self._content = content
+        #: Append time, partition and offset of each case's first answer: it lies in one of two partitions, if
+        #: partitions were added to the topic.
+        self._firsts: dict[str, Place] = {}
+        self._decisions: set[Place] = set()
+        self.late: dict[Partition, list[int]] = defaultdict(list)
+
+    def add(self, partition: Partition, decoded: DecodedMessages) -> None:
+        """Takes records of one partition of fraud_confirmation, in their order."""
+        rows = decoded.rows
+        columns = (rows["idTransaction"], rows["status"], rows["answeredAt"].cast(pa.int64()))
+        values = (column.to_pylist() for column in columns)
+        for message, staff, case, *answer in zip(decoded.valid, staff_decisions(rows).tolist(), *values, strict=True):
+            place = (int(message.timestamp()[1]), partition.number, int(message.offset() or 0))
+            if staff:
+                self._decisions.add(place)
+            before = self._firsts.setdefault(case, place)
+            if place <= before:
+                self._firsts[case], self._content.answers[case] = place, FirstAnswer(*answer)
+            if place != before and (later := max(place, before)) not in self._decisions:
+                _, number, offset = later
+                self.late[Partition(partition.topic, number)].append(offset)
+        self._content.decisions = len(self._decisions)
 
 
 def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = None) -> TopicsContent:
@@ -100,10 +133,7 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
         totals: dict[Partition, Totals] = defaultdict(Totals)
         codec = Codec.for_topic(topic, settings)
         parts: dict[Partition, list[Offsets]] = defaultdict(list)
-        late: dict[Partition, list[int]] = defaultdict(list)
-        #: Append time, partition and offset of each case's first answer: it lies in one of two partitions, if
-        #: partitions were added to the topic.
-        firsts: dict[str, tuple[int, int, int]] = {}
+        answers = Answers(content)
         for partition, messages in read:
             offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
             parts[partition].append(offsets)
@@ -119,20 +149,10 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
                 cases = decoded.rows["idTransaction"].to_pylist()
                 content.cases.update(zip(cases, (message.timestamp()[1] for message in decoded.valid), strict=True))
             elif topic == FRAUD_CONFIRMATION:
-                rows = decoded.rows
-                columns = (rows["idTransaction"], rows["status"], rows["answeredAt"].cast(pa.int64()))
-                for message, case, *answer in zip(
-                    decoded.valid, *(column.to_pylist() for column in columns), strict=True
-                ):
-                    place = (int(message.timestamp()[1]), partition.number, int(message.offset() or 0))
-                    before = firsts.setdefault(case, place)
-                    if place <= before:
-                        firsts[case], content.answers[case] = place, FirstAnswer(*answer)
-                    if place != before:
-                        _, number, offset = max(place, before)
-                        late[Partition(topic, number)].append(offset)
+                answers.add(partition, decoded)
         for partition, (begin, end) in read.bounds.items():
-            without = np.union1d(dead.get(partition, NO_OFFSETS), np.asarray(late[partition], np.int64))
+            late = np.asarray(answers.late[partition], np.int64)
+            without = np.union1d(dead.get(partition, NO_OFFSETS), late)
             for valid, batch in rows_of.get(partition, []) if partition in spans else []:
                 totals[partition] += _totals(spans[partition], valid, batch, without)
             start = max(begin, spans[partition].start) if partition in spans else begin
@@ -141,7 +161,7 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
                 end,
                 _from(start, np.concatenate([NO_OFFSETS, *parts[partition]])),
                 _from(start, dead.get(partition, NO_OFFSETS)),
-                _from(start, np.asarray(late[partition], np.int64)),
+                _from(start, late),
                 totals[partition] if partition in spans else None,
             )
         log.info("topic %s: %d records", topic, sum(len(array) for arrays in parts.values() for array in arrays))

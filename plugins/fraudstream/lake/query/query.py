@@ -29,14 +29,17 @@ from fraudstream.lake.table.schemas import rows_schema
 
 _ROWS_AT_ONCE = 10_000
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-#: The outcome of a case takes precedence over its PENDING row; of outcomes the first in log order counts.
+#: The outcome of a case takes precedence over its PENDING row; of several the last staff decision counts.
 _CASES = f"""
     CREATE VIEW {FRAUD_CASE_VIEW} AS
     SELECT * EXCLUDE (topic, "partition", "offset", recordTimestamp, dt),
         min(recordTimestamp) OVER (PARTITION BY idTransaction) AS openedAt, recordTimestamp AS changedAt
     FROM fraud_confirmation
-    QUALIFY row_number() OVER
-        (PARTITION BY idTransaction ORDER BY status = 'PENDING', topic, "partition", "offset") = 1
+    QUALIFY row_number() OVER (
+        PARTITION BY idTransaction
+        ORDER BY status = 'PENDING', channel IS DISTINCT FROM 'STAFF', -epoch_ms(recordTimestamp),
+            topic, "partition" DESC, "offset" DESC
+    ) = 1
 """
 
 

@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
+from fraudstream.cases.staff import staff_decisions
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection
-from fraudstream.kafka.records import Partition
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
 from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.table.lake import Lake
@@ -38,8 +39,9 @@ def agreement(settings: Settings, lake: Lake, partition: Partition, end: int) ->
     if not known:
         return 0
     seen: set[str] = set()
-    for offset, record in _topic_records(settings, partition, min(end, max(known) + 1)):
-        if known.pop(offset, None) != record and record[0] not in seen:  # later answers to a case aren't in the lake
+    for offset, record, staff in _topic_records(settings, partition, min(end, max(known) + 1)):
+        # later answers to a case aren't in the lake, unless they are staff decisions
+        if known.pop(offset, None) != record and (staff or record[0] not in seen):
             return min([offset, *known])
         seen.add(record[0])
     return min([end, *(offset for offset in known if offset < end)])
@@ -57,13 +59,16 @@ def _lake_records(lake: Lake, partition: Partition) -> dict[int, _Record]:
     return found
 
 
-def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterator[tuple[int, _Record]]:
-    """Offset and record of what can be decoded below `end`, in order."""
+def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterator[tuple[int, _Record, bool]]:
+    """Offset and record of what can be decoded below `end`, in order, and whether it is a staff decision."""
     codec = Codec.for_topic(partition.topic, settings)
     for messages in _messages(settings, partition, end):
         decoded = codec.decode_messages(messages)
-        for message, case in zip(decoded.valid, decoded.rows["idTransaction"].to_pylist(), strict=True):
-            yield message.offset(), (case, message.timestamp()[1])
+        cases = decoded.rows["idTransaction"].to_pylist()
+        confirmations = partition.topic == FRAUD_CONFIRMATION
+        staff = staff_decisions(decoded.rows).tolist() if confirmations else [False] * len(cases)
+        for message, case, decision in zip(decoded.valid, cases, staff, strict=True):
+            yield message.offset(), (case, message.timestamp()[1]), decision
 
 
 def _messages(settings: Settings, partition: Partition, end: int) -> Iterator[list[Message]]:

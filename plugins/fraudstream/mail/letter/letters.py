@@ -9,6 +9,7 @@ from typing import Protocol
 import orjson
 import pyarrow as pa
 
+from fraudstream.cases.staff import staff_decisions
 from fraudstream.kafka.records import Batch, Partition
 from fraudstream.kafka.topic import definitions
 from fraudstream.mail.bounces.addresses import ReturnAddresses
@@ -94,6 +95,8 @@ class LetterWriter:
         columns = {name: batch.rows[name].to_pylist() for name in self._columns(kind)}
         for name in ("timestamp", "answeredAt") if kind == "receipt" else ("timestamp",):
             columns[name] = batch.rows[name].cast(pa.int64()).to_pylist()
+        if kind == "receipt":
+            columns["staff"] = staff_decisions(batch.rows).tolist()
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         found = zip(rows, self._customers.of(rows), strict=True)
         return [
@@ -116,7 +119,9 @@ class LetterWriter:
     ) -> Letter:
         id_transaction = str(row["idTransaction"])
         timestamp = int(batch.timestamps[index])
-        identity = message_id(batch.partition.topic, kind, id_transaction + resend, self._templates.domain)
+        # each staff decision of a case has a receipt of its own
+        decision = f"\0{row['answeredAt']}" if row.get("staff") else ""
+        identity = message_id(batch.partition.topic, kind, id_transaction + decision + resend, self._templates.domain)
         mail = Mail("", b"", self._return_addresses.of(kind, id_transaction))
         if isinstance(customer, NotReachable):
             _settle(mail, "suppressed", f"not sent: {customer.reason}", now)

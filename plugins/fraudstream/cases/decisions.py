@@ -1,0 +1,158 @@
+"""Staff decisions: a person of the bank answers for a customer who called, or corrects an earlier answer.
+
+A decision is a record of fraud_confirmation with channel STAFF, the person's name and reason. The sensor of a case
+that has no answer yet ends with it; that of one which has keeps the first answer as its XCom. What the decision
+supersedes stays in the topic and in the lake. See :mod:`fraudstream.cases.staff` for the rule.
+
+With four eyes, one person requests a decision and another one confirms it: events DECISION_REQUESTED and
+DECISION_CONFIRMED on case_event, and between them the decision, in the name of who requested it.
+"""
+
+import asyncio
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from fraudstream.cases.answer_publisher import DecidedBy, Place, Status, shared_publisher
+from fraudstream.cases.case_views import Answer
+from fraudstream.cases.events import DECISION_CONFIRMED, DECISION_REQUESTED, CaseEvent, CaseEvents
+from fraudstream.cases.history import CaseHistory, read_history
+from fraudstream.cases.staff import STAFF
+from fraudstream.errors import DecisionRefused
+from fraudstream.settings import Settings
+
+#: What a person may decide.
+OUTCOMES: tuple[Status, ...] = ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD")
+_LONGEST_NAME, _LONGEST_REASON = 255, 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that is on the topic: its partition and offset, and the outcome that it superseded, if there was one.
+
+    `written` is False where the same decision was there already: the call before this one had written it.
+    """
+
+    place: Place
+    superseded: str | None
+    written: bool = True
+
+
+class PublishesAnswers(Protocol):
+    """What a decision needs of :class:`~fraudstream.cases.answer_publisher.AnswerPublisher`."""
+
+    async def publish(
+        self, status: Status, transaction: dict[str, object], answered_at: datetime, decided: DecidedBy | None = None
+    ) -> Place:
+        """Writes an answer; returns its place once it is durable."""
+
+
+class PublishesEvents(Protocol):
+    """What a request needs of :class:`~fraudstream.cases.events.CaseEvents`."""
+
+    def publish(self, events: list[CaseEvent]) -> None:
+        """Returns once each event is durable."""
+
+
+def decide(settings: Settings, id_transaction: str, outcome: str, *, by: str, reason: str) -> Decided:
+    """Decides a case; returns once all in-sync replicas have the decision.
+
+    To be called again after an error: a decision that is the one that counts already isn't written twice.
+
+    :raises DecisionRefused: the outcome is none, or name or reason are missing or too long
+    :raises UnknownCase: there is no such case
+    :raises KafkaError, SchemaRegistryError: the decision may not be on the topic
+    """
+    status, decided = checked(outcome, by, reason)
+    return decide_case(read_history(settings, id_transaction), status, decided, shared_publisher(settings))
+
+
+def decide_case(history: CaseHistory, status: Status, decided: DecidedBy, publisher: PublishesAnswers) -> Decided:
+    """:func:`decide` with what is known of the case; see there."""
+    now = history.outcome
+    if now is not None and _same(now, status, decided):
+        return Decided((now.partition, now.offset), None, written=False)
+    place = asyncio.run(publisher.publish(status, history.transaction, datetime.now(UTC), decided))
+    return Decided(place, None if now is None else now.status)
+
+
+def request(settings: Settings, id_transaction: str, outcome: str, *, by: str, reason: str) -> str:
+    """Asks another person to confirm a decision; returns the request's id.
+
+    :raises DecisionRefused, UnknownCase, KafkaError: as :func:`decide`
+    """
+    status, decided = checked(outcome, by, reason)
+    read_history(settings, id_transaction)
+    identifier = uuid.uuid4().hex[:12]
+    details = {"request": identifier, "outcome": status}
+    event = CaseEvent(id_transaction, DECISION_REQUESTED, decided.name, decided.reason, details=details)
+    CaseEvents(settings).publish([event])
+    return identifier
+
+
+def confirm(settings: Settings, id_transaction: str, identifier: str, *, by: str) -> Decided:
+    """Confirms another person's request: the decision is written in the name of who requested it.
+
+    To be called again after an error, as :func:`decide`.
+
+    :raises DecisionRefused: there is no such request, it is confirmed already, or `by` made it
+    :raises UnknownCase, KafkaError: as :func:`decide`
+    """
+    history = read_history(settings, id_transaction)
+    return confirm_case(history, identifier, by, shared_publisher(settings), CaseEvents(settings))
+
+
+def confirm_case(
+    history: CaseHistory, identifier: str, by: str, publisher: PublishesAnswers, events: PublishesEvents
+) -> Decided:
+    """:func:`confirm` with what is known of the case; see there."""
+    of_request = [event for event in history.events if event.details.get("request") == identifier]
+    requested = next((event for event in of_request if event.event_type == DECISION_REQUESTED), None)
+    if requested is None:
+        raise DecisionRefused(f"the case has no request {identifier!r}; `request` returns the id of one")
+    status, decided = checked(str(requested.details.get("outcome")), requested.by, requested.reason)
+    confirmer = _name(by)
+    if confirmer == requested.by:
+        raise DecisionRefused(f"request {identifier} is {confirmer}'s own: another person has to confirm it")
+    if any(event.event_type == DECISION_CONFIRMED for event in of_request):
+        raise DecisionRefused(f"request {identifier} is confirmed already; make a new one to decide again")
+    made = decide_case(history, status, decided, publisher)
+    details = {"request": identifier, "outcome": status, "requestedBy": requested.by}
+    id_transaction = str(history.transaction["idTransaction"])
+    events.publish([CaseEvent(id_transaction, DECISION_CONFIRMED, confirmer, decided.reason, details=details)])
+    return made
+
+
+def checked(outcome: str, by: str, reason: str) -> tuple[Status, DecidedBy]:
+    """What a decision says, if it may be one.
+
+    :raises DecisionRefused: it may not
+    """
+    status = next((known for known in OUTCOMES if known == outcome), None)
+    if status is None:
+        raise DecisionRefused(f"outcome is {outcome!r}: expected one of {', '.join(OUTCOMES)}")
+    words = reason.strip()
+    if not words or len(words) > _LONGEST_REASON or "\0" in words:
+        raise DecisionRefused(
+            f"the reason has {len(words)} characters: expected 1 to {_LONGEST_REASON}, without NUL, that say to an"
+            " auditor why the case is decided so"
+        )
+    return status, DecidedBy(_name(by), words)
+
+
+def _name(by: str) -> str:
+    name = by.strip()
+    if not name or len(name.encode()) > _LONGEST_NAME or not name.isprintable():
+        raise DecisionRefused(f"the person is {by!r}: expected a user name of 1 to {_LONGEST_NAME} bytes")
+    return name
+
+
+def _same(answer: Answer, status: Status, decided: DecidedBy) -> bool:
+    record = answer.record
+    return (record["channel"], answer.status, record["decidedBy"], record["reason"]) == (
+        STAFF,
+        status,
+        decided.name,
+        decided.reason,
+    )

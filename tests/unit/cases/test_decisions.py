@@ -1,0 +1,158 @@
+"""Staff decisions: what they need, that a repeated call writes none twice, and four eyes."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fraudstream.cases import __main__ as command
+from fraudstream.cases import decisions
+from fraudstream.cases.answer_publisher import DecidedBy
+from fraudstream.cases.decisions import Decided, checked, confirm_case, decide_case
+from fraudstream.cases.events import DECISION_CONFIRMED, DECISION_REQUESTED, CaseEvent
+from fraudstream.cases.history import CaseHistory
+from fraudstream.cases.staff import LINK, STAFF, TIMEOUT, counting
+from fraudstream.errors import AnswerUnknown, DecisionRefused
+from fraudstream.settings import Settings
+
+from tests.fakes.cases import FakeAnswers, transaction
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ANA = DecidedBy("ana", "the customer called")
+
+
+class Events:
+    """case_event in memory; `refuse` is what publishing raises instead of writing."""
+
+    def __init__(self) -> None:
+        self.log: list[CaseEvent] = []
+        self.refuse: Exception | None = None
+
+    def publish(self, events: list[CaseEvent]) -> None:
+        if self.refuse is not None:
+            raise self.refuse
+        self.log += events
+
+
+def history(answers: FakeAnswers, events: list[CaseEvent] | None = None) -> CaseHistory:
+    return CaseHistory(transaction(), list(answers.log), list(events or []))
+
+
+@pytest.mark.parametrize(
+    ("channels", "place"),
+    [
+        ([], None),
+        ([LINK, LINK, TIMEOUT], 0),
+        ([None, LINK], 0),
+        ([TIMEOUT, STAFF], 1),
+        ([STAFF, LINK], 0),
+        ([LINK, STAFF, LINK, STAFF, TIMEOUT], 3),
+    ],
+)
+def test_the_last_decision_counts_otherwise_the_first_answer(channels: list[str | None], place: int | None) -> None:
+    assert counting(channels) == place
+
+
+def test_a_decision_carries_name_and_reason_and_says_what_it_supersedes() -> None:
+    answers = FakeAnswers()
+    asyncio.run(answers.publish("REPORTED_NOT_FRAUD", transaction(), NOW))
+    made = decide_case(history(answers), "REPORTED_FRAUD", ANA, answers)
+    assert made == Decided((0, 1), "REPORTED_NOT_FRAUD")
+    record = answers.log[1].record
+    assert [record[name] for name in ("status", "channel", "decidedBy", "reason")] == [
+        "REPORTED_FRAUD",
+        "STAFF",
+        "ana",
+        "the customer called",
+    ]
+
+
+def test_the_same_decision_again_writes_nothing_and_another_one_does() -> None:
+    answers = FakeAnswers()
+    decide_case(history(answers), "REPORTED_FRAUD", ANA, answers)
+    assert decide_case(history(answers), "REPORTED_FRAUD", ANA, answers) == Decided((0, 0), None, written=False)
+    decide_case(history(answers), "REPORTED_NOT_FRAUD", DecidedBy("bo", "was his own"), answers)
+    decide_case(history(answers), "REPORTED_FRAUD", ANA, answers)
+    assert [answer.status for answer in answers.log] == ["REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "REPORTED_FRAUD"]
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_an_unacknowledged_decision_is_on_the_topic_once_after_the_call_is_repeated(written: bool) -> None:
+    answers = FakeAnswers()
+
+    class Lossy:
+        async def publish(self, *arguments: Any) -> Any:
+            if written:
+                await answers.publish(*arguments)
+            raise AnswerUnknown("no acknowledgement")
+
+    with pytest.raises(AnswerUnknown):
+        decide_case(history(answers), "REPORTED_FRAUD", ANA, Lossy())
+    decide_case(history(answers), "REPORTED_FRAUD", ANA, answers)
+    assert len(answers.log) == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "by", "reason", "said"),
+    [
+        ("NO_RESPONSE", "ana", "x", "expected one of REPORTED_FRAUD, REPORTED_NOT_FRAUD"),
+        ("REPORTED_FRAUD", " ", "x", "expected a user name"),
+        ("REPORTED_FRAUD", "ana\nbo", "x", "expected a user name"),
+        ("REPORTED_FRAUD", "ana", " \n", "the reason has 0 characters"),
+        ("REPORTED_FRAUD", "ana", "x" * 2_001, "the reason has 2001 characters"),
+        ("REPORTED_FRAUD", "ana", "a\0b", "without NUL"),
+    ],
+)
+def test_a_decision_without_outcome_name_or_reason_is_refused(outcome: str, by: str, reason: str, said: str) -> None:
+    with pytest.raises(DecisionRefused, match=said):
+        checked(outcome, by, reason)
+
+
+class TestFourEyes:
+    def requested(self) -> CaseEvent:
+        details = {"request": "r1", "outcome": "REPORTED_FRAUD"}
+        return CaseEvent("case-1", DECISION_REQUESTED, "ana", "the customer called", details=details)
+
+    def test_another_person_confirms_and_the_decision_is_the_requesters(self) -> None:
+        answers, events = FakeAnswers(), Events()
+        confirm_case(history(answers, [self.requested()]), "r1", "bo", answers, events)
+        assert [answers.log[0].record[name] for name in ("channel", "decidedBy")] == ["STAFF", "ana"]
+        (event,) = events.log
+        assert (event.event_type, event.by, event.details["requestedBy"]) == (DECISION_CONFIRMED, "bo", "ana")
+
+    @pytest.mark.parametrize(("identifier", "by", "said"), [("r1", "ana", "own"), ("r2", "bo", "no request 'r2'")])
+    def test_nobody_confirms_an_own_or_unknown_request(self, identifier: str, by: str, said: str) -> None:
+        answers, events = FakeAnswers(), Events()
+        with pytest.raises(DecisionRefused, match=said):
+            confirm_case(history(answers, [self.requested()]), identifier, by, answers, events)
+        assert answers.log == events.log == []
+
+    def test_a_request_is_confirmed_once_also_when_the_event_is_lost_in_between(self) -> None:
+        answers, events = FakeAnswers(), Events()
+        events.refuse = OSError("killed here")
+        with pytest.raises(OSError, match="killed"):
+            confirm_case(history(answers, [self.requested()]), "r1", "bo", answers, events)
+        events.refuse = None
+        confirm_case(history(answers, [self.requested()]), "r1", "bo", answers, events)
+        assert (len(answers.log), len(events.log)) == (1, 1)
+        with pytest.raises(DecisionRefused, match="confirmed already"):
+            confirm_case(history(answers, [self.requested(), *events.log]), "r1", "cy", answers, events)
+
+
+def test_the_command_says_where_the_decision_lies_and_what_was_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = FakeAnswers()
+    monkeypatch.setattr(command, "get_settings", Settings)
+    monkeypatch.setattr(decisions, "read_history", lambda settings, case: history(answers))
+    monkeypatch.setattr(decisions, "shared_publisher", lambda settings: answers)
+    arguments = ["decide", "case-1", "--outcome", "REPORTED_FRAUD", "--by", "ana", "--reason"]
+    assert command.main([*arguments, "called"]) == 0
+    assert (
+        capsys.readouterr().out == "case case-1 is REPORTED_FRAUD: partition 0, offset 0 of topic fraud_confirmation\n"
+    )
+    assert command.main([*arguments, "called"]) == 0
+    assert "is there already" in capsys.readouterr().out
+    assert command.main([*arguments, " "]) == 1
+    assert "the reason has 0 characters" in capsys.readouterr().err
+    assert len(answers.log) == 1
