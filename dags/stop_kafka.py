@@ -56,6 +56,7 @@ def stop_kafka():
             "consume_non_fraud_transactions",
             "consume_fraud_transactions",
             "consume_fraud_confirmations",
+            "consume_case_events",
             "retry_mails",
             "audit_lake",
             "close_expired_cases",

@@ -58,7 +58,7 @@ resource "google_storage_bucket" "lake" {
     }
     condition {
       age                   = 90
-      matches_prefix        = ["transaction/", "fraud_confirmation/", "email_confirmation/"]
+      matches_prefix        = ["transaction/", "fraud_confirmation/", "email_confirmation/", "case_event/"]
       matches_storage_class = ["STANDARD"]
     }
   }
@@ -146,7 +146,7 @@ resource "google_storage_bucket_iam_member" "customers" {
 locals {
   # Each consumer writes its own folders and how far it got in them, and reads what of them is compacted.
   consumer_folders = {
-    consumer-fraud     = ["fraud_confirmation", "email_confirmation", "_cases"]
+    consumer-fraud     = ["fraud_confirmation", "email_confirmation", "case_event", "_cases"]
     consumer-non-fraud = ["transaction", "email_confirmation"]
   }
   consumer_grants = merge([

@@ -112,11 +112,13 @@ class Counts:
         return found | {"dead_letter": dead + self._dead() - self._dead_before}
 
     def lake(self) -> tuple[dict[str, Counter[str]], int]:
-        """Rows of each folder by status (transaction/ has none: ""), and how many rows are there twice."""
+        """Rows of each folder by status or type of event (transaction/ has none: ""), and how many are there twice."""
         found: dict[str, Counter[str]] = {}
         doubled = 0
         for folder in FOLDERS:
-            wanted = ["idTransaction"] if folder == "transaction" else ["idTransaction", "status"]
+            # a case may have several events of a type
+            kinds = {"transaction": [], "case_event": ["eventType", "partition", "offset"]}.get(folder, ["status"])
+            wanted = ["idTransaction", *kinds]
             rows: Counter[tuple[str, ...]] = Counter()
             for table in read_rows(self._lake, folder, [*wanted, "topic"]):
                 rows.update(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
@@ -124,7 +126,7 @@ class Counts:
             doubled += sum(times - 1 for times in ours.values())
             found[folder] = Counter()
             for row, times in ours.items():
-                found[folder]["" if folder == "transaction" else row[1]] += times
+                found[folder][row[1] if kinds else ""] += times
         return found, doubled
 
     def cases(self) -> tuple[int, int, Counter[str]]:

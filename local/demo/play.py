@@ -29,6 +29,7 @@ DAGS = {
     "consume_non_fraud_transactions",
     "consume_fraud_transactions",
     "consume_fraud_confirmations",
+    "consume_case_events",
     "fraud_confirmation",
     "compact_lake",
     "audit_lake",

@@ -39,6 +39,7 @@ DAGS = {
     "consume_non_fraud_transactions",
     "consume_fraud_transactions",
     "consume_fraud_confirmations",
+    "consume_case_events",
     "retry_mails",
     "fraud_confirmation",
     "compact_lake",

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, MAIL_SUPPRESSED, UNDELIVERED, CaseEvent
@@ -29,7 +29,7 @@ class UndeliveredNotices:
     """The last event of each case whose notice didn't reach its customer, and where the topic ended."""
 
     events: tuple[PlacedEvent, ...] = ()
-    ends: Mapping[Partition, int] | None = None
+    ends: Mapping[Partition, int] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """How many failed, bounced and were suppressed."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fraudstream.kafka.records import FRAUD_TRANSACTION, MAIL_RETRY, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_TRANSACTION, MAIL_RETRY, NON_FRAUD_TRANSACTION
 from fraudstream.kafka.topic.definitions import TOPICS
 from fraudstream.lake.stream.names import FOLDER_OF
 
@@ -42,6 +42,7 @@ class TestKafkaAccess:
         roles = {topic: ["write_lake", "send_mail"] for topic in FOLDER_OF}
         roles[FRAUD_TRANSACTION] = [*roles[FRAUD_TRANSACTION], "open_cases"]
         roles[MAIL_RETRY] = ["send_mail"]
+        roles[CASE_EVENT] = ["write_lake"]
         assert joined == {
             ("consumer_non_fraud" if topic == NON_FRAUD_TRANSACTION else "consumer_fraud", f"{role}-{topic}")
             for topic in roles

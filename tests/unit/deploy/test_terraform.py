@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 from fraudstream.cases.opening import FOLDER as CASES
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.kafka.records import (
+    CASE_EVENT,
+    FRAUD_CONFIRMATION,
+    FRAUD_TRANSACTION,
+    NON_FRAUD_TRANSACTION,
+    Partition,
+)
 from fraudstream.lake.compaction.spark import job_folder
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
@@ -264,7 +270,10 @@ class TestTheLake:
 
     @pytest.mark.parametrize(
         ("account", "topics"),
-        [("consumer-fraud", [FRAUD_TRANSACTION, FRAUD_CONFIRMATION]), ("consumer-non-fraud", [NON_FRAUD_TRANSACTION])],
+        [
+            ("consumer-fraud", [FRAUD_TRANSACTION, FRAUD_CONFIRMATION, CASE_EVENT]),
+            ("consumer-non-fraud", [NON_FRAUD_TRANSACTION]),
+        ],
     )
     def test_a_consumer_may_touch_what_its_sinks_touch(
         self, modules: dict[str, list[Block]], account: str, topics: list[str]

@@ -80,8 +80,7 @@ DEFINITIONS = (
         folder="fraud_confirmation",
         mail="fraud_notice",
     ),
-    # Only read whole, by no group: nobody sends dead letters of it yet.
-    Topic(CASE_EVENT, "case_event.avsc", dead_letters_by="write_lake"),
+    Topic(CASE_EVENT, "case_event.avsc", dead_letters_by="write_lake", folder="case_event"),
     # A mail is tried for a day or so; what became of it is in the mail log.
     Topic(
         MAIL_RETRY,

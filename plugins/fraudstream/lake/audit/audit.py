@@ -34,7 +34,7 @@ from fraudstream.lake.audit.position import Position
 from fraudstream.lake.audit.topics import TOPICS, TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.appending import written_end
-from fraudstream.lake.stream.names import FOLDER_OF, MAILS
+from fraudstream.lake.stream.names import FOLDER_OF, MAILED, MAILS, folders_of
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets, Range, compare, ranges
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table.lake import Lake
@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 LAKE = "lake"
 MAIL = "mail"
+_NOTICES = f"{CASE_EVENT} notices"
 #: Cases without an outcome, and answers without a case, that a report names.
 _CASES_NAMED = 20
 #: How long after its time limit a case may be without an outcome: close_expired_cases runs every hour.
@@ -165,7 +166,8 @@ def audit(
     started = time.monotonic()
     # 1. span
     topics = Topics(settings)
-    topic_ids = {topic: topics.id(topic) for topic in (*TOPICS, CASE_EVENT)}
+    topic_ids = {topic: topics.id(topic) for topic in TOPICS}
+    topic_ids[_NOTICES] = topic_ids[CASE_EVENT]
     since = (position or Position()).since(topic_ids)
     spans = {
         partition: Span(since.get(partition, 0), _end(lake, FOLDER_OF[topic], partition))
@@ -179,9 +181,12 @@ def audit(
     report = compare_with_lake(content, lake, started, settings.confirmation_time_limit, since, spans)
     # 6. checks
     notices = read_undelivered(settings)
-    new_notices = [one for one in notices.events if one.offset >= since.get(one.partition, 0)]
-    ends = logged | {partition: min(span.end, logged.get(partition, 0)) for partition, span in spans.items()}
-    ends |= notices.ends or {}
+    new_notices = [one for one in notices.events if one.offset >= since.get(_of_notices(one.partition), 0)]
+    ends = logged | {
+        partition: min(span.end, logged.get(partition, 0)) if partition.topic in MAILED else span.end
+        for partition, span in spans.items()
+    }
+    ends |= {_of_notices(partition): end for partition, end in notices.ends.items()}
     ends = {partition: max(end, since.get(partition, 0)) for partition, end in ends.items()}
     return replace(
         report,
@@ -206,7 +211,7 @@ def compare_with_lake(
     ends = {
         (partition, folder): _end(lake, folder, partition)
         for partition in topics.partitions
-        for folder in (FOLDER_OF[partition.topic], MAILS)
+        for folder in folders_of(partition.topic)
     }
     # 4. lake and mail log
     of_folder = {folder: lake_contents(lake, folder, since, spans) for folder in LAKE_FOLDERS}
@@ -223,7 +228,8 @@ def compare_with_lake(
             span = spans[partition]
             of_lake = replace(of_lake, changed=changed, compared=(span.start, span.end - 1))
         lines.append(of_lake)
-        lines.append(_compared(partition, MAIL, content, _offsets(mail, partition), ends[partition, MAILS]))
+        if partition.topic in MAILED:
+            lines.append(_compared(partition, MAIL, content, _offsets(mail, partition), ends[partition, MAILS]))
     unanswered, unknown = topics.open, topics.unknown
     up_since = time.time() - _CLOSED_WITHIN.total_seconds() - time_limit.total_seconds()
     overdue = [case for case in unanswered if topics.cases[case] / 1000 < up_since]
@@ -239,6 +245,11 @@ def compare_with_lake(
         topics=topics,
         failed_mails=mail.failed,
     )
+
+
+def _of_notices(partition: Partition) -> Partition:
+    """Under which the position remembers up to where undelivered notices were counted: the lake may be behind that."""
+    return Partition(_NOTICES, partition.number)
 
 
 def _end(lake: Lake, folder: str, partition: Partition) -> int:

@@ -10,7 +10,7 @@ from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.topics import TOPICS, TopicsContent
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream import progress
-from fraudstream.lake.stream.names import FOLDER_OF, MAILS
+from fraudstream.lake.stream.names import folders_of
 from fraudstream.lake.stream.offsets import Offsets, in_words, runs
 from fraudstream.lake.stream.retention import Unread, unread
 
@@ -70,7 +70,7 @@ def checks(
     changed: list[_Found] = []
     for topic in TOPICS:
         now = topics.id(topic)
-        for folder in (FOLDER_OF[topic], MAILS):
+        for folder in folders_of(topic):
             gaps += [_gap(one) for one in unread(store, topics, folder, topic) if one.taken]
             for partition, there in progress.every(store, folder).items():
                 if partition.topic != topic:

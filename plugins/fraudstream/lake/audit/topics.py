@@ -18,7 +18,13 @@ from fraudstream.cases.staff import staff_decisions
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
 from fraudstream.kafka.dead_letters.letters import DeadLetter
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.kafka.records import (
+    CASE_EVENT,
+    FRAUD_CONFIRMATION,
+    FRAUD_TRANSACTION,
+    NON_FRAUD_TRANSACTION,
+    Partition,
+)
 from fraudstream.kafka.topic.definitions import FOLDERS, dead_letter_topic
 from fraudstream.lake.audit.contents import Span
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
@@ -29,6 +35,8 @@ log = logging.getLogger(__name__)
 
 #: Those that the lake keeps, in the order of the table: answers before cases.
 TOPICS = tuple(FOLDERS)
+#: Read from their spans on; the others are read whole.
+_FROM_SPANS = frozenset({NON_FRAUD_TRANSACTION, CASE_EVENT})
 _POLL_RECORDS = 10_000
 #: Longest time without any record before the brokers count as gone.
 _SILENCE_SECONDS = 30.0
@@ -116,8 +124,8 @@ class Answers:
 def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = None) -> TopicsContent:
     """Reads the topics; commits nothing and joins no group.
 
-    Topic non_fraud_transaction is read from its spans on. The two topics of cases, a thousandth of the records, are
-    read whole: which answer of a case came first is known no other way.
+    Topics non_fraud_transaction and case_event are read from their spans on. The two topics of cases, a thousandth of
+    the records, are read whole: which answer of a case came first is known no other way.
 
     :param spans: what contents are compared of, by topic-partition; None: no contents are, all is read
     :raises KafkaUnavailable: the brokers don't answer
@@ -127,7 +135,7 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
     spans = spans or {}
     for topic in TOPICS:
         dead = _dead_letters(settings, topic)
-        starts = {partition: span.start for partition, span in spans.items() if topic == NON_FRAUD_TRANSACTION}
+        starts = {partition: span.start for partition, span in spans.items() if topic in _FROM_SPANS}
         read = _Reader(settings, topic, starts)
         rows_of: dict[Partition, list[tuple[Offsets, pa.RecordBatch]]] = defaultdict(list)
         totals: dict[Partition, Totals] = defaultdict(Totals)
@@ -137,11 +145,11 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
         for partition, messages in read:
             offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
             parts[partition].append(offsets)
-            if topic == NON_FRAUD_TRANSACTION and partition not in spans:
+            if topic in _FROM_SPANS and partition not in spans:
                 continue
             decoded = codec.decode_messages(messages)
             valid = np.fromiter((message.offset() for message in decoded.valid), np.int64, len(decoded.valid))
-            if topic == NON_FRAUD_TRANSACTION:
+            if topic in _FROM_SPANS:
                 totals[partition] += _totals(spans[partition], valid, decoded.rows, dead.get(partition, NO_OFFSETS))
             else:
                 rows_of[partition].append((valid, decoded.rows))

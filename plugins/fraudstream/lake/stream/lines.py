@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch
 
 #: Makes the lines of a batch, each ended by a newline, UTF-8.
 ToLines = Callable[[Batch], bytes | pa.Buffer]
@@ -51,11 +51,17 @@ def outcome(batch: Batch) -> pa.Buffer:
     return _joined([*_columns(batch), pc.if_else(reported, refund, ""), *_end(batch, "")])
 
 
+def event(batch: Batch) -> pa.Buffer:
+    """Line of folder case_event/: the event."""
+    return _joined([*_columns(batch), *_end(batch, "")])
+
+
 #: The lines of each topic's records.
 LINES_OF: dict[str, ToLines] = {
     NON_FRAUD_TRANSACTION: transaction,
     FRAUD_TRANSACTION: pending,
     FRAUD_CONFIRMATION: outcome,
+    CASE_EVENT: event,
 }
 
 

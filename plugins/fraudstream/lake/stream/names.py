@@ -20,10 +20,19 @@ from fraudstream.kafka.topic import definitions
 TRANSACTIONS = "transaction"
 FRAUD_CASES = "fraud_confirmation"
 MAILS = "email_confirmation"
-FOLDERS = (TRANSACTIONS, FRAUD_CASES, MAILS)
+CASE_EVENTS = "case_event"
+FOLDERS = (TRANSACTIONS, FRAUD_CASES, MAILS, CASE_EVENTS)
 
 #: Where each topic's records go; the log of all mails goes to :data:`MAILS`.
 FOLDER_OF = definitions.FOLDERS
+#: Topics each of whose records causes a mail.
+MAILED = frozenset(definitions.MAILS)
+
+
+def folders_of(topic: str) -> tuple[str, ...]:
+    """Folders that have a chain of each of a topic's partitions."""
+    return (FOLDER_OF[topic], MAILS) if topic in MAILED else (FOLDER_OF[topic],)
+
 
 _DAY_MS = 86_400_000
 _OBJECT = re.compile(

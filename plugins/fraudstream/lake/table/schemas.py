@@ -12,9 +12,9 @@ import pyarrow.json
 
 from fraudstream.errors import LakeError
 from fraudstream.kafka.avro.codec import arrow_schema
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION
 from fraudstream.lake.stream.lines import MONEY
-from fraudstream.lake.stream.names import FRAUD_CASES, MAILS, TRANSACTIONS
+from fraudstream.lake.stream.names import CASE_EVENTS, FRAUD_CASES, MAILS, TRANSACTIONS
 
 _MONEY = pa.decimal128(18, 2)
 _TIME = pa.timestamp("ms", "UTC")
@@ -38,13 +38,16 @@ _MAIL = [
 ]
 
 #: Order of the rows inside a Parquet file. A customer's history, the look-up that people do, then lies in one row
-#: group of a file; a case's PENDING row and outcome lie side by side; mails are looked for by transaction. What
-#: follows the first columns makes the order total, so that the same rows give the same file.
+#: group of a file; a case's PENDING row and outcome lie side by side; mails and events are looked for by transaction.
+#: What follows the first columns makes the order total, so that the same rows give the same file.
 SORT_ORDER = {
     TRANSACTIONS: ("nameOrig", "timestamp", "topic", "partition", "offset"),
     FRAUD_CASES: ("nameOrig", "idTransaction", "topic", "partition", "offset"),
     MAILS: ("idTransaction", "topic", "partition", "offset"),
+    CASE_EVENTS: ("idTransaction", "at", "topic", "partition", "offset"),
 }
+#: The topic whose schema a folder's columns follow.
+_TOPIC_OF = {TRANSACTIONS: NON_FRAUD_TRANSACTION, FRAUD_CASES: FRAUD_CONFIRMATION, CASE_EVENTS: CASE_EVENT}
 
 
 @cache
@@ -64,8 +67,7 @@ def json_schema(folder: str) -> pa.Schema:
     """Types of the fields of a folder's JSON lines."""
     if folder == MAILS:
         return pa.schema([*_MAIL, *_PLACE])
-    topic = FRAUD_CONFIRMATION if folder == FRAUD_CASES else NON_FRAUD_TRANSACTION
-    fields = [pa.field(field.name, _lake_type(field)) for field in arrow_schema(topic)]
+    fields = [pa.field(field.name, _lake_type(field)) for field in arrow_schema(_TOPIC_OF[folder])]
     return pa.schema([*fields, *([pa.field("refund", _REFUND)] if folder == FRAUD_CASES else []), *_PLACE])
 
 
