@@ -13,7 +13,7 @@ from fraudstream.settings import Settings
 
 #: The mail server refused a mail for good, or it was tried for too long.
 MAIL_FAILED = "MAIL_FAILED"
-#: A mail wasn't sent: safe mode, or the columns make no address.
+#: A mail wasn't sent: safe mode, or the customer directory has no valid entry for the account.
 MAIL_SUPPRESSED = "MAIL_SUPPRESSED"
 #: A mail was accepted and came back.
 MAIL_BOUNCED = "MAIL_BOUNCED"
