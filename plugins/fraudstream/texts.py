@@ -82,6 +82,7 @@ def _check(own: Texts, texts: Texts) -> None:
             f"{language}.{name}" for language, text in texts.items() for name in english.keys() - text.keys()
         ],
         "has empty texts": [place for place, _, words in named if not words],
+        "has texts with line breaks": [place for place, _, words in named if words and len(words.splitlines()) != 1],
         "has texts with braces around something that they can't show": [
             place for place, name, words in named if not _values(words) <= _allowed(english, name)
         ],

@@ -39,6 +39,7 @@ def test_a_language_of_the_banks_own_may_be_added() -> None:
         ({"en": {"cal": "x"}}, "names texts that no page or mail has: en.cal"),
         ({"fr": {"call": "x"}}, r"leaves out: .*fr\.never"),
         ({"en": {"call": ""}}, "has empty texts: en.call"),
+        ({"en": {"mail_notice_title": "Hello\n\nBcc: x"}}, "has texts with line breaks: en.mail_notice_title"),
         ({"en": {"mail_deadline": "Until {when}."}}, r"has texts with braces .*en\.mail_deadline"),
         ({"en": {"call": "Until {until}."}}, r"has texts with braces .*en\.call"),
         ({"en": {"phone": "{phone}"}}, r"has texts with braces .*en\.phone"),
