@@ -67,7 +67,7 @@ check-deploy: venv $(SCHEMA)/synced .venvs/checks/synced .venvs/checkov/synced #
 	.venvs/checkov/bin/checkov --directory terraform --framework terraform --quiet --compact --skip-download
 	.venvs/checks/bin/hadolint docker/Dockerfile
 	.venvs/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
-	.venvs/checks/bin/shellcheck docker/kafka/*.sh terraform/modules/vm/startup.sh
+	.venvs/checks/bin/shellcheck docker/*.sh docker/kafka/*.sh terraform/modules/vm/startup.sh
 
 format: venv ## let ruff format the code
 	$(BIN)/ruff check --fix --select I

@@ -105,6 +105,13 @@ resource "google_sql_database" "airflow" {
   deletion_policy = "ABANDON"
 }
 
+# The results of Celery's tasks, apart from Airflow's own tables: workers read and write these, and nothing of those.
+resource "google_sql_database" "celery" {
+  name            = "celery"
+  instance        = google_sql_database_instance.airflow.name
+  deletion_policy = "ABANDON"
+}
+
 resource "google_sql_database" "registry" {
   name            = "registry"
   instance        = google_sql_database_instance.airflow.name
@@ -118,6 +125,14 @@ resource "google_sql_user" "airflow" {
   name                = "airflow"
   instance            = google_sql_database_instance.airflow.name
   password_wo         = ephemeral.random_password.generated["database_password"].result
+  password_wo_version = var.secrets_version.database
+  deletion_policy     = "ABANDON"
+}
+
+resource "google_sql_user" "celery" {
+  name                = "celery"
+  instance            = google_sql_database_instance.airflow.name
+  password_wo         = ephemeral.random_password.generated["celery_password"].result
   password_wo_version = var.secrets_version.database
   deletion_policy     = "ABANDON"
 }
@@ -179,6 +194,9 @@ module "airflow" {
 
   secrets = merge(local.task_secrets, {
     airflow_admin_password = google_secret_manager_secret.generated["airflow_admin_password"].id
+    airflow_fernet_key     = google_secret_manager_secret.generated["airflow_fernet_key"].id
+    airflow_jwt_secret     = google_secret_manager_secret.generated["airflow_jwt_secret"].id
+    database_password      = google_secret_manager_secret.generated["database_password"].id
     kafka_sasl_password    = google_secret_manager_secret.generated["kafka_airflow_password"].id
   })
 

@@ -10,6 +10,7 @@ locals {
     consumer-fraud     = "Celery worker of the queue consumer_fraud"
     consumer-non-fraud = "Celery worker of the queue consumer_non_fraud"
     site               = "confirmation site"
+    bounces            = "receiver of returned mails"
   }
 }
 
@@ -76,7 +77,15 @@ resource "google_project_iam_member" "watch_operations" {
 # What a VM needs from its first minute on: grants, the way out, and secrets that have a value. IAM takes a while to
 # reach every service, so the boot tries again too (modules/vm/startup.sh, docker/vm/boot.py).
 resource "terraform_data" "before_boot" {
+  lifecycle {
+    precondition {
+      condition     = var.images != null
+      error_message = "images is not set: build and push them with docker/publish.sh, which prints them for terraform/images.auto.tfvars (docs/deploy.md)."
+    }
+  }
+
   depends_on = [
+    google_artifact_registry_repository_iam_member.readers,
     google_compute_router_nat.main,
     google_privateca_ca_pool_iam_member.brokers,
     google_privateca_certificate_authority.kafka,
@@ -85,6 +94,7 @@ resource "terraform_data" "before_boot" {
     google_secret_manager_secret_iam_member.reader,
     google_secret_manager_secret_version.airflow_database,
     google_secret_manager_secret_version.ca,
+    google_secret_manager_secret_version.celery_database,
     google_secret_manager_secret_version.customer_database,
     google_secret_manager_secret_version.generated,
     google_secret_manager_secret_version.redis,

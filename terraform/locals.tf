@@ -68,6 +68,7 @@ locals {
     FRAUDSTREAM_DATASET                  = "gs://${google_storage_bucket.lake.name}/${local.dataset_object}"
     FRAUDSTREAM_MAIL_SENDER              = var.smtp.sender
     FRAUDSTREAM_CUSTOMER_DIRECTORY       = var.customer_directory
+    FRAUDSTREAM_MAIL_ENVELOPE_SENDER     = var.bounces == null ? "" : var.bounces.envelope_sender
     FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE  = var.mail_recipient_template
     FRAUDSTREAM_MAIL_ALLOWED_RECIPIENTS  = join(",", var.mail_allowed_recipients)
     FRAUDSTREAM_ALERT_ADDRESS            = var.alert_email
@@ -76,6 +77,7 @@ locals {
     FRAUDSTREAM_QUEUE_PRODUCER           = "producer"
     FRAUDSTREAM_QUEUE_CONSUMER_FRAUD     = "consumer_fraud"
     FRAUDSTREAM_QUEUE_CONSUMER_NON_FRAUD = "consumer_non_fraud"
+    AIRFLOW_IMAGE                        = try(var.images.airflow, "")
     PROJECT                              = var.project
     AIRFLOW_API_URL                      = "http://${local.airflow_host}:8080"
     AIRFLOW_REMOTE_LOGGING               = "True"
@@ -87,6 +89,7 @@ locals {
     SMTP_PORT                            = var.smtp.port
     SMTP_STARTTLS                        = var.smtp.port == 465 ? "false" : "true" # 465 is TLS from the first byte
     SMTP_USER                            = var.smtp.user
+    mail_bounce_keys                     = "" # the file's content, unless a secret of that name takes its place
   })
 
   # What the VMs of producer, consumer_fraud and consumer_non_fraud have in common.
@@ -106,11 +109,9 @@ locals {
 
   # Files that the tasks' containers read; boot.py makes connections and the database's address out of them.
   task_secrets = {
-    airflow_fernet_key    = google_secret_manager_secret.generated["airflow_fernet_key"].id
-    airflow_jwt_secret    = google_secret_manager_secret.generated["airflow_jwt_secret"].id
     airflow_secret_key    = google_secret_manager_secret.generated["airflow_secret_key"].id
+    celery_password       = google_secret_manager_secret.generated["celery_password"].id
     customer_database_uri = google_secret_manager_secret.customer_database.id
-    database_password     = google_secret_manager_secret.generated["database_password"].id
     "kafka_ca.pem"        = google_secret_manager_secret.ca.id
     "redis_ca.pem"        = google_secret_manager_secret.redis_ca.id
     redis_password        = google_secret_manager_secret.redis.id

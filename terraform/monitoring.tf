@@ -1,10 +1,10 @@
-# What someone should be told about: the site is down, a consumer falls behind, dead letters, a failed DAG run, a
-# disk that fills, a VM that doesn't come up.
+# Alert policies: of the site, of the lists in alerts.tf, and of the disks.
 
 locals {
   machines = merge(
     module.kafka,
     module.site,
+    { for machine in module.bounces : machine.name => machine },
     {
       registry           = module.registry
       producer           = module.producer
@@ -13,54 +13,6 @@ locals {
       airflow            = module.airflow
     },
   )
-
-  # Metrics by the Ops Agent of the registry's VM, which reads the exporter beside the Kafka UI.
-  kafka_alerts = {
-    "consumer lag" = {
-      query    = "sum by (consumergroup, topic) (kafka_consumergroup_lag) > 50000"
-      duration = "600s"
-      text     = "A consumer group has been more than 50,000 records behind for ten minutes. Runbook: docs/deploy.md, consumer stuck."
-    }
-    "dead letters" = {
-      query    = "sum by (topic) (increase(kafka_topic_partition_current_offset{topic=~\".*dead_letter\"}[10m])) > 0"
-      duration = "0s"
-      text     = "A record or a row couldn't be used and lies in a dead-letter topic. Runbook: docs/deploy.md, wrong data produced."
-    }
-    "replicas missing" = {
-      query    = "sum(kafka_topic_partition_under_replicated_partition) > 0"
-      duration = "300s"
-      text     = "Partitions have had fewer than three replicas for five minutes. Runbook: docs/deploy.md, a broker lost."
-    }
-  }
-
-  # Container logs reach Cloud Logging through Docker's gcplogs driver.
-  log_alerts = {
-    failed_dag_runs = {
-      filter = "jsonPayload.message=~\"Marking run .* failed\""
-      title  = "failed DAG run"
-      text   = "Airflow marked a DAG run as failed; its tasks' logs say why. Runbooks: docs/deploy.md."
-    }
-    undelivered_notices = {
-      filter = "jsonPayload.message=~\"fraud notice not delivered\""
-      title  = "fraud notice not delivered"
-      text   = "A customer doesn't know of a suspected fraud: the notice was refused, bounced, or held back by safe mode. The log line names the case; docs/mail.md says what each answer means, and how to send the notice anew."
-    }
-    boot_failed = {
-      filter = "jsonPayload.message=~\"fraudstream (boot|startup) failed\""
-      title  = "VM without its role"
-      text   = "A VM started, but its containers didn't; it tries again every 30 seconds. `journalctl -u fraudstream-boot` on it says why."
-    }
-    answers_not_recorded = {
-      filter = "jsonPayload.message=~\"(answer .* is not recorded|is recorded isn't known|answered 503):\""
-      title  = "customers' answers aren't recorded"
-      text   = "The confirmation site couldn't write an answer to Kafka or show a case; its log lines say why. Customers are asked to come back. Look at the brokers; /health/kafka of the site's VMs says whether they answer."
-    }
-    access_failed = {
-      filter = "jsonPayload.message=~\"fraudstream access failed\""
-      title  = "Kafka users without their rights"
-      text   = "The container kafka-access of a broker's VM couldn't make a user or an ACL; its log line says which. Clients of that user are refused until it can."
-    }
-  }
 }
 
 resource "google_monitoring_notification_channel" "mail" {
@@ -123,12 +75,12 @@ resource "google_monitoring_alert_policy" "site" {
   }
 }
 
-resource "google_monitoring_alert_policy" "kafka" {
-  for_each = local.kafka_alerts
+resource "google_monitoring_alert_policy" "metrics" {
+  for_each = local.metric_alerts
 
   display_name          = "fraudstream: ${each.key}"
   combiner              = "OR"
-  severity              = "WARNING"
+  severity              = each.value.severity
   notification_channels = [google_monitoring_notification_channel.mail.id]
 
   conditions {

@@ -69,7 +69,7 @@ locals {
   # name → who may open which ports of whom
   internal_rules = {
     kafka-clients = {
-      from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud", "airflow", "site", "registry"] : local.accounts[role]]
+      from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud", "airflow", "site", "bounces", "registry"] : local.accounts[role]]
       to    = [local.accounts["kafka"]]
       ports = ["9092"]
     }
@@ -79,7 +79,7 @@ locals {
       ports = ["9092", "9093", "9094"]
     }
     registry = {
-      from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud", "airflow", "site"] : local.accounts[role]]
+      from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud", "airflow", "site", "bounces"] : local.accounts[role]]
       to    = [local.accounts["registry"]]
       ports = ["8081"]
     }

@@ -23,6 +23,16 @@ output "kafka_ui_page" {
   value       = "gcloud compute start-iap-tunnel registry 9080 --local-host-port=localhost:9080 --zone=${module.registry.zone} --project=${var.project}"
 }
 
+output "image_registry" {
+  description = "Where docker/publish.sh pushes the images."
+  value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
+}
+
+output "bounces_route" {
+  description = "Where the bank's mail server routes the return addresses (Postfix: transport_maps, smtp:[…]:10025); null without `bounces`."
+  value       = one([for machine in module.bounces : "smtp:[${machine.address}]:10025"])
+}
+
 output "ssh" {
   description = "Logs in to each VM through Identity-Aware Proxy."
   value = {

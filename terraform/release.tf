@@ -1,13 +1,10 @@
-# The release: this checkout's code as one object, which each VM fetches at boot and builds its image from.
+# The release: docker/ of this checkout as one object, which each VM fetches at boot. The code is in the images.
 
 data "archive_file" "release" {
   type        = "zip"
-  source_dir  = "${path.module}/.."
+  source_dir  = "${path.module}/../docker"
   output_path = "${path.module}/.terraform/release.zip"
-  excludes = setunion(
-    [for folder in [".git", ".venv", ".venvs", ".ci", "var", "terraform", "tests", "benchmarks", "docs", "local"] : "${folder}/**"],
-    ["**/__pycache__/**", "**/*.pyc", "**/.*_cache/**", "docker/local/**", "docker/.env"],
-  )
+  excludes    = ["**/__pycache__/**", "**/*.pyc", "local/**", ".env"]
 }
 
 resource "google_storage_bucket" "release" {

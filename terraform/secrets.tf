@@ -3,17 +3,20 @@
 
 locals {
   # Kafka's users that sign in with SCRAM; boot.py makes a user of each on the brokers.
-  kafka_users = ["producer", "consumer_fraud", "consumer_non_fraud", "airflow", "site", "monitor", "operator"]
+  kafka_users = ["producer", "consumer_fraud", "consumer_non_fraud", "airflow", "site", "bounces", "monitor", "operator"]
 
   # secret → its group in secrets_version, and the roles whose VMs read it
   generated_secrets = merge(
     {
       airflow_admin_password = { group = "airflow", readers = ["airflow"] }
-      airflow_fernet_key     = { group = "airflow", readers = local.task_roles }
-      airflow_jwt_secret     = { group = "airflow", readers = local.task_roles }
+      airflow_fernet_key     = { group = "airflow", readers = ["airflow"] }
+      airflow_jwt_secret     = { group = "airflow", readers = ["airflow"] }
       airflow_secret_key     = { group = "airflow", readers = local.task_roles }
+      celery_password        = { group = "database", readers = local.task_roles }
       confirmation_keys      = { group = "confirmation", readers = ["consumer-fraud", "site"] }
-      database_password      = { group = "database", readers = local.task_roles }
+      database_password      = { group = "database", readers = ["airflow"] }
+      mail_bounce_keys       = { group = "bounces", readers = ["consumer-fraud", "consumer-non-fraud", "bounces"] }
+      mail_webhook_keys      = { group = "bounces", readers = ["bounces"] }
       registry_password      = { group = "database", readers = ["registry"] }
       kafka_ui_password      = { group = "kafka", readers = ["registry"] }
       kafka_broker_password  = { group = "kafka", readers = ["kafka"] }
@@ -97,6 +100,17 @@ resource "google_secret_manager_secret_version" "airflow_database" {
 
   lifecycle {
     replace_triggered_by = [google_sql_user.airflow]
+  }
+}
+
+resource "google_secret_manager_secret_version" "celery_database" {
+  secret                 = google_secret_manager_secret.generated["celery_password"].id
+  secret_data_wo         = ephemeral.random_password.generated["celery_password"].result
+  secret_data_wo_version = var.secrets_version.database
+  deletion_policy        = "ABANDON"
+
+  lifecycle {
+    replace_triggered_by = [google_sql_user.celery]
   }
 }
 

@@ -2,6 +2,7 @@
 
 resource "google_project_service" "needed" {
   for_each = toset([
+    "artifactregistry.googleapis.com",
     "biglake.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "compute.googleapis.com",

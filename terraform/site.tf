@@ -26,6 +26,7 @@ module "site" {
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
   environment = merge(local.client_environment, {
+    SITE_IMAGE                      = try(var.images.site, "")
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "site"
     # The balancer appends two entries to X-Forwarded-For: the client's address and its own.
     FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", concat(local.load_balancer_ranges, [google_compute_global_address.site.address]))

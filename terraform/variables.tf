@@ -95,6 +95,20 @@ variable "settings" {
   }
 }
 
+variable "images" {
+  description = "The images by digest, as docker/publish.sh prints them. Without them only the repository can be made: terraform apply -target=google_artifact_registry_repository.images"
+  type = object({
+    airflow = string
+    site    = string
+  })
+  default = null
+
+  validation {
+    condition     = var.images == null ? true : alltrue([for image in values(var.images) : can(regex("^[a-z0-9.-]+-docker\\.pkg\\.dev/[a-z0-9./_-]+@sha256:[0-9a-f]{64}$", image))])
+    error_message = "images must be images of Artifact Registry with a digest, such as us-central1-docker.pkg.dev/my-project/fraudstream/site@sha256:…; docker/publish.sh prints them."
+  }
+}
+
 variable "region" {
   description = "Region of everything."
   type        = string
@@ -215,6 +229,25 @@ variable "customer_database_uri" {
   ephemeral   = true
 }
 
+variable "bounces" {
+  description = "Receiver of returned mails. envelope_sender: base of the return addresses, such as bounces@example.com, whose MX record is a mail server of yours. relays: address ranges inside the network or peered with it, from which that server and a webhook proxy connect. null: no receiver; returned mails go to smtp.sender."
+  type = object({
+    envelope_sender = string
+    relays          = list(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.bounces == null ? true : can(regex("^[a-z0-9._-]{1,9}@([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}$", var.bounces.envelope_sender))
+    error_message = "bounces.envelope_sender must be an address in lower case with at most nine characters before the @, because the key of each mail is appended there."
+  }
+
+  validation {
+    condition     = var.bounces == null ? true : length(var.bounces.relays) > 0 && alltrue([for range in var.bounces.relays : can(cidrhost(range, 0)) && !endswith(range, "/0")])
+    error_message = "bounces.relays must be address ranges such as 10.20.0.0/24, not the whole internet."
+  }
+}
+
 variable "mail_recipient_template" {
   description = "Address of a customer, made of the transaction's columns, if there is no customer_directory."
   type        = string
@@ -257,6 +290,7 @@ variable "secrets_version" {
   description = "Raise a number to have the secrets of that group made anew by the next apply, then reboot the VMs that read them (docs/deploy.md)."
   type = object({
     airflow           = optional(number, 1)
+    bounces           = optional(number, 1)
     confirmation      = optional(number, 1)
     customer_database = optional(number, 1)
     database          = optional(number, 1)

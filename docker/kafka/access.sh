@@ -2,7 +2,7 @@
 # Makes the SCRAM users and their ACLs, through a broker's internal listener. Safe to repeat: users get the password
 # of their secret, ACLs that are there stay.
 # Needs KAFKA_HOST, /run/secrets/kafka_admin.properties and a /run/secrets/kafka_<user>_password for each user.
-# A failure ends it with the line that an alert of terraform/monitoring.tf looks for.
+# A failure ends it with the line that an alert of terraform/alerts.tf looks for.
 set -euo pipefail
 
 export LOG_DIR=/tmp/logs

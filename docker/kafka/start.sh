@@ -4,7 +4,9 @@
 set -euo pipefail
 
 config=/tmp/server.properties
-export LOG_DIR=/tmp/logs # Kafka's own scripts write a garbage-collection log; the image's place for it is read-only
+export LOG_DIR=/tmp/logs # a place that can be written, for Kafka's scripts; all logs go to standard output
+export KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/etc/fraudstream/log4j2.properties
+export EXTRA_ARGS='-name kafkaServer' # without -loggc: the garbage collector's log would fill the memory behind /tmp
 
 # 1.
 umask 077

@@ -4,10 +4,10 @@
 2. mounts the data disk, where the role has one;
 3. writes the secrets into files in memory, asks for a certificate where the role is a broker, and fills the role's
    templates;
-4. sets up logging and monitoring;
-5. builds the role's image and starts its compose profile, in place of what ran before.
+4. sets up logging, monitoring and the timers of docker/vm/upkeep.py;
+5. pulls the role's images and starts its compose profile, in place of what ran before.
 
-Whatever fails ends the boot with a line that an alert of terraform/monitoring.tf looks for; systemd runs it again.
+Whatever fails ends the boot with a line that an alert of terraform/alerts.tf looks for; systemd runs it again.
 """
 
 import base64
@@ -44,6 +44,7 @@ TEMPLATE_FOLDERS = {
     "worker": ["task"],
     "signing-worker": ["task"],
     "site": [],
+    "bounces": [],
 }
 
 
@@ -72,9 +73,12 @@ class Google:
         )
         return "".join(part.rstrip("\n") + "\n" for part in [answer["pemCertificate"], *answer["pemCertificateChain"]])
 
+    def token(self) -> str:
+        """What the VM's service account shows to Google's services."""
+        return str(json.loads(self.metadata("service-accounts/default/token"))["access_token"])
+
     def _call(self, url: str, body: Mapping[str, Any] | None = None) -> Any:
-        token = json.loads(self.metadata("service-accounts/default/token"))["access_token"]
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.token()}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         return json.loads(self._send(urllib.request.Request(url, data, headers)))  # noqa: S310
 
@@ -154,8 +158,8 @@ def write_secrets(role: str, environment: Mapping[str, str], names: Mapping[str,
 
 def keystore(host: str, pool: str, google: Google) -> str:
     """A new private key and its certificate for `host`, as Kafka reads them: PKCS#8, then the chain."""
-    key = _output("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
-    request = _output(
+    key = output("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+    request = output(
         *("openssl", "req", "-new", "-key", "/dev/stdin", "-subj", "/O=fraudstream"),
         *("-addext", f"subjectAltName=DNS:{host}"),
         stdin=key,
@@ -167,7 +171,7 @@ def mount_data() -> None:
     """Step 2: makes a file system on the data disk once, and mounts it."""
     if not DATA_DISK.exists() or os.path.ismount(DATA):
         return
-    if not _output("lsblk", "--noheadings", "--output", "FSTYPE", str(DATA_DISK)).strip():
+    if not output("lsblk", "--noheadings", "--output", "FSTYPE", str(DATA_DISK)).strip():
         _run("mkfs.ext4", "-q", "-m", "0", str(DATA_DISK))
     DATA.mkdir(parents=True, exist_ok=True)
     _run("mount", "-o", "noatime", str(DATA_DISK), str(DATA))
@@ -187,6 +191,31 @@ def configure_machine(role: str) -> None:
         _run("systemctl", "restart", "google-cloud-ops-agent")
 
 
+def pull(environment: Mapping[str, str], google: Google) -> None:
+    """Step 5: our own images, with a token that is valid for an hour; Compose pulls those of others."""
+    os.environ["DOCKER_CONFIG"] = str(RUN / "docker")  # in memory, as the secrets are
+    for image in (value for name, value in sorted(environment.items()) if name.endswith("_IMAGE")):
+        registry = image.partition("/")[0]
+        output("docker", "login", "--username", "oauth2accesstoken", "--password-stdin", registry, stdin=google.token())
+        _run("docker", "pull", "--quiet", image)
+
+
+def start_timers(role: str, folder: Path = Path("/etc/systemd/system")) -> None:
+    """Step 4: systemd runs docker/vm/upkeep.py, `renew` on brokers alone."""
+    times = {"heal": "OnCalendar=minutely"}
+    if role == "kafka":
+        # Each broker in a night of its own: the delay is drawn once for each machine.
+        times["renew"] = "OnCalendar=monthly\nRandomizedDelaySec=10d\nFixedRandomDelay=true"
+    for task, when in times.items():
+        unit = f"fraudstream-{task}"
+        (folder / f"{unit}.service").write_text(
+            f"[Service]\nType=oneshot\nExecStart=/usr/bin/python3 {DOCKER}/vm/upkeep.py {task}\n"
+        )
+        (folder / f"{unit}.timer").write_text(f"[Timer]\n{when}\n")
+        _run("systemctl", "daemon-reload")
+        _run("systemctl", "restart", f"{unit}.timer")
+
+
 def boot(google: Google) -> None:
     """All five steps."""
     # 1.
@@ -201,14 +230,21 @@ def boot(google: Google) -> None:
     folder = write_secrets(role, environment, names, google)
     # 4.
     configure_machine(role)
+    start_timers(role)
     # 5.
     address = google.metadata("network-interfaces/0/ip")
-    environment |= {"SECRETS": str(folder), "PUBLISH_ADDRESS": address, "LOG_DRIVER": "gcplogs"}
+    environment |= {
+        "SECRETS": str(folder),
+        "PUBLISH_ADDRESS": address,
+        "LOG_DRIVER": "gcplogs",
+        "PULL_POLICY": "missing",
+    }
     file = RUN / "compose.env"
     file.write_text(environment_file(environment))
     compose = ("docker", "compose", "--project-directory", str(DOCKER), "--env-file", str(file), "--profile", role)
-    _run(*compose, "up", "--build", "--detach", "--remove-orphans", "--force-recreate")
-    _run("docker", "image", "prune", "--force")
+    pull(environment, google)
+    _run(*compose, "up", "--no-build", "--detach", "--remove-orphans", "--force-recreate")
+    _run("docker", "image", "prune", "--all", "--force")
 
 
 def _run(*command: str) -> None:
@@ -218,7 +254,11 @@ def _run(*command: str) -> None:
         raise BootError(f"{' '.join(command[:3])} failed: {error}") from error
 
 
-def _output(*command: str, stdin: str = "") -> str:
+def output(*command: str, stdin: str = "") -> str:
+    """What a command prints.
+
+    :raises BootError: it fails, with what it says about it
+    """
     try:
         return subprocess.run(command, check=True, input=stdin, capture_output=True, text=True).stdout
     except subprocess.CalledProcessError as error:

@@ -21,6 +21,10 @@ variables {
   operators   = ["user:me@example.com", "group:team@example.com"]
   alert_email = "me@example.com"
   bank_name   = "Bank Contoh"
+  images = {
+    airflow = "us-central1-docker.pkg.dev/my-project/fraudstream/airflow@sha256:${sha256("airflow")}"
+    site    = "us-central1-docker.pkg.dev/my-project/fraudstream/site@sha256:${sha256("site")}"
+  }
   # Terraform 1.11 wants ephemeral variables given in tests
   smtp_password         = "secret"
   customer_database_uri = "secret"
@@ -63,6 +67,14 @@ run "production" {
     condition     = google_sql_database_instance.airflow.deletion_protection && google_sql_database_instance.airflow.settings[0].availability_type == "REGIONAL"
     error_message = "production's database is regional and protected"
   }
+}
+
+run "machines_need_images" {
+  command = plan
+  variables {
+    images = null
+  }
+  expect_failures = [terraform_data.before_boot]
 }
 
 run "least_rights" {
@@ -152,23 +164,30 @@ run "values_that_a_vm_can_t_pass_on_are_refused" {
     customer_directory      = "gs://bank's/customers.csv"
     mail_recipient_template = "o'neill@example.com"
     mail_allowed_recipients = ["*@example.com, *@example.org"]
+    bounces                 = { envelope_sender = "returned.mails@example.com", relays = ["0.0.0.0/0"] }
     settings                = { FRAUDSTREAM_MAIL_EHLO_NAME = "it's" }
+    images                  = { airflow = "us-central1-docker.pkg.dev/my-project/fraudstream/airflow:latest", site = "site" }
   }
-  expect_failures = [var.smtp, var.customer_directory, var.mail_recipient_template, var.mail_allowed_recipients, var.settings]
+  expect_failures = [var.smtp, var.customer_directory, var.mail_recipient_template, var.mail_allowed_recipients, var.settings, var.bounces, var.images]
 }
 
-run "a_quoted_sender_a_directory_and_a_long_domain_are_accepted" {
+run "a_receiver_of_returned_mails_a_quoted_sender_a_directory_and_a_long_domain_are_accepted" {
   command = plan
   variables {
     customer_directory = "postgres:crm.customers"
 
-    smtp   = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "\"Customer’s Bank, Inc.\" <no-reply@example.com>" }
-    domain = "confirm.${join(".", [for part in range(10) : "a-long-part-of-a-name"])}.example.com"
+    bounces = { envelope_sender = "bounces@example.com", relays = ["10.20.0.0/24"] }
+    smtp    = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "\"Customer’s Bank, Inc.\" <no-reply@example.com>" }
+    domain  = "confirm.${join(".", [for part in range(10) : "a-long-part-of-a-name"])}.example.com"
   }
 
   assert {
     condition     = local.task_environment.FRAUDSTREAM_MAIL_SENDER == var.smtp.sender
     error_message = "the sender reaches the tasks as it is"
+  }
+  assert {
+    condition     = length(module.bounces) == 1 && tolist(google_compute_firewall.bounces[0].source_ranges) == tolist(["10.20.0.0/24"]) && length(output.ssh) == 10
+    error_message = "the receiver is a VM that the relays alone reach"
   }
   assert {
     condition     = length(google_compute_managed_ssl_certificate.site.name) <= 63

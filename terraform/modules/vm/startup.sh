@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs at every boot of every VM, twice: Google's startup service runs it once and never again, so that run only makes
 # a systemd unit of this script and starts it; the unit runs it as often as it takes. Then: Docker, the release bundle,
-# and docker/vm/boot.py, which does the rest. A failure is a line that an alert of terraform/monitoring.tf looks for.
+# and docker/vm/boot.py, which does the rest. A failure is a line that an alert of terraform/alerts.tf looks for.
 set -euo pipefail
 
 unit=/etc/systemd/system/fraudstream-boot.service
@@ -45,7 +45,7 @@ if ! command -v docker >/dev/null; then
   step='installing Docker'
   export DEBIAN_FRONTEND=noninteractive
   "${apt[@]}" update
-  "${apt[@]}" install --no-install-recommends docker.io docker-buildx docker-compose-v2 openssl
+  "${apt[@]}" install --no-install-recommends docker.io docker-compose-v2 openssl
 fi
 
 if ! systemctl is-enabled --quiet google-cloud-ops-agent; then
@@ -61,13 +61,13 @@ release=$(metadata attributes/fraudstream-release)
 token=$(metadata service-accounts/default/token | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 object=$(python3 -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1], safe=""))' "${release#*/}")
 rm -rf /opt/fraudstream.new
-mkdir -p /opt/fraudstream.new
+mkdir -p /opt/fraudstream.new/docker
 # The token goes in on standard input, so that no process list shows it. A grant takes up to minutes to reach Cloud
 # Storage, which answers 403 until then.
 curl --silent --show-error --fail --retry 10 --retry-all-errors --config - --output /tmp/release.zip \
   "https://storage.googleapis.com/storage/v1/b/${release%%/*}/o/${object}?alt=media" \
   <<<"header = \"Authorization: Bearer ${token}\""
-python3 -m zipfile --extract /tmp/release.zip /opt/fraudstream.new
+python3 -m zipfile --extract /tmp/release.zip /opt/fraudstream.new/docker
 rm -rf /tmp/release.zip /opt/fraudstream
 mv /opt/fraudstream.new /opt/fraudstream
 

@@ -30,5 +30,6 @@ module "vm" {
     var.shared.secrets,
     { kafka_sasl_password = var.kafka_password },
     var.signing_keys == null ? {} : { confirmation_keys = var.signing_keys },
+    var.bounce_keys == null ? {} : { mail_bounce_keys = var.bounce_keys },
   )
 }

@@ -19,6 +19,12 @@ variable "signing_keys" {
   default     = null
 }
 
+variable "bounce_keys" {
+  description = "Secret Manager secret with the keys that sign return addresses, for a worker that sends mails; null: addresses are not signed."
+  type        = string
+  default     = null
+}
+
 variable "shared" {
   description = "What all workers have in common; the names are those of the module vm."
   type = object({

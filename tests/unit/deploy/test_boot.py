@@ -35,7 +35,7 @@ class FakeGoogle:
 def boot(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     module = boot_module(root)
     monkeypatch.setattr(module, "RUN", tmp_path / "run")
-    monkeypatch.setattr(module, "_output", lambda *command, stdin="": f"{command[1]}({stdin})\n")
+    monkeypatch.setattr(module, "output", lambda *command, stdin="": f"{command[1]}({stdin})\n")
     return module
 
 
@@ -83,13 +83,14 @@ TASK = {
     "DATABASE_HOST": "10.0.0.3",
     "REDIS_HOST": "10.0.0.4",
     "REDIS_PORT": "6378",
+    "mail_bounce_keys": "",
 }
 
 
 class TestSecrets:
     def test_files_of_a_worker_hold_the_secrets_and_what_is_made_of_them(self, boot: Any) -> None:
         google = FakeGoogle({"s/smtp": b'pa"ss\\word', "s/db": b"dbpw", "s/redis": b"rpw"})
-        names = {"smtp_password": "s/smtp", "database_password": "s/db", "redis_password": "s/redis"}
+        names = {"smtp_password": "s/smtp", "celery_password": "s/db", "redis_password": "s/redis"}
         folder = boot.write_secrets("worker", TASK, names, google)
         assert json.loads((folder / "airflow_connections.json").read_text())["smtp_default"] == {
             "conn_type": "smtp",
@@ -99,9 +100,17 @@ class TestSecrets:
             "password": 'pa"ss\\word',
             "extra": {"disable_ssl": True},
         }
-        assert (folder / "airflow_database_url").read_text().startswith("postgresql+psycopg2://airflow:dbpw@10.0.0.3")
+        results = (folder / "celery_result_backend").read_text()
+        assert results.startswith("db+postgresql+psycopg2://celery:dbpw@10.0.0.3:5432/celery?")
+        assert not (folder / "airflow_database_url").exists()
+        assert (folder / "mail_bounce_keys").read_text() == ""
         assert (folder / "celery_broker_url").read_text().startswith("rediss://:rpw@10.0.0.4:6378/0?")
         assert (folder / "smtp_password").read_bytes() == b'pa"ss\\word'
+
+    def test_return_addresses_are_signed_where_the_vm_has_the_keys(self, boot: Any) -> None:
+        secrets = {"smtp_password": b"1", "celery_password": b"2", "redis_password": b"3", "mail_bounce_keys": b"k"}
+        folder = boot.write_secrets("worker", TASK, {name: name for name in secrets}, FakeGoogle(secrets))
+        assert (folder / "mail_bounce_keys").read_text() == "k"
 
     def test_only_root_enters_the_folder_and_containers_can_read_the_files_they_get(self, boot: Any) -> None:
         folder = boot.write_secrets("site", {}, {"confirmation_keys": "s/keys"}, FakeGoogle({"s/keys": b"k"}))
@@ -126,6 +135,36 @@ class TestSecrets:
             boot.BootError, match=r"template a\.txt can't be filled: 'missing' is unknown; known: there"
         ):
             boot.fill("$there $missing", {"there": "1"}, "a.txt")
+
+
+class TestImages:
+    def test_they_are_pulled_with_a_token_that_no_process_list_shows(
+        self, boot: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[str] = []
+        given: list[str] = []
+
+        def call(*command: str, stdin: str = "") -> None:
+            calls.append(" ".join(command))
+            given.append(stdin)
+
+        monkeypatch.setattr(boot, "output", call)
+        monkeypatch.setattr(boot, "_run", call)
+        monkeypatch.setenv("DOCKER_CONFIG", "")
+        google = boot.Google()
+        monkeypatch.setattr(google, "metadata", lambda path: '{"access_token": "s3cret"}')
+        image = "europe-west1-docker.pkg.dev/p/fraudstream/site@sha256:0"
+        boot.pull({"SITE_IMAGE": image, "PROJECT": "p"}, google)
+        login = "docker login --username oauth2accesstoken --password-stdin europe-west1-docker.pkg.dev"
+        assert calls == [login, f"docker pull --quiet {image}"]
+        assert given == ["s3cret", ""]
+
+    def test_a_vm_with_images_of_others_alone_signs_in_nowhere(
+        self, boot: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(boot, "output", lambda *command, stdin="": pytest.fail(f"called {command}"))
+        monkeypatch.setenv("DOCKER_CONFIG", "")
+        boot.pull({"KAFKA_HOST": "kafka-1"}, boot.Google())
 
 
 class TestEnvironment:

@@ -25,22 +25,26 @@ VMS = {
     "worker": ["producer.tf", "consumer_non_fraud.tf"],
     "signing-worker": ["consumer_fraud.tf"],
     "site": ["site.tf"],
+    "bounces": ["bounces.tf"],
 }
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 #: Services that end when they have done their work.
 ONCE = {"airflow-image", "airflow-migrate", "topics", "dataset", "kafka-access"}
-#: Settings that no container gets, because no container runs what reads them: the receiver of bounces and a client
-#: certificate or registry with a password, whose secret files would have to be there.
-NOT_IN_CONTAINERS = {
-    "kafka_ssl_key_password",
-    "mail_bounce_bind",
-    "mail_bounce_keys",
-    "mail_webhook_bind",
-    "mail_webhook_keys",
-    "schema_registry_password",
+#: Settings that no container gets: for a client certificate or a registry with a password, whose secret files would
+#: have to be there.
+NOT_IN_CONTAINERS = {"kafka_ssl_key_password", "schema_registry_password"}
+#: What a worker isn't given: tasks reach Airflow through its API, with a token that the scheduler signed.
+NOT_FOR_WORKERS = {
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
 }
+#: Settings that only the receiver of returned mails reads.
+RECEIVERS = {"mail_bounce_bind", "mail_webhook_bind", "mail_webhook_keys"}
 #: What docker/vm/boot.py gives compose on every VM.
 FROM_BOOT = {"SECRETS", "PUBLISH_ADDRESS", "LOG_DRIVER"}
+#: Our own images, as the compose file names them.
+_OURS = {"airflow": "${AIRFLOW_IMAGE:-fraudstream-airflow}", "site": "${SITE_IMAGE:-fraudstream-site}"}
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z][A-Z0-9_]*)(?P<default>:-[^}]*)?}")
 _STRING = re.compile(r'"[^"]*"(?P<key>\s*=)?')
@@ -116,6 +120,8 @@ class TestNamesThatTheCodeKnows:
             "fraudstream_customer_database_uri",
             "fraudstream_kafka_sasl_password",
             "fraudstream_lake_catalog_uri",
+            "fraudstream_mail_bounce_keys",
+            "fraudstream_mail_webhook_keys",
         }
         assert targets <= known
 
@@ -128,10 +134,11 @@ class TestNamesThatTheCodeKnows:
             return {name.removeprefix("FRAUDSTREAM_").lower() for name in names if name.startswith("FRAUDSTREAM_")}
 
         everything = set(Settings.model_fields)
-        assert everything - reached("worker") - reached("site") == NOT_IN_CONTAINERS
+        assert everything - reached("worker") - reached("site") - reached("bounces") == NOT_IN_CONTAINERS
         assert {f for f in everything if f.startswith(("kafka_", "schema_", "lake_", "mail_", "dataset"))} - reached(
             "worker"
-        ) == NOT_IN_CONTAINERS, "tasks need these"
+        ) == NOT_IN_CONTAINERS | RECEIVERS, "tasks need these"
+        assert {"mail_bounce_keys", "mail_envelope_sender", *RECEIVERS} <= reached("bounces")
 
     def test_every_airflow_variable_is_an_option_of_airflow_or_celery(self, root: Path, tmp_path: Path) -> None:
         """Read in a process of its own: importing Airflow would configure logging for the other tests."""
@@ -205,24 +212,34 @@ class TestNamesThatTheCodeKnows:
         names = [option.removeprefix("--") for option in options[::2]]
         assert dict(zip(names, options[1::2], strict=True)) == celery.REDIS_KEEPS
 
-    def test_one_service_of_each_profile_builds_the_image_that_others_share(
-        self, services: dict[str, dict[str, Any]]
-    ) -> None:
+    def test_one_service_builds_the_image_that_others_share(self, services: dict[str, dict[str, Any]]) -> None:
         """Compose builds services in parallel, and builds of one tag fail each other."""
         builds = {(service["image"], name) for name, service in services.items() if "build" in service}
-        assert builds == {("fraudstream-airflow", "airflow-image"), ("fraudstream-site", "site")}
-        users = {name: s for name, s in services.items() if s["image"] == "fraudstream-airflow" and "build" not in s}
+        assert builds == {("fraudstream-airflow", "airflow-image"), (_OURS["site"], "site")}
+        users = {name: s for name, s in services.items() if s["image"] == _OURS["airflow"]}
         assert len(users) > 10
         for name, service in users.items():
             assert service["pull_policy"] == "never", name
-            assert set(service["profiles"]) <= set(services["airflow-image"]["profiles"]), name
+
+    def test_a_vm_builds_nothing_and_names_its_images_by_digest(
+        self, services: dict[str, dict[str, Any]], blocks: list[Block], root: Path
+    ) -> None:
+        assert services["airflow-image"]["profiles"] == ["local"]
+        assert '"up", "--no-build"' in (root / "docker/vm/boot.py").read_text()
+        for profile, files in VMS.items():
+            images = {service["image"] for service in in_profile(services, profile).values()} & set(_OURS.values())
+            needed = {name.upper() + "_IMAGE" for name, image in _OURS.items() if image in images}
+            for file in files:
+                assert {name for name in given(blocks, file, "environment") if name.endswith("_IMAGE")} == needed
+        (images,) = [b for b in blocks if b.kind == "variable" and b.labels == ("images",)]
+        assert "@sha256:[0-9a-f]{64}" in images.body["validation"][0]["condition"]
 
     def test_every_module_that_a_container_runs_exists(self, services: dict[str, dict[str, Any]], root: Path) -> None:
         dockerfile = (root / "docker/Dockerfile").read_text()
         commands = [service.get("command", []) for service in services.values()]
         commands += [json.loads(line) for line in re.findall(r"^CMD (\[.*])$", dockerfile, re.M)]
         run = set(re.findall(r"python -m ([\w.]+)", "\n".join(" ".join(command) for command in commands)))
-        assert run == {"fraudstream.kafka", "fraudstream.site", "fraudstream.orchestration.worker"}
+        assert run == {"fraudstream.kafka", "fraudstream.mail", "fraudstream.site", "fraudstream.orchestration.worker"}
         paths = {name: root / "plugins" / name.replace(".", "/") for name in run}
         there = [path.with_suffix(".py").exists() or (path / "__main__.py").exists() for path in paths.values()]
         assert all(there), paths
@@ -339,14 +356,27 @@ class TestHardening:
     def test_every_container_that_stays_has_a_health_check(self, services: dict[str, dict[str, Any]]) -> None:
         assert {name for name, service in services.items() if "healthcheck" not in service} == ONCE - {"kafka-access"}
 
+    def test_memory_that_looks_like_a_disk_is_bounded(self, services: dict[str, dict[str, Any]]) -> None:
+        """A tmpfs without a size may take half of the machine's memory."""
+        mounts = [(name, mount) for name, service in services.items() for mount in service.get("tmpfs", [])]
+        assert len(mounts) > 15
+        assert [found for found in mounts if not re.search(r"[:,]size=(\d+m|\$\{WORKER_TMP:-1g})", found[1])] == []
+
+    def test_a_broker_logs_to_standard_output_alone(self, root: Path) -> None:
+        """Kafka's own configuration writes files, here into memory, and leaves standard output the half of it."""
+        config = (root / "docker/kafka/log4j2.properties").read_text()
+        assert re.findall(r"^appender\.\w+\.type = (\w+)$", config, re.M) == ["Console"]
+        start = (root / "docker/kafka/start.sh").read_text()
+        assert "-Dlog4j2.configurationFile=/etc/fraudstream/log4j2.properties" in start
+        assert "export EXTRA_ARGS='-name kafkaServer'" in start  # the default ends with -loggc, a file
+
     def test_ports_listen_on_loopback_unless_a_vm_says_otherwise(self, services: dict[str, dict[str, Any]]) -> None:
         for name, service in services.items():
             for port in service.get("ports", []):
                 assert port.startswith(("${PUBLISH_ADDRESS:-127.0.0.1}:", "127.0.0.1:")), (name, port)
 
     def test_images_of_others_are_pinned_to_a_version(self, services: dict[str, dict[str, Any]], root: Path) -> None:
-        images = {service["image"] for service in services.values() if service.get("pull_policy") != "never"}
-        images -= {service["image"] for service in services.values() if "build" in service}
+        images = {service["image"] for service in services.values()} - set(_OURS.values()) - {"fraudstream-airflow"}
         images |= set(re.findall(r"^FROM (\S+:\S+)", (root / "docker/Dockerfile").read_text(), re.M))
         assert len(images) > 8
         assert {image for image in images if not re.search(r":v?\d+\.\d+(\.\d+)?", image)} == set()
@@ -360,6 +390,30 @@ class TestHardening:
                     folder = "/tmp" if variable.endswith("PASSWORDS_FILE") else "/run/secrets"  # noqa: S108
                     backend = variable.startswith("AIRFLOW__SECRETS__")
                     assert backend or folder in value, (name, variable)
+
+    def test_a_worker_has_neither_airflow_s_database_nor_what_signs_its_tokens(
+        self, services: dict[str, dict[str, Any]], root: Path
+    ) -> None:
+        secrets = {"airflow_database_url", "airflow_fernet_key", "airflow_jwt_secret"}
+        variables = {f"{name}_CMD" for name in NOT_FOR_WORKERS}
+        workers = {name: service for name, service in services.items() if "worker" in name}
+        assert len(workers) == 5
+        for name, service in workers.items():
+            assert not secrets & secret_names(service), name
+            assert not variables & set(service["environment"]), name
+        assert secrets <= secret_names(services["airflow-scheduler"])
+        assert variables <= set(services["airflow-scheduler"]["environment"])
+        text = (root / "terraform/secrets.tf").read_text()
+        for secret in ("airflow_fernet_key", "airflow_jwt_secret", "database_password"):
+            assert re.findall(rf"{secret} .*readers = (\[.*])", text) == ['["airflow"]'], secret
+
+    def test_who_sends_mails_and_who_takes_them_back_have_the_keys_of_return_addresses(
+        self, services: dict[str, dict[str, Any]]
+    ) -> None:
+        holders = {name for name, service in services.items() if "mail_bounce_keys" in secret_names(service)}
+        assert holders == {name for name in services if "worker" in name} | {"bounces"}
+        providers = {name for name, service in services.items() if "mail_webhook_keys" in secret_names(service)}
+        assert providers == {"bounces"}
 
     def test_only_who_signs_or_reads_links_is_given_the_keys(
         self, services: dict[str, dict[str, Any]], blocks: list[Block], root: Path

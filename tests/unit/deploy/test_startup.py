@@ -41,7 +41,7 @@ def machine(tmp_path: Path) -> Path:
     (tmp_path / "curl").write_text(_CURL)
     (tmp_path / "curl").chmod(0o755)
     with zipfile.ZipFile(tmp_path / "release.zip", "w") as release:
-        release.writestr("docker/vm/boot.py", f"open({str(tmp_path / 'booted')!r}, 'w').close()")
+        release.writestr("vm/boot.py", f"open({str(tmp_path / 'booted')!r}, 'w').close()")
     (tmp_path / "script").mkdir()
     return tmp_path
 
@@ -94,4 +94,4 @@ def test_a_failure_is_logged_with_its_step_and_the_next_run_succeeds(root: Path,
 
 
 def test_the_alert_looks_for_the_line(root: Path) -> None:
-    assert "fraudstream (boot|startup) failed" in (root / "terraform/monitoring.tf").read_text()
+    assert "fraudstream (boot|startup) failed" in (root / "terraform/alerts.tf").read_text()

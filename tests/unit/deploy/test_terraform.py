@@ -177,7 +177,7 @@ class TestFirstApply:
         needed = "".join(needs.body["depends_on"])
         resources = [b for b in modules[""] if b.kind == "resource"]
         versions = [".".join(b.labels) for b in resources if b.labels[0] == "google_secret_manager_secret_version"]
-        assert len(versions) == 8
+        assert len(versions) == 9
         for name in (*versions, "google_compute_router_nat.main", "google_storage_bucket_iam_member.release"):
             assert name in needed
 
@@ -201,7 +201,7 @@ class TestFirstApply:
     ) -> None:
         users = [b for b in modules[""] if b.labels[:1] == ("google_sql_user",)]
         versions = {b.labels[1]: b for b in modules[""] if b.labels[:1] == ("google_secret_manager_secret_version",)}
-        assert len(users) == 2
+        assert len(users) == 3
         for user in users:
             version = versions[f"{user.labels[1]}_database"]
             assert version.body["lifecycle"][0]["replace_triggered_by"] == [f"${{google_sql_user.{user.labels[1]}}}"]
@@ -306,15 +306,14 @@ class TestTheRelease:
         self, root: Path, modules: dict[str, list[Block]]
     ) -> None:
         archive = next(block for block in modules[""] if block.labels[:1] == ("archive_file",))
-        patterns = re.findall(r'"([^"]+)"', str(archive.body["excludes"]).split("${folder}")[0])
-        left_out = {name for name in patterns if "*" not in name}
-        needed = {
-            part.split("/")[0]
-            for part in re.findall(r"^COPY (?!--from)(\S+) ", (root / "docker/Dockerfile").read_text(), re.M)
-        }
-        assert needed | {"docker"} - left_out == needed | {"docker"}
-        assert not (needed | {"docker"}) & left_out
-        assert {".git", ".venv", "var", "terraform"} <= left_out
+        assert unquote(archive.body["source_dir"]).endswith("/../docker")
+        left_out = {unquote(pattern).split("/")[0] for pattern in archive.body["excludes"]} - {"**"}
+        assert left_out == {"local", ".env"}
+        assert {path.name for path in (root / "docker").iterdir()} >= left_out | {"compose.yaml", "kafka", "vm"}
+
+    def test_a_vm_without_images_is_refused_in_the_plan(self, modules: dict[str, list[Block]]) -> None:
+        (before,) = [b for b in modules[""] if b.labels[:1] == ("terraform_data",)]
+        assert before.body["lifecycle"][0]["precondition"][0]["condition"] == "${var.images != null}"
 
 
 class TestTheChecks:

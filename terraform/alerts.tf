@@ -1,0 +1,116 @@
+# What someone should be told about. Two lists, of which monitoring.tf makes a policy each: conditions on metrics (PromQL)
+# and lines in logs.
+
+locals {
+  vms = [for machine in values(local.machines) : machine.name]
+
+  # Unread records of a partition, less those that arrived in the last half hour: more than none means that the oldest
+  # has waited for longer. A transaction leaves a marker behind its last record, which nobody reads.
+  waiting = "kafka_consumergroup_lag%s - on (topic, partition) group_left increase(kafka_topic_partition_current_offset[30m])"
+
+  metric_alerts = {
+    # The Ops Agent on the registry's VM reads the exporter beside the Kafka UI.
+    "consumer stuck" = {
+      query = join(" or ", [
+        "max by (consumergroup, topic) (${format(local.waiting, "{topic=~\".*_transaction\"}")}) > 1",
+        "max by (consumergroup, topic) (${format(local.waiting, "{topic!~\".*_transaction\"}")}) > 0",
+      ])
+      duration = "300s"
+      severity = "WARNING"
+      text     = "A record has waited for a consumer group for more than 30 minutes. Runbook: docs/deploy.md, consumer stuck."
+    }
+    "dead letters" = {
+      query    = "sum by (topic) (increase(kafka_topic_partition_current_offset{topic=~\".*dead_letter\"}[10m])) > 0"
+      duration = "0s"
+      severity = "WARNING"
+      text     = "A record or a row could not be used and lies in a dead-letter topic. Runbook: docs/deploy.md, wrong data produced."
+    }
+    "replicas missing" = {
+      query    = "sum(kafka_topic_partition_under_replicated_partition) > 0"
+      duration = "300s"
+      severity = "WARNING"
+      text     = "Partitions have had fewer than three replicas for five minutes. Runbook: docs/deploy.md, a broker lost."
+    }
+    "broker down" = {
+      query    = "kafka_brokers < 3"
+      duration = "300s"
+      severity = "CRITICAL"
+      text     = "Fewer than three brokers have answered for five minutes. After a stop_kafka this is meant. Runbook: docs/deploy.md, a broker lost."
+    }
+    "no metrics of Kafka" = {
+      query    = "absent(kafka_brokers)"
+      duration = "600s"
+      severity = "WARNING"
+      text     = "The exporter on the registry's VM has sent nothing for ten minutes, so the alerts on consumers, dead letters and replicas are blind. Look at the container kafka-exporter and the Ops Agent."
+    }
+    "VM gone" = {
+      query    = join(" or ", [for name in local.vms : "absent(compute_googleapis_com:instance_uptime{monitored_resource=\"gce_instance\",instance_name=\"${name}\"})"])
+      duration = "900s"
+      severity = "WARNING"
+      text     = "A VM has not run for 15 minutes; the label instance_name names it. A spot VM that Google took starts again with `gcloud compute instances start`."
+    }
+    "database down" = {
+      query    = "cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"} < 1 or absent(cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"})"
+      duration = "300s"
+      severity = "CRITICAL"
+      text     = "Cloud SQL does not run or sends no metrics. Airflow starts no task, and the registry registers no schema. Records wait in Kafka."
+    }
+    "database disk or memory" = {
+      query    = "cloudsql_googleapis_com:database_disk_utilization{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"} > 0.85 or cloudsql_googleapis_com:database_memory_utilization{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"} > 0.95"
+      duration = "900s"
+      severity = "WARNING"
+      text     = "Cloud SQL has little disk or memory left. The disk grows by itself up to Google's limit; for memory choose a larger tier in locals.tf."
+    }
+    "Redis full or gone" = {
+      query    = "redis_googleapis_com:stats_memory_usage_ratio{monitored_resource=\"redis_instance\"} > 0.8 or absent(redis_googleapis_com:server_uptime{monitored_resource=\"redis_instance\"})"
+      duration = "600s"
+      severity = "CRITICAL"
+      text     = "Celery's broker is almost full or does not answer. Running tasks go on, new ones do not start."
+    }
+    "site's certificate expires" = {
+      query    = "min(monitoring_googleapis_com:uptime_check_time_until_ssl_cert_expires{monitored_resource=\"uptime_url\",check_id=\"${google_monitoring_uptime_check_config.site.uptime_check_id}\"}) < 14"
+      duration = "3600s"
+      severity = "ERROR"
+      text     = "The certificate of the confirmation site expires in less than 14 days, and Google has not renewed it. Look at the domain's A and CAA records."
+    }
+  }
+
+  # Container logs reach Cloud Logging through Docker's gcplogs driver.
+  log_alerts = {
+    failed_dag_runs = {
+      filter = "jsonPayload.message=~\"Marking run .* failed\""
+      title  = "failed DAG run"
+      text   = "Airflow marked a DAG run as failed; its tasks' logs say why. Runbooks: docs/deploy.md."
+    }
+    undelivered_notices = {
+      filter = "jsonPayload.message=~\"fraud notice not delivered\""
+      title  = "fraud notice not delivered"
+      text   = "A customer doesn't know of a suspected fraud: the notice was refused, bounced, or held back by safe mode. The log line names the case; docs/mail.md says what each answer means, and how to send the notice anew."
+    }
+    boot_failed = {
+      filter = "jsonPayload.message=~\"fraudstream (boot|startup) failed\""
+      title  = "VM without its role"
+      text   = "A VM started, but its containers didn't; it tries again every 30 seconds. `journalctl -u fraudstream-boot` on it says why."
+    }
+    answers_not_recorded = {
+      filter = "jsonPayload.message=~\"(answer .* is not recorded|is recorded isn't known|answered 503):\""
+      title  = "customers' answers aren't recorded"
+      text   = "The confirmation site couldn't write an answer to Kafka or show a case; its log lines say why. Customers are asked to come back. Look at the brokers; /health/kafka of the site's VMs says whether they answer."
+    }
+    access_failed = {
+      filter = "jsonPayload.message=~\"fraudstream access failed\""
+      title  = "Kafka users without their rights"
+      text   = "The container kafka-access of a broker's VM couldn't make a user or an ACL; its log line says which. Clients of that user are refused until it can."
+    }
+    container_unhealthy = {
+      filter = "jsonPayload.message=~\"fraudstream container unhealthy\""
+      title  = "a container is unhealthy"
+      text   = "The health check of a container failed, such as the scheduler's, a triggerer's or a worker's, and the VM restarts it every minute until it passes. The log line names the container."
+    }
+    upkeep_failed = {
+      filter = "jsonPayload.message=~\"fraudstream upkeep failed\""
+      title  = "a VM can't keep itself up"
+      text   = "A VM could not restart an unhealthy container, or a broker could not renew its certificate, which is valid for a year. The log line gives the reason. `sudo python3 /opt/fraudstream/docker/vm/upkeep.py renew` tries again."
+    }
+  }
+}
