@@ -15,7 +15,7 @@ LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-ha
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock upgrade licences up down status logs clean demo benchmark chaos fuzz test lint format docs check-deploy
+.PHONY: help venv lock upgrade licences up down status logs clean demo benchmark chaos fuzz mutants test lint format docs check-deploy
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ chaos: venv ## kill and break everything while load flows; SEED=number, MINUTES=
 fuzz: venv ## produce anything to every topic; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
+mutants: venv .venvs/mutants/synced ## change the code and see whether the unit tests notice; MINUTES=number, SEED=number, PACKAGE=name
+	@$(BIN)/python -m tests.mutants $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(PACKAGE),--package $(PACKAGE))
+
 test: lint docs check-deploy ## run all checks, then the unit, chaos, browser and integration tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope tests/unit
 	$(BIN)/pytest --ignore tests/unit
@@ -77,7 +80,8 @@ lock: $(UV) ## lock what changed in requirements*.in; CONSTRAINTS=file or addres
 	$(LOCK) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	for tool in $(TOOLS) quixstreams spark; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
-	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov docs/requirements; do \
+	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov docs/requirements \
+		tests/mutants/requirements; do \
 		$(LOCK) --no-header $$file.in -o $$file.txt; done
 	$(LOCK) --no-header --no-deps terraform/requirements-schema.in -o terraform/requirements-schema.txt
 
@@ -111,7 +115,8 @@ $(SCHEMA)/synced: terraform/requirements-schema.txt | $(UV)
 .venvs/checks/synced: docker/requirements-checks.txt | $(UV)
 .venvs/checkov/synced: terraform/requirements-checkov.txt | $(UV)
 .venvs/docs/synced: docs/requirements.txt | $(UV)
-.venvs/checks/synced .venvs/checkov/synced .venvs/docs/synced:
+.venvs/mutants/synced: tests/mutants/requirements.txt | $(UV)
+.venvs/checks/synced .venvs/checkov/synced .venvs/docs/synced .venvs/mutants/synced:
 	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
 	$(UV) pip sync --quiet --python $(@D)/bin/python --require-hashes $<
 	touch $@

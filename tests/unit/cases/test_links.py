@@ -71,6 +71,15 @@ def test_random_text_is_refused_and_its_error_never_shows_all_of_it(text: str) -
     assert len(text) <= 8 or text not in str(refused.value)
 
 
+def test_a_token_longer_than_the_longest_is_refused_though_we_signed_it() -> None:
+    cases = ["c" * length for length in range(1, LONGEST_TOKEN)]
+    tokens = {case: token_of(LINKS.url(case, "fraud")) for case in cases}
+    longest = max(case for case, token in tokens.items() if len(token) <= LONGEST_TOKEN)
+    assert LINKS.read(tokens[longest]) == longest
+    with pytest.raises(LinkError, match="is none of ours"):
+        LINKS.read(tokens[longest + "c"])
+
+
 def test_a_refused_token_of_ours_is_never_shown_in_full(keyed: Callable[..., Links]) -> None:
     token = token_of(keyed(OLD).url("case-1", "fraud"))
     with pytest.raises(LinkError) as refused:

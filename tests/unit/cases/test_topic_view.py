@@ -58,6 +58,8 @@ class Broker:
     consumers: int = 0
     closed: int = 0
     young_from: int = -1
+    #: What was asked of it, in order.
+    asked: list[tuple[str, int]] = field(default_factory=list)
 
     def end_of(self, partition: int, offset: int) -> None:
         self.queue.append(Record((partition, offset), failure=Code(Code._PARTITION_EOF)))
@@ -84,9 +86,11 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
             return type("Metadata", (), {"topics": {topic: found}})
 
         def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
+            broker.asked.append(("end", partition.partition))
             return 0, broker.ends[partition.partition]
 
         def offsets_for_times(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+            broker.asked += [("time", p.offset) for p in partitions]
             return [TopicPartition(p.topic, p.partition, broker.young_from) for p in partitions]
 
         def assign(self, partitions: list[TopicPartition]) -> None:
@@ -169,6 +173,44 @@ def test_with_a_horizon_it_starts_there_and_at_the_end_where_nothing_is_that_you
         with ConfirmationView(Settings(), horizon=timedelta(days=1)):
             until(lambda: broker.assigned)
         assert [p.offset for p in broker.assigned] == [start]
+
+
+def test_the_horizon_reaches_back_from_now_and_is_asked_for_after_the_ends(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1_700_000_000.0)
+    broker.ends = {0: 7, 1: 9}
+    with ConfirmationView(Settings(), horizon=timedelta(hours=1)):
+        until(lambda: broker.assigned)
+    oldest = (1_700_000_000 - 3600) * 1000
+    assert broker.asked == [("end", 0), ("end", 1), ("time", oldest), ("time", oldest)]
+
+
+def test_it_is_caught_up_only_when_each_partition_is_read_to_its_end(broker: Broker) -> None:
+    broker.ends = {0: 1, 1: 1}
+    with ConfirmationView(Settings(), horizon=None) as answers:
+        broker.answer("a", "REPORTED_FRAUD", partition=0, offset=0)
+        until(lambda: answers.get("a"))
+        assert not answers.caught_up
+        broker.answer("b", "REPORTED_FRAUD", partition=1, offset=0)
+        until(lambda: answers.caught_up)
+
+
+def test_who_waits_is_told_the_first_answer_once_all_partitions_are_read(broker: Broker) -> None:
+    """Partitions were added meanwhile: the answers of a case are in two of them, and the later one is read first."""
+    broker.ends = {0: 1, 1: 1}
+
+    async def wait(answers: ConfirmationView) -> str:
+        waiting = asyncio.create_task(answers.wait("a"))
+        broker.answer("a", "REPORTED_NOT_FRAUD", partition=1, offset=0, sent=2_000)
+        await asyncio.to_thread(until, lambda: answers.position(1) == 1)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        broker.answer("a", "REPORTED_FRAUD", partition=0, offset=0, sent=1_000)
+        return (await asyncio.wait_for(waiting, 5)).status
+
+    with ConfirmationView(Settings(), horizon=None) as answers:
+        assert asyncio.run(wait(answers)) == "REPORTED_FRAUD"
 
 
 def test_brokers_that_are_away_at_the_start_are_waited_for(broker: Broker) -> None:

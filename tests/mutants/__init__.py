@@ -1,0 +1,1 @@
+"""Mutation tests: are there unit tests that fail when a line of the code is wrong?"""
