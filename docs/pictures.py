@@ -117,7 +117,7 @@ def _take(browser: Browser, link: str, name: str, screen: str, language: str, *,
 def _take_mail(browser: Browser, name: str, kind: Kind, status: str, reader: Customer) -> None:
     settings = Settings(
         confirmation_url="https://confirm.bank.example",
-        confirmation_keys=["key-of-the-pictures-only"],
+        confirmation_keys=["example-key-of-the-pictures"],
         bank_phone="+62 21 555 0100",
         bank_currency="IDR",
     )

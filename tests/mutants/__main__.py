@@ -108,6 +108,9 @@ def copy_tree(copy: Path) -> None:
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, copy / name)
+    # some tests ask git which files there are
+    run(copy, "git", "init", "--quiet")
+    run(copy, "git", "add", "--all")
 
 
 def outcomes(dump: str) -> Iterator[Mutant]:
