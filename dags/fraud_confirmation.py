@@ -20,6 +20,7 @@ outcome again.
 """
 
 from datetime import timedelta
+from typing import Any
 
 from airflow.sdk import Param, dag, task
 from fraudstream.cases.opening import described
@@ -83,7 +84,7 @@ for the customer; the case still ends with an outcome on the topic, by the DAG `
 )
 def fraud_confirmation():
     @task(task_display_name="cases of this run")
-    def cases(params: dict) -> list[str]:
+    def cases(params: dict[str, Any]) -> list[str]:
         return [described(case) for case in params["cases"]]
 
     AwaitConfirmation.partial(

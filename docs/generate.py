@@ -50,7 +50,7 @@ def dags_page(files: list[Path]) -> str:
 
 
 def _schedule(value: ast.expr) -> str:
-    return (value.value or "when triggered") if isinstance(value, ast.Constant) else f"`{ast.unparse(value)}`"
+    return str(value.value or "when triggered") if isinstance(value, ast.Constant) else f"`{ast.unparse(value)}`"
 
 
 def with_tables(page: str) -> str:

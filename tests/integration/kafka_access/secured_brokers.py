@@ -258,7 +258,9 @@ def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
         }
         with AdminClient(admin_config) as admin:
             servers = [",".join(f"{HOST}:{port}" for port in ports) for ports in (clients, mutuals, tokens)]
-            secured = Secured(*servers, f"{HOST}:{internals[0]}", certificate, authority, admin, settings)
+            secured = Secured(
+                servers[0], servers[1], servers[2], f"{HOST}:{internals[0]}", certificate, authority, admin, settings
+            )
             _make_users(admin)
             secured.grant([binding for right in rights(ROOT) for binding in acl_bindings(right)])
             yield secured

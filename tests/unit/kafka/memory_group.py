@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING
+from confluent_kafka import OFFSET_BEGINNING, TopicPartition
 from confluent_kafka import KafkaError as Code
 from fraudstream.errors import LakeUnavailable
 from fraudstream.kafka.avro.codec import InvalidRecord
@@ -91,7 +91,7 @@ class FakeConsumer:
             self._at_end.discard(partition.partition)
 
     @property
-    def assigned(self) -> list[subscription.TopicPartition]:
+    def assigned(self) -> list[TopicPartition]:
         return [partition_of(number) for number in self._positions]
 
     def poll(self, timeout):

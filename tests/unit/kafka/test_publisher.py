@@ -13,6 +13,7 @@ from fraudstream.dataset.reader import Chunk, read_chunks
 from fraudstream.errors import DatasetError, KafkaUnavailable, ProducerFenced, TooManyRejected
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.produce import publisher, rejected_rows, transaction
+from fraudstream.kafka.produce.columns_producer import Messages
 from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
@@ -90,7 +91,7 @@ class FakeColumns:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def produce(self, topic: str, messages: publisher.Messages) -> None:
+    def produce(self, topic: str, messages: Messages) -> None:
         self._producer.queue(topic, len(messages))
 
 

@@ -34,7 +34,7 @@ def put(lake, start, end, partition=PARTITION, day=DAY, body=None, link=None, se
     if settled:
         settle(store, FOLDER, partition, link.end if link else end)
     return store.create(
-        names.object_name(FOLDER, day, *partition, start),
+        names.object_name(FOLDER, day, partition.topic, partition.number, start),
         igzip.compress(body or bytes(lines.transaction(made))),
         content_type="application/gzip",
         metadata=(link or Link(partition, start, start, end, totals_of(made.offsets, made.rows))).metadata(),

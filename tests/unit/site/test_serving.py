@@ -62,7 +62,7 @@ class Clients:
 
     def connect(self) -> tuple[Connection, Wire]:
         wire = Wire()
-        connection = self._config.http_protocol_class(  # type: ignore[operator, union-attr]
+        connection = self._config.http_protocol_class(  # type: ignore[call-arg, operator, union-attr]
             config=self._config, server_state=self._state, app_state={}
         )
         wire.lost = lambda: connection.connection_lost(None) if connection in self._state.connections else None
