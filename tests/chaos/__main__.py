@@ -1,6 +1,7 @@
 """``python -m tests.chaos --seed 1 --minutes 5``: faults and their counts, then the verdict; exit code 1 if broken.
 
-``--short`` is the round that belongs to the tests: fewer faults in 40 seconds.
+The tasks are those of the DAGs, in Airflow. With ``--processes`` they run beside each other without it, and ``--short``
+is such a round that belongs to the tests: fewer faults in 40 seconds.
 """
 
 import argparse
@@ -20,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5.0)
+    parser.add_argument("--processes", action="store_true")
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack goes down with the run
@@ -39,12 +41,16 @@ def _again_for_itself() -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from local.environment import VAR  # noqa: PLC0415  see above
-    from tests.chaos.run import run  # noqa: PLC0415  imports local.environment
+    from tests.chaos import run as processes  # noqa: PLC0415  imports local.environment
+    from tests.chaos.airflow_round import run as in_airflow  # noqa: PLC0415  imports local.environment
 
     started = time.monotonic()
     seconds = _SHORT_SECONDS if options.short else 60 * options.minutes
-    print(f"seed {options.seed}, faults for {seconds:.0f} s, logs in {VAR}")
-    result = run(options.seed, seconds, short=options.short)
+    print(f"seed {options.seed}, faults for {seconds:.0f} s, logs in {VAR}", flush=True)
+    if options.short or options.processes:
+        result = processes.run(options.seed, seconds, short=options.short)
+    else:
+        result = in_airflow.run(options.seed, seconds)
     print(f"\n{'fault':<50} {'times':>5} {'hits':>6}")
     for name, times, hits in result.faults:
         print(f"{name:<50} {times:>5} {'' if hits is None else hits:>6}")

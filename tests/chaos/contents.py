@@ -54,35 +54,35 @@ class Content(NamedTuple):
 
 def read(settings: Settings, file: Path, prefix: str, cases: Path) -> Content:
     """Reads it all; `prefix` is what the ids of the file's rows start with."""
-    rows, rejected = _file(file, prefix)
+    rows, rejected = rows_of(file, prefix)
     store = Store.connect(settings.lake_bucket)
     lines = [line for folder in ("transaction", "fraud_confirmation") for line in _lines(store, folder)]
     return Content(
         rows,
         rejected,
-        [record for topic in TOPICS for record in _topic(settings, topic)],
-        [(_place(line), _row(line["topic"], line)) for line in lines],
+        [record for topic in TOPICS for record in rows_in(settings, topic)],
+        [(place_of(line), row_of(line["topic"], line)) for line in lines],
         list(_lines(store, "email_confirmation")),
         [(line["run"], line["cases"]) for line in map(json.loads, cases.read_text().splitlines())],
-        [letter for topic in TOPICS for letter in _dead_letters(settings, topic)],
-        [int(dict(m.headers() or [])["line"]) for m in _records(settings, INGEST_DEAD_LETTER)],
+        [letter for topic in TOPICS for letter in dead_letters(settings, topic)],
+        [int(dict(m.headers() or [])["line"]) for m in committed(settings, INGEST_DEAD_LETTER)],
     )
 
 
-def _file(file: Path, prefix: str) -> tuple[list[Row], list[int]]:
+def rows_of(path: Path, prefix: str) -> tuple[list[Row], list[int]]:
     rows: list[Row] = []
     rejected: list[int] = []
-    with file.open(newline="") as lines:
+    with path.open(newline="") as lines:
         for number, line in enumerate(csv.DictReader(lines)):
             if line["type"] == BAD_TYPE:
                 rejected.append(number + 2)
             else:
                 topic = FRAUD_TRANSACTION if line["isFraud"] == "1" else NON_FRAUD_TRANSACTION
-                rows.append(_row(topic, line | {"idTransaction": f"{prefix}-{number:09d}"}))
+                rows.append(row_of(topic, line | {"idTransaction": f"{prefix}-{number:09d}"}))
     return rows, rejected
 
 
-def _row(topic: str, line: dict[str, Any]) -> Row:
+def row_of(topic: str, line: dict[str, Any]) -> Row:
     return Row(
         topic,
         line["idTransaction"],
@@ -93,17 +93,17 @@ def _row(topic: str, line: dict[str, Any]) -> Row:
     )
 
 
-def _place(line: dict[str, Any]) -> Place:
+def place_of(line: dict[str, Any]) -> Place:
     return line["topic"], int(line["partition"]), int(line["offset"])
 
 
-def _topic(settings: Settings, topic: str) -> Iterator[tuple[Place, Row]]:
+def rows_in(settings: Settings, topic: str) -> Iterator[tuple[Place, Row]]:
     codec = Codec.for_topic(topic, settings)
-    decoded = codec.decode_messages(list(_records(settings, topic)))
+    decoded = codec.decode_messages(list(committed(settings, topic)))
     for message, row in zip(decoded.valid, decoded.rows.to_pylist(), strict=True):
         yield (
             (topic, message.partition(), message.offset()),
-            _row(topic, row | {"amount": money.to_text(row["amount"])}),
+            row_of(topic, row | {"amount": money.to_text(row["amount"])}),
         )
 
 
@@ -115,11 +115,11 @@ def _lines(store: Store, folder: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line, parse_float=Decimal)
 
 
-def _dead_letters(settings: Settings, topic: str) -> Iterator[tuple[Place, bytes | None]]:
-    for letter in map(DeadLetter.of, _records(settings, dead_letter_topic(topic))):
+def dead_letters(settings: Settings, topic: str) -> Iterator[tuple[Place, bytes | None]]:
+    for letter in map(DeadLetter.of, committed(settings, dead_letter_topic(topic))):
         yield (*letter.partition, letter.offset), letter.value
 
 
-def _records(settings: Settings, topic: str) -> Iterator[Message]:
+def committed(settings: Settings, topic: str) -> Iterator[Message]:
     with topics.reader(settings) as reader:
         yield from topics.records(reader, settings, topic)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 
@@ -17,7 +17,7 @@ from local.services import BROKERS
 from tests.chaos.fleet import Fleet, Interruption
 from tests.chaos.mailbox import SMTP_FAULTS, Mailbox, SmtpFault
 from tests.chaos.poison import KINDS, Poisoner
-from tests.chaos.proxy import FaultyProxy, HttpFault
+from tests.chaos.proxy import ANY_SERVER, FaultyProxy, HttpFault
 from tests.chaos.stack import Stack
 
 PRODUCER = "produce"
@@ -51,7 +51,8 @@ class Arena:
     """All that faults are done to, and what they did."""
 
     stack: Stack
-    fleet: Fleet
+    #: The workers, of :class:`tests.chaos.fleet.Fleet` or in Airflow: has `kill` and `interruptions`.
+    fleet: Any
     store: FaultyProxy
     registry: FaultyProxy
     mailbox: Mailbox
@@ -76,7 +77,7 @@ class Fault(NamedTuple):
 
     name: str
     seconds: float
-    do: Callable[[Arena, random.Random], None]
+    do: Callable[[Any, random.Random], None]
 
 
 def kill_worker(name: str) -> Fault:
@@ -114,17 +115,17 @@ def _freeze_and_thaw(arena: Arena, consumer: str, second: str) -> str | None:
     fleet = arena.fleet
     for name in (consumer, second):
         fleet.wait_settled(name, _JOIN_SECONDS, 60)
-        if not _until(lambda name=name: _owns(fleet.said(name)), _TAKEN_OVER_WITHIN):  # type: ignore[misc]
+        if not until(lambda name=name: _owns(fleet.said(name)), _TAKEN_OVER_WITHIN):  # type: ignore[misc]
             return f"{name} got no partitions, there was nothing to fence"
     before, others = len(fleet.said(consumer)), len(fleet.said(second))
     fleet.freeze(consumer)
     frozen = time.monotonic()
-    taken_over = _until(lambda: _ASSIGNED in fleet.said(second)[others:], _TAKEN_OVER_WITHIN)
+    taken_over = until(lambda: _ASSIGNED in fleet.said(second)[others:], _TAKEN_OVER_WITHIN)
     time.sleep(max(0.0, _FROZEN_SECONDS - (time.monotonic() - frozen)))
     fleet.thaw(consumer)
     if not taken_over:
         return "it was frozen and nobody took its partitions over"
-    if not _until(lambda: any(word in fleet.said(consumer)[before:] for word in _FENCED), _FENCED_WITHIN):
+    if not until(lambda: any(word in fleet.said(consumer)[before:] for word in _FENCED), _FENCED_WITHIN):
         return "its log says nothing of lost partitions after SIGCONT"
     return None
 
@@ -194,7 +195,7 @@ def store_fault(fault: HttpFault, seconds: float) -> Fault:
         before = arena.store.hits[fault]
         with arena.store.fault(fault, _SHARE):
             time.sleep(seconds)
-            _until(lambda: arena.store.hits[fault] > before, _HIT_WITHIN)
+            until(lambda: arena.store.hits[fault] > before, _HIT_WITHIN)
 
     return Fault(f"store {fault.value}", seconds, do)
 
@@ -206,7 +207,7 @@ def smtp_fault(fault: SmtpFault, seconds: float) -> Fault:
         before = arena.mailbox.hits[fault.name]
         with arena.mailbox.fault(fault, _SHARE):
             time.sleep(seconds)
-            _until(lambda: arena.mailbox.hits[fault.name] > before, _HIT_WITHIN)
+            until(lambda: arena.mailbox.hits[fault.name] > before, _HIT_WITHIN)
 
     return Fault(f"SMTP {fault.name}", seconds, do)
 
@@ -231,7 +232,7 @@ LANES: dict[str, list[Fault]] = {
     "brokers": [kill_brokers(1, 3), kill_brokers(2, 20)],
     "registry": [Fault("kill -9 registry", 10, kill_registry)],
     # A stall outlasts the store client's time limit of 30 s.
-    "store": [store_fault(fault, 35 if fault is HttpFault.STALL else 6) for fault in HttpFault],
+    "store": [store_fault(fault, 35 if fault is HttpFault.STALL else 6) for fault in ANY_SERVER],
     "smtp": [smtp_fault(fault, 8 if "stall" in fault.name else 4) for fault in SMTP_FAULTS],
     "poison": [poison(kind) for kind in KINDS],
 }
@@ -239,7 +240,7 @@ LANES: dict[str, list[Fault]] = {
 SHORT_LANES: dict[str, list[Fault]] = {
     "workers": [*map(kill_worker, (PRODUCER, _LAKE, _MAIL, _CASES)), zombie(_LAKE)],
     "brokers": [kill_brokers(1, 3)],
-    "store": [store_fault(fault, 4) for fault in HttpFault],
+    "store": [store_fault(fault, 4) for fault in ANY_SERVER],
     "smtp": [smtp_fault(fault, 6 if "stall" in fault.name else 2) for fault in SMTP_FAULTS],
     "poison": [poison(kind) for kind in KINDS],
 }
@@ -263,7 +264,7 @@ def inject(arena: Arena, lanes: dict[str, list[Fault]], seed: int, seconds: floa
             stop.set()
 
 
-def _until(condition: Callable[[], bool], seconds: float) -> bool:
+def until(condition: Callable[[], bool], seconds: float) -> bool:
     """Waits for a condition; whether it came true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -279,7 +280,7 @@ def wait_reading(fleet: Fleet, consumers: Sequence[str]) -> None:
     :raises TimeoutError: one hasn't within two minutes
     """
     for name in consumers:
-        if not _until(lambda name=name: _ASSIGNED in fleet.said(name), 120):  # type: ignore[misc]
+        if not until(lambda name=name: _ASSIGNED in fleet.said(name), 120):  # type: ignore[misc]
             raise TimeoutError(f"{name} gets no partitions; see {fleet.log(name)}")
 
 

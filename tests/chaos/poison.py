@@ -47,24 +47,28 @@ KINDS: dict[str, Kind] = {"poison bytes": _bytes, "unknown schema id": _unknown_
 class Poisoner:
     """Writes bad records and remembers where they lie."""
 
+    topics: tuple[str, ...] = (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION)
+
     def __init__(self, settings: Settings) -> None:
         self._producer = Producer(
             settings.kafka_config(
                 **{"acks": "all", "enable.idempotence": True, "message.max.bytes": 2_000_000, "log_level": 0}
             )
         )
-        topics = (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION)
-        self._header = {topic: Codec.for_topic(topic, settings)._own_header() for topic in topics}
+        self._header = {topic: Codec.for_topic(topic, settings)._own_header() for topic in self.topics}
         #: Value of each bad record by topic, partition and offset.
         self.written: dict[Place, bytes | None] = {}
 
     def write(self, kind: str, rng: random.Random) -> None:
         """Writes one; returns when the brokers have it, however long they are away."""
         topic = rng.choice(sorted(self._header))
-        value = KINDS[kind](rng, self._header[topic])
+        value = self._value(kind, topic, rng)
         self._producer.produce(topic, value=value, partition=rng.randrange(PARTITIONS), on_delivery=self._delivered)
         if self._producer.flush(120):
             raise TimeoutError(f"the brokers didn't take a bad record for {topic} within 120 s")
+
+    def _value(self, kind: str, topic: str, rng: random.Random) -> bytes | None:
+        return KINDS[kind](rng, self._header[topic])
 
     def _delivered(self, error: KafkaException | None, message: Message) -> None:
         if error is not None:

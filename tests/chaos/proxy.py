@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import socket
 import struct
 import threading
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from enum import Enum
 from types import TracebackType
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
 _HOST = "127.0.0.1"
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
@@ -24,9 +26,25 @@ class HttpFault(Enum):
     RESET = "resets the connection"
     LOST_ANSWER = "does the write, loses the answer"
     STALL = "stalls"
+    NOT_FOUND = "answers 404"
+    HELD_PROGRESS = "never does a write of progress"
 
 
-_STATUS = {HttpFault.UNAVAILABLE: "503 Service Unavailable", HttpFault.TOO_MANY: "429 Too Many Requests"}
+_STATUS = {
+    HttpFault.UNAVAILABLE: "503 Service Unavailable",
+    HttpFault.TOO_MANY: "429 Too Many Requests",
+    HttpFault.NOT_FOUND: "404 Not Found",
+}
+#: What fits any request of any server: the rest are for one kind of them.
+ANY_SERVER = (
+    HttpFault.UNAVAILABLE,
+    HttpFault.TOO_MANY,
+    HttpFault.RESET,
+    HttpFault.LOST_ANSWER,
+    HttpFault.STALL,
+)
+#: The lake's object that says how far a consumer is, wherever an upload names it.
+_PROGRESS = re.compile(rb"_progress/[\w./-]+\.json")
 
 
 class _Request(NamedTuple):
@@ -49,6 +67,8 @@ class FaultyProxy:
         self._server: asyncio.Server | None = None
         self._handlers: set[asyncio.Task[None]] = set()
         self.hits: Counter[HttpFault] = Counter()
+        #: Names of the progress objects whose writes were held.
+        self.held: list[str] = []
         self.port = 0
 
     def __enter__(self) -> "FaultyProxy":
@@ -68,7 +88,7 @@ class FaultyProxy:
     def fault(self, fault: HttpFault, share: float) -> Iterator[None]:
         """While it lasts, this share of the requests (of the writes, for a lost answer) meets the fault.
 
-        A stalled request hangs until the fault is over; then its connection is reset.
+        A stalled or held request hangs until the fault is over; then its connection is reset, and it was never done.
         """
         self._share, self._fault = share, fault
         try:
@@ -110,11 +130,11 @@ class FaultyProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await _read(reader)
-        match self._drawn(request.method):
+        match self._drawn(request):
             case None:
                 writer.write(await self._forward(request))
                 await writer.drain()
-            case (HttpFault.UNAVAILABLE | HttpFault.TOO_MANY) as fault:
+            case (HttpFault.UNAVAILABLE | HttpFault.TOO_MANY | HttpFault.NOT_FOUND) as fault:
                 writer.write(f"HTTP/1.1 {_STATUS[fault]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
                 await writer.drain()
             case HttpFault.RESET:
@@ -122,16 +142,21 @@ class FaultyProxy:
             case HttpFault.LOST_ANSWER:
                 await self._forward(request)
                 _reset(writer)
-            case HttpFault.STALL:
+            case HttpFault.STALL | HttpFault.HELD_PROGRESS:
                 await self._over.wait()
                 _reset(writer)
 
-    def _drawn(self, method: str) -> HttpFault | None:
+    def _drawn(self, request: _Request) -> HttpFault | None:
         fault = self._fault
         if fault is None or self._random.random() >= self._share:
             return None
-        if fault is HttpFault.LOST_ANSWER and method not in _WRITES:
+        if fault in {HttpFault.LOST_ANSWER, HttpFault.HELD_PROGRESS} and request.method not in _WRITES:
             return None
+        if fault is HttpFault.HELD_PROGRESS:
+            named = _PROGRESS.search(unquote_to_bytes(request.head[0]) + b" " + request.body[:2_000])
+            if named is None:
+                return None
+            self.held.append(named[0].decode())
         self.hits[fault] += 1
         return fault
 

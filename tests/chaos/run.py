@@ -34,11 +34,11 @@ from tests.chaos.poison import Poisoner
 from tests.chaos.proxy import FaultyProxy
 from tests.chaos.stack import Stack
 from tests.chaos.workers import SMTP_PORT
-from tests.fakes.smtp import FakeSmtpServer
+from tests.fakes.smtp import Accepted, FakeSmtpServer
 
 ROWS_PER_SECOND = 300
 #: Rows flow so much longer than the faults' own length: a lane that is held up must still meet them.
-_SPARE_SECONDS = 120.0
+SPARE_SECONDS = 120.0
 _FRAUD_SHARE = 20
 _MESSAGE_ID = re.compile(rb"(?im)^message-id:\s*(\S+)")
 _REJECTED_SHARE = 1_000
@@ -69,13 +69,13 @@ def run(seed: int, seconds: float, *, short: bool) -> Result:
     """
     lanes = SHORT_LANES if short else LANES
     stack = Stack()
-    with _running(stack):
+    with running(stack):
         # 1. stack and file
         os.environ.update(stack.environment())
         settings = Settings()
         stack.create_topics(settings)
         file = VAR / f"chaos-{seed}.csv"
-        _write(file, int(ROWS_PER_SECOND * (seconds + _SPARE_SECONDS)), seed)
+        write_input(file, int(ROWS_PER_SECOND * (seconds + SPARE_SECONDS)), seed)
         logs = VAR / "workers"
         logs.mkdir()
         mailbox = Mailbox(seed)
@@ -97,24 +97,26 @@ def run(seed: int, seconds: float, *, short: bool) -> Result:
                     fleet.add(name, role, topic, "forever", arena.cases)
                 wait_reading(fleet, list(CONSUMERS))
                 fleet.add(PRODUCER, "produce", str(file), str(ROWS_PER_SECOND))
-                _say("faults begin")
+                say("faults begin")
                 # 3. faults
                 inject(arena, lanes, seed, seconds)
                 # 4. the rest
-                _say("faults are over, the workers finish")
+                say("faults are over, the workers finish")
                 _drain(fleet, file, arena.cases)
                 # 5. counts
-                _say("counting")
+                say("counting")
                 checks = _checks(arena, settings, file, cases, smtp)
-        return Result(_faults(arena), fleet.ends, arena.zombies, checks)
+        return Result(hits_of(arena), fleet.ends, arena.zombies, checks)
 
 
-def _say(what: str) -> None:
+def say(what: str) -> None:
+    """Prints what happens now."""
     print(f"{datetime.now(UTC):%H:%M:%S} {what}", flush=True)
 
 
 @contextmanager
-def _running(stack: Stack) -> Iterator[None]:
+def running(stack: Stack) -> Iterator[None]:
+    """The stack, up and empty; it goes down at the end."""
     try:
         stack.up()
         yield
@@ -122,9 +124,9 @@ def _running(stack: Stack) -> Iterator[None]:
         stack.down()
 
 
-def _write(file: Path, rows: int, seed: int) -> None:
-    """A file in which some rows don't check."""
-    write_file(file, plan(rows, rows // _FRAUD_SHARE), seed, lambda _: None)
+def write_input(file: Path, rows: int, seed: int, fraud_share: int = _FRAUD_SHARE) -> None:
+    """A file in which some rows don't check; one row of so many is a fraud."""
+    write_file(file, plan(rows, rows // fraud_share), seed, lambda _: None)
     lines = file.read_text().splitlines(keepends=True)
     for number in random.Random(seed).sample(range(1, len(lines)), rows // _REJECTED_SHARE):  # noqa: S311
         step, _, rest = lines[number].split(",", 2)
@@ -152,9 +154,7 @@ def _checks(arena: Arena, settings: Settings, file: Path, cases: Path, smtp: Fak
     mailbox = arena.mailbox
     identities: dict[str, set[str]] = defaultdict(set)
     for mail in smtp.accepted:
-        # The whole message is parsed elsewhere in the tests; there are too many of them here.
-        found = _MESSAGE_ID.findall(mail.content.partition(b"\r\n\r\n")[0])
-        identities[mail.recipient.partition("@")[0]].update(value.decode() for value in found or [b""])
+        identities[mail.recipient.partition("@")[0]].add(message_id(mail))
     report = audit(settings, Lake.connect(settings))
     counts = {name: report.total(f"{name}_count") for name in ("missing", "duplicated", "unexpected")}
     counts["behind"] = report.total("behind")
@@ -181,11 +181,18 @@ def _checks(arena: Arena, settings: Settings, file: Path, cases: Path, smtp: Fak
     ]
 
 
+def message_id(mail: Accepted) -> str:
+    """Of a mail that the server took. Whole messages are parsed elsewhere in the tests; there are too many here."""
+    found = _MESSAGE_ID.findall(mail.content.partition(b"\r\n\r\n")[0])
+    return ", ".join(value.decode() for value in found)
+
+
 def _told(fleet: Fleet) -> list[str]:
     return [f"{times} times {what}" for what, times in fleet.findings.items()]
 
 
-def _faults(arena: Arena) -> list[tuple[str, int, int | None]]:
+def hits_of(arena: Arena) -> list[tuple[str, int, int | None]]:
+    """Each fault, how often it was done, and how many requests or mails it hit."""
     hits: dict[str, int] = {f"store {fault.value}": count for fault, count in arena.store.hits.items()}
     hits |= {f"registry {fault.value}": count for fault, count in arena.registry.hits.items()}
     hits |= {f"SMTP {name}": count for name, count in arena.mailbox.hits.items()}

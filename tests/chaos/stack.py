@@ -34,53 +34,60 @@ class Stack:
     """A stack that starts empty; its parts are killed and started by name."""
 
     def __init__(self) -> None:
-        self._ports = Ports.from_environment()
-        self._control = Control(STACK, LOGS)
-        self.registry = self._ports["schema_registry"]
-        self.store = self._ports["gcs"]
+        self.ports = Ports.from_environment()
+        self.control = Control(STACK, LOGS)
+        self.registry = self.ports["schema_registry"]
+        self.store = self.ports["gcs"]
 
     def environment(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Settings that reach the parts directly."""
-        brokers = ",".join(self._ports.address(f"kafka_{number}") for number in (1, 2, 3))
+        brokers = ",".join(self.ports.address(f"kafka_{number}") for number in (1, 2, 3))
         own = {name: value for name, value in environment.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
-        catalog = catalog_environment(self._ports, f"sqlite:///{STACK / 'catalog.sqlite'}")
+        catalog = catalog_environment(self.ports, f"sqlite:///{STACK / 'catalog.sqlite'}")
         return (
             own
             | catalog
             | {
                 "FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS": brokers,
                 "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
-                "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"{self._ports.url('schema_registry')}/apis/ccompat/v7",
+                "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"{self.ports.url('schema_registry')}/apis/ccompat/v7",
                 "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
                 "FRAUDSTREAM_CONFIRMATION_KEYS": "example-key-of-the-chaos-tests",
                 # An address that names the transaction: the SMTP server knows what it refuses.
                 "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",
                 "FRAUDSTREAM_LAKE_FLUSH_SECONDS": "1.5",
-                "STORAGE_EMULATOR_HOST": self._ports.url("gcs"),
+                "STORAGE_EMULATOR_HOST": self.ports.url("gcs"),
             }
         )
 
     def port(self, name: str) -> int:
         """The port of a part, which need not run."""
-        return self._ports[name]
+        return self.ports[name]
 
     def up(self) -> None:
         """Starts everything on an empty state.
 
         :raises StackError: a part fails, or another run is at work
         """
-        if self._control.status():
-            raise StackError(f"a chaos run is at work in {VAR}: wait for its end")
-        self._control.down()
-        shutil.rmtree(VAR, ignore_errors=True)
-        STACK.mkdir(parents=True)
+        self.empty()
         files = artifacts.fetch_all(print)
         parts = [
-            *kafka(self._ports, files),
-            schema_registry(self._ports, files[artifacts.REGISTRY]),
-            store(self._ports),
+            *kafka(self.ports, files),
+            schema_registry(self.ports, files[artifacts.REGISTRY]),
+            store(self.ports),
         ]
-        self._control.up(parts, lambda _: None)
+        self.control.up(parts, lambda _: None)
+
+    def empty(self) -> None:
+        """Removes what an earlier run left.
+
+        :raises StackError: another run is at work
+        """
+        if self.control.status():
+            raise StackError(f"a chaos run is at work in {VAR}: wait for its end")
+        self.control.down()
+        shutil.rmtree(VAR, ignore_errors=True)
+        STACK.mkdir(parents=True)
 
     def create_topics(self, settings: Settings) -> None:
         """Topics and schemas, as the DAG start_kafka makes them."""
@@ -90,22 +97,22 @@ class Stack:
 
     def down(self) -> None:
         """Stops everything; the state stays for whoever wants to look."""
-        self._control.down()
+        self.control.down()
 
     def kill(self, name: str) -> None:
         """SIGKILL, and returns when the part is gone."""
-        self._control.command("kill", name)
+        self.control.command("kill", name)
         self._wait(name, AT_REST, 30)
 
     def start(self, name: str) -> None:
         """Starts a part that was killed, and returns when it is ready."""
-        self._control.command("start", name)
+        self.control.command("start", name)
         self._wait(name, {State.READY}, 120)
 
     def _wait(self, name: str, wanted: set[State], seconds: float) -> None:
         deadline = time.monotonic() + seconds
         while True:
-            status = next(part for part in self._control.status() if part.name == name)
+            status = next(part for part in self.control.status() if part.name == name)
             if status.state in wanted:
                 return
             if time.monotonic() > deadline:

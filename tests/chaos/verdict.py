@@ -171,8 +171,8 @@ def check_doubled_mails(
 
 
 def _cause(interruptions: Sequence[Interruption], topic: str, before: float, after: float) -> Interruption | None:
-    """The first interruption of a mail worker of the topic, or of a broker, around a mail and its copy."""
-    victims = (f"send_mail-{topic}", "kafka-")
+    """The first interruption around a mail and its copy, of a broker or of one that sends the topic's mails."""
+    victims = (f"send_mail-{topic}", f"send_mail-{MAIL_RETRY}", "kafka-")
     return min(
         (i for i in interruptions if before - _ON_THE_WAY <= i.at <= after and i.worker.startswith(victims)),
         default=None,

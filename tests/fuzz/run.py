@@ -137,7 +137,7 @@ def run(seed: int, seconds: float) -> Result:
         )
         settings = Settings()
         stack.create_topics(settings)
-        foreign = _register(settings)
+        foreign = register_foreign(settings)
         # 2. site, views, consumers
         health = f"http://127.0.0.1:{private}/health"
         ends.enter_context(_site(health))
@@ -164,7 +164,8 @@ def run(seed: int, seconds: float) -> Result:
         return Result(Counter(value.kind for value in written.values()), dead, problems)
 
 
-def _register(settings: Settings) -> dict[str, int]:
+def register_foreign(settings: Settings) -> dict[str, int]:
+    """Registers the schemas of foreign records; returns their ids."""
     with SchemaRegistryClient({"url": settings.schema_registry_url}) as client:
         ids = {name: client.register_schema(f"fuzz-{name}", Schema(*FOREIGN[name])) for name in FOREIGN}
         client.register_schema("fuzz-money", Schema(_MONEY, "AVRO"))

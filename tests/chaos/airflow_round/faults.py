@@ -1,0 +1,190 @@
+"""The faults of a round through Airflow: what is done to its tasks, and what only happens to a whole stack."""
+
+import random
+import signal
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewPartitions
+from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream import progress
+from fraudstream.lake.stream.names import TRANSACTIONS, parse_progress_name
+from fraudstream.settings import Settings
+
+from tests.chaos.airflow_round.poison import EVERY_KIND
+from tests.chaos.airflow_round.tasks import CONSUMERS, DAG_OF, PRODUCER, ROLES, Attempt, Tasks
+from tests.chaos.faults import Arena, Fault, kill_brokers, kill_registry, kill_worker, poison, smtp_fault, store_fault
+from tests.chaos.faults import until as wait_until
+from tests.chaos.fleet import Interruption
+from tests.chaos.mailbox import SMTP_FAULTS
+from tests.chaos.proxy import ANY_SERVER, HttpFault
+from tests.chaos.stack import PARTITIONS
+from tests.fakes.smtp import FakeSmtpServer
+
+#: Longer than the session timeout of 10 s: the group gives the frozen task's partitions away.
+_FROZEN_SECONDS = 15.0
+_FENCED_WITHIN = 30.0
+_ASSIGNED = "is read in group"
+_FENCED = ("was away too long", "PartitionLost")
+_RUNS_WITHOUT_MAIL = 2
+
+
+@dataclass
+class AirflowArena(Arena):
+    """All that faults are done to; its fleet are the tasks in Airflow."""
+
+    tasks: Tasks = field(kw_only=True)
+    settings: Settings = field(kw_only=True)
+    smtp: FakeSmtpServer = field(kw_only=True)
+    #: What went on that shouldn't have, or didn't that should.
+    findings: list[str] = field(default_factory=list)
+    partitions: int = PARTITIONS
+
+
+def freeze(consumer: str) -> Fault:
+    """SIGSTOP of one of a group's two members past the session timeout, then SIGCONT: it must be fenced."""
+
+    def do(arena: AirflowArena, rng: random.Random) -> None:
+        victim = _reader(arena, consumer, rng)
+        if victim is None:
+            arena.findings.append(f"no task of {consumer} had partitions within two minutes: nothing could be frozen")
+            return
+        begun, before = time.time(), len(victim.said())
+        if not arena.tasks.signal(consumer, victim, signal.SIGSTOP):
+            return
+        time.sleep(_FROZEN_SECONDS)
+        arena.tasks.signal(consumer, victim, signal.SIGCONT)
+        arena.zombies += 1
+        fenced = wait_until(lambda: any(word in victim.said()[before:] for word in _FENCED), _FENCED_WITHIN)
+        if not fenced and not _disturbed(arena, consumer, begun):
+            arena.unfenced.append(f"{consumer}: {victim.log} says nothing of lost partitions after SIGCONT")
+
+    return Fault(f"SIGSTOP, SIGCONT {consumer}", _FROZEN_SECONDS + 4, do)
+
+
+def _reader(arena: AirflowArena, consumer: str, rng: random.Random) -> Attempt | None:
+    """A running member that has partitions, beside another one."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        members = [one for one in arena.tasks.running(consumer) if _ASSIGNED in one.said()]
+        if len(members) > 1:
+            return rng.choice(members)
+        time.sleep(1)
+    return None
+
+
+def _disturbed(arena: AirflowArena, consumer: str, since: float) -> bool:
+    """Whether other faults hit the group or the brokers meanwhile: then nobody may have taken over."""
+    return any(
+        i.at > since - _FROZEN_SECONDS
+        and i.what not in {"SIGSTOP", "SIGCONT"}
+        and i.worker.startswith((consumer, "kafka-"))
+        for i in arena.fleet.interruptions
+    )
+
+
+def registry_fault(fault: HttpFault) -> Fault:
+    """The registry answers nothing usable to a task that starts, nor to those that meet a schema they don't know."""
+
+    def do(arena: AirflowArena, rng: random.Random) -> None:
+        before = arena.registry.hits[fault]
+        with arena.registry.fault(fault, 1.0):
+            arena.poisoner.write("unknown schema id", rng)
+            arena.fleet.kill(rng.choice(CONSUMERS))
+            time.sleep(5)
+            wait_until(lambda: arena.registry.hits[fault] > before, 60)
+
+    return Fault(f"registry {fault.value}", 10, do)
+
+
+def compact_while_writers_die(arena: AirflowArena, rng: random.Random) -> None:
+    """Compacts today, and kills writers whose objects are there while their progress isn't moved."""
+    run = arena.tasks.trigger("compact_lake", {"day": datetime.now(UTC).date().isoformat()})
+    for _ in range(2):
+        before = len(arena.store.held)
+        with arena.store.fault(HttpFault.HELD_PROGRESS, 1.0):
+            if not wait_until(lambda before=before: len(arena.store.held) > before, 60):  # type: ignore[misc]
+                break
+            partition = parse_progress_name(arena.store.held[before])
+            folder = arena.store.held[before].split("/")[1]
+            role = {"email_confirmation": "send_mail", "_cases": "open_cases"}.get(folder, "write_lake")
+            if partition is not None and role in ROLES.get(partition.topic, ()):
+                arena.fleet.kill(f"{role}-{partition.topic}")
+    state = arena.tasks.wait("compact_lake", run, 300)
+    if state != "success":
+        arena.findings.append(f"run {run} of compact_lake is {state}")
+
+
+def add_partitions(arena: AirflowArena, rng: random.Random) -> None:
+    """A partition more for each topic of the pipeline, once."""
+    if arena.partitions > PARTITIONS:
+        return
+    admin = AdminClient(arena.settings.kafka_config(log_level=3))
+    for topic in DAG_OF:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                admin.create_partitions([NewPartitions(topic, PARTITIONS + 1)], request_timeout=30)[topic].result(60)
+                break
+            except (KafkaException, TimeoutError) as error:
+                if "already has" in str(error):  # an answer was lost
+                    break
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(2)
+    arena.partitions = PARTITIONS + 1
+
+
+def no_mail_server(arena: AirflowArena, rng: random.Random) -> None:
+    """The mail server is away for some runs; lake and cases go on in each of them."""
+    dag = DAG_OF[FRAUD_TRANSACTION]
+    seen, written = set(arena.tasks.runs(dag, "running", "success", "failed")), _written(arena)
+    for topic in DAG_OF:  # a mail that the server took as it went away is sent again
+        arena.fleet.interruptions.append(Interruption(time.time(), f"send_mail-{topic}", "no mail server"))
+    arena.smtp.down()
+    away = time.monotonic()
+    try:
+        more = wait_until(
+            lambda: len(set(arena.tasks.runs(dag, "running", "success", "failed")) - seen) >= _RUNS_WITHOUT_MAIL, 240
+        )
+    finally:
+        arena.smtp.up()
+    took = time.monotonic() - away
+    if not more:
+        arena.findings.append(f"{dag} opened fewer than {_RUNS_WITHOUT_MAIL} runs in {took:.0f} s without mail server")
+    if _written(arena) <= written:
+        arena.findings.append(f"the lake stood still in {took:.0f} s without mail server")
+
+
+def _written(arena: AirflowArena) -> int:
+    """How many transactions are known to be in the lake."""
+    store = Store.connect(arena.settings.lake_bucket)
+    return sum(there.end for there in progress.every(store, TRANSACTIONS).values())
+
+
+_LAKE, _MAIL = (f"{role}-{NON_FRAUD_TRANSACTION}" for role in ("write_lake", "send_mail"))
+
+#: Every fault, by lane.
+LANES: dict[str, list[Fault]] = {
+    "tasks": [
+        kill_worker(PRODUCER),
+        *map(kill_worker, CONSUMERS),
+        *map(freeze, (_LAKE, _MAIL)),
+        registry_fault(HttpFault.UNAVAILABLE),
+        registry_fault(HttpFault.NOT_FOUND),
+    ],
+    "brokers": [kill_brokers(1, 3), kill_brokers(2, 20)],
+    "registry": [Fault("kill -9 registry", 10, kill_registry)],
+    "store": [
+        *(store_fault(fault, 35 if fault is HttpFault.STALL else 6) for fault in ANY_SERVER),
+        Fault("compaction, writers killed before their progress", 40, compact_while_writers_die),
+    ],
+    "smtp": [
+        *(smtp_fault(fault, 8 if "stall" in fault.name else 4) for fault in SMTP_FAULTS),
+        Fault("no mail server for two runs", 130, no_mail_server),
+    ],
+    "topics": [Fault("partitions added", 1, add_partitions), *map(poison, EVERY_KIND)],
+}

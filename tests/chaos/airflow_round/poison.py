@@ -1,0 +1,53 @@
+"""Every kind of bad record that the fuzz test knows, on every topic that has consumers."""
+
+import random
+import time
+from collections.abc import Mapping
+
+import pyarrow as pa
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.settings import Settings
+
+from tests.chaos.airflow_round.tasks import DAG_OF
+from tests.chaos.poison import KINDS, Poisoner
+from tests.fuzz.values import FOREIGN, Values
+
+#: Of the fuzz test's kinds those that are bad here: brokers set timestamps, so that no record is untimely.
+EVERY_KIND = (
+    *KINDS,
+    "mutated",
+    "bytes behind a header",
+    "bytes",
+    *(f"schema {name}" for name in (*FOREIGN, "referring")),
+)
+
+
+class EveryPoison(Poisoner):
+    """Also writes what :class:`tests.fuzz.values.Values` makes.
+
+    :param foreign: id of each foreign schema
+    """
+
+    topics = tuple(DAG_OF)
+
+    def __init__(self, settings: Settings, foreign: Mapping[str, int], seed: int) -> None:
+        super().__init__(settings)
+        self._codecs = {topic: Codec.for_topic(topic, settings) for topic in self.topics}
+        now = int(time.time() * 1000)
+        self._values = {
+            topic: Values(topic, codec.encode, foreign, prefix=f"poison{seed}", seed=seed, now=now)
+            for topic, codec in self._codecs.items()
+        }
+
+    def _value(self, kind: str, topic: str, rng: random.Random) -> bytes | None:
+        if kind in KINDS:
+            return super()._value(kind, topic, rng)
+        while True:
+            value = self._values[topic].next()
+            if value.kind == kind and (value.valid is False or self._is_bad(topic, value.content)):
+                return value.content
+
+    def _is_bad(self, topic: str, content: bytes | None) -> bool:
+        """Whether a changed record is one of those that nobody can decode: some still are what the schema allows."""
+        _, invalid = self._codecs[topic].decode_rows(pa.array([content], pa.binary()))
+        return bool(invalid)

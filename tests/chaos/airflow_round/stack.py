@@ -1,0 +1,49 @@
+"""The whole local stack, with proxies between its tasks and the store and the registry, and another mail server."""
+
+import os
+from collections.abc import Mapping
+
+from local import artifacts
+from local.applications import airflow, pipeline, postgres
+from local.environment import stack_environment
+from local.ports import PREFIX, Ports
+from local.services import kafka, schema_registry, store
+from tests.chaos.stack import PARTITIONS, Stack
+
+#: Seconds that a case waits for its customer: nobody answers here, so that each ends with NO_RESPONSE.
+TIME_LIMIT_SECONDS = 90
+_SETTINGS = {
+    "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
+    "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",
+    "FRAUDSTREAM_LAKE_FLUSH_SECONDS": "1.5",
+    "FRAUDSTREAM_CONFIRMATION_TIME_LIMIT_SECONDS": str(TIME_LIMIT_SECONDS),
+}
+
+
+class AirflowStack(Stack):
+    """A stack that starts empty, with Airflow and the site; see :meth:`up_behind`."""
+
+    def up_behind(self, between: Mapping[str, int]) -> None:
+        """Starts everything; then this process's environment is that of the stack, without anything in between.
+
+        :param between: port, by a service's name, where Airflow and the site find that service
+        :raises StackError: a part fails, or another run is at work
+        """
+        self.empty()
+        direct = {f"{PREFIX}{name.upper()}": str(port) for name, port in self.ports.items()}
+        os.environ.update(direct | {f"{PREFIX}{name.upper()}": str(port) for name, port in between.items()} | _SETTINGS)
+        # Arrow's client for the tables' files sends its bodies in chunks, which the proxy doesn't take.
+        os.environ["PYICEBERG_CATALOG__FRAUDSTREAM__GCS__SERVICE__HOST"] = self.ports.url("gcs")
+        files = artifacts.fetch_all(print)
+        services = [
+            *kafka(self.ports, files),
+            schema_registry(self.ports, files[artifacts.REGISTRY]),
+            store(self.ports),
+        ]
+        proxied = Ports.from_environment()
+        components = airflow(proxied)
+        for service in services:
+            service.stops_after = ["airflow-scheduler", "airflow-triggerer"]
+        self.control.up([*services, *postgres(proxied), *components, *pipeline(proxied)], lambda _: None)
+        os.environ.update(direct)
+        os.environ.update(stack_environment())

@@ -1,0 +1,167 @@
+"""The pipeline's tasks as they run in Airflow: found by its API, and hit by signals."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import httpx
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+
+from local.demo.airflow_api import AirflowApi
+from local.environment import AIRFLOW_HOME
+from tests.chaos.fleet import Interruption
+
+T = TypeVar("T")
+
+PRODUCER = "produce"
+PRODUCER_DAG = "produce_transactions"
+CASES_DAG, SENSOR = "fraud_confirmation", "await_confirmation"
+DAG_OF = {
+    NON_FRAUD_TRANSACTION: "consume_non_fraud_transactions",
+    FRAUD_TRANSACTION: "consume_fraud_transactions",
+    FRAUD_CONFIRMATION: "consume_fraud_confirmations",
+}
+ROLES = {
+    NON_FRAUD_TRANSACTION: ("write_lake", "send_mail"),
+    FRAUD_TRANSACTION: ("write_lake", "send_mail", "open_cases"),
+    FRAUD_CONFIRMATION: ("write_lake", "send_mail"),
+}
+#: DAG and task of each worker; a consumer's name is its group's.
+WORKERS = {PRODUCER: (PRODUCER_DAG, "produce")} | {
+    f"{role}-{topic}": (DAG_OF[topic], role) for topic, roles in ROLES.items() for role in roles
+}
+CONSUMERS = [name for name in WORKERS if name != PRODUCER]
+#: Their topic has two members of each group: when one is frozen, the other takes over.
+_TWO_MEMBERS = NON_FRAUD_TRANSACTION
+
+
+class Attempt(NamedTuple):
+    """A try of a task that runs."""
+
+    dag: str
+    task: str
+    run: str
+    map_index: int
+    number: int
+    pid: int
+
+    @property
+    def log(self) -> Path:
+        """Its log; not there before the first line."""
+        index = f"map_index={self.map_index}" if self.map_index >= 0 else ""
+        folder = AIRFLOW_HOME / "logs" / f"dag_id={self.dag}" / f"run_id={self.run}" / f"task_id={self.task}" / index
+        return folder / f"attempt={self.number}.log"
+
+    def said(self) -> str:
+        """What it logged until now."""
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+
+class Tasks:
+    """Starts the DAGs' runs and is the one who sends signals to their tasks."""
+
+    def __init__(self, airflow: AirflowApi, seed: int) -> None:
+        self.airflow = airflow
+        self._random = random.Random(seed)  # noqa: S311  no secret
+        self.interruptions: list[Interruption] = []
+
+    def ask(self, question: Callable[[], T], seconds: float = 120) -> T:
+        """An answer of Airflow's API, which may be slow to come while everything goes wrong."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return question()
+            except (httpx.TransportError, httpx.HTTPStatusError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+    def queue_runs(self, runs: int) -> None:
+        """Queues runs of a minute of the consumers' DAGs, one at a time is at work; then lets them begin.
+
+        While there are queued ones, the DAGs' schedule adds none.
+        """
+        for topic, dag in DAG_OF.items():
+            conf = {"until": "forever", "max_minutes": 1, "workers": 2 if topic == _TWO_MEMBERS else 1}
+            for _ in range(runs):
+                self.ask(
+                    lambda dag=dag, conf=conf: self.airflow.post(  # type: ignore[misc]
+                        f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf}
+                    )
+                )
+        self.pause(False)
+
+    def pause(self, paused: bool, *topics: str) -> None:
+        """Pauses or unpauses consumers; paused ones are ended, as a person does in the UI."""
+        for topic in topics or DAG_OF:
+            dag = DAG_OF[topic]
+            self.ask(lambda dag=dag: self.airflow.pause(dag, paused))  # type: ignore[misc]
+            if paused:
+                for run in self.runs(dag, "running"):
+                    self.ask(lambda dag=dag, run=run: self.airflow.end(dag, run))  # type: ignore[misc]
+
+    def runs(self, dag: str, *states: str) -> list[str]:
+        """Ids of a DAG's runs in these states."""
+        path = f"/api/v2/dags/{dag}/dagRuns"
+        found = self.ask(lambda: self.airflow.get(path, state=list(states), limit=100))
+        return [str(run["dag_run_id"]) for run in found["dag_runs"]]
+
+    def running(self, name: str) -> list[Attempt]:
+        """The tries of a worker that run now."""
+        dag, task = WORKERS[name]
+        path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances"
+        found = self.ask(lambda: self.airflow.get(path, task_id=task, state="running", limit=100))["task_instances"]
+        return [
+            Attempt(dag, task, one["dag_run_id"], one["map_index"], one["try_number"], one["pid"])
+            for one in found
+            if one["task_id"] == task and one["pid"] and _is_of_this_stack(one["pid"])
+        ]
+
+    def kill(self, name: str, seconds: float = 180) -> None:
+        """SIGKILL to a worker's task, once one runs; Airflow tries it again."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            attempts = self.running(name)
+            if attempts and self.signal(name, self._random.choice(attempts), signal.SIGKILL):
+                return
+            time.sleep(0.5)
+        raise TimeoutError(f"no task of {name} runs within {seconds:.0f} s, kill -9 has no victim")
+
+    def signal(self, name: str, attempt: Attempt, number: signal.Signals) -> bool:
+        """Sends a signal to a try; False: it has ended."""
+        if not _is_of_this_stack(attempt.pid):
+            return False
+        what = "kill -9" if number is signal.SIGKILL else number.name
+        self.interruptions.append(Interruption(time.time(), name, what))
+        try:
+            os.kill(attempt.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def trigger(self, dag: str, conf: dict[str, Any]) -> str:
+        """Triggers a run; returns its id."""
+        return self.ask(lambda: self.airflow.trigger(dag, conf))
+
+    def state(self, dag: str, run: str) -> str:
+        """A run's state."""
+        return self.ask(lambda: self.airflow.state(dag, run))
+
+    def wait(self, dag: str, run: str, seconds: float) -> str:
+        """Waits until a run is over; returns its state then, or the one that it is in when time is up."""
+        deadline = time.monotonic() + seconds
+        while (state := self.state(dag, run)) not in {"success", "failed"} and time.monotonic() < deadline:
+            time.sleep(1)
+        return state
+
+
+def _is_of_this_stack(pid: int) -> bool:
+    """Whether a process is one of this stack's Airflow: an id may have been given to another process meanwhile."""
+    try:
+        return f"AIRFLOW_HOME={AIRFLOW_HOME}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
