@@ -18,6 +18,8 @@ _RETRIES = {f"send_mail-{MAIL_RETRY}": ("retry_mails", "send_mail")}
 _GAVE_UP = "didn't finish its batch in time"
 #: What every try says that came to the end of its work.
 _CAME_TO_ITS_END = ("Pushing xcom", "::group::Post Execute")
+#: What a task hears that is done with a run that somebody ended: the round does that, too.
+_ENDED_BY_SOMEBODY = "TI was not in the running state"
 RETRYABLE = {
     error.__name__
     for error in vars(errors).values()
@@ -68,7 +70,7 @@ def ends(since: float) -> tuple[Counter[str], Counter[str]]:
     for one in tries():
         if one.ended_at >= since:
             kinds[one.error[0] if one.error else "finished" if one.complete else "killed or ended in its work"] += 1
-            if one.error and one.error[0] not in RETRYABLE:
+            if one.error and one.error[0] not in RETRYABLE and _ENDED_BY_SOMEBODY not in one.error[1]:
                 findings[f"{one.worker} ended with {one.error[0]}: {one.error[1]}"] += 1
     return kinds, findings
 

@@ -88,6 +88,7 @@ def _round(
     say("a topic is made anew")
     made_anew = topic_made_anew(arena, seed)
     # 3. load and faults
+    tasks.end_scheduled()
     airflow.pause("retry_mails", False)
     file = VAR / f"chaos-{seed}.csv"
     write_input(file, int(ROWS_PER_SECOND * (seconds + SPARE_SECONDS)), seed, _FRAUD_SHARE)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
+import psutil
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.settings import ROOT
 
 from local.demo.airflow_api import AirflowApi
 from local.environment import AIRFLOW_HOME
@@ -81,10 +83,11 @@ class Tasks:
                 time.sleep(1)
 
     def queue_runs(self, runs: int) -> None:
-        """Queues runs of a minute of the consumers' DAGs, one at a time is at work; then lets them begin.
+        """Queues runs of a minute of the consumers' DAGs, of which one at a time is at work.
 
-        While there are queued ones, the DAGs' schedule adds none.
+        While there are queued ones, the DAGs' schedule adds none to the hour that it began with, which is ended here.
         """
+        self.pause(False)
         for topic, dag in DAG_OF.items():
             conf = {"until": "forever", "max_minutes": 1, "workers": 2 if topic == _TWO_MEMBERS else 1}
             for _ in range(runs):
@@ -93,7 +96,14 @@ class Tasks:
                         f"/api/v2/dags/{dag}/dagRuns", {"logical_date": None, "conf": conf}
                     )
                 )
-        self.pause(False)
+        self.end_scheduled()
+
+    def end_scheduled(self) -> None:
+        """Ends what the consumers' DAGs began by schedule: runs of an hour, behind which those of a minute wait."""
+        for dag in DAG_OF.values():
+            for run in self.runs(dag, "queued", "running"):
+                if run.startswith("scheduled__"):
+                    self.ask(lambda dag=dag, run=run: self.airflow.end(dag, run))  # type: ignore[misc]
 
     def pause(self, paused: bool, *topics: str) -> None:
         """Pauses or unpauses consumers; paused ones are ended, as a person does in the UI."""
@@ -160,8 +170,9 @@ class Tasks:
 
 
 def _is_of_this_stack(pid: int) -> bool:
-    """Whether a process is one of this stack's Airflow: an id may have been given to another process meanwhile."""
+    """Whether a process is a task of this checkout: an id may have been given to another process meanwhile."""
     try:
-        return f"AIRFLOW_HOME={AIRFLOW_HOME}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
+        process = psutil.Process(pid)
+        return process.cmdline()[0].startswith("airflow worker") and process.cwd() == str(ROOT)
+    except (psutil.Error, IndexError):
         return False

@@ -318,3 +318,48 @@ def test_offsets_that_were_deleted_before_they_were_read_stay_known():
         chain.settle()
         chain_on(store, Topic("an id", first)).open(PARTITION)  # reads nothing, and counts nothing again
     assert progress.load(store, "transaction", PARTITION).taken == 3 + 0 + 13
+
+
+def test_offsets_that_were_deleted_unread_are_known_though_the_reader_that_wrote_behind_them_died():
+    store = MemoryStore()
+    chain = chain_on(store, Topic("an id"))
+    chain.open(PARTITION)
+    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([0])))
+    chain.settle()
+    survived = chain_on(store, Topic("an id", 8))
+    survived.open(PARTITION)
+
+    def crash(operation, name):
+        if operation == "replace":
+            raise Crash
+
+    store.before = crash
+    with pytest.raises(Crash):
+        survived.append(PARTITION, 9, 12, DAY, b"", totals_of(np.array([9])))  # offset 8 is a marker
+    store.before = lambda operation, name: None
+    for _ in range(2):  # whoever adopts the object counts them, once
+        assert chain_on(store, Topic("an id", 8)).open(PARTITION) == 12
+        assert progress.load(store, "transaction", PARTITION).taken == 3
+
+
+def test_offsets_that_were_deleted_unread_are_kept_with_the_next_object():
+    store = MemoryStore()
+    chain = chain_on(store, Topic("an id"))
+    chain.open(PARTITION)
+    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([0])))
+    chain.settle()
+    chain = chain_on(store, Topic("an id", 8))
+    chain.open(PARTITION)
+    chain.append(PARTITION, 8, 12, DAY, b"", totals_of(np.array([8])))
+    assert progress.load(store, "transaction", PARTITION).taken == 3
+    assert chain_on(store, Topic("an id", 20)).open(PARTITION) == 12  # read before retention came so far
+
+
+def test_an_object_that_was_read_before_retention_came_so_far_counts_nothing_when_it_is_adopted():
+    store = MemoryStore()
+    chain = chain_on(store, Topic("an id"))
+    chain.open(PARTITION)
+    for first, end in ((0, 5), (6, 12)):  # 5 is a marker
+        chain.append(PARTITION, first, end, DAY, b"", totals_of(np.array([first])))
+    assert chain_on(store, Topic("an id", 10)).open(PARTITION) == 12
+    assert progress.load(store, "transaction", PARTITION).taken == 0

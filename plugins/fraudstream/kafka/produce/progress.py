@@ -13,6 +13,7 @@ from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import INGEST_PROGRESS
+from fraudstream.kafka.topic.topic_identity import told_offset
 from fraudstream.settings import Settings
 
 #: Longer than the brokers leave a producer's transaction open, which is a minute.
@@ -107,9 +108,10 @@ def _high_watermark(settings: Settings, connection: Connection) -> int:
     while True:
         try:
             asked = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=10)
-            return int(asked[place].result().offset)
-        except KafkaException as error:
-            if not error.args[0].retriable() or time.monotonic() > until:
+            return told_offset(asked[place].result(), place)
+        except (KafkaException, KafkaUnavailable) as error:
+            may_pass = isinstance(error, KafkaUnavailable) or error.args[0].retriable()
+            if not may_pass or time.monotonic() > until:
                 raise
             time.sleep(0.2)
 

@@ -7,9 +7,9 @@ brokers' disks ends before offsets that its readers know.
 import logging
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ListOffsetsResultInfo, OffsetSpec
 
-from fraudstream.errors import TopicChanged
+from fraudstream.errors import KafkaUnavailable, TopicChanged
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
@@ -52,7 +52,7 @@ class Topics:
             places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
         )
         try:
-            return {place.partition: int(answer.result(_SECONDS).offset) for place, answer in asked.items()}
+            return {place.partition: told_offset(answer.result(_SECONDS), place) for place, answer in asked.items()}
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing=f"asking for the ends of topic {topic}") from error
 
@@ -68,9 +68,22 @@ class Topics:
         place = TopicPartition(*partition)
         asked = self._admin.list_offsets({place: spec}, request_timeout=_SECONDS)
         try:
-            return int(asked[place].result(_SECONDS).offset)
+            return told_offset(asked[place].result(_SECONDS), place)
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing=f"asking for the offsets of {partition}") from error
+
+
+def told_offset(answer: ListOffsetsResultInfo, place: TopicPartition) -> int:
+    """The offset of an answer to list_offsets.
+
+    :raises KafkaUnavailable: there is none in it: where a leader just went away, the client says -1001 and no error
+    """
+    if answer.offset < 0:
+        raise KafkaUnavailable(
+            f"the brokers say no offset of {place.topic}[{place.partition}] (found {answer.offset}): its leader is "
+            f"changing, or too few brokers run"
+        )
+    return int(answer.offset)
 
 
 class SameTopic:

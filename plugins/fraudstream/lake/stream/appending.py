@@ -13,7 +13,7 @@ object that it may have left begins before what is deleted, and counts for no re
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -62,20 +62,23 @@ class AppendingChain(ObjectChain):
             # 1. progress
             there = progress.load(self.store, self.folder, partition)
             # 2. objects behind it
-            end, day = _end(self.store, self.folder, partition, there, self._in_table)
+            end, day, adopted = _end(self.store, self.folder, partition, there, self._in_table)
             self._begin(partition, there, end)
             self._moved_at[partition] = float("-inf")
             if end is None:
                 return None
             # 3. they are the chain's unless somebody moved the progress meanwhile
-            taken = self._progress[partition].taken
-            self._progress[partition] = replace(self._progress[partition], taken=there.taken if there else 0)
+            behind_end = self._progress[partition].taken - (there.taken if there else 0)
+            taken = (there.taken if there else 0) + self._taken_before(partition, adopted)
+            self._progress[partition] = replace(self._progress[partition], taken=taken)
             try:
                 self.advance(partition, end, day)
             except PartitionLost:
                 continue
-            # What retention took is counted once the chain goes on behind it.
-            self._progress[partition] = replace(self._progress[partition], taken=taken)
+            # What retention took is counted once the chain goes on behind it, and that is told with its next object.
+            if behind_end:
+                self._progress[partition] = replace(self._progress[partition], taken=taken + behind_end)
+                self._moved_at[partition] = float("-inf")
             if there is None or end != there.end:
                 log.info("%s: what is written behind the progress is adopted, up to offset %d", partition, end)
             return end
@@ -123,6 +126,17 @@ class AppendingChain(ObjectChain):
         super().advance(partition, end, day)
         self._moved_at[partition] = self._clock()
 
+    def _taken_before(self, partition: Partition, adopted: Sequence[Link]) -> int:
+        """Offsets before an adopted object that were deleted unread: whoever wrote it died before it told.
+
+        It is the one that begins where the topic does now, or behind. Of the others nothing tells a marker that was
+        passed over from a record.
+        """
+        if self._topics is None or all(link.first == link.start for link in adopted):
+            return 0
+        available = self._topics.first_offset(partition)
+        return sum(available - link.start for link in adopted if link.start < available <= link.first)
+
     def _require_unmoved(self, partition: Partition) -> None:
         there = self.store.look_up(names.progress_name(self.folder, *partition))
         if (there.generation if there else 0) != self._progress[partition].generation:
@@ -137,14 +151,14 @@ class AppendingChain(ObjectChain):
 
 def written_end(store: ObjectStore, folder: str, partition: Partition, in_table: InTable = dict) -> int:
     """Where a chain ends now, objects behind the progress included; 0 where nothing is written. Changes nothing."""
-    end, _ = _end(store, folder, partition, progress.load(store, folder, partition), in_table)
+    end, _, _ = _end(store, folder, partition, progress.load(store, folder, partition), in_table)
     return end or 0
 
 
 def _end(
     store: ObjectStore, folder: str, partition: Partition, there: Progress | None, in_table: InTable
-) -> tuple[int | None, date | None]:
-    """End and last day of the chain that follows a progress.
+) -> tuple[int | None, date | None, list[Link]]:
+    """End and last day of the chain that follows a progress, and its objects behind it.
 
     Without one, the folder's table and the objects tell. Where the progress has a day, only that one and the next
     are listed: half a minute of objects lies nowhere else, and any that does is adopted when its name is found taken.
@@ -162,10 +176,12 @@ def _end(
         if end is None:
             end = min((link.start for link, _ in links), default=None)
     day = there.day if there else None
+    adopted = []
     for link, of_object in links:
         if link.start == end:
             end, day = link.end, of_object
-    return end, day
+            adopted.append(link)
+    return end, day, adopted
 
 
 def _links(partition: Partition, listed: Iterable[ObjectInfo]) -> list[tuple[Link, date]]:

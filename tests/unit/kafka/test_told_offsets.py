@@ -1,0 +1,57 @@
+"""Where a partition has no leader, the client may say offset -1001 and no error: that is no offset."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.produce import progress
+from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic import topic_identity
+from fraudstream.settings import Settings
+
+PARTITION = Partition("fraud_transaction", 1)
+
+
+class Admin:
+    """Answers with these offsets, one after the other."""
+
+    def __init__(self, *offsets: int) -> None:
+        self._offsets: Iterator[int] = iter(offsets)
+
+    def list_offsets(self, places: dict[TopicPartition, Any], **_: Any) -> dict[TopicPartition, Future[Any]]:
+        answers: dict[TopicPartition, Future[Any]] = {place: Future() for place in places}
+        for answer in answers.values():
+            answer.set_result(SimpleNamespace(offset=next(self._offsets)))
+        return answers
+
+
+def topics(monkeypatch: pytest.MonkeyPatch, *offsets: int) -> topic_identity.Topics:
+    monkeypatch.setattr(topic_identity, "AdminClient", lambda config: Admin(*offsets))
+    return topic_identity.Topics(Settings())
+
+
+def test_a_partition_without_leader_is_no_truncated_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KafkaUnavailable, match=r"no offset of fraud_transaction\[1\] \(found -1001\)"):
+        topics(monkeypatch, -1001).end_offset(PARTITION)
+    with pytest.raises(KafkaUnavailable):
+        topics(monkeypatch, -1001).first_offset(PARTITION)
+    assert topics(monkeypatch, 0).end_offset(PARTITION) == 0
+
+
+def test_the_ends_of_a_topic_with_one_that_has_no_leader_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = topics(monkeypatch, 7, -1001)
+    monkeypatch.setattr(asked, "partitions", lambda topic: [Partition(topic, 0), Partition(topic, 1)])
+    with pytest.raises(KafkaUnavailable):
+        asked.committed_ends("fraud_transaction")
+
+
+def test_a_producer_waits_for_the_end_of_its_positions_and_begins_no_file_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings()
+    admin = Admin(-1001, -1001, 12)
+    monkeypatch.setattr(progress, "AdminClient", lambda config: admin)
+    assert progress._high_watermark(settings, Connection(settings)) == 12
