@@ -41,15 +41,17 @@ def _again_for_itself() -> None:
 
 def _run(options: argparse.Namespace) -> int:
     from local.environment import VAR  # noqa: PLC0415  see above
-    from tests.chaos import run as processes  # noqa: PLC0415  imports local.environment
-    from tests.chaos.airflow_round import run as in_airflow  # noqa: PLC0415  imports local.environment
 
     started = time.monotonic()
     seconds = _SHORT_SECONDS if options.short else 60 * options.minutes
     print(f"seed {options.seed}, faults for {seconds:.0f} s, logs in {VAR}", flush=True)
     if options.short or options.processes:
+        from tests.chaos import run as processes  # noqa: PLC0415  imports local.environment
+
         result = processes.run(options.seed, seconds, short=options.short)
     else:
+        from tests.chaos.airflow_round import run as in_airflow  # noqa: PLC0415  imports local.environment
+
         result = in_airflow.run(options.seed, seconds)
     print(f"\n{'fault':<50} {'times':>5} {'hits':>6}")
     for name, times, hits in result.faults:
