@@ -16,6 +16,7 @@ from local.celery import EXECUTOR, redis, workers
 from local.environment import (
     AIRFLOW_HOME,
     AIRFLOW_PASSWORDS,
+    AIRFLOW_USERS,
     DATABASE_USER,
     STACK,
     airflow_login,
@@ -121,8 +122,8 @@ def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[
     :param celery: tasks run on Celery's workers, which come along with their Redis, and not in the scheduler
     """
     AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
-    user, password = airflow_login()
-    AIRFLOW_PASSWORDS.write_text(json.dumps({user: password}))
+    _, password = airflow_login()
+    AIRFLOW_PASSWORDS.write_text(json.dumps(dict.fromkeys(AIRFLOW_USERS, password)))
     AIRFLOW_PASSWORDS.chmod(0o600)
     health = ports.url("airflow") + "/api/v2/monitor/health"
     environment = stack_environment() | (EXECUTOR if celery else {})

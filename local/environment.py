@@ -19,6 +19,9 @@ LOGS = VAR / "log"
 AIRFLOW_HOME = VAR / "airflow"
 AIRFLOW_PASSWORDS = AIRFLOW_HOME / "simple_auth_manager_passwords.json"
 AIRFLOW_USER = "admin"
+#: All users with their roles; they share a password. The first two may use the page Cases, the last one may not.
+AIRFLOW_USERS = {AIRFLOW_USER: "admin", "clerk": "viewer", "visitor": "viewer"}
+DESK_USERS = (AIRFLOW_USER, "clerk")
 DATABASE_USER = "airflow"
 LAKE_BUCKET = "fraudstream-lake"
 CONSUMERS_POOL = "consumers"
@@ -113,6 +116,7 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
         "FRAUDSTREAM_CONFIRMATION_BIND": ports.address("confirmation"),
         "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND": ports.address("confirmation_health"),
         SIGNING_KEYS: stack_secrets()["confirmation_key"],
+        "FRAUDSTREAM_DESK_USERS": ",".join(DESK_USERS),
         "FRAUDSTREAM_QUEUE_PRODUCER": "producer",
         "FRAUDSTREAM_QUEUE_CONSUMER_FRAUD": "consumer_fraud",
         "FRAUDSTREAM_QUEUE_CONSUMER_NON_FRAUD": "consumer_non_fraud",
@@ -158,7 +162,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "max_active_tasks_per_dag": CONSUMER_SLOTS + 4,
             "fernet_key": kept["fernet_key"],
             "execution_api_server_url": ports.url("airflow") + "/execution/",
-            "simple_auth_manager_users": f"{AIRFLOW_USER}:admin",
+            "simple_auth_manager_users": ",".join(f"{user}:{role}" for user, role in AIRFLOW_USERS.items()),
             "simple_auth_manager_passwords_file": AIRFLOW_PASSWORDS,
         },
         "database": {

@@ -1,5 +1,6 @@
 """What Airflow loads of fraudstream as a plugin: pages and tabs in its UI, and the schedule of the consumer DAGs."""
 
+import asyncio
 from typing import Any
 from urllib.parse import quote
 
@@ -9,9 +10,15 @@ from fraudstream.orchestration.timetables import Continuous
 
 async def pages(scope: Any, receive: Any, send: Any) -> None:
     """The pages, imported at the first request: every component loads plugins, one serves pages."""
+    # The import takes seconds: beside the event loop, which serves all of Airflow's requests.
+    app = await asyncio.to_thread(_imported)
+    await app(scope, receive, send)
+
+
+def _imported() -> Any:
     from fraudstream.orchestration.pages.app import app  # noqa: PLC0415
 
-    await app(scope, receive, send)
+    return app
 
 
 def _icon(path: str, colour: str) -> str:
@@ -43,6 +50,7 @@ class FraudstreamPlugin(AirflowPlugin):
     fastapi_apps = [{"app": pages, "url_prefix": "/fraudstream", "name": "fraudstream"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         _in_navigation("Pipeline", "pipeline", "M3 12h4l3 8 4-16 3 8h4"),
+        _in_navigation("Cases", "desk", "M4 4h16v12H9l-5 4zM8 9h8M8 12h5"),
         {
             "name": "Case",
             "href": "fraudstream/case?dag_id={DAG_ID}&run_id={RUN_ID}&task_id={TASK_ID}&map_index={MAP_INDEX}",

@@ -184,6 +184,7 @@ module "airflow" {
   environment = merge(local.task_environment, {
     WORKER_QUEUE                    = "default"
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "airflow"
+    FRAUDSTREAM_DESK_USERS          = join(",", var.desk_users)
     # compact_lake runs in the queue default, and its Spark batches as an account of their own (spark.tf).
     FRAUDSTREAM_LAKE_SPARK_MIB           = var.lake_spark_mib
     FRAUDSTREAM_DATAPROC_PROJECT         = var.project

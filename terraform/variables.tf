@@ -161,6 +161,17 @@ variable "alert_email" {
   }
 }
 
+variable "desk_users" {
+  description = "Names of the Airflow users who may decide cases at the page Cases."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for user in var.desk_users : can(regex("^[A-Za-z0-9@._+-]+$", user))])
+    error_message = "desk_users must be user names of letters, digits and @._+-."
+  }
+}
+
 variable "bank_name" {
   description = "The bank's name, on every page of the confirmation site and in every mail."
   type        = string

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -242,6 +243,18 @@ class Settings(DagSettings):
         300, ge=1, description="maximum number of requests per minute from one client address"
     )
 
+    desk_users: Annotated[list[str], NoDecode] = Field(
+        [],
+        description="comma-separated names of the Airflow users who may use the page Cases; *: everybody whom the auth "
+        "manager lets see and change the custom view Cases. Empty: nobody",
+    )
+    desk_second_person_amount: Decimal = Field(
+        Decimal(1_000_000),
+        ge=0,
+        decimal_places=2,
+        description="from this amount on, a decision made at the page Cases counts when a second person confirmed it",
+    )
+
     compute_project: str = Field("", description="Google Cloud project of the instances in compute_instances")
     compute_instances: Annotated[list[str], NoDecode] = Field(
         [],
@@ -255,6 +268,7 @@ class Settings(DagSettings):
         "confirmation_keys",
         "confirmation_trusted_proxies",
         "compute_instances",
+        "desk_users",
         mode="before",
     )
     @classmethod

@@ -17,7 +17,7 @@ def url(airflow: AirflowApi) -> str:
 
 
 def test_nobody_reads_it_without_a_login(url: str) -> None:
-    assert httpx.get(f"{url}/fraudstream/pipeline").status_code == httpx.codes.UNAUTHORIZED
+    assert httpx.get(f"{url}/fraudstream/pipeline", timeout=60).status_code == httpx.codes.UNAUTHORIZED
 
 
 def test_it_is_in_the_navigation_and_has_the_theme_that_is_chosen_there(airflow_ui: Page, url: str) -> None:

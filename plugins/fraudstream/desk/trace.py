@@ -6,6 +6,7 @@ from typing import Any
 
 from fraudstream import money
 from fraudstream.cases.events import masked
+from fraudstream.cases.staff import counting
 from fraudstream.desk.facts import Facts, gather
 from fraudstream.desk.timeline import Timeline
 from fraudstream.desk.topic_search import Hit
@@ -101,12 +102,15 @@ def _case(line: Timeline, facts: Facts) -> None:
         line.add("case", f"waits until {until:%Y-%m-%d %H:%M:%S} UTC", at, f"run {opened.run_id} of fraud_confirmation")
     for event in facts.events:
         line.add("event", event_text(event.record), event.record["at"], event.place)
+    counts = counting(answer.record.get("channel") for answer in facts.answers)
     for number, answer in enumerate(facts.answers):
-        line.add("answer", answer_text(answer.record, first=number == 0), answer.record["answeredAt"], answer.place)
-    _outcome(line, facts, until)
+        line.add(
+            "answer", answer_text(answer.record, counts=number == counts), answer.record["answeredAt"], answer.place
+        )
+    _outcome(line, facts, until, None if counts is None else facts.answers[counts])
 
 
-def _outcome(line: Timeline, facts: Facts, until: datetime | None) -> None:
+def _outcome(line: Timeline, facts: Facts, until: datetime | None, outcome: Hit | None) -> None:
     receipts = [mail for mail in facts.mails if mail.row["kind"] == "receipt"]
     for row in facts.outcomes:
         line.add("lake row", f"the outcome, {row.row['status']}", row.row["recordTimestamp"], row.place)
@@ -115,7 +119,7 @@ def _outcome(line: Timeline, facts: Facts, until: datetime | None) -> None:
             line.miss("answer", "the customer has not answered; the sensor of the DAG fraud_confirmation waits")
         else:
             line.miss("answer", "the time is up: the DAG close_expired_cases gives the case its outcome")
-    elif facts.answers and not _is_in_lake(facts.answers[0], facts.outcomes):
+    elif outcome is not None and not _is_in_lake(outcome, facts.outcomes):
         line.miss("lake row of the outcome", "task write_lake of the DAG consume_fraud_confirmations")
     elif not receipts:
         line.miss("receipt", "task send_mail of the DAG consume_fraud_confirmations")
@@ -132,11 +136,11 @@ def event_text(record: Mapping[str, Any]) -> str:
     return f"{record['eventType']} by {record['by']}{recipient}{reason}"
 
 
-def answer_text(record: Mapping[str, Any], *, first: bool) -> str:
-    """An answer, for people."""
-    by = f" by {record['decidedBy']}" if record.get("decidedBy") else ""
+def answer_text(record: Mapping[str, Any], *, counts: bool) -> str:
+    """An answer, for people; `counts`: it is the case's outcome."""
+    by = f", decided by {record['decidedBy']}" if record.get("decidedBy") else ""
     reason = f": {record['reason']}" if record.get("reason") else ""
-    refund = (
-        f", {money.shown(record['amount'])} to be refunded" if record["status"] == "REPORTED_FRAUD" and first else ""
-    )
-    return f"{OUTCOMES[record['status']]}{by}{reason}{refund}{'' if first else ', a later answer'}"
+    if not counts:
+        return f"{OUTCOMES[record['status']]}{by}{reason}; another answer counts"
+    refund = f"; {money.shown(record['amount'])} to be refunded" if record["status"] == "REPORTED_FRAUD" else ""
+    return f"{OUTCOMES[record['status']]}{by}{reason}{refund}"

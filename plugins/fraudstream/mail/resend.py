@@ -19,7 +19,7 @@ from fraudstream.cases.events import (
     CaseEvents,
     masked,
 )
-from fraudstream.cases.links import Links
+from fraudstream.cases.links import Proposal
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition
@@ -79,13 +79,26 @@ def read_cases(settings: Settings) -> Cases:
     return cases
 
 
-def resend(settings: Settings, cases: Cases, chosen: Iterable[str], *, by: str, dry_run: bool) -> Resent:
+class _NoLinks:
+    """Stands where links go in a letter that isn't sent from here."""
+
+    def url(self, id_transaction: str, answer: Proposal, language: str = "") -> str:
+        """No link."""
+        return ""
+
+
+def resend(
+    settings: Settings, cases: Cases, chosen: Iterable[str], *, by: str, reason: str = "", dry_run: bool
+) -> Resent:
     """Hands the cases' notices to the DAG retry_mails, and writes an event of each.
 
+    The DAG writes the mails: the keys that sign links aren't needed here.
+
+    :param reason: why, in a person's words
     :raises SettingsError: a mail setting is unusable
     :raises KafkaError: the brokers don't take one; those before it are on their way
     """
-    writer = LetterWriter(settings, Links(settings))
+    writer = LetterWriter(settings, _NoLinks())
     command = f"resend-{uuid.uuid4().hex[:12]}"
     letters: list[Letter] = []
     refused: dict[str, str] = {}
@@ -99,13 +112,13 @@ def resend(settings: Settings, cases: Cases, chosen: Iterable[str], *, by: str, 
         queue, events = RetryQueue(settings), CaseEvents(settings)
         for letter in letters:
             queue.send_anew(letter)
-            events.publish([_event(letter, by)])
+            events.publish([_event(letter, by, reason)])
     return Resent(letters, refused)
 
 
-def _event(letter: Letter, by: str) -> CaseEvent:
+def _event(letter: Letter, by: str, reason: str) -> CaseEvent:
     details: Mapping[str, Any] = {"messageId": letter.message_id, "kind": letter.kind}
-    return CaseEvent(letter.id_transaction, MAIL_RESENT, by, "", masked(letter.mail.recipient), details)
+    return CaseEvent(letter.id_transaction, MAIL_RESENT, by, reason, masked(letter.mail.recipient), details)
 
 
 def _decoded(settings: Settings, topic: str) -> Iterator[dict[str, Any]]:

@@ -133,7 +133,7 @@ def test_a_case_that_went_its_whole_way_misses_nothing(topics: Topics) -> None:
     assert [text for what, text, _ in told if what == "event"] == [
         "MAIL_BOUNCED by bounces, mail to C1***@example.com: mailbox full"
     ]
-    assert [text for what, text, _ in told if what == "answer"] == ["fraud, 9,839.64 to be refunded"]
+    assert [text for what, text, _ in told if what == "answer"] == ["fraud; 9,839.64 to be refunded"]
     assert [text for what, text, _ in told if what == "mail"] == [
         "fraud notice to C1***@example.com accepted",
         "receipt to C1***@example.com accepted",
@@ -173,6 +173,22 @@ def test_a_case_without_an_answer_waits_until_its_time_is_up(topics: Topics, lef
     (missing,) = trace(Settings(), lake, CASE).missing
     assert missing.what == "answer"
     assert look in missing.look
+
+
+def test_a_staff_decision_supersedes_what_the_customer_answered_and_has_to_get_into_the_lake_too(
+    topics: Topics,
+) -> None:
+    lake = new_lake()
+    whole_case(topics, lake)
+    decided = answer(0, "REPORTED_NOT_FRAUD", channel="STAFF", decidedBy="ana", reason="She called.")
+    decided["answeredAt"] = MIDNIGHT + timedelta(hours=1)
+    topics.hits[FRAUD_CONFIRMATION].append(Hit(FRAUD_CONFIRMATION, 2, 1, MIDNIGHT + timedelta(hours=1), decided))
+    line = trace(Settings(), lake, CASE)
+    assert [step.text for step in line.in_order() if step.what == "answer"] == [
+        "fraud; another answer counts",
+        "not fraud, decided by ana: She called.",
+    ]
+    assert [one.what for one in line.missing] == ["lake row of the outcome"]
 
 
 def test_a_deferred_mail_leads_to_the_dag_that_tries_it_again(topics: Topics) -> None:

@@ -12,7 +12,6 @@ from fraudstream.mail.resend import Cases, resend
 from fraudstream.settings import Settings
 
 from tests.unit.lake.rows import batch, row
-from tests.unit.mail.bench import Links
 
 
 @pytest.fixture
@@ -34,7 +33,6 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr(module, "RetryQueue", Queue)
     monkeypatch.setattr(module, "CaseEvents", Events)
-    monkeypatch.setattr(module, "Links", lambda settings: Links())
     return found
 
 
@@ -70,13 +68,17 @@ def test_cases_with_an_outcome_are_never_chosen(
 def test_a_notice_is_another_mail_about_the_same_case_and_says_who_asked_for_it(
     cases: Cases, written: list[Any]
 ) -> None:
-    first, second = (resend(Settings(), cases, ["tx-1"], by="ana", dry_run=False).letters[0] for _ in range(2))
+    without_keys = Settings(confirmation_keys=[])
+    first, second = (
+        resend(without_keys, cases, ["tx-1"], by="ana", reason="new address", dry_run=False).letters[0]
+        for _ in range(2)
+    )
     assert first.id_transaction == second.id_transaction == "tx-1"
     assert first.message_id != second.message_id
-    assert b"https://bank.example/confirm/tx-1/fraud" in first.mail.content
     assert [type(one) for one in written] == [Letter, CaseEvent] * 2
     event = written[1]
     assert (event.event_type, event.id_transaction, event.by) == (MAIL_RESENT, "tx-1", "ana")
+    assert event.reason == "new address"
     assert event.recipient == "C1***@example.com"
 
 

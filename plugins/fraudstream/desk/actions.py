@@ -1,0 +1,184 @@
+"""What a person does to cases at the desk. Each action is a record on a topic, with who did it, when and why.
+
+A decision goes to fraud_confirmation, where the case's sensor waits for it; everything else is an event on case_event.
+From a setting's amount on, a decision is only a request until another person confirms it.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from fraudstream.cases.decisions import PublishesAnswers, PublishesEvents, checked, confirm_case, decide_case
+from fraudstream.cases.events import ASSIGNED, DECISION_REQUESTED, NOTE, CaseEvent
+from fraudstream.desk.case_index import CaseIndex, KnownCase
+from fraudstream.errors import DecisionRefused, FraudstreamError, KafkaUnavailable, UnknownCase
+from fraudstream.kafka.avro.codec import arrow_schema
+from fraudstream.kafka.records import FRAUD_TRANSACTION, Batch
+from fraudstream.mail.resend import Cases, resend
+from fraudstream.settings import Settings
+
+#: How long an action waits until the index has what it wrote.
+SEEN_SECONDS = 5.0
+_LOOK_SECONDS = 0.02
+_LONGEST_TEXT = 2_000
+_LONGEST_NAME = 255
+#: Cases of one action.
+MOST_CASES = 200
+
+
+class Views(Protocol):
+    """What actions need of :class:`~fraudstream.desk.views.DeskViews`."""
+
+    index: CaseIndex
+
+    def wait_for_answer(self, partition: int, offset: int, seconds: float) -> None:
+        """Returns once an answer is in the index."""
+
+
+@dataclass(slots=True)
+class Done:
+    """What became of each case of an action, in words; `refused` has those of which nothing became."""
+
+    done: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+class Desk:
+    """Does what people ask for; safe to use from several threads.
+
+    :raises DecisionRefused: from every method, nothing is done: a reason or a name is missing or too long
+    """
+
+    def __init__(self, settings: Settings, views: Views, publisher: PublishesAnswers, events: PublishesEvents) -> None:
+        self._settings = settings
+        self._views = views
+        self._publisher = publisher
+        self._events = events
+        #: Producers of events are for one thread at a time.
+        self._lock = threading.Lock()
+
+    def needs_second_person(self, known: KnownCase) -> bool:
+        """Whether a decision of the case has to be confirmed by another person."""
+        return known.queued.amount >= self._settings.desk_second_person_amount * 100
+
+    def decide(self, ids: Sequence[str], outcome: str, *, by: str, reason: str) -> Done:
+        """Decides cases, whether or not they have an outcome already; above the setting's amount requests it."""
+        status, decided = checked(outcome, by, reason)
+
+        def one(known: KnownCase) -> str:
+            if self.needs_second_person(known):
+                details = {"request": uuid.uuid4().hex[:12], "outcome": status}
+                self._publish(CaseEvent(known.queued.id, DECISION_REQUESTED, by, decided.reason, details=details))
+                return "waits for a second person"
+            made = decide_case(known.history, status, decided, self._publisher)
+            self._views.wait_for_answer(*made.place, SEEN_SECONDS)
+            return f"decided: partition {made.place[0]}, offset {made.place[1]} of topic fraud_confirmation"
+
+        return self._each(ids, one)
+
+    def confirm(self, case: str, request: str, *, by: str) -> Done:
+        """Confirms what another person requested; the decision is in the name of who requested it."""
+
+        def one(known: KnownCase) -> str:
+            with self._lock:
+                made = confirm_case(known.history, request, by, self._publisher, self._events)
+            self._views.wait_for_answer(*made.place, SEEN_SECONDS)
+            self._wait(lambda: _case(self._views.index, case).queued.request != request)
+            return f"confirmed: partition {made.place[0]}, offset {made.place[1]} of topic fraud_confirmation"
+
+        return self._each([case], one)
+
+    def note(self, ids: Sequence[str], *, by: str, reason: str) -> Done:
+        """Writes a remark."""
+        text = _text(reason)
+
+        def one(known: KnownCase) -> str:
+            self._publish(CaseEvent(known.queued.id, NOTE, by, text))
+            return "noted"
+
+        return self._each(ids, one)
+
+    def assign(self, ids: Sequence[str], assignee: str, *, by: str, reason: str) -> Done:
+        """Says who looks after cases from now on; an empty name: nobody."""
+        text, name = _text(reason), assignee.strip()
+        if len(name) > _LONGEST_NAME or not (name.isprintable() or not name):
+            raise DecisionRefused(
+                f"the name has {len(name)} characters: expected a user name of at most {_LONGEST_NAME}"
+            )
+
+        def one(known: KnownCase) -> str:
+            self._publish(CaseEvent(known.queued.id, ASSIGNED, by, text, details={"assignee": name}))
+            return f"assigned to {name}" if name else "assigned to nobody"
+
+        return self._each(ids, one)
+
+    def send_again(self, ids: Sequence[str], *, by: str, reason: str) -> Done:
+        """Sends the notices of open cases anew, with the next run of the DAG retry_mails."""
+        text = _text(reason)
+
+        def one(known: KnownCase) -> str:
+            if not known.queued.is_open:
+                raise DecisionRefused("the case has an outcome: its customer needs no link any more")
+            case = known.queued.id
+            events = len(known.history.events)
+            with self._lock:
+                found = resend(self._settings, Cases({case: _batch(known)}), [case], by=by, reason=text, dry_run=False)
+            if found.refused:
+                raise DecisionRefused(found.refused[case])
+            self._wait(lambda: len(_case(self._views.index, case).history.events) > events)
+            return "is sent again with the next run of the DAG retry_mails"
+
+        return self._each(ids, one)
+
+    def _each(self, ids: Sequence[str], act: Callable[[KnownCase], str]) -> Done:
+        if not 0 < len(ids) <= MOST_CASES:
+            raise DecisionRefused(f"{len(ids)} cases are chosen: expected 1 to {MOST_CASES}")
+        done = Done()
+        for case in dict.fromkeys(ids):
+            try:
+                done.done[case] = act(_case(self._views.index, case))
+            except FraudstreamError as error:
+                done.refused[case] = str(error)
+        return done
+
+    def _publish(self, event: CaseEvent) -> None:
+        # A topic keeps milliseconds.
+        event = replace(event, at=event.at.replace(microsecond=event.at.microsecond // 1000 * 1000))
+        with self._lock:
+            self._events.publish([event])
+        self._wait(lambda: event in _case(self._views.index, event.id_transaction).history.events)
+
+    def _wait(self, seen: Callable[[], bool]) -> None:
+        until = time.monotonic() + SEEN_SECONDS
+        while not seen():
+            if time.monotonic() > until:
+                raise KafkaUnavailable(
+                    "it is on topic case_event, but wasn't read back in time; it counts all the same"
+                )
+            time.sleep(_LOOK_SECONDS)
+
+
+def _case(index: CaseIndex, case: str) -> KnownCase:
+    known = index.case(case)
+    if known is None:
+        raise UnknownCase(f"no case of the last weeks has the id {case[:100]!r}")
+    return known
+
+
+def _text(reason: str) -> str:
+    text = reason.strip()
+    if not text or len(text) > _LONGEST_TEXT or "\0" in text:
+        raise DecisionRefused(f"the reason has {len(text)} characters: expected 1 to {_LONGEST_TEXT}")
+    return text
+
+
+def _batch(known: KnownCase) -> Batch:
+    rows = pa.RecordBatch.from_pylist([known.history.transaction], schema=arrow_schema(FRAUD_TRANSACTION))
+    at = np.array([int(known.came_at.timestamp() * 1000)])
+    return Batch(known.place, np.array([known.offset]), at, rows, known.offset + 1)

@@ -1,0 +1,296 @@
+"""The cases of the last weeks in SQLite in memory: what the queue filters, sorts and counts. Knows nothing of Kafka.
+
+Records of the three topics come in any order between topics and, within one, in the order of the log. Each of them is
+kept, and the columns of its case are worked out anew from what is known of it; so the order doesn't matter.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fraudstream.cases.case_views import Answer
+from fraudstream.cases.events import (
+    ASSIGNED,
+    DECISION_CONFIRMED,
+    DECISION_REQUESTED,
+    ESCALATED,
+    MAIL_RESENT,
+    NOTE,
+    NOTICE_ACCEPTED,
+    REMINDED,
+    UNDELIVERED,
+    CaseEvent,
+)
+from fraudstream.cases.history import CaseHistory
+from fraudstream.cases.staff import STAFF
+from fraudstream.desk.queue import STATES, Filter, Queue, QueuedCase
+from fraudstream.kafka.records import Partition
+
+_TABLES = """
+    CREATE TABLE cases (
+        id TEXT PRIMARY KEY, partition INTEGER, "offset" INTEGER, came_at INTEGER, record TEXT,
+        amount INTEGER, customer TEXT, type TEXT,
+        deadline INTEGER, state TEXT NOT NULL DEFAULT 'waiting', outcome TEXT, assignee TEXT, request TEXT
+    ) WITHOUT ROWID;
+    CREATE TABLE answers (
+        id TEXT, at INTEGER, partition INTEGER, "offset" INTEGER, record TEXT,
+        PRIMARY KEY (id, at, partition, "offset")
+    ) WITHOUT ROWID;
+    CREATE TABLE events (
+        id TEXT, at INTEGER, partition INTEGER, "offset" INTEGER, record TEXT,
+        PRIMARY KEY (id, at, partition, "offset")
+    ) WITHOUT ROWID;
+    CREATE INDEX by_deadline ON cases (state, deadline);
+    CREATE INDEX by_amount ON cases (state, amount);
+    CREATE INDEX by_customer ON cases (customer);
+"""
+#: Events that a person may make twice with the same words.
+_OF_PEOPLE = {NOTE, ASSIGNED}
+_TIMES = ("timestamp", "answeredAt", "at")
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A record's place on its topic, and the time at which a broker took it, ms since 1970."""
+
+    partition: int
+    offset: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownCase:
+    """All that is known of one case."""
+
+    place: Partition
+    offset: int
+    came_at: datetime
+    queued: QueuedCase
+    history: CaseHistory
+    #: Places of the history's events, in the same order.
+    event_places: list[Placed]
+
+
+class CaseIndex:
+    """Fed by any threads, asked by any threads.
+
+    :param time_limit: how long a case waits, counted from its record's time
+    """
+
+    def __init__(self, time_limit: timedelta) -> None:
+        self._limit_ms = int(time_limit.total_seconds() * 1000)
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._db.executescript(_TABLES)
+
+    def close(self) -> None:
+        """Lets go of the memory."""
+        with self._lock:
+            self._db.close()
+
+    # ---- fed ----
+
+    def add_case(self, record: Mapping[str, Any], placed: Placed) -> None:
+        """A record of fraud_transaction; of two with one id the first in the log counts."""
+        case = record["idTransaction"]
+        with self._lock:
+            self._db.execute("INSERT OR IGNORE INTO cases (id) VALUES (?)", (case,))
+            self._db.execute(
+                'UPDATE cases SET partition = ?, "offset" = ?, came_at = ?, record = ?, amount = ?, customer = ?,'
+                " type = ?, deadline = coalesce(deadline, ?) WHERE id = ? AND (came_at IS NULL OR came_at > ?)",
+                (
+                    placed.partition,
+                    placed.offset,
+                    placed.at,
+                    _to_text(record),
+                    record["amount"],
+                    record["nameOrig"],
+                    record["type"],
+                    placed.at + self._limit_ms,
+                    case,
+                    placed.at,
+                ),
+            )
+
+    def add_answer(self, record: Mapping[str, Any], placed: Placed) -> None:
+        """A record of fraud_confirmation."""
+        self._add("answers", record["idTransaction"], record, placed)
+
+    def add_event(self, record: Mapping[str, Any], placed: Placed) -> None:
+        """A record of case_event."""
+        self._add("events", record["idTransaction"], record, placed)
+
+    def forget_before(self, moment: datetime) -> None:
+        """Drops cases that came before a moment, and what belongs to them."""
+        with self._lock:
+            self._db.execute("DELETE FROM cases WHERE coalesce(came_at, 0) < ?", (_ms(moment),))
+            for table in ("answers", "events"):
+                self._db.execute(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM cases)")
+
+    def _add(self, table: str, case: str, record: Mapping[str, Any], placed: Placed) -> None:
+        with self._lock:
+            self._db.execute("INSERT OR IGNORE INTO cases (id) VALUES (?)", (case,))
+            self._db.execute(
+                f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?, ?, ?)",
+                (case, placed.at, placed.partition, placed.offset, _to_text(record)),
+            )
+            self._work_out(case)
+
+    def _work_out(self, case: str) -> None:
+        """The columns of a case that answers and events decide."""
+        history = CaseHistory({}, self._answers(case), [event for event, _ in self._events(case)])
+        outcome = history.outcome
+        facts = _Facts.of(history.events)
+        if outcome is not None:
+            state = "decided" if outcome.record.get("channel") == STAFF else "answered"
+        else:
+            state = facts.state
+        self._db.execute(
+            "UPDATE cases SET state = ?, outcome = ?, assignee = ?, request = ?,"
+            " deadline = coalesce(?, came_at + ?) WHERE id = ?",
+            (state, outcome and outcome.status, facts.assignee, facts.request, facts.deadline, self._limit_ms, case),
+        )
+
+    # ---- asked ----
+
+    def __len__(self) -> int:
+        with self._lock:
+            return int(self._db.execute("SELECT count(*) FROM cases WHERE came_at IS NOT NULL").fetchone()[0])
+
+    def queue(self, wanted: Filter, now: datetime) -> Queue:
+        """One page of the cases that a filter lets through, how many there are, and how many of each state."""
+        where, values = wanted.condition(now)
+        columns = "id, came_at, amount, customer, type, deadline, state, outcome, assignee, request"
+        states = ", ".join("?" * len(wanted.states))
+        with self._lock:
+            sql = f"SELECT state, count(*), sum(amount) FROM cases WHERE {where} GROUP BY state"
+            found = {state: (count, amount) for state, count, amount in self._db.execute(sql, values).fetchall()}
+            rows = self._db.execute(
+                f"SELECT {columns} FROM cases WHERE {where} AND state IN ({states})"
+                f" ORDER BY {wanted.order}, id LIMIT ? OFFSET ?",
+                (*values, *wanted.states, wanted.rows, wanted.first),
+            ).fetchall()
+        chosen = [found.get(state, (0, 0)) for state in wanted.states]
+        counts = {state: found.get(state, (0, 0))[0] for state in STATES}
+        return Queue([_queued(row) for row in rows], sum(c for c, _ in chosen), sum(a for _, a in chosen), counts)
+
+    def case(self, case: str) -> KnownCase | None:
+        """All that is known of a case; None: no transaction with this id is."""
+        columns = "id, came_at, amount, customer, type, deadline, state, outcome, assignee, request"
+        with self._lock:
+            row = self._db.execute(
+                f'SELECT {columns}, partition, "offset", record FROM cases WHERE id = ? AND came_at IS NOT NULL',
+                (case,),
+            ).fetchone()
+            if row is None:
+                return None
+            answers, events = self._answers(case), self._events(case)
+        partition, offset, record = row[-3:]
+        history = CaseHistory(_of_text(record), answers, [event for event, _ in events])
+        return KnownCase(
+            Partition("fraud_transaction", partition),
+            offset,
+            _time(row[1]),
+            _queued(row[:-3]),
+            history,
+            [placed for _, placed in events],
+        )
+
+    def _answers(self, case: str) -> list[Answer]:
+        found = []
+        for _, partition, offset, text in self._rows("answers", case):
+            record = _of_text(text)
+            found.append(Answer(case, record["status"], record["answeredAt"], partition, offset, record))
+        return found
+
+    def _events(self, case: str) -> list[tuple[CaseEvent, Placed]]:
+        """What the pipeline wrote twice after a crash is there once; people may do the same thing again."""
+        found: dict[object, tuple[CaseEvent, Placed]] = {}
+        for at, partition, offset, text in self._rows("events", case):
+            event = CaseEvent.of(_of_text(text))
+            by_people = event.event_type in _OF_PEOPLE
+            same = (partition, offset) if by_people else repr(replace(event, at=_time(0)))
+            found.setdefault(same, (event, Placed(partition, offset, at)))
+        return list(found.values())
+
+    def _rows(self, table: str, case: str) -> Iterable[tuple[int, int, int, str]]:
+        return self._db.execute(
+            f'SELECT at, partition, "offset", record FROM {table} WHERE id = ? ORDER BY at, partition, "offset"',
+            (case,),
+        ).fetchall()
+
+
+@dataclass(slots=True)
+class _Facts:
+    """What events say of a case."""
+
+    reached: bool = True
+    reminded: bool = False
+    escalated: bool = False
+    assignee: str | None = None
+    request: str | None = None
+    deadline: int | None = None
+
+    @property
+    def state(self) -> str:
+        if self.escalated:
+            return "escalated"
+        if not self.reached:
+            return "not reached"
+        return "reminded" if self.reminded else "waiting"
+
+    @classmethod
+    def of(cls, events: Iterable[CaseEvent]) -> "_Facts":
+        facts = cls()
+        for event in events:
+            facts._take(event)
+        return facts
+
+    def _take(self, event: CaseEvent) -> None:
+        kind, details = event.event_type, event.details
+        if kind in UNDELIVERED and details.get("kind") == "fraud_notice":
+            self.reached = False
+        elif kind == MAIL_RESENT:
+            self.reached = True
+        elif kind == NOTICE_ACCEPTED:
+            self.reached = True
+            if details.get("expiresAt"):
+                self.deadline = _ms(datetime.fromisoformat(str(details["expiresAt"])))
+        elif kind == REMINDED:
+            self.reminded = True
+        elif kind == ESCALATED:
+            self.escalated = True
+        elif kind == ASSIGNED:
+            self.assignee = str(details.get("assignee") or "") or None
+        elif kind == DECISION_REQUESTED:
+            self.request = str(details.get("request"))
+        elif kind == DECISION_CONFIRMED and self.request == details.get("request"):
+            self.request = None
+
+
+def _queued(row: tuple[Any, ...]) -> QueuedCase:
+    case, came_at, amount, customer, kind, deadline, state, outcome, assignee, request = row
+    return QueuedCase(
+        case, _time(came_at), amount, customer, kind, _time(deadline), state, outcome, assignee or "", request or ""
+    )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _time(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def _to_text(record: Mapping[str, Any]) -> str:
+    return json.dumps({name: _ms(value) if isinstance(value, datetime) else value for name, value in record.items()})
+
+
+def _of_text(text: str) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(text)
+    return record | {name: _time(record[name]) for name in _TIMES if record.get(name) is not None}

@@ -1,0 +1,89 @@
+"""Who may use the page Cases, and that an action comes from a form of this page.
+
+Two things must say yes. The auth manager: it may the custom view ``Cases``, GET to see and POST to act, so that with
+FAB or Keycloak a role of its own has these permissions. And the setting ``desk_users``, because Airflow's simple auth
+manager knows no permissions of views and says yes to everybody who may log in.
+"""
+
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.configuration import conf
+from fastapi import Depends, HTTPException, Request
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from fraudstream.settings import get_settings
+
+#: Name of the custom view in the auth manager.
+VIEW = "Cases"
+#: A page may be left open this long before its forms have to be loaded again.
+FORM_SECONDS = 8 * 3600
+#: `desk_users` says so: everybody whom the auth manager lets.
+_EVERYBODY = "*"
+
+
+def viewer(user: GetUserDep) -> str:
+    """The name of who sees the page."""
+    return _allowed("GET", user)
+
+
+def actor(request: Request, user: GetUserDep) -> str:
+    """The name of who acts, over a request that came from this server's own page."""
+    name = _allowed("POST", user)
+    origin = request.headers.get("origin")
+    # Browsers send both with each POST; a client without either has no session of a browser to misuse.
+    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin" or (
+        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    ):
+        raise HTTPException(403, "the request comes from another site")
+    return name
+
+
+Viewer = Annotated[str, Depends(viewer)]
+Actor = Annotated[str, Depends(actor)]
+
+
+def may_act(user: GetUserDep) -> bool:
+    """Whether the page shows forms."""
+    try:
+        _allowed("POST", user)
+    except HTTPException:
+        return False
+    return True
+
+
+MayAct = Annotated[bool, Depends(may_act)]
+
+
+def form_token(name: str) -> str:
+    """What each form carries: this user's, signed by this server."""
+    return str(_signer().dumps(name))
+
+
+def check_form_token(token: str, name: str) -> None:
+    """Passes if the token was written into a form for this very user not long ago."""
+    try:
+        signed_for = _signer().loads(token, max_age=FORM_SECONDS)
+    except BadData:
+        signed_for = None
+    if signed_for != name:
+        raise HTTPException(403, "the form is too old, or isn't of this page: go back, reload the page and try again")
+
+
+def _allowed(method: Literal["GET", "POST"], user: Any) -> str:
+    name = str(user.get_name())
+    listed = get_settings().desk_users
+    authorized = get_auth_manager().is_authorized_custom_view(method=method, resource_name=VIEW, user=user)
+    if not authorized or not ({name, _EVERYBODY} & set(listed)):
+        raise HTTPException(
+            403,
+            f"user {name} may not use the page Cases: an administrator adds the name to the setting"
+            f" FRAUDSTREAM_DESK_USERS, and {method} on the custom view {VIEW} to a role of the user",
+        )
+    return name
+
+
+def _signer() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(conf.get("api", "secret_key"), salt="fraudstream.desk")

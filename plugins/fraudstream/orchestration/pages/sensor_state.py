@@ -1,0 +1,45 @@
+"""The sensor of a case, as Airflow has it."""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from sqlalchemy import select
+
+from fraudstream.orchestration.pages.case_tabs import TASK_ID
+from fraudstream.orchestration.runs import DAG_ID
+
+
+@dataclass(frozen=True, slots=True)
+class Sensor:
+    """Where it is in Airflow's UI, and what to say of it."""
+
+    link: str
+    run_link: str
+    text: str
+    #: Its task is over, but the case has no outcome: somebody marked it, which decides nothing.
+    marked: bool
+
+
+def sensor_state(session: Any, run_id: str | None, case: str, *, has_outcome: bool) -> Sensor | None:
+    """The sensor that waits for a case in a run; None: there is no such run any more."""
+    run = session.scalar(select(DagRun).where(DagRun.dag_id == DAG_ID, DagRun.run_id == run_id)) if run_id else None
+    if run is None:
+        return None
+    ids = [one.get("idTransaction") for one in (run.conf or {}).get("cases", [])]
+    if case not in ids:
+        return None
+    number = ids.index(case)
+    of_sensor = (TaskInstance.run_id == run_id, TaskInstance.task_id == TASK_ID, TaskInstance.map_index == number)
+    state = session.scalar(select(TaskInstance.state).where(TaskInstance.dag_id == DAG_ID, *of_sensor))
+    marked = state in {"success", "failed", "skipped"} and not has_outcome
+    text = f"The sensor is {state or 'not started yet'}."
+    if marked:
+        text = (
+            f"The sensor's task was marked {state} by a person or ended by an error. That is a mark of a task, not a"
+            " decision: the case has no outcome yet, and still gets one."
+        )
+    run_link = f"../dags/{DAG_ID}/runs/{quote(str(run_id), safe='')}"
+    return Sensor(f"{run_link}/tasks/{TASK_ID}/mapped/{number}", run_link, text, marked)
