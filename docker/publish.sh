@@ -7,8 +7,9 @@ set -euo pipefail
 registry=${1:?'usage: docker/publish.sh REGISTRY, such as us-central1-docker.pkg.dev/my-project/fraudstream'}
 cd "$(dirname "$0")/.."
 revision=$(git rev-parse HEAD)
-if [[ -n $(git status --porcelain) ]]; then
-  echo 'publish.sh: the checkout has changes that no commit names; commit them first' >&2
+changed=$(git status --porcelain -- .dockerignore dags docker include plugins requirements.txt)
+if [[ -n ${changed} ]]; then
+  printf 'publish.sh: these are in no commit, so the images would have no revision; commit them first:\n%s\n' "${changed}" >&2
   exit 1
 fi
 metadata=$(mktemp)

@@ -4,7 +4,7 @@
 resource "google_sql_database_instance" "airflow" {
   # checkov:skip=CKV2_GCP_13:log_duration would log every one of Airflow's statements, thousands a minute.
   # checkov:skip=CKV_GCP_6:ENCRYPTED_ONLY refuses plain connections; the check wants client certificates, whose keys would have to be handed out.
-  name                = "fraudstream"
+  name                = var.database_instance
   region              = var.region
   database_version    = "POSTGRES_18"
   deletion_protection = local.production

@@ -50,13 +50,13 @@ locals {
       text     = "A VM has not run for 15 minutes; the label instance_name names it. A spot VM that Google took starts again with `gcloud compute instances start`."
     }
     "database down" = {
-      query    = "cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"} < 1 or absent(cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"})"
+      query    = "cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"} < 1 or absent(cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"})"
       duration = "300s"
       severity = "CRITICAL"
       text     = "Cloud SQL does not run or sends no metrics. Airflow starts no task, and the registry registers no schema. Records wait in Kafka."
     }
     "database disk or memory" = {
-      query    = "cloudsql_googleapis_com:database_disk_utilization{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"} > 0.85 or cloudsql_googleapis_com:database_memory_utilization{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:fraudstream\"} > 0.95"
+      query    = "cloudsql_googleapis_com:database_disk_utilization{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"} > 0.85 or cloudsql_googleapis_com:database_memory_utilization{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"} > 0.95"
       duration = "900s"
       severity = "WARNING"
       text     = "Cloud SQL has little disk or memory left. The disk grows by itself up to Google's limit; for memory choose a larger tier in locals.tf."

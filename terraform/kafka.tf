@@ -37,6 +37,7 @@ module "kafka" {
   zone            = each.value.zone
   machine_type    = local.sized.kafka
   protected       = local.production
+  data_disk_name  = "${each.key}-data${var.kafka_disk.suffix}"
   data_disk_gb    = var.kafka_disk.gb
   data_disk_type  = var.kafka_disk.type
   snapshot_policy = google_compute_resource_policy.snapshots.name

@@ -66,10 +66,11 @@ variable "size" {
 }
 
 variable "kafka_disk" {
-  description = "Data disk of each broker. Disks grow in place; another type would be another, empty disk, so choose it before the first apply (pd-ssd for production). size doesn't change it."
+  description = "Data disk of each broker. Disks grow in place; another type would be another, empty disk, so choose it before the first apply (pd-ssd for production). size doesn't change it. suffix: end of the disks' names, another one for restored disks (docs/deploy.md)."
   type = object({
-    gb   = optional(number, 50)
-    type = optional(string, "pd-balanced")
+    gb     = optional(number, 50)
+    type   = optional(string, "pd-balanced")
+    suffix = optional(string, "")
   })
   default = {}
 
@@ -77,6 +78,12 @@ variable "kafka_disk" {
     condition     = contains(["pd-balanced", "pd-ssd", "pd-standard"], var.kafka_disk.type) && var.kafka_disk.gb >= 10
     error_message = "kafka_disk.type must be pd-balanced, pd-ssd or pd-standard, and kafka_disk.gb at least 10."
   }
+}
+
+variable "database_instance" {
+  description = "Name of the Cloud SQL instance: another one for a restored clone (docs/deploy.md), since Google keeps a deleted instance's name for a week."
+  type        = string
+  default     = "fraudstream"
 }
 
 variable "settings" {

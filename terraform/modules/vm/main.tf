@@ -16,7 +16,7 @@ resource "google_compute_disk" "data" {
   # checkov:skip=CKV_GCP_37:Google encrypts every disk; with a key of our own, losing the key would lose the log.
   count = var.data_disk_gb > 0 ? 1 : 0
 
-  name   = "${var.name}-data"
+  name   = var.data_disk_name
   zone   = var.zone
   type   = var.data_disk_type
   size   = var.data_disk_gb

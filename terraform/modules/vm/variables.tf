@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the VM, of its address and, with -data, of its data disk."
+  description = "Name of the VM and of its address."
   type        = string
 }
 
@@ -33,6 +33,12 @@ variable "protected" {
   description = "Whether Google Cloud refuses to delete the VM until this is off again."
   type        = bool
   default     = false
+}
+
+variable "data_disk_name" {
+  description = "Name of the data disk, where there is one."
+  type        = string
+  default     = null
 }
 
 variable "data_disk_gb" {
