@@ -20,34 +20,34 @@ unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: .venv/synced $(TOOLS:%=.venvs/%/synced) ## make the environments from the locked requirements
+venv: .venv/synced $(TOOLS:%=.venvs/%/synced) ## create the environments from the locked requirements
 
-up: venv ## start the whole stack and wait until it is ready; TRIGGERERS=number, EXECUTOR=celery (Redis and workers)
+up: venv ## start the local stack and wait until it is ready; TRIGGERERS=number, EXECUTOR=celery
 	@$(BIN)/python -m local up $(if $(TRIGGERERS),--triggerers $(TRIGGERERS)) $(if $(EXECUTOR),--executor $(EXECUTOR))
 
-down: venv ## stop it; its state stays
+down: venv ## stop the local stack; its state is kept
 	@$(BIN)/python -m local down
 
-status: venv ## parts, memory, addresses
+status: venv ## show parts, memory and addresses
 	@$(BIN)/python -m local status
 
-logs: venv ## end of every log; PART=name for one of them
+logs: venv ## show the end of every log; PART=name for one
 	@$(BIN)/python -m local logs $(PART)
 
-clean: venv ## stop it and remove its state
+clean: venv ## stop the local stack and remove its state
 	@$(BIN)/python -m local clean
 
-demo: venv ## the whole pipeline, end to end; DATASET=file.csv, ROWS=number
+demo: venv ## run the whole pipeline once and count the results; DATASET=file.csv, ROWS=number
 	@$(BIN)/python -m local.demo $(if $(ROWS),--rows $(ROWS)) $(if $(DATASET),--dataset $(DATASET))
 
-benchmark: venv .venvs/quixstreams/synced ## measure the speed; NAME=one of those it lists without
+benchmark: venv .venvs/quixstreams/synced ## measure the speed; NAME=benchmark, without it the list
 	@$(BIN)/python -m benchmarks $(NAME)
 
-chaos: venv ## kill and break everything while load flows; SEED=number, MINUTES=number
+chaos: venv ## inject faults while data flows; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 	$(BIN)/pytest tests/chaos/outages.py tests/chaos/producer_kills.py
 
-fuzz: venv ## produce anything to every topic; SEED=number, MINUTES=number
+fuzz: venv ## write arbitrary data to every topic; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
 mutants: venv .venvs/mutants/synced ## change the code and see whether the unit tests notice; MINUTES=number, SEED=number, PACKAGE=name
@@ -72,7 +72,7 @@ check-deploy: venv $(SCHEMA)/synced .venvs/checks/synced .venvs/checkov/synced #
 	.venvs/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	.venvs/checks/bin/shellcheck docker/*.sh docker/kafka/*.sh terraform/modules/vm/startup.sh
 
-format: venv ## let ruff format the code
+format: venv ## sort imports and format the code
 	$(BIN)/ruff check --fix --select I
 	$(BIN)/ruff format
 

@@ -58,33 +58,33 @@ from fraudstream.orchestration.retries import NO_MEMBER
             minimum=0,
             maximum=3600,
             title="Seconds to settle",
-            description="A topic-partition that is behind and doesn't move within this time is stuck",
+            description="A partition counts as stuck if it has lag and makes no progress within this time",
         ),
         "full": Param(
             False,
             type="boolean",
             title="Audit everything",
-            description="Not only what came since the last green audit",
+            description="Compare all records, not only those since the last green audit",
         ),
         "max_dead_letters": Param(
-            0, type="integer", minimum=0, title="Dead letters", description="More since then make the audit red"
+            0, type="integer", minimum=0, title="Dead letters", description="The audit fails above this number"
         ),
         "max_undelivered_mails": Param(
-            0, type="integer", minimum=0, title="Undelivered mails", description="More since then make the audit red"
+            0, type="integer", minimum=0, title="Undelivered mails", description="The audit fails above this number"
         ),
         "max_undelivered_notices": Param(
             0,
             type="integer",
             minimum=0,
             title="Fraud notices that bounced or were suppressed",
-            description="More since then make the audit red. In safe mode, notices are suppressed",
+            description="The audit fails above this number. In safe mode, notices are suppressed and count",
         ),
         "max_retention_gaps": Param(
             0,
             type="integer",
             minimum=0,
             title="Offsets that retention took unread",
-            description="More make the audit red",
+            description="The audit fails above this number",
         ),
     },
 )

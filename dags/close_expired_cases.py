@@ -44,7 +44,7 @@ from fraudstream.orchestration.retries import NO_MEMBER
             minimum=1,
             maximum=3650,
             title="Days to look back",
-            description="How many days before the time limit cases are looked at",
+            description="Check cases whose time limit ended within this number of days",
         )
     },
 )

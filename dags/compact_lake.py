@@ -60,7 +60,7 @@ HOURLY = DagSettings().lake_compaction == "hourly"
             type=["null", "string"],
             pattern=r"^\d{4}-\d{2}-\d{2}$",
             title="Day",
-            description="YYYY-MM-DD (UTC), and what is older; empty: every day that is over and has JSON",
+            description="Last day to compact, YYYY-MM-DD (UTC). Empty: every day that has ended",
         ),
         "keep_json_days": Param(
             0,
@@ -68,14 +68,14 @@ HOURLY = DagSettings().lake_compaction == "hourly"
             minimum=0,
             maximum=365,
             title="Days to keep JSON",
-            description="How long JSON stays after it was written; readers pass over what is in the table",
+            description="Days to keep JSON after it was written. Readers ignore it once it is in the table",
         ),
         "engine": Param(
             "by_size",
             type="string",
             enum=["by_size", "one_machine", "spark"],
             title="Engine",
-            description="by_size: Spark for days above the setting lake_spark_mib, which is off unless set",
+            description="by_size: Spark for days larger than the setting lake_spark_mib, if it is set",
         ),
     },
 )

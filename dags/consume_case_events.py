@@ -38,7 +38,7 @@ from fraudstream.settings import DagSettings
             type="string",
             enum=["forever", "caught_up"],
             title="Until",
-            description="caught_up: until the topic has been read to its end; forever: as many minutes as below",
+            description="caught_up: ends at the end of the topic. forever: runs for the minutes below",
         ),
     },
 )

@@ -78,7 +78,7 @@ for the customer; the case still ends with an outcome on the topic, by the DAG `
                 ],
             },
             title="Cases",
-            description="Fraud transactions as consume_fraud_transactions opens them",
+            description="List of fraud transactions. consume_fraud_transactions fills it",
         )
     },
 )

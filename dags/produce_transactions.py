@@ -51,14 +51,14 @@ from fraudstream.settings import DagSettings
             type=["null", "string"],
             title="Source",
             examples=["gs://my-bucket/paysim.csv", "/data/paysim.csv.gz", "/data/archive.zip"],
-            description="gs://bucket/object or a path; empty: setting FRAUDSTREAM_DATASET",
+            description="gs://bucket/object or a path. Empty: the setting FRAUDSTREAM_DATASET",
         ),
         "limit": Param(
             None,
             type=["null", "integer"],
             minimum=1,
             title="Rows",
-            description="How many rows of the file to produce in all; empty: the whole file",
+            description="Number of rows to produce, from the start of the file. Empty: the whole file",
         ),
         "rows_per_second": Param(
             0,
@@ -66,7 +66,7 @@ from fraudstream.settings import DagSettings
             minimum=0,
             maximum=10_000_000,
             title="Rows per second",
-            description="Upper bound; 0: as fast as it can",
+            description="Maximum rate. 0: no limit",
         ),
         "max_rejected_share": Param(
             0.01,
@@ -74,7 +74,7 @@ from fraudstream.settings import DagSettings
             minimum=0,
             maximum=1,
             title="Highest share of rejected rows",
-            description="The run fails when more of its rows than this, 0 to 1, fail their checks; 1: never",
+            description="The run fails if a larger share of its rows is rejected. 0 to 1; 1: no limit",
         ),
         "replay": Param(
             None,

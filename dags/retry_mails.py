@@ -38,7 +38,7 @@ from fraudstream.settings import DagSettings
             type="string",
             enum=["forever", "caught_up"],
             title="Until",
-            description="caught_up: until what is due now was tried; forever: as many minutes as below",
+            description="caught_up: ends when all due mails have been tried. forever: runs for the minutes below",
         ),
     },
 )

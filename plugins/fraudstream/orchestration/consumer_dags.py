@@ -1,4 +1,4 @@
-"""What the consumer DAGs have in common: when they run, how they go on after a failure, their params and tasks."""
+"""What the consumer DAGs share: schedule, retries, params and tasks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +13,7 @@ from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 
 #: Without a start the first run's interval is empty, and Airflow takes the second run for the first.
 START = datetime(2023, 10, 1, tzinfo=UTC)
-#: Until the run's deadline, then the next run goes on: every record gets its effect, however long its target is away.
+#: Tries last until the run's deadline; then the next run continues. So no record is skipped during a long outage.
 RETRIES: dict[str, Any] = {
     "retries": 1_000_000,
     "retry_delay": timedelta(seconds=5),
@@ -31,10 +31,10 @@ PARAMS = {
         type="string",
         enum=["forever", "caught_up"],
         title="Until",
-        description="forever: as many minutes as below; caught_up: until the topic has been read to its end",
+        description="forever: runs for the minutes below. caught_up: ends at the end of the topic",
     ),
     "max_minutes": Param(
-        60, type="integer", minimum=1, maximum=1440, title="Minutes", description="Longest time a run takes"
+        60, type="integer", minimum=1, maximum=1440, title="Minutes", description="Maximum duration of a run"
     ),
     "workers": Param(
         1,
@@ -42,24 +42,24 @@ PARAMS = {
         minimum=1,
         maximum=32,
         title="Workers",
-        description="Members of each consumer group; more than partitions stay idle, more than the pool's slots wait",
+        description="Members of each consumer group. Without a partition they are idle, without a pool slot they wait",
     ),
 }
 
 
 _DOCS = {
-    "write_lake": """Writes the records to the lake's JSON, each in exactly one object.
+    "write_lake": """Writes each record to exactly one JSON object of the lake.
 
-**When it fails:** the log names the object or the partition. Cloud Storage that is away is waited for, a try after the
-other. A topic that was recreated or restored stops it: the message has the command that goes on.""",
+**When it fails:** the log names the object or the partition. If Cloud Storage is down, the task is retried until it is
+back. If the topic was recreated or restored, the task stops, and the message has the command to continue.""",
     "send_mail": """Sends a mail for each record and writes the mail log.
 
-**When it fails:** a mail server that is away is waited for, up to the run's deadline. A login that is refused, or a
-server that refuses the account, fails it at once: correct the connection `smtp_default`, then clear the task.""",
-    "open_cases": """Opens runs of `fraud_confirmation`, with a sensor for each fraud.
+**When it fails:** if the mail server is down, the task waits for it until the run's deadline. If the server refuses
+the login or the account, the task fails at once: correct the connection `smtp_default`, then clear the task.""",
+    "open_cases": """Triggers runs of `fraud_confirmation`, with one sensor for each fraud.
 
-**When it fails:** the message says whether `fraud_confirmation` is paused or can't be imported, or which object of the
-lake's `_cases/` can't be used.""",
+**When it fails:** the message says whether `fraud_confirmation` is paused or has an import error, or which object in
+`_cases/` of the lake is damaged.""",
 }
 
 
