@@ -7,6 +7,7 @@ however the process ends.
 import logging
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -55,6 +56,7 @@ class FileTable:
         if self._index is None:
             with self._opened() as file:
                 self._index = self._indexed(rows_of(file, self._uri))
+            weakref.finalize(self, self._index.close)
         for first in range(0, len(accounts), _AT_ONCE):
             asked = accounts[first : first + _AT_ONCE]
             statement = f"SELECT * FROM customer WHERE account IN ({', '.join('?' * len(asked))})"  # noqa: S608  marks
@@ -75,10 +77,14 @@ class FileTable:
             index.execute("COMMIT")
             index.execute("CREATE INDEX by_account ON customer (account)")
         except sqlite3.Error as error:
+            index.close()
             raise SettingsError(
                 f"FRAUDSTREAM_CUSTOMER_DIRECTORY names {self._uri}, whose index can't be written to the folder for "
                 f"temporary files: {error}; it needs about 200 bytes for each account"
             ) from error
+        except BaseException:
+            index.close()
+            raise
         (count,) = index.execute("SELECT count(*) FROM customer").fetchone()
         logger.info("customer directory %s: %d entries indexed in %.1f s", self._uri, count, time.monotonic() - began)
         return index

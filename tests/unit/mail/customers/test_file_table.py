@@ -1,9 +1,14 @@
 """A directory in a file: both formats, damaged ones, and what is said when it can't be read."""
 
+import gc
 import gzip
 import logging
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -192,3 +197,24 @@ class TestObject:
     def test_one_that_is_not_there_is_a_wrong_setting(self, uri: str, problem: str) -> None:
         with pytest.raises(SettingsError, match=f"FRAUDSTREAM_CUSTOMER_DIRECTORY is '{uri}'.*{problem}"):
             FileTable(uri, lambda bucket: self.store())
+
+
+@pytest.mark.parametrize("content", [HEADER + b"C1,siti@x.example,id,Asia/Jakarta,Siti Rahayu\n", b"no header\n"])
+def test_the_index_is_closed_with_the_directory_and_when_it_can_t_be_filled(
+    table: Callable[[bytes], FileTable], monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    opened: list[sqlite3.Connection] = []
+
+    def connect(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        opened.append(sqlite3.connect(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(module, "sqlite3", SimpleNamespace(connect=connect, Error=sqlite3.Error))
+    asked = table(content)
+    with suppress(SettingsError):
+        found(asked, "C1")
+    del asked
+    gc.collect()
+    (index,) = opened
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        index.execute("SELECT 1")
