@@ -1,12 +1,16 @@
-"""A customer directory in the stack's Postgres: found, missing, forbidden, and a connection that is lost."""
+"""A customer directory in the stack's Postgres and in its bucket: found, missing, refused, and a lost connection."""
 
 from collections.abc import Iterator, Mapping
+from uuid import uuid4
 
 import psycopg
 import pytest
 from fraudstream.errors import DirectoryUnavailable, SettingsError
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.mail.customers import file_table
 from fraudstream.mail.customers.customer import Customer, NotReachable
 from fraudstream.mail.customers.directory import DirectoryCustomers, Entry
+from fraudstream.mail.customers.file_table import FileTable
 from fraudstream.mail.customers.postgres_table import PostgresTable
 from pydantic import SecretStr
 
@@ -70,3 +74,15 @@ def test_a_login_that_is_refused_names_the_setting_and_shows_no_password(uri: st
     with pytest.raises(DirectoryUnavailable, match="FRAUDSTREAM_CUSTOMER_DATABASE_URI") as raised:
         table(address)
     assert "secret-word" not in str(raised.value)
+
+
+def test_a_file_in_the_bucket_is_downloaded_in_blocks(lake: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_table, "_BLOCK_BYTES", 10_000)
+    name = f"customers/{uuid4()}.csv"
+    lines = "".join(f"C{number},c{number}@example.com\n" for number in range(2000))
+    created = lake.create(name, f"account,address\n{lines}".encode(), content_type="text/csv", metadata={})
+    try:
+        directory = FileTable(f"gs://{lake.bucket}/{name}", lambda bucket: lake)
+        assert list(directory.entries(["C1999", "C2000"])) == [Entry("C1999", "c1999@example.com")]
+    finally:
+        lake.delete(name, created.info.generation)
