@@ -17,7 +17,7 @@ names a case that `open_cases` has not opened yet: look at the DAG `consume_frau
 from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import Param, dag
-from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.orchestration.assets import topic_asset
 from fraudstream.orchestration.case_operators import CloseExpiredCases
 from fraudstream.orchestration.retries import NO_MEMBER
@@ -51,6 +51,7 @@ from fraudstream.orchestration.retries import NO_MEMBER
 def close_expired_cases():
     CloseExpiredCases(
         task_id="close",
+        inlets=[topic_asset(FRAUD_TRANSACTION)],
         outlets=[topic_asset(FRAUD_CONFIRMATION)],
         look_back_days="{{ params.look_back_days }}",
     )

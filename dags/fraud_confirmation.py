@@ -24,7 +24,9 @@ from typing import Any
 
 from airflow.sdk import Param, dag, task
 from fraudstream.cases.opening import described
+from fraudstream.kafka.records import FRAUD_TRANSACTION
 from fraudstream.orchestration.alerts import Alert
+from fraudstream.orchestration.assets import topic_asset
 from fraudstream.orchestration.retries import WhatMayPass
 from fraudstream.orchestration.sensors import AwaitConfirmation
 
@@ -83,7 +85,7 @@ for the customer; the case still ends with an outcome on the topic, by the DAG `
     },
 )
 def fraud_confirmation():
-    @task(task_display_name="cases of this run")
+    @task(task_display_name="cases of this run", inlets=[topic_asset(FRAUD_TRANSACTION)])
     def cases(params: dict[str, Any]) -> list[str]:
         return [described(case) for case in params["cases"]]
 

@@ -24,8 +24,13 @@ other error, clear the task.
 from datetime import timedelta
 
 from airflow.sdk import Param, dag
-from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
-from fraudstream.orchestration.assets import topic_asset
+from fraudstream.kafka.records import (
+    FRAUD_TRANSACTION,
+    INGEST_DEAD_LETTER,
+    INGEST_PROGRESS,
+    NON_FRAUD_TRANSACTION,
+)
+from fraudstream.orchestration.assets import FILES, topic_asset
 from fraudstream.orchestration.operators import ProduceTransactions
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import DagSettings
@@ -88,7 +93,11 @@ from fraudstream.settings import DagSettings
 def produce_transactions():
     ProduceTransactions(
         task_id="produce",
-        outlets=[topic_asset(topic) for topic in (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION)],
+        inlets=[FILES],
+        outlets=[
+            topic_asset(topic)
+            for topic in (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS)
+        ],
         source="{{ params.source or '' }}",
         limit="{{ params.limit }}",
         rows_per_second="{{ params.rows_per_second }}",

@@ -1,14 +1,17 @@
-"""``python -m docs.generate``: writes docs/dags.md and the tables of docs/settings.md from the code.
+"""``python -m docs.generate``: writes docs/dags.md and the tables of the pages on settings and metrics from the code.
 
 The unit tests fail while a page says anything else than the code does.
 """
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
+from fraudstream.pipeline import thresholds
+from fraudstream.pipeline.metrics import METRICS
+from fraudstream.pipeline.metrics import PREFIX as PREFIX_OF_METRICS
 from fraudstream.settings import ROOT, Settings
 from pydantic.fields import FieldInfo
 
@@ -16,6 +19,7 @@ from local.ports import PORTS, PREFIX
 
 DAGS_PAGE = ROOT / "docs" / "dags.md"
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"
+METRICS_PAGE = ROOT / "docs" / "metrics.md"
 
 _INTRODUCTION = """# DAGs
 
@@ -26,9 +30,10 @@ _PARAM_BOUNDS = {"minimum": "at least", "maximum": "at most", "maxItems": "at mo
 
 
 def main() -> None:
-    """Writes both pages."""
+    """Writes the pages."""
     DAGS_PAGE.write_text(dags_page(sorted((ROOT / "dags").glob("*.py"))))
-    SETTINGS_PAGE.write_text(with_tables(SETTINGS_PAGE.read_text()))
+    SETTINGS_PAGE.write_text(with_tables(SETTINGS_PAGE.read_text(), SETTINGS_TABLES))
+    METRICS_PAGE.write_text(with_tables(METRICS_PAGE.read_text(), METRICS_TABLES))
 
 
 def dags_page(files: list[Path]) -> str:
@@ -53,17 +58,17 @@ def _schedule(value: ast.expr) -> str:
     return str(value.value or "when triggered") if isinstance(value, ast.Constant) else f"`{ast.unparse(value)}`"
 
 
-def with_tables(page: str) -> str:
+def with_tables(page: str, tables: Mapping[str, Callable[[], str]]) -> str:
     """The page with each table between its two markers made anew.
 
     :raises ValueError: a marker is missing
     """
-    tables = {"settings": _settings_table(), "ports": _ports_table()}
-    for name, table in tables.items():
+    for name, make in tables.items():
+        table = make()
         block = f"<!-- {name}: made by docs/generate.py -->\n{table}<!-- end of {name} -->"
         pieces = re.split(rf"(?s)<!-- {name}: .*?<!-- end of {name} -->", page)
         if len(pieces) != 2:
-            raise ValueError(f"{SETTINGS_PAGE.name} has {len(pieces) - 1} places for the table of {name}; expected one")
+            raise ValueError(f"the page has {len(pieces) - 1} places for the table of {name}; expected one")
         page = block.join(pieces)
     return page
 
@@ -125,6 +130,24 @@ def _settings_table() -> str:
 def _ports_table() -> str:
     rows = [(f"`{PREFIX}{name.upper()}`", str(port), what) for name, (port, what) in PORTS.items()]
     return _table(("variable", "default", "what listens there"), rows)
+
+
+def _metrics_table() -> str:
+    rows = [
+        (f"`{PREFIX_OF_METRICS}{one.name}`", one.kind, one.unit, ", ".join(map(_code, one.tags)), *one[4:])
+        for one in METRICS
+    ]
+    return _table(("name", "kind", "unit", "tags", "reported by", "what it is"), rows)
+
+
+def _limits_table() -> str:
+    limits = {name: value for name, value in vars(thresholds).items() if isinstance(value, thresholds.Threshold)}
+    rows = [(f"`{name}`", f"{limit.amber:g}", f"{limit.red:g}") for name, limit in limits.items()]
+    return _table(("limit", "amber from", "red from"), rows)
+
+
+SETTINGS_TABLES = {"settings": _settings_table, "ports": _ports_table}
+METRICS_TABLES = {"metrics": _metrics_table, "limits": _limits_table}
 
 
 def _default(field: FieldInfo) -> str:

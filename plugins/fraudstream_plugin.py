@@ -21,6 +21,18 @@ def _imported() -> Any:
     return app
 
 
+class Samples:
+    """Starts the samples of the pipeline in the API server, the one component that asks for its middlewares."""
+
+    def __init__(self, app: Any) -> None:
+        from fraudstream.orchestration.sampling import SamplesPipeline  # noqa: PLC0415
+
+        self._app = SamplesPipeline(app)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._app(scope, receive, send)
+
+
 def _icon(path: str, colour: str) -> str:
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24" fill="none" stroke="{colour}" stroke-width="2" '
@@ -48,6 +60,7 @@ class FraudstreamPlugin(AirflowPlugin):
     name = "fraudstream"
     timetables = [Continuous]  # noqa: RUF012
     fastapi_apps = [{"app": pages, "url_prefix": "/fraudstream", "name": "fraudstream"}]  # noqa: RUF012
+    fastapi_root_middlewares = [{"middleware": Samples, "name": "fraudstream samples"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         _in_navigation("Pipeline", "pipeline", "M3 12h4l3 8 4-16 3 8h4"),
         _in_navigation("Cases", "desk", "M4 4h16v12H9l-5 4zM8 9h8M8 12h5"),

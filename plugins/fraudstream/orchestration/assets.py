@@ -1,16 +1,31 @@
-"""The assets that tasks update: topics, folders of the lake's JSON, and the lake as a whole once it is compacted."""
+"""The assets: files, topics, folders of the lake's JSON, tables, and the lake as a whole once it is compacted.
+
+A task's outlets are what it writes, its inlets what it reads; Airflow's asset graph shows both. An outlet gets an event
+when its task succeeds, so a task that never ends names none that a schedule waits for.
+"""
 
 from airflow.sdk import Asset
 
+GROUP = "fraudstream"
+
 #: Updated when compact_lake has done what there was to do.
-LAKE = Asset(name="fraudstream_lake", uri="fraudstream://lake", group="fraudstream")
+LAKE = Asset(name="fraudstream_lake", uri="fraudstream://lake", group=GROUP)
+#: What produce_transactions reads, whatever file a run is given.
+FILES = Asset(name="fraudstream_files", uri="fraudstream://files", group=GROUP)
+#: History of audits, folder audit/ of the lake.
+AUDITS = Asset(name="fraudstream_audits", uri="fraudstream://lake/audit", group=GROUP)
 
 
 def topic_asset(topic: str) -> Asset:
     """Updated when a task that writes to the topic has ended."""
-    return Asset(name=f"fraudstream_topic_{topic}", uri=f"fraudstream://topic/{topic}", group="fraudstream")
+    return Asset(name=f"fraudstream_topic_{topic}", uri=f"fraudstream://topic/{topic}", group=GROUP)
 
 
 def folder_asset(folder: str) -> Asset:
     """Updated when a consumer's task that writes JSON to the folder has ended: at the end of its run."""
-    return Asset(name=f"fraudstream_json_{folder}", uri=f"fraudstream://lake/json/{folder}", group="fraudstream")
+    return Asset(name=f"fraudstream_json_{folder}", uri=f"fraudstream://lake/json/{folder}", group=GROUP)
+
+
+def table_asset(folder: str) -> Asset:
+    """A folder's table, partitioned by day: an event for each day that is complete."""
+    return Asset(name=f"fraudstream_table_{folder}", uri=f"fraudstream://lake/table/{folder}", group=GROUP)

@@ -17,7 +17,11 @@ from fraudstream.lake.audit import position
 from fraudstream.lake.audit.audit import AuditReport, audit
 from fraudstream.lake.audit.checks import Limits
 from fraudstream.lake.audit.report import print_report, problems
+from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS
+from fraudstream.orchestration import metrics
+from fraudstream.orchestration.assets import AUDITS, folder_asset, table_asset, topic_asset
 from fraudstream.orchestration.connections import lake_with_tables
+from fraudstream.pipeline.metrics import AUDIT_FOUND, AUDITED
 from fraudstream.settings import get_settings
 
 #: In the message of a red audit.
@@ -55,7 +59,8 @@ class AuditLake(BaseOperator):
         max_retention_gaps: Any = 0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        folders = [asset(folder) for folder in FOLDERS for asset in (folder_asset, table_asset)]
+        super().__init__(inlets=[*map(topic_asset, FOLDER_OF), *folders], outlets=[AUDITS], **kwargs)
         self.settle_seconds = settle_seconds
         self.full = full
         self.max_dead_letters = max_dead_letters
@@ -93,6 +98,9 @@ class AuditLake(BaseOperator):
         now = datetime.now(UTC)
         result = report.to_dict() | {"ok": report.ok and not stuck, "stuck": stuck}
         position.add_to_history(lake.store, result, now)
+        metrics.report(AUDITED, report.seconds)
+        for what in ("missing_count", "duplicated_count", "unexpected_count", "behind"):
+            metrics.report(AUDIT_FOUND, report.total(what), what=what.removesuffix("_count"))
         if stuck or not report.ok:
             found = problems(report) + [f"stuck: {one}" for one in stuck]
             more = f"; and {len(found) - _PROBLEMS_NAMED} more" if len(found) > _PROBLEMS_NAMED else ""

@@ -5,8 +5,10 @@ from typing import Any
 
 from airflow.sdk import Asset, Param, task
 
+from fraudstream.kafka.records import CASE_EVENT, MAIL_RETRY, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
-from fraudstream.orchestration.assets import folder_asset
+from fraudstream.orchestration.assets import folder_asset, topic_asset
 from fraudstream.orchestration.failing import consumer_failed
 from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
@@ -81,6 +83,7 @@ def consume(topic: str, *roles: str) -> None:
             pool=POOL,
             doc_md=_DOCS[role],
             map_index_template="member {{ task.worker }}",
+            inlets=[topic_asset(topic)],
             outlets=_outlets(topic, role),
         ).expand(worker=numbers)
 
@@ -88,4 +91,8 @@ def consume(topic: str, *roles: str) -> None:
 def _outlets(topic: str, role: str) -> list[Asset]:
     if role == "open_cases":  # it opens runs
         return []
-    return [folder_asset(MAILS if role == "send_mail" else FOLDER_OF[topic])]
+    if role == "write_lake":
+        return [folder_asset(FOLDER_OF[topic]), topic_asset(dead_letter_topic(topic))]
+    written = [MAIL_RETRY] if topic == NON_FRAUD_TRANSACTION else [MAIL_RETRY, CASE_EVENT]
+    dead = [dead_letter_topic(topic)] if topic == MAIL_RETRY else []
+    return [folder_asset(MAILS), *map(topic_asset, (*written, *dead))]

@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.definitions.asset import Asset
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
@@ -15,17 +14,15 @@ from fraudstream.lake.compaction.pending import pending_days
 from fraudstream.lake.compaction.protocol import CompactionReport, compact
 from fraudstream.lake.compaction.upkeep import maintain
 from fraudstream.lake.stream.names import FOLDERS
+from fraudstream.orchestration import metrics
+from fraudstream.orchestration.assets import folder_asset, table_asset
 from fraudstream.orchestration.connections import lake_with_tables
+from fraudstream.pipeline.metrics import COMPACTED, COMPACTED_ROWS
 from fraudstream.settings import Settings, get_settings
 
 #: Airflow maps a task over 1,024 (core.max_map_length) and fails when there are more.
 _MOST_DAYS = 1_000
 BY_SIZE, ONE_MACHINE, SPARK = "by_size", "one_machine", "spark"
-
-
-def table_asset(folder: str) -> Asset:
-    """The asset of a folder's table, partitioned by day: an event for each day that is complete."""
-    return Asset(name=f"fraudstream_table_{folder}", uri=f"fraudstream://lake/table/{folder}", group="fraudstream")
 
 
 class ListDays(BaseOperator):
@@ -130,6 +127,8 @@ class CompactDay(BaseOperator):
             report.deleted_objects,
             report.seconds,
         )
+        metrics.report(COMPACTED, report.seconds, folder=report.folder)
+        metrics.report(COMPACTED_ROWS, report.json_rows, folder=report.folder)
         return _plain(report)
 
 
@@ -147,7 +146,7 @@ class CompleteDays(BaseOperator):
     template_fields = ("before", "reports")
 
     def __init__(self, *, folder: str, before: str, reports: Any, **kwargs: Any) -> None:
-        super().__init__(outlets=[table_asset(folder)], **kwargs)
+        super().__init__(inlets=[folder_asset(folder)], outlets=[table_asset(folder)], **kwargs)
         self.folder = folder
         self.before = before
         self.reports = reports

@@ -34,8 +34,10 @@ from fraudstream.mail.sink import mail_sink
 from fraudstream.orchestration.bounded_sink import BoundedSink, GivenUp
 from fraudstream.orchestration.connections import lake, smtp_server, storage_client
 from fraudstream.orchestration.failing import Watch
+from fraudstream.orchestration.metrics import report
 from fraudstream.orchestration.retries import deadline
 from fraudstream.orchestration.runs import open_run
+from fraudstream.pipeline.measured_sink import MeasuredSink
 from fraudstream.settings import Settings, get_settings
 
 Stop = Callable[[], bool]
@@ -129,8 +131,12 @@ class Consume(_Stoppable):
         settings = get_settings()
         ends_at = time.monotonic() + (deadline(context, self.max_minutes) - datetime.now(UTC)).total_seconds()
         made = _SINKS[self.role](settings, self.topic, lambda: self._killed_at < inf or time.monotonic() >= ends_at)
+        tags = {"role": self.role, "topic": self.topic}
+        measured = MeasuredSink(
+            _first_only(settings, self.topic, made), lambda metric, value: report(metric, value, **tags)
+        )
         sink = BoundedSink(
-            _first_only(settings, self.topic, made),
+            measured,
             until=lambda: min(self._killed_at + _KILL_GRACE, ends_at + _DEADLINE_GRACE),
         )
         subscription = Subscription(
@@ -155,6 +161,7 @@ class Consume(_Stoppable):
             )
         finally:
             watch.over.set()
+            measured.report_invalid(subscription.report)
         return asdict(subscription.report)
 
 

@@ -261,7 +261,7 @@ class TestWhatTheVmsAreGiven:
         (role,) = [b for b in load(TERRAFORM / "modules/vm") if b.kind == "variable" and b.labels == ("role",)]
         taken = set(re.findall(r'"([\w-]+)"', role.body["validation"][0]["condition"]))
         profiles = {profile for service in compose["services"].values() for profile in service["profiles"]}
-        assert taken == set(boot_module(root).TEMPLATE_FOLDERS) == profiles - {"local"} == set(VMS)
+        assert taken == set(boot_module(root).TEMPLATE_FOLDERS) == profiles - {"local", "monitoring"} == set(VMS)
 
     @pytest.mark.parametrize("service", ["site", "worker-consumer-fraud", "worker-consumer-non-fraud"])
     def test_the_banks_name_and_texts_reach_pages_and_mails(

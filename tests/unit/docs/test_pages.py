@@ -2,12 +2,21 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from fraudstream.settings import ROOT, Settings
 
-from docs.generate import DAGS_PAGE, SETTINGS_PAGE, dags_page, with_tables
+from docs.generate import (
+    DAGS_PAGE,
+    METRICS_PAGE,
+    METRICS_TABLES,
+    SETTINGS_PAGE,
+    SETTINGS_TABLES,
+    dags_page,
+    with_tables,
+)
 from local.ports import PORTS, PREFIX
 
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
@@ -36,9 +45,10 @@ def test_the_list_of_dags_is_made_from_the_dag_files() -> None:
     assert DAGS_PAGE.read_text() == dags_page(sorted((ROOT / "dags").glob("*.py"))), ANEW
 
 
-def test_the_tables_of_the_settings_page_are_made_from_the_code() -> None:
-    page = SETTINGS_PAGE.read_text()
-    assert page == with_tables(page), ANEW
+@pytest.mark.parametrize(("file", "tables"), [(SETTINGS_PAGE, SETTINGS_TABLES), (METRICS_PAGE, METRICS_TABLES)])
+def test_the_tables_of_a_page_are_made_from_the_code(file: Path, tables: dict[str, Callable[[], str]]) -> None:
+    page = file.read_text()
+    assert page == with_tables(page, tables), ANEW
 
 
 def test_the_settings_page_shows_no_secret() -> None:
@@ -51,7 +61,7 @@ def test_the_settings_page_shows_no_secret() -> None:
 
 def test_a_page_without_the_place_for_a_table_is_refused() -> None:
     with pytest.raises(ValueError, match="places for the table of settings"):
-        with_tables("# Settings\n")
+        with_tables("# Settings\n", SETTINGS_TABLES)
 
 
 def test_the_readme_is_short() -> None:

@@ -1,0 +1,24 @@
+"""promtool, which tests the alert rules: found on the machine, or taken out of Debian's package."""
+
+import os
+import shutil
+import subprocess
+
+from local.debian import MissingProgram, tool
+
+BY_HAND = "sudo apt-get install prometheus    # its package has promtool"
+
+
+def find_promtool() -> list[str]:
+    """The command.
+
+    :raises MissingProgram: it isn't there; the message says what to type
+    """
+    try:
+        return tool("promtool", ["prometheus"], "usr/bin", BY_HAND)
+    except MissingProgram:
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            raise
+    # a new machine's apt knows no packages yet
+    subprocess.run(["apt-get", "-o", "DPkg::Lock::Timeout=300", "update"], check=False, capture_output=True)
+    return tool("promtool", ["prometheus"], "usr/bin", BY_HAND)

@@ -1,0 +1,21 @@
+"""Reports metrics through Airflow's own: to StatsD or OpenTelemetry, as Airflow is configured, or to nobody."""
+
+from airflow.sdk.observability import stats
+
+from fraudstream.pipeline.metrics import PREFIX, Metric
+
+
+def report(metric: Metric, value: float, **tags: str) -> None:
+    """Reports a value: what a counter grows by, a gauge is, or a timer took in seconds.
+
+    :raises ValueError: the tags aren't those of the metric
+    """
+    if set(tags) != set(metric.tags):
+        raise ValueError(f"metric {metric.name} has the tags {metric.tags}, found {tuple(tags)}")
+    name = PREFIX + metric.name
+    if metric.kind == "counter":
+        stats.incr(name, int(value), tags=tags)
+    elif metric.kind == "gauge":
+        stats.gauge(name, value, tags=tags)
+    else:
+        stats.timing(name, value * 1000, tags=tags)  # StatsD's unit; OpenTelemetry gets the same

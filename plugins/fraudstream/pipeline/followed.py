@@ -1,0 +1,198 @@
+"""Records that are counted one by one as they come: cases, answers, events, dead letters, and the producer's progress.
+
+They are few: one record in a thousand, and records that nothing should be wrong with. What was counted is kept in
+memory, and read again from the topics' beginning when the process starts.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError as Code
+
+from fraudstream.cases.events import MAIL_RESENT, UNDELIVERED, CaseEvent
+from fraudstream.cases.expiry import GRACE
+from fraudstream.cases.staff import STAFF
+from fraudstream.cases.undelivered import NAMES
+from fraudstream.errors import RecordError
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.records import (
+    CASE_EVENT,
+    FRAUD_CONFIRMATION,
+    FRAUD_TRANSACTION,
+    INGEST_DEAD_LETTER,
+    INGEST_PROGRESS,
+    Partition,
+)
+from fraudstream.kafka.topic.definitions import TOPICS
+from fraudstream.kafka.topic.topic_reader import GROUP
+from fraudstream.pipeline.sample import CaseFigures
+from fraudstream.settings import Settings
+
+_BATCH = 2_000
+#: Upper ends of the ages of waiting cases, in seconds.
+AGES = {"under 1 hour": 3600, "1 to 6 hours": 6 * 3600, "6 to 24 hours": 24 * 3600, "over 24 hours": float("inf")}
+
+_DEAD_LETTER_TOPICS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dead_letter"))
+_DECODED = (FRAUD_TRANSACTION, FRAUD_CONFIRMATION, CASE_EVENT, INGEST_PROGRESS)
+FOLLOWED = (*_DECODED, *_DEAD_LETTER_TOPICS)
+
+
+class _Answer(NamedTuple):
+    """An answer: append time, partition and offset; its status; whether it is a staff decision."""
+
+    place: tuple[int, int, int]
+    status: str
+    staff: bool
+
+
+@dataclass
+class Counted:
+    """What the records say, whatever order topics come in. No records, no Kafka: :meth:`take` is given both."""
+
+    #: Time of each case's record, in seconds since 1970.
+    cases: dict[str, float] = field(default_factory=dict)
+    #: The answer of each case that counts, as :mod:`fraudstream.cases.staff` says.
+    answers: dict[str, _Answer] = field(default_factory=dict)
+    events: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    #: Reason of each dead letter, None once it was produced again.
+    letters: dict[tuple[Partition, int], str | None] = field(default_factory=dict)
+
+    def take_record(self, message: Message, record: Mapping[str, Any]) -> None:
+        """Counts a decoded record."""
+        topic = message.topic()
+        if topic == FRAUD_TRANSACTION:
+            self.cases.setdefault(record["idTransaction"], message.timestamp()[1] / 1000)
+        elif topic == FRAUD_CONFIRMATION:
+            place = (message.timestamp()[1], message.partition() or 0, message.offset() or 0)
+            self._take_answer(record["idTransaction"], place, record["status"], record.get("channel") == STAFF)
+        elif topic == CASE_EVENT:
+            event = CaseEvent.of(record)
+            if event.event_type == MAIL_RESENT:
+                self.events.pop(event.id_transaction, None)
+            elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
+                self.events[event.id_transaction] = event.event_type
+        elif topic == INGEST_PROGRESS:
+            self.files[record["file"] or record["source"]] = record
+
+    def _take_answer(self, case: str, place: tuple[int, int, int], status: str, staff: bool) -> None:
+        before = self.answers.get(case)
+        if before is None or staff > before.staff:
+            counts = True
+        else:  # the last decision, or without one the first answer
+            counts = staff == before.staff and (place > before.place) == staff
+        if counts:
+            self.answers[case] = _Answer(place, status, staff)
+
+    def take_letter(self, message: Message) -> None:
+        """Counts a record of a dead-letter topic."""
+        if message.topic() == INGEST_DEAD_LETTER:
+            letter = DeadLetter.of_rejected_row(message)
+        else:
+            letter = DeadLetter.of(message)
+        place = (Partition(message.topic() or "", letter.partition.number), letter.offset)
+        if letter.redriven_at is not None:
+            self.letters[place] = None
+        elif self.letters.get(place, "") is not None:
+            self.letters[place] = letter.kind
+
+    def case_figures(self, now: float, time_limit: float) -> CaseFigures:
+        """Cases by age and outcome."""
+        waiting = dict.fromkeys(AGES, 0)
+        overdue = 0
+        for case in self.cases.keys() - self.answers.keys():
+            age = now - self.cases[case]
+            waiting[next(name for name, end in AGES.items() if age < end)] += 1
+            overdue += age > time_limit + GRACE.total_seconds()
+        outcomes = Counter(answer.status for case, answer in self.answers.items() if case in self.cases)
+        undelivered = Counter(NAMES[event] for event in self.events.values())
+        return CaseFigures(waiting, overdue, dict(outcomes), dict(undelivered))
+
+    def dead_letters(self) -> dict[str, dict[str, int]]:
+        """By dead-letter topic and reason."""
+        found: dict[str, Counter[str]] = {}
+        for (partition, _), reason in self.letters.items():
+            if reason is not None:
+                found.setdefault(partition.topic, Counter())[reason] += 1
+        return {topic: dict(reasons) for topic, reasons in found.items()}
+
+    def produced(self) -> dict[str, int]:
+        """Rows of all files, by what became of them."""
+        return {
+            name: sum(int(file[name]) for file in self.files.values()) for name in ("fraud", "nonFraud", "rejected")
+        }
+
+
+class Followed:
+    """Reads the topics on, from their beginning. To be used from one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(settings)
+        self._codecs = {topic: Codec.for_topic(topic, settings) for topic in _DECODED}
+        self._consumer = Consumer(
+            settings.kafka_config(
+                **{
+                    "error_cb": self._connection.on_error,
+                    "group.id": GROUP,  # nothing joins it, nothing is committed to it
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "auto.offset.reset": "earliest",
+                    "queued.max.messages.kbytes": 8192,
+                }
+            )
+        )
+        #: Offset up to which each partition is read.
+        self._reached: dict[Partition, int] = {}
+        self.counted = Counted()
+
+    def close(self) -> None:
+        """Leaves the brokers."""
+        self._consumer.close()
+
+    def read(self, ends: Mapping[Partition, int], seconds: float) -> bool:
+        """Counts what came; whether everything up to the topics' ends was counted in that time.
+
+        :param ends: of the followed topics' partitions, as the brokers name them now
+        :raises KafkaError: the brokers don't answer or refuse, or the registry doesn't
+        """
+        until = time.monotonic() + seconds
+        added = [partition for partition in ends if partition not in self._reached]
+        if added:
+            self._consumer.incremental_assign([TopicPartition(*partition, OFFSET_BEGINNING) for partition in added])
+            self._reached |= dict.fromkeys(added, 0)
+        while not (done := all(self._reached[one] >= end for one, end in ends.items())) and time.monotonic() < until:
+            self._take(self._consumer.consume(_BATCH, 0.1))
+        return done
+
+    def _take(self, messages: list[Message]) -> None:
+        records: dict[str, list[Message]] = {}
+        for message in messages:
+            topic, error = message.topic() or "", message.error()
+            partition, offset = Partition(topic, message.partition() or 0), message.offset() or 0
+            if error is None:
+                records.setdefault(topic, []).append(message)
+                self._reached[partition] = offset + 1
+            elif error.code() == Code._PARTITION_EOF:
+                self._reached[partition] = offset
+            elif not error.retriable():
+                raise self._connection.error(KafkaException(error), doing=f"reading topic {topic}")
+        for topic, found in records.items():
+            if topic in self._codecs:
+                decoded = self._codecs[topic].decode_messages(found)
+                for message, record in zip(decoded.valid, decoded.records, strict=True):
+                    with suppress(ValueError):  # an event of another program may have details that aren't JSON
+                        self.counted.take_record(message, record)
+                continue
+            for message in found:
+                try:
+                    self.counted.take_letter(message)
+                except RecordError:
+                    continue  # something else than this pipeline wrote it

@@ -1,0 +1,140 @@
+"""What the brokers say: ends of topics, and what each consumer group has not processed yet, in records and seconds."""
+
+import time
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import KafkaError as Code
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Partition
+from fraudstream.kafka.topic.topic_reader import GROUP
+from fraudstream.pipeline.groups import Group
+from fraudstream.pipeline.sample import GroupFigures
+from fraudstream.settings import Settings
+
+_SECONDS = 15
+#: How long the first records of a group's partitions are waited for; what doesn't come has no age in this sample.
+_FETCH_SECONDS = 3.0
+
+Bounds = Mapping[Partition, tuple[int, int]]
+
+
+class GroupLag:
+    """Keeps its connections to the brokers. To be used from one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._connection = Connection(settings)
+        self._admin = AdminClient(settings.kafka_config(error_cb=self._connection.on_error, log_level=3))
+        self._consumer = Consumer(
+            settings.kafka_config(
+                **{
+                    "error_cb": self._connection.on_error,
+                    "group.id": GROUP,  # nothing joins it
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                    "enable.partition.eof": True,
+                    "auto.offset.reset": "earliest",
+                    "fetch.wait.max.ms": 10,
+                    "queued.min.messages": 1,
+                    "fetch.queue.backoff.ms": 10,  # the next group's records are wanted at once
+                    "max.partition.fetch.bytes": 65_536,
+                }
+            )
+        )
+
+    def close(self) -> None:
+        """Leaves the brokers."""
+        self._consumer.close()
+
+    def bounds(self, topics: Iterable[str]) -> dict[Partition, tuple[int, int]]:
+        """First offset and end, for a read_committed reader, of each partition.
+
+        :raises KafkaError: the brokers don't answer or refuse
+        """
+        try:
+            wanted = set(topics)
+            found = self._admin.list_topics(timeout=_SECONDS).topics
+            places = [
+                TopicPartition(topic, number) for topic in wanted & found.keys() for number in found[topic].partitions
+            ]
+            first, last = (
+                self._admin.list_offsets(
+                    dict.fromkeys(places, spec),
+                    isolation_level=IsolationLevel.READ_COMMITTED,
+                    request_timeout=_SECONDS,
+                )
+                for spec in (OffsetSpec.earliest(), OffsetSpec.latest())
+            )
+            return {
+                Partition(place.topic, place.partition): (
+                    int(first[place].result(_SECONDS).offset),
+                    int(last[place].result(_SECONDS).offset),
+                )
+                for place in places
+            }
+        except (KafkaException, TimeoutError) as error:
+            raise self._connection.error(error, doing="asking for the ends of the topics") from error
+
+    def lags(self, groups: Iterable[Group], bounds: Bounds) -> dict[str, GroupFigures]:
+        """What each group has not processed. Transaction markers behind a group that lags count as records.
+
+        :raises KafkaError: the brokers don't answer or refuse
+        """
+        found = {}
+        try:
+            asked = {
+                group: self._admin.list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(group.name)], request_timeout=_SECONDS
+                )[group.name]
+                for group in groups
+            }
+            for group, future in asked.items():
+                committed = {
+                    Partition(place.topic, place.partition): place.offset
+                    for place in future.result(_SECONDS).topic_partitions
+                    if place.offset >= 0
+                }
+                behind = {}
+                for partition, (first, end) in bounds.items():
+                    if partition.topic == group.topic and (start := max(first, committed.get(partition, 0))) < end:
+                        behind[partition] = start
+                lag = sum(bounds[partition][1] - start for partition, start in behind.items())
+                oldest = min(
+                    (at + _wait(partition) + group.period for partition, at in self._first_times(behind).items()),
+                    default=None,
+                )
+                found[group.name] = GroupFigures(lag, None if oldest is None else max(0.0, time.time() - oldest))
+        except (KafkaException, TimeoutError) as error:
+            raise self._connection.error(error, doing="asking for the offsets of consumer groups") from error
+        return found
+
+    def _first_times(self, starts: Mapping[Partition, int]) -> dict[Partition, float]:
+        """When the brokers took the first record at or after each offset, in seconds since 1970."""
+        times: dict[Partition, float] = {}
+        if not starts:
+            return times
+        self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in starts.items()])
+        waiting, until = set(starts), time.monotonic() + _FETCH_SECONDS
+        while waiting and (left := until - time.monotonic()) > 0:
+            message = self._consumer.poll(left)
+            if message is None:
+                continue
+            partition, error = Partition(message.topic() or "", message.partition() or 0), message.error()
+            if partition not in waiting:
+                continue  # fetched before it was let go
+            if error is None:
+                times[partition] = message.timestamp()[1] / 1000
+            if error is None or error.code() == Code._PARTITION_EOF:
+                waiting.discard(partition)
+                self._consumer.incremental_unassign([TopicPartition(*partition)])
+        self._consumer.unassign()
+        return times
+
+
+def _wait(partition: Partition) -> int:
+    """Seconds that a record of a partition is meant to wait."""
+    if partition.topic == MAIL_RETRY and partition.number < len(MAIL_RETRY_WAITS):
+        return MAIL_RETRY_WAITS[partition.number]
+    return 0

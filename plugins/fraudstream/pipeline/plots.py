@@ -1,0 +1,110 @@
+"""Plots as SVG: lines over time, made on the server, so that the page needs no script and no library."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from markupsafe import Markup
+
+Point = tuple[float, float | None]
+
+_WIDTH, _HEIGHT = 420, 110
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 6, 8, 18
+#: Most points of a line: as many as a screen shows.
+_POINTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A named series: time in seconds since 1970 and value; None where nothing is known, which interrupts the line."""
+
+    name: str
+    points: Sequence[Point]
+
+
+def plot(title: str, lines: Sequence[Line], *, start: float, end: float, ticks: Sequence[str]) -> Markup:
+    """One plot of `start` to `end`, with `ticks` at equal distances under it."""
+    top = _nice(max((value for line in lines for _, value in line.points if value is not None), default=0.0))
+    parts = [
+        Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>').format(
+            _WIDTH, _HEIGHT, title, title
+        )
+    ]
+    for value, y in ((0.0, _HEIGHT - _BOTTOM), (top / 2, (_HEIGHT - _BOTTOM + _TOP) / 2), (top, _TOP)):
+        parts.append(
+            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(_LEFT, _WIDTH - _RIGHT, y, y)
+        )
+        parts.append(Markup('<text class="y" x="{}" y="{}">{}</text>').format(_LEFT - 4, y + 3, short(value)))
+    for index, tick in enumerate(ticks):
+        x = _LEFT + (_WIDTH - _LEFT - _RIGHT) * index / (len(ticks) - 1)
+        anchor = "end" if index == len(ticks) - 1 else "middle"
+        parts.append(
+            Markup('<text class="x" text-anchor="{}" x="{}" y="{}">{}</text>').format(anchor, x, _HEIGHT - 4, tick)
+        )
+    for number, line in enumerate(lines):
+        for run in _runs(thinned(line.points)):
+            points = " ".join(f"{_x(at, start, end):.1f},{_y(value, top):.1f}" for at, value in run if at >= start)
+            parts.append(
+                Markup('<polyline class="line{}" points="{}"><title>{}</title></polyline>').format(
+                    number, points, line.name
+                )
+            )
+    parts.append(Markup("</svg>"))
+    return Markup("").join(parts)
+
+
+def rates(points: Sequence[Point], longest: float) -> list[Point]:
+    """Growth per second between points; None where two are further apart than `longest`, or the value fell."""
+    found: list[Point] = []
+    for (before, was), (at, now) in pairwise(points):
+        if was is None or now is None or now < was or not 0 < at - before <= longest:
+            found.append((at, None))
+        else:
+            found.append((at, (now - was) / (at - before)))
+    return found
+
+
+def thinned(points: Sequence[Point], most: int = _POINTS) -> list[Point]:
+    """At most so many points, of each group of neighbours the highest: a peak is never left out."""
+    size = -(-len(points) // most) if points else 1
+    groups = [points[index : index + size] for index in range(0, len(points), size)]
+    return [max(group, key=lambda point: float("-inf") if point[1] is None else point[1]) for group in groups]
+
+
+def short(value: float) -> str:
+    """A number as an axis shows it."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.3g}"
+
+
+def _runs(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
+    """The parts of a line between gaps; a lone point becomes a short line."""
+    runs: list[list[tuple[float, float]]] = [[]]
+    for at, value in points:
+        if value is None:
+            runs.append([])
+        else:
+            runs[-1].append((at, value))
+    return [run for run in runs if run]
+
+
+def _nice(value: float) -> float:
+    """The next of 1, 2, 5, 10, 20, ... at or above a value."""
+    if value <= 0:
+        return 1.0
+    size = 1.0
+    while size * 10 <= value:
+        size *= 10
+    while size > value:
+        size /= 10
+    return next(size * step for step in (1, 2, 5, 10) if size * step >= value)
+
+
+def _x(at: float, start: float, end: float) -> float:
+    return _LEFT + (_WIDTH - _LEFT - _RIGHT) * (at - start) / (end - start)
+
+
+def _y(value: float, top: float) -> float:
+    return _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) * value / top
