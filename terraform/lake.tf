@@ -1,7 +1,7 @@
-# The data lake: the dataset that comes in, and the JSON and Parquet that come out. And the release bundle's bucket.
+# The data lake: the dataset that comes in, the JSON and the tables' files (tables.tf) that come out.
 
 resource "google_storage_bucket" "lake" {
-  name                        = "${var.project}-fraudstream-lake"
+  name                        = local.lake_name
   location                    = var.region
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
@@ -27,7 +27,7 @@ resource "google_storage_bucket" "lake" {
     }
   }
 
-  # A progress object is overwritten with every flush: its old versions are worth nothing after a day.
+  # A progress object is overwritten up to twice a minute: its old versions are worth nothing after a day.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -50,7 +50,8 @@ resource "google_storage_bucket" "lake" {
     }
   }
 
-  # Only what is compacted is left after 90 days: rows that are read rarely, and never again changed.
+  # Rows of the tables that are 90 days old are read rarely, and rewritten by nobody: small files are rewritten when their
+  # day is closed. The metadata beside them stay, since each query reads them; so does JSON, which is compacted by then.
   lifecycle_rule {
     action {
       type          = "SetStorageClass"
@@ -58,7 +59,7 @@ resource "google_storage_bucket" "lake" {
     }
     condition {
       age                   = 90
-      matches_prefix        = ["transaction/", "fraud_confirmation/", "email_confirmation/", "case_event/"]
+      matches_prefix        = [for table in local.tables : "${local.namespace}/${table}/data/"]
       matches_storage_class = ["STANDARD"]
     }
   }

@@ -57,7 +57,7 @@ locals {
   catalog_environment = {
     PYICEBERG_CATALOG__FRAUDSTREAM__TYPE                        = "rest"
     PYICEBERG_CATALOG__FRAUDSTREAM__URI                         = "https://biglake.googleapis.com/iceberg/v1/restcatalog"
-    PYICEBERG_CATALOG__FRAUDSTREAM__WAREHOUSE                   = "gs://${google_storage_bucket.lake.name}"
+    PYICEBERG_CATALOG__FRAUDSTREAM__WAREHOUSE                   = "gs://${google_biglake_iceberg_catalog.lake.name}"
     PYICEBERG_CATALOG__FRAUDSTREAM__AUTH__TYPE                  = "google"
     PYICEBERG_CATALOG__FRAUDSTREAM__HEADER__X_GOOG_USER_PROJECT = var.project
   }

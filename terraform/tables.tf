@@ -1,9 +1,21 @@
-# The lake's Iceberg tables: who may use BigLake's REST catalog, and the files of the tables in the lake's bucket.
-# The catalog itself is made once: gcloud biglake iceberg catalogs create BUCKET --catalog-type=gcs-bucket
+# The lake's Iceberg tables: BigLake's REST catalog, who may use it, and the files of the tables in the lake's bucket.
+# Its address reaches the containers as pyiceberg's own variables (locals.tf).
 
 locals {
+  lake_name = "${var.project}-fraudstream-lake"
+  tables    = ["transaction", "fraud_confirmation", "email_confirmation", "case_event"]
   # As fraudstream names its namespace: the bucket with _ for what SQL would want quoted. Tables lie below it.
-  table_files = "${local.objects_of_lake}/${replace(google_storage_bucket.lake.name, "-", "_")}/"
+  namespace   = replace(local.lake_name, "-", "_")
+  table_files = "${local.objects_of_lake}/${local.namespace}/"
+}
+
+# A catalog of this type has its bucket's name. Who reads and writes tables needs grants on the bucket, too.
+resource "google_biglake_iceberg_catalog" "lake" {
+  name            = google_storage_bucket.lake.name
+  catalog_type    = "CATALOG_TYPE_GCS_BUCKET"
+  credential_mode = "CREDENTIAL_MODE_END_USER"
+
+  depends_on = [google_project_service.needed]
 }
 
 resource "google_project_iam_member" "catalog_editor" {

@@ -138,7 +138,7 @@ class GoogleSchema:
 
     def _type(self, kind: dict[str, Any]) -> Any:
         if "union" in kind:
-            return self._type(next(m for m in kind["union"]["types"] if m.get("fqn") != "cdktf.IResolvable"))
+            return self._type(next(m for m in kind["union"]["types"] if m.get("fqn") != "cdktn.IResolvable"))
         if "primitive" in kind:
             return {"string": "string", "number": "number", "boolean": "bool"}.get(kind["primitive"], "dynamic")
         if "collection" in kind:
@@ -149,7 +149,7 @@ class GoogleSchema:
             names = self._source.arguments(kind["fqn"])
             types = [self._type(p["type"]) for p in described.get("properties", [])]
             return ["object", dict(zip(names, types, strict=True))]
-        return ["map", "string"] if kind["fqn"] == "cdktf.StringMap" else "dynamic"
+        return ["map", "string"] if kind["fqn"] == "cdktn.StringMap" else "dynamic"
 
 
 def random_response() -> bytes:

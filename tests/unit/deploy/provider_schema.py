@@ -1,4 +1,4 @@
-"""The schema of Terraform's google provider, read from the wheel cdktf-cdktf-provider-google.
+"""The schema of Terraform's google provider, read from the wheel cdktn-provider-google.
 
 The wheel carries a jsii assembly: for each resource and data source a class (what can be read) and a config struct
 (what can be set), generated from the provider's own schema. Reading it takes about five seconds and no network.
@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-PREFIX = "@cdktf/provider-google."
-BASES = {"cdktf.TerraformResource": "resource", "cdktf.TerraformDataSource": "data"}
+PREFIX = "@cdktn/provider-google."
+BASES = {"cdktn.TerraformResource": "resource", "cdktn.TerraformDataSource": "data"}
 
 _TERRAFORM_NAME = re.compile(r"#\w+ \w+#(\w+)}")
 _TERRAFORM_TYPE = re.compile(r"\{@link \S+ (google_\w+)}")
@@ -33,9 +33,9 @@ def wheel_path() -> Path:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "fraudstream" / "terraform-schema"
-    found = sorted(folder.glob("cdktf_cdktf_provider_google-*.whl"))
+    found = sorted(folder.glob("cdktn_provider_google-*.whl"))
     if not found:
-        raise FileNotFoundError(f"no cdktf-cdktf-provider-google wheel in {folder}: `make check-deploy` downloads it")
+        raise FileNotFoundError(f"no cdktn-provider-google wheel in {folder}: `make check-deploy` downloads it")
     return found[-1]
 
 
@@ -128,9 +128,9 @@ def _argument(described: dict[str, Any]) -> Argument:
 
 
 def _kind(described: dict[str, Any]) -> tuple[str, bool, str | None]:
-    """(kind, repeated, struct) of a jsii type; a union stands for the member that isn't cdktf's own token."""
+    """(kind, repeated, struct) of a jsii type; a union stands for the member that isn't cdktn's own token."""
     if "union" in described:
-        members = [member for member in described["union"]["types"] if member.get("fqn") != "cdktf.IResolvable"]
+        members = [member for member in described["union"]["types"] if member.get("fqn") != "cdktn.IResolvable"]
         return _kind(members[0])
     if "primitive" in described:
         return described["primitive"], False, None

@@ -266,7 +266,9 @@ class TestTheLake:
         assert [[unquote(prefix) for prefix in condition["matches_prefix"]] for condition in live] == [["_spark/"]]
         assert job_folder("x").startswith("_spark/")
         colder = next(condition for action, condition in rules if unquote(action["type"]) == "SetStorageClass")
-        assert {unquote(prefix) for prefix in colder["matches_prefix"]} == {f"{folder}/" for folder in FOLDERS}
+        assert '"${local.namespace}/${table}/data/"' in colder["matches_prefix"]
+        (tables,) = (block.body["tables"] for block in modules[""] if block.kind == "locals" and "tables" in block.body)
+        assert {unquote(table) for table in tables} == set(FOLDERS)
 
     @pytest.mark.parametrize(
         ("account", "topics"),
