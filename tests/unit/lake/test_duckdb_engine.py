@@ -1,6 +1,7 @@
 """DuckDB does what every engine does, and reads exactly what no double holds."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from fraudstream.errors import LakeError
@@ -49,12 +50,43 @@ def test_numbers_are_read_as_text_only_where_that_is_needed(monkeypatch):
     assert views == [False, False, True]
 
 
-@pytest.mark.parametrize("body", [b"nonsense\n", b'{"amount":"x"}\n', b'{"amount":1.0', b'{"offset":1.5e400}\n'])
-def test_lines_that_arent_the_folders_are_refused(body):
+BAD = names.object_name(names.TRANSACTIONS, DAY, *batch([0]).partition, 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"nonsense\n", f"object {BAD} holds lines that don't fit"),
+        (b'{"amount":"x"}\n', "transaction/: the objects of .* have different control totals"),
+        (b'{"amount":1.0', f"object {BAD} holds lines that don't fit"),
+        (b'{"offset":1.5e400}\n', "transaction/: the objects of .* have different control totals"),
+    ],
+)
+def test_lines_that_arent_the_folders_are_refused(body, said):
     lake = new_lake()
     put(lake, names.TRANSACTIONS, batch([0]), body=body)
-    with pytest.raises(LakeError, match="transaction/"):
+    put(lake, names.TRANSACTIONS, batch([1, 2]))
+    with pytest.raises(LakeError, match=said):
         compact_day(lake, names.TRANSACTIONS, DAY)
+
+
+def test_objects_are_read_packed_where_the_disk_has_no_room_for_their_lines(monkeypatch):
+    read_from = []
+    make = duckdb_engine.view_of_lines
+
+    def noted(db, folder, pattern, *, exact):
+        read_from.append(sorted(path.suffix for path in Path(pattern).parent.iterdir()))
+        make(db, folder, pattern, exact=exact)
+
+    monkeypatch.setattr(duckdb_engine, "view_of_lines", noted)
+    lakes = [all_folders(), all_folders()]
+    before = read(lakes[0], names.FRAUD_CASES)
+    compact_day(lakes[0], names.FRAUD_CASES, DAY)
+    monkeypatch.setattr(duckdb_engine, "_ROOM", 10**15)
+    compact_day(lakes[1], names.FRAUD_CASES, DAY)
+    assert read_from == [[".json", ".json"], [".gz", ".gz"]]
+    for lake in lakes:
+        assert read(lake, names.FRAUD_CASES).equals(before)
 
 
 def test_a_file_of_a_given_size_is_followed_by_the_next_one_in_order(monkeypatch):
