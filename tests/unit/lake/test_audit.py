@@ -323,10 +323,14 @@ def test_what_was_audited_isnt_read_again():
     lake = whole()
     since = {NON_FRAUD: 8, FRAUD: 2, ANSWERS: 2}
     content = TopicsContent({p: TopicPartitionContent(end, end, *[array()] * 3) for p, end in since.items()})
+    downloads = []
+    lake.store.before = lambda operation, name: downloads.append(name) if operation == "download" else None
     for _ in range(2):
         assert compare_with_lake(content, lake, 0.0, since=since).ok
+        assert downloads == [], "neither read nor fetched"
         assert list(_tables_since(lake, "transaction", since, ["topic", "partition", "offset"])) == []
         compact(lake, "transaction", DAY)
+        downloads.clear()
 
 
 def test_a_mail_that_nobody_will_try_again_is_counted():

@@ -13,7 +13,6 @@ from pyiceberg.expressions import AlwaysTrue, And, EqualTo, GreaterThanOrEqual, 
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.query.view import open_view, unpacked
 from fraudstream.lake.stream import progress
-from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.lines import MONEY, is_text
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
@@ -82,11 +81,9 @@ def _tables_since(lake: Lake, folder: str, since: Mapping[Partition, int], colum
         for (topic, number), start in chains
     ]
     expression = reduce(Or, wanted) if wanted else AlwaysTrue()
-    with open_view(lake, folder, expression=expression) as view:
+    with open_view(lake, folder, expression=expression, since=since) as view:
         for info, copy in zip(view.json, view.copies, strict=True):
-            link = Link.of(info)
-            if link.end > since.get(link.partition, 0):
-                yield rows_of_lines(folder, info.name, unpacked(info.name, copy.read_bytes()), columns).select(columns)
+            yield rows_of_lines(folder, info.name, unpacked(info.name, copy.read_bytes()), columns).select(columns)
         scan = view.scan(columns)
         if scan is not None:
             schema = pa.schema([rows_schema(folder).field(name) for name in columns])

@@ -10,7 +10,7 @@ files stay for as long as :mod:`fraudstream.lake.table.maintenance` says.
 """
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +24,10 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import DataScan, Table
 
 from fraudstream.errors import LakeError, LakeUnavailable
+from fraudstream.kafka.records import Partition
 from fraudstream.lake.store.objects import ObjectInfo
 from fraudstream.lake.stream import names
+from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.table.catalog import translated
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.maintenance import day_of_file
@@ -72,11 +74,13 @@ def open_view(
     first: date = date.min,
     last: date = date.max,
     expression: BooleanExpression | None = None,
+    since: Mapping[Partition, int] | None = None,
     copy: bool = True,
 ) -> Iterator[View]:
     """A folder, or some days of it, at one instant.
 
-    :param expression: of pyiceberg, leaves out files of the table; JSON is only chosen by its day
+    :param expression: of pyiceberg, leaves out files of the table; JSON is only chosen by its day and by `since`
+    :param since: leaves out JSON objects that end at or before the offset of their topic-partition
     :param copy: without it, only say what counts
     :raises LakeUnavailable: objects went on vanishing
     """
@@ -92,6 +96,8 @@ def open_view(
             table = lake.tables.load(folder)
             offsets = offsets_of(table) if table else {}
             json = [info for info, named in listed if named.first_offset >= offsets.get(named.partition, 0)]
+            if since is not None:
+                json = [info for info in json if (link := Link.of(info)).end > since.get(link.partition, 0)]
             # 3. take away
             copies = _copied(lake, json, Path(name) / str(attempt)) if copy else []
             if copies is not None:
