@@ -59,6 +59,7 @@ HOURLY = DagSettings().lake_compaction == "hourly"
             None,
             type=["null", "string"],
             pattern=r"^\d{4}-\d{2}-\d{2}$",
+            examples=["2026-01-31"],
             title="Day",
             description="Last day to compact, YYYY-MM-DD (UTC). Empty: every day that has ended",
         ),

@@ -9,9 +9,11 @@ the sensor started to wait, the sensor succeeds at once. A waiting sensor uses n
 opened after 2 s. If single cases keep coming, they share runs, and a case is opened after at most about 30 s. By hand:
 use the conf `{"cases": [...]}`, and copy the cases from the conf of an earlier run.
 
-**Where to look:** the tab *Cases* of a run lists the cases that its sensors wait for. The tab *Case* of a mapped
-`await_confirmation` task shows one case: the transaction, the amount, the start and the end of the wait, and the
-outcome. The sensor's log has the same information. The rendered fields are empty, because no worker runs the sensor.
+**Where to look:** the note of a run says how many answers it waits for, about how much money, and until when. The page
+*Cases* in the navigation has all open cases. The tab *Cases* of a run lists the cases that its sensors wait for. The
+tab *Case* of a mapped `await_confirmation` task shows one case: the transaction, the amount, the start and the end of
+the wait, and the outcome. The sensor's log has the same information. The rendered fields are empty, because no worker
+runs the sensor.
 
 **Needs:** a running triggerer.
 

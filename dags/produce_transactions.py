@@ -84,6 +84,7 @@ from fraudstream.settings import DagSettings
         "replay": Param(
             None,
             type=["null", "string"],
+            examples=["load-test-1"],
             title="Replay",
             description="Empty: each file is produced once. A name: it is produced once more under this name, with "
             "other ids; not for files whose rows have ids",

@@ -51,6 +51,16 @@ def described(case: Case) -> str:
     )
 
 
+def run_note(cases: Sequence[Case]) -> str:
+    """What a run waits for, in one line: Airflow shows it beside the run."""
+    amount = money.shown(sum(money.to_minor(case["amount"]) for case in cases))
+    last = max(datetime.fromisoformat(case["expiresAt"]) for case in cases)
+    customers = "1 answer" if len(cases) == 1 else f"{len(cases)} answers"
+    return (
+        f"Waits for {customers} about payments of {amount}, until {last:%Y-%m-%d %H:%M} UTC. The page Cases has them."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Fraud:
     offset: int

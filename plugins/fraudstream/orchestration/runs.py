@@ -7,6 +7,7 @@ from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
+from fraudstream.cases.opening import run_note
 from fraudstream.errors import RunNotOpened
 
 log = logging.getLogger(__name__)
@@ -19,7 +20,8 @@ def open_run(run_id: str, conf: dict[str, Any]) -> None:
 
     :raises RunNotOpened: Airflow refuses it
     """
-    answer = task_runner.SUPERVISOR_COMMS.send(TriggerDagRun(dag_id=DAG_ID, run_id=run_id, conf=conf))
+    asked = TriggerDagRun(dag_id=DAG_ID, run_id=run_id, conf=conf, note=run_note(conf["cases"]))
+    answer = task_runner.SUPERVISOR_COMMS.send(asked)
     if isinstance(answer, ErrorResponse):
         if answer.error != ErrorType.DAGRUN_ALREADY_EXISTS:
             raise RunNotOpened(
