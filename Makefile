@@ -55,7 +55,7 @@ mutants: venv .venvs/mutants/synced ## change the code and see whether the unit 
 
 test: lint docs check-deploy ## run all checks, then the unit, chaos, browser and integration tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope tests/unit
-	$(BIN)/pytest --ignore tests/unit
+	$(BIN)/pytest tests/chaos tests/browser tests/integration
 
 lint: venv ## check style, format and types
 	$(BIN)/ruff check
