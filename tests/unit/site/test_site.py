@@ -92,7 +92,8 @@ class TestAnswering:
         assert title in words(page.text)
         (recorded,) = site.answers.log
         assert recorded.status == status
-        assert recorded.record == {**site.case, "status": status, "answeredAt": recorded.answered_at}
+        by_link = {"channel": "LINK", "decidedBy": None, "reason": None}
+        assert recorded.record == {**site.case, **by_link, "status": status, "answeredAt": recorded.answered_at}
         assert abs((datetime.now(UTC) - recorded.answered_at).total_seconds()) < 60
 
     def test_records_the_button_not_the_link(self, site: Site) -> None:
