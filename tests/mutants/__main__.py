@@ -19,12 +19,18 @@ FOLDER = ROOT / "var" / "mutants"
 COSMIC_RAY = ROOT / ".venvs" / "mutants" / "bin"
 #: A mutant that makes the tests so much slower counts as noticed: it never ends.
 SLOWER = 5
-#: Package under plugins/fraudstream, and the tests that must notice its mutants.
+#: Package under plugins/fraudstream, and the tests under tests/unit that must notice its mutants.
 PACKAGES = {
-    "kafka": "tests/unit/kafka",
-    "lake/stream": "tests/unit/lake",
-    "mail/smtp": "tests/unit/mail/test_delivery.py tests/unit/mail/test_connections.py tests/unit/mail/test_server.py",
-    "cases": "tests/unit/cases",
+    "kafka/avro": "kafka/test_codec.py kafka/test_registry.py kafka/test_invalid_records.py",
+    "kafka/consume": "kafka/test_subscription.py kafka/test_subscription_offsets.py kafka/test_told_offsets.py",
+    "kafka/dead_letters": "kafka/test_dead_letters.py kafka/test_dead_letter_command.py kafka/test_redrive.py "
+    "kafka/test_settling.py",
+    "kafka/produce": "kafka/test_publisher.py kafka/test_columns_producer.py",
+    "kafka/topic": "kafka/test_topics.py kafka/test_definitions.py",
+    "lake/stream": "lake/test_chain_and_sink.py lake/test_appending.py lake/test_lines.py lake/test_names.py "
+    "lake/test_rebase.py lake/test_settled.py lake/test_totals.py",
+    "mail/smtp": "mail/test_delivery.py mail/test_connections.py mail/test_server.py",
+    "cases": "cases",
 }
 
 
@@ -75,11 +81,12 @@ def tried(package: str, seconds: float, seed: int) -> Result:
     deadline = time.monotonic() + seconds
     copy = FOLDER / package.replace("/", "-")
     copy_tree(copy)
-    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *PACKAGES[package].split()]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    pytest += [f"tests/unit/{name}" for name in PACKAGES[package].split()]
     started = time.monotonic()
     baseline = subprocess.run(pytest, cwd=copy, capture_output=True, text=True, check=False)
     if baseline.returncode:
-        raise SystemExit(f"{PACKAGES[package]} fails before anything is changed:\n{baseline.stdout[-2000:]}")
+        raise SystemExit(f"the tests of {package} fail before anything is changed:\n{baseline.stdout[-2000:]}")
     once = time.monotonic() - started
     (copy / "session.toml").write_text(
         "[cosmic-ray]\n"
