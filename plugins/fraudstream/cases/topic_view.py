@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Generic, Self, TypeVar, cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.cases.first_value_store import FirstValues, Read
@@ -249,8 +249,8 @@ class TopicView(Generic[T]):
         asked = [TopicPartition(self.topic, number, oldest) for number in ends]
         answered = consumer.offsets_for_times(asked, timeout=10)
         for partition in answered:
-            if partition.error is not None:
-                raise KafkaException(partition.error)
+            if partition.error is not None or partition.offset == OFFSET_INVALID:  # its leader just went away
+                raise KafkaException(partition.error or Code(Code.LEADER_NOT_AVAILABLE))
             if partition.offset < 0:  # nothing is that young
                 partition.offset = ends[partition.partition]
         return cast(list[TopicPartition], answered)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
 from fraudstream.cases import case_views, topic_view
 from fraudstream.cases.case_views import ConfirmationView, shared_view
@@ -164,6 +164,17 @@ def test_it_is_caught_up_when_it_got_to_the_end_behind_a_transaction_marker(brok
 def test_without_a_horizon_it_reads_from_the_beginning(broker: Broker, answers: ConfirmationView) -> None:
     until(lambda: broker.assigned)
     assert [p.offset for p in broker.assigned] == [topic_view.OFFSET_BEGINNING]
+
+
+def test_a_partition_of_which_no_offset_is_said_is_asked_for_again(broker: Broker) -> None:
+    broker.ends = {0: 50}
+    broker.young_from = OFFSET_INVALID
+    with ConfirmationView(Settings(), horizon=timedelta(days=1)):
+        until(lambda: len([what for what, _ in broker.asked if what == "time"]) > 1)
+        assert not broker.assigned
+        broker.young_from = 40
+        until(lambda: broker.assigned)
+    assert [p.offset for p in broker.assigned] == [40]
 
 
 def test_with_a_horizon_it_starts_there_and_at_the_end_where_nothing_is_that_young(broker: Broker) -> None:
