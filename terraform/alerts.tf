@@ -8,6 +8,9 @@ locals {
   # has waited for longer. A transaction leaves a marker behind its last record, which nobody reads.
   waiting = "kafka_consumergroup_lag%s - on (topic, partition) group_left increase(kafka_topic_partition_current_offset[30m])"
 
+  # Alerts on what the exporter measures, which signs in to brokers of our own only.
+  exporter_alerts = ["consumer stuck", "dead letters", "replicas missing", "broker down", "no metrics of Kafka"]
+
   metric_alerts = {
     # The Ops Agent on the registry's VM reads the exporter beside the Kafka UI.
     "consumer stuck" = {

@@ -2,6 +2,8 @@
 # broker ever leaves its machine.
 
 resource "google_privateca_ca_pool" "kafka" {
+  count = local.own_kafka ? 1 : 0
+
   name     = "fraudstream-kafka"
   location = var.region
   tier     = "DEVOPS"
@@ -46,8 +48,10 @@ resource "google_privateca_ca_pool" "kafka" {
 }
 
 resource "google_privateca_certificate_authority" "kafka" {
+  count = local.own_kafka ? 1 : 0
+
   certificate_authority_id               = "fraudstream-kafka"
-  pool                                   = google_privateca_ca_pool.kafka.name
+  pool                                   = google_privateca_ca_pool.kafka[0].name
   location                               = var.region
   type                                   = "SELF_SIGNED"
   lifetime                               = "315360000s"
@@ -83,7 +87,9 @@ resource "google_privateca_certificate_authority" "kafka" {
 }
 
 resource "google_privateca_ca_pool_iam_member" "brokers" {
-  ca_pool = google_privateca_ca_pool.kafka.id
+  count = local.own_kafka ? 1 : 0
+
+  ca_pool = google_privateca_ca_pool.kafka[0].id
   role    = "roles/privateca.certificateRequester"
   member  = google_service_account.role["kafka"].member
 }

@@ -56,7 +56,7 @@ module "kafka" {
     KAFKA_QUORUM_VOTERS = join(",", [for name, broker in local.brokers : "${broker.node_id}@${local.broker_hosts[name]}:9093"])
     KAFKA_HEAP          = local.production ? "-Xms4g -Xmx4g" : "-Xms1g -Xmx1g"
     KAFKA_MEMORY        = local.production ? "12g" : "3g"
-    CA_POOL             = google_privateca_ca_pool.kafka.id
+    CA_POOL             = google_privateca_ca_pool.kafka[0].id
   }
 
   secrets = merge(

@@ -2,6 +2,7 @@
 
 locals {
   production = var.size == "production"
+  own_kafka  = var.kafka == "vms"
 
   sizes = {
     trial = {
@@ -30,9 +31,9 @@ locals {
   labels     = { system = "fraudstream", size = var.size }
 
   # Google's internal names of the VMs; certificates and clients use them.
-  brokers           = { for index, zone in var.zones : "kafka-${index + 1}" => { node_id = index + 1, zone = zone } }
+  brokers           = { for index, zone in local.own_kafka ? var.zones : [] : "kafka-${index + 1}" => { node_id = index + 1, zone = zone } }
   broker_hosts      = { for name, broker in local.brokers : name => "${name}.${broker.zone}.c.${var.project}.internal" }
-  bootstrap_servers = join(",", [for host in values(local.broker_hosts) : "${host}:9092"])
+  bootstrap_servers = local.own_kafka ? join(",", [for host in values(local.broker_hosts) : "${host}:9092"]) : local.managed_bootstrap
   registry_host     = "registry.${var.zones[0]}.c.${var.project}.internal"
   airflow_host      = "airflow.${var.zones[0]}.c.${var.project}.internal"
 
@@ -45,12 +46,14 @@ locals {
   client_environment = merge(var.settings, {
     FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS = local.bootstrap_servers
     FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL = "SASL_SSL"
-    FRAUDSTREAM_KAFKA_SASL_MECHANISM    = "SCRAM-SHA-512"
-    FRAUDSTREAM_KAFKA_SSL_CA_LOCATION   = "/run/secrets/kafka_ca.pem"
-    FRAUDSTREAM_SCHEMA_REGISTRY_URL     = "http://${local.registry_host}:8081/apis/ccompat/v7"
-    FRAUDSTREAM_CONFIRMATION_URL        = "https://${var.domain}"
-    FRAUDSTREAM_BANK_NAME               = var.bank_name
-    FRAUDSTREAM_BANK_TEXTS              = replace(jsonencode(var.bank_texts), "'", "\\u0027") # boot.py's files quote with '
+    FRAUDSTREAM_KAFKA_SASL_MECHANISM    = local.own_kafka ? "SCRAM-SHA-512" : "OAUTHBEARER"
+    FRAUDSTREAM_KAFKA_TOKEN_SOURCE      = local.own_kafka ? "" : "google"
+    # Google's own brokers have certificates that every machine knows.
+    FRAUDSTREAM_KAFKA_SSL_CA_LOCATION = local.own_kafka ? "/run/secrets/kafka_ca.pem" : "/etc/ssl/certs/ca-certificates.crt"
+    FRAUDSTREAM_SCHEMA_REGISTRY_URL   = "http://${local.registry_host}:8081/apis/ccompat/v7"
+    FRAUDSTREAM_CONFIRMATION_URL      = "https://${var.domain}"
+    FRAUDSTREAM_BANK_NAME             = var.bank_name
+    FRAUDSTREAM_BANK_TEXTS            = replace(jsonencode(var.bank_texts), "'", "\\u0027") # boot.py's files quote with '
   })
 
   # The tables' catalog is BigLake's (tables.tf); the names are those of pyiceberg's own configuration.

@@ -76,7 +76,7 @@ resource "google_monitoring_alert_policy" "site" {
 }
 
 resource "google_monitoring_alert_policy" "metrics" {
-  for_each = local.metric_alerts
+  for_each = { for name, alert in local.metric_alerts : name => alert if local.own_kafka || !contains(local.exporter_alerts, name) }
 
   display_name          = "fraudstream: ${each.key}"
   combiner              = "OR"

@@ -5,7 +5,7 @@ module "registry" {
   source = "./modules/vm"
 
   name            = "registry"
-  role            = "registry"
+  role            = local.own_kafka ? "registry" : "schema-registry" # the UI and the exporter sign in with SCRAM only
   zone            = var.zones[0]
   machine_type    = local.sized.registry
   protected       = local.production

@@ -207,8 +207,9 @@ resource "google_secret_manager_secret" "ca" {
 }
 
 resource "google_secret_manager_secret_version" "ca" {
-  secret      = google_secret_manager_secret.ca.id
-  secret_data = join("\n", google_privateca_certificate_authority.kafka.pem_ca_certificates)
+  secret = google_secret_manager_secret.ca.id
+  # Without an authority of our own nobody reads it, but the containers are given the file.
+  secret_data = local.own_kafka ? join("\n", google_privateca_certificate_authority.kafka[0].pem_ca_certificates) : "none"
 }
 
 resource "google_secret_manager_secret_iam_member" "reader" {

@@ -10,6 +10,7 @@ resource "google_project_service" "needed" {
     "iam.googleapis.com",
     "iap.googleapis.com",
     "logging.googleapis.com",
+    "managedkafka.googleapis.com",
     "monitoring.googleapis.com",
     "oslogin.googleapis.com",
     "privateca.googleapis.com",

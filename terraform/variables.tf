@@ -65,6 +65,17 @@ variable "size" {
   }
 }
 
+variable "kafka" {
+  description = "vms: three brokers on VMs of their own, with SCRAM users. managed: Google's Managed Service for Apache Kafka, where each role signs in with the token of its service account. Choose before the first apply: records don't move from one to the other."
+  type        = string
+  default     = "vms"
+
+  validation {
+    condition     = contains(["vms", "managed"], var.kafka)
+    error_message = "kafka must be vms or managed."
+  }
+}
+
 variable "kafka_disk" {
   description = "Data disk of each broker. Disks grow in place; another type would be another, empty disk, so choose it before the first apply (pd-ssd for production). size doesn't change it. suffix: end of the disks' names, another one for restored disks (docs/deploy.md)."
   type = object({

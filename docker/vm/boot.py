@@ -40,6 +40,7 @@ KAFKA_UID = 1000
 TEMPLATE_FOLDERS = {
     "kafka": ["kafka"],
     "registry": ["registry"],
+    "schema-registry": ["registry"],
     "airflow": ["task", "airflow"],
     "worker": ["task"],
     "signing-worker": ["task"],

@@ -69,6 +69,30 @@ run "production" {
   }
 }
 
+run "a_managed_kafka_has_the_same_rights_and_no_brokers" {
+  command = plan
+  variables {
+    kafka = "managed"
+  }
+
+  assert {
+    condition     = length(module.kafka) == 0 && length(google_privateca_ca_pool.kafka) == 0 && length(output.ssh) == 6
+    error_message = "no broker and no authority of our own"
+  }
+  assert {
+    condition     = local.client_environment.FRAUDSTREAM_KAFKA_SASL_MECHANISM == "OAUTHBEARER" && output.compute_instances == ""
+    error_message = "clients sign in with tokens, and start_kafka has nothing to start"
+  }
+  assert {
+    condition     = toset([for entry in local.managed_acls["topic/non_fraud_transaction"] : entry.operation]) == toset(["READ", "WRITE", "DESCRIBE"]) && contains(keys(google_managed_kafka_acl.roles), "transactionalIdPrefixed/fraudstream-produce-") && contains(keys(google_managed_kafka_acl.roles), "allTopics") && contains(keys(google_managed_kafka_acl.roles), "cluster")
+    error_message = "each line of docker/kafka/acls becomes entries of an ACL"
+  }
+  assert {
+    condition     = local.kafka_principals["operator"] == ["me@example.com"] && !contains(keys(google_monitoring_alert_policy.metrics), "broker down")
+    error_message = "operators who are persons have the operator's rights, and no alert waits for the exporter"
+  }
+}
+
 run "machines_need_images" {
   command = plan
   variables {

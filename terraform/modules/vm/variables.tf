@@ -8,8 +8,8 @@ variable "role" {
   type        = string
 
   validation {
-    condition     = contains(["kafka", "registry", "airflow", "worker", "signing-worker", "site", "bounces"], var.role)
-    error_message = "role must be a profile of docker/compose.yaml: kafka, registry, airflow, worker, signing-worker, site or bounces."
+    condition     = contains(["kafka", "registry", "schema-registry", "airflow", "worker", "signing-worker", "site", "bounces"], var.role)
+    error_message = "role must be a profile of docker/compose.yaml: kafka, registry, schema-registry, airflow, worker, signing-worker, site or bounces."
   }
 }
 

@@ -21,6 +21,7 @@ from .terraform_files import Block, load, members
 VMS = {
     "kafka": ["kafka.tf"],
     "registry": ["registry.tf"],
+    "schema-registry": ["registry.tf"],
     "airflow": ["airflow.tf"],
     "worker": ["producer.tf", "consumer_non_fraud.tf"],
     "signing-worker": ["consumer_fraud.tf"],

@@ -157,6 +157,15 @@ class TestFirstApply:
         assert queries
         assert all(query["disable_metric_validation"] is True for query in queries)
 
+    def test_a_managed_kafka_has_no_alert_that_waits_for_the_exporter(self, modules: dict[str, list[Block]]) -> None:
+        (alerts,) = [b.body for b in modules[""] if b.kind == "locals" and "metric_alerts" in b.body]
+        exporters = {
+            name.strip('"')
+            for name, alert in alerts["metric_alerts"].items()
+            if isinstance(alert, dict) and re.search(r"\bkafka_|local\.waiting", str(alert["query"]))
+        }
+        assert exporters == {unquote(name) for name in alerts["exporter_alerts"]}
+
     def test_no_alert_waits_for_a_metric_made_of_log_lines(self, modules: dict[str, list[Block]]) -> None:
         for block in modules[""]:
             assert block.labels[:1] != ("google_logging_metric",), "its alert is refused until a line was counted"
@@ -237,6 +246,7 @@ class TestNetworkAndRights:
             "roles/monitoring.metricWriter",
             "roles/biglake.editor",  # the catalog of the tables, whose files have grants of their own
             "roles/biglake.viewer",
+            "roles/managedkafka.client",  # lets an account connect; the ACLs of docker/kafka/acls decide about the rest
             "roles/dataproc.worker",  # with a condition that keeps it from other buckets
             "${google_project_iam_custom_role.run_batches.id}",
             "${google_project_iam_custom_role.watch_operations.id}",
