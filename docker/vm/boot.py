@@ -149,7 +149,8 @@ def write_secrets(role: str, environment: Mapping[str, str], names: Mapping[str,
         (folder / file).write_bytes(value)
         values[file] = value.decode()
     for template in templates_of(role):
-        (folder / template.name).write_text(fill(template.read_text(), values, template.name))
+        # Airflow's settings *_CMD take a final line break of the file as part of the value.
+        (folder / template.name).write_text(fill(template.read_text(), values, template.name).rstrip("\n"))
     if role == "kafka":
         (folder / "kafka_keystore.pem").write_text(keystore(environment["KAFKA_HOST"], environment["CA_POOL"], google))
     for path in folder.iterdir():

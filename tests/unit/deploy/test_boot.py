@@ -100,6 +100,8 @@ class TestSecrets:
             "password": 'pa"ss\\word',
             "extra": {"disable_ssl": True},
         }
+        for name in ("celery_broker_url", "celery_result_backend"):
+            assert not (folder / name).read_text().endswith("\n"), "Airflow takes a line break as part of the URL"
         results = (folder / "celery_result_backend").read_text()
         assert results.startswith("db+postgresql+psycopg2://celery:dbpw@10.0.0.3:5432/celery?")
         assert not (folder / "airflow_database_url").exists()

@@ -337,6 +337,16 @@ class TestWhatTheVmsAreGiven:
         there = {path.name for path in (root / "docker/local/secrets").iterdir()} - {"README.md"}
         assert needed == there
 
+    def test_no_example_that_airflow_reads_with_cat_ends_with_a_line_break(
+        self, root: Path, services: dict[str, dict[str, Any]]
+    ) -> None:
+        """Airflow takes all that a command prints: the database was named "airflow\\n", and no container came up."""
+        environment = services["airflow-scheduler"]["environment"]
+        commands = [value for name, value in environment.items() if name.endswith("_CMD")]
+        files = [re.sub("^cat /run/secrets/", "", command) for command in commands]
+        assert len(files) == 6
+        assert [f for f in files if (root / "docker/local/secrets" / f).read_text().endswith("\n")] == []
+
     def test_every_secret_is_declared_and_every_declared_one_is_used(self, compose: dict[str, Any]) -> None:
         used = {name for service in compose["services"].values() for name in secret_names(service)}
         assert used == set(compose["secrets"])
