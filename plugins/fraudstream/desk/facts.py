@@ -121,6 +121,7 @@ def gather(settings: Settings, lake: Lake, id_transaction: str, *, whole: bool =
     # 5
     if facts.place is not None:
         facts.source = _source(settings, id_transaction)
+        facts.searched.append(f"topic {INGEST_PROGRESS}")
     return facts
 
 

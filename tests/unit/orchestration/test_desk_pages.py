@@ -55,7 +55,10 @@ def test_the_queue_lists_open_cases_and_a_case_has_its_time_line(site: Site) -> 
     text = site.client.get("/desk").text
     assert "2 cases, 182,106.88 at stake, page 1 of 1" in text
     assert re.findall(r'href="desk-case\?id=([^"]+)"', text) == ["case-1", "case-2"]
-    assert "escalated: <b>1</b>" in text
+    counted = re.search(r'escalated: <a href="([^"]+)">1</a>', text)
+    assert counted is not None
+    of_state = site.client.get("/" + counted[1].replace("&amp;", "&")).text
+    assert re.findall(r'href="desk-case\?id=([^"]+)"', of_state) == ["case-2"]
     assert re.findall(r'href="desk-case\?id=([^"]+)"', site.client.get("/desk?customer=C7").text) == ["case-2"]
     page = site.client.get("/desk-case", params={"id": "case-2"}).text
     assert "ESCALATED by audit: nobody answered" in page

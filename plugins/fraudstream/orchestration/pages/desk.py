@@ -86,6 +86,7 @@ def queue(
         "confirm": confirm,
     }
     kept: list[tuple[str, str]] = [(key, value) for key, value in asked.items() if value]
+    of_state = {one: f"desk?{urlencode([*kept, ('sort', wanted.sort), ('state', one)])}" for one in STATES}
     kept += [("state", one) for one in wanted.states]
     pages = max(1, -(-found.total // _ROWS))
     return page(
@@ -96,6 +97,7 @@ def queue(
         total=found.total,
         amount=money.shown(found.amount),
         counts=found.counts,
+        of_state=of_state,
         asked=asked,
         states=wanted.states,
         sort=wanted.sort,
