@@ -8,6 +8,7 @@ from fraudstream.lake.store.cloud_storage import Store
 from isal import igzip
 
 from benchmarks.dataset import lake, paysim, upload
+from benchmarks.limit import limit_note, write_limit
 from benchmarks.produce import PEER_ROUNDS, QUIX, ROUNDS
 from benchmarks.report import CEILING, OURS, Report
 from benchmarks.rounds import Subject, run, run_rounds
@@ -38,7 +39,8 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             rounds=PEER_ROUNDS,
         ),
     ]
-    figures = run_rounds(subjects, ROUNDS, environment, say)
+    with write_limit(environment) as (limited, refused):
+        figures = run_rounds(subjects, ROUNDS, limited, say)
     ours, records = figures[OURS].median, figures[CEILING].items
     best_peer = max(figures[name].median for name in figures if name not in {OURS, CEILING})
     contents = [_content(store, f"round-{number}/") for number in range(ROUNDS)]
@@ -56,6 +58,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
         notes=[
             "Timed from the assignment of partitions, or the first record, on: joining the group isn't counted.",
             "Peers run on fewer records, since their rate doesn't depend on how many there are.",
+            limit_note(refused),
         ],
     )
 

@@ -11,6 +11,7 @@ from fraudstream.settings import Settings
 from isal import igzip
 
 from benchmarks.dataset import lake, paysim, upload
+from benchmarks.limit import limit_note, write_limit
 from benchmarks.produce import PEER_ROUNDS, ROUNDS
 from benchmarks.report import CEILING, OURS, Report
 from benchmarks.rounds import Subject, run, run_rounds
@@ -33,7 +34,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     ids = [value for part in committed_ids(environment, topic) for value in part.to_pylist()]
     settings = settings_of(environment)
     length, connections = mail_bytes(settings), settings.mail_connections
-    with smtp_sink() as port:
+    with smtp_sink() as port, write_limit(environment) as (limited, refused):
         subjects = [
             Subject(OURS, "benchmarks.ours.mail", lambda number: [topic, f"round-{number}", port]),
             Subject(CEILING, "benchmarks.peers.smtp_source", lambda _: [port, len(ids), length, connections]),
@@ -42,7 +43,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             Subject("aiosmtplib", _AIOSMTPLIB, lambda _: [port, _HOOK_MAILS, connections], rounds=PEER_ROUNDS),
             Subject("smtplib", "benchmarks.peers.smtplib_mails", lambda _: [port, _SMTPLIB_MAILS], rounds=PEER_ROUNDS),
         ]
-        figures = run_rounds(subjects, ROUNDS, environment, say)
+        figures = run_rounds(subjects, ROUNDS, limited, say)
     ours = figures[OURS].median
     logs = [_logged(store, f"round-{number}/") for number in range(ROUNDS)]
     return Report(
@@ -61,6 +62,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             "aiosmtplib keeps as many connections open as ours, in one event loop (uvloop), and builds each mail anew.",
             "SmtpHook as EmailOperator uses it opens a connection for each mail; with one for all it is the best case.",
             "Peers send fewer mails, since their rate doesn't depend on how many there are.",
+            limit_note(refused),
         ],
     )
 

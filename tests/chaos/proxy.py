@@ -1,21 +1,32 @@
-"""An HTTP proxy on loopback that hands requests to one server, and injects faults while told to."""
+"""An HTTP proxy on loopback that hands requests to one server, and injects faults while told to.
+
+In front of an emulated object store it can also have Cloud Storage's limit of one write per second and object name:
+https://cloud.google.com/storage/quotas#objects
+"""
 
 import asyncio
+import json
 import random
 import re
 import socket
 import struct
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 from types import TracebackType
 from typing import NamedTuple
-from urllib.parse import unquote_to_bytes
+from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 
 _HOST = "127.0.0.1"
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
+_UPLOADS = "/upload/"
+#: Bytes within which an upload's JSON part ends: name and metadata of an object.
+_LONGEST_PART = 64 << 10
+#: Seconds that Cloud Storage wants between two writes of one object.
+OBJECT_SECONDS = 1.0
 
 
 class HttpFault(Enum):
@@ -49,15 +60,25 @@ _PROGRESS = re.compile(rb"_progress/[\w./-]+\.json")
 
 class _Request(NamedTuple):
     method: str
+    target: str
     head: list[bytes]
     body: bytes
 
 
 class FaultyProxy:
-    """Runs in a thread of its own; a context manager. A request a connection."""
+    """Runs in a thread of its own; a context manager. A request a connection.
 
-    def __init__(self, upstream: int, seed: int) -> None:
+    :param object_seconds: an upload to an object name that was written less than so many seconds ago is answered with
+        429 and not handed on; None: no limit
+    """
+
+    def __init__(self, upstream: int, seed: int, *, object_seconds: float | None = None) -> None:
         self._upstream = upstream
+        self._object_seconds = object_seconds
+        self._written_at: dict[str, float] = {}
+        #: Uploads by object name: those that the store took, and those that the limit refused.
+        self.written: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self._random = random.Random(seed)  # noqa: S311  no secret
         self._fault: HttpFault | None = None
         self._share = 0.0
@@ -132,10 +153,10 @@ class FaultyProxy:
         request = await _read(reader)
         match self._drawn(request):
             case None:
-                writer.write(await self._forward(request))
+                writer.write(await self._limited(request))
                 await writer.drain()
             case (HttpFault.UNAVAILABLE | HttpFault.TOO_MANY | HttpFault.NOT_FOUND) as fault:
-                writer.write(f"HTTP/1.1 {_STATUS[fault]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+                writer.write(_answer(_STATUS[fault]))
                 await writer.drain()
             case HttpFault.RESET:
                 _reset(writer)
@@ -159,6 +180,27 @@ class FaultyProxy:
             self.held.append(named[0].decode())
         self.hits[fault] += 1
         return fault
+
+    async def _limited(self, request: _Request) -> bytes:
+        """The store's answer, or 429 for an upload that comes too early; one that changes nothing doesn't count."""
+        name = _uploaded(request)
+        if name is None or self._object_seconds is None:
+            return await self._forward(request)
+        before = self._written_at.get(name)
+        if before is not None and time.monotonic() - before < self._object_seconds:
+            self.refused[name] += 1
+            return _answer(_STATUS[HttpFault.TOO_MANY])
+        # From here on: of two uploads at the same time one is too many.
+        self._written_at[name] = time.monotonic()
+        answer = await self._forward(request)
+        if answer.split(b" ", 2)[1].startswith(b"2"):
+            self._written_at[name] = time.monotonic()
+            self.written[name] += 1
+        elif before is None:
+            del self._written_at[name]
+        else:
+            self._written_at[name] = before
+        return answer
 
     async def _forward(self, request: _Request) -> bytes:
         reader, writer = await asyncio.open_connection(_HOST, self._upstream)
@@ -187,7 +229,25 @@ async def _read(reader: asyncio.StreamReader) -> _Request:
                 pass
             case _:
                 kept.append(header)
-    return _Request(first.split(b" ")[0].decode(), kept, await reader.readexactly(length))
+    method, target, _ = first.decode().split(" ", 2)
+    return _Request(method, target, kept, await reader.readexactly(length))
+
+
+def _uploaded(request: _Request) -> str | None:
+    """The object name that an upload is for; None for every other request."""
+    target = urlsplit(request.target)
+    if request.method != "POST" or not target.path.startswith(_UPLOADS):
+        return None
+    if "name" in (query := parse_qs(target.query)):
+        return query["name"][0]
+    # In the JSON part that begins the body of a multipart upload, and is the body of a resumable one.
+    start = request.body.index(b"{")
+    document, _ = json.JSONDecoder().raw_decode(request.body[start : start + _LONGEST_PART].decode(errors="replace"))
+    return str(document["name"])
+
+
+def _answer(status: str) -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
