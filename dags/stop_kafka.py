@@ -5,9 +5,9 @@ Waits until no run of the DAGs that use the brokers is active, then stops the Ka
 consumers' offsets stay on the machines' disks. `start_kafka` starts the machines again.
 
 **When:** by hand, to save the cost of the machines. First pause the DAGs `produce_transactions`, `consume_…`,
-`retry_mails`, `audit_lake` and `close_expired_cases`. Then mark their running tasks as success: each finishes its
-current batch. Cases that wait for a customer keep waiting, but the confirmation site accepts no answer while Kafka is
-stopped.
+`retry_mails`, `audit_lake`, `watch_cases` and `close_expired_cases`. Then mark their running tasks as success: each
+finishes its current batch. Cases that wait for a customer keep waiting, but the confirmation site accepts no answer
+while Kafka is stopped.
 
 **Needs:** the setting `FRAUDSTREAM_COMPUTE_INSTANCES` (zone/name, separated by commas) and the connection
 `google_cloud_default`. Without instances, as on the local stack, there is nothing to stop and the tasks are skipped.
@@ -60,6 +60,7 @@ def stop_kafka():
             "retry_mails",
             "audit_lake",
             "close_expired_cases",
+            "watch_cases",
         ],
         minutes="{{ params.patience_minutes }}",
         anyway="{{ params.anyway }}",

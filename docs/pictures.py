@@ -132,7 +132,8 @@ def _take_mail(browser: Browser, name: str, kind: Kind, status: str, reader: Cus
     row = transaction(CASE)
     for column in ("timestamp", "answeredAt"):
         row[column] = int((ANSWERED if column == "answeredAt" else row["timestamp"]).timestamp() * 1000)
-    facts = FactsWriter(settings, Links(settings)).facts(kind, row | {"status": status}, row["timestamp"], reader)
+    until = row["timestamp"] + settings.confirmation_time_limit_seconds * 1000
+    facts = FactsWriter(settings, Links(settings)).facts(kind, row | {"status": status}, until, reader)
     templates = MailTemplates(settings)
     content = templates.render(kind, facts, recipient=reader.address, identity="<x@bank.example>", sent_at=ANSWERED)
     message = email.message_from_bytes(content, policy=email.policy.default)

@@ -230,6 +230,14 @@ class Settings(DagSettings):
         gt=0,
         description="maximum number of cases per second that an open_cases task opens; limits the scheduler's load",
     )
+    confirmation_reminders: Annotated[list[float], NoDecode] = Field(
+        [0.5],
+        description="comma-separated shares of the time limit, between 0 and 1, after which a customer who hasn't "
+        "answered is reminded; empty: no reminders",
+    )
+    confirmation_escalation: float = Field(
+        0.8, gt=0, le=1, description="share of the time limit after which a case without an answer is escalated"
+    )
     confirmation_bind: str = Field("127.0.0.1:8085", description="host:port on which the confirmation site listens")
     confirmation_health_bind: str = Field(
         "127.0.0.1:8086", description="host:port of the site's /health/live, /health/ready, /health/kafka and /metrics"
@@ -267,6 +275,7 @@ class Settings(DagSettings):
         "mail_webhook_keys",
         "confirmation_keys",
         "confirmation_trusted_proxies",
+        "confirmation_reminders",
         "compute_instances",
         "desk_users",
         mode="before",
@@ -311,6 +320,14 @@ class Settings(DagSettings):
                 "an address with a user or password in it would be logged: take them out; the registry's belong in "
                 "FRAUDSTREAM_SCHEMA_REGISTRY_USERNAME and FRAUDSTREAM_SCHEMA_REGISTRY_PASSWORD"
             )
+        return value
+
+    @field_validator("confirmation_reminders")
+    @classmethod
+    def _shares(cls, value: list[float]) -> list[float]:
+        wrong = [share for share in value if not 0 < share < 1]
+        if wrong:
+            raise ValueError(f"{wrong} are no shares of the time limit; expected numbers between 0 and 1, such as 0.5")
         return value
 
     @field_validator("confirmation_trusted_proxies")

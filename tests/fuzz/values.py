@@ -127,6 +127,11 @@ class Values:
     def _record(self) -> dict[str, Any]:
         return {field["name"]: self._content(field) for field in self._fields}
 
+    def _nullable(self, kind: Any) -> Any:
+        if isinstance(kind, dict):
+            return self._now - self._random.randrange(10**9)
+        return self._random.randrange(700) if kind == "int" else "C1***@example.com"
+
     def _content(self, field: dict[str, Any]) -> Any:
         rng, kind = self._random, field["type"]
         if field["name"] == "idTransaction":
@@ -134,7 +139,7 @@ class Values:
         if field["name"] in _CONTENTS:
             return rng.choice(_CONTENTS[field["name"]])
         if isinstance(kind, list):
-            return rng.choice([None, rng.randrange(700)]) if "int" in kind else rng.choice([None, "C1***@example.com"])
+            return rng.choice([None, self._nullable(next(one for one in kind if one != "null"))])
         if isinstance(kind, dict):
             return rng.choice(kind["symbols"]) if kind["type"] == "enum" else self._now - rng.randrange(10**9)
         if kind == "string":

@@ -45,6 +45,7 @@ DAGS = {
     "compact_lake",
     "audit_lake",
     "close_expired_cases",
+    "watch_cases",
 }
 
 

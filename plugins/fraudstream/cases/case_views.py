@@ -1,22 +1,25 @@
-"""The two views that confirmations need: the answer of each case, and the case itself."""
+"""The views that confirmations need: the answer of each case, the case itself, and when its notice was accepted."""
 
 import asyncio
 import atexit
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from confluent_kafka import Message
 
+from fraudstream.cases.events import NOTICE_ACCEPTED
 from fraudstream.cases.topic_view import TopicView
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
 #: A case can be opened, or opened again in Airflow, this long after its time began: how late a backlog may run.
 LATE = timedelta(days=7)
+
+V = TypeVar("V", bound=TopicView[Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,16 @@ class CaseView(TopicView[dict[str, Any]]):
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, dict[str, Any]]:
         """A case's id and its transaction, money in minor units."""
         return record["idTransaction"], record
+
+
+class AcceptedView(TopicView[datetime]):
+    """When a mail server accepted the first notice of each case, by idTransaction."""
+
+    topic = CASE_EVENT
+
+    def value(self, record: dict[str, Any], message: Message) -> tuple[str, datetime]:
+        """A case's id and the time; other events share one key, that of no case."""
+        return record["idTransaction"] if record["eventType"] == NOTICE_ACCEPTED else "", record["at"]
 
 
 def horizon(settings: Settings) -> timedelta:
@@ -91,24 +104,25 @@ def shared_view(settings: Settings) -> ConfirmationView:
     return _shared.get(settings)
 
 
-class _Whole:
-    """The one view of the whole topic in this process, there while somebody uses it."""
+class _WhileUsed(Generic[V]):
+    """The one view of a topic in this process that is there while somebody uses it."""
 
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[Settings], V]) -> None:
+        self._make = make
         self._lock = threading.Lock()
-        self._view: ConfirmationView | None = None
+        self._view: V | None = None
         self._users = 0
 
-    def enter(self, settings: Settings) -> ConfirmationView:
+    def enter(self, settings: Settings) -> V:
         with self._lock:
             if self._view is None or not self._view.alive:
-                self._view = ConfirmationView(settings, horizon=None)
+                self._view = self._make(settings)
                 self._view.start()
                 self._users = 0
             self._users += 1
             return self._view
 
-    def leave(self, view: ConfirmationView) -> None:
+    def leave(self, view: V) -> None:
         with self._lock:
             if view is not self._view:  # it ended with an error, and another one is in its place
                 return
@@ -118,7 +132,9 @@ class _Whole:
                 self._view = None
 
 
-_whole = _Whole()
+_whole = _WhileUsed(lambda settings: ConfirmationView(settings, horizon=None))
+#: A case waits for twice the time limit at most.
+_accepted = _WhileUsed(lambda settings: AcceptedView(settings, horizon=2 * settings.confirmation_time_limit + LATE))
 
 
 @asynccontextmanager
@@ -132,3 +148,20 @@ async def whole_view(settings: Settings) -> AsyncIterator[ConfirmationView]:
         yield view
     finally:
         await asyncio.to_thread(_whole.leave, view)  # its thread takes a moment to end
+
+
+async def accepted_at(settings: Settings, id_transaction: str) -> datetime | None:
+    """When a mail server accepted a case's first notice; None: none did yet.
+
+    Asked when a case's time seems to be up, so that cases cost no second consumer while they wait. Those who ask at the
+    same time share the view.
+
+    :raises KafkaError: the topic can't be read
+    """
+    view = _accepted.enter(settings)
+    try:
+        while not view.caught_up:  # noqa: ASYNC110 - another thread makes it so
+            await asyncio.sleep(0.1)
+        return view.get(id_transaction)
+    finally:
+        await asyncio.to_thread(_accepted.leave, view)

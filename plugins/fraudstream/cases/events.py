@@ -21,12 +21,15 @@ MAIL_BOUNCED = "MAIL_BOUNCED"
 MAIL_COMPLAINED = "MAIL_COMPLAINED"
 #: A person had a mail sent anew.
 MAIL_RESENT = "MAIL_RESENT"
-#: The mail server accepted a fraud notice; details: messageId, expiresAt (the case's time limit from then on).
+#: The mail server accepted a fraud notice, which is no reminder; details: messageId. The first one of a case starts its
+#: customer's time limit.
 NOTICE_ACCEPTED = "NOTICE_ACCEPTED"
 #: A reminder was handed to the mail queue; details: share (of the time limit), messageId.
 REMINDED = "REMINDED"
 #: People have to look at the case; reason says why, details: cause (not_reached, no_answer, disagreement).
 ESCALATED = "ESCALATED"
+#: A mail told people of an escalation; details: cause.
+ALERTED = "ALERTED"
 #: A person's remark; reason is its text.
 NOTE = "NOTE"
 #: A person looks after the case from now on; details: assignee (empty: nobody does any more).

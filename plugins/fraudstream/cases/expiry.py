@@ -5,7 +5,7 @@ failed does not. So this looks, from outside of Airflow's runs, for cases withou
 
 1. read the frauds and the outcomes of the last days from their topics,
 2. take the frauds without an outcome whose time should have been up for a while,
-3. look their real time up in the claims that runs are opened with: it is what their customers were told,
+3. look their real time up in the claims that runs are opened with, and when their notices were accepted,
 4. publish NO_RESPONSE for those whose time is up.
 
 A sensor that publishes meanwhile does no harm: the first outcome in the log counts, and both are the same.
@@ -13,7 +13,7 @@ A sensor that publishes meanwhile does no harm: the first outcome in the log cou
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -21,8 +21,9 @@ from typing import Any
 from confluent_kafka import Message
 
 from fraudstream.cases.answer_publisher import AnswerPublisher
-from fraudstream.cases.case_views import ConfirmationView
+from fraudstream.cases.case_views import AcceptedView, ConfirmationView
 from fraudstream.cases.claims import Case, claimed_on
+from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.opening import FOLDER
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.kafka.records import FRAUD_TRANSACTION
@@ -73,17 +74,23 @@ async def close_expired(settings: Settings, store: ObjectStore, *, look_back: ti
     :raises KafkaError: a topic can't be read or written; those that were published stay so
     :raises LakeError: the claims can't be read
     """
-    horizon = settings.confirmation_time_limit + look_back
-    with _Frauds(settings, horizon=horizon) as frauds, ConfirmationView(settings, horizon=horizon) as outcomes:
+    limit = settings.confirmation_time_limit
+    horizon = limit + look_back
+    with (
+        _Frauds(settings, horizon=horizon) as frauds,
+        ConfirmationView(settings, horizon=horizon) as outcomes,
+        AcceptedView(settings, horizon=horizon) as accepted,
+    ):
         # 1. read
-        while not (frauds.caught_up and outcomes.caught_up):  # noqa: ASYNC110 - other threads make it so
+        while not (frauds.caught_up and outcomes.caught_up and accepted.caught_up):  # noqa: ASYNC110 - by other threads
             await asyncio.sleep(_LOOK_SECONDS)
         # 2. without an outcome
         now = datetime.now(UTC)
-        late = now - settings.confirmation_time_limit - GRACE
+        late = now - limit - GRACE
         waiting = [case for case in frauds.seen.values() if case.came_at < late and outcomes.get(case.id) is None]
+        moments = {case.id: accepted.get(case.id) for case in waiting}
     # 3. whose time is up
-    expired = await asyncio.to_thread(expired_by_claim, store, waiting, now)
+    expired = await asyncio.to_thread(expired_by_claim, store, waiting, now, limit, moments)
     # 4. publish
     publisher = AnswerPublisher(settings)
     try:
@@ -102,8 +109,17 @@ async def close_expired(settings: Settings, store: ObjectStore, *, look_back: ti
     return [case.id for case in expired]
 
 
-def expired_by_claim(store: ObjectStore, waiting: Iterable[OpenCase], now: datetime) -> list[OpenCase]:
-    """Of the cases, those whose time is up by the claim of their run; one without a claim has no run yet."""
+def expired_by_claim(
+    store: ObjectStore,
+    waiting: Iterable[OpenCase],
+    now: datetime,
+    limit: timedelta,
+    accepted: Mapping[str, datetime | None],
+) -> list[OpenCase]:
+    """Of the cases, those whose time is up by the claim of their run; one without a claim has no run yet.
+
+    :param accepted: when the notice of each case was
+    """
     expired = []
     claimed: dict[date, dict[str, Case]] = {}
     for case in waiting:
@@ -113,7 +129,8 @@ def expired_by_claim(store: ObjectStore, waiting: Iterable[OpenCase], now: datet
             if day not in claimed:
                 claimed[day] = claimed_on(store, FOLDER, day)
             if case.id in claimed[day]:
-                if datetime.fromisoformat(claimed[day][case.id]["expiresAt"]) + GRACE <= now:
+                first_limit = datetime.fromisoformat(claimed[day][case.id]["expiresAt"])
+                if deadline(first_limit, accepted.get(case.id), limit) + GRACE <= now:
                     expired.append(case)
                 break
         else:

@@ -3,9 +3,18 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
-from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, MAIL_SUPPRESSED, UNDELIVERED, CaseEvent
+from fraudstream.cases.events import (
+    MAIL_BOUNCED,
+    MAIL_FAILED,
+    MAIL_RESENT,
+    MAIL_SUPPRESSED,
+    NOTICE_ACCEPTED,
+    UNDELIVERED,
+    CaseEvent,
+)
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, Partition
@@ -30,6 +39,8 @@ class UndeliveredNotices:
 
     events: tuple[PlacedEvent, ...] = ()
     ends: Mapping[Partition, int] = field(default_factory=dict)
+    #: When the first notice of each case was accepted by a mail server.
+    accepted: Mapping[str, datetime] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         """How many failed, bounced and were suppressed."""
@@ -46,14 +57,17 @@ def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
     """
     last: dict[str, PlacedEvent] = {}
     ends: dict[Partition, int] = {}
+    accepted: dict[str, datetime] = {}
     for placed in events:
         event = placed.event
         ends[placed.partition] = placed.offset + 1
-        if event.event_type == MAIL_RESENT:
+        if event.event_type == NOTICE_ACCEPTED:
+            accepted.setdefault(event.id_transaction, event.at)
+        elif event.event_type == MAIL_RESENT:
             last.pop(event.id_transaction, None)
         elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
             last[event.id_transaction] = placed
-    return UndeliveredNotices(tuple(last.values()), ends)
+    return UndeliveredNotices(tuple(last.values()), ends, accepted)
 
 
 def read_undelivered(settings: Settings) -> UndeliveredNotices:

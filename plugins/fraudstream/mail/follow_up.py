@@ -1,10 +1,10 @@
-"""What belongs to mails after they are in the log: retries of deferred ones, events of undelivered fraud notices."""
+"""What belongs to mails after they are in the log: retries of deferred ones, events of fraud notices."""
 
 import logging
 from collections.abc import Sequence
 
-from fraudstream.cases.events import MAIL_FAILED, MAIL_SUPPRESSED, CaseEvent, CaseEvents, masked
-from fraudstream.mail.letter.letters import Letter
+from fraudstream.cases.events import MAIL_FAILED, MAIL_SUPPRESSED, NOTICE_ACCEPTED, CaseEvent, CaseEvents, masked
+from fraudstream.mail.letter.letters import Letter, is_reminder
 from fraudstream.mail.retries import RetryQueue
 from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
@@ -32,12 +32,12 @@ class FollowUp:
             self._retries = self._retries or RetryQueue(self._settings)
             self._retries.put(deferred)
             logger.info("%d mails are deferred, such as %s", len(deferred), _described(deferred[0]))
-        undelivered = [
-            letter for letter in letters if letter.kind == "fraud_notice" and letter.mail.status in _EVENT_OF
-        ]
-        if undelivered:
+        notices = [letter for letter in letters if letter.kind == "fraud_notice"]
+        undelivered = [letter for letter in notices if letter.mail.status in _EVENT_OF]
+        accepted = [letter for letter in notices if letter.mail.status == "sent" and not is_reminder(letter.resend)]
+        if undelivered or accepted:
             self._events = self._events or CaseEvents(self._settings)
-            self._events.publish(map(_event, undelivered))
+            self._events.publish(map(_event, [*undelivered, *accepted]))
             for letter in undelivered:
                 # An alert looks for these words: docs/mail.md.
                 logger.error("fraud notice not delivered: case %s", _described(letter))
@@ -47,7 +47,7 @@ def _event(letter: Letter) -> CaseEvent:
     mail = letter.mail
     return CaseEvent(
         letter.id_transaction,
-        _EVENT_OF[mail.status],
+        _EVENT_OF.get(mail.status, NOTICE_ACCEPTED),
         "send_mail",
         mail.reply,
         _recipient(mail),

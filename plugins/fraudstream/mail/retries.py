@@ -41,12 +41,12 @@ class RetryQueue:
         """
         self._producer.write(self._record(letter) for letter in letters)
 
-    def send_anew(self, letter: Letter) -> None:
-        """Has a letter with a `resend` sent as soon as the retries are read.
+    def send_anew(self, *letters: Letter) -> None:
+        """Has letters with a `resend` sent as soon as the retries are read; one that is put twice is sent once.
 
-        :raises KafkaError: the brokers don't have it
+        :raises KafkaError: the brokers don't have one of them
         """
-        self._producer.write([self._outgoing(letter, 0, 0, time.time(), letter.resend)])
+        self._producer.write(self._outgoing(letter, 0, 0, time.time(), letter.resend) for letter in letters)
 
     def _record(self, letter: Letter) -> Outgoing:
         deferrals = letter.deferrals + 1
@@ -63,6 +63,7 @@ class RetryQueue:
             "attempts": letter.mail.attempts,
             "firstTriedAt": _time(letter.mail.first_tried_at or now),
             "resend": resend,
+            "until": None if letter.until is None else _time(letter.until / 1000),
             "reply": letter.mail.reply,
             "kind": letter.kind,
             "topic": topic,
@@ -91,6 +92,9 @@ class RetryWriter:
         """A letter for each record, in offset order; failed where what the mail is about can't be read."""
         return [self._letter(batch, index, row) for index, row in enumerate(batch.rows.to_pylist())]
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _letter(self, batch: Batch, index: int, row: Mapping[str, Any]) -> Letter:
         offset, timestamp = int(batch.offsets[index]), int(batch.timestamps[index])
         about = Partition(row["topic"], row["partition"])
@@ -104,7 +108,8 @@ class RetryWriter:
             return Letter(unreadable, row["idTransaction"], row["kind"], identity, offset, timestamp, batch, index)
         written = int(row["recordTimestamp"].replace(tzinfo=UTC).timestamp() * 1000)
         source = Batch(about, np.array([row["offset"]]), np.array([written]), rows, row["offset"] + 1)
-        (letter,) = self._writer.letters(source, row["resend"])
+        until = None if row["until"] is None else int(row["until"].replace(tzinfo=UTC).timestamp() * 1000)
+        (letter,) = self._writer.letters(source, row["resend"], until)
         letter.mail.attempts = row["attempts"]
         if row["attempts"]:
             letter.mail.first_tried_at = row["firstTriedAt"].replace(tzinfo=UTC).timestamp()

@@ -3,9 +3,9 @@
 For each piece of at most `mail_batch_rows` records, numbered as in the code:
 
 1. write the mails,
-2. deliver them until each is settled: sent, failed, deferred or suppressed,
+2. deliver them until each is settled: sent, failed, deferred, suppressed or over,
 3. append their log lines to the chain of folder email_confirmation/,
-4. do what belongs to them: retries of deferred ones, events of undelivered fraud notices,
+4. do what belongs to them: retries of deferred ones, events of fraud notices,
 5. only then report the offset as done.
 
 The mails of the next piece are written while the log of the one before is; they are delivered after it.
@@ -23,6 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
+from fraudstream.cases.answer_places import AnswerPlaces
 from fraudstream.errors import MailError, SettingsError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import MAIL_RETRY, Batch, Partition, Sink
@@ -31,6 +32,7 @@ from fraudstream.mail.follow_up import FollowUp
 from fraudstream.mail.letter.facts import MakesLinks
 from fraudstream.mail.letter.letters import Letter, LetterWriter, WritesLetters
 from fraudstream.mail.mail_log import RECORDED, Chain, MailLog
+from fraudstream.mail.open_cases import OpenCasesOnly
 from fraudstream.mail.retries import RetryWriter, WhenDue, give_up
 from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.mail.smtp.delivery import Delivery
@@ -86,8 +88,11 @@ def mail_sink(
         per_second=settings.mail_per_second or float("inf"),
         patient=not retrying,
     )
+    letters: WritesLetters = RetryWriter(writer, lambda about: Codec.for_topic(about, settings)) if retrying else writer
+    if links is not None:
+        letters = OpenCasesOnly(letters, lambda: AnswerPlaces(settings), time_of_day)
     sink = MailSink(
-        RetryWriter(writer, lambda about: Codec.for_topic(about, settings)) if retrying else writer,
+        letters,
         delivery,
         chain,
         FollowUp(settings),
@@ -189,6 +194,7 @@ class MailSink:
     def close(self) -> None:
         self._log_writers.shutdown()
         self._delivery.close()
+        self._writer.close()
 
     def _drop(self, partition: Partition) -> None:
         self._waiting = deque(batch for batch in self._waiting if batch.partition != partition)

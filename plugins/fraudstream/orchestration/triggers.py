@@ -12,8 +12,9 @@ from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from jinja2 import Environment
 
 from fraudstream.cases.answer_publisher import shared_publisher
-from fraudstream.cases.case_views import Answer, horizon, shared_view, whole_view
+from fraudstream.cases.case_views import Answer, accepted_at, horizon, shared_view, whole_view
 from fraudstream.cases.claims import Case
+from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.opening import described, transaction_of
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
@@ -40,6 +41,8 @@ class Resolved(TaskSuccessEvent):
 
 class ConfirmationTrigger(AwaitMessageTrigger):
     """Waits for the outcome of one case: the first answer in log order, or NO_RESPONSE when its time is up.
+
+    The time is that of :mod:`fraudstream.cases.deadlines`.
 
     The provider's trigger polls with a consumer of its own; this one waits on the process's view of the topic, so a
     waiting case costs a coroutine and a dictionary entry. Brokers that are away are waited for.
@@ -98,14 +101,17 @@ class ConfirmationTrigger(AwaitMessageTrigger):
 
     async def _wait(self, settings: Settings, view: Any, case: Case) -> Answer:
         id_transaction = case["idTransaction"]
-        left = datetime.fromisoformat(case["expiresAt"]) - datetime.now(UTC)
-        try:
-            return await asyncio.wait_for(view.wait(id_transaction), max(0.0, left.total_seconds()))
-        except TimeoutError:
-            # The answer may lie in a part of the topic that the view hasn't read yet.
-            while not view.caught_up:  # noqa: ASYNC110 - another thread makes it so
-                await asyncio.sleep(0.5)
-        answer: Answer | None = view.get(id_transaction)
+        first_limit = datetime.fromisoformat(case["expiresAt"])
+        answer: Answer | None = await self._wait_until(first_limit, view, id_transaction)
+        if answer is None:
+            # The time limit runs from when the notice was accepted.
+            accepted = await accepted_at(settings, id_transaction)
+            until = deadline(first_limit, accepted, settings.confirmation_time_limit)
+            if until > first_limit:
+                await self.log.ainfo(
+                    "case %s: its notice was accepted at %s, it waits until %s", id_transaction, accepted, until
+                )
+                answer = await self._wait_until(until, view, id_transaction)
         if answer is None:
             place = await shared_publisher(settings).publish("NO_RESPONSE", transaction_of(case), datetime.now(UTC))
             await view.reached(*place)
@@ -114,3 +120,15 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         if answer is None:
             raise KafkaError(f"case {id_transaction}: NO_RESPONSE was published but isn't in the topic's view")
         return answer
+
+    async def _wait_until(self, until: datetime, view: Any, id_transaction: str) -> Answer | None:
+        """The answer, or None where there is none by then."""
+        left = until - datetime.now(UTC)
+        try:
+            found: Answer | None = await asyncio.wait_for(view.wait(id_transaction), max(0.0, left.total_seconds()))
+        except TimeoutError:
+            # The answer may lie in a part of the topic that the view hasn't read yet.
+            while not view.caught_up:  # noqa: ASYNC110 - another thread makes it so
+                await asyncio.sleep(0.5)
+            found = view.get(id_transaction)
+        return found

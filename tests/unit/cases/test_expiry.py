@@ -38,24 +38,32 @@ def claim(store: MemoryStore, *ages: timedelta, limit: timedelta = LIMIT) -> lis
 def test_a_case_is_expired_a_while_after_the_time_that_its_customer_was_told() -> None:
     store = MemoryStore()
     cases = claim(store, LIMIT + timedelta(minutes=16), LIMIT + timedelta(minutes=14), timedelta(hours=1))
-    assert [case.id for case in expired_by_claim(store, cases, NOW)] == ["case-0"]
+    assert [case.id for case in expired_by_claim(store, cases, NOW, LIMIT, {})] == ["case-0"]
+
+
+def test_a_case_whose_notice_was_accepted_late_has_its_time_limit_from_then_on() -> None:
+    store = MemoryStore()
+    cases = claim(store, LIMIT + timedelta(hours=5))
+    for hours, expired in ((4, ["case-0"]), (6, [])):
+        accepted = {"case-0": cases[0].came_at + timedelta(hours=hours)}
+        assert [case.id for case in expired_by_claim(store, cases, NOW, LIMIT, accepted)] == expired
 
 
 def test_a_shorter_limit_closes_no_case_that_was_told_a_longer_one() -> None:
     store = MemoryStore()
     cases = claim(store, timedelta(hours=70), limit=LIMIT)
-    assert expired_by_claim(store, cases, NOW) == []
+    assert expired_by_claim(store, cases, NOW, LIMIT, {}) == []
 
 
 def test_the_claim_of_a_run_that_began_days_before_the_case_is_found() -> None:
     store = MemoryStore()
     cases = claim(store, LIMIT + timedelta(days=9), LIMIT + timedelta(days=1))
-    assert len(expired_by_claim(store, cases, NOW)) == 2
+    assert len(expired_by_claim(store, cases, NOW, LIMIT, {})) == 2
 
 
 def test_a_case_that_has_no_run_yet_is_left_to_open_cases(caplog: pytest.LogCaptureFixture) -> None:
     case = OpenCase(NOW - 2 * LIMIT, {"idTransaction": "case-9"})
-    assert expired_by_claim(MemoryStore(), [case], NOW) == []
+    assert expired_by_claim(MemoryStore(), [case], NOW, LIMIT, {}) == []
     assert "case-9 has no claim" in caplog.text
 
 
@@ -103,6 +111,7 @@ def test_what_has_no_outcome_gets_one(monkeypatch: pytest.MonkeyPatch, published
     cases["case-young"] = OpenCase(datetime.now(UTC), {"idTransaction": "case-young"})
     monkeypatch.setattr(expiry, "_Frauds", lambda settings, horizon: View(cases))
     monkeypatch.setattr(expiry, "ConfirmationView", lambda settings, horizon: View({"case-1": object()}))
+    monkeypatch.setattr(expiry, "AcceptedView", lambda settings, horizon: View({}))
     closed = asyncio.run(close_expired(Settings(), store, look_back=timedelta(days=30)))
     assert closed == ["case-0", "case-2"]
     assert published == [("case-0", "NO_RESPONSE"), ("case-2", "NO_RESPONSE")]

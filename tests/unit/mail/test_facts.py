@@ -24,8 +24,8 @@ ROW = {
 
 
 def facts(customer: Customer, **settings: Any) -> Facts:
-    values = {"confirmation_time_limit_seconds": 3600, **settings}
-    return FactsWriter(Settings(**values), Links()).facts("fraud_notice", ROW, ROW["timestamp"], customer)  # type: ignore[arg-type]
+    writer = FactsWriter(Settings(**settings), Links())
+    return writer.facts("fraud_notice", ROW, ROW["timestamp"] + 3_600_000, customer)
 
 
 def test_language_time_zone_and_name_are_the_customers() -> None:

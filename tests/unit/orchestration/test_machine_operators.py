@@ -186,7 +186,9 @@ class TestDags:
         assert (stop.upstream_task_ids, stop.trigger_rule) == ({"list_machines"}, "all_success")
         assert (listed.upstream_task_ids, listed.trigger_rule) == ({"wait_for_consumers"}, "all_success")
         dags = {path.stem for path in (ROOT / "dags").glob("*.py")}
-        needing = {name for name in dags if name.startswith(("consume_", "produce_", "audit_", "retry_", "close_"))}
+        needing = {
+            name for name in dags if name.startswith(("consume_", "produce_", "audit_", "retry_", "close_", "watch_"))
+        }
         assert set(waiting.dag_ids) == needing
 
 

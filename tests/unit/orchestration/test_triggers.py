@@ -17,6 +17,7 @@ from fraudstream.errors import KafkaUnavailable
 from fraudstream.orchestration import triggers
 from fraudstream.orchestration.sensors import CASE
 from fraudstream.orchestration.triggers import ConfirmationTrigger
+from fraudstream.settings import Settings
 from jinja2 import Environment
 
 from tests.fakes.cases import transaction
@@ -71,3 +72,51 @@ def test_a_case_never_writes_its_log_in_the_thread_that_hears_of_new_cases(monke
     assert repr(event) == "case case-1 is REPORTED_FRAUD, answered at 2026-11-26T12:00:00+00:00"
     assert ["waits since" in written[0][0], "waits for Kafka" in written[1][0], len(written)] == [True, True, 2]
     assert threading.get_ident() not in {thread for _, thread in written}
+
+
+class NoAnswers:
+    """The view of a topic without an answer; publishing NO_RESPONSE adds one."""
+
+    caught_up = True
+
+    def __init__(self) -> None:
+        self.found: Answer | None = None
+
+    async def wait(self, _: str) -> Answer:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    def get(self, _: str) -> Answer | None:
+        return self.found
+
+    async def reached(self, *_: int) -> None: ...
+
+    async def publish(self, status: str, transaction: dict[str, Any], at: datetime) -> tuple[int, int]:
+        self.found = Answer(transaction["idTransaction"], status, at, 0, 0, {})
+        return 0, 0
+
+
+@pytest.mark.parametrize(("accepted_after", "waits"), [(None, 0), (timedelta(0), 0), (timedelta(seconds=3595), 3595)])
+def test_the_time_limit_runs_from_when_the_notice_was_accepted(
+    monkeypatch: pytest.MonkeyPatch, accepted_after: timedelta | None, waits: float
+) -> None:
+    opened = datetime.now(UTC) - timedelta(hours=1)
+    case = case_of(transaction(), opened, timedelta(hours=1))
+    view, waited = NoAnswers(), []
+
+    async def accepted_at(*_: object) -> datetime | None:
+        return None if accepted_after is None else opened + accepted_after
+
+    async def wait_for(awaitable: Any, seconds: float) -> Answer:
+        awaitable.close()
+        waited.append(seconds)
+        raise TimeoutError
+
+    monkeypatch.setattr(triggers, "accepted_at", accepted_at)
+    monkeypatch.setattr(triggers, "shared_publisher", lambda settings: view)
+    monkeypatch.setattr(triggers.asyncio, "wait_for", wait_for)
+    settings = Settings(confirmation_time_limit_seconds=3600)
+    trigger = ConfirmationTrigger(json.dumps(case))
+    answer = asyncio.run(trigger._wait(settings, view, case))
+    assert answer.status == "NO_RESPONSE"
+    assert sum(waited) == pytest.approx(waits, abs=30)

@@ -162,6 +162,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("topic", f"one of {', '.join(MAILS)}", _each({topic.encode() for topic in MAILS}.__contains__)),
         Rule("value", "base64", _each(_is_base64)),
         *(Rule(name, TIME_EXPECTED, _are_times) for name in ("dueAt", "firstTriedAt", "recordTimestamp")),
+        Rule("until", f"null or {TIME_EXPECTED}", _are_times),
         *(Rule(name, "a number from 0 on", _between(0, 2**31)) for name in ("deferrals", "attempts", "partition")),
         Rule("offset", "a number from 0 on", _between(0, 2**62)),
     ),

@@ -19,12 +19,13 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.kafka.records import CASE_EVENT, Partition
 from fraudstream.kafka.topic.topic_identity import Topics
@@ -178,9 +179,9 @@ def audit(
     # 2. topics
     content = read_topics(settings, spans)
     # 3. to 5.
-    report = compare_with_lake(content, lake, started, settings.confirmation_time_limit, since, spans)
-    # 6. checks
     notices = read_undelivered(settings)
+    report = compare_with_lake(content, lake, started, settings.confirmation_time_limit, since, spans, notices.accepted)
+    # 6. checks
     new_notices = [one for one in notices.events if one.offset >= since.get(_of_notices(one.partition), 0)]
     ends = logged | {
         partition: min(span.end, logged.get(partition, 0)) if partition.topic in MAILED else span.end
@@ -204,8 +205,13 @@ def compare_with_lake(
     time_limit: timedelta = timedelta.max,
     since: Mapping[Partition, int] | None = None,
     spans: Mapping[Partition, Span] | None = None,
+    accepted: Mapping[str, datetime] | None = None,
 ) -> AuditReport:
-    """Steps 3 to 5 for what the topics held; `time_limit` is that of a case."""
+    """Steps 3 to 5 for what the topics held.
+
+    :param time_limit: of a case
+    :param accepted: when the notice of each case was: its time limit runs from then on
+    """
     since, spans = since or {}, spans or {}
     # 3. ends of the chains
     ends = {
@@ -231,8 +237,13 @@ def compare_with_lake(
         if partition.topic in MAILED:
             lines.append(_compared(partition, MAIL, content, _offsets(mail, partition), ends[partition, MAILS]))
     unanswered, unknown = topics.open, topics.unknown
-    up_since = time.time() - _CLOSED_WITHIN.total_seconds() - time_limit.total_seconds()
-    overdue = [case for case in unanswered if topics.cases[case] / 1000 < up_since]
+    limit, closed = time_limit.total_seconds(), time.time() - _CLOSED_WITHIN.total_seconds()
+    accepted_at = {case: at.timestamp() for case, at in (accepted or {}).items()}
+    overdue = [
+        case
+        for case in unanswered
+        if deadline(topics.cases[case] / 1000 + limit, accepted_at.get(case), limit) < closed
+    ]
     return AuditReport(
         lines,
         len(unanswered),

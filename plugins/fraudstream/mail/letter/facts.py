@@ -7,7 +7,7 @@ from typing import Protocol
 
 from fraudstream.cases.links import Proposal
 from fraudstream.mail.customers.customer import Customer
-from fraudstream.mail.letter.templates import Facts, Kind
+from fraudstream.mail.letter.templates import REMINDER, Facts, Kind
 from fraudstream.settings import Settings
 from fraudstream.texts import known_language, money_text, texts_of, time_text
 
@@ -33,11 +33,12 @@ class FactsWriter:
         self._currency = settings.bank_currency
         self._zone = settings.bank_time_zone
         self._links = links
-        self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
         self._time = lru_cache(maxsize=4096)(self._time_text)
 
-    def facts(self, kind: Kind, row: Mapping[str, object], timestamp: int, customer: Customer) -> Facts:
-        """The facts of a transaction or answer; `timestamp` is its record's, times are ms since 1970."""
+    def facts(
+        self, kind: Kind, row: Mapping[str, object], until: int, customer: Customer, *, reminder: bool = False
+    ) -> Facts:
+        """The facts of a transaction or answer; the customer may answer `until` then. Times are ms since 1970."""
         language = known_language(customer.language, self._texts) or self._default
         zone = customer.time_zone or self._zone
         text = self._texts[language]
@@ -61,7 +62,8 @@ class FactsWriter:
                 *common,
                 fraud_url=self._links.url(id_transaction, "fraud", of_page),
                 not_fraud_url=self._links.url(id_transaction, "not-fraud", of_page),
-                until=self._time(timestamp + self._time_limit_ms, language, zone),
+                status=REMINDER if reminder else "",
+                until=self._time(until, language, zone),
             )
         if kind == "receipt":
             answered = self._time(_integer(row["answeredAt"]), language, zone)

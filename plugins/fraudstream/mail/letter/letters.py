@@ -21,6 +21,7 @@ from fraudstream.mail.letter.templates import Kind, MailTemplates, message_id
 from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
 
+_REMINDER = "reminder-"
 #: Which mail a record of each topic causes.
 KINDS: dict[str, Kind] = {**definitions.MAILS}
 
@@ -44,6 +45,8 @@ class Letter:
     row: int
     deferrals: int = 0
     resend: str = ""
+    #: Until when the customer may answer, ms since 1970; None: the time limit from when the mail is written.
+    until: int | None = None
 
     @property
     def record(self) -> pa.RecordBatch:
@@ -67,6 +70,9 @@ class WritesLetters(Protocol):
     def letters(self, batch: Batch) -> list[Letter]:
         """A letter for each record, in offset order."""
 
+    def close(self) -> None:
+        """Releases what it holds."""
+
 
 class LetterWriter:
     """Writes the letters of batches of each topic in `kinds`.
@@ -84,10 +90,12 @@ class LetterWriter:
         self._customers = customers(settings)
         self._safe_mode = SafeMode(settings)
         self._return_addresses = ReturnAddresses(settings)
+        self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
 
-    def letters(self, batch: Batch, resend: str = "") -> list[Letter]:
+    def letters(self, batch: Batch, resend: str = "", until: int | None = None) -> list[Letter]:
         """A letter for each record, in offset order; `resend` makes them other mails than those sent before.
 
+        :param until: until when customers may answer, ms since 1970; None: the time limit from now on
         :raises SettingsError, DirectoryUnavailable: the customers' directory can't be read
         """
         kind = self._kinds[batch.partition.topic]
@@ -100,8 +108,12 @@ class LetterWriter:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         found = zip(rows, self._customers.of(rows), strict=True)
         return [
-            self._letter(batch, index, kind, row, customer, resend, now) for index, (row, customer) in enumerate(found)
+            self._letter(batch, index, kind, row, customer, resend, now, until)
+            for index, (row, customer) in enumerate(found)
         ]
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def _columns(self, kind: Kind) -> list[str]:
         needed = ["idTransaction", "type", "amount", "nameOrig", "nameDest", *self._customers.columns]
@@ -116,6 +128,7 @@ class LetterWriter:
         customer: Customer | NotReachable,
         resend: str,
         now: datetime,
+        until: int | None,
     ) -> Letter:
         id_transaction = str(row["idTransaction"])
         timestamp = int(batch.timestamps[index])
@@ -132,12 +145,23 @@ class LetterWriter:
             elif not self._safe_mode.allows(customer.address):
                 _settle(mail, "suppressed", "not sent: safe mode, no pattern of mail_allowed_recipients matches", now)
             else:
-                facts = self._facts.facts(kind, row, timestamp, customer)
+                ends = until or int(now.timestamp() * 1000) + self._time_limit_ms
+                facts = self._facts.facts(kind, row, ends, customer, reminder=is_reminder(resend))
                 mail.content = self._templates.render(
                     kind, facts, recipient=customer.address, identity=identity, sent_at=now
                 )
         offset = int(batch.offsets[index])
-        return Letter(mail, id_transaction, kind, identity, offset, timestamp, batch, index, resend=resend)
+        return Letter(mail, id_transaction, kind, identity, offset, timestamp, batch, index, resend=resend, until=until)
+
+
+def reminder_id(share: float) -> str:
+    """The `resend` of a reminder after a share of the time limit: the same whoever sends it, however often."""
+    return f"{_REMINDER}{share:g}"
+
+
+def is_reminder(resend: str) -> bool:
+    """Whether a mail with this `resend` is a reminder."""
+    return resend.startswith(_REMINDER)
 
 
 def log_lines(partition: Partition, letters: Sequence[Letter]) -> bytes:

@@ -31,6 +31,8 @@ from fraudstream.texts import texts_of
 
 Kind = Literal["notice", "fraud_notice", "receipt"]
 
+#: Status of a fraud notice that reminds of one before.
+REMINDER = "REMINDER"
 #: The boundary can't occur in quoted-printable text, where "=" is followed by two hex digits or a line end.
 _BOUNDARY = "=_alternative"
 _MARK = "\ue000{}\ue001"
@@ -46,7 +48,8 @@ _PLAIN_SUBJECT = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,65}[!-~])?", re.ASCII)
 class Facts:
     """What a mail says of a transaction, as shown to the customer; unused ones are empty.
 
-    `language` and `status` (of a receipt) pick the words and are not shown; without a language it is the default one.
+    `language` and `status` (of a receipt, or REMINDER) pick the words and are not shown; without a language it is the
+    default one.
     """
 
     id: str

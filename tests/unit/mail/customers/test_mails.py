@@ -6,7 +6,7 @@ from email.policy import default
 from pathlib import Path
 
 import pytest
-from fraudstream.cases.events import MAIL_SUPPRESSED, CaseEvent
+from fraudstream.cases.events import MAIL_SUPPRESSED, NOTICE_ACCEPTED, CaseEvent
 from fraudstream.errors import SettingsError
 from fraudstream.mail import follow_up
 from fraudstream.mail.follow_up import FollowUp
@@ -68,6 +68,8 @@ def test_each_customer_gets_a_mail_of_their_own_and_the_others_are_suppressed_wi
     assert [(event.id_transaction, event.event_type, event.recipient) for event in events] == [
         ("tx-0", MAIL_SUPPRESSED, None),
         ("tx-3", MAIL_SUPPRESSED, None),
+        ("tx-1", NOTICE_ACCEPTED, "si***@example.com"),
+        ("tx-2", NOTICE_ACCEPTED, "be***@example.com"),
     ]
     assert "no entry for the account" in events[0].reason
 

@@ -1,0 +1,57 @@
+"""Who is to be reminded, and which cases people have to look at: rules over the state of a case."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from fraudstream.cases.deadlines import deadline
+from fraudstream.cases.watch.state import CaseState
+
+#: The notice failed, bounced or was suppressed, or no mail server has accepted it for long.
+NOT_REACHED = "not_reached"
+#: The customer has had most of the time and didn't answer.
+NO_ANSWER = "no_answer"
+#: Answers differ, and nobody of the staff has decided since.
+DISAGREEMENT = "disagreement"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The time limit of a case, and the shares of it after which its customer is reminded and people are told."""
+
+    time_limit: timedelta
+    reminders: Sequence[float]
+    escalation: float
+
+    def until(self, case: CaseState) -> datetime:
+        """When the case's time is up."""
+        return deadline(case.came_at + self.time_limit, case.accepted_at, self.time_limit)
+
+
+def reminder_due(case: CaseState, limits: Limits, now: datetime) -> float | None:
+    """The share of the time limit that a reminder is due for; None: no reminder is.
+
+    Of several that are due, because nobody looked for a while, only the last one is sent. Who wasn't reached isn't
+    reminded, and whose time is up isn't either.
+    """
+    if not case.open or case.accepted_at is None or case.undelivered is not None or now >= limits.until(case):
+        return None
+    passed = (now - case.accepted_at) / limits.time_limit
+    share = max((share for share in limits.reminders if share <= passed), default=0.0)
+    return share if share > case.reminded else None
+
+
+def causes(case: CaseState, limits: Limits, now: datetime) -> dict[str, str]:
+    """Why people have to look at a case now, by cause, in words; also what they were told of already."""
+    if not case.open:
+        # an expired case has NO_RESPONSE first: a customer's answer after it disagrees with it
+        different = sorted(set(case.statuses))
+        return {DISAGREEMENT: f"answers differ: {', '.join(different)}"} if len(different) > 1 else {}
+    share = f"{limits.escalation:.0%} of the time limit"
+    if case.undelivered is not None:
+        return {NOT_REACHED: f"{case.undelivered.event_type}: {case.undelivered.reason}"}
+    if now - (case.accepted_at or case.came_at) < limits.escalation * limits.time_limit:
+        return {}
+    if case.accepted_at is None:
+        return {NOT_REACHED: f"no mail server has accepted the notice within {share}"}
+    return {NO_ANSWER: f"no answer within {share}"}

@@ -1,0 +1,122 @@
+"""What the topics say of the cases of the last days."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import Message
+
+from fraudstream.cases.events import (
+    ALERTED,
+    ESCALATED,
+    MAIL_RESENT,
+    NOTICE_ACCEPTED,
+    REMINDED,
+    UNDELIVERED,
+    CaseEvent,
+)
+from fraudstream.cases.staff import STAFF
+from fraudstream.errors import RecordError
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.kafka.topic.whole_topic import records
+from fraudstream.settings import Settings
+
+
+@dataclass(slots=True)
+class CaseState:
+    """One case; what it was told by events and answers is added in log order."""
+
+    id: str
+    #: When its record came.
+    came_at: datetime
+    #: The record, a batch of one row: what a reminder is written of.
+    record: Batch
+    #: When a mail server accepted the first notice.
+    accepted_at: datetime | None = None
+    #: The last event that says that the notice didn't reach its customer; None once it was sent anew.
+    undelivered: CaseEvent | None = None
+    #: Statuses of answers since the last staff decision, that decision first.
+    statuses: list[str] = field(default_factory=list)
+    decided: bool = False
+    #: The largest share of the time limit after which the customer was reminded.
+    reminded: float = 0.0
+    #: Causes that people were to be told of, and those that they were told of.
+    escalated: set[str] = field(default_factory=set)
+    alerted: set[str] = field(default_factory=set)
+
+    @property
+    def open(self) -> bool:
+        """Whether it waits for its customer."""
+        return not self.statuses
+
+    def answered(self, status: str, channel: str | None) -> None:
+        """Takes an answer."""
+        if channel == STAFF:
+            self.statuses, self.decided = [], True
+        self.statuses.append(status)
+
+    def happened(self, event: CaseEvent) -> None:
+        """Takes an event."""
+        if event.event_type == NOTICE_ACCEPTED:
+            self.accepted_at = self.accepted_at or event.at
+        elif event.event_type == MAIL_RESENT:
+            self.undelivered = None
+        elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
+            self.undelivered = event
+        elif event.event_type == REMINDED:
+            self.reminded = max(self.reminded, float(event.details.get("share", 0)))
+        elif event.event_type == ESCALATED:
+            self.escalated.add(str(event.details.get("cause")))
+        elif event.event_type == ALERTED:
+            self.alerted.add(str(event.details.get("cause")))
+
+
+def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:
+    """Cases whose records came at or after a time, by id.
+
+    Answers and events come after their case, so reading them from the same time misses none. The cases are read last:
+    whatever answer is read, its case is there.
+
+    :raises KafkaError, SchemaRegistryError: a topic can't be read
+    """
+    answers = [(record, _place(message)) for record, message in _decoded(settings, FRAUD_CONFIRMATION, since)]
+    events = [(record, _place(message)) for record, message in _decoded(settings, CASE_EVENT, since)]
+    cases: dict[str, CaseState] = {}
+    codec = Codec.for_topic(FRAUD_TRANSACTION, settings)
+    for message in records(settings, FRAUD_TRANSACTION, since):
+        rows, bad = codec.decode_rows(pa.array([message.value()], pa.binary()))
+        if not bad:
+            made = _state(rows, message)
+            cases.setdefault(made.id, made)
+    # by the brokers' times: a case's records lie in one partition, in two if some were added
+    for record, _ in sorted(answers, key=lambda pair: pair[1]):
+        if record["idTransaction"] in cases:
+            cases[record["idTransaction"]].answered(record["status"], record["channel"])
+    for record, _ in sorted(events, key=lambda pair: pair[1]):
+        if record["idTransaction"] in cases:
+            cases[record["idTransaction"]].happened(CaseEvent.of(record))
+    return cases
+
+
+def _state(rows: pa.RecordBatch, message: Message) -> CaseState:
+    partition, offset = Partition(FRAUD_TRANSACTION, message.partition() or 0), int(message.offset() or 0)
+    timestamp = int(message.timestamp()[1])
+    batch = Batch(partition, np.array([offset]), np.array([timestamp]), rows, offset + 1)
+    return CaseState(rows["idTransaction"][0].as_py(), datetime.fromtimestamp(timestamp / 1000, UTC), batch)
+
+
+def _place(message: Message) -> tuple[int, int, int]:
+    return int(message.timestamp()[1]), message.partition() or 0, int(message.offset() or 0)
+
+
+def _decoded(settings: Settings, topic: str, since: datetime) -> Iterator[tuple[dict[str, Any], Message]]:
+    codec = Codec.for_topic(topic, settings)
+    for message in records(settings, topic, since):
+        try:
+            yield codec.decode(message.value()), message
+        except RecordError:
+            continue  # a dead letter

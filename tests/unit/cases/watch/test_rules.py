@@ -1,0 +1,108 @@
+"""Who is reminded when, and what people have to look at."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fraudstream.cases.deadlines import deadline
+from fraudstream.cases.events import (
+    ESCALATED,
+    MAIL_BOUNCED,
+    MAIL_FAILED,
+    MAIL_RESENT,
+    MAIL_SUPPRESSED,
+    NOTICE_ACCEPTED,
+    REMINDED,
+    CaseEvent,
+)
+from fraudstream.cases.staff import LINK, STAFF, TIMEOUT
+from fraudstream.cases.watch.rules import Limits, causes, reminder_due
+from fraudstream.cases.watch.state import CaseState
+
+from tests.unit.lake.rows import batch
+
+CAME = datetime(2026, 3, 10, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+LIMITS = Limits(10 * HOUR, [0.5, 0.75], 0.8)
+
+
+def case(*events: str, accepted: timedelta | None = None, **details: object) -> CaseState:
+    made = CaseState("case-1", CAME, batch([0]))
+    if accepted is not None:
+        made.happened(CaseEvent("case-1", NOTICE_ACCEPTED, "test", at=CAME + accepted))
+    for event_type in events:
+        found = {"kind": "fraud_notice", **details}
+        made.happened(CaseEvent("case-1", event_type, "test", "550 no such user", details=found))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [(None, 10), (0, 10), (3, 13), (10, 20), (11, 10)],
+)
+def test_the_clock_starts_when_the_notice_is_accepted_unless_that_is_too_late(
+    accepted: int | None, expected: int
+) -> None:
+    at = None if accepted is None else CAME + accepted * HOUR
+    assert deadline(CAME + 10 * HOUR, at, 10 * HOUR) == CAME + expected * HOUR
+
+
+@pytest.mark.parametrize(
+    ("now", "share"), [(4.9, None), (5.0, None), (6.0, 0.5), (8.4, 0.5), (8.5, 0.75), (10.9, 0.75), (11.0, None)]
+)
+def test_a_reminder_is_due_at_its_share_of_the_time_since_acceptance(now: float, share: float | None) -> None:
+    assert reminder_due(case(accepted=HOUR), LIMITS, CAME + now * HOUR) == share
+
+
+def test_a_customer_is_reminded_once_for_a_share_and_not_of_shares_that_were_missed() -> None:
+    assert reminder_due(case(REMINDED, accepted=HOUR, share=0.5), LIMITS, CAME + 7 * HOUR) is None
+    assert reminder_due(case(REMINDED, accepted=HOUR, share=0.75), LIMITS, CAME + 10 * HOUR) is None
+    assert reminder_due(case(REMINDED, accepted=HOUR, share=0.5), LIMITS, CAME + 9 * HOUR) == 0.75
+
+
+@pytest.mark.parametrize("event", [MAIL_BOUNCED, MAIL_FAILED, MAIL_SUPPRESSED])
+def test_who_was_not_reached_is_escalated_at_once_and_not_reminded(event: str) -> None:
+    unreached = case(event, accepted=HOUR)
+    assert reminder_due(unreached, LIMITS, CAME + 7 * HOUR) is None
+    assert causes(unreached, LIMITS, CAME + 2 * HOUR) == {"not_reached": f"{event}: 550 no such user"}
+    assert causes(case(event, MAIL_RESENT, accepted=HOUR), LIMITS, CAME + 2 * HOUR) == {}
+    assert causes(case(event, kind="notice"), LIMITS, CAME + 2 * HOUR) == {}
+
+
+def test_after_an_answer_nobody_is_reminded_and_silence_is_no_cause() -> None:
+    answered = case(accepted=HOUR)
+    answered.answered("REPORTED_FRAUD", LINK)
+    assert reminder_due(answered, LIMITS, CAME + 7 * HOUR) is None
+    assert causes(answered, LIMITS, CAME + 9 * HOUR) == {}
+
+
+def test_silence_for_most_of_the_time_is_escalated() -> None:
+    assert causes(case(accepted=HOUR), LIMITS, CAME + 8.9 * HOUR) == {}
+    assert causes(case(accepted=HOUR), LIMITS, CAME + 9 * HOUR) == {
+        "no_answer": "no answer within 80% of the time limit"
+    }
+    assert list(causes(case(), LIMITS, CAME + 8 * HOUR)) == ["not_reached"]
+    assert causes(case(), LIMITS, CAME + 7.9 * HOUR) == {}
+
+
+@pytest.mark.parametrize(
+    ("answers", "found"),
+    [
+        ([("REPORTED_FRAUD", LINK), ("REPORTED_FRAUD", LINK)], []),
+        ([("REPORTED_FRAUD", LINK), ("REPORTED_NOT_FRAUD", LINK)], ["disagreement"]),
+        ([("NO_RESPONSE", TIMEOUT), ("REPORTED_FRAUD", LINK)], ["disagreement"]),
+        ([("NO_RESPONSE", None)], []),
+        ([("REPORTED_FRAUD", LINK), ("REPORTED_NOT_FRAUD", LINK), ("REPORTED_FRAUD", STAFF)], []),
+        ([("REPORTED_FRAUD", LINK), ("REPORTED_NOT_FRAUD", STAFF), ("REPORTED_FRAUD", LINK)], ["disagreement"]),
+    ],
+)
+def test_answers_that_differ_are_a_cause_until_a_person_decides(
+    answers: list[tuple[str, str | None]], found: list[str]
+) -> None:
+    one = case(accepted=HOUR)
+    for status, channel in answers:
+        one.answered(status, channel)
+    assert list(causes(one, LIMITS, CAME + 2 * HOUR)) == found
+
+
+def test_what_was_escalated_is_remembered_by_cause() -> None:
+    assert case(ESCALATED, cause="no_answer").escalated == {"no_answer"}
