@@ -26,7 +26,7 @@ DATABASE_USER = "airflow"
 LAKE_BUCKET = "fraudstream-lake"
 CONSUMERS_POOL = "consumers"
 #: Size of the consumers' pool on a new stack: two members of each group. Four slots more are for all else.
-CONSUMER_SLOTS = 14
+CONSUMER_SLOTS = 16
 SMTP_CONNECTION = "AIRFLOW_CONN_SMTP_DEFAULT"
 
 #: What a process needs of the machine and its user; all else (PYTHON*, AIRFLOW__*) would change what the stack does.
@@ -157,7 +157,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "load_examples": False,
             "executor": "LocalExecutor",
             "mp_start_method": "fork",  # workers share the scheduler's memory
-            # tasks at once, whatever waits; 7 consumers are at work unless somebody asks for more members
+            # tasks at once, whatever waits; 8 consumers are at work unless somebody asks for more members
             "parallelism": CONSUMER_SLOTS + 4,
             "max_active_tasks_per_dag": CONSUMER_SLOTS + 4,
             "fernet_key": kept["fernet_key"],
@@ -193,7 +193,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
         "celery": {
             "broker_url": f"redis://:{kept['redis_password']}@{ports.address('redis')}/0",
             "result_backend": f"db+{database}",
-            "worker_concurrency": 6,  # the five tasks of the fraud consumers, and the one that numbers their members
+            "worker_concurrency": 7,  # the six tasks of the fraud consumers, and the one that numbers their members
             "worker_prefetch_multiplier": 1,
             "sync_parallelism": 1,
         },

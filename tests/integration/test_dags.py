@@ -116,8 +116,8 @@ def test_from_a_file_to_lake_mail_and_waiting_cases(
     assert "5 rows in" in log
     assert "4 non-fraud, 1 fraud, 0 rejected" in log
     assert len(decoded(settings, NON_FRAUD_TRANSACTION, prefix)) == 4
-    for dag in ("consume_non_fraud_transactions", "consume_fraud_transactions", "consume_fraud_confirmations"):
-        dags_test(laptop, dag, {"until": "caught_up", "max_minutes": 3})
+    for name in ("non_fraud_transactions", "fraud_transactions", "fraud_confirmations", "case_events"):
+        dags_test(laptop, f"consume_{name}", {"until": "caught_up", "max_minutes": 3})
     compacted = dags_test(laptop, "compact_lake", {"day": datetime.now(UTC).date().isoformat()})
     assert "became" in compacted
     assert "0 cases were closed" in dags_test(laptop, "close_expired_cases")

@@ -28,6 +28,7 @@ CONSUMERS = ("consume_fraud_transactions", "consume_fraud_confirmations")
 @pytest.fixture
 def consuming(airflow: AirflowApi) -> Iterator[None]:
     """The DAGs that a fraud needs, running; ended again as a person would, by marking their runs failed."""
+    airflow.wait_for_dags({"fraud_confirmation", *CONSUMERS})
     for dag in ("fraud_confirmation", *CONSUMERS):
         airflow.pause(dag, False)
     yield

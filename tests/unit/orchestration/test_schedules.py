@@ -11,8 +11,6 @@ from fraudstream.orchestration.consumer_dags import POOL
 from fraudstream.settings import ROOT
 
 CONSUMERS = sorted(path.stem for path in (ROOT / "dags").glob("consume_*.py"))
-#: Those that run all the time; events of cases are read every few minutes.
-CONTINUOUS = [name for name in CONSUMERS if name != "consume_case_events"]
 
 
 def load(name: str):
@@ -44,7 +42,7 @@ def test_members_of_consumer_groups_share_a_pool_and_nothing_else_waits_for_it(n
     assert {task.task_id for task in load(name).tasks if task.pool != POOL} == {"workers"}
 
 
-@pytest.mark.parametrize("name", CONTINUOUS)
+@pytest.mark.parametrize("name", CONSUMERS)
 @pytest.mark.parametrize(("lasted", "pause"), [(1, 59), (59, 1), (3600, 0)])
 def test_runs_that_fail_at_once_are_a_minute_apart(name: str, lasted: int, pause: int) -> None:
     dag = load(name)
