@@ -6,6 +6,7 @@ import json
 from datetime import timedelta
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fraudstream.errors import QueryRefused
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
@@ -14,8 +15,9 @@ from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.query.files import TableFiles
 from fraudstream.lake.query.query import query
+from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream import lines
-from fraudstream.lake.table import schemas
+from fraudstream.lake.table import positions, schemas
 from fraudstream.lake.table.lake import Lake
 
 from tests.fakes.lakes import catalog_of, new_lake
@@ -24,6 +26,7 @@ from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, Killed, filled, pu
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, answer, batch, row
 
 CASES = "fraud_confirmation"
+ADDED = ["channel", "decidedBy", "reason"]
 PLACES = 'SELECT "partition", "offset" FROM transaction ORDER BY ALL'
 
 
@@ -50,6 +53,33 @@ def test_rows_are_the_same_before_and_after_a_compaction_and_with_late_json_besi
     assert ask(lake, "SELECT * FROM transaction ORDER BY ALL") == before
     put(lake, 9, 12)
     assert ask(lake, PLACES) == [*EXPECTED, (3, 9), (3, 10), (3, 11)]
+
+
+def test_a_table_from_before_a_column_was_added_is_read_with_null_in_it(tmp_path):
+    before, lake = with_cases(), new_lake()
+    rows = pa.concat_tables(read_rows(before, CASES))
+    table = lake.tables.load_or_create(CASES)
+    with table.update_schema(allow_incompatible_changes=True) as update:
+        for name in ADDED:
+            update.delete_column(name)
+    at = {Partition(FRAUD_TRANSACTION, 1): 3, Partition(FRAUD_CONFIRMATION, 2): 2}
+    pq.write_table(rows.drop_columns(ADDED), tmp_path / "old.parquet")
+    table.add_files([str(tmp_path / "old.parquet")], snapshot_properties=positions.summary(at))
+    late = answer(2, "REPORTED_FRAUD", channel="STAFF", decidedBy="ana", reason="called")
+    engine_behaviour.put(lake, CASES, batch([2], rows=[late], partition=Partition(FRAUD_CONFIRMATION, 2)))
+
+    def channels():
+        return [
+            (row["topic"], row["offset"], row["channel"])
+            for part in read_rows(lake, CASES, ["topic", "offset", "channel"])
+            for row in part.to_pylist()
+        ]
+
+    old = [(place["topic"], place["offset"], None) for place in rows.to_pylist()]
+    assert sorted(channels()) == sorted([*old, (FRAUD_CONFIRMATION, 2, "STAFF")])
+    assert ask(lake, "SELECT count(*), count(channel) FROM fraud_case") == [(3, 1)]
+    compact(lake, CASES, DAY)
+    assert sorted(channels()) == sorted([*old, (FRAUD_CONFIRMATION, 2, "STAFF")])
 
 
 def test_types_are_the_lakes_in_json_in_parquet_and_without_a_row():

@@ -11,15 +11,14 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import AlwaysTrue, And, EqualTo, GreaterThanOrEqual, Or
 
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.query.view import open_view, unpacked
+from fraudstream.lake.query.view import open_view
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.lines import MONEY, is_text
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
 from fraudstream.lake.stream.totals import Totals, totals_of
-from fraudstream.lake.table.catalog import translated
 from fraudstream.lake.table.lake import Lake
-from fraudstream.lake.table.schemas import rows_of_lines, rows_schema
+from fraudstream.lake.table.schemas import rows_schema
 
 _PLACE = ("topic", "partition", "offset")
 #: A mail's status when nobody will try it again.
@@ -82,14 +81,7 @@ def _tables_since(lake: Lake, folder: str, since: Mapping[Partition, int], colum
     ]
     expression = reduce(Or, wanted) if wanted else AlwaysTrue()
     with open_view(lake, folder, expression=expression, since=since) as view:
-        for info, copy in zip(view.json, view.copies, strict=True):
-            yield rows_of_lines(folder, info.name, unpacked(info.name, copy.read_bytes()), columns).select(columns)
-        scan = view.scan(columns)
-        if scan is not None:
-            schema = pa.schema([rows_schema(folder).field(name) for name in columns])
-            with translated("read a table of"):
-                for batch in scan.to_arrow_batch_reader():
-                    yield pa.Table.from_batches([batch]).select(columns).cast(schema)
+        yield from view.rows(columns)
 
 
 def lake_contents(lake: Lake, folder: str, since: Mapping[Partition, int], spans: Mapping[Partition, Span]) -> Contents:

@@ -52,12 +52,36 @@ class View:
     #: Chooses the table's rows.
     expression: BooleanExpression
 
-    def scan(self, columns: Sequence[str] = ("*",)) -> DataScan | None:
-        """The rows of the table that may be wanted."""
+    def scan(self, columns: Sequence[str] | None = None) -> DataScan | None:
+        """The rows of the table that may be wanted; without the columns that were added after its snapshot."""
         snapshot = self.table.current_snapshot() if self.table else None
         if self.table is None or snapshot is None:
             return None
-        return self.table.scan(self.expression, tuple(columns), snapshot_id=snapshot.snapshot_id)
+        wanted: tuple[str, ...] = ("*",)
+        if columns is not None and snapshot.schema_id is not None:
+            known = self.table.schemas()[snapshot.schema_id].column_names
+            wanted = tuple(name for name in columns if name in known)
+        return self.table.scan(self.expression, wanted, snapshot_id=snapshot.snapshot_id)
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows with the folder's columns, or some that aren't nested, in tables of bounded size.
+
+        Null where a row is older than a column.
+        """
+        wanted = list(columns or rows_schema(self.folder).names)
+        for info, copy in zip(self.json, self.copies, strict=True):
+            yield rows_of_lines(self.folder, info.name, unpacked(info.name, copy.read_bytes()), columns).select(wanted)
+        scan = self.scan(wanted)
+        if scan is None:
+            return
+        schema = pa.schema([rows_schema(self.folder).field(name) for name in wanted])
+        with translated("read a table of"):
+            for batch in scan.to_arrow_batch_reader():
+                rows = pa.Table.from_batches([batch])
+                for field in schema:
+                    if field.name not in rows.column_names:
+                        rows = rows.append_column(field, pa.nulls(len(rows), field.type))
+                yield rows.select(wanted).cast(schema)
 
     def files(self) -> list[DataFile]:
         """The files of the table that may have rows that are wanted."""
@@ -114,16 +138,8 @@ def read_rows(
     :param day: only the rows of this one
     :raises LakeUnavailable: store or catalog don't answer, or objects went on vanishing
     """
-    wanted = list(columns or rows_schema(folder).names)
-    schema = pa.schema([rows_schema(folder).field(name) for name in wanted])
     with open_view(lake, folder, first=day or date.min, last=day or date.max) as view:
-        for info, copy in zip(view.json, view.copies, strict=True):
-            yield rows_of_lines(folder, info.name, unpacked(info.name, copy.read_bytes()), columns).select(wanted)
-        scan = view.scan(wanted)
-        if scan is not None:
-            with translated("read a table of"):
-                for batch in scan.to_arrow_batch_reader():
-                    yield pa.Table.from_batches([batch]).select(wanted).cast(schema)
+        yield from view.rows(columns)
 
 
 def list_days(lake: Lake, folder: str) -> list[date]:
