@@ -6,11 +6,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from fraudstream.cases.answer_places import AnswerPlaces
+from fraudstream.cases.answer_publisher import Status, channel_of
 from fraudstream.cases.case_views import Answer, ConfirmationView
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.kafka.avro import codec as codec_module
@@ -24,6 +26,10 @@ from tests.fakes.cases import transaction
 from tests.integration.collected import Collected
 
 pytestmark = pytest.mark.integration
+
+
+def answer(case: str, status: Status) -> dict[str, Any]:
+    return {**transaction(case), "status": status, "answeredAt": datetime.now(UTC), **channel_of(status, None)}
 
 
 @pytest.fixture
@@ -48,10 +54,10 @@ def test_answers_in_added_partitions_reach_waiting_cases_and_consumers_once(quic
     producer = Producer(quick.producer_config())
     places: dict[str, set[int]] = {}
 
-    def answers(round_: str) -> None:
+    def answers(round_: Status) -> None:
         for number in range(40):
             case = f"case-{number}"
-            value = codec.encode({**transaction(case), "status": round_, "answeredAt": datetime.now(UTC)})
+            value = codec.encode(answer(case, round_))
             producer.produce(
                 topic,
                 value,
@@ -81,7 +87,7 @@ def test_answers_in_added_partitions_reach_waiting_cases_and_consumers_once(quic
             while len({row["idTransaction"] for row in sink.rows}) < 40 or view.get("case-39") is None:
                 assert time.monotonic() < until
                 time.sleep(0.1)
-            new = {**transaction("case-new"), "status": "REPORTED_FRAUD", "answeredAt": datetime.now(UTC)}
+            new = answer("case-new", "REPORTED_FRAUD")
 
             def answer_anew() -> None:
                 for partition in range(6):  # wherever it lies, it is seen

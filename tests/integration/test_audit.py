@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from confluent_kafka import Message, Producer
+from fraudstream.cases.answer_publisher import Status, channel_of
 from fraudstream.cases.events import MAIL_BOUNCED, CaseEvent, CaseEvents
 from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.cases.undelivered import read_undelivered
@@ -45,9 +46,9 @@ def transaction(case: str) -> dict[str, Any]:
     }
 
 
-def answer(case: str, status: str) -> dict[str, Any]:
+def answer(case: str, status: Status) -> dict[str, Any]:
     """A valid answer."""
-    return transaction(case) | {"status": status, "answeredAt": TIME_MS}
+    return transaction(case) | {"status": status, "answeredAt": TIME_MS, **channel_of(status, None)}
 
 
 class Written:
