@@ -1,6 +1,7 @@
 """A directory in a table or view of Postgres: one query for each batch of accounts."""
 
 import re
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -56,6 +57,8 @@ class PostgresTable:
         try:
             return self._connected().execute(query, parameters)
         except psycopg.OperationalError as error:
+            if self._connection is not None:
+                self._connection.close()
             self._connection = None
             if reused:  # the server closed it meanwhile
                 return self._execute(query, parameters)
@@ -72,6 +75,7 @@ class PostgresTable:
     def _connected(self) -> psycopg.Connection[Any]:
         if self._connection is None:
             self._connection = psycopg.connect(**self._parameters)
+            weakref.finalize(self, self._connection.close)
         return self._connection
 
 
