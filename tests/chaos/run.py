@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from fraudstream.dataset import open_source
 from fraudstream.dataset.generator import plan, write_file
-from fraudstream.kafka.records import MAIL_RETRY
+from fraudstream.kafka.records import CASE_EVENT, MAIL_RETRY
 from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
@@ -145,8 +145,10 @@ def _drain(fleet: Fleet, file: Path, cases: str) -> None:
         fleet.add(name, role, topic, "caught_up", cases)
     for name in last:
         fleet.wait_done(name, _DRAIN_SECONDS)
-    fleet.add("retries", "send_mail", MAIL_RETRY, "caught_up", cases)
-    fleet.wait_done("retries", _DRAIN_SECONDS)
+    # What the mails' refusals were made of: tries of deferred mails, and events of the cases.
+    for name, role, topic in (("retries", "send_mail", MAIL_RETRY), ("events", "write_lake", CASE_EVENT)):
+        fleet.add(name, role, topic, "caught_up", cases)
+        fleet.wait_done(name, _DRAIN_SECONDS)
 
 
 def _checks(arena: Arena, settings: Settings, file: Path, cases: Path, smtp: FakeSmtpServer) -> list[verdict.Check]:
