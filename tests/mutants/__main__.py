@@ -22,14 +22,15 @@ SLOWER = 5
 #: Package under plugins/fraudstream, and the tests under tests/unit that must notice its mutants.
 PACKAGES = {
     "kafka/avro": "kafka/test_codec.py kafka/test_registry.py kafka/test_invalid_records.py",
-    "kafka/consume": "kafka/test_subscription.py kafka/test_subscription_offsets.py kafka/test_told_offsets.py",
+    "kafka/consume": "kafka/test_subscription.py kafka/test_subscription_offsets.py kafka/test_told_offsets.py "
+    "kafka/test_librdkafka.py",
     "kafka/dead_letters": "kafka/test_dead_letters.py kafka/test_dead_letter_command.py kafka/test_redrive.py "
     "kafka/test_settling.py",
     "kafka/produce": "kafka/test_publisher.py kafka/test_columns_producer.py",
     "kafka/topic": "kafka/test_topics.py kafka/test_definitions.py",
     "lake/stream": "lake/test_chain_and_sink.py lake/test_appending.py lake/test_lines.py lake/test_names.py "
     "lake/test_rebase.py lake/test_settled.py lake/test_totals.py",
-    "mail/smtp": "mail/test_delivery.py mail/test_connections.py mail/test_server.py",
+    "mail/smtp": "mail/test_delivery.py mail/test_connections.py mail/test_pace.py mail/test_server.py",
     "cases": "cases",
 }
 

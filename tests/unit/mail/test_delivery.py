@@ -97,14 +97,17 @@ def test_each_try_counts_and_one_that_the_session_took_away_does_not(desk: Desk)
 
 
 @pytest.mark.parametrize("stage", [Stage.RCPT, Stage.DATA, Stage.CONTENT])
+@pytest.mark.parametrize("code", [500, 550])
 @pytest.mark.parametrize("text", ["5.1.1 unknown mailbox", "5.7.1 spam"])
-def test_a_mail_that_is_refused_for_good_among_others_is_failed_at_its_first_try(stage: Stage, text: str) -> None:
+def test_a_mail_that_is_refused_for_good_among_others_is_failed_at_its_first_try(
+    stage: Stage, code: int, text: str
+) -> None:
     desk = Desk(mails=3)
     taken, refused, last = desk.take(), desk.take(), desk.take()
     desk.delivery.accepted(taken, "250 ok")
-    desk.refuse(refused, stage, 550, text)
+    desk.refuse(refused, stage, code, text)
     desk.delivery.accepted(last, "250 ok")
-    assert (refused.status, refused.reply, refused.attempts) == ("failed", f"550 {text}", 1)
+    assert (refused.status, refused.reply, refused.attempts) == ("failed", f"{code} {text}", 1)
     assert not desk.delivery._ready
     assert not desk.delivery._later
 
