@@ -1,6 +1,6 @@
 #!/bin/bash
 # Has the running broker of this VM read its key and certificate again, in the container kafka-access.
-# The controller's listener can't: it has the certificate of the last boot, which is valid for a year.
+# The controller's listener follows: all listeners look at the file again when one of them is changed.
 # Needs KAFKA_HOST, KAFKA_NODE_ID and /run/secrets/kafka_admin.properties.
 set -euo pipefail
 
