@@ -22,6 +22,9 @@ _JARS = {
     ),
     "org.xerial:sqlite-jdbc:3.54.1.0": "f8dce420a6016278497f4f0560f65602b9db858de141b541cf91a4644ebe4639",
 }
+#: For a catalog that is in Postgres.
+POSTGRES = {"org.postgresql:postgresql:42.7.11": "1981b31d3993c58702783c1cddf10a34e48c1f413d70ff1cb6def0a143484647"}
+_NONE: Mapping[str, str] = {}
 _ON_THIS_MACHINE = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
@@ -47,9 +50,12 @@ def catalog(database: Path, warehouse: str) -> dict[str, str]:
     }
 
 
-def options(configuration: Mapping[str, str]) -> list[str]:
-    """What spark-submit is given before the script: Spark on two cores of this machine."""
-    jars = [artifacts.fetch(coordinate, checksum, print) for coordinate, checksum in _JARS.items()]
+def options(configuration: Mapping[str, str], more: Mapping[str, str] = _NONE) -> list[str]:
+    """What spark-submit is given before the script: Spark on two cores of this machine.
+
+    :param more: other JARs by coordinate, with their checksums
+    """
+    jars = [artifacts.fetch(coordinate, checksum, print) for coordinate, checksum in {**_JARS, **more}.items()]
     every = {**_ON_THIS_MACHINE, **CONFIGURATION, **configuration}
     return [
         *("--master", "local[2]"),
@@ -75,9 +81,9 @@ def environment() -> dict[str, str]:
     }
 
 
-def submitting(configuration: Mapping[str, str]) -> dict[str, str]:
+def submitting(configuration: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
     """The environment in which a Python process that makes a Spark session gets these options."""
-    return environment() | {"PYSPARK_SUBMIT_ARGS": shlex.join([*options(configuration), "pyspark-shell"])}
+    return environment() | {"PYSPARK_SUBMIT_ARGS": shlex.join([*options(configuration, more), "pyspark-shell"])}
 
 
 def compact(lake: Path, job: str, configuration: Mapping[str, str]) -> None:
