@@ -1,0 +1,139 @@
+"""What is read of a case from its topics: of one case all, of the last days' cases their states."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fraudstream.cases import history
+from fraudstream.cases.answer_publisher import DecidedBy, channel_of
+from fraudstream.cases.events import MAIL_BOUNCED, NOTE, NOTICE_ACCEPTED, REMINDED, CaseEvent
+from fraudstream.cases.history import read_history
+from fraudstream.cases.watch import state
+from fraudstream.cases.watch.state import read_states
+from fraudstream.errors import UnknownCase
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import RegisteredSchema
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from fraudstream.settings import Settings
+
+from tests.fakes.cases import transaction
+
+TOPICS = (FRAUD_TRANSACTION, FRAUD_CONFIRMATION, CASE_EVENT)
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+MS = int(NOON.timestamp() * 1000)
+
+
+class Registry:
+    """Knows the topics' own schemas."""
+
+    def identifier(self, topic: str, schema: str) -> int:
+        return TOPICS.index(topic) + 1
+
+    def schema(self, identifier: int, topic: str) -> RegisteredSchema:
+        return RegisteredSchema(schema_text(TOPICS[identifier - 1]))
+
+
+class Message:
+    """A record of a topic; its time is its place in the order of all."""
+
+    def __init__(self, key: str, value: bytes, time: int, partition: int, offset: int) -> None:
+        self._key, self._value, self._time = key.encode(), value, time
+        self._place = partition, offset
+
+    def key(self) -> bytes:
+        return self._key
+
+    def value(self) -> bytes:
+        return self._value
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self._time
+
+    def partition(self) -> int:
+        return self._place[0]
+
+    def offset(self) -> int:
+        return self._place[1]
+
+
+class Log:
+    """Topics of two partitions in memory; `reading` has the time from which each topic was last read."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, list[Message]] = {topic: [] for topic in TOPICS}
+        self.reading: dict[str, datetime | None] = {}
+        self._time = MS
+
+    def write(self, topic: str, key: str, record: dict[str, Any], partition: int = 0) -> None:
+        value = Codec(topic, Registry()).encode(record)  # type: ignore[arg-type]
+        self._time += 1_000
+        self.messages[topic].append(Message(key, value, self._time, partition, len(self.messages[topic])))
+
+    def case(self, case: str) -> None:
+        self.write(FRAUD_TRANSACTION, "C1231006815", transaction(case))
+
+    def answer(self, case: str, status: Any, decided: DecidedBy | None = None, partition: int = 0) -> None:
+        record = {**transaction(case), "status": status, "answeredAt": NOON, **channel_of(status, decided)}
+        self.write(FRAUD_CONFIRMATION, case, record, partition)
+
+    def event(self, case: str, event_type: str, **details: Any) -> None:
+        event = CaseEvent(case, event_type, "test", "why", details=details, at=NOON)
+        self.write(CASE_EVENT, case, event.record())
+
+    def records(self, settings: Settings, topic: str, since: datetime | None = None) -> Iterator[Message]:
+        self.reading[topic] = since
+        # the partition with the higher number comes first: readers order by time themselves
+        yield from sorted(self.messages[topic], key=lambda message: -message.partition())
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    made = Log()
+    codecs = SimpleNamespace(for_topic=lambda topic, settings: Codec(topic, Registry()))  # type: ignore[arg-type]
+    for module in (history, state):
+        monkeypatch.setattr(module, "records", made.records)
+        monkeypatch.setattr(module, "Codec", codecs)
+    return made
+
+
+def test_a_history_has_all_of_its_case_and_nothing_of_others(log: Log) -> None:
+    for case in ("case-1", "case-2"):
+        log.case(case)
+        log.event(case, NOTE)
+        log.answer(case, "REPORTED_FRAUD", partition=1)
+    log.answer("case-1", "REPORTED_NOT_FRAUD", DecidedBy("ana", "called"))
+    log.answer("case-1", "REPORTED_FRAUD")
+    found = read_history(Settings(), "case-1")
+    assert found.transaction["idTransaction"] == "case-1"
+    assert [answer.record["channel"] for answer in found.answers] == ["LINK", "STAFF", "LINK"]
+    assert found.outcome is not None
+    assert (found.outcome.status, found.outcome.record["decidedBy"]) == ("REPORTED_NOT_FRAUD", "ana")
+    assert [(event.event_type, event.reason, event.at) for event in found.events] == [(NOTE, "why", NOON)]
+
+
+def test_a_case_that_is_not_there_is_unknown(log: Log) -> None:
+    log.case("case-10")
+    with pytest.raises(UnknownCase, match="'case-1'"):
+        read_history(Settings(), "case-1")
+
+
+def test_states_are_those_of_the_cases_that_came_since(log: Log) -> None:
+    for case in ("case-1", "case-2", "case-3"):
+        log.case(case)
+    log.event("case-1", NOTICE_ACCEPTED, messageId="<1>")
+    log.event("case-1", REMINDED, share=0.5)
+    log.event("case-2", MAIL_BOUNCED, kind="fraud_notice")
+    log.event("gone", NOTE)
+    log.answer("case-3", "REPORTED_FRAUD", partition=1)
+    log.answer("case-3", "REPORTED_NOT_FRAUD")
+    log.answer("gone", "REPORTED_FRAUD")
+    found = read_states(Settings(), NOON)
+    assert set(log.reading.values()) == {NOON}
+    assert sorted(found) == ["case-1", "case-2", "case-3"]
+    assert (found["case-1"].accepted_at, found["case-1"].reminded, found["case-1"].open) == (NOON, 0.5, True)
+    assert found["case-1"].came_at == datetime.fromtimestamp(MS / 1000 + 1, UTC)
+    assert found["case-1"].record.rows["idTransaction"].to_pylist() == ["case-1"]
+    assert found["case-2"].undelivered is not None
+    assert found["case-3"].statuses == ["REPORTED_FRAUD", "REPORTED_NOT_FRAUD"]
