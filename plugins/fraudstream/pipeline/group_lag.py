@@ -100,19 +100,22 @@ class GroupLag:
                 for partition, (first, end) in bounds.items():
                     if partition.topic == group.topic and (start := max(first, committed.get(partition, 0))) < end:
                         behind[partition] = start
-                lag = sum(bounds[partition][1] - start for partition, start in behind.items())
-                oldest = min(
-                    (at + _wait(partition) + group.period for partition, at in self._first_times(behind).items()),
-                    default=None,
-                )
+                times = self._first_times(behind)
+                # where no record came, only markers of transactions are left
+                lag = sum(bounds[one][1] - start for one, start in behind.items() if times.get(one, 0.0) is not None)
+                taken = {one: at for one, at in times.items() if at is not None}
+                oldest = min((at + _wait(one) + group.period for one, at in taken.items()), default=None)
                 found[group.name] = GroupFigures(lag, None if oldest is None else max(0.0, time.time() - oldest))
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing="asking for the offsets of consumer groups") from error
         return found
 
-    def _first_times(self, starts: Mapping[Partition, int]) -> dict[Partition, float]:
-        """When the brokers took the first record at or after each offset, in seconds since 1970."""
-        times: dict[Partition, float] = {}
+    def _first_times(self, starts: Mapping[Partition, int]) -> dict[Partition, float | None]:
+        """When the brokers took the first record at or after each offset, in seconds since 1970; None: there is none.
+
+        A partition that didn't answer in time isn't in it.
+        """
+        times: dict[Partition, float | None] = {}
         if not starts:
             return times
         self._consumer.assign([TopicPartition(*partition, offset) for partition, offset in starts.items()])
@@ -126,6 +129,8 @@ class GroupLag:
                 continue  # fetched before it was let go
             if error is None:
                 times[partition] = message.timestamp()[1] / 1000
+            elif error.code() == Code._PARTITION_EOF:
+                times[partition] = None
             if error is None or error.code() == Code._PARTITION_EOF:
                 waiting.discard(partition)
                 self._consumer.incremental_unassign([TopicPartition(*partition)])
