@@ -42,6 +42,19 @@ def partitions(consumer: Consumer, topic: str) -> list[int]:
     return sorted(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
 
 
+def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
+    """Where a consumer group goes on, by partition; without those in which it has committed nothing.
+
+    An admin client isn't asked: librdkafka may end the process then (fraudstream.pipeline.group_lag says when).
+    """
+    asking = Consumer(settings.kafka_config(**{"group.id": group, "enable.auto.commit": False, "log_level": 3}))
+    try:
+        places = [TopicPartition(topic, number) for number in partitions(asking, topic)]
+        return {place.partition: place.offset for place in asking.committed(places, timeout=30) if place.offset >= 0}
+    finally:
+        asking.close()
+
+
 def records(
     consumer: Consumer, settings: Settings, topic: str, since: Mapping[int, int] | None = None
 ) -> Iterator[Message]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
-from confluent_kafka import ConsumerGroupTopicPartitions, Message, TopicPartition
+from confluent_kafka import Message, TopicPartition
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.dataset.tally import Tally
@@ -78,16 +78,9 @@ class Counts:
     def unread(self) -> dict[str, int]:
         """How many records that are there already each consumer group hasn't read yet, of groups with such records."""
         found = {}
-        admin = topics.admin_client(self._settings)
         for topic in TOPICS:
             for role in ("write_lake", "send_mail"):
-                wanted = ConsumerGroupTopicPartitions(group := f"{role}-{topic}")
-                answer = admin.list_consumer_group_offsets([wanted], request_timeout=30)[group].result()
-                read = {
-                    place.partition: place.offset
-                    for place in answer.topic_partitions
-                    if place.topic == topic and place.offset >= 0
-                }
+                read = topics.committed(self._settings, group := f"{role}-{topic}", topic)
                 found[group] = sum(1 for _ in topics.records(self._consumer, self._settings, topic, read))
         return {group: records for group, records in found.items() if records}
 

@@ -1,14 +1,15 @@
 """What the brokers say: ends of topics, and what each consumer group has not processed yet, in records and seconds."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Partition
+from fraudstream.kafka.topic.topic_identity import told_offset
 from fraudstream.kafka.topic.topic_reader import GROUP
 from fraudstream.pipeline.groups import Group
 from fraudstream.pipeline.sample import GroupFigures
@@ -25,6 +26,7 @@ class GroupLag:
     """Keeps its connections to the brokers. To be used from one thread."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._connection = Connection(settings)
         self._admin = AdminClient(settings.kafka_config(error_cb=self._connection.on_error, log_level=3))
         self._consumer = Consumer(
@@ -69,8 +71,8 @@ class GroupLag:
             )
             return {
                 Partition(place.topic, place.partition): (
-                    int(first[place].result(_SECONDS).offset),
-                    int(last[place].result(_SECONDS).offset),
+                    told_offset(first[place].result(_SECONDS), place),
+                    told_offset(last[place].result(_SECONDS), place),
                 )
                 for place in places
             }
@@ -84,18 +86,8 @@ class GroupLag:
         """
         found = {}
         try:
-            asked = {
-                group: self._admin.list_consumer_group_offsets(
-                    [ConsumerGroupTopicPartitions(group.name)], request_timeout=_SECONDS
-                )[group.name]
-                for group in groups
-            }
-            for group, future in asked.items():
-                committed = {
-                    Partition(place.topic, place.partition): place.offset
-                    for place in future.result(_SECONDS).topic_partitions
-                    if place.offset >= 0
-                }
+            for group in groups:
+                committed = self._committed(group, [place for place in bounds if place.topic == group.topic])
                 behind = {}
                 for partition, (first, end) in bounds.items():
                     if partition.topic == group.topic and (start := max(first, committed.get(partition, 0))) < end:
@@ -109,6 +101,28 @@ class GroupLag:
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing="asking for the offsets of consumer groups") from error
         return found
+
+    def _committed(self, group: Group, places: Sequence[Partition]) -> dict[Partition, int]:
+        """Where the group goes on in each partition; without those in which it has committed nothing.
+
+        Not asked of the admin client: librdkafka (2.16, its issue 5040) ends the process where a broker
+        answers that to an admin client while the group's coordinator moves.
+        """
+        consumer = Consumer(
+            self._settings.kafka_config(
+                **{
+                    "error_cb": self._connection.on_error,
+                    "log_level": 3,
+                    "group.id": group.name,  # nothing joins it
+                    "enable.auto.commit": False,
+                }
+            )
+        )
+        try:
+            found = consumer.committed([TopicPartition(*place) for place in places], timeout=_SECONDS)
+            return {Partition(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+        finally:
+            consumer.close()
 
     def _first_times(self, starts: Mapping[Partition, int]) -> dict[Partition, float | None]:
         """When the brokers took the first record at or after each offset, in seconds since 1970; None: there is none.
