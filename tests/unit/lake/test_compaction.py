@@ -14,7 +14,7 @@ from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.lake.table.catalog import BRANCH
 from fraudstream.lake.table.positions import offsets_of, totals_added
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.lakes import catalog_of, new_lake
@@ -135,6 +135,7 @@ def test_killed_at_any_call_a_reader_sees_every_row_once_and_the_next_run_ends_t
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 40), st.booleans())
+@example(9, False)  # between the first branch of a table and the question whether it is there
 def test_two_runs_at_once_leave_every_row_once(moment, late):
     """The second run happens, whole, at any call of the first one; sometimes with late JSON before it."""
     lake, left = filled(), iter(range(1000))

@@ -158,7 +158,10 @@ class Tables:
         """Before the first row: a catalog that ignores branches would publish what is not proven yet."""
         snapshot = table.current_snapshot()
         table.manage_snapshots().create_branch(snapshot.snapshot_id, BRANCH).commit()
-        if BRANCH not in self.catalog.load_table(table.name()).refs():
+        now = self.catalog.load_table(table.name())
+        if BRANCH not in now.refs():
+            if now.current_snapshot() != snapshot:  # another run has published its rows and removed the branch
+                raise Overtaken(f"another run changed table {table.name()}")
             raise LakeError(
                 f"the Iceberg catalog {CATALOG!r} keeps no branches (Nessie is known to put a branch's snapshots on"
                 " main), so nothing could be proven before readers see it: use another catalog, or one of type sql"
