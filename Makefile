@@ -54,7 +54,7 @@ mutants: venv .venvs/mutants/synced ## change the code and see whether the unit 
 	@$(BIN)/python -m tests.mutants $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(PACKAGE),--package $(PACKAGE))
 
 test: lint docs check-deploy ## run all checks, then the unit, chaos, browser and integration tests
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope tests/unit
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope tests/unit tests/components
 	$(BIN)/pytest tests/chaos tests/browser tests/integration
 
 lint: venv ## check style, format and types

@@ -27,11 +27,16 @@ hypothesis.settings.load_profile("fraudstream")
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Mapping[str, str]]:
+def stack_stays() -> bool:
+    """Whether the tests' stack ran already, so that it isn't taken down at the end."""
+    return bool(Control(STACK, LOGS).status())
+
+
+@pytest.fixture(scope="session")
+def stack(stack_stays: bool) -> Iterator[Mapping[str, str]]:
     """Environment of the local stack, which is started unless it runs, and then taken down at the end."""
     control = Control(STACK, LOGS)
-    running = bool(control.status())
-    if not running:
+    if not stack_stays:
         require_room(STACK)
     control.up(stack_parts(lambda what: print(f"downloading {what}")), lambda parts: None)
     environment = stack_environment()
@@ -47,7 +52,7 @@ def stack() -> Iterator[Mapping[str, str]]:
                 airflow.pause(dag, False)
     os.environ.clear()
     os.environ.update(before)
-    if not running:
+    if not stack_stays:
         control.down()
 
 

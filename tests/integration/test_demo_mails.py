@@ -17,8 +17,8 @@ from fraudstream.settings import Settings
 from local.demo.mails import Inbox, MailFile, Mails
 from local.ports import Ports
 from local.postfix import smtp_sink
+from tests.components.mail_deliveries import deliver
 from tests.fakes.mail import sample_facts
-from tests.integration.mail_deliveries import deliver
 
 pytestmark = pytest.mark.integration
 

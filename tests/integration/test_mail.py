@@ -23,9 +23,9 @@ from fraudstream.mail.smtp.server import SmtpServer, server_from_connection
 from fraudstream.settings import Settings
 
 from local.ports import Ports
+from tests.components.mail_deliveries import QUICK, a_mail, accepted, deliver, mails, once_each, times
 from tests.fakes.mail import sample_facts
 from tests.fakes.smtp import FakeSmtpServer, Fault, Stage
-from tests.integration.mail_deliveries import QUICK, a_mail, accepted, deliver, mails, once_each, times
 
 pytestmark = pytest.mark.integration
 

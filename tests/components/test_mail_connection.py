@@ -7,9 +7,9 @@ from fraudstream.errors import SettingsError
 from fraudstream.mail.smtp.server import SmtpServer
 from pydantic import SecretStr
 
+from tests.components.mail_deliveries import accepted, deliver, mails, once_each
 from tests.fakes import certificates
 from tests.fakes.smtp import FakeSmtpServer
-from tests.integration.mail_deliveries import accepted, deliver, mails, once_each
 
 pytestmark = pytest.mark.integration
 

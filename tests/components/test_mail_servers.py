@@ -12,8 +12,8 @@ from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.mail.smtp.server import SmtpServer
 from pydantic import SecretStr
 
+from tests.components.mail_deliveries import a_mail, accepted, deliver, mails, once_each, times
 from tests.fakes.smtp import FakeSmtpServer, Fault, Script, Stage
-from tests.integration.mail_deliveries import a_mail, accepted, deliver, mails, once_each, times
 
 pytestmark = pytest.mark.integration
 

@@ -17,7 +17,7 @@ from local.part import AirflowHeartbeat, Logged, Part
 from local.ports import HOST
 from local.sessions import Session
 from local.supervisor import Supervisor
-from tests.integration.test_supervisor import PLAIN_ENVIRONMENT, control, web  # noqa: F401 - fixtures
+from tests.components.test_supervisor import PLAIN_ENVIRONMENT, control, web  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.integration
 
