@@ -201,7 +201,8 @@ def test_a_taken_port_is_named_with_its_holder_before_anything_starts(
         holder.listen()
         ours = psutil.Process()
 
-        with pytest.raises(StackError, match=rf"port {part.ports[0]} is taken by {ours.name()} \(pid {ours.pid}\)"):
+        said = re.escape(f"port {part.ports[0]} is taken by {ours.name()} (pid {ours.pid})")
+        with pytest.raises(StackError, match=said):
             control.up([web("first"), part], _unseen)
 
     assert not (control.state / PARTS).exists()
