@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
@@ -295,6 +296,8 @@ def _lane(arena: Arena, faults: Sequence[Fault], rng: random.Random, seconds: fl
                 return
             if not first_pass and time.monotonic() + fault.seconds > end:
                 return
+            begun = time.monotonic()
             fault.do(arena, rng)
+            print(f"{datetime.now(UTC):%H:%M:%S}   {fault.name}, {time.monotonic() - begun:.0f} s", flush=True)
             arena.done[fault.name] = arena.done.get(fault.name, 0) + 1
         first_pass = False

@@ -29,9 +29,9 @@ from tests.chaos import verdict
 from tests.chaos.contents import BAD_TYPE, read
 from tests.chaos.faults import CONSUMERS, LANES, PRODUCER, SHORT_LANES, Arena, inject, wait_reading
 from tests.chaos.fleet import Fleet
-from tests.chaos.mailbox import Mailbox
+from tests.chaos.mailbox import SMTP_FAULTS, Mailbox
 from tests.chaos.poison import Poisoner
-from tests.chaos.proxy import FaultyProxy
+from tests.chaos.proxy import FaultyProxy, HttpFault
 from tests.chaos.stack import Stack
 from tests.chaos.workers import SMTP_PORT
 from tests.fakes.smtp import Accepted, FakeSmtpServer
@@ -195,7 +195,7 @@ def _told(fleet: Fleet) -> list[str]:
 
 def hits_of(arena: Arena) -> list[tuple[str, int, int | None]]:
     """Each fault, how often it was done, and how many requests or mails it hit."""
-    hits: dict[str, int] = {f"store {fault.value}": count for fault, count in arena.store.hits.items()}
-    hits |= {f"registry {fault.value}": count for fault, count in arena.registry.hits.items()}
-    hits |= {f"SMTP {name}": count for name, count in arena.mailbox.hits.items()}
+    hits = {f"store {fault.value}": arena.store.hits[fault] for fault in HttpFault}
+    hits |= {f"registry {fault.value}": arena.registry.hits[fault] for fault in HttpFault}
+    hits |= {f"SMTP {fault.name}": arena.mailbox.hits[fault.name] for fault in SMTP_FAULTS}
     return [(name, times, hits.get(name)) for name, times in sorted(arena.done.items())]

@@ -38,6 +38,7 @@ class Stack:
         self.control = Control(STACK, LOGS)
         self.registry = self.ports["schema_registry"]
         self.store = self.ports["gcs"]
+        self._killed: set[str] = set()
 
     def environment(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Settings that reach the parts directly."""
@@ -101,6 +102,7 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """SIGKILL, and returns when the part is gone."""
+        self._killed.add(name)
         self.control.command("kill", name)
         self._wait(name, AT_REST, 30)
 
@@ -108,6 +110,15 @@ class Stack:
         """Starts a part that was killed, and returns when it is ready."""
         self.control.command("start", name)
         self._wait(name, {State.READY}, 120)
+        self._killed.discard(name)
+
+    def ended(self) -> list[str]:
+        """What the supervisor says of each part that ended though the run didn't kill it, with the end of its log."""
+        return [
+            part.problem
+            for part in self.control.status()
+            if part.state in {State.FAILED, State.DIED} and part.name not in self._killed
+        ]
 
     def _wait(self, name: str, wanted: set[State], seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -3,13 +3,21 @@
 import json
 from pathlib import Path
 
+import httpx
 import pytest
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from fraudstream.lake.audit.audit import AuditReport
+from fraudstream.lake.audit.checks import Check
+from fraudstream.lake.audit.report import problems
 
+from local.control import StackError
+from local.part import State, Status
 from tests.chaos.airflow_round import logs
 from tests.chaos.airflow_round.contents import Outcome, Outcomes, check_outcomes, with_receipts
-from tests.chaos.airflow_round.tasks import Attempt
+from tests.chaos.airflow_round.incidents import in_red_audit
+from tests.chaos.airflow_round.tasks import Attempt, Tasks
 from tests.chaos.fleet import Interruption
+from tests.chaos.stack import Stack
 from tests.chaos.test_verdict import content
 
 DAG, TASK = "consume_fraud_transactions", "send_mail"
@@ -86,3 +94,45 @@ def test_a_receipt_is_due_for_each_outcome() -> None:
     assert [(place, row.id_transaction) for place, row in due][-1] == (ANSWER[0], "f-1")
     assert len(due) == 1 + len([row for _, row in content().topics if row.topic != FRAUD_CONFIRMATION])
     assert FRAUD_TRANSACTION in {row.topic for _, row in due}
+
+
+def test_what_retention_took_is_looked_for_as_an_audit_says_it() -> None:
+    found = Check("records that retention took unread", 1_234, 0, ("non_fraud_transaction-0 to transaction/",))
+    assert in_red_audit(1_234) in problems(AuditReport([], 0, checks=[found]))[0]
+
+
+class Supervised:
+    """In place of the stack's supervisor."""
+
+    def __init__(self, *parts: Status) -> None:
+        self.parts = parts
+
+    def status(self) -> list[Status]:
+        return list(self.parts)
+
+    def command(self, command: str, name: str) -> None:
+        part = next(part for part in self.parts if part.name == name)
+        part.state = State.DIED if command == "kill" else State.READY
+        part.problem = f"{name} was ended by SIGKILL" if command == "kill" else ""
+
+
+def test_a_part_that_ended_by_itself_is_named_and_a_killed_one_is_not() -> None:
+    dead = Status(name="airflow-api-server", state=State.DIED, problem="airflow-api-server was ended by SIGSEGV")
+    stack = Stack()
+    stack.control = Supervised(dead, Status(name="kafka-1", state=State.READY))  # type: ignore[assignment]
+    stack.kill("kafka-1")
+    assert stack.ended() == [dead.problem]
+    stack.start("kafka-1")
+    stack.control.command("kill", "kafka-1")
+    assert stack.ended() == [dead.problem, "kafka-1 was ended by SIGKILL"]
+
+
+def test_without_an_answer_of_airflow_the_part_that_ended_is_named() -> None:
+    def refused() -> None:
+        raise httpx.ConnectError("Connection refused")
+
+    ended = ["airflow-api-server was ended by SIGSEGV; the end of airflow-api-server.log: …"]
+    with pytest.raises(StackError, match="ended by SIGSEGV"):
+        Tasks(None, 1, lambda: ended).ask(refused)  # type: ignore[arg-type]
+    with pytest.raises(httpx.ConnectError):
+        Tasks(None, 1, list).ask(refused, seconds=0)  # type: ignore[arg-type]

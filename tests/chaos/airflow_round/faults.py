@@ -169,15 +169,13 @@ _LAKE, _MAIL = (f"{role}-{NON_FRAUD_TRANSACTION}" for role in ("write_lake", "se
 
 #: Every fault, by lane.
 LANES: dict[str, list[Fault]] = {
-    "tasks": [
-        kill_worker(PRODUCER),
-        *map(kill_worker, CONSUMERS),
-        *map(freeze, (_LAKE, _MAIL)),
+    "consumers": [*map(kill_worker, CONSUMERS), *map(freeze, (_LAKE, _MAIL))],
+    "brokers": [kill_brokers(1, 3), kill_brokers(2, 20)],
+    "registry": [
+        Fault("kill -9 registry", 10, kill_registry),
         registry_fault(HttpFault.UNAVAILABLE),
         registry_fault(HttpFault.NOT_FOUND),
     ],
-    "brokers": [kill_brokers(1, 3), kill_brokers(2, 20)],
-    "registry": [Fault("kill -9 registry", 10, kill_registry)],
     "store": [
         *(store_fault(fault, 35 if fault is HttpFault.STALL else 6) for fault in ANY_SERVER),
         Fault("compaction, writers killed before their progress", 40, compact_while_writers_die),
@@ -186,5 +184,9 @@ LANES: dict[str, list[Fault]] = {
         *(smtp_fault(fault, 8 if "stall" in fault.name else 4) for fault in SMTP_FAULTS),
         Fault("no mail server for two runs", 130, no_mail_server),
     ],
-    "topics": [Fault("partitions added", 1, add_partitions), *map(poison, EVERY_KIND)],
+    "topics": [
+        kill_worker(PRODUCER),
+        Fault("partitions added", 1, add_partitions),
+        *map(poison, EVERY_KIND),
+    ],
 }

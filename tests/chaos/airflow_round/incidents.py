@@ -95,12 +95,17 @@ def retention_took_records(arena: AirflowArena, seed: int) -> Check:
     state = arena.tasks.wait("audit_lake", run, 300)
     folder = VAR / "airflow" / "logs" / "dag_id=audit_lake" / f"run_id={run}"
     said = "".join(log.read_text() for log in folder.rglob("attempt=*.log"))
-    named = f"above their limits: records that retention took unread ({taken});"
+    named = in_red_audit(taken)
     if taken == 0:
         problems.append("nothing was deleted unread")
     if state != "failed" or named not in said:
         problems.append(f"the audit is {state} and doesn't say {named!r}")
     return Check("the audit names what retention took", f"{taken} offsets taken unread", problems)
+
+
+def in_red_audit(taken: int) -> str:
+    """What a red audit says of so many offsets that retention took unread, where none are allowed."""
+    return f"records that retention took unread: {taken:,} of at most 0:"
 
 
 def caught_up(arena: AirflowArena, seconds: float, *, outcomes: bool = True) -> list[str]:

@@ -18,6 +18,7 @@ from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
+from local.control import StackError
 from local.demo.airflow_api import AirflowApi
 from local.environment import VAR
 from tests.chaos import verdict
@@ -31,23 +32,25 @@ from tests.chaos.faults import inject, until
 from tests.chaos.fleet import Fleet
 from tests.chaos.mailbox import Delivery, Mailbox
 from tests.chaos.proxy import FaultyProxy
-from tests.chaos.run import SPARE_SECONDS, Result, hits_of, message_id, say, write_input
+from tests.chaos.run import Result, hits_of, message_id, say, write_input
 from tests.chaos.workers import SMTP_PORT
 from tests.fakes.smtp import FakeSmtpServer
 from tests.fuzz.run import register_foreign
 
 ROWS_PER_SECOND = 100
+#: Rows flow so much longer than the faults are given: each happens once, however long its lane takes.
+_SPARE_SECONDS = 180.0
 _FRAUD_SHARE = 100
 _MEMBERS = 2
 #: Runs of a minute that are queued beyond those for the faults.
-_SPARE_RUNS = 25
+_SPARE_RUNS = 15
 _DRAIN_SECONDS = 420.0
 
 
 def run(seed: int, seconds: float) -> Result:
     """A whole round.
 
-    :raises StackError: a part of the stack doesn't start again
+    :raises StackError: a part of the stack ended, or doesn't start again
     """
     stack = AirflowStack()
     mailbox = Mailbox(seed)
@@ -61,6 +64,10 @@ def run(seed: int, seconds: float) -> Result:
             stack.up_behind({"gcs": store.port, "schema_registry": registry.port, "smtp": smtp.port})
             with AirflowApi(stack.ports.url("airflow")) as airflow:
                 return _round(stack, airflow, store, registry, mailbox, smtp, seed, seconds)
+        except Exception as error:
+            if ended := stack.ended():
+                raise StackError("\n\n".join(ended)) from error
+            raise
         finally:
             stack.down()
 
@@ -78,7 +85,7 @@ def _round(
     airflow.wait_for_dags({*DAG_OF.values(), PRODUCER_DAG, CASES_DAG, "retry_mails", "compact_lake", "audit_lake"})
     settings = Settings()
     poisoner = EveryPoison(settings, register_foreign(settings), seed)
-    tasks = Tasks(airflow, seed)
+    tasks = Tasks(airflow, seed, stack.ended)
     arena = AirflowArena(
         stack, tasks, store, registry, mailbox, poisoner, "", tasks=tasks, settings=settings, smtp=smtp
     )
@@ -91,7 +98,7 @@ def _round(
     tasks.end_scheduled()
     airflow.pause("retry_mails", False)
     file = VAR / f"chaos-{seed}.csv"
-    write_input(file, int(ROWS_PER_SECOND * (seconds + SPARE_SECONDS)), seed, _FRAUD_SHARE)
+    write_input(file, int(ROWS_PER_SECOND * (seconds + _SPARE_SECONDS)), seed, _FRAUD_SHARE)
     producing = {"source": str(file), "max_rejected_share": 1.0}
     since = time.time()
     first = tasks.trigger(PRODUCER_DAG, producing | {"rows_per_second": ROWS_PER_SECOND})
@@ -115,7 +122,12 @@ def _round(
     # 6. retention
     say("records are deleted unread")
     checks = [made_anew, *checks, retention_took_records(arena, seed)]
-    return Result(hits_of(arena), ends, arena.zombies, checks)
+    faults = hits_of(arena)
+    checks.append(
+        verdict.Check("every fault hit something", "", [f"{name} hit nothing" for name, _, hits in faults if hits == 0])
+    )
+    checks.append(verdict.Check("every part of the stack runs to the end", "", stack.ended()))
+    return Result(faults, ends, arena.zombies, checks)
 
 
 def _send_deferred(arena: AirflowArena) -> None:

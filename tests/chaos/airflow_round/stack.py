@@ -11,7 +11,7 @@ from local.services import kafka, schema_registry, store
 from tests.chaos.stack import PARTITIONS, Stack
 
 #: Seconds that a case waits for its customer: nobody answers here, so that each ends with NO_RESPONSE.
-TIME_LIMIT_SECONDS = 90
+TIME_LIMIT_SECONDS = 60
 _SETTINGS = {
     "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
     "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import httpx
 import psutil
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.settings import ROOT
 
+from local.control import StackError
 from local.demo.airflow_api import AirflowApi
 from local.environment import AIRFLOW_HOME
 from tests.chaos.fleet import Interruption
@@ -26,11 +27,13 @@ DAG_OF = {
     NON_FRAUD_TRANSACTION: "consume_non_fraud_transactions",
     FRAUD_TRANSACTION: "consume_fraud_transactions",
     FRAUD_CONFIRMATION: "consume_fraud_confirmations",
+    CASE_EVENT: "consume_case_events",
 }
 ROLES = {
     NON_FRAUD_TRANSACTION: ("write_lake", "send_mail"),
     FRAUD_TRANSACTION: ("write_lake", "send_mail", "open_cases"),
     FRAUD_CONFIRMATION: ("write_lake", "send_mail"),
+    CASE_EVENT: ("write_lake",),
 }
 #: DAG and task of each worker; a consumer's name is its group's.
 WORKERS = {PRODUCER: (PRODUCER_DAG, "produce")} | {
@@ -64,20 +67,29 @@ class Attempt(NamedTuple):
 
 
 class Tasks:
-    """Starts the DAGs' runs and is the one who sends signals to their tasks."""
+    """Starts the DAGs' runs and is the one who sends signals to their tasks.
 
-    def __init__(self, airflow: AirflowApi, seed: int) -> None:
+    :param ended: what there is to say of parts of the stack that ended by themselves
+    """
+
+    def __init__(self, airflow: AirflowApi, seed: int, ended: Callable[[], list[str]]) -> None:
         self.airflow = airflow
+        self._ended = ended
         self._random = random.Random(seed)  # noqa: S311  no secret
         self.interruptions: list[Interruption] = []
 
     def ask(self, question: Callable[[], T], seconds: float = 120) -> T:
-        """An answer of Airflow's API, which may be slow to come while everything goes wrong."""
+        """An answer of Airflow's API, which may be slow to come while everything goes wrong.
+
+        :raises StackError: there is none, and a part of the stack has ended
+        """
         deadline = time.monotonic() + seconds
         while True:
             try:
                 return question()
-            except (httpx.TransportError, httpx.HTTPStatusError):
+            except (httpx.TransportError, httpx.HTTPStatusError) as error:
+                if ended := self._ended():
+                    raise StackError("\n\n".join(ended)) from error
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(1)
