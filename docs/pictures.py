@@ -6,6 +6,7 @@ shows them: their HTML, below the subject.
 
 import email
 import email.policy
+import secrets
 import socket
 import threading
 import time
@@ -15,6 +16,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Literal
 
+from fraudstream.cases.answer_publisher import DecidedBy
 from fraudstream.cases.links import Links
 from fraudstream.errors import AnswerUnknown
 from fraudstream.mail.customers.customer import Customer
@@ -33,6 +35,7 @@ from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 IMAGES = ROOT / "docs" / "images"
 CASE = "e8242706ca-000001401"
 ANSWERED = datetime(2023, 10, 4, 14, 12, tzinfo=UTC)
+DECIDED = datetime(2023, 10, 4, 15, 3, tzinfo=UTC)
 #: Width, height and pixels per point of each screen.
 SCREENS = {"desktop": (1280, 800, 1), "phone": (360, 740, 2)}
 #: Language of a mail, and what is known of its customer.
@@ -40,12 +43,14 @@ READERS = {
     "english": Customer("zoe@example.com", "en-GB", "Europe/London", "Zoë O'Brien"),
     "indonesian": Customer("siti@example.com", "id", "Asia/Jakarta", "Siti Rahayu"),
 }
-#: Name of the picture, without its language: kind of mail, status of the case.
-MAILS: dict[str, tuple[Kind, str]] = {
-    "mail-notice": ("fraud_notice", ""),
-    "mail-receipt": ("receipt", "REPORTED_FRAUD"),
+#: Name of the picture, without its language: kind of mail, status of the case, whether it reminds, or staff decided.
+MAILS: dict[str, tuple[Kind, str, str]] = {
+    "mail-notice": ("fraud_notice", "", ""),
+    "mail-reminder": ("fraud_notice", "", "reminder"),
+    "mail-receipt": ("receipt", "REPORTED_FRAUD", ""),
+    "mail-decision": ("receipt", "REPORTED_NOT_FRAUD", "staff"),
 }
-State = Literal["open", "recorded", "expired", "unknown"]
+State = Literal["open", "recorded", "decided", "expired", "unknown"]
 #: Name of the picture: state of the case, screen, language.
 PICTURES: dict[str, tuple[State, str, str]] = {
     "confirmation-desktop": ("open", "desktop", "en"),
@@ -54,7 +59,10 @@ PICTURES: dict[str, tuple[State, str, str]] = {
     "confirmation-recorded-desktop": ("recorded", "desktop", "en"),
     "confirmation-recorded": ("recorded", "phone", "en"),
     "confirmation-recorded-indonesian": ("recorded", "phone", "id"),
+    "confirmation-decided": ("decided", "phone", "en"),
+    "confirmation-decided-indonesian": ("decided", "phone", "id"),
     "confirmation-expired": ("expired", "phone", "en"),
+    "confirmation-expired-indonesian": ("expired", "phone", "id"),
     "confirmation-unknown": ("unknown", "phone", "en"),
     "confirmation-unknown-indonesian": ("unknown", "phone", "id"),
 }
@@ -67,9 +75,9 @@ def main() -> None:
             with _site(state) as link:
                 _take(browser, link, name, screen, language, press=state == "unknown")
             print(f"docs/images/{name}.png")
-        for mail, (kind, status) in MAILS.items():
+        for mail, (kind, status, how) in MAILS.items():
             for language, reader in READERS.items():
-                _take_mail(browser, f"{mail}-{language}", kind, status, reader)
+                _take_mail(browser, f"{mail}-{language}", kind, status, how, reader)
                 print(f"docs/images/{mail}-{language}.png")
         with desk_site() as address:
             for name, path in PAGES.items():
@@ -92,8 +100,10 @@ def _site(state: State) -> Iterator[str]:
             confirmation_time_limit_seconds=1 if state == "expired" else 259_200,
         )
         links = Links(settings)
-        if state == "recorded":
+        if state in ("recorded", "decided"):
             answers.append("REPORTED_FRAUD", case, ANSWERED)
+        if state == "decided":
+            answers.append("REPORTED_NOT_FRAUD", case, DECIDED, DecidedBy("ana", "The customer called."))
         if state == "unknown":
             answers.refuse = AnswerUnknown("the picture of it")
         serving = server(create_app(settings, cases, answers, answers, links, Metrics()))
@@ -122,18 +132,18 @@ def _take(browser: Browser, link: str, name: str, screen: str, language: str, *,
     context.close()
 
 
-def _take_mail(browser: Browser, name: str, kind: Kind, status: str, reader: Customer) -> None:
+def _take_mail(browser: Browser, name: str, kind: Kind, status: str, how: str, reader: Customer) -> None:
     settings = Settings(
         confirmation_url="https://confirm.bank.example",
-        confirmation_keys=["example-key-of-the-pictures"],
+        confirmation_keys=[secrets.token_urlsafe(32)],
         bank_phone="+62 21 555 0100",
         bank_currency="IDR",
     )
-    row = transaction(CASE)
+    row = transaction(CASE) | {"status": status, "staff": how == "staff"}
     for column in ("timestamp", "answeredAt"):
         row[column] = int((ANSWERED if column == "answeredAt" else row["timestamp"]).timestamp() * 1000)
     until = row["timestamp"] + settings.confirmation_time_limit_seconds * 1000
-    facts = FactsWriter(settings, Links(settings)).facts(kind, row | {"status": status}, until, reader)
+    facts = FactsWriter(settings, Links(settings)).facts(kind, row, until, reader, reminder=how == "reminder")
     templates = MailTemplates(settings)
     content = templates.render(kind, facts, recipient=reader.address, identity="<x@bank.example>", sent_at=ANSWERED)
     message = email.message_from_bytes(content, policy=email.policy.default)

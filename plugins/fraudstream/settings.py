@@ -260,7 +260,8 @@ class Settings(DagSettings):
         Decimal(1_000_000),
         ge=0,
         decimal_places=2,
-        description="from this amount on, a decision made at the page Cases counts when a second person confirmed it",
+        description="from this amount on, a staff decision counts when a second person confirmed it at the page Cases; "
+        "`python -m fraudstream.cases decide` refuses such a case",
     )
 
     compute_project: str = Field("", description="Google Cloud project of the instances in compute_instances")

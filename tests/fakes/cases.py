@@ -8,6 +8,7 @@ from typing import Any
 from fraudstream.cases.answer_publisher import DecidedBy, Place, Status, channel_of
 from fraudstream.cases.case_views import Answer
 from fraudstream.cases.first_value_store import FirstValues, Read
+from fraudstream.cases.staff import is_staff_decision
 from fraudstream.errors import KafkaError
 
 PARTITION = 0
@@ -44,7 +45,7 @@ class FakeCases(FirstValues[dict[str, Any]]):
 
 
 class FakeAnswers(FirstValues[Answer]):
-    """The topic of answers, its publisher and its view at once; one partition.
+    """The topic of answers, its publisher and the view of what is in force at once; one partition.
 
     `refuse` is what publishing raises instead of writing; while `reading` is False what is written isn't seen.
     """
@@ -80,5 +81,6 @@ class FakeAnswers(FirstValues[Answer]):
             answer = Answer(case, status, answered_at, PARTITION, len(self.log), record)
             self.log.append(answer)
             if self.reading:
-                self.advance([Read(case, 0, answer)], {PARTITION: answer.offset + 1})
+                read = Read(case, 0, answer, PARTITION, answer.offset, is_staff_decision(record))
+                self.advance([read], {PARTITION: answer.offset + 1})
             return answer

@@ -1,4 +1,7 @@
-"""``python -m fraudstream.cases decide`` decides a case for a customer who called, or corrects an earlier answer."""
+"""``python -m fraudstream.cases decide`` decides a case for a customer who called, or corrects an earlier answer.
+
+A case of an amount that takes two people (FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT) is refused: the page Cases decides it.
+"""
 
 import argparse
 import getpass

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from confluent_kafka import Message
 
 from fraudstream.cases.events import NOTICE_ACCEPTED
+from fraudstream.cases.staff import is_staff_decision
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
@@ -24,7 +25,7 @@ V = TypeVar("V", bound=TopicView[Any])
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a case came to: the first answer of its log."""
+    """An answer of a case, as its record has it."""
 
     id_transaction: str
     status: str
@@ -44,6 +45,14 @@ class ConfirmationView(TopicView[Answer]):
         """A case's id and its answer."""
         case = record["idTransaction"]
         return case, Answer(case, record["status"], record["answeredAt"], message.partition(), message.offset(), record)
+
+
+class OutcomeView(ConfirmationView):
+    """What is in force for each case, by idTransaction: the last staff decision, otherwise the first answer."""
+
+    def supersedes(self, value: Answer) -> bool:
+        """Whether it is a staff decision."""
+        return is_staff_decision(value.record)
 
 
 class CaseView(TopicView[dict[str, Any]]):

@@ -4,19 +4,22 @@ A decision is a record of fraud_confirmation with channel STAFF, the person's na
 that has no answer yet ends with it; that of one which has keeps the first answer as its XCom. What the decision
 supersedes stays in the topic and in the lake. See :mod:`fraudstream.cases.staff` for the rule.
 
-With four eyes, one person requests a decision and another one confirms it: events DECISION_REQUESTED and
-DECISION_CONFIRMED on case_event, and between them the decision, in the name of who requested it.
+From the setting's amount on, a decision takes two people (:func:`needs_second_person`), whoever writes it: one requests
+it and another one confirms it. Events DECISION_REQUESTED and DECISION_CONFIRMED on case_event, and between them the
+decision, in the name of who requested it. Both do it at the page Cases, where a login says who they are; the command
+line takes any name, so it refuses such a case.
 """
 
 import asyncio
-import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from fraudstream import money
 from fraudstream.cases.answer_publisher import DecidedBy, Place, Status, shared_publisher
 from fraudstream.cases.case_views import Answer
-from fraudstream.cases.events import DECISION_CONFIRMED, DECISION_REQUESTED, CaseEvent, CaseEvents
+from fraudstream.cases.events import DECISION_CONFIRMED, DECISION_REQUESTED, CaseEvent
 from fraudstream.cases.history import CaseHistory, read_history
 from fraudstream.cases.staff import STAFF
 from fraudstream.errors import DecisionRefused
@@ -55,17 +58,29 @@ class PublishesEvents(Protocol):
         """Returns once each event is durable."""
 
 
+def needs_second_person(settings: Settings, transaction: Mapping[str, Any]) -> bool:
+    """Whether a decision about a transaction, money in minor units, counts only once another person confirmed it."""
+    return bool(transaction["amount"] >= settings.desk_second_person_amount * 100)
+
+
 def decide(settings: Settings, id_transaction: str, outcome: str, *, by: str, reason: str) -> Decided:
-    """Decides a case; returns once all in-sync replicas have the decision.
+    """Decides a case that one person may decide; returns once all in-sync replicas have the decision.
 
     To be called again after an error: a decision that is the one that counts already isn't written twice.
 
-    :raises DecisionRefused: the outcome is none, or name or reason are missing or too long
+    :raises DecisionRefused: the outcome is none, name or reason are missing or too long, or it takes a second person
     :raises UnknownCase: there is no such case
     :raises KafkaError, SchemaRegistryError: the decision may not be on the topic
     """
     status, decided = checked(outcome, by, reason)
-    return decide_case(read_history(settings, id_transaction), status, decided, shared_publisher(settings))
+    history = read_history(settings, id_transaction)
+    if needs_second_person(settings, history.transaction):
+        raise DecisionRefused(
+            f"case {id_transaction} is about {money.shown(history.transaction['amount'])}: from"
+            f" {settings.desk_second_person_amount:,} on (FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT) a decision takes two"
+            " people. Decide it at the page Cases in Airflow: another person confirms it there"
+        )
+    return decide_case(history, status, decided, shared_publisher(settings))
 
 
 def decide_case(history: CaseHistory, status: Status, decided: DecidedBy, publisher: PublishesAnswers) -> Decided:
@@ -77,40 +92,21 @@ def decide_case(history: CaseHistory, status: Status, decided: DecidedBy, publis
     return Decided(place, None if now is None else now.status)
 
 
-def request(settings: Settings, id_transaction: str, outcome: str, *, by: str, reason: str) -> str:
-    """Asks another person to confirm a decision; returns the request's id.
-
-    :raises DecisionRefused, UnknownCase, KafkaError: as :func:`decide`
-    """
-    status, decided = checked(outcome, by, reason)
-    read_history(settings, id_transaction)
-    identifier = uuid.uuid4().hex[:12]
-    details = {"request": identifier, "outcome": status}
-    event = CaseEvent(id_transaction, DECISION_REQUESTED, decided.name, decided.reason, details=details)
-    CaseEvents(settings).publish([event])
-    return identifier
-
-
-def confirm(settings: Settings, id_transaction: str, identifier: str, *, by: str) -> Decided:
+def confirm_case(
+    history: CaseHistory, identifier: str, by: str, publisher: PublishesAnswers, events: PublishesEvents
+) -> Decided:
     """Confirms another person's request: the decision is written in the name of who requested it.
 
     To be called again after an error, as :func:`decide`.
 
+    :param history: what is known of the case
     :raises DecisionRefused: there is no such request, it is confirmed already, or `by` made it
-    :raises UnknownCase, KafkaError: as :func:`decide`
+    :raises KafkaError: as :func:`decide`
     """
-    history = read_history(settings, id_transaction)
-    return confirm_case(history, identifier, by, shared_publisher(settings), CaseEvents(settings))
-
-
-def confirm_case(
-    history: CaseHistory, identifier: str, by: str, publisher: PublishesAnswers, events: PublishesEvents
-) -> Decided:
-    """:func:`confirm` with what is known of the case; see there."""
     of_request = [event for event in history.events if event.details.get("request") == identifier]
     requested = next((event for event in of_request if event.event_type == DECISION_REQUESTED), None)
     if requested is None:
-        raise DecisionRefused(f"the case has no request {identifier!r}; `request` returns the id of one")
+        raise DecisionRefused(f"the case has no request {identifier!r}: the page Cases has those that wait")
     status, decided = checked(str(requested.details.get("outcome")), requested.by, requested.reason)
     confirmer = _name(by)
     if confirmer == requested.by:

@@ -1,4 +1,7 @@
-"""First values by key, and those who wait for one: the state behind a view of a topic. Knows nothing of Kafka."""
+"""The value of each key that counts, and those who wait for one: the state behind a view of a topic.
+
+The first value of a key counts, until one that supersedes it comes. Knows nothing of Kafka.
+"""
 
 import asyncio
 import logging
@@ -25,6 +28,14 @@ class Read(Generic[T]):
     value: T
     partition: int = 0
     offset: int = 0
+    #: Whether it counts whenever it comes, instead of what counted before.
+    supersedes: bool = False
+
+    def counts_before(self, other: "Read[T]") -> bool:
+        """Whether this one counts, and not the other one of the same key."""
+        if self.supersedes != other.supersedes:
+            return self.supersedes
+        return self.place > other.place if self.supersedes else self.place < other.place
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -80,7 +91,9 @@ class FirstValues(Generic[T]):
         with self._lock:
             for read in reads:
                 known = self._values.get(read.key)
-                if known is None or read.place < known.place:
+                if known is None or read.counts_before(known):
+                    if read.supersedes:
+                        self._values.pop(read.key, None)  # to the end: it is younger than those before it
                     self._values[read.key] = read
                 if self._settled:
                     woken += self._answered(read.key)

@@ -5,8 +5,8 @@ counts whenever it comes, and supersedes what counted before: it has an outcome 
 its own. Any other answer that isn't the first counts for nobody.
 """
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,16 @@ def staff_decisions(rows: pa.RecordBatch) -> np.ndarray:
     """Which rows of fraud_confirmation are staff decisions."""
     found = pc.fill_null(pc.equal(rows["channel"], STAFF), False)
     return np.asarray(found.to_numpy(zero_copy_only=False), bool)
+
+
+def is_staff_decision(answer: Mapping[str, Any]) -> bool:
+    """Whether a record of fraud_confirmation is a staff decision."""
+    return bool(answer["channel"] == STAFF)
+
+
+def words_of(status: str, *, staff: bool) -> str:
+    """The part of a text's name that says who gave an answer: pages and mails have other words for a decision."""
+    return f"{STAFF}_{status}" if staff else status
 
 
 def counting(channels: Iterable[str | None]) -> int | None:

@@ -1,4 +1,4 @@
-"""A view of a topic: one consumer in one thread keeps the first value of each key in this process's memory."""
+"""A view of a topic: one consumer in one thread keeps the value of each key that counts in this process's memory."""
 
 import logging
 import threading
@@ -38,7 +38,7 @@ _HOPELESS = {
 
 
 class TopicView(Generic[T]):
-    """The first value of each key of a topic; start it with :meth:`start` or ``with``.
+    """The first value of each key of a topic, or what :meth:`supersedes` it; start with :meth:`start` or ``with``.
 
     All records of a key lie in one partition, whose order is the log order; in two, if partitions were added to the
     topic meanwhile: then the first is the one that a broker took first (:attr:`Read.place`). So nobody is told a
@@ -72,6 +72,10 @@ class TopicView(Generic[T]):
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, T]:
         """Key and value that the view keeps of a decoded record."""
         raise NotImplementedError
+
+    def supersedes(self, value: T) -> bool:
+        """Whether a value counts instead of those before it; here none does."""
+        return False
 
     # ---- asked by anyone, from any thread ----
 
@@ -279,7 +283,7 @@ class TopicView(Generic[T]):
         pairs = zip(decoded.records, decoded.valid, strict=True)
         values = ((self.value(record, message), message) for record, message in pairs)
         return [
-            Read(key, message.timestamp()[1], value, message.partition(), message.offset())
+            Read(key, message.timestamp()[1], value, message.partition(), message.offset(), self.supersedes(value))
             for (key, value), message in values
         ]
 

@@ -14,7 +14,14 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from fraudstream.cases.decisions import PublishesAnswers, PublishesEvents, checked, confirm_case, decide_case
+from fraudstream.cases.decisions import (
+    PublishesAnswers,
+    PublishesEvents,
+    checked,
+    confirm_case,
+    decide_case,
+    needs_second_person,
+)
 from fraudstream.cases.events import ASSIGNED, DECISION_REQUESTED, NOTE, CaseEvent
 from fraudstream.desk.case_index import CaseIndex, KnownCase
 from fraudstream.errors import DecisionRefused, FraudstreamError, KafkaUnavailable, UnknownCase
@@ -65,7 +72,7 @@ class Desk:
 
     def needs_second_person(self, known: KnownCase) -> bool:
         """Whether a decision of the case has to be confirmed by another person."""
-        return known.queued.amount >= self._settings.desk_second_person_amount * 100
+        return needs_second_person(self._settings, known.history.transaction)
 
     def decide(self, ids: Sequence[str], outcome: str, *, by: str, reason: str) -> Done:
         """Decides cases, whether or not they have an outcome already; above the setting's amount requests it."""

@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from fraudstream.cases.answer_publisher import AnswerPublisher
-from fraudstream.cases.case_views import CaseView, ConfirmationView, horizon
+from fraudstream.cases.case_views import CaseView, OutcomeView, horizon
 from fraudstream.cases.links import Links
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.errors import FraudstreamError
@@ -40,7 +40,7 @@ async def serve(settings: Settings) -> int:
         listening(settings.confirmation_bind, "FRAUDSTREAM_CONFIRMATION_BIND") as public,
         listening(settings.confirmation_health_bind, "FRAUDSTREAM_CONFIRMATION_HEALTH_BIND") as private,
         CaseView(settings, horizon=horizon(settings)) as cases,
-        ConfirmationView(settings, horizon=horizon(settings)) as answers,
+        OutcomeView(settings, horizon=horizon(settings)) as answers,
         AnswerPublisher(settings) as publisher,
     ):
         site = server(

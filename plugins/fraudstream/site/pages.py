@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from fraudstream.cases.case_views import Answer
 from fraudstream.cases.links import Proposal, language_in
+from fraudstream.cases.staff import is_staff_decision, words_of
 from fraudstream.settings import TEMPLATES, Settings
 from fraudstream.site.languages import LONGEST_HEADER, language_for
 from fraudstream.site.skeleton import Skeleton, mark
@@ -75,14 +76,15 @@ class Pages:
         return self._case(request, transaction, proposal, form, 403)
 
     def recorded(self, request: Request, answer: Answer) -> Response:
-        """What was recorded for a case, and when."""
+        """What is in force for a case: the customer's answer, or the decision of the bank's staff; and since when."""
         language = self._language(request)
         text = self._texts[language]
         values = self._payment(answer.record, text) | {
             "answered": time_text(answer.answered_at, text, self._zone),
             "machine_answered": answer.answered_at.isoformat(timespec="seconds"),
         }
-        return _response(self._recorded(language, answer.status).fill(values), 200, language)
+        page = self._recorded(language, answer.status, staff=is_staff_decision(answer.record))
+        return _response(page.fill(values), 200, language)
 
     def plain(self, request: Request, name: Plain, status: int) -> Response:
         """A page that says one thing."""
@@ -146,14 +148,16 @@ class Pages:
         )
 
     @cache  # noqa: B019
-    def _recorded(self, language: str, status: str) -> Skeleton:
-        text = self._texts[language]
+    def _recorded(self, language: str, status: str, *, staff: bool) -> Skeleton:
+        text, words = self._texts[language], words_of(status, staff=staff)
         return self._skeleton(
             "recorded.html",
             language,
-            title=text[f"recorded_title_{status}"],
-            next=text[f"recorded_next_{status}"],
-            answer=text[f"recorded_answer_{status}"],
+            title=text[f"recorded_title_{words}"],
+            next=text[f"recorded_next_{words}"],
+            label=text["label_decision" if staff else "label_answer"],
+            answer=text[f"recorded_answer_{words}"],
+            mistake=text["staff_not_you" if staff else "recorded_first"],
             time=mark("answered"),
             machine_time=mark("machine_answered"),
             payment=_MARKS,

@@ -121,7 +121,7 @@ class Desk:
         self._rate = Buckets(CASE_REQUESTS_PER_MINUTE, 60)
 
     async def show(self, request: Request) -> Response:
-        """The case and its two answers, or what was recorded. Changes nothing, whoever opens it how often."""
+        """The case and its two answers, or what is in force. Changes nothing, whoever opens it how often."""
         link = self._link_of(request)
         answer = self._answer_of(link)
         if answer is None and self._links.is_answered(request.query_params.get("answered", ""), link.case):
@@ -141,8 +141,8 @@ class Desk:
         2. of a case that has an answer nothing is written;
         3. the form must come from a page of ours for this case;
         4. the answer goes to the topic; only when Kafka acknowledged it may a page say so;
-        5. the browser is sent to the link, which shows the first answer in log order: it may be somebody else's. A tab
-           that is restored opens that address again, and posts nothing.
+        5. the browser is sent to the link, which shows what is in force: it may be somebody else's answer, which came
+           first, or a staff decision. A tab that is restored opens that address again, and posts nothing.
         """
         # 1
         link = self._link_of(request)
@@ -174,9 +174,10 @@ class Desk:
             logger.warning("answer %s of case %s is not recorded: %s", status, link.case, error)
             return self._pages.plain(request, "not_recorded", 503)
         # 5
-        first = await self._read_back(link.case, self._answers.reached(*place))
-        if first is not None:
-            self._metrics.answers.labels("first" if (first.partition, first.offset) == place else "late").inc()
+        in_force = await self._read_back(link.case, self._answers.reached(*place))
+        if in_force is not None:
+            ours = (in_force.partition, in_force.offset) == place
+            self._metrics.answers.labels("first" if ours else "late").inc()
         return _see(self._links.answered_path(link))
 
     def _link_of(self, request: Request) -> Link:

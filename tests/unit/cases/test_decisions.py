@@ -8,7 +8,7 @@ import pytest
 from fraudstream.cases import __main__ as command
 from fraudstream.cases import decisions
 from fraudstream.cases.answer_publisher import DecidedBy
-from fraudstream.cases.decisions import Decided, checked, confirm_case, decide_case
+from fraudstream.cases.decisions import Decided, checked, confirm_case, decide_case, needs_second_person
 from fraudstream.cases.events import DECISION_CONFIRMED, DECISION_REQUESTED, CaseEvent
 from fraudstream.cases.history import CaseHistory
 from fraudstream.cases.staff import LINK, STAFF, TIMEOUT, counting
@@ -156,3 +156,23 @@ def test_the_command_says_where_the_decision_lies_and_what_was_wrong(
     assert command.main([*arguments, " "]) == 1
     assert "the reason has 0 characters" in capsys.readouterr().err
     assert len(answers.log) == 1
+
+
+@pytest.mark.parametrize(("minor", "two"), [(99_999_999, False), (100_000_000, True), (10**11, True)])
+def test_from_the_settings_amount_on_a_decision_takes_two_people(minor: int, two: bool) -> None:
+    assert needs_second_person(Settings(), transaction(amount=minor)) is two
+
+
+def test_the_command_refuses_a_case_that_takes_two_people_and_says_where_they_decide_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = FakeAnswers()
+    monkeypatch.setattr(command, "get_settings", Settings)
+    large = CaseHistory(transaction(amount=100_000_000))
+    monkeypatch.setattr(decisions, "read_history", lambda settings, case: large)
+    monkeypatch.setattr(decisions, "shared_publisher", lambda settings: answers)
+    assert command.main(["decide", "case-1", "--outcome", "REPORTED_FRAUD", "--by", "ana", "--reason", "called"]) == 1
+    said = capsys.readouterr().err
+    for words in ("1,000,000.00", "FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT", "takes two people", "page Cases"):
+        assert words in said
+    assert answers.log == []

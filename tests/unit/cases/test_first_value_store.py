@@ -26,6 +26,28 @@ def test_the_first_value_of_each_key_stays_however_the_log_is_cut_into_batches(
     assert len(first) == len(expected)
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.booleans())), st.integers(1, 5))
+def test_the_last_superseding_value_counts_otherwise_the_first_however_the_log_is_cut(
+    log: list[tuple[str, bool]], size: int
+) -> None:
+    reads = [Read(key, 0, offset, 0, offset, supersedes) for offset, (key, supersedes) in enumerate(log)]
+    store = FirstValues[int]()
+    for start in range(0, len(reads), size):
+        store.advance(reads[start : start + size], {})
+    for key in {key for key, _ in log}:
+        of_key = [read for read in reads if read.key == key]
+        superseding = [read for read in of_key if read.supersedes]
+        assert store.get(key) == (superseding[-1] if superseding else of_key[0]).value
+
+
+def test_a_superseding_value_is_kept_as_long_as_its_own_record_and_keeps_no_other() -> None:
+    store = FirstValues[str]()
+    store.advance([read("a", "old", 1), read("b", "old", 2), Read("a", 9, "decision", 0, 3, supersedes=True)], {})
+    store.forget_before(5)
+    assert (store.get("a"), store.get("b")) == ("decision", None)
+
+
 def test_a_waiter_gets_a_value_that_came_before_and_one_that_comes_later() -> None:
     first = FirstValues[str]()
     first.advance([read("before", "1")], {})

@@ -40,6 +40,8 @@ CASES: list[tuple[Kind, str]] = [
     ("receipt", "REPORTED_FRAUD"),
     ("receipt", "REPORTED_NOT_FRAUD"),
     ("receipt", "NO_RESPONSE"),
+    ("receipt", "STAFF_REPORTED_FRAUD"),
+    ("receipt", "STAFF_REPORTED_NOT_FRAUD"),
 ]
 FACTS = sample_facts()
 TEXTS = texts_of(Settings())
@@ -75,7 +77,8 @@ def golden_facts(kind: Kind, status: str, language: str) -> Facts:
         "nameDest": "M1979787155",
         "timestamp": 1_696_125_600_000,
         "answeredAt": 1_696_238_100_000,
-        "status": status,
+        "status": status.removeprefix("STAFF_"),
+        "staff": status.startswith("STAFF_"),
     }
     customer = {
         "en": Customer("c1@example.com", "en-GB", "Europe/London", "Zoë O'Brien"),
@@ -251,7 +254,10 @@ class TestWords:
             for words in (part(message, "plain"), BeautifulSoup(part(message, "html"), "html.parser").get_text(" ")):
                 assert text[f"recorded_answer_{status}"] in words
                 assert FACTS.answered in words
-                assert text["recorded_next_NO_RESPONSE" if status == "NO_RESPONSE" else "mail_receipt_not_you"] in words
+                staff = status.startswith("STAFF_")
+                not_you = "staff_not_you" if staff else "mail_receipt_not_you"
+                assert text["recorded_next_NO_RESPONSE" if status == "NO_RESPONSE" else not_you] in words
+                assert (text["label_decision"] in words, text["label_answer"] in words) == (staff, not staff)
 
     def test_replies_are_said_to_be_unread_only_where_nobody_gets_them(self) -> None:
         templates = MailTemplates(Settings(mail_reply_to="Help <help@bank.example>"))

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from fraudstream.cases.answer_publisher import Place
+from fraudstream.cases.answer_publisher import DecidedBy, Place, Status
 from fraudstream.cases.links import PAGE_SECONDS
 from fraudstream.errors import AnswerUnknown, KafkaUnavailable, SchemaRegistryError
 from fraudstream.settings import Settings
 from fraudstream.site import site as site_module
-from fraudstream.texts import catalogue
+from fraudstream.texts import catalogue, texts_of
 from pydantic import ValidationError
 
 from tests.fakes.cases import transaction
@@ -58,6 +58,32 @@ class TestOpening:
     def test_says_that_the_time_was_over_once_no_response_is_recorded(self, site: Site) -> None:
         site.answers.append("NO_RESPONSE", site.case, LONG_AGO)
         assert "The time for an answer is over" in words(site.browser.get(site.url()).text)
+
+    @pytest.mark.parametrize("language", ["en", "id"])
+    @pytest.mark.parametrize("status", ["REPORTED_FRAUD", "REPORTED_NOT_FRAUD"])
+    @pytest.mark.parametrize("first", ["NO_RESPONSE", "REPORTED_FRAUD", "REPORTED_NOT_FRAUD", None])
+    def test_says_what_staff_decided_whatever_was_answered_before_and_after(
+        self, site: Site, first: Status | None, status: Status, language: str
+    ) -> None:
+        if first is not None:
+            site.answers.append(first, site.case, LONG_AGO)
+        site.answers.append(status, site.case, LONG_AGO.replace(hour=11), DecidedBy("ana", "the customer called"))
+        site.answers.append("NO_RESPONSE", site.case, LONG_AGO.replace(hour=12))
+        page = words(site.browser.get(site.url(), headers={"Accept-Language": language}).text)
+        text = texts_of(Settings())[language]
+        for name in (f"recorded_title_STAFF_{status}", f"recorded_next_STAFF_{status}", "label_decision"):
+            assert text[name] in page
+        assert text["staff_not_you"] in page
+        assert "11:30 UTC" in page
+        for name in ("label_answer", f"recorded_title_{status}", "recorded_first"):
+            assert text[name] not in page, "the customer's words"
+        assert "ana" not in page.split()
+        assert "the customer called" not in page
+
+    def test_of_two_staff_decisions_the_later_one_is_in_force(self, site: Site) -> None:
+        site.answers.append("REPORTED_FRAUD", site.case, LONG_AGO, DecidedBy("ana", "called"))
+        site.answers.append("REPORTED_NOT_FRAUD", site.case, LONG_AGO, DecidedBy("bo", "called again"))
+        assert "We recorded that you made this payment" in words(site.browser.get(site.url()).text)
 
     def test_needs_no_script_and_loads_nothing_from_elsewhere(self, site: Site) -> None:
         html = BeautifulSoup(site.browser.get(site.url()).text, "html.parser")

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from fraudstream.cases.links import Proposal
+from fraudstream.cases.staff import words_of
 from fraudstream.mail.customers.customer import Customer
 from fraudstream.mail.letter.templates import REMINDER, Facts, Kind
 from fraudstream.settings import Settings
@@ -38,7 +39,10 @@ class FactsWriter:
     def facts(
         self, kind: Kind, row: Mapping[str, object], until: int, customer: Customer, *, reminder: bool = False
     ) -> Facts:
-        """The facts of a transaction or answer; the customer may answer `until` then. Times are ms since 1970."""
+        """The facts of a transaction or answer; the customer may answer `until` then. Times are ms since 1970.
+
+        An answer's `staff` says whether it is a staff decision.
+        """
         language = known_language(customer.language, self._texts) or self._default
         zone = customer.time_zone or self._zone
         text = self._texts[language]
@@ -67,7 +71,8 @@ class FactsWriter:
             )
         if kind == "receipt":
             answered = self._time(_integer(row["answeredAt"]), language, zone)
-            return Facts(*common, status=str(row["status"]), answered=answered)
+            words = words_of(str(row["status"]), staff=bool(row["staff"]))
+            return Facts(*common, status=words, answered=answered)
         return Facts(*common)
 
     def _time_text(self, milliseconds: int, language: str, zone: str) -> str:

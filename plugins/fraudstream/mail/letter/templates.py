@@ -23,6 +23,7 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import escape
 
+from fraudstream.cases.staff import STAFF
 from fraudstream.errors import SettingsError
 from fraudstream.mail.letter.quoted_printable import encode_template, encode_value
 from fraudstream.mail.letter.recipients import is_address, to_ascii
@@ -48,8 +49,8 @@ _PLAIN_SUBJECT = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,65}[!-~])?", re.ASCII)
 class Facts:
     """What a mail says of a transaction, as shown to the customer; unused ones are empty.
 
-    `language` and `status` (of a receipt, or REMINDER) pick the words and are not shown; without a language it is the
-    default one.
+    `language` and `status` pick the words and are not shown; without a language it is the default one. The status of a
+    receipt is what :func:`fraudstream.cases.staff.words_of` returns, that of a reminder REMINDER.
     """
 
     id: str
@@ -153,7 +154,8 @@ class MailTemplates:
     def texts(self, kind: Kind, facts: Mapping[str, str]) -> tuple[str, str, str]:
         """Subject, plain text and HTML of a mail as Jinja renders them, with ``\\n`` line ends."""
         language = facts["language"] or self._language
-        values = {**facts, **self._always, "language": language, "text": self._texts[language]}
+        staff = facts["status"].startswith(STAFF)
+        values = {**facts, **self._always, "language": language, "text": self._texts[language], "staff": staff}
         whole = self._environment.get_template(f"{kind}.txt").render(values)
         html = self._environment.get_template(f"{kind}.html").render(values)
         head = _SUBJECT.match(whole)
