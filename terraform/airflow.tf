@@ -183,6 +183,7 @@ module "airflow" {
 
   environment = merge(local.task_environment, {
     WORKER_QUEUE                    = "default"
+    AIRFLOW_STATSD_ON               = "True" # for the alerts of alerts.tf that the rules of include/alerts become
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "airflow"
     FRAUDSTREAM_DESK_USERS          = join(",", var.desk_users)
     # compact_lake runs in the queue default, and its Spark batches as an account of their own (spark.tf).

@@ -1,7 +1,20 @@
-# What someone should be told about. Two lists, of which monitoring.tf makes a policy each: conditions on metrics (PromQL)
-# and lines in logs.
+# What someone should be told about. Three lists, of which monitoring.tf makes a policy each: the rules of
+# include/alerts, other conditions on metrics (PromQL), and lines in logs.
 
 locals {
+  # The Ops Agent on Airflow's VM reads what the API server reports of the pipeline (docs/metrics.md).
+  pipeline_rules = flatten([
+    for group in yamldecode(file("${path.module}/../include/alerts/fraudstream.yaml")).groups : group.rules
+  ])
+  pipeline_alerts = {
+    for rule in local.pipeline_rules : rule.alert => {
+      query    = rule.expr
+      duration = "${60 * tonumber(trimsuffix(try(rule.for, "0m"), "m"))}s" # Monitoring takes seconds
+      severity = rule.labels.severity == "page" ? "CRITICAL" : "WARNING"
+      text     = rule.annotations.description
+    }
+  }
+
   vms = [for machine in values(local.machines) : machine.name]
 
   # Unread records of a partition, less those that arrived in the last half hour: more than none means that the oldest

@@ -76,7 +76,9 @@ resource "google_monitoring_alert_policy" "site" {
 }
 
 resource "google_monitoring_alert_policy" "metrics" {
-  for_each = { for name, alert in local.metric_alerts : name => alert if local.own_kafka || !contains(local.exporter_alerts, name) }
+  for_each = merge(local.pipeline_alerts, {
+    for name, alert in local.metric_alerts : name => alert if local.own_kafka || !contains(local.exporter_alerts, name)
+  })
 
   display_name          = "fraudstream: ${each.key}"
   combiner              = "OR"

@@ -181,15 +181,15 @@ def mount_data() -> None:
 
 
 def configure_machine(role: str) -> None:
-    """Step 4: Docker pulls through Google's mirror of Docker Hub; the registry's VM measures consumer lag."""
+    """Step 4: Docker pulls through Google's mirror of Docker Hub; the Ops Agent reads the role's exporter, if any."""
     daemon = Path("/etc/docker/daemon.json")
     wanted = json.dumps({"registry-mirrors": ["https://mirror.gcr.io"], "live-restore": True})
     if not daemon.exists() or daemon.read_text() != wanted:
         daemon.parent.mkdir(parents=True, exist_ok=True)
         daemon.write_text(wanted)
         _run("systemctl", "restart", "docker")
-    if role == "registry":
-        shutil.copy(DOCKER / "vm" / "ops-agent.yaml", "/etc/google-cloud-ops-agent/config.yaml")
+    if (config := DOCKER / "vm" / "ops-agent" / f"{role}.yaml").exists():
+        shutil.copy(config, "/etc/google-cloud-ops-agent/config.yaml")
         _run("systemctl", "restart", "google-cloud-ops-agent")
 
 

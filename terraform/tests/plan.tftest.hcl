@@ -51,6 +51,10 @@ run "trial" {
     condition     = !google_sql_database_instance.airflow.deletion_protection && google_storage_bucket.lake.force_destroy
     error_message = "a trial can be destroyed"
   }
+  assert {
+    condition     = google_monitoring_alert_policy.metrics["CasesOverdue"].conditions[0].condition_prometheus_query_language[0].duration == "5400s" && google_monitoring_alert_policy.metrics["AuditRed"].severity == "CRITICAL"
+    error_message = "each rule of include/alerts is an alert policy"
+  }
 }
 
 run "production" {

@@ -16,7 +16,10 @@ from fraudstream.settings import ROOT
 from local.debian import MissingProgram
 from local.promtool import find_promtool
 
+from .terraform_files import load
+
 ALERTS = ROOT / "include" / "alerts" / "fraudstream.yaml"
+TESTS = ALERTS.with_name("tests.yaml")
 BOARDS = ROOT / "include" / "grafana"
 #: Rules by the limit that they have: the one that warns, the one that pages, and what a limit is multiplied with.
 LIMITS: dict[str, tuple[str, str, float]] = {
@@ -50,9 +53,40 @@ def test_each_recorded_fault_fires_its_alert_and_a_healthy_pipeline_none() -> No
         promtool = find_promtool()
     except MissingProgram as error:
         pytest.fail(f"the alerts' tests need promtool: {error}")
-    tests = ALERTS.with_name("tests.yaml")
-    done = subprocess.run([*promtool, "test", "rules", str(tests)], capture_output=True, text=True, check=False)
+    done = subprocess.run([*promtool, "test", "rules", str(TESTS)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_rule_has_recorded_series_in_which_it_fires_and_others_in_which_it_does_not() -> None:
+    recorded = yaml.safe_load(TESTS.read_text())["tests"]
+    fires: set[str] = set()
+    silent: set[str] = set()
+    for test in recorded:
+        for one in test.get("alert_rule_test", []):
+            (fires if one["exp_alerts"] else silent).add(one["alertname"])
+        for one in test.get("promql_expr_test", []):
+            fires |= {
+                name for sample in one["exp_samples"] for name in re.findall(r'alertname="(\w+)"', sample["labels"])
+            }
+    healthy = recorded[0]
+    assert healthy["promql_expr_test"] == [{"expr": "ALERTS", "eval_time": "2h", "exp_samples": []}]
+    series = {name for one in healthy["input_series"] for name in names_in(one["series"])}
+    silent |= {name for name, rule in rules().items() if names_in(rule["expr"]) <= series}
+    assert rules().keys() - fires == set()
+    assert rules().keys() - silent == set()
+
+
+def test_terraform_makes_an_alert_policy_of_each_rule(root: Path) -> None:
+    """The plan's own test looks at two of them; here: that it reads the file, and can read each duration."""
+    (lists,) = [
+        block.body for block in load(root / "terraform") if block.kind == "locals" and "pipeline_alerts" in block.body
+    ]
+    assert "include/alerts/fraudstream.yaml" in str(lists["pipeline_rules"])
+    assert "local.pipeline_rules" in str(lists["pipeline_alerts"])
+    policies = (root / "terraform" / "monitoring.tf").read_text()
+    assert "for_each = merge(local.pipeline_alerts," in policies
+    assert [name for name, rule in rules().items() if not re.fullmatch(r"\d+m", rule.get("for", "0m"))] == []
+    assert {rule["labels"]["severity"] for rule in rules().values()} == {"page", "warning"}
 
 
 @pytest.mark.parametrize("name", LIMITS)
