@@ -104,6 +104,15 @@ def test_a_mail_missing_or_failed_without_a_refusal_is_seen() -> None:
     assert not verdict.check_mail_log(content(mail_log=[*content().mail_log, logged(AT_GOOD, "f-0")]), taken, {}, 8).ok
 
 
+def test_a_notice_may_be_left_out_only_if_its_case_is_over() -> None:
+    taken = [Delivery("f-0", 1.0, False)]
+    over = content(mail_log=[logged(AT_GOOD, "f-0"), logged(AT_FRAUD, "f-1", "over")])
+    assert verdict.check_mail_log(over, taken, {}, 8, {"f-1"}).ok
+    assert not verdict.check_mail_log(over, taken, {}, 8).ok
+    other = content(mail_log=[logged(AT_GOOD, "f-0", "over"), logged(AT_FRAUD, "f-1", "over")])
+    assert not verdict.check_mail_log(other, taken, {}, 8, {"f-0", "f-1"}).ok
+
+
 def test_a_mail_goes_twice_only_after_a_lost_reply_or_at_an_interruption_of_its_own_worker() -> None:
     twice = [Delivery("f-0", 1.0, False), Delivery("f-0", 9.0, False)]
     killed = Interruption(5.0, f"send_mail-{NON_FRAUD_TRANSACTION}-2", "kill -9")

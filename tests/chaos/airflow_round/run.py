@@ -170,7 +170,11 @@ def _checks(arena: AirflowArena, file: object, since: float) -> tuple[dict[str, 
         verdict.check_lake(content),
         contents.check_outcomes(content, outcomes),
         verdict.check_mail_log(
-            contents.with_receipts(content, outcomes), mailbox.deliveries, mailbox.met, settings.mail_attempts
+            contents.with_receipts(content, outcomes),
+            mailbox.deliveries,
+            mailbox.met,
+            settings.mail_attempts,
+            {of.id_transaction for _, of in outcomes.topic},
         ),
         verdict.check_doubled_mails(
             [one for one in by_mail if one.id_transaction in topic_of],
