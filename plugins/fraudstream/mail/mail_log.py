@@ -2,11 +2,12 @@
 
 A reader may end between the object in the log and what belongs to it: the retries of deferred mails, the events of
 undelivered ones, and last the group's offset. So reading begins at the group's offset where that is behind the end of
-the log, and mails that the log has are neither sent nor logged again; their letters get what the log says.
+the log, and mails that the log has are neither sent nor logged again; their letters get what the log says. That lies
+in objects, or in the folder's table, where a compaction came first.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -25,8 +26,11 @@ from fraudstream.mail.letter.letters import Letter, log_lines
 logger = logging.getLogger(__name__)
 
 _GZIP_LEVEL = 1
-#: Status of a letter that the log has, but not where it can be read quickly any more; it never gets into the log.
+#: Status of a letter that the log has, and that nothing belongs to or is known of; it never gets into the log.
 RECORDED = "recorded"
+#: From a topic-partition and an offset: where the folder's table ends, and its lines by offset from there on.
+#: See :class:`fraudstream.mail.compacted_log.CompactedLog`.
+Compacted = Callable[[Partition, int], tuple[int, Mapping[int, dict[str, Any]]]]
 
 
 class Chain(Protocol):
@@ -69,8 +73,9 @@ class _Known:
 class MailLog:
     """Reads back and appends. One thread at a time for each partition; any number of partitions."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, compacted: Compacted) -> None:
         self._chain = chain
+        self._compacted = compacted
         self._known: dict[Partition, _Known] = {}
 
     def open(self, partition: Partition, committed: int | None) -> int | None:
@@ -132,7 +137,10 @@ class MailLog:
         known.read = max(known.read, known.end)
 
     def _read_object(self, partition: Partition, letter: Letter, known: _Known) -> None:
-        """The object that begins with a letter: its lines, and the log's end moved behind it."""
+        """The object that begins with a letter: its lines, and the log's end moved behind it.
+
+        Or the lines that the table has instead.
+        """
         day = day_of(letter.timestamp)
         name = object_name(self._chain.folder, day, *partition, letter.offset)
         found = self._chain.store.get(name)
@@ -146,17 +154,27 @@ class MailLog:
                 known.end = self._chain.append(partition, letter.offset, end, day, b"", Totals(0, 0))
             known.read = end
         elif letter.offset < known.end:
+            self._read_table(partition, letter, known, name)
+        else:
+            known.complete = True
+
+    def _read_table(self, partition: Partition, letter: Letter, known: _Known, name: str) -> None:
+        # An object goes only after the table has its lines: the table is read after the object wasn't found.
+        end, lines = self._compacted(partition, letter.offset)
+        if end > letter.offset:
+            known.lines.update(lines)
+            known.read = min(end, known.end)
+        else:
             logger.warning(
-                "%s offsets %d to %d are logged, but object %s isn't there: whether deferred mails among them wait in"
-                " topic mail_retry isn't checked. `python -m fraudstream.mail resend --case ID` sends one anew",
+                "%s offsets %d to %d are logged, but neither object %s nor the table has them: whether deferred mails"
+                " among them wait in topic mail_retry isn't checked. `python -m fraudstream.mail resend --case ID`"
+                " sends one anew",
                 partition,
                 letter.offset,
                 known.end,
                 name,
             )
             known.read = known.end
-        else:
-            known.complete = True
 
 
 def _settle(letter: Letter, line: dict[str, Any] | None) -> None:

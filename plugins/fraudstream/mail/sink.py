@@ -31,7 +31,7 @@ from fraudstream.lake.stream.names import day_of
 from fraudstream.mail.follow_up import FollowUp
 from fraudstream.mail.letter.facts import MakesLinks
 from fraudstream.mail.letter.letters import Letter, LetterWriter, WritesLetters
-from fraudstream.mail.mail_log import RECORDED, Chain, MailLog
+from fraudstream.mail.mail_log import RECORDED, Chain, Compacted, MailLog
 from fraudstream.mail.open_cases import OpenCasesOnly
 from fraudstream.mail.retries import RetryWriter, WhenDue, give_up
 from fraudstream.mail.smtp.conversation import Mail
@@ -69,11 +69,13 @@ def mail_sink(
     links: MakesLinks | None,
     *,
     stop: Callable[[], bool],
+    compacted: Compacted = lambda partition, start: (0, {}),
     time_of_day: Callable[[], float] = time.time,
 ) -> Sink:
     """The sink of send_mail for a topic; `stop` is asked while the server is waited for, so that this can be ended.
 
     :param links: None for a topic none of whose mails has links
+    :param compacted: finds log lines that aren't in objects any more
     :param time_of_day: decides which deferred mails are due
 
     :raises SettingsError: a mail setting is unusable
@@ -96,6 +98,7 @@ def mail_sink(
         delivery,
         chain,
         FollowUp(settings),
+        compacted=compacted,
         piece_rows=settings.mail_batch_rows,
         retry_hours=settings.mail_retry_hours,
     )
@@ -141,13 +144,14 @@ class MailSink:
         chain: Chain,
         follow_up: FollowsUp,
         *,
+        compacted: Compacted = lambda partition, start: (0, {}),
         piece_rows: int,
         retry_hours: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._writer = writer
         self._delivery = delivery
-        self._mail_log = MailLog(chain)
+        self._mail_log = MailLog(chain, compacted)
         self._follow_up = follow_up
         self._piece_rows = piece_rows
         self._retry_hours = retry_hours

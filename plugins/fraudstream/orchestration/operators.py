@@ -30,6 +30,7 @@ from fraudstream.lake.stream.lines import LINES_OF
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.lake.table.catalog import Tables
+from fraudstream.mail.compacted_log import CompactedLog
 from fraudstream.mail.sink import mail_sink
 from fraudstream.orchestration.bounded_sink import BoundedSink, GivenUp
 from fraudstream.orchestration.connections import lake, smtp_server, storage_client
@@ -190,7 +191,8 @@ def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     chain = AppendingChain(lake(settings), MAILS, Topics(settings), _in_table(settings, MAILS))
     # other mails have no links, and who sends them has no key
     links = Links(settings) if topic in {FRAUD_TRANSACTION, MAIL_RETRY} else None
-    return mail_sink(settings, smtp_server(), topic, chain, links, stop=stop)
+    compacted = CompactedLog(lambda: Tables.connect(settings, settings.lake_bucket))
+    return mail_sink(settings, smtp_server(), topic, chain, links, stop=stop, compacted=compacted)
 
 
 def _case_sink(settings: Settings, topic: str, stop: Stop) -> Sink:

@@ -12,6 +12,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Par
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.names import parse_object_name
 from fraudstream.mail.letter.letters import Letter, LetterWriter
+from fraudstream.mail.mail_log import Compacted
 from fraudstream.mail.sink import MailSink
 from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
@@ -85,6 +86,7 @@ class Bench:
         self.followed_up = FollowedUp()
         self.now = 0.0
         self.sinks: list[MailSink] = []
+        self.compacted: Compacted = lambda partition, start: (0, {})
 
     def start(self) -> MailSink:
         writer = LetterWriter(self.settings, Links())
@@ -94,6 +96,7 @@ class Bench:
             self.outbox,
             chain,
             self.followed_up,
+            compacted=self.compacted,
             piece_rows=self.settings.mail_batch_rows,
             retry_hours=1_000_000,
             clock=lambda: self.now,

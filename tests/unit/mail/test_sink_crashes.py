@@ -3,20 +3,23 @@
 import gzip
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from fraudstream.errors import KafkaUnavailable, LakeUnavailable, MailError, PartitionLost
 from fraudstream.kafka.records import Batch
+from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.totals import Totals
+from fraudstream.mail.compacted_log import CompactedLog
 from fraudstream.mail.sink import MailSink
 from fraudstream.mail.smtp.conversation import Mail
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.lakes import new_lake
 from tests.unit.lake.rows import PARTITION, batch
-from tests.unit.mail.bench import OTHER, Bench
+from tests.unit.mail.bench import FRAUD, OTHER, Bench
 
 
 class TestCrash:
@@ -91,6 +94,45 @@ class TestCrash:
         deferred = [line["offset"] for line in bench.log() if line["status"] == "deferred"]
         assert bench.followed_up.of("deferred") == deferred == [2]
         (letter,) = (letter for letter in bench.followed_up.letters if letter.mail.status == "deferred")
+        assert (letter.mail.reply, letter.mail.attempts, letter.mail.first_tried_at) == (
+            "450 later",
+            1,
+            1_700_000_000.25,
+        )
+
+    def test_between_log_and_retries_a_compaction_hides_no_deferred_mail_and_no_fraud_notice(
+        self, make: Callable[..., Bench]
+    ) -> None:
+        bench = make(mail_batch_rows=10)
+        lake = new_lake(bench.store)
+        bench.compacted = CompactedLog(lambda: lake.tables)
+        bench.outbox.answer = lambda mail: ("deferred", "450 later") if "C2@" in mail.recipient else ("sent", "250")
+        for partition in (PARTITION, FRAUD):
+            bench.followed_up.fail = KafkaUnavailable("no answer")
+            sink = bench.start()
+            sink.assigned(partition, 0)
+            sink.write(batch(range(8), partition=partition))
+            with pytest.raises(KafkaUnavailable):
+                sink.flush()
+            # the next reader gets as far as to move the progress
+            bench.start().assigned(partition, 0)
+        compact(
+            lake, "email_confirmation", date(2023, 12, 31), keep_json=timedelta(0), now=datetime(2100, 1, 1, tzinfo=UTC)
+        )
+        assert bench.log() == []
+
+        again = bench.start()
+        for partition in (PARTITION, FRAUD):
+            assert again.assigned(partition, 0) == 0
+            # what came after the compaction is in an object
+            again.write(batch(range(9), partition=partition))
+        assert again.flush() == {PARTITION: 9, FRAUD: 9}
+        assert len(bench.outbox.sent) == 18
+        assert [line["offset"] for line in bench.log()] == [8, 8]
+        assert bench.followed_up.of("deferred") == [2, 2]
+        notices = [one for one in bench.followed_up.letters if one.kind == "fraud_notice" and one.mail.status == "sent"]
+        assert [one.offset for one in notices] == [0, 1, 3, 4, 5, 6, 7, 8]
+        letter = next(one for one in bench.followed_up.letters if one.mail.status == "deferred")
         assert (letter.mail.reply, letter.mail.attempts, letter.mail.first_tried_at) == (
             "450 later",
             1,
