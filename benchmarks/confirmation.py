@@ -257,16 +257,22 @@ class _Run:
         return max(cost["pss_mib"] for costs in self._cost.values() for cost in costs.values())
 
     def _stock(self) -> None:
+        resolved = {}
         for name in STOCK:
             outcome = stock(name, self._environment, self._airflow, self._say)
-            self._figures[name] = Figures([outcome])
-            self._notes.append(f"{name}: {outcome['resolved']} of {outcome['waiting']} resolved in time")
-        self._also["stock_resolved"] = {name: self._figures[name].outcomes[0]["resolved"] for name in STOCK}
+            resolved[name] = outcome["resolved"]
+            if outcome["resolved"] == outcome["waiting"]:
+                self._figures[name] = Figures([outcome])
+            else:
+                self._notes.append(
+                    f"{name}: did not finish, {outcome['resolved']} of {outcome['waiting']} resolved in time"
+                )
+        self._also["stock_resolved"] = resolved
 
     def _check_stock(self) -> None:
-        for name, times in zip(STOCK, (100, 4), strict=True):
+        for name in STOCK:
             if name in self._figures:
-                self._checks[f"{times} x {name}"] = self._figures[OURS].median >= times * self._figures[name].median
+                self._checks[f"4 x {name}"] = self._figures[OURS].median >= 4 * self._figures[name].median
 
     def _idle(self) -> None:
         """The same number of triggers that do nothing: what is Airflow's own."""

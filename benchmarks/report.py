@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from fraudstream.settings import ROOT
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.rounds import Figures
 
 OURS = "ours"
+#: What does less than ours, without its guarantees. Where several have names that begin so, the fastest counts.
 CEILING = "ceiling"
+KAFKA_PERF_TEST = "ceiling, Kafka's perf test"
+#: Every run of every benchmark, a line each.
+HISTORY = "history.jsonl"
 _PACKAGES = ("confluent-kafka", "pyarrow", "polars", "pyruhvro", "fastavro", "isal")
 
 
@@ -39,8 +45,8 @@ class Report:
         """As it is printed and kept."""
         medians = {name: _rounded(figures.median) for name, figures in self.figures.items()}
         ours, peak = self.single or (medians[OURS], self.figures[OURS].peak_rss_mib)
-        ceiling = medians.get(CEILING)
-        peers = {name: median for name, median in medians.items() if name not in {OURS, CEILING}}
+        ceiling = _rounded(fastest_ceiling(self.figures).median) if any(map(_is_ceiling, medians)) else None
+        peers = {name: median for name, median in medians.items() if name != OURS and not _is_ceiling(name)}
         return {
             "name": self.name,
             "unit": self.unit,
@@ -51,12 +57,14 @@ class Report:
             "ratio_to_peers": {name: round(ours / median, 1) for name, median in peers.items()},
             "peak_rss_mib": round(peak),
             "checks": self.checks,
+            "rounds": {name: [_rounded(rate) for rate in figures.rates] for name, figures in self.figures.items()},
             **self.also,
         }
 
     def show(self, console: Console, folder: Path) -> bool:
-        """Prints table and line, writes the line to `folder`; whether every check holds."""
-        console.print(f"\n{self.name}, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {machine()}")
+        """Prints table and line, keeps the line in `folder` and adds it to the history; whether every check holds."""
+        now, load = datetime.now(UTC), os.getloadavg()[0]
+        console.print(f"\n{self.name}, {now:%Y-%m-%d %H:%M} UTC, commit {commit()}, load {load:.1f}; {machine()}")
         if self.figures:
             console.print(self._table())
         for note in self.notes:
@@ -65,6 +73,12 @@ class Report:
             console.print(f"{'holds' if holds else 'DOES NOT HOLD'}: {check}")
         document = self.document()
         folder.mkdir(parents=True, exist_ok=True)
+        history = folder / HISTORY
+        if last := last_of(history, self.name):
+            console.print(change(document, last))
+        with history.open("a") as file:
+            made = {"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "commit": commit(), "load": load, "machine": machine()}
+            file.write(json.dumps(document | made) + "\n")
         (folder / f"{self.name}.json").write_text(json.dumps(document) + "\n")
         print(json.dumps(document))
         return all(self.checks.values())
@@ -72,7 +86,16 @@ class Report:
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False)
         table.add_column("")
-        for column in ("items", "rounds", f"median {self.unit}", "lowest", "highest", "ours is", "peak RSS MiB"):
+        for column in (
+            "items",
+            "rounds",
+            f"median {self.unit}",
+            "lowest",
+            "highest",
+            "ours is",
+            "process, s",
+            "peak RSS MiB",
+        ):
             table.add_column(column, justify="right")
         ours = self.figures[OURS].median
         for name, figures in self.figures.items():
@@ -82,9 +105,59 @@ class Report:
                 str(len(figures.rates)),
                 *(f"{_rounded(rate):,}" for rate in (figures.median, min(figures.rates), max(figures.rates))),
                 "" if name == OURS else f"{ours / figures.median:,.2f} x",
+                _process_seconds(figures),
                 f"{statistics.median(outcome['peak_rss_mib'] for outcome in figures.outcomes):,.0f}",
             )
         return table
+
+
+def fastest_ceiling(figures: Mapping[str, Figures]) -> Figures:
+    """The ceiling that counts."""
+    return max((found for name, found in figures.items() if _is_ceiling(name)), key=lambda found: found.median)
+
+
+def reaches(ours: Figures, share: float, other: Figures) -> bool:
+    """Whether ours is `share` times the other, as far as the noise lets one say.
+
+    Both ran in the same rounds: the median of the rounds' ratios counts, and the noise is their median deviation from
+    it.
+    """
+    ratios = [mine / theirs for mine, theirs in zip(ours.rates, other.rates, strict=True)]
+    median = statistics.median(ratios)
+    return median + statistics.median(abs(ratio - median) for ratio in ratios) >= share
+
+
+def last_of(history: Path, name: str) -> dict[str, Any] | None:
+    """The last run of a benchmark that its history has."""
+    if not history.exists():
+        return None
+    lines = (json.loads(line) for line in history.read_text().splitlines())
+    return next((line for line in reversed(list(lines)) if line["name"] == name), None)
+
+
+def change(document: Mapping[str, Any], last: Mapping[str, Any]) -> str:
+    """Ours against the last run; what lies within the rounds of both runs is no change."""
+    ratio = document["ours"] / last["ours"] if last["ours"] else float("inf")
+    now, before = (run["rounds"].get(OURS) or [run["ours"]] for run in (document, last))
+    apart = min(now) > max(before) or max(now) < min(before)
+    verdict = "" if apart else ", within the spread of the rounds"
+    return f"against {last['at']}, commit {last['commit']}: ours is {ratio:.2f} x{verdict}"
+
+
+def commit() -> str:
+    """The checkout's, with + where files are changed."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude", "*"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _is_ceiling(name: str) -> bool:
+    return name.startswith(CEILING)
+
+
+def _process_seconds(figures: Figures) -> str:
+    seconds = [outcome["process_seconds"] for outcome in figures.outcomes if "process_seconds" in outcome]
+    return f"{statistics.median(seconds):.2f}" if seconds else ""
 
 
 def _rounded(rate: float) -> float:

@@ -32,7 +32,6 @@ class Subject:
     module: str
     arguments: Callable[[int], Sequence[object]]
     python: str = sys.executable
-    rounds: int | None = None
 
 
 @dataclass
@@ -63,16 +62,13 @@ def run_rounds(
 ) -> dict[str, Figures]:
     """Each subject once a round, every other round in reverse, so that no one always runs first.
 
-    Those that run in all rounds run once before, uncounted: the brokers' Java is slow until it is compiled.
+    Each runs once before, uncounted: the brokers' Java is slow until it is compiled.
     """
     figures = {subject.name: Figures() for subject in subjects}
     for subject in subjects:
-        if subject.rounds is None:
-            run(subject.module, subject.arguments(WARM_UP), environment, python=subject.python)
+        run(subject.module, subject.arguments(WARM_UP), environment, python=subject.python)
     for number in range(rounds):
         for subject in subjects if number % 2 == 0 else list(reversed(subjects)):
-            if subject.rounds is not None and number >= subject.rounds:
-                continue
             busy = wait_until_quiet()
             outcome = run(subject.module, subject.arguments(number), environment, python=subject.python)
             figures[subject.name].outcomes.append(outcome)
@@ -88,16 +84,17 @@ def run_rounds(
 def run(
     module: str, arguments: Sequence[object], environment: Mapping[str, str], *, python: str = sys.executable
 ) -> dict[str, Any]:
-    """What one process measured.
+    """What one process measured, and `process_seconds`: its start and its imports are in them, too.
 
     :raises BenchmarkFailed: it failed; the message has the end of what it said
     """
     command = [python, "-m", module, *map(str, arguments)]
+    started = time.perf_counter()
     done = subprocess.run(command, env=dict(environment), cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise BenchmarkFailed(f"{module} {list(arguments)} exited with {done.returncode}:\n{done.stderr[-3000:]}")
-    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return outcome
+    seconds = time.perf_counter() - started
+    return {**json.loads(done.stdout.splitlines()[-1]), "process_seconds": seconds}
 
 
 def wait_until_quiet() -> float:

@@ -94,10 +94,14 @@ def broker(
 
 def java_command(files: dict[str, Path], *main: str, memory: str = "128m") -> list[str]:
     """Java with Kafka's jars, for the class and arguments in `main`."""
-    jars = [str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY]
     logging = ["showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS", "showThreadName=false"]
     options = (f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)
-    return [*_java(f"-Xmx{memory}", "-XX:TieredStopAtLevel=1", *options), "-cp", os.pathsep.join(jars), *main]
+    return [*_java(f"-Xmx{memory}", "-XX:TieredStopAtLevel=1", *options), "-cp", kafka_class_path(files), *main]
+
+
+def kafka_class_path(files: dict[str, Path]) -> str:
+    """Kafka's jars."""
+    return os.pathsep.join(str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY)
 
 
 def schema_registry(ports: Ports, archive: Path) -> Part:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.report import Report
+from benchmarks.report import Report, reaches
 from benchmarks.rounds import Figures
 
 
@@ -31,7 +31,35 @@ def test_ratios_are_of_the_medians() -> None:
         "ratio_to_peers": {"peer": 4.0},
         "peak_rss_mib": 90,
         "checks": {"all there": True},
+        "rounds": {"ours": [8, 9, 1], "ceiling": [10, 9, 20], "peer": [2]},
     }
+
+
+def test_of_several_ceilings_the_fastest_counts() -> None:
+    measured = {"ours": figures(8), "ceiling": figures(10), "ceiling, of another client": figures(16)}
+    found = Report("produce", "rows/s", measured, {}).document()
+    assert (found["ceiling"], found["ratio_to_ceiling"], found["peers"]) == (16, 0.5, {})
+
+
+@pytest.mark.parametrize(
+    ("ours", "holds"), [((7, 8, 6), True), ((6.9, 7.5, 6.2), True), ((6.8, 6.9, 6.7), False), ((6, 6, 9), False)]
+)
+def test_a_ratio_is_reached_but_for_the_noise_of_the_rounds(ours: tuple[float, ...], holds: bool) -> None:
+    assert reaches(figures(*ours), 0.7, figures(10, 10, 10)) is holds
+
+
+@pytest.mark.parametrize(
+    ("before", "said"), [((8, 9, 1), "ours is 1.00 x, within the spread"), ((70, 80, 90), "ours is 0.10 x\n")]
+)
+def test_a_run_is_held_against_the_last_one_of_its_kind(
+    before: tuple[int, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Report("produce", "rows/s", {"ours": figures(*before)}, {}).show(Console(file=io.StringIO()), tmp_path)
+    Report("lake", "records/s", {"ours": figures(5000)}, {}).show(Console(file=io.StringIO()), tmp_path)
+    shown = io.StringIO()
+    report({}).show(Console(file=shown, width=200), tmp_path)
+    assert said in shown.getvalue()
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3
 
 
 @pytest.mark.parametrize("holds", [True, False])
