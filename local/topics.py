@@ -10,6 +10,8 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.records import Partition
+from fraudstream.kafka.topic.group_offsets import committed_offsets
 from fraudstream.settings import Settings
 
 _BATCH_RECORDS = 10_000
@@ -43,16 +45,10 @@ def partitions(consumer: Consumer, topic: str) -> list[int]:
 
 
 def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
-    """Where a consumer group goes on, by partition; without those in which it has committed nothing.
-
-    An admin client isn't asked: librdkafka may end the process then (fraudstream.pipeline.group_lag says when).
-    """
-    asking = Consumer(settings.kafka_config(**{"group.id": group, "enable.auto.commit": False, "log_level": 3}))
-    try:
-        places = [TopicPartition(topic, number) for number in partitions(asking, topic)]
-        return {place.partition: place.offset for place in asking.committed(places, timeout=30) if place.offset >= 0}
-    finally:
-        asking.close()
+    """Where a consumer group goes on, by partition; without those in which it has committed nothing."""
+    with reader(settings) as asking:
+        places = [Partition(topic, number) for number in partitions(asking, topic)]
+    return {place.number: offset for place, offset in committed_offsets(settings, group, places).items()}
 
 
 def records(

@@ -17,8 +17,9 @@ from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.dataset import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake.audit.audit import LAKE, audit
+from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.audit.position import Position
+from fraudstream.lake.audit.result import LAKE
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.appending import AppendingChain

@@ -14,9 +14,10 @@ from fraudstream.cases.answer_figures import answer_figures
 from fraudstream.cases.answer_figures import as_table as answers_table
 from fraudstream.errors import ProofFailed
 from fraudstream.lake.audit import position
-from fraudstream.lake.audit.audit import AuditReport, audit
+from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.audit.checks import Limits
 from fraudstream.lake.audit.report import print_report, problems
+from fraudstream.lake.audit.result import AuditReport
 from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS
 from fraudstream.orchestration import metrics
 from fraudstream.orchestration.assets import AUDITS, folder_asset, table_asset, topic_asset

@@ -1,7 +1,7 @@
 """What the brokers say: ends of topics, and what each consumer group has not processed yet, in records and seconds."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Partition
+from fraudstream.kafka.topic.group_offsets import committed_offsets
 from fraudstream.kafka.topic.topic_identity import told_offset
 from fraudstream.kafka.topic.topic_reader import GROUP
 from fraudstream.pipeline.groups import Group
@@ -87,7 +88,12 @@ class GroupLag:
         found = {}
         try:
             for group in groups:
-                committed = self._committed(group, [place for place in bounds if place.topic == group.topic])
+                committed = committed_offsets(
+                    self._settings,
+                    group.name,
+                    [place for place in bounds if place.topic == group.topic],
+                    error_cb=self._connection.on_error,
+                )
                 behind = {}
                 for partition, (first, end) in bounds.items():
                     if partition.topic == group.topic and (start := max(first, committed.get(partition, 0))) < end:
@@ -101,28 +107,6 @@ class GroupLag:
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing="asking for the offsets of consumer groups") from error
         return found
-
-    def _committed(self, group: Group, places: Sequence[Partition]) -> dict[Partition, int]:
-        """Where the group goes on in each partition; without those in which it has committed nothing.
-
-        Not asked of the admin client: librdkafka (2.16, its issue 5040) ends the process where a broker
-        answers that to an admin client while the group's coordinator moves.
-        """
-        consumer = Consumer(
-            self._settings.kafka_config(
-                **{
-                    "error_cb": self._connection.on_error,
-                    "log_level": 3,
-                    "group.id": group.name,  # nothing joins it
-                    "enable.auto.commit": False,
-                }
-            )
-        )
-        try:
-            found = consumer.committed([TopicPartition(*place) for place in places], timeout=_SECONDS)
-            return {Partition(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
-        finally:
-            consumer.close()
 
     def _first_times(self, starts: Mapping[Partition, int]) -> dict[Partition, float | None]:
         """When the brokers took the first record at or after each offset, in seconds since 1970; None: there is none.

@@ -10,14 +10,12 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import orjson
-import pyarrow as pa
 
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.query.view import View, open_view, unpacked
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import FOLDERS, MAILS
 from fraudstream.lake.stream.totals import rows_of
-from fraudstream.lake.table.catalog import translated
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.positions import offsets_of
 from fraudstream.pipeline.sample import LakeFigures, TableFigures
@@ -67,7 +65,7 @@ class LakeReader:
     def _count_mails(self, view: View) -> None:
         in_table = offsets_of(view.table) if view.table else {}
         if any(end > self._counted.get(partition, 0) for partition, end in in_table.items()):
-            self._mails, self._counted = self._of_table(view), dict(in_table)
+            self._mails, self._counted = _mails_of_table(view), dict(in_table)
         for info in view.json:
             link = Link.of(info)
             if link.first < self._counted.get(link.partition, 0):
@@ -78,18 +76,6 @@ class LakeReader:
             lines = (orjson.loads(line) for line in unpacked(info.name, data).splitlines())
             self._mails.update((str(line.get("topic")), str(line.get("status"))) for line in lines)
             self._counted[link.partition] = link.end
-
-    @staticmethod
-    def _of_table(view: View) -> Counter[tuple[str, str]]:
-        found: Counter[tuple[str, str]] = Counter()
-        scan = view.scan(("topic", "status"))
-        if scan is not None:
-            with translated("read a table of"):
-                for batch in scan.to_arrow_batch_reader():
-                    groups = pa.Table.from_batches([batch]).group_by(["topic", "status"]).aggregate([([], "count_all")])
-                    for group in groups.to_pylist():
-                        found[group["topic"], group["status"]] += group["count_all"]
-        return found
 
     def _add_last_audit(self, found: LakeFigures) -> None:
         today = datetime.now(UTC).date()
@@ -102,3 +88,11 @@ class LakeReader:
                 found.audited_at = datetime.fromisoformat(line["auditedAt"]).timestamp()
                 found.audit_ok = bool(line["ok"])
                 return
+
+
+def _mails_of_table(view: View) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for rows in view.table_rows(("topic", "status")):
+        for group in rows.group_by(["topic", "status"]).aggregate([([], "count_all")]).to_pylist():
+            found[group["topic"], group["status"]] += group["count_all"]
+    return found

@@ -4,62 +4,24 @@ A link is the name of what a number counts: ``dag:NAME``, ``asset:NAME``, ``desk
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from markupsafe import Markup
 
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.pipeline import thresholds
 from fraudstream.pipeline.airflow_health import Health
+from fraudstream.pipeline.figures import DAY, HOUR, Figure, Overview, Section, duration, moment, number
 from fraudstream.pipeline.groups import GROUPS
 from fraudstream.pipeline.plots import Line, Point, plot, rates
 from fraudstream.pipeline.sample import Sample
-from fraudstream.pipeline.thresholds import Colour, Threshold
+from fraudstream.pipeline.thresholds import Threshold
 
-HOUR, DAY = 3600.0, 86_400.0
 _OF_HOUR = ("-60 min", "-45 min", "-30 min", "-15 min", "now")
 _OF_DAY = ("-24 h", "-18 h", "-12 h", "-6 h", "now")
 #: Samples that are further apart than this don't make a line, in seconds.
 _GAP = 300.0
 _COUNTED = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 _FOLDERS = {"transaction": "transaction", "fraud_confirmation": "fraud_confirmation", "email_confirmation": "mail log"}
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number on the page; `raw` is it for programs."""
-
-    name: str
-    text: str
-    link: str
-    colour: Colour = ""
-    raw: float | str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A card: a title and its figures, each under a heading."""
-
-    title: str
-    groups: dict[str, list[Figure]]
-
-
-@dataclass
-class Overview:
-    """All that the page shows."""
-
-    at: str
-    sections: list[Section] = field(default_factory=list)
-    plots: list[tuple[str, Markup, Markup, list[str]]] = field(default_factory=list)
-    #: Why a part of the sample is missing.
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def wrong(self) -> list[tuple[str, Figure]]:
-        """Figures that are red, then those that are amber, each with the title of its card."""
-        all_figures = [(s.title, one) for s in self.sections for figures in s.groups.values() for one in figures]
-        return [pair for colour in ("red", "amber") for pair in all_figures if pair[1].colour == colour]
 
 
 def overview(history: Sequence[Sample], health: Health, now: float) -> Overview:
@@ -305,24 +267,3 @@ def _last_rate(points: Sequence[Point]) -> float | None:
     """Of the last two samples."""
     found = rates(points[-2:], _GAP)
     return found[-1][1] if found else None
-
-
-def number(value: float | None) -> str:
-    """As the page shows it."""
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
-
-
-def duration(seconds: float | None) -> str:
-    """The largest unit that is at least one, as 41 s, 12 min, 3.5 h, 2.1 d; nothing waits: 0 s."""
-    value = seconds or 0.0
-    for size, unit in ((DAY, "d"), (HOUR, "h"), (60.0, "min")):
-        if value >= size:
-            return f"{value / size:.1f} {unit}"
-    return f"{value:.0f} s"
-
-
-def moment(at: float) -> str:
-    """A time in UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -12,9 +12,10 @@ from fraudstream.kafka.avro.codec import DecodedMessages
 from fraudstream.kafka.records import CASE_EVENT, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import audit as audits
 from fraudstream.lake.audit import topics as reading
-from fraudstream.lake.audit.audit import AuditReport, audit
+from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.audit.checks import Limits
 from fraudstream.lake.audit.position import Position
+from fraudstream.lake.audit.result import AuditReport
 from fraudstream.lake.stream import names
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.totals import totals_of

@@ -13,10 +13,11 @@ from fraudstream.errors import LakeError
 from fraudstream.kafka.avro.codec import DecodedMessages
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import position
-from fraudstream.lake.audit.audit import LAKE, MAIL, compare_with_lake
+from fraudstream.lake.audit.audit import compare_with_lake
 from fraudstream.lake.audit.checks import Check
 from fraudstream.lake.audit.contents import Span, _tables_since
 from fraudstream.lake.audit.report import print_report
+from fraudstream.lake.audit.result import LAKE, MAIL
 from fraudstream.lake.audit.topics import Answers, FirstAnswer, TopicPartitionContent, TopicsContent
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.store.objects import StoredObject

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_RESENT
-from fraudstream.lake.audit.audit import LAKE, AuditReport
+from fraudstream.lake.audit.result import LAKE, AuditReport
 
 from tests.unit.lake.audited_pipeline import NON_FRAUD, Pipeline, new_pipeline
 

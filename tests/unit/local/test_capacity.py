@@ -23,5 +23,5 @@ def test_what_is_missing_is_named_with_what_is_needed(tmp_path: Path, monkeypatc
     _machine(monkeypatch, memory=2, disk=1)
     with pytest.raises(NoRoom) as raised:
         require_room(tmp_path / "var")
-    assert "2.0 GiB of memory are free, the stack needs 4 GiB" in str(raised.value)
+    assert "2.0 GiB of memory are free, the stack needs 5 GiB" in str(raised.value)
     assert f"1.0 GiB of disk ({tmp_path}) are free, the stack needs 3 GiB" in str(raised.value)

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition
 from fraudstream.kafka.records import FRAUD_TRANSACTION, MAIL_RETRY, MAIL_RETRY_WAITS, Partition
+from fraudstream.kafka.topic import group_offsets
 from fraudstream.pipeline import group_lag
 from fraudstream.pipeline.group_lag import GroupLag
 from fraudstream.pipeline.groups import GROUPS, Group
@@ -99,6 +100,7 @@ class Consumer:
 def lag(monkeypatch: pytest.MonkeyPatch) -> GroupLag:
     monkeypatch.setattr(group_lag, "AdminClient", Admin)
     monkeypatch.setattr(group_lag, "Consumer", Consumer)
+    monkeypatch.setattr(group_offsets, "Consumer", Consumer)
     monkeypatch.setattr(group_lag, "_FETCH_SECONDS", 0.5)
     return GroupLag(Settings())
 

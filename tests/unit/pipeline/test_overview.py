@@ -5,7 +5,8 @@ import re
 import pytest
 from fraudstream.pipeline import thresholds
 from fraudstream.pipeline.airflow_health import Health, Run, Triggerer
-from fraudstream.pipeline.overview import Figure, Overview, duration, overview
+from fraudstream.pipeline.figures import Figure, Overview, duration
+from fraudstream.pipeline.overview import overview
 from fraudstream.pipeline.plots import Line, plot, rates, thinned
 from fraudstream.pipeline.sample import CaseFigures, GroupFigures, LakeFigures, Sample, TableFigures
 

@@ -71,17 +71,21 @@ class View:
         wanted = list(columns or rows_schema(self.folder).names)
         for info, copy in zip(self.json, self.copies, strict=True):
             yield rows_of_lines(self.folder, info.name, unpacked(info.name, copy.read_bytes()), columns).select(wanted)
-        scan = self.scan(wanted)
+        yield from self.table_rows(wanted)
+
+    def table_rows(self, columns: Sequence[str]) -> Iterator[pa.Table]:
+        """The rows that the table has, as :meth:`rows` gives them."""
+        scan = self.scan(columns)
         if scan is None:
             return
-        schema = pa.schema([rows_schema(self.folder).field(name) for name in wanted])
+        schema = pa.schema([rows_schema(self.folder).field(name) for name in columns])
         with translated("read a table of"):
             for batch in scan.to_arrow_batch_reader():
                 rows = pa.Table.from_batches([batch])
                 for field in schema:
                     if field.name not in rows.column_names:
                         rows = rows.append_column(field, pa.nulls(len(rows), field.type))
-                yield rows.select(wanted).cast(schema)
+                yield rows.select(columns).cast(schema)
 
     def files(self) -> list[DataFile]:
         """The files of the table that may have rows that are wanted."""
