@@ -13,12 +13,10 @@ from confluent_kafka import Message, Producer
 from fraudstream.cases.answer_publisher import Status, channel_of
 from fraudstream.cases.events import MAIL_BOUNCED, CaseEvent, CaseEvents
 from fraudstream.cases.first_answer_sink import FirstAnswers
-from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.dataset import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit.audit import audit
-from fraudstream.lake.audit.position import Position
 from fraudstream.lake.audit.result import LAKE
 from fraudstream.lake.audit.topics import TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.store.cloud_storage import Store
@@ -165,7 +163,7 @@ def test_a_dead_letter_is_not_expected_in_the_lake(settings: Settings, lake: Sto
 def test_a_fraud_notice_that_bounced_after_a_green_audit_makes_the_next_one_red(
     settings: Settings, lake: Store
 ) -> None:
-    before = Position(read_undelivered(settings).ends or {})
+    before = audit(settings, with_tables(lake)).position
     case = f"case-{uuid.uuid4().hex}"
     events = CaseEvents(settings)
     events.publish([CaseEvent(case, MAIL_BOUNCED, "test", details={"kind": "fraud_notice"})])

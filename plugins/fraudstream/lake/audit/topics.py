@@ -210,6 +210,7 @@ class _Reader:
                     "enable.auto.commit": False,
                     "enable.partition.eof": True,
                     "queued.max.messages.kbytes": 65_536,
+                    "fetch.wait.max.ms": 20,  # what a broker waits for more records before it says that this is the end
                 }
             ),
             logger=log,
