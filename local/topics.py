@@ -10,6 +10,7 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.group_offsets import committed_offsets
 from fraudstream.settings import Settings
@@ -21,17 +22,7 @@ _OPEN_TRANSACTION_SECONDS = 5
 
 def reader(settings: Settings) -> Consumer:
     """A read_committed consumer that is told where partitions end and joins no group; a context manager."""
-    return Consumer(
-        settings.kafka_config(
-            **{
-                "group.id": "fraudstream-reader",  # needed by the client, never joined or committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 10,  # what a broker waits for more records before it says that this is the end
-            }
-        )
-    )
+    return Consumer(settings.kafka_config(**one_read("fraudstream-reader")))
 
 
 def admin_client(settings: Settings) -> AdminClient:

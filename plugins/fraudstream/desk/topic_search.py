@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.topic.topic_reader import GROUP
 from fraudstream.settings import Settings
@@ -77,13 +78,9 @@ class TopicSearch:
         self._consumer = Consumer(
             settings.kafka_config(
                 **{
+                    **one_read(GROUP),
                     "error_cb": self._connection.on_error,
-                    "group.id": GROUP,
-                    "isolation.level": "read_committed",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
                     "auto.offset.reset": "earliest",
-                    "fetch.wait.max.ms": 10,
                 }
             )
         )

@@ -7,6 +7,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka import KafkaError as Code
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Partition
 from fraudstream.kafka.topic.group_offsets import committed_offsets
@@ -33,13 +34,9 @@ class GroupLag:
         self._consumer = Consumer(
             settings.kafka_config(
                 **{
+                    **one_read(GROUP),
                     "error_cb": self._connection.on_error,
-                    "group.id": GROUP,  # nothing joins it
-                    "isolation.level": "read_committed",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
                     "auto.offset.reset": "earliest",
-                    "fetch.wait.max.ms": 10,
                     "queued.min.messages": 1,
                     "fetch.queue.backoff.ms": 10,  # the next group's records are wanted at once
                     "max.partition.fetch.bytes": 65_536,

@@ -92,6 +92,21 @@ def group_member(group: str) -> dict[str, Any]:
     }
 
 
+def one_read(name: str) -> dict[str, Any]:
+    """Properties of a consumer that reads committed records to where a topic ends; it joins no group.
+
+    :param name: in place of the group's, which librdkafka wants; nothing is committed to it
+    """
+    return {
+        "group.id": name,
+        "isolation.level": "read_committed",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        # What a broker waits for more records before it says that this is the end; by default half a second.
+        "fetch.wait.max.ms": 10,
+    }
+
+
 def unknown_property(properties: dict[str, str]) -> str:
     """Why librdkafka refuses these properties; empty where it takes them."""
     from confluent_kafka import KafkaException  # noqa: PLC0415  # settings are read by much that needs no Kafka

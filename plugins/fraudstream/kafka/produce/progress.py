@@ -11,6 +11,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import INGEST_PROGRESS
 from fraudstream.kafka.topic.topic_identity import told_offset
@@ -55,12 +56,8 @@ def last_progress(settings: Settings, codec: Codec, beginning: IngestProgress) -
     consumer = Consumer(
         settings.kafka_config(
             **{
+                **one_read("fraudstream-ingest-progress"),
                 "error_cb": connection.on_error,
-                "group.id": "fraudstream-ingest-progress",  # needed by the client, never joined or committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 10,  # what a broker waits for more records before it says that this is the end
             }
         )
     )

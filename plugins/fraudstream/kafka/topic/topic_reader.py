@@ -9,6 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
@@ -33,13 +34,9 @@ class TopicReader:
         self._consumer = Consumer(
             settings.kafka_config(
                 **{
+                    **one_read(GROUP),
                     "error_cb": self._connection.on_error,
-                    "group.id": GROUP,
-                    "isolation.level": "read_committed",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
                     "auto.offset.reset": "earliest",
-                    "fetch.wait.max.ms": 10,  # what a broker waits for more records before it says: this is the end
                 }
             )
         )
@@ -115,12 +112,9 @@ def read_record(settings: Settings, partition: Partition, offset: int) -> Messag
     consumer = Consumer(
         settings.kafka_config(
             **{
+                **one_read(GROUP),
                 "error_cb": connection.on_error,
-                "group.id": GROUP,
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
                 "auto.offset.reset": "error",
-                "enable.partition.eof": True,
             }
         )
     )

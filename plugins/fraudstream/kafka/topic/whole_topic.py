@@ -9,6 +9,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.settings import Settings
 
@@ -28,10 +29,7 @@ def records(settings: Settings, topic: str, since: datetime | None = None) -> It
     consumer = Consumer(
         settings.kafka_config(
             **{
-                "group.id": f"whole-topic-{uuid.uuid4().hex}",  # librdkafka wants a name; nothing is committed to it
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
+                **one_read(f"whole-topic-{uuid.uuid4().hex}"),
                 "auto.offset.reset": "earliest",
                 "error_cb": connection.on_error,
             }

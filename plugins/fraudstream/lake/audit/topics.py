@@ -17,6 +17,7 @@ from fraudstream.cases.first_answer_sink import Place
 from fraudstream.cases.staff import staff_decisions
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import (
     CASE_EVENT,
@@ -205,12 +206,8 @@ class _Reader:
         self._consumer = Consumer(
             settings.kafka_config(
                 **{
-                    "group.id": f"audit-{uuid.uuid4().hex}",  # librdkafka wants a name; nothing is committed to it
-                    "isolation.level": "read_committed",
-                    "enable.auto.commit": False,
-                    "enable.partition.eof": True,
+                    **one_read(f"audit-{uuid.uuid4().hex}"),
                     "queued.max.messages.kbytes": 65_536,
-                    "fetch.wait.max.ms": 20,  # what a broker waits for more records before it says that this is the end
                 }
             ),
             logger=log,

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError as Code
 from fraudstream.cases.staff import staff_decisions
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
 from fraudstream.lake.query.view import read_rows
@@ -76,11 +77,8 @@ def _messages(settings: Settings, partition: Partition, end: int) -> Iterator[li
     consumer = Consumer(
         settings.kafka_config(
             **{
+                **one_read("fraudstream-rebase"),
                 "error_cb": connection.on_error,
-                "group.id": "fraudstream-rebase",  # needed by the client, never joined or committed
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
             }
         ),
         logger=log,
