@@ -79,7 +79,7 @@ format: venv ## sort imports and format the code
 lock: $(UV) ## lock what changed in requirements*.in; CONSTRAINTS=file or address of Airflow's constraints
 	$(LOCK) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
-	for tool in $(TOOLS) quixstreams spark; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
+	for tool in $(TOOLS) quixstreams spark flink; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
 	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov docs/requirements \
 		tests/mutants/requirements; do \
 		$(LOCK) --no-header $$file.in -o $$file.txt; done

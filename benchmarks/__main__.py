@@ -15,7 +15,10 @@ from rich.console import Console
 from benchmarks.report import Report
 from benchmarks.stack import FOLDER, own_environment, stack
 
-NAMES = ("produce", "lake", "mail", "latency", "replay", "compaction", "growth", "site", "confirmation", "desk")
+NAMES = (
+    *("produce", "lake", "mail", "latency", "replay", "compaction", "growth", "site", "confirmation", "desk"),
+    "exactly_once",
+)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from fraudstream.errors import KafkaError
 from fraudstream.settings import Settings
 
-from local.topics import decoded, partitions, reader, records
+from local.topics import admin_client, decoded, partitions, reader, records
 
 #: More than a partition has at its end.
 _MARKERS = 1_000
@@ -38,6 +38,13 @@ def create(environment: Mapping[str, str], names: list[str]) -> None:
     admin = AdminClient(settings.kafka_config())
     for created in admin.create_topics(wanted).values():
         created.result()
+
+
+def delete(environment: Mapping[str, str], names: list[str]) -> None:
+    """Removes topics that :func:`create` made."""
+    admin = admin_client(settings_of(environment))
+    for deleted in admin.delete_topics(names).values():
+        deleted.result()
 
 
 def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Array]:

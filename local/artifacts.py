@@ -8,14 +8,14 @@ import hashlib
 import shutil
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jgo
 import platformdirs
 from fraudstream.errors import FraudstreamError
-from jgo.maven import MavenContext
+from jgo.maven import Artifact, MavenContext
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
 #: Kafka's command-line tools (kafka-configs, kafka-acls, kafka-producer-perf-test); what they need of other jars the
@@ -48,9 +48,17 @@ def fetch_all(progress: Callable[[str], None]) -> dict[str, Path]:
 
     :raises ArtifactError: a file has another checksum; it is removed, so that the next try downloads it again
     """
+    return fetch_files(locked(), progress)
+
+
+def fetch_files(wanted: Mapping[str, str], progress: Callable[[str], None]) -> dict[str, Path]:
+    """These files by coordinate, `wanted` has the SHA-256 of each.
+
+    :raises ArtifactError: a file has another checksum; it is removed, so that the next try downloads it again
+    """
     context = MavenContext(repo_cache=cache() / "maven", timeout=60)
     with ThreadPoolExecutor(8) as pool:
-        items = locked().items()
+        items = wanted.items()
         paths = pool.map(lambda item: _fetch(context, item[0], item[1], progress), items)
         return dict(zip((coordinate for coordinate, _ in items), paths, strict=True))
 
@@ -78,13 +86,11 @@ def unpacked(archive: Path, checksum: str) -> Path:
 
 
 def _fetch(context: MavenContext, coordinate: str, checksum: str, progress: Callable[[str], None]) -> Path:
-    group, artifact, version, *rest = coordinate.split(":")
-    classifier, packaging = rest or ("", "jar")
-    file = context.project(group, artifact).at_version(version).artifact(classifier=classifier, packaging=packaging)
+    file = _artifact(context, coordinate)
     verified = file.cached_path.with_suffix(".sha256-ok")
     if verified.exists() and verified.read_text() == checksum:
         return Path(file.cached_path)
-    progress(f"{artifact} {version}")
+    progress(f"{file.artifactId} {file.version}")
     path = Path(file.resolve())
     found = _sha256(path)
     if found != checksum:
@@ -97,22 +103,32 @@ def _fetch(context: MavenContext, coordinate: str, checksum: str, progress: Call
     return path
 
 
+def _artifact(context: MavenContext, coordinate: str) -> Artifact:
+    group, artifact, version, *rest = coordinate.split(":")
+    classifier, packaging = rest or ("", "jar")
+    return context.project(group, artifact).at_version(version).artifact(classifier=classifier, packaging=packaging)
+
+
+def checksums(coordinates: Iterable[str]) -> dict[str, str]:
+    """SHA-256 by coordinate of these files, as Maven Central has them now."""
+    context = MavenContext(repo_cache=cache() / "maven", timeout=60)
+    return {coordinate: _sha256(_artifact(context, coordinate).resolve()) for coordinate in coordinates}
+
+
+def resolved(roots: Iterable[str]) -> dict[str, str]:
+    """SHA-256 by coordinate of these jars and of those that they need, as Maven Central has them now."""
+    jars = {str(jar): jar for jar in jgo.resolve("+".join(roots))}
+    return {f"{jar.groupId}:{jar.artifactId}:{jar.version}": _sha256(jar.resolve()) for _, jar in sorted(jars.items())}
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _relock() -> None:
-    context = MavenContext(repo_cache=cache() / "maven", timeout=60)
-    group, artifact, version, classifier, packaging = REGISTRY.split(":")
-    registry = context.project(group, artifact).at_version(version).artifact(classifier, packaging)
-    lines = [f"{REGISTRY} {_sha256(registry.resolve())}"]
-    group, artifact, version = KAFKA_TOOLS.split(":")
-    tools = context.project(group, artifact).at_version(version).artifact()
-    lines.append(f"{KAFKA_TOOLS} {_sha256(tools.resolve())}")
-    for file in sorted({str(jar): jar for root in (KAFKA, KAFKA_LOGGING) for jar in jgo.resolve(root)}.items()):
-        jar = file[1]
-        lines.append(f"{jar.groupId}:{jar.artifactId}:{jar.version} {_sha256(jar.resolve())}")
+    found = checksums((REGISTRY, KAFKA_TOOLS)) | resolved((KAFKA, KAFKA_LOGGING))
+    lines = [f"{coordinate} {checksum}" for coordinate, checksum in found.items()]
     header = "# coordinate and SHA-256 of each file; written by python -m local.artifacts\n"
     LOCK.write_text(header + "\n".join(lines) + "\n")
     sys.stdout.write(f"{len(lines)} files locked in {LOCK.name}\n")

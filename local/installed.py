@@ -1,6 +1,8 @@
 """Where the parts' programs and state lie."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 from fraudstream.errors import SettingsError
@@ -30,6 +32,11 @@ def tool(environment: str, program: str) -> Path:
     if not path.exists():
         raise SettingsError(f"{path.relative_to(ROOT)} is missing; run: make venv")
     return path
+
+
+def make_environment(name: str) -> None:
+    """Makes .venvs/NAME from its locked requirements, unless it is there."""
+    subprocess.run(["make", f"PYTHON={sys.executable}", f".venvs/{name}/synced"], cwd=ROOT, check=True)
 
 
 def words(options: dict[str, str]) -> list[str]:

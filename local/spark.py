@@ -3,7 +3,6 @@
 import os
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from fraudstream.errors import LakeError
 from fraudstream.lake.compaction.spark import CONFIGURATION
 from fraudstream.settings import ROOT
 
-from local import artifacts
+from local import artifacts, installed
 
 ENVIRONMENT = ROOT / ".venvs" / "spark"
 JOB = ROOT / "include" / "spark" / "compact.py"
@@ -35,8 +34,7 @@ _ON_THIS_MACHINE = {
 
 def make_environment() -> None:
     """Makes .venvs/spark from its locked requirements, unless it is there."""
-    make = ["make", f"PYTHON={sys.executable}", str((ENVIRONMENT / "synced").relative_to(ROOT))]
-    subprocess.run(make, cwd=ROOT, check=True)
+    installed.make_environment(ENVIRONMENT.name)
 
 
 def catalog(database: Path, warehouse: str) -> dict[str, str]:

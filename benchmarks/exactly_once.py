@@ -1,0 +1,134 @@
+"""Ours and other sinks under the same faults: records lost and doubled, as a reader without special knowledge counts.
+
+ROWS is how many records (without: 1,000,000), SUBJECTS and FAULTS pick some of them, SEED is the first seed and RUNS
+how many seeds there are.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+from fraudstream.errors import FraudstreamError
+
+from benchmarks.dataset import lake, paysim, upload
+from benchmarks.report import OURS, Report
+from benchmarks.rounds import BenchmarkFailed, run, wait_until_quiet
+from benchmarks.shootout.connect import FileStreamSink
+from benchmarks.shootout.counts import Outcome, verdict
+from benchmarks.shootout.feed import Feed, read_records
+from benchmarks.shootout.flink import FlinkFiles
+from benchmarks.shootout.iceberg import IcebergSink
+from benchmarks.shootout.ours import Ours
+from benchmarks.shootout.spark import SparkFiles
+from benchmarks.shootout.subject import Subject, Trial
+from benchmarks.shootout.trial import FAULTS, run_rate, run_trial
+from benchmarks.stack import FOLDER
+from benchmarks.topics import create, delete, settings_of
+from local.control import Control
+from local.environment import LOGS, STACK
+
+_ROWS = 1_000_000
+#: Rows of a file for each that goes to the non-fraud topic.
+_MORE_ROWS = 1.01
+_RATE = "rate"
+_BUSY = 0.2
+SUBJECTS: dict[str, type[Subject]] = {
+    subject.name: subject for subject in (Ours, FileStreamSink, IcebergSink, SparkFiles, FlinkFiles)
+}
+
+Say = Callable[[str], None]
+
+
+def benchmark(environment: Mapping[str, str], say: Say) -> Report:
+    """Everything that is asked for, one trial after the other."""
+    subjects = _asked("SUBJECTS", list(SUBJECTS))
+    faults = _asked("FAULTS", [_RATE, *FAULTS])
+    rows, seed, runs = (
+        int(os.environ.get(name, number)) for name, number in (("ROWS", _ROWS), ("SEED", 1), ("RUNS", 1))
+    )
+    uri = upload(lake(environment), paysim(int(rows * _MORE_ROWS) + 1_000), "exactly_once.csv")
+    run("benchmarks.ours.produce", [uri], environment)
+    shootout = _Shootout(environment, say, rows)
+    for number in range(seed, seed + runs):
+        for name in subjects:
+            shootout.run(SUBJECTS[name], faults, number)
+    outcomes, rates = shootout.outcomes, shootout.rates
+    peak = max((outcome.peak_mib for outcome in outcomes if outcome.subject == OURS), default=0.0)
+    return Report(
+        "exactly_once",
+        "records/s",
+        {},
+        verdict(outcomes, OURS),
+        notes=[
+            *(
+                f"{name}: {max(found):,.0f} records/s, the start of the process included"
+                for name, found in rates.items()
+            ),
+            *(outcome.line() for outcome in outcomes),
+        ],
+        also={"rows": rows, "rates": rates, "outcomes": [outcome.document() for outcome in outcomes]},
+        single=(max(rates.get(OURS, [0.0])), peak),
+    )
+
+
+def _asked(variable: str, known: Sequence[str]) -> list[str]:
+    """What is asked for, in the order in which it is run.
+
+    :raises BenchmarkFailed: there is no such one
+    """
+    asked = os.environ.get(variable, ",".join(known)).split(",")
+    if unknown := set(asked) - set(known):
+        raise BenchmarkFailed(f"{variable} has {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return [name for name in known if name in asked]
+
+
+class _Shootout:
+    """All trials on one stack; what they found grows in `outcomes` and `rates`."""
+
+    def __init__(self, environment: Mapping[str, str], say: Say, rows: int) -> None:
+        self._environment = environment
+        self._settings = settings_of(environment)
+        self._say = say
+        self._records = read_records(self._settings, rows)
+        self._folder = FOLDER / "exactly_once"
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self.outcomes: list[Outcome] = []
+        #: Records a second of undisturbed runs, from the start of the process on.
+        self.rates: dict[str, list[float]] = {}
+
+    def run(self, subject: type[Subject], faults: Sequence[str], seed: int) -> None:
+        """Every fault; a subject that can't do one isn't tried with the rest."""
+        for fault in faults:
+            if fault == "rebalance" and not subject.has_group:
+                continue
+            name = f"{subject.name}-{fault}-{seed}"
+            busy = wait_until_quiet()
+            noise = f"; other processes took {busy:.0%} of the machine before" if busy > _BUSY else ""
+            try:
+                said = self._one(subject(self._trial(name, seed)), fault)
+            except (FraudstreamError, subprocess.CalledProcessError) as error:
+                self.outcomes.append(Outcome(subject.name, fault, seed, None, error=str(error)))
+                self._say(self.outcomes[-1].line())
+                return
+            self._say(said + noise)
+
+    def _trial(self, name: str, seed: int) -> Trial:
+        trial = Trial(f"shootout-{name}", self._folder / name, self._environment, seed)
+        trial.files.mkdir(parents=True)
+        create(self._environment, [trial.topic])
+        return trial
+
+    def _one(self, subject: Subject, fault: str) -> str:
+        feed = Feed(self._settings, subject.trial.topic, self._records)
+        try:
+            if fault == _RATE:
+                rate = run_rate(subject, feed, self._records)
+                self.rates.setdefault(subject.name, []).append(rate)
+                return f"{subject.name}: {rate:,.0f} records/s, the start of the process included"
+            outcome = run_trial(subject, fault, feed, self._records, Control(STACK, LOGS))
+            self.outcomes.append(outcome)
+            return outcome.line()
+        finally:
+            delete(self._environment, [subject.trial.topic])
+            shutil.rmtree(subject.trial.files)

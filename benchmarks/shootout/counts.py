@@ -1,0 +1,77 @@
+"""What a reader found of what was produced."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Counts:
+    """`doubled`: copies beyond the first one; `unknown`: ids that nobody produced, such as those of torn lines."""
+
+    lost: int
+    doubled: int
+    unknown: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether each record is there once, and nothing else."""
+        return self == Counts(0, 0)
+
+
+def compare(produced: Sequence[str], found: Iterable[str]) -> Counts:
+    """Counts of the ids found; those in `produced` are all different."""
+    copies = Counter(found)
+    there = [copies.pop(one, 0) for one in produced]
+    return Counts(there.count(0), sum(number - 1 for number in there if number > 1), sum(copies.values()))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one fault did to one subject.
+
+    `recovered` is the time from the end of the fault until as many records are visible as had been produced by then;
+    None: never. `restarts` counts processes that ended by themselves or were killed, and were started again.
+    """
+
+    subject: str
+    fault: str
+    seed: int
+    counts: Counts | None
+    recovered: float | None = None
+    peak_mib: float = 0.0
+    restarts: int = 0
+    notes: list[str] = field(default_factory=list)
+    #: Why there are no counts.
+    error: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As it is kept."""
+        counted: Mapping[str, Any] = vars(self.counts) if self.counts else {}
+        kept = {name: value for name, value in vars(self).items() if name != "counts"}
+        return {**kept, **counted}
+
+    def line(self) -> str:
+        """For people."""
+        start = f"{self.subject}, {self.fault}, seed {self.seed}: "
+        if self.counts is None:
+            return start + f"did not run: {self.error}"
+        unknown = f", {self.counts.unknown:,} unknown" if self.counts.unknown else ""
+        recovered = "not recovered" if self.recovered is None else f"recovered after {self.recovered:.1f} s"
+        rest = f"{recovered}, peak RSS {self.peak_mib:,.0f} MiB, {self.restarts} restarts"
+        return (
+            start
+            + f"{self.counts.lost:,} lost, {self.counts.doubled:,} doubled{unknown}; {rest}"
+            + "".join(f"; {note}" for note in self.notes)
+        )
+
+
+def verdict(outcomes: Sequence[Outcome], subject: str) -> dict[str, bool]:
+    """For each fault whether the subject lost and doubled nothing; one that was not counted does not hold."""
+    holds: dict[str, bool] = {}
+    for outcome in outcomes:
+        if outcome.subject == subject:
+            once = outcome.counts is not None and outcome.counts.exact
+            holds[outcome.fault] = holds.get(outcome.fault, True) and once
+    return {f"{subject} loses and doubles nothing: {fault}": held for fault, held in holds.items()}

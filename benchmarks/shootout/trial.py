@@ -1,0 +1,195 @@
+"""One fault for one subject: produce, disturb, wait, stop, count."""
+
+import random
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from benchmarks.rounds import BenchmarkFailed
+from benchmarks.shootout.counts import Outcome, compare
+from benchmarks.shootout.feed import Feed, Records
+from benchmarks.shootout.fleet import Fleet
+from benchmarks.shootout.subject import SESSION_SECONDS, Subject
+from local.control import Control
+from local.part import AT_REST, State
+from local.services import BROKERS
+
+#: What is produced before the subject starts: it is at work once some of it is visible.
+_HEAD = 0.05
+_FEED_SECONDS = 25.0
+#: When the fault begins, as a share of the feed.
+_MIDDLE = (0.3, 0.6)
+_UP_WITHIN = 120.0
+#: When nothing has become visible for so long, the workers are started anew, once; what isn't there after that is lost.
+_SILENT_SECONDS = 25.0
+_WHOLE_SECONDS = 240.0
+#: A zombie or a late commit may add copies after everything is there.
+_SETTLE_SECONDS = 6.0
+_LOOK_SECONDS = 1.0
+_RATE_LOOK_SECONDS = 0.2
+_BROKER_DOWN_SECONDS = 3.0
+_SECOND_WORKER_SECONDS = 12.0
+
+Say = Callable[[str], None]
+
+
+class Course:
+    """A trial while it runs."""
+
+    def __init__(self, subject: Subject, fleet: Fleet, feed: Feed, control: Control, rng: random.Random) -> None:
+        self.subject = subject
+        self.fleet = fleet
+        self.feed = feed
+        self.control = control
+        self.rng = rng
+        self._reader = subject.reader()
+        self._visible: set[str] = set()
+
+    def visible(self) -> int:
+        """How many different records a reader sees now."""
+        self._visible.update(self._reader.new())
+        return len(self._visible)
+
+    def wait_for(self, number: int, seconds: float, silent: float = float("inf")) -> bool:
+        """Waits until so many records are visible; False: not in time, or nothing new for `silent` seconds."""
+        deadline, grown, before = time.monotonic() + seconds, time.monotonic(), self.visible()
+        while before < number:
+            if time.monotonic() > deadline or time.monotonic() - grown > silent:
+                return False
+            time.sleep(_LOOK_SECONDS)
+            self.subject.attend()
+            if (now := self.visible()) > before:
+                before, grown = now, time.monotonic()
+        return True
+
+
+def _nothing(course: Course) -> None:
+    """The control."""
+
+
+def _kill(course: Course) -> None:
+    course.fleet.kill(1)
+
+
+def _zombie(course: Course) -> None:
+    """Frozen for longer than its session; a second worker takes its place meanwhile."""
+    course.fleet.freeze(1)
+    course.fleet.start(2)
+    _pass(course, SESSION_SECONDS + 8)
+    course.fleet.thaw(1)
+    _pass(course, 10)
+    course.fleet.retire(1)
+
+
+def _rebalance(course: Course) -> None:
+    """A second worker comes and goes."""
+    course.fleet.start(2)
+    _pass(course, _SECOND_WORKER_SECONDS)
+    course.fleet.retire(2)
+
+
+def _broker(course: Course) -> None:
+    """SIGKILL of one of three; it is started again."""
+    victim = course.rng.choice(BROKERS)
+    course.control.command("kill", victim)
+    _wait_for_part(course.control, victim, AT_REST)
+    _pass(course, _BROKER_DOWN_SECONDS)
+    course.control.command("start", victim)
+    _wait_for_part(course.control, victim, {State.READY})
+
+
+def _store(course: Course) -> None:
+    course.subject.fail_store(course.fleet)
+
+
+FAULTS: dict[str, Callable[[Course], None]] = {
+    "none": _nothing,
+    "kill": _kill,
+    "zombie": _zombie,
+    "rebalance": _rebalance,
+    "broker": _broker,
+    "store": _store,
+}
+
+
+def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, control: Control) -> Outcome:
+    """What the fault did.
+
+    :raises BenchmarkFailed: the subject did not begin to work
+    """
+    trial = subject.trial
+    course_rng = random.Random(f"{trial.seed} {fault}")  # noqa: S311  no secret
+    notes: list[str] = []
+    with ExitStack() as stack:
+        stack.enter_context(subject.running())
+        fleet = stack.enter_context(Fleet(trial.folder, subject.command))
+        course = Course(subject, fleet, feed, control, course_rng)
+        # 1. at work
+        feed.send(int(_HEAD * len(records.ids)))
+        begun = time.monotonic()
+        fleet.start(1)
+        if not course.wait_for(1, _UP_WITHIN):
+            raise BenchmarkFailed(f"no record within {_UP_WITHIN:.0f} s; the end of its log: {_end_of(fleet)}")
+        notes.append(f"first record after {time.monotonic() - begun:.0f} s")
+        # 2. disturbed in the middle
+        feed.start(_FEED_SECONDS)
+        _pass(course, _FEED_SECONDS * course_rng.uniform(*_MIDDLE))
+        FAULTS[fault](course)
+        over, produced = time.monotonic(), feed.fed
+        recovered = time.monotonic() - over if course.wait_for(produced, _WHOLE_SECONDS, _SILENT_SECONDS) else None
+        feed.finish()
+        # 3. everything, or silence
+        every = len(records.ids)
+        if not course.wait_for(every, _WHOLE_SECONDS, _SILENT_SECONDS):
+            notes.append(f"{every - course.visible():,} missing after {_SILENT_SECONDS:.0f} s of silence, started anew")
+            fleet.retire_all()
+            fleet.start(3)
+            course.wait_for(every, _WHOLE_SECONDS, _SILENT_SECONDS)
+        _pass(course, _SETTLE_SECONDS)
+        fleet.retire_all()
+    # 4. counted from the beginning: files may have gone since
+    counts = compare(records.ids, subject.reader().new())
+    if own := subject.own_reader():
+        by_own = compare(records.ids, own.new())
+        notes.append(f"by its own reader {by_own.lost:,} lost, {by_own.doubled:,} doubled")
+    return Outcome(subject.name, fault, trial.seed, counts, recovered, fleet.peak_mib, fleet.restarts, notes)
+
+
+def run_rate(subject: Subject, feed: Feed, records: Records) -> float:
+    """Records a second of a run that nothing disturbs: all are in the topic before the subject's process starts.
+
+    :raises BenchmarkFailed: not all became visible
+    """
+    feed.send(len(records.ids))
+    feed.finish()
+    with subject.running(), Fleet(subject.trial.folder, subject.command) as fleet:
+        begun = time.monotonic()
+        fleet.start(1)
+        reader, visible = subject.reader(), 0
+        while (visible := visible + len(reader.new())) < len(records.ids):
+            if time.monotonic() - begun > _WHOLE_SECONDS:
+                raise BenchmarkFailed(f"{visible:,} records visible after {_WHOLE_SECONDS:.0f} s: {_end_of(fleet)}")
+            time.sleep(_RATE_LOOK_SECONDS)
+            subject.attend()
+        seconds = time.monotonic() - begun
+        fleet.retire_all()
+    return len(records.ids) / seconds
+
+
+def _pass(course: Course, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK_SECONDS))
+        course.subject.attend()
+
+
+def _wait_for_part(control: Control, name: str, wanted: set[State], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while (state := next(part.state for part in control.status() if part.name == name)) not in wanted:
+        if time.monotonic() > deadline:
+            raise BenchmarkFailed(f"{name} is {state} after {seconds:.0f} s, expected {wanted}")
+        time.sleep(0.2)
+
+
+def _end_of(fleet: Fleet) -> str:
+    return fleet.log(1).read_text(errors="replace")[-1500:]

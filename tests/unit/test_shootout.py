@@ -1,0 +1,88 @@
+"""What is counted when sinks are compared under faults."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.shootout.counts import Counts, Outcome, compare, verdict
+from benchmarks.shootout.readers import Files, GrowingFile, ids_in_lines
+
+
+@pytest.mark.parametrize(
+    ("found", "counts"),
+    [
+        ("abc", Counts(0, 0)),
+        ("cab", Counts(0, 0)),
+        ("ac", Counts(1, 0)),
+        ("abbbc", Counts(0, 2)),
+        ("aab", Counts(1, 1)),
+        ("abcx", Counts(0, 0, 1)),
+        ("", Counts(3, 0)),
+    ],
+)
+def test_lost_are_those_that_are_missing_and_doubled_are_the_copies_beyond_the_first(
+    found: str, counts: Counts
+) -> None:
+    assert compare("abc", found) == counts
+    assert counts.exact is (counts == Counts(0, 0))
+
+
+def outcome(subject: str, fault: str, counts: Counts | None, seed: int = 1) -> Outcome:
+    return Outcome(subject, fault, seed, counts, error="" if counts else "no such class")
+
+
+def test_the_verdict_is_about_one_subject_and_every_seed_counts() -> None:
+    outcomes = [
+        outcome("ours", "kill", Counts(0, 0)),
+        outcome("ours", "zombie", Counts(0, 0)),
+        outcome("ours", "zombie", Counts(0, 1), seed=2),
+        outcome("ours", "store", None),
+        outcome("peer", "kill", Counts(5, 5)),
+    ]
+    assert verdict(outcomes, "ours") == {
+        "ours loses and doubles nothing: kill": True,
+        "ours loses and doubles nothing: zombie": False,
+        "ours loses and doubles nothing: store": False,
+    }
+
+
+def test_an_outcome_that_is_kept_has_its_counts_or_the_error() -> None:
+    kept = outcome("peer", "store", Counts(1, 2, 3)).document()
+    assert (kept["lost"], kept["doubled"], kept["unknown"]) == (1, 2, 3)
+    assert "lost" not in outcome("peer", "store", None).document()
+    assert "did not run: no such class" in outcome("peer", "store", None).line()
+    assert "1 lost, 2 doubled, 3 unknown; not recovered" in outcome("peer", "store", Counts(1, 2, 3)).line()
+
+
+def test_ids_are_found_in_json_and_in_printed_structs() -> None:
+    assert ids_in_lines(b'{"idTransaction":"a","step":1}\n{"step": 2, "idTransaction": "b"}\n') == ["a", "b"]
+    assert ids_in_lines(b"Struct{idTransaction=a,timestamp=1}\nStruct{idTransaction=b}\n") == ["a", "b"]
+
+
+def test_a_torn_line_counts_as_something_unknown_and_two_records_in_one_as_both() -> None:
+    assert ids_in_lines(b'mount":5}\n{"idTransaction":"a"}{"idTransaction":"b"}\n') == ["b'mount\":5}'", "a", "b"]
+
+
+def test_a_growing_file_is_read_on_from_its_last_ended_line(tmp_path: Path) -> None:
+    path = tmp_path / "records.txt"
+    reader = GrowingFile(path)
+    assert reader.new() == []
+    path.write_text("Struct{idTransaction=a}\nStruct{idTrans")
+    assert reader.new() == ["a"]
+    assert reader.new() == []
+    with path.open("a") as file:
+        file.write("action=b}\n")
+    assert reader.new() == ["b"]
+
+
+def test_hidden_files_do_not_count_and_one_that_changed_is_read_again(tmp_path: Path) -> None:
+    reader = Files(tmp_path, lambda path: path.read_text().split())
+    (tmp_path / "_log").mkdir()
+    (tmp_path / "_log" / "0").write_text("x")
+    (tmp_path / ".part.inprogress").write_text("y")
+    (tmp_path / "part-0").write_text("a")
+    assert reader.new() == ["a"]
+    assert reader.new() == []
+    (tmp_path / "part-0").write_text("a b")
+    assert reader.new() == ["a", "b"]
+    assert Files(tmp_path, lambda path: path.read_text().split()).new() == ["a", "b"]
