@@ -15,7 +15,7 @@ from benchmarks.dataset import lake, paysim, upload
 from benchmarks.report import OURS, Report
 from benchmarks.rounds import BenchmarkFailed, run, wait_until_quiet
 from benchmarks.shootout.connect import FileStreamSink
-from benchmarks.shootout.counts import Outcome, verdict
+from benchmarks.shootout.counts import Outcome, table, verdict
 from benchmarks.shootout.feed import Feed, read_records
 from benchmarks.shootout.flink import FlinkFiles
 from benchmarks.shootout.iceberg import IcebergSink
@@ -66,6 +66,7 @@ def benchmark(environment: Mapping[str, str], say: Say) -> Report:
                 for name, found in rates.items()
             ),
             *(outcome.line() for outcome in outcomes),
+            *table(outcomes),
         ],
         also={"rows": rows, "rates": rates, "outcomes": [outcome.document() for outcome in outcomes]},
         single=(max(rates.get(OURS, [0.0])), peak),

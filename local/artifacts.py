@@ -117,8 +117,12 @@ def checksums(coordinates: Iterable[str]) -> dict[str, str]:
 
 def resolved(roots: Iterable[str]) -> dict[str, str]:
     """SHA-256 by coordinate of these jars and of those that they need, as Maven Central has them now."""
-    jars = {str(jar): jar for jar in jgo.resolve("+".join(roots))}
-    return {f"{jar.groupId}:{jar.artifactId}:{jar.version}": _sha256(jar.resolve()) for _, jar in sorted(jars.items())}
+    return {_coordinate(jar): _sha256(jar.resolve()) for jar in sorted(jgo.resolve("+".join(roots)), key=str)}
+
+
+def _coordinate(jar: Artifact) -> str:
+    coordinate = f"{jar.groupId}:{jar.artifactId}:{jar.version}"
+    return f"{coordinate}:{jar.classifier}:{jar.packaging}" if jar.classifier else coordinate
 
 
 def _sha256(path: Path) -> str:

@@ -67,6 +67,20 @@ class Outcome:
         )
 
 
+def table(outcomes: Sequence[Outcome]) -> list[str]:
+    """Lines of a Markdown table: lost / doubled of each subject and fault; seeds are separated by commas."""
+    faults = list(dict.fromkeys(outcome.fault for outcome in outcomes))
+    cells: dict[str, dict[str, list[str]]] = {}
+    for outcome in outcomes:
+        cell = "did not run" if outcome.counts is None else f"{outcome.counts.lost:,} / {outcome.counts.doubled:,}"
+        cells.setdefault(outcome.subject, {}).setdefault(outcome.fault, []).append(cell)
+    rows = [
+        f"| {subject} | {' | '.join(', '.join(found.get(fault, ['-'])) for fault in faults)} |"
+        for subject, found in cells.items()
+    ]
+    return [f"| lost / doubled | {' | '.join(faults)} |", f"|{'---|' * (len(faults) + 1)}", *rows]
+
+
 def verdict(outcomes: Sequence[Outcome], subject: str) -> dict[str, bool]:
     """For each fault whether the subject lost and doubled nothing; one that was not counted does not hold."""
     holds: dict[str, bool] = {}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.shootout.counts import Counts, Outcome, compare, verdict
+from benchmarks.shootout.counts import Counts, Outcome, compare, table, verdict
 from benchmarks.shootout.readers import Files, GrowingFile, ids_in_lines
 
 
@@ -44,6 +44,23 @@ def test_the_verdict_is_about_one_subject_and_every_seed_counts() -> None:
         "ours loses and doubles nothing: zombie": False,
         "ours loses and doubles nothing: store": False,
     }
+
+
+def test_the_table_has_a_row_for_each_subject_and_every_seed() -> None:
+    outcomes = [
+        outcome("ours", "kill", Counts(0, 0)),
+        outcome("ours", "kill", Counts(0, 0), seed=2),
+        outcome("ours", "rebalance", Counts(0, 0)),
+        outcome("peer", "kill", Counts(1_000, 2)),
+        outcome("other", "kill", None),
+    ]
+    assert table(outcomes) == [
+        "| lost / doubled | kill | rebalance |",
+        "|---|---|---|",
+        "| ours | 0 / 0, 0 / 0 | 0 / 0 |",
+        "| peer | 1,000 / 2 | - |",
+        "| other | did not run | - |",
+    ]
 
 
 def test_an_outcome_that_is_kept_has_its_counts_or_the_error() -> None:
