@@ -24,6 +24,8 @@ MAIL_RESENT = "MAIL_RESENT"
 #: The mail server accepted a fraud notice, which is no reminder; details: messageId. The first one of a case starts its
 #: customer's time limit.
 NOTICE_ACCEPTED = "NOTICE_ACCEPTED"
+#: The confirmation site showed the case's page: to the customer, or to a program that follows the links of mails.
+PAGE_OPENED = "PAGE_OPENED"
 #: A reminder was handed to the mail queue; details: share (of the time limit), messageId.
 REMINDED = "REMINDED"
 #: People have to look at the case; reason says why, details: cause (not_reached, no_answer, disagreement).

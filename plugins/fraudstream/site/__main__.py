@@ -12,12 +12,14 @@ import uvloop
 
 from fraudstream.cases.answer_publisher import AnswerPublisher
 from fraudstream.cases.case_views import CaseView, OutcomeView, horizon
+from fraudstream.cases.events import CaseEvents
 from fraudstream.cases.links import Links
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.errors import FraudstreamError
 from fraudstream.settings import Settings, get_settings
 from fraudstream.site.health import create_health
 from fraudstream.site.metrics import Metrics
+from fraudstream.site.opened import OpenedPages
 from fraudstream.site.serving import Server, listening, server
 from fraudstream.site.site import create_app
 
@@ -42,9 +44,10 @@ async def serve(settings: Settings) -> int:
         CaseView(settings, horizon=horizon(settings)) as cases,
         OutcomeView(settings, horizon=horizon(settings)) as answers,
         AnswerPublisher(settings) as publisher,
+        OpenedPages(CaseEvents(settings).publish) as opened,
     ):
         site = server(
-            create_app(settings, cases, answers, publisher, links, metrics),
+            create_app(settings, cases, answers, publisher, links, metrics, opened),
             on_end=lambda reason: metrics.ended.labels(reason).inc(),
         )
         health = server(create_health(cases, answers, publisher, metrics), most_connections=HEALTH_CONNECTIONS)

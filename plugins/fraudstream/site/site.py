@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, ExceptionHandler
+from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from fraudstream.cases.answer_publisher import STATUS_OF, Place, Status
@@ -23,9 +23,10 @@ from fraudstream.errors import AnswerUnknown, KafkaError, KafkaUnavailable, Link
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 from fraudstream.site.buckets import Buckets, with_mapped
+from fraudstream.site.error_pages import error_pages
 from fraudstream.site.guard import Guard
 from fraudstream.site.metrics import Metrics
-from fraudstream.site.pages import Form, Pages, Plain
+from fraudstream.site.pages import Form, Pages
 
 logger = logging.getLogger(__name__)
 
@@ -61,10 +62,6 @@ class Publisher(Protocol):
     def publish(self, status: Status, transaction: Mapping[str, Any], answered_at: datetime) -> Awaitable[Place]: ...
 
 
-#: Page for each status that refuses a request; any other is `refused`.
-REFUSALS: dict[int, Plain] = {404: "invalid", 413: "too_large", 429: "too_many"}
-
-
 class _Anything(Convertor[str]):
     """The rest of a path, line breaks and all, which Starlette's own convertor of a path leaves out."""
 
@@ -81,11 +78,20 @@ register_url_convertor("anything", _Anything())
 
 
 def create_app(
-    settings: Settings, cases: Cases, answers: Answers, publisher: Publisher, links: Links, metrics: Metrics
+    settings: Settings,
+    cases: Cases,
+    answers: Answers,
+    publisher: Publisher,
+    links: Links,
+    metrics: Metrics,
+    opened: Callable[[str], None] = lambda case: None,
 ) -> ASGIApp:
-    """The site as an ASGI application: :class:`Desk` behind :class:`Guard`, refusals as pages."""
+    """The site as an ASGI application: :class:`Desk` behind :class:`Guard`, refusals as pages.
+
+    :param opened: is told of each case whose page is shown; must return at once
+    """
     pages = Pages(settings)
-    desk = Desk(cases, answers, publisher, links, pages, metrics)
+    desk = Desk(cases, answers, publisher, links, pages, metrics, opened)
     # Starlette alone: FastAPI's reading of two parameters takes half as long as all the rest of a page.
     app = Starlette(
         # a link that was damaged on its way may have any other path
@@ -94,7 +100,7 @@ def create_app(
             for path in ("/confirm/{token}/{proposal}", "/{damaged:anything}")
             for endpoint, methods in ((desk.show, ["GET", "HEAD"]), (desk.record, ["POST"]))
         ],
-        exception_handlers=_error_pages(pages, metrics),
+        exception_handlers=error_pages(pages, metrics),
     )
     app.router.redirect_slashes = False
     guarded: ASGIApp = Guard(
@@ -110,7 +116,14 @@ class Desk:
     """Shows cases and records answers."""
 
     def __init__(
-        self, cases: Cases, answers: Answers, publisher: Publisher, links: Links, pages: Pages, metrics: Metrics
+        self,
+        cases: Cases,
+        answers: Answers,
+        publisher: Publisher,
+        links: Links,
+        pages: Pages,
+        metrics: Metrics,
+        opened: Callable[[str], None],
     ) -> None:
         self._cases = cases
         self._answers = answers
@@ -118,10 +131,11 @@ class Desk:
         self._links = links
         self._pages = pages
         self._metrics = metrics
+        self._opened = opened
         self._rate = Buckets(CASE_REQUESTS_PER_MINUTE, 60)
 
     async def show(self, request: Request) -> Response:
-        """The case and its two answers, or what is in force. Changes nothing, whoever opens it how often."""
+        """The case and its two answers, or what is in force. Decides nothing, whoever opens it how often."""
         link = self._link_of(request)
         answer = self._answer_of(link)
         if answer is None and self._links.is_answered(request.query_params.get("answered", ""), link.case):
@@ -132,6 +146,8 @@ class Desk:
         if answer is not None:
             return self._pages.recorded(request, answer)
         transaction = await self._transaction_of(link)
+        if request.method == "GET":
+            self._opened(link.case)
         return self._pages.case(request, transaction, link.proposal, self._form_of(link))
 
     async def record(self, request: Request) -> Response:
@@ -228,31 +244,6 @@ class Desk:
 def _see(path: str) -> Response:
     """Sends the browser to a page with a GET."""
     return Response(status_code=303, headers={"Location": path})
-
-
-def _error_pages(pages: Pages, metrics: Metrics) -> dict[Any, ExceptionHandler]:
-    """A page for each error; the detail goes to the log."""
-
-    async def link(request: Request, error: Exception) -> Response:
-        expired = isinstance(error, LinkExpired)
-        metrics.refused.labels("expired" if expired else "invalid").inc()
-        logger.info("link refused: %s", error)
-        return pages.plain(request, "expired", 410) if expired else pages.plain(request, "invalid", 404)
-
-    async def kafka(request: Request, error: Exception) -> Response:
-        logger.warning("answered 503: %s", error)
-        return pages.plain(request, "not_ready", 503)
-
-    async def refused(request: Request, raised: Exception) -> Response:
-        error = cast(HTTPException, raised)
-        page = pages.plain(request, REFUSALS.get(error.status_code, "refused"), error.status_code)
-        page.headers.update(error.headers or {})
-        return page
-
-    async def broken(request: Request, _: Exception) -> Response:
-        return pages.plain(request, "broken", 500)
-
-    return {LinkError: link, KafkaError: kafka, HTTPException: refused, Exception: broken}
 
 
 async def _form(request: Request) -> tuple[Status, str]:

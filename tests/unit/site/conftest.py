@@ -28,7 +28,10 @@ class Site:
         self.links = Links(self.settings)
         self.metrics = Metrics()
         self.case = self.cases.add(transaction())
-        app = create_app(self.settings, self.cases, self.answers, self.answers, self.links, self.metrics)
+        self.opened: list[str] = []
+        app = create_app(
+            self.settings, self.cases, self.answers, self.answers, self.links, self.metrics, self.opened.append
+        )
         self.browser = TestClient(
             app,
             base_url=ORIGIN,
