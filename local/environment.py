@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ CONSUMERS_POOL = "consumers"
 #: Size of the consumers' pool on a new stack: two members of each group. Four slots more are for all else.
 CONSUMER_SLOTS = 16
 SMTP_CONNECTION = "AIRFLOW_CONN_SMTP_DEFAULT"
+#: Programs that the stack runs where all of them are installed, see local/monitoring.py.
+MONITORING = ("prometheus", "statsd_exporter")
 
 #: What a process needs of the machine and its user; all else (PYTHON*, AIRFLOW__*) would change what the stack does.
 _MACHINE = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "TERM", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME")
@@ -91,6 +94,11 @@ def smtp_connection(port: int) -> str:
     """Airflow's connection to a mail server of this machine, as JSON."""
     plain = {"disable_ssl": True, "disable_tls": True}
     return json.dumps({"conn_type": "smtp", "host": HOST, "port": port, "extra": plain})
+
+
+def is_monitored() -> bool:
+    """Whether the stack has Prometheus, and Airflow reports metrics."""
+    return all(shutil.which(program) for program in MONITORING)
 
 
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
@@ -199,6 +207,13 @@ def _airflow(ports: Ports) -> dict[str, str]:
         },
         "celery_broker_transport_options": {"visibility_timeout": 90_000},
     }
+    if is_monitored():
+        settings["metrics"] = {
+            "statsd_on": True,
+            "statsd_host": HOST,
+            "statsd_port": ports["statsd"],
+            "statsd_influxdb_enabled": True,  # tags, which plain StatsD has not
+        }
     return {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),
         **{

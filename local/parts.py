@@ -8,6 +8,7 @@ from local import artifacts
 from local.applications import airflow, pipeline, postgres
 from local.control import Control
 from local.environment import LOGS, STACK
+from local.monitoring import monitoring
 from local.part import Part, Status
 from local.ports import Ports
 from local.services import kafka, kafka_ui, mail, schema_registry, store
@@ -52,4 +53,4 @@ def stack_parts(progress: Callable[[str], None], shape: Shape | None = None) -> 
     runs_tasks = ("airflow-scheduler", "airflow-triggerer", "airflow-worker")
     for service in services:  # tasks finish what they have in hand
         service.stops_after = [part.name for part in components if part.name.startswith(runs_tasks)]
-    return [*services, *postgres(ports), *components, *pipeline(ports), kafka_ui(ports)]
+    return [*services, *postgres(ports), *components, *pipeline(ports), kafka_ui(ports), *monitoring(ports)]

@@ -36,6 +36,9 @@ PORTS: dict[str, tuple[int, str]] = {
     "airflow": (8080, "Airflow UI and API, HTTP"),
     "confirmation": (8085, "confirmation site, HTTP"),
     "confirmation_health": (8086, "health of the confirmation site, HTTP"),
+    "statsd": (9125, "StatsD of Airflow, UDP, where Prometheus is installed"),
+    "statsd_exporter": (9102, "StatsD exporter, HTTP, where Prometheus is installed"),
+    "prometheus": (9090, "Prometheus, HTTP, where it is installed"),
 }
 
 
