@@ -40,10 +40,10 @@ class Overview:
     problems: list[str] = field(default_factory=list)
 
     @property
-    def wrong(self) -> list[tuple[str, Figure]]:
-        """Figures that are red, then those that are amber, each with the title of its card."""
-        all_figures = [(s.title, one) for s in self.sections for figures in s.groups.values() for one in figures]
-        return [pair for colour in ("red", "amber") for pair in all_figures if pair[1].colour == colour]
+    def wrong(self) -> list[tuple[str, str, Figure]]:
+        """Figures that are red, then those that are amber, each with the title of its card and its heading there."""
+        found = [(s.title, name, one) for s in self.sections for name, figures in s.groups.items() for one in figures]
+        return [place for colour in ("red", "amber") for place in found if place[2].colour == colour]
 
 
 def number(value: float | None) -> str:

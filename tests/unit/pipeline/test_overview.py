@@ -71,7 +71,13 @@ def test_a_healthy_pipeline_has_nothing_above_a_limit() -> None:
     ],
 )
 def test_what_is_wrong_is_said_at_the_top_in_red(change: dict[str, object], where: str) -> None:
-    assert where in {title for title, one in overview([sample(**change)], HEALTHY, NOW).wrong if one.colour == "red"}
+    assert where in {title for title, _, one in overview([sample(**change)], HEALTHY, NOW).wrong if one.colour == "red"}
+
+
+def test_what_is_wrong_names_the_consumer_group() -> None:
+    lag = {"groups": {"write_lake-non_fraud_transaction": GroupFigures(5, 700.0)}}
+    places = {(title, heading) for title, heading, _ in overview([sample(**lag)], HEALTHY, NOW).wrong}
+    assert places == {("Consumer groups", "write_lake of non_fraud_transaction")}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +91,7 @@ def test_what_is_wrong_is_said_at_the_top_in_red(change: dict[str, object], wher
     ],
 )
 def test_so_is_what_is_wrong_with_airflow(health: Health) -> None:
-    assert ("Airflow", "red") in {(title, one.colour) for title, one in overview([sample()], health, NOW).wrong}
+    assert ("Airflow", "red") in {(title, one.colour) for title, _, one in overview([sample()], health, NOW).wrong}
 
 
 def test_only_dead_letters_of_the_last_hour_are_wrong() -> None:
@@ -93,7 +99,7 @@ def test_only_dead_letters_of_the_last_hour_are_wrong() -> None:
     old = [sample(NOW - 1800, dead_letters=letters), sample(dead_letters=letters)]
     assert overview(old, HEALTHY, NOW).wrong == []
     new = [sample(NOW - 1800), sample(dead_letters=letters)]
-    assert [one.raw for _, one in overview(new, HEALTHY, NOW).wrong] == [7]
+    assert [one.raw for *_, one in overview(new, HEALTHY, NOW).wrong] == [7]
     shown = overview(new, HEALTHY, NOW)
     assert figure(shown, "Dead letters", "fraud_transaction.dead_letter", "bad amount").raw == 7
 
