@@ -1,14 +1,22 @@
-"""A real Chromium, headless."""
+"""A real Chromium, headless, and cases of the stack for the tests of Airflow's pages."""
 
 import re
+import threading
+import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
+from fraudstream.kafka.records import FRAUD_TRANSACTION
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.settings import Settings
 from playwright.sync_api import Browser, Page, expect
 
 from local.chromium import NoChromium, find_chromium, running
+from local.demo.airflow_api import AirflowApi
 from local.environment import airflow_login
 from local.ports import Ports
+from tests.integration.confirmations import DAG, Desk, Run
+from tests.integration.pipeline import lake_consumer, mail_consumer
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +78,37 @@ def airflow_ui(browser: Browser) -> Iterator[Page]:
     yield page
     context.close()
     expect.set_options(timeout=5_000)
+
+
+@pytest.fixture(scope="session")
+def customer() -> str:
+    """The customer of all cases of :func:`run`, and of no others."""
+    return f"C{uuid.uuid4().int % 10**12}"
+
+
+@pytest.fixture(scope="session")
+def desk(settings: Settings, airflow: AirflowApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    """The bank's and the customers' side of cases."""
+    desk = Desk(settings, airflow, tmp_path_factory.mktemp("cases"))
+    yield desk
+    desk.close()
+
+
+@pytest.fixture(scope="session")
+def run(desk: Desk, airflow: AirflowApi, lake: Store, customer: str) -> Iterator[Run]:
+    """A run of five cases, in lake and mail log: the customer answered the second one, the others wait.
+
+    The first one stays as it is. A decision of the last one takes two people.
+    """
+    amounts = ("1.25", "2.25", "1200.50", "3400.00", "1000000.00")
+    rows = [f"1,TRANSFER,{amount},{customer},{amount},0.00,C7,0.00,{amount},1,0" for amount in amounts]
+    run = desk.open(sorted(desk.produce_rows(rows), key=lambda case: str(case["idTransaction"])))
+    lake_consumer(desk.settings, lake, FRAUD_TRANSACTION).run()
+    port = Ports.from_environment()["smtp"]
+    mail_consumer(desk.settings, lake, FRAUD_TRANSACTION, port, threading.Event()).run()
+    run.wait(run.transactions, "deferred")
+    desk.answer(run.transactions[1], "not-fraud")
+    run.wait([run.transactions[1]], "success")
+    yield run
+    airflow.end(DAG, run.name)
+    airflow.pause(DAG, True)

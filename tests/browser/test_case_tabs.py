@@ -1,41 +1,19 @@
 """What Airflow's own UI tells of a waiting case: a tab on the sensor's page, a tab on the run's page, log and XCom."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from urllib.parse import quote
 
 import httpx
 import pytest
 from fraudstream import money
-from fraudstream.settings import Settings
 from playwright.sync_api import Page, expect
 
 from local.demo.airflow_api import AirflowApi
 from local.ports import Ports
-from tests.integration.confirmations import DAG, SENSOR, Desk, Run
+from tests.integration.confirmations import DAG, SENSOR, Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-
-
-@pytest.fixture(scope="module")
-def desk(settings: Settings, airflow: AirflowApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    desk = Desk(settings, airflow, tmp_path_factory.mktemp("tabs"))
-    yield desk
-    desk.close()
-
-
-@pytest.fixture(scope="module")
-def run(desk: Desk, airflow: AirflowApi) -> Iterator[Run]:
-    """A run of two cases: one waits, one is answered."""
-    transactions = desk.produce(2)
-    answered = transactions[1]
-    run = desk.open(transactions)
-    run.wait(transactions, "deferred")
-    desk.answer(answered, "not-fraud")
-    run.wait([answered], "success")
-    yield run
-    airflow.end(DAG, run.name)
-    airflow.pause(DAG, True)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +49,9 @@ def test_once_it_is_answered_the_tab_says_so_and_the_runs_tab_lists_all(ui: Call
     of_the_run = page.locator("a[href*='/runs/']")  # the navigation has a page Cases, too
     page.get_by_role("link", name="Cases", exact=True).and_(of_the_run).click()
     cases = page.frame_locator("iframe[title=Cases]")
-    expect(cases.get_by_role("heading")).to_have_text("2 cases")
-    expect(cases.get_by_text("Waits for its customer: 1")).to_be_visible()
+    waiting = [sensor for sensor in run.sensors().values() if sensor["state"] == "deferred"]
+    expect(cases.get_by_role("heading")).to_have_text("5 cases")
+    expect(cases.get_by_text(f"Waits for its customer: {len(waiting)}")).to_be_visible()
     cases.get_by_role("link", name=run.transactions[1]["idTransaction"]).click()
     expect(cases.get_by_role("link", name="All cases of this run")).to_be_visible()  # the case's page has come
     expect(cases.get_by_text("Not fraud: the customer confirmed it")).to_be_visible()
@@ -99,7 +78,7 @@ def test_other_tasks_have_no_case_and_nobody_reads_one_without_a_login(run: Run,
         "sensor": query,
         "other task": query | {"task_id": "cases", "map_index": "-1"},
         "other DAG": query | {"dag_id": "audit_lake"},
-        "no such case": query | {"map_index": "2"},
+        "no such case": query | {"map_index": "5"},
         "no such run": query | {"run_id": "<script>"},
     }
     found = {what: airflow.page("/fraudstream/case", asked) for what, asked in pages.items()}

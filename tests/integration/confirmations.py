@@ -116,7 +116,11 @@ class Desk:
 
     def produce(self, count: int) -> list[Transaction]:
         """So many frauds of a new file, through the producer, as they lie in the topic."""
-        path = paysim([good_row(number, fraud=1) for number in range(1, count + 1)], self._folder)
+        return self.produce_rows([good_row(number, fraud=1) for number in range(1, count + 1)])
+
+    def produce_rows(self, rows: list[str]) -> list[Transaction]:
+        """As :meth:`produce`, of these rows, which are frauds."""
+        path = paysim(rows, self._folder)
         publisher(self.settings, path).run()
         return decoded(self.settings, FRAUD_TRANSACTION, open_source(str(path), None).id_prefix)
 
