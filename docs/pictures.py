@@ -1,7 +1,7 @@
 """``python -m docs.pictures``: takes the pictures of pages and mails in docs/images with a real Chromium.
 
-The site and the page Cases are served as they are in production, over topics in memory. Mails are shown as a client
-shows them: their HTML, below the subject.
+The site is served as it is in production, over topics in memory. Mails are shown as a client shows them: their HTML,
+below the subject. docs/stack_pictures.py takes the pictures of Airflow's pages.
 """
 
 import email
@@ -28,7 +28,6 @@ from fraudstream.site.serving import server
 from fraudstream.site.site import create_app
 from playwright.sync_api import Browser
 
-from docs.desk_pictures import PAGES, desk_site
 from local.chromium import find_chromium, running
 from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 
@@ -79,13 +78,6 @@ def main() -> None:
             for language, reader in READERS.items():
                 _take_mail(browser, f"{mail}-{language}", kind, status, how, reader)
                 print(f"docs/images/{mail}-{language}.png")
-        with desk_site() as address:
-            for name, path in PAGES.items():
-                page = browser.new_page(viewport={"width": 1280, "height": 800})
-                page.goto(address + path)
-                page.screenshot(path=IMAGES / f"{name}.png", full_page=name == "airflow-desk-case")
-                page.close()
-                print(f"docs/images/{name}.png")
 
 
 @contextmanager

@@ -1,0 +1,66 @@
+"""``python -m docs.stack_pictures``: pictures of the pages Pipeline and Cases of a stack that runs, such as the demo's.
+
+The stack has to be up, with cases of which one is answered: `make up`, then `make demo` in another terminal.
+"""
+
+import re
+
+from fraudstream.settings import ROOT
+from playwright.sync_api import FrameLocator, Page, expect
+
+from local.chromium import find_chromium, running
+from local.environment import airflow_login
+from local.ports import Ports
+
+IMAGES = ROOT / "docs" / "images"
+WIDTH = 1000
+
+
+def main() -> None:
+    """Takes the three pictures."""
+    url = Ports.from_environment().url("airflow")
+    with running(find_chromium()) as browser:
+        page = browser.new_page(viewport={"width": WIDTH, "height": 800})
+        page.set_default_timeout(30_000)
+        _log_in(page, url)
+        _open(page, url, "Pipeline")
+        _take(page, "airflow-pipeline", 980)
+        cases = _open(page, url, "Cases")
+        for state in ("answered", "decided"):
+            cases.get_by_label(state, exact=True).check()
+        cases.get_by_role("button", name="Filter").click()
+        expect(cases.get_by_text(re.compile("answered: (fraud|not fraud)")).first).to_be_visible()
+        _take(page, "airflow-desk", 800)
+        row = cases.get_by_role("row").filter(has_text=re.compile("answered: (fraud|not fraud)")).first
+        row.get_by_role("link").first.click()
+        expect(cases.get_by_role("heading", name="Time line")).to_be_visible()
+        _take(page, "airflow-desk-case", 1400)
+
+
+def _log_in(page: Page, url: str) -> None:
+    page.goto(url)
+    user, password = airflow_login()
+    page.locator("input[name=username]").fill(user)
+    page.locator("input[name=password]").fill(password)
+    page.locator("button[type=submit]").click()
+    page.wait_for_url(re.compile(r"^((?!login).)*$"))
+
+
+def _open(page: Page, url: str, name: str) -> FrameLocator:
+    """A page of Airflow's navigation."""
+    page.goto(url)
+    page.get_by_role("link", name=name, exact=True).click()
+    frame = page.frame_locator(f"iframe[title={name}]")
+    expect(frame.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    return frame
+
+
+def _take(page: Page, name: str, height: int) -> None:
+    page.set_viewport_size({"width": WIDTH, "height": height})
+    page.wait_for_timeout(500)  # Airflow's own page takes the new size
+    page.screenshot(path=IMAGES / f"{name}.png")
+    print(f"docs/images/{name}.png")
+
+
+if __name__ == "__main__":
+    main()
