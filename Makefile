@@ -77,7 +77,7 @@ format: venv ## sort imports and format the code
 	$(BIN)/ruff format
 
 lock: $(UV) ## lock what changed in requirements*.in; CONSTRAINTS=file or address of Airflow's constraints
-	$(LOCK) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) requirements.in -o requirements.txt
+	$(LOCK) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --excludes requirements-excluded.txt requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
 	for tool in $(TOOLS) quixstreams spark flink; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
 	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov docs/requirements \
