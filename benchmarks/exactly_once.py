@@ -74,14 +74,14 @@ def benchmark(environment: Mapping[str, str], say: Say) -> Report:
 
 
 def _asked(variable: str, known: Sequence[str]) -> list[str]:
-    """What is asked for, in the order in which it is run.
+    """What is asked for, in the order in which it is.
 
     :raises BenchmarkFailed: there is no such one
     """
     asked = os.environ.get(variable, ",".join(known)).split(",")
     if unknown := set(asked) - set(known):
         raise BenchmarkFailed(f"{variable} has {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    return [name for name in known if name in asked]
+    return asked
 
 
 class _Shootout:
@@ -104,7 +104,7 @@ class _Shootout:
             if fault == "rebalance" and not subject.has_group:
                 continue
             name = f"{subject.name}-{fault}-{seed}"
-            busy = wait_until_quiet()
+            busy = wait_until_quiet() if fault == _RATE else 0.0
             noise = f"; other processes took {busy:.0%} of the machine before" if busy > _BUSY else ""
             try:
                 said = self._one(subject(self._trial(name, seed)), fault)

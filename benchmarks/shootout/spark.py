@@ -46,10 +46,10 @@ class SparkFiles(Subject):
         return Files(self.trial.files, ids_in_file)
 
     def own_reader(self) -> Reader:
-        return _Committed(self.trial.files)
+        return Committed(self.trial.files)
 
 
-class _Committed(Reader):
+class Committed(Reader):
     """Only the files that the sink's log names: Spark's own reader looks there."""
 
     def __init__(self, folder: Path) -> None:

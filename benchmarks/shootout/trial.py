@@ -16,7 +16,7 @@ from local.services import BROKERS
 
 #: What is produced before the subject starts: it is at work once some of it is visible.
 _HEAD = 0.05
-_FEED_SECONDS = 25.0
+_FEED_SECONDS = 20.0
 #: When the fault begins, as a share of the feed.
 _MIDDLE = (0.3, 0.6)
 _UP_WITHIN = 120.0

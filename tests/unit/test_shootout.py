@@ -1,11 +1,13 @@
 """What is counted when sinks are compared under faults."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from benchmarks.shootout.counts import Counts, Outcome, compare, table, verdict
 from benchmarks.shootout.readers import Files, GrowingFile, ids_in_lines
+from benchmarks.shootout.spark import Committed
 
 
 @pytest.mark.parametrize(
@@ -103,3 +105,14 @@ def test_hidden_files_do_not_count_and_one_that_changed_is_read_again(tmp_path: 
     (tmp_path / "part-0").write_text("a b")
     assert reader.new() == ["a", "b"]
     assert Files(tmp_path, lambda path: path.read_text().split()).new() == ["a", "b"]
+
+
+def test_sparks_own_reader_counts_only_files_that_its_log_names(tmp_path: Path) -> None:
+    log = tmp_path / "_spark_metadata"
+    log.mkdir()
+    for name in ("part 0", "part-1", "left-over"):
+        (tmp_path / name).write_text(f'{{"idTransaction":"{name}"}}\n')
+    for number, name in (("0", "part 0"), ("1", "part-1"), ("9.compact", "part-1")):
+        (log / number).write_text("v1\n" + json.dumps({"path": (tmp_path / name).as_uri(), "action": "add"}))
+    assert sorted(Committed(tmp_path).new()) == ["part 0", "part-1"]
+    assert len(Files(tmp_path, lambda path: ids_in_lines(path.read_bytes())).new()) == 3
