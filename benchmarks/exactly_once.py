@@ -51,8 +51,9 @@ def benchmark(environment: Mapping[str, str], say: Say) -> Report:
     run("benchmarks.ours.produce", [uri], environment)
     shootout = _Shootout(environment, say, rows)
     for number in range(seed, seed + runs):
-        for name in subjects:
-            shootout.run(SUBJECTS[name], faults, number)
+        for fault in faults:
+            for name in subjects:
+                shootout.run(SUBJECTS[name], fault, number)
     outcomes, rates = shootout.outcomes, shootout.rates
     peak = max((outcome.peak_mib for outcome in outcomes if outcome.subject == OURS), default=0.0)
     return Report(
@@ -94,25 +95,25 @@ class _Shootout:
         self._records = read_records(self._settings, rows)
         self._folder = FOLDER / "exactly_once"
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._failed: set[type[Subject]] = set()
         self.outcomes: list[Outcome] = []
         #: Records a second of undisturbed runs, from the start of the process on.
         self.rates: dict[str, list[float]] = {}
 
-    def run(self, subject: type[Subject], faults: Sequence[str], seed: int) -> None:
-        """Every fault; a subject that can't do one isn't tried with the rest."""
-        for fault in faults:
-            if fault == "rebalance" and not subject.has_group:
-                continue
-            name = f"{subject.name}-{fault}-{seed}"
-            busy = wait_until_quiet() if fault == _RATE else 0.0
-            noise = f"; other processes took {busy:.0%} of the machine before" if busy > _BUSY else ""
-            try:
-                said = self._one(subject(self._trial(name, seed)), fault)
-            except (FraudstreamError, subprocess.CalledProcessError) as error:
-                self.outcomes.append(Outcome(subject.name, fault, seed, None, error=str(error)))
-                self._say(self.outcomes[-1].line())
-                return
-            self._say(said + noise)
+    def run(self, subject: type[Subject], fault: str, seed: int) -> None:
+        """One trial; a subject that could not do one isn't tried again."""
+        if subject in self._failed or (fault == "rebalance" and not subject.has_group):
+            return
+        name = f"{subject.name}-{fault}-{seed}"
+        busy = wait_until_quiet() if fault == _RATE else 0.0
+        noise = f"; other processes took {busy:.0%} of the machine before" if busy > _BUSY else ""
+        try:
+            said = self._one(subject(self._trial(name, seed)), fault)
+        except (FraudstreamError, subprocess.CalledProcessError) as error:
+            self._failed.add(subject)
+            self.outcomes.append(Outcome(subject.name, fault, seed, None, error=str(error)))
+            said = self.outcomes[-1].line()
+        self._say(said + noise)
 
     def _trial(self, name: str, seed: int) -> Trial:
         trial = Trial(f"shootout-{name}", self._folder / name, self._environment, seed)
