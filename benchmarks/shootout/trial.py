@@ -129,7 +129,7 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
         begun = time.monotonic()
         fleet.start(1)
         if not course.wait_for(1, _UP_WITHIN):
-            raise BenchmarkFailed(f"no record within {_UP_WITHIN:.0f} s; the end of its log: {_end_of(fleet)}")
+            raise BenchmarkFailed(f"no record within {_UP_WITHIN:.0f} s; its log: {_end_of(fleet)}")
         notes.append(f"first record after {time.monotonic() - begun:.0f} s")
         # 2. disturbed in the middle
         feed.start(_FEED_SECONDS)
@@ -168,7 +168,9 @@ def run_rate(subject: Subject, feed: Feed, records: Records) -> float:
         reader, visible = subject.reader(), 0
         while (visible := visible + len(reader.new())) < len(records.ids):
             if time.monotonic() - begun > _WHOLE_SECONDS:
-                raise BenchmarkFailed(f"{visible:,} records visible after {_WHOLE_SECONDS:.0f} s: {_end_of(fleet)}")
+                raise BenchmarkFailed(
+                    f"{visible:,} records visible after {_WHOLE_SECONDS:.0f} s; its log: {_end_of(fleet)}"
+                )
             time.sleep(_RATE_LOOK_SECONDS)
             subject.attend()
         seconds = time.monotonic() - begun
@@ -192,4 +194,7 @@ def _wait_for_part(control: Control, name: str, wanted: set[State], seconds: flo
 
 
 def _end_of(fleet: Fleet) -> str:
-    return fleet.log(1).read_text(errors="replace")[-1500:]
+    """The last errors in the log of the first worker, or its last lines."""
+    lines = fleet.log(1).read_text(errors="replace").splitlines()
+    errors = [line for line in lines if "Error" in line or "Exception" in line]
+    return "\n".join((errors or lines)[-5:])
