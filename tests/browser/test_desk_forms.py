@@ -85,6 +85,16 @@ def test_a_person_filters_the_queue_assigns_two_cases_and_decides_one(
     assert (answer["idTransaction"], answer["status"]) == ("case-3", "REPORTED_NOT_FRAUD")
 
 
+def test_the_queue_fits_beside_airflows_navigation_in_a_window_of_1000_pixels(
+    views: FakeDeskViews, address: str, visit: Visit
+) -> None:
+    views.add("e8242706ca-000001403", amount=3_003_372_74, nameOrig="C1231006815")
+    views.answer("e8242706ca-000001403", "NO_RESPONSE")
+    page = visit(f"{address}/desk?state=answered", 936)
+    expect(page.get_by_text("answered: no response, the time was up")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 936
+
+
 def test_text_of_others_never_runs(views: FakeDeskViews, address: str, visit: Visit) -> None:
     case = "case-1" + ATTACK
     views.add(case, nameOrig=ATTACK, nameDest=ATTACK)

@@ -23,6 +23,8 @@ from fraudstream.dataset.stream import Stream
 from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, SettingsError
 
 BLOCK_BYTES = 4 << 20
+#: Hexadecimal digits of a file's content in the ids of its rows.
+ID_PREFIX_DIGITS = 10
 _SHOWN = 100
 T = TypeVar("T")
 
@@ -64,7 +66,7 @@ class Source:
     @property
     def id_prefix(self) -> str:
         """Ten hexadecimal digits that stand for the file's identity in row ids."""
-        return hashlib.sha256(self.identity.encode()).hexdigest()[:10]
+        return hashlib.sha256(self.identity.encode()).hexdigest()[:ID_PREFIX_DIGITS]
 
 
 def open_source(uri: str, client: storage.Client | None, replay: str = "") -> Source:

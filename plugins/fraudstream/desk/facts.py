@@ -16,6 +16,7 @@ from typing import Any
 from fraudstream import money
 from fraudstream.cases.claims import Case, Plan
 from fraudstream.cases.opening import FOLDER
+from fraudstream.dataset.source import ID_PREFIX_DIGITS
 from fraudstream.desk.topic_search import Hit, Searched, TopicSearch
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
@@ -83,6 +84,8 @@ class Facts:
     #: Address of the file; None: no file of this id is known; empty: it wasn't looked for.
     source: str | None = ""
     searched: list[str] = field(default_factory=list)
+    #: Topics were read from their beginnings.
+    whole: bool = False
 
     @property
     def is_fraud(self) -> bool:
@@ -96,7 +99,7 @@ def gather(settings: Settings, lake: Lake, id_transaction: str, *, whole: bool =
     :param whole: read topics from their beginnings, and all partitions, where the search would otherwise be shorter
     :raises KafkaError, LakeError: topics or lake can't be read
     """
-    facts = Facts(id_transaction)
+    facts = Facts(id_transaction, whole=whole)
     # 1
     _from_lake(lake, facts)
     with TopicSearch(settings) as topics:
@@ -119,9 +122,8 @@ def gather(settings: Settings, lake: Lake, id_transaction: str, *, whole: bool =
             facts.opened = find_run(lake.store, facts.place, id_transaction)
             facts.searched.append(f"lake folder {FOLDER}/ of partition {facts.place.partition}")
     # 5
-    if facts.place is not None:
-        facts.source = _source(settings, id_transaction)
-        facts.searched.append(f"topic {INGEST_PROGRESS}")
+    facts.source = _source(settings, id_transaction)
+    facts.searched.append(f"topic {INGEST_PROGRESS}")
     return facts
 
 
@@ -193,7 +195,7 @@ def _first(name: str) -> int:
 def _source(settings: Settings, id_transaction: str) -> str | None:
     """The address of the file that the id's first part is made of; None: no such file, or the file's own ids."""
     prefix, _, number = id_transaction.rpartition("-")
-    if not number.isdecimal():
+    if not number.isdecimal() or len(prefix) != ID_PREFIX_DIGITS:
         return None
     codec, source = Codec.for_topic(INGEST_PROGRESS, settings), None
     with TopicReader(settings, INGEST_PROGRESS) as reader:

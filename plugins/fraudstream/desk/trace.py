@@ -37,11 +37,7 @@ def timeline(facts: Facts) -> Timeline:
     """What the facts say."""
     line = Timeline(facts.id_transaction, searched=facts.searched)
     if facts.place is None:
-        line.miss(
-            "record",
-            "rejected rows of the file: `python -m fraudstream.kafka dead-letters ls`; rows that are yet to be"
-            " produced: the DAG produce_transactions. A record that the lake lost: `trace --whole`",
-        )
+        line.miss("record", _where_else(facts))
         return line
     dag = "consume_fraud_transactions" if facts.is_fraud else "consume_non_fraud_transactions"
     _file_row(line, facts)
@@ -58,6 +54,19 @@ def timeline(facts: Facts) -> Timeline:
     if facts.is_fraud:
         _case(line, facts)
     return line
+
+
+def _where_else(facts: Facts) -> str:
+    """Where to look for a transaction that is neither in the lake nor on the topics."""
+    prefix, _, number = facts.id_transaction.rpartition("-")
+    if facts.source:
+        look = (
+            f"row {int(number):,} of the file {facts.source} was rejected (`python -m fraudstream.kafka dead-letters"
+            " ls`), is still to be produced (DAG produce_transactions), or is not in the file"
+        )
+    else:
+        look = f"check the id: topic ingest_progress knows no file {prefix or facts.id_transaction}"
+    return look if facts.whole else f"{look}. A record that the lake lost: `trace --whole`"
 
 
 def _payment(facts: Facts) -> str:

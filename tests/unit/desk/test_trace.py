@@ -210,8 +210,25 @@ def test_topics_are_read_from_the_lakes_ends_unless_all_is_asked_for(topics: Top
     assert topics.searched == [(FRAUD_TRANSACTION, {0: 0, 1: 0, 2: 0}), (NON_FRAUD_TRANSACTION, {0: 0, 1: 9, 2: 0})]
     topics.searched.clear()
     line = trace(Settings(), lake, "tx-99", whole=True)
+    assert "--whole" in missing.look
+    assert "--whole" not in line.missing[0].look
     assert topics.searched[1] == (NON_FRAUD_TRANSACTION, {0: 0, 1: 0, 2: 0})
     assert "topic non_fraud_transaction from its beginning: 5 records" in line.searched
+
+
+def test_of_an_unknown_transaction_it_is_said_whether_its_file_is_known(
+    topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (missing,) = trace(Settings(), new_lake(), "0123456789-000000007").missing
+    assert missing.look.startswith("row 7 of the file gs://bucket/paysim.csv was rejected")
+    monkeypatch.setattr(facts, "_source", lambda settings, id_transaction: None)
+    (missing,) = trace(Settings(), new_lake(), "0123456789-000000007").missing
+    assert missing.look.startswith("check the id: topic ingest_progress knows no file 0123456789.")
+
+
+@pytest.mark.parametrize("case", ["-7", "0-7", "tx", "0123456789-x", "0123456789abcdef-7"])
+def test_an_id_whose_first_part_stands_for_no_file_is_not_looked_up(case: str) -> None:
+    assert facts._source(Settings(), case) is None  # without a broker to ask
 
 
 def test_the_command_prints_text_or_json_and_says_by_its_code_whether_something_is_missing(

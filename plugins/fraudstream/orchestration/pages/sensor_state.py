@@ -35,7 +35,7 @@ def sensor_state(session: Any, run_id: str | None, case: str, *, has_outcome: bo
     of_sensor = (TaskInstance.run_id == run_id, TaskInstance.task_id == TASK_ID, TaskInstance.map_index == number)
     state = session.scalar(select(TaskInstance.state).where(TaskInstance.dag_id == DAG_ID, *of_sensor))
     marked = state in {"success", "failed", "skipped"} and not has_outcome
-    text = f"The sensor is {state or 'not started yet'}."
+    text = f"State of the sensor's task: {state or 'not started yet'}."
     if marked:
         text = (
             f"The sensor's task was marked {state} by a person or ended by an error. That is a mark of a task, not a"
