@@ -1,10 +1,12 @@
 """What the round through Airflow concludes from logs and contents."""
 
 import json
+import random
 from pathlib import Path
 
 import httpx
 import pytest
+from fraudstream.errors import SchemaRegistryError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.lake.audit.audit import AuditReport
 from fraudstream.lake.audit.checks import Check
@@ -15,6 +17,7 @@ from local.part import State, Status
 from tests.chaos.airflow_round import logs
 from tests.chaos.airflow_round.contents import Outcome, Outcomes, check_outcomes, with_receipts
 from tests.chaos.airflow_round.incidents import in_red_audit
+from tests.chaos.airflow_round.poison import EveryPoison
 from tests.chaos.airflow_round.tasks import Attempt, Tasks
 from tests.chaos.fleet import Interruption
 from tests.chaos.stack import Stack
@@ -99,6 +102,20 @@ def test_a_receipt_is_due_for_each_outcome() -> None:
 def test_what_retention_took_is_looked_for_as_an_audit_says_it() -> None:
     found = Check("records that retention took unread", 1_234, 0, ("non_fraud_transaction-0 to transaction/",))
     assert in_red_audit(1_234) in problems(AuditReport([], 0, checks=[found]))[0]
+
+
+def test_a_bad_record_waits_for_a_registry_that_another_fault_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = [SchemaRegistryError("Connection refused")] * 2
+
+    def made(self: EveryPoison, kind: str, topic: str) -> bytes:
+        if away:
+            raise away.pop()
+        return b"bad"
+
+    monkeypatch.setattr(EveryPoison, "_bad_value", made)
+    monkeypatch.setattr("tests.chaos.airflow_round.poison.time.sleep", lambda seconds: None)
+    poison = EveryPoison.__new__(EveryPoison)
+    assert poison._value("mutated", FRAUD_TRANSACTION, random.Random(1)) == b"bad"  # noqa: S311  no secret
 
 
 class Supervised:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 import pyarrow as pa
+from fraudstream.errors import SchemaRegistryError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.settings import Settings
 
@@ -20,6 +21,8 @@ EVERY_KIND = (
     "bytes",
     *(f"schema {name}" for name in (*FOREIGN, "referring")),
 )
+#: Longest time that the registry is away.
+_REGISTRY_WITHIN = 120.0
 
 
 class EveryPoison(Poisoner):
@@ -42,6 +45,16 @@ class EveryPoison(Poisoner):
     def _value(self, kind: str, topic: str, rng: random.Random) -> bytes | None:
         if kind in KINDS:
             return super()._value(kind, topic, rng)
+        deadline = time.monotonic() + _REGISTRY_WITHIN
+        while True:
+            try:
+                return self._bad_value(kind, topic)
+            except SchemaRegistryError:  # another fault is done to the registry
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1)
+
+    def _bad_value(self, kind: str, topic: str) -> bytes | None:
         while True:
             value = self._values[topic].next()
             if value.kind == kind and (value.valid is False or self._is_bad(topic, value.content)):
