@@ -21,6 +21,7 @@ ROOTS: dict[str, tuple[str, ...]] = {
     "connect-iceberg": (
         f"org.apache.iceberg:iceberg-kafka-connect:{_ICEBERG}",
         f"org.apache.iceberg:iceberg-parquet:{_ICEBERG}",
+        f"org.apache.iceberg:iceberg-orc:{_ICEBERG}",
         "org.apache.avro:avro:1.12.1",  # Parquet names an older one, which Iceberg does not run with
         f"org.apache.hadoop:hadoop-client-api:{_HADOOP}",
         f"org.apache.hadoop:hadoop-client-runtime:{_HADOOP}",
