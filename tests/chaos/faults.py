@@ -44,7 +44,7 @@ _JOIN_SECONDS = 5.0
 _SHARE = 0.6
 _LONGEST_GAP = 20.0
 #: Where the workers are held up by another fault, one goes on until it hit something, so many seconds more at most.
-_HIT_WITHIN = 120.0
+_HIT_WITHIN = 300.0
 
 
 @dataclass

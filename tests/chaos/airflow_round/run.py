@@ -109,7 +109,7 @@ def _round(
     inject(arena, LANES, seed, seconds)
     # 4. the rest
     say("faults are over, the tasks finish")
-    tasks.ask(lambda: airflow.end(PRODUCER_DAG, first))
+    tasks.end_producer(first)
     last = tasks.trigger(PRODUCER_DAG, producing)
     if (state := tasks.wait(PRODUCER_DAG, last, _DRAIN_SECONDS)) != "success":
         arena.findings.append(f"the producer's last run is {state}")

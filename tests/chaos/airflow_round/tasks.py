@@ -143,7 +143,7 @@ class Tasks:
             if one["task_id"] == task and one["pid"] and _is_of_this_stack(one["pid"])
         ]
 
-    def kill(self, name: str, seconds: float = 180) -> None:
+    def kill(self, name: str, seconds: float = 300) -> None:
         """SIGKILL to a worker's task, once one runs; Airflow tries it again."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -164,6 +164,14 @@ class Tasks:
         except ProcessLookupError:
             return False
         return True
+
+    def end_producer(self, run: str) -> None:
+        """Ends a run of the producer and waits until its task has left: one that is still there would be fenced."""
+        attempts = self.running(PRODUCER)
+        self.ask(lambda: self.airflow.end(PRODUCER_DAG, run))
+        deadline = time.monotonic() + 60
+        while any(_is_of_this_stack(one.pid) for one in attempts) and time.monotonic() < deadline:
+            time.sleep(0.2)
 
     def trigger(self, dag: str, conf: dict[str, Any]) -> str:
         """Triggers a run; returns its id."""
