@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 from fraudstream.errors import KafkaError
 from fraudstream.settings import Settings
 
@@ -35,7 +35,7 @@ def create(environment: Mapping[str, str], names: list[str]) -> None:
         )
         for name in names
     ]
-    admin = AdminClient(settings.kafka_config())
+    admin = admin_client(settings)
     for created in admin.create_topics(wanted).values():
         created.result()
 
