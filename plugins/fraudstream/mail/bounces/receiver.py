@@ -1,7 +1,8 @@
 """Takes returned mails over SMTP and writes events of them; aiosmtpd speaks the protocol.
 
-A mail is taken (250) only once its event is durable; while Kafka is away the sender is asked to come back (451), and
-every mail server does. Recipients that aren't signed return addresses, or the complaints address, are refused (550).
+A mail is taken (250) only once its event is durable. While Kafka is away, and if the parser fails on a bounce, the
+sender is asked to come back (451), and every mail server does. Recipients that aren't signed return addresses, or the
+complaints address, are refused (550).
 """
 
 import asyncio
@@ -107,14 +108,16 @@ class Receiver:
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         (address,) = envelope.rcpt_tos
         content = envelope.content if isinstance(envelope.content, bytes) else b""
+        about = self._bounces.addresses.read(address)
         try:
             report = read_report(content)
         except Exception:
-            # Strangers write these mails: one on which a parser fails must not come back for ever.
             logger.exception("a mail returned to %s can't be read", masked(address))
             self._bounces.refused("smtp")
-            return "554 5.6.0 not readable"
-        about = self._bounces.addresses.read(address) or self._bounces.addresses.find(report.addresses)
+            # Strangers write to the complaints address. A bounce isn't sent again after 554, and would be lost: its
+            # server keeps it for days after 451.
+            return "554 5.6.0 not readable" if about is None else "451 4.3.0 not readable at present"
+        about = about or self._bounces.addresses.find(report.addresses)
         if about is None:
             self._bounces.refused("smtp")
             return "554 5.6.0 not about a mail from here"

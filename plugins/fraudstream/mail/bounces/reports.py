@@ -1,9 +1,10 @@
-"""What a returned mail says: a delivery status notification (RFC 3464), a complaint (ARF, RFC 5965), or neither.
+"""What a returned mail says: a delivery status notification (RFC 3464, 6533), a complaint (ARF, RFC 5965), or neither.
 
 The standard library reads both formats; flufl.bounce knows the words of servers that keep to no format.
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email import policy
@@ -18,6 +19,20 @@ logger = logging.getLogger(__name__)
 
 #: Longest reason kept, in characters.
 _REASON_LENGTH = 500
+#: Types of parts, without and with text that isn't ASCII (RFC 6533).
+_DELIVERY_STATUS = ("message/delivery-status", "message/global-delivery-status")
+_ORIGINAL = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
+
+
+class _TextHeaders(policy.Compat32):
+    """Each header is a str: compat32 has a Header in place of one with bytes that aren't ASCII."""
+
+    def header_fetch_parse(self, name: str, value: str) -> str:
+        """The header as UTF-8, with a replacement character for each byte that isn't."""
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+_PARSER = BytesParser(policy=_TextHeaders())
 
 
 class Outcome(Enum):
@@ -48,11 +63,11 @@ class Report:
 
 def read_report(content: bytes) -> Report:
     """Reads a returned mail, whatever is in it."""
-    message = cast(EmailMessage, BytesParser(policy=policy.compat32).parsebytes(content))
+    message = cast(EmailMessage, _PARSER.parsebytes(content))
     feedback = next(_parts(message, "message/feedback-report"), None)
     if feedback is not None:
         return _complaint(message, feedback)
-    notice = next(_parts(message, "message/delivery-status"), None)
+    notice = next(_parts(message, *_DELIVERY_STATUS), None)
     if notice is not None:
         return _delivery_status(notice)
     if message.get("Auto-Submitted", "no").lower().startswith("auto-replied") or message.get("X-Autoreply"):
@@ -95,7 +110,7 @@ def _complaint(message: Message, feedback: Message) -> Report:
     (block, *_) = [*_blocks(feedback), Message()]
     addresses = [block.get("Original-Mail-From", "")]
     for part in message.walk():
-        if part.get_content_type() in ("message/rfc822", "text/rfc822-headers"):
+        if part.get_content_type() in _ORIGINAL:
             payload = part.get_payload()
             original: Any = payload[0] if isinstance(payload, list) and payload else _parsed(part)
             addresses += [value for name in ("Return-Path", "X-Return-Path") for value in original.get_all(name, [])]
@@ -105,23 +120,29 @@ def _complaint(message: Message, feedback: Message) -> Report:
     return Report(outcome, _line(f"{kind}: {block.get('User-Agent', '')}"), "", recipient, addresses)
 
 
-def _parts(message: Message, kind: str) -> Iterator[Message]:
-    return (part for part in message.walk() if part.get_content_type() == kind)
+def _parts(message: Message, *kinds: str) -> Iterator[Message]:
+    return (part for part in message.walk() if part.get_content_type() in kinds)
 
 
 def _blocks(part: Message) -> list[Message]:
-    """The groups of fields in a part; the parser makes them messages for delivery-status only."""
+    """The groups of fields in a part, which blank lines separate."""
     payload = part.get_payload()
     if isinstance(payload, list):
-        return [cast(Message, block) for block in payload] or [Message()]
-    return [_parsed(part)]
+        # The parser takes the content of each message/... for messages, and decodes none: undo that.
+        text = b"\n".join(cast(Message, block).as_bytes() for block in payload)
+        encoded, part = part, Message()
+        part["Content-Transfer-Encoding"] = encoded.get("Content-Transfer-Encoding", "8bit")
+        part.set_payload(text)
+    content = part.get_payload(decode=True)
+    groups = re.split(rb"\n\s*\n", content.strip() if isinstance(content, bytes) else b"")
+    return [_PARSER.parsebytes(group) for group in groups]
 
 
 def _parsed(part: Message) -> Message:
     """The text of a part, read as a message."""
     payload = part.get_payload(decode=True)
     content = payload if isinstance(payload, bytes) else b""
-    return BytesParser(policy=policy.compat32).parsebytes(content)
+    return _PARSER.parsebytes(content)
 
 
 def _line(text: object) -> str:

@@ -1,6 +1,7 @@
 """Returned mails: which mail they are about, what they say, and what becomes of that."""
 
 import asyncio
+import codecs
 import hashlib
 import hmac
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from aiosmtpd.smtp import Envelope
 from fastapi.testclient import TestClient
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_COMPLAINED, CaseEvent
 from fraudstream.errors import KafkaUnavailable, SettingsError
+from fraudstream.mail.bounces import receiver
 from fraudstream.mail.bounces.addresses import About, ReturnAddresses
 from fraudstream.mail.bounces.receiver import Bounces, Receiver
 from fraudstream.mail.bounces.reports import Outcome, read_report
@@ -177,6 +179,24 @@ class TestReports:
         assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "c1@example.com")
         assert report.reason == "550 5.1.1 <c1@example.com>: Recipient address rejected"
 
+    def test_a_bounce_with_text_in_any_encoding_is_one(self) -> None:
+        bounce = POSTFIX % (b"x", b"failed")
+        for charset, reason in (("utf-8", "ящика нет"), ("koi8-r", "����� ���")):
+            report = read_report(bounce.replace(b"Recipient address rejected", "ящика нет".encode(charset)))
+            assert (report.outcome, report.status) == (Outcome.BOUNCED, "5.1.1")
+            assert report.reason == f"550 5.1.1 <c1@example.com>: {reason}"
+
+    @pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
+    def test_a_bounce_of_internationalized_mail_is_one(self, encoding: str) -> None:
+        head, _, rest = (POSTFIX % (b"x", b"failed")).partition(b"Content-Type: message/delivery-status\n\n")
+        body, end, rest = rest.partition(b"\n--b\n")
+        body = body.replace(b"rfc822; c1@", "utf-8; ящик@".encode())
+        if encoding != "8bit":
+            body = codecs.encode(body, encoding)
+        kind = f"Content-Type: message/global-delivery-status\nContent-Transfer-Encoding: {encoding}\n\n".encode()
+        report = read_report(head + kind + body + end + rest)
+        assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "ящик@example.com")
+
     @pytest.mark.parametrize("action", [b"delayed", b"delivered", b"relayed"])
     def test_a_mail_that_is_still_on_its_way_has_not_bounced(self, action: bytes) -> None:
         assert read_report(POSTFIX % (b"x", action)).outcome is Outcome.IN_PROGRESS
@@ -184,14 +204,19 @@ class TestReports:
     def test_words_of_servers_without_a_format_are_known(self) -> None:
         assert read_report(QMAIL).outcome is Outcome.BOUNCED
         assert read_report(QMAIL).recipient == "c1@example.com"
+        subject = read_report(QMAIL.replace(b"failure notice", "не доставлено".encode()))
+        assert (subject.outcome, subject.reason) == (Outcome.BOUNCED, "не доставлено")
 
     def test_a_vacation_notice_is_no_bounce(self) -> None:
         assert read_report(VACATION).outcome is Outcome.OTHER
+        assert read_report(VACATION.replace(b"replied", "replied (ответ)".encode())).outcome is Outcome.OTHER
 
     def test_a_complaint_names_where_the_mail_came_from(self) -> None:
         report = read_report(COMPLAINT % (b"Original-Mail-From: <one@x>", b"two@x"))
         assert report.outcome is Outcome.COMPLAINED
         assert list(report.addresses) == ["<one@x>", "<two@x>"]
+        report = read_report(COMPLAINT % ("Original-Mail-From: ящик@x".encode(), b"two@x"))
+        assert list(report.addresses) == ["ящик@x", "<two@x>"]
 
     @pytest.mark.parametrize(
         "content",
@@ -253,6 +278,14 @@ class TestReceiver:
         events.down = True
         to = addresses().of("fraud_notice", CASE)
         assert self.take(events, to, POSTFIX % (to.encode(), b"failed"))[1].startswith("451")
+
+    def test_a_bounce_on_which_the_parser_fails_is_not_lost(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(content: bytes) -> None:
+            raise AttributeError
+
+        monkeypatch.setattr(receiver, "read_report", fail)
+        assert self.take(Events(), addresses().of("fraud_notice", CASE), POSTFIX)[1].startswith("451")
+        assert self.take(Events(), "complaints@bank.example", COMPLAINT)[1].startswith("554")
 
 
 class TestWebhook:
