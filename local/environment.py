@@ -40,7 +40,7 @@ _USERS = ("FRAUDSTREAM_", "AIRFLOW_CONN_", "PYICEBERG_CATALOG__")
 #: What `stack_secrets` makes.
 SIGNING_KEYS = "FRAUDSTREAM_CONFIRMATION_KEYS"
 _SECRETS = {
-    *("jwt_secret", "api_secret_key", "fernet_key", "confirmation_key"),
+    *("jwt_secret", "api_secret_key", "fernet_key", "confirmation_key", "bounce_key"),
     *("airflow_password", "postgres_password", "redis_password"),
 }
 #: Variables of which `masked` shows no value.

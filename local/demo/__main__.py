@@ -29,7 +29,16 @@ from local.demo.mails import Inbox, MailFile
 from local.demo.play import Play
 from local.demo.stages import Stages
 from local.demo.summary import Summary, disagreements, table
-from local.environment import LOGS, SMTP_CONNECTION, STACK, VAR, airflow_login, smtp_connection, stack_environment
+from local.environment import (
+    LOGS,
+    SMTP_CONNECTION,
+    STACK,
+    VAR,
+    airflow_login,
+    smtp_connection,
+    stack_environment,
+    stack_secrets,
+)
 from local.parts import stack_parts
 from local.ports import Ports
 from local.postfix import smtp_sink
@@ -37,7 +46,6 @@ from local.postfix import smtp_sink
 FRAUDS_PER_ROW = 1 / 500
 #: The inbox takes some hundred mails a second less than smtp-sink, and keeps them all.
 INBOX_MAILS = 100_000
-_TIME_LIMIT = "FRAUDSTREAM_CONFIRMATION_TIME_LIMIT_SECONDS"
 
 
 def main() -> int:
@@ -57,6 +65,19 @@ def main() -> int:
         return 130
 
 
+def demo_settings(time_limit: int) -> dict[str, str]:
+    """What the demo sets, unless the user does: days in a minute, and return addresses that say what came back."""
+    return {
+        "FRAUDSTREAM_CONFIRMATION_TIME_LIMIT_SECONDS": str(time_limit),
+        # earlier than by default, so that reminded customers and staff have time to act in so short a limit
+        "FRAUDSTREAM_CONFIRMATION_REMINDERS": "0.3",
+        "FRAUDSTREAM_CONFIRMATION_ESCALATION": "0.65",
+        "FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "100000",  # one machine, all customers
+        "FRAUDSTREAM_MAIL_ENVELOPE_SENDER": "bounces@bank.example",
+        "FRAUDSTREAM_MAIL_BOUNCE_KEYS": stack_secrets()["bounce_key"],
+    }
+
+
 class Demo:
     """One run, from file to summary."""
 
@@ -74,7 +95,7 @@ class Demo:
             sink = self._sink(sinks) if limit > INBOX_MAILS else None
             with self._stages.stage("stack"):
                 # How many customers have to be waited for decides how long a case may wait.
-                started = self._start(40 + frauds // 8) or sink is not None
+                started = self._start(60 + frauds // 8) or sink is not None
             try:
                 mails = sink or sinks.enter_context(Inbox(Ports.from_environment().url("inbox"), emptied=True))
                 summary = Play(self._stages, chromium).run(path, limit, mails)
@@ -128,14 +149,16 @@ class Demo:
 
     def _start(self, time_limit: int) -> bool:
         """Starts the stack, or what is missing of it; True where nothing of it ran before."""
-        os.environ.setdefault(_TIME_LIMIT, str(time_limit))
-        os.environ.setdefault("FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE", "100000")  # one machine, all customers
+        wanted = demo_settings(time_limit)
+        for name, value in wanted.items():
+            os.environ.setdefault(name, value)
         parts = stack_parts(lambda what: self._console.print(f"downloading {what}"))  # in its shape, where it runs
         running = bool(self._control.status())
         if not running:
             require_room(VAR)
-        if running and self._control.environment("confirmation").get(_TIME_LIMIT) != os.environ[_TIME_LIMIT]:
-            self._console.print("the running stack gives customers another time limit: starting it anew")
+        environment = self._control.environment("airflow-scheduler")
+        if running and (other := [name for name in wanted if environment.get(name) != os.environ[name]]):
+            self._console.print(f"the running stack has another {', '.join(other)}: starting it anew")
             self._control.down()
         with show.Progress(self._console) as progress:
             self._control.up(parts, progress.update)

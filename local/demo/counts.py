@@ -3,24 +3,44 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Self
+from datetime import UTC, datetime
+from typing import Any, Self
 
+import pyarrow.compute as pc
 from confluent_kafka import Message, TopicPartition
+from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.dataset.reader import Position, read_chunks
 from fraudstream.dataset.source import Source
 from fraudstream.dataset.tally import Tally
 from fraudstream.kafka.dead_letters.letters import read_dead_letters
-from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, INGEST_DEAD_LETTER, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import (
+    CASE_EVENT,
+    FRAUD_CONFIRMATION,
+    FRAUD_TRANSACTION,
+    INGEST_DEAD_LETTER,
+    MAIL_RETRY,
+    NON_FRAUD_TRANSACTION,
+)
 from fraudstream.lake.query.view import open_view, read_rows, table_days
 from fraudstream.lake.stream.names import FOLDERS
 from fraudstream.lake.stream.totals import rows_of
 from fraudstream.lake.table.lake import Lake
+from fraudstream.mail.customers.customer import Customer
+from fraudstream.mail.customers.sources import customers
 from fraudstream.settings import Settings
 
 from local import topics
 from local.demo.airflow_api import AirflowApi
+from local.demo.follow_ups import Answers, Events, answers_of, events_of
 
 TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
+#: Of each folder: columns that its rows are counted by, and those that tell two rows of a transaction apart besides.
+_COUNTED: dict[str, tuple[list[str], list[str]]] = {
+    "transaction": ([], []),
+    "fraud_confirmation": (["status", "channel"], []),
+    "email_confirmation": (["status", "topic"], ["messageId"]),
+    "case_event": (["eventType"], ["partition", "offset"]),
+}
 
 
 @dataclass(frozen=True)
@@ -29,8 +49,11 @@ class Watched:
 
     produced: int
     confirmations: int
+    retries: int
+    events: int
     lake_rows: int
     mail_rows: int
+    event_rows: int
 
 
 class Counts:
@@ -45,7 +68,10 @@ class Counts:
         self._ids: set[str] = set()
         #: The file's rejected rows by reason; known after :meth:`dataset`.
         self.rejected = Tally()
-        self._dead_before = 0
+        self._dead_before = self._bounced_before = 0
+        #: Addresses of the frauds' customers, in the file's order; known after :meth:`dataset`.
+        self.fraud_addresses: list[str] = []
+        self._began = datetime.now(UTC)
         self._consumer = topics.reader(settings)
 
     def __enter__(self) -> Self:
@@ -55,14 +81,19 @@ class Counts:
         self._consumer.close()
 
     def dataset(self) -> dict[str, int]:
-        """Rows, frauds and rejected rows of the file; remembers what other counts go by: ids, earlier dead letters."""
+        """Rows, frauds and rejected rows of the file; remembers what other counts go by: ids, and what was there."""
         self._dead_before = self._dead()
+        self._bounced_before = self.bounced_notices()
+        of_frauds = customers(self._settings)
         fraud = rejected = 0
         start_date = self._settings.dataset_start_date
         for chunk in read_chunks(self._source, Position(0, 0), start_date=start_date):
             rows = chunk.rows.slice(0, int((chunk.row_numbers < self._limit).sum()))
             self._ids.update(rows.column("idTransaction").to_pylist())
-            fraud += sum(rows.column("isFraud").to_pylist())
+            frauds = rows.filter(pc.equal(rows.column("isFraud"), 1)).to_pylist()
+            fraud += len(frauds)
+            found = of_frauds.of(frauds)
+            self.fraud_addresses += [customer.address for customer in found if isinstance(customer, Customer)]
             bad = [row for row in chunk.rejected if row.row < self._limit]
             rejected += len(bad)
             self.rejected.add(bad)
@@ -86,13 +117,16 @@ class Counts:
 
     def watched(self) -> Watched:
         """Figures that cost little: ends of partitions, and the rows that objects say they have."""
-        ends = {topic: self._ends(topic) for topic in TOPICS}
+        ends = {topic: self._ends(topic) for topic in (*TOPICS, MAIL_RETRY, CASE_EVENT)}
         rows = {folder: self._rows(folder) for folder in FOLDERS}
         return Watched(
             ends[NON_FRAUD_TRANSACTION] + ends[FRAUD_TRANSACTION],
             ends[FRAUD_CONFIRMATION],
+            ends[MAIL_RETRY],
+            ends[CASE_EVENT],
             rows["transaction"] + rows["fraud_confirmation"],
             rows["email_confirmation"],
+            rows["case_event"],
         )
 
     def topics(self) -> dict[str, int]:
@@ -104,23 +138,47 @@ class Counts:
         dead = sum(map(self._of_source, rejected))
         return found | {"dead_letter": dead + self._dead() - self._dead_before}
 
-    def lake(self) -> tuple[dict[str, Counter[str]], int]:
-        """Rows of each folder by status or type of event (transaction/ has none: ""), and how many are there twice."""
-        found: dict[str, Counter[str]] = {}
+    def lake(self) -> tuple[dict[str, Counter[tuple[str, ...]]], int]:
+        """Rows of each folder by the columns that they are counted by, and how many are there twice."""
+        found: dict[str, Counter[tuple[str, ...]]] = {}
         doubled = 0
         for folder in FOLDERS:
-            # a case may have several events of a type
-            kinds = {"transaction": [], "case_event": ["eventType", "partition", "offset"]}.get(folder, ["status"])
-            wanted = ["idTransaction", *kinds]
+            kinds, others = _COUNTED[folder]
+            wanted = list(dict.fromkeys(["idTransaction", *kinds, *others, "topic"]))
             rows: Counter[tuple[str, ...]] = Counter()
-            for table in read_rows(self._lake, folder, [*wanted, "topic"]):
-                rows.update(zip(*(table.column(name).to_pylist() for name in table.column_names), strict=True))
+            for table in read_rows(self._lake, folder, wanted):
+                rows.update(zip(*(table.column(name).to_pylist() for name in wanted), strict=True))
             ours = {row: times for row, times in rows.items() if self._ours(row[0])}
             doubled += sum(times - 1 for times in ours.values())
             found[folder] = Counter()
             for row, times in ours.items():
-                found[folder][row[1] if kinds else ""] += times
+                found[folder][row[1 : 1 + len(kinds)]] += times
         return found, doubled
+
+    def answers(self) -> Answers:
+        """What topic fraud_confirmation says."""
+        return answers_of(self._records(FRAUD_CONFIRMATION, "status", "answeredAt", "channel"))
+
+    def events(self) -> Events:
+        """What topic case_event says."""
+        return events_of(self._records(CASE_EVENT, "eventType", "at", "details"))
+
+    def bounced_notices(self) -> int:
+        """Cases of the whole topic case_event whose notice was returned last: what the audit counts."""
+        return read_undelivered(self._settings).counts()["bounced"]
+
+    def bounced_by(self, audited: dict[str, Any]) -> int:
+        """How many more an audit counted than there were before."""
+        return int(audited["undelivered_notices"]["bounced"]) - self._bounced_before
+
+    def watched_by_airflow(self) -> tuple[int, int]:
+        """How many reminders and escalations the runs of watch_cases that began since this was made say they made."""
+        found = [
+            self._airflow.xcom("watch_cases", run["dag_run_id"], "remind_and_escalate")
+            for run in self._airflow.runs("watch_cases")
+            if run["state"] == "success" and datetime.fromisoformat(run["start_date"]) > self._began
+        ]
+        return sum(one["reminded"] for one in found), sum(sum(one["escalated"].values()) for one in found)
 
     def cases(self) -> tuple[int, int, Counter[str]]:
         """Cases in the confs of DAG runs, sensors that succeeded, and the outcomes in their XComs by status."""
@@ -146,6 +204,13 @@ class Counts:
         with open_view(self._lake, folder, copy=False) as view:
             return sum(rows_of(info.metadata) for info in view.json) + sum(
                 day.rows for day in table_days(view).values()
+            )
+
+    def _records(self, topic: str, *columns: str) -> Iterator[dict[str, Any]]:
+        """Ours, with these columns, in log order for each case."""
+        for rows, _ in topics.decoded(self._consumer, self._settings, topic):
+            yield from (
+                row for row in rows.select(["idTransaction", *columns]).to_pylist() if self._ours(row["idTransaction"])
             )
 
     def _ids_of(self, topic: str) -> Iterator[str]:

@@ -1,9 +1,11 @@
-"""The customers: they read their mail, open a link, and press a button. Or they don't.
+"""The customers: they read their mail, open a link, and press a button. Or they don't, or after a reminder only.
 
 One of them does it in a real browser where there is one, the others over HTTP as a browser would.
 """
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import httpx
 from bs4 import BeautifulSoup, Tag
@@ -13,42 +15,56 @@ from playwright.sync_api import Error as PlaywrightError
 from local.chromium import running
 from local.demo.mails import Links
 
-#: What every ten customers do, in the order of their mails; None: nothing.
-HABITS: tuple[tuple[str, ...], ...] = (
-    ("fraud",),
-    ("not-fraud",),
-    ("fraud",),
-    (),
-    ("fraud",),
-    ("not-fraud",),
-    ("fraud", "not-fraud"),
-    ("fraud",),
-    ("not-fraud", "not-fraud"),
-    ("fraud",),
+
+class Habit(NamedTuple):
+    """The buttons that a customer presses, one after the other, and whether only after a reminder."""
+
+    presses: tuple[str, ...] = ()
+    late: bool = False
+
+
+#: What every ten customers do who get their mails, in the order of these.
+HABITS = (
+    Habit(("fraud",)),
+    Habit(("not-fraud",)),
+    Habit(("fraud",)),
+    Habit(("fraud",), late=True),
+    Habit(("fraud",)),
+    Habit(),
+    Habit(("fraud", "not-fraud")),
+    Habit(("fraud",)),
+    Habit(("not-fraud", "not-fraud")),
+    Habit(("not-fraud",), late=True),
 )
+#: One customer in ten has no mailbox: the fourth of each ten frauds in the file.
+NO_MAILBOX = slice(3, None, 10)
 
 
 class CustomerError(FraudstreamError):
     """A page or mail wasn't what a customer expects."""
 
 
-def answer_all(mails: list[Links], chromium: str | None) -> tuple[int, str | None]:
+def habits_of(cases: Sequence[str]) -> dict[str, Habit]:
+    """What the customer of each case does; the cases in the order of their mails."""
+    return {case: HABITS[number % len(HABITS)] for number, case in enumerate(cases)}
+
+
+def answer_all(mails: Sequence[Links], habits: Sequence[Habit], chromium: str | None) -> tuple[int, str | None]:
     """Lets every customer do what is their habit, the first one in `chromium` if there is one.
 
     Returns how many did nothing, or came too late, and what the browser's page said in the end.
 
     :raises CustomerError: a page isn't as expected
     """
-    habits = [HABITS[number % len(HABITS)] for number in range(len(mails))]
     with httpx.Client(timeout=30) as client, ThreadPoolExecutor(4) as customers:
 
-        def act(mail: Links, habit: tuple[str, ...]) -> bool:
-            pressed = [press(client, mail[answer], answer) for answer in habit]
+        def act(mail: Links, habit: Habit) -> bool:
+            pressed = [press(client, mail[answer], answer) for answer in habit.presses]
             return any(pressed)
 
         if chromium is None or not mails:
             return list(customers.map(act, mails, habits)).count(False), None
-        (answer,) = HABITS[0]
+        (answer,) = habits[0].presses
         first = customers.submit(press_in_browser, chromium, mails[0][answer], answer)
         others = list(customers.map(act, mails[1:], habits[1:]))
         pressed, said = first.result()

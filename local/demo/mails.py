@@ -4,7 +4,7 @@ import email
 import email.policy
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -12,8 +12,8 @@ import httpx
 
 #: The links of a fraud notice, by answer.
 Links = dict[str, str]
-_KIND = "fraud_notice"
-_MESSAGE_ID = f"Message-ID: <{_KIND}.".encode()
+FRAUD_NOTICE = "fraud_notice"
+_MESSAGE_ID = f"Message-ID: <{FRAUD_NOTICE}.".encode()
 _LINK = re.compile(r"https?://\S+/confirm/\S+/(fraud|not-fraud)\b")
 
 
@@ -24,7 +24,16 @@ class Mails(Protocol):
         """How many there are."""
 
     def fraud_links(self) -> Iterator[Links]:
-        """The links of each fraud notice that it hasn't given before."""
+        """The links of each fraud notice that it hasn't given before, reminders too, in the order in which they came.
+
+        A mail that was returned isn't among them: nobody reads it.
+        """
+
+    def returned(self, kind: str = "") -> int:
+        """How many were returned, of one kind or of all."""
+
+    def return_mails(self, recipients: Sequence[str], port: int) -> bool:
+        """Whether mails to these are returned from now on, to the mail server on a port of this machine."""
 
 
 class Inbox:
@@ -54,11 +63,20 @@ class Inbox:
 
     def fraud_links(self) -> Iterator[Links]:
         """The links of each fraud notice that it hasn't given before."""
-        notices = self._mails(kind=_KIND, limit=100_000)["mails"]
+        notices = self._mails(kind=FRAUD_NOTICE, returned=False, limit=100_000)["mails"]
         for number in sorted(mail["id"] for mail in notices):
             if number not in self._known:
                 self._known.add(number)
                 yield _links(self._client.get(f"/mails/{number}/text").raise_for_status().text)
+
+    def returned(self, kind: str = "") -> int:
+        """How many were returned, of one kind or of all."""
+        return int(self._mails(kind=kind, returned=True, limit=0)["total"])
+
+    def return_mails(self, recipients: Sequence[str], port: int) -> bool:
+        """True: mails to these are returned from now on, to the mail server on a port of this machine."""
+        self._client.put("/api/returns", json={"recipients": list(recipients), "port": port}).raise_for_status()
+        return True
 
     def _mails(self, **query: str | int) -> dict[str, Any]:
         answer = self._client.get("/api/mails", params={"after": self._after, **query})
@@ -95,6 +113,14 @@ class MailFile:
             if len(links) == 2 and links["fraud"] not in self._known:
                 self._known.add(links["fraud"])
                 yield links
+
+    def returned(self, kind: str = "") -> int:
+        """None: smtp-sink doesn't return mails."""
+        return 0
+
+    def return_mails(self, recipients: Sequence[str], port: int) -> bool:
+        """False: as :meth:`returned`."""
+        return False
 
     def _read(self) -> None:
         with self._path.open("rb") as file:

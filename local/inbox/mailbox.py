@@ -12,6 +12,7 @@ from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from email.policy import default
 from pathlib import Path
+from typing import Any
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS mail (
@@ -25,6 +26,8 @@ CREATE TABLE IF NOT EXISTS mail (
 );
 CREATE INDEX IF NOT EXISTS by_transaction ON mail (idTransaction, kind);
 CREATE INDEX IF NOT EXISTS by_kind ON mail (kind);
+-- Mails that the server took and sent back.
+CREATE TABLE IF NOT EXISTS returned (id INTEGER PRIMARY KEY);
 -- In a table of its own, so that a search reads no bodies.
 CREATE TABLE IF NOT EXISTS source (id INTEGER PRIMARY KEY, content BLOB NOT NULL);
 """
@@ -37,13 +40,17 @@ _WAITING = (
 _OF_CASES = ("fraud_notice", "receipt")
 _TEXTS = tomllib.loads((Path(__file__).parents[2] / "include" / "templates" / "texts.toml").read_text())
 _TRANSACTION = re.compile(rf"^(?:{'|'.join(text['label_id'] for text in _TEXTS.values())}):\s+(\S+)$", re.MULTILINE)
-_LISTED = "id, received, sender, recipients, subject, kind"
+_RETURNED = "id IN (SELECT id FROM returned)"
+_LISTED = f"id, received, sender, recipients, subject, kind, {_RETURNED}"
 _HEADERS = BytesHeaderParser()  # without a policy it leaves headers as they are, in a third of the time
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A mail as a list shows it; `kind` is what fraudstream wrote it for, empty for other mails."""
+    """A mail as a list shows it; `kind` is what fraudstream wrote it for, empty for other mails.
+
+    A returned mail never reached its recipient.
+    """
 
     id: int
     received: str
@@ -51,6 +58,7 @@ class Listed:
     recipients: str
     subject: str
     kind: str
+    returned: bool
 
 
 class Mailbox:
@@ -65,7 +73,7 @@ class Mailbox:
         """Closes the file."""
         self._database.close()
 
-    def add(self, sender: str, recipients: Sequence[str], content: bytes) -> int:
+    def add(self, sender: str, recipients: Sequence[str], content: bytes, *, returned: bool = False) -> int:
         """Keeps a mail as it came; returns its id."""
         headers = _HEADERS.parsebytes(content)
         kind, dot, _ = str(headers["Message-ID"] or "").lstrip("<").partition(".")
@@ -85,16 +93,27 @@ class Mailbox:
             row,
         )
         self._database.execute("INSERT INTO source VALUES (?, ?)", (cursor.lastrowid, content))
+        if returned:
+            self._database.execute("INSERT INTO returned VALUES (?)", (cursor.lastrowid,))
         self._database.execute("COMMIT")
         return int(cursor.lastrowid or 0)
 
     def find(
-        self, search: str = "", *, waiting: bool = False, kind: str = "", after: int = 0, limit: int = 50, skip: int = 0
+        self,
+        search: str = "",
+        *,
+        waiting: bool = False,
+        kind: str = "",
+        returned: bool | None = None,
+        after: int = 0,
+        limit: int = 50,
+        skip: int = 0,
     ) -> tuple[int, list[Listed]]:
         """How many mails there are like that, and some of them, the newest first.
 
         :param search: part of the subject, the sender or a recipient
         :param waiting: fraud notices of cases that have no receipt yet
+        :param returned: mails that were returned, or those that weren't; None: both
         :param after: id of the last mail that isn't wanted
         """
         conditions: list[str] = ["id > ?"]
@@ -108,6 +127,8 @@ class Mailbox:
             values.append(kind)
         if waiting:
             conditions.append(_WAITING)
+        if returned is not None:
+            conditions.append(_RETURNED if returned else f"NOT {_RETURNED}")
         where = " AND ".join(conditions)
         (total,) = self._database.execute(f"SELECT count(*) FROM mail WHERE {where}", values).fetchone()  # noqa: S608
         rows = self._database.execute(
@@ -115,12 +136,12 @@ class Mailbox:
             " ORDER BY id DESC LIMIT ? OFFSET ?",
             [*values, limit, skip],
         )
-        return int(total), [Listed(*row) for row in rows]
+        return int(total), [_listed(row) for row in rows]
 
     def listed(self, number: int) -> Listed | None:
         """A mail as a list shows it; None: there is none."""
         row = self._database.execute(f"SELECT {_LISTED} FROM mail WHERE id = ?", (number,)).fetchone()  # noqa: S608
-        return None if row is None else Listed(*row)
+        return None if row is None else _listed(row)
 
     def source(self, number: int) -> bytes | None:
         """A mail as it came; None: there is none."""
@@ -129,7 +150,12 @@ class Mailbox:
 
     def empty(self) -> None:
         """Removes all mails; their ids are not used again."""
-        self._database.executescript("DELETE FROM mail; DELETE FROM source;")
+        self._database.executescript("DELETE FROM mail; DELETE FROM source; DELETE FROM returned;")
+
+
+def _listed(row: tuple[Any, ...]) -> Listed:
+    values = [*row[:-1], bool(row[-1])]
+    return Listed(*values)
 
 
 def text_of(content: bytes, kind: str = "plain") -> str:

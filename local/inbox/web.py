@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from fastapi import FastAPI, HTTPException, Query, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse
 from jinja2 import Environment, FileSystemLoader, select_autoescape
+from pydantic import BaseModel
 
 from local.inbox.mailbox import Mailbox, text_of
+from local.inbox.returns import Returns
 
 PAGE_MAILS = 50
 #: A mail's own HTML runs no script and loads nothing; links open in a tab of their own.
@@ -17,7 +19,14 @@ _PAGE_POLICY = "default-src 'none'; style-src 'self' 'unsafe-inline'; frame-src 
 _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=select_autoescape())
 
 
-def app_for(mailbox: Mailbox) -> FastAPI:
+class NoMailbox(BaseModel):
+    """Recipients whose mails are returned, to the mail server on a port of this machine."""
+
+    recipients: list[str]
+    port: int = 0
+
+
+def app_for(mailbox: Mailbox, returns: Returns) -> FastAPI:
     """The pages and the API of one mailbox."""
     app = FastAPI(title="Inbox of the local stack", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -73,11 +82,16 @@ def app_for(mailbox: Mailbox) -> FastAPI:
         search: str = "",
         waiting: bool = False,
         kind: str = "",
+        returned: bool | None = None,
         after: int = 0,
         limit: Annotated[int, Query(ge=0, le=100_000)] = 100,
     ) -> dict[str, Any]:
-        total, listed = mailbox.find(search, waiting=waiting, kind=kind, after=after, limit=limit)
+        total, listed = mailbox.find(search, waiting=waiting, kind=kind, returned=returned, after=after, limit=limit)
         return {"total": total, "mails": [asdict(mail) for mail in listed]}
+
+    @app.put("/api/returns", status_code=204)
+    async def api_returns(who: NoMailbox) -> None:
+        returns.set(who.recipients, who.port)
 
     @app.delete("/api/mails", status_code=204)
     async def api_empty() -> None:

@@ -15,7 +15,7 @@ from fraudstream.site.site import create_app
 from fraudstream.texts import Text, texts_of, time_text
 from playwright.sync_api import Page, expect
 
-from local.demo.customers import answer_all
+from local.demo.customers import HABITS, answer_all
 from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 
 pytestmark = pytest.mark.browser
@@ -288,12 +288,12 @@ def test_the_running_stacks_site_answers_over_kafka(stack: Any, settings: Settin
 def test_of_the_demos_customers_one_answers_in_the_browser_where_there_is_one(site: Site, chromium: str) -> None:
     site.cases.add(transaction("case-2"))
     mails = [{answer: site.url(answer, case) for answer in ("fraud", "not-fraud")} for case in ("case-1", "case-2")]
-    assert answer_all([], chromium) == (0, None)
-    assert answer_all(mails, chromium) == (0, "You reported this payment as fraud")
+    assert answer_all([], [], chromium) == (0, None)
+    assert answer_all(mails, HABITS[:2], chromium) == (0, "You reported this payment as fraud")
     assert {a.id_transaction: a.status for a in site.answers.log} == {
         "case-1": "REPORTED_FRAUD",
         "case-2": "REPORTED_NOT_FRAUD",
     }
     site.cases.add(transaction("case-3"))
-    assert answer_all([{"fraud": site.url("fraud", "case-3")}], None) == (0, None)
+    assert answer_all([{"fraud": site.url("fraud", "case-3")}], HABITS[:1], None) == (0, None)
     assert [a.id_transaction for a in site.answers.log if a.id_transaction == "case-3"] == ["case-3"]

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from fraudstream.mail.bounces.reports import Outcome, read_report
 
 from local.inbox.mailbox import Mailbox
+from local.inbox.returns import Returns, notice
 from local.inbox.web import PAGE_MAILS, app_for
 
 
@@ -38,7 +40,7 @@ def mailbox(tmp_path: Path) -> Iterator[Mailbox]:
 
 @pytest.fixture
 def client(mailbox: Mailbox) -> Iterator[TestClient]:
-    with TestClient(app_for(mailbox)) as client:
+    with TestClient(app_for(mailbox, Returns())) as client:
         yield client
 
 
@@ -125,3 +127,33 @@ def test_the_api_counts_lists_and_removes(client: TestClient, mailbox: Mailbox) 
     assert client.get("/api/mails", params={"limit": 0}).json() == {"total": 2, "mails": []}
     assert client.delete("/api/mails").status_code == 204
     assert client.get("/api/mails").json() == {"total": 0, "mails": []}
+
+
+def test_a_returned_mail_is_kept_with_a_mark_and_left_out_where_it_is_asked_for(
+    mailbox: Mailbox, client: TestClient
+) -> None:
+    kept = mailbox.add("bank@example.com", ["c1@example.com"], mail("one", kind="fraud_notice"))
+    back = mailbox.add("bank@example.com", ["c2@example.com"], mail("two", kind="fraud_notice"), returned=True)
+
+    def ids(**query: str) -> list[int]:
+        return [found["id"] for found in client.get("/api/mails", params=query).json()["mails"]]
+
+    assert (ids(), ids(returned="true"), ids(returned="false")) == ([back, kept], [back], [kept])
+    assert client.get("/").text.count("returned: no such mailbox") == 1
+    assert "there is no such mailbox" in client.get(f"/mails/{back}").text
+
+
+def test_mails_to_recipients_without_a_mailbox_are_returned_and_notices_about_them_are_not(client: TestClient) -> None:
+    returns = Returns()
+    assert not returns.concern("bank@example.com", ["c1@example.com"])
+    returns.set(["c1@example.com"], 25)
+    assert returns.concern("bank@example.com", ["c2@example.com", "c1@example.com"])
+    assert not returns.concern("bank@example.com", ["c2@example.com"])
+    assert not returns.concern("", ["c1@example.com"]), "a notice is never returned: that would go on for ever"
+    assert client.put("/api/returns", json={"recipients": ["c1@example.com"], "port": 25}).status_code == 204
+
+
+def test_the_notice_is_a_delivery_status_notification_about_its_recipient() -> None:
+    found = read_report(notice("bounces+x@bank.example", "c1@example.com", mail("Did you make this payment?")))
+    assert (found.outcome, found.status, found.recipient) == (Outcome.BOUNCED, "5.1.1", "c1@example.com")
+    assert "no such mailbox" in found.reason

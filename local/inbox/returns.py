@@ -1,0 +1,98 @@
+"""Mails that the local mail server returns: it takes them, and tells their sender that the mailbox isn't there.
+
+The notice is a delivery status notification (RFC 3464), as a provider's server sends one for a mailbox that it learns
+about after it took the mail.
+"""
+
+import asyncio
+import logging
+import smtplib
+from collections.abc import Collection, Sequence
+from email.message import Message
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.mime.text import MIMEText
+from email.policy import compat32
+from email.utils import formatdate, make_msgid
+
+from local.ports import HOST
+
+logger = logging.getLogger(__name__)
+
+_NAME = "inbox.localhost"
+_REPLY = "550 5.1.1 no such mailbox"
+_AGAIN_SECONDS = 1.0
+_TRIES = 120
+
+
+class Returns:
+    """Which recipients have no mailbox, and where notices are sent to; at first every recipient has one."""
+
+    def __init__(self) -> None:
+        self._recipients: frozenset[str] = frozenset()
+        self._port = 0
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def set(self, recipients: Collection[str], port: int) -> None:
+        """From now on mails to these are returned, to the mail server on a port of this machine."""
+        self._recipients, self._port = frozenset(recipients), port
+
+    def concern(self, sender: str, recipients: Sequence[str]) -> bool:
+        """Whether a mail is to be returned; one without an envelope sender is a notice itself."""
+        return bool(sender) and not self._recipients.isdisjoint(recipients)
+
+    def send_back(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
+        """Sends a notice of each recipient without a mailbox, soon."""
+        for recipient in self._recipients & set(recipients):
+            task = asyncio.create_task(self._send(sender, notice(sender, recipient, content)))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _send(self, to: str, content: bytes) -> None:
+        for _ in range(_TRIES):
+            try:
+                await asyncio.to_thread(_deliver, self._port, to, content)
+            except (OSError, smtplib.SMTPException) as error:
+                logger.warning("a returned mail isn't taken yet: %s", error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+            else:
+                return
+        logger.error("a returned mail to %s was given up after %d tries", to, _TRIES)
+
+
+def notice(sender: str, recipient: str, returned: bytes) -> bytes:
+    """A delivery status notification about a mail to one recipient, with the mail's headers; CRLF line ends."""
+    whole = MIMEMultipart("report")
+    whole.set_param("report-type", "delivery-status")
+    whole["From"], whole["To"] = f"Mail Delivery System <MAILER-DAEMON@{_NAME}>", sender
+    whole["Subject"], whole["Date"] = "Undelivered Mail Returned to Sender", formatdate()
+    whole["Message-ID"], whole["Auto-Submitted"] = make_msgid(domain=_NAME), "auto-replied"
+    whole.attach(MIMEText(f"Your mail to {recipient} could not be delivered: {_REPLY}\n"))
+    status = MIMENonMultipart("message", "delivery-status")
+    status.set_payload([_block({"Reporting-MTA": f"dns; {_NAME}"}), _block(_of_recipient(recipient))])
+    whole.attach(status)
+    headers = MIMENonMultipart("text", "rfc822-headers")
+    headers.set_payload(returned.partition(b"\r\n\r\n")[0].decode("ascii", "replace").replace("\r\n", "\n"))
+    whole.attach(headers)
+    return whole.as_bytes(policy=compat32.clone(linesep="\r\n"))
+
+
+def _of_recipient(recipient: str) -> dict[str, str]:
+    return {
+        "Final-Recipient": f"rfc822; {recipient}",
+        "Action": "failed",
+        "Status": _REPLY.split()[1],
+        "Diagnostic-Code": f"smtp; {_REPLY}",
+    }
+
+
+def _block(fields: dict[str, str]) -> Message:
+    block = Message()
+    for name, value in fields.items():
+        block[name] = value
+    return block
+
+
+def _deliver(port: int, to: str, content: bytes) -> None:
+    with smtplib.SMTP(HOST, port, local_hostname=_NAME, timeout=30) as server:
+        server.sendmail("", [to], content)
