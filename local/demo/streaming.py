@@ -217,7 +217,7 @@ class Streaming:
     def _wait_for(self, mailed_at: float, share: float) -> bool:
         """Waits until a share of all customers' time has passed; False: somebody's time would be over by then."""
         due = mailed_at + share * self._limit + _ACCEPTED_WITHIN
-        self._until(lambda: time.monotonic() > due, self._limit + 60, "a share of the time limit")
+        self._until(lambda: time.monotonic() > due, 300 + 2 * self._frauds, f"{share:.0%} of the time limit")
         return due < mailed_at + self._limit
 
     def _dag(self, dag: str) -> None:
