@@ -69,7 +69,8 @@ def sink_of(settings: Settings, role: str, topic: str, cases: Path, stop: thread
             flush_seconds=settings.lake_flush_seconds,
         )
     if role == "send_mail":
-        server = SmtpServer("127.0.0.1", int(os.environ[SMTP_PORT]), security="plain", timeout=_SMTP_TIMEOUT)
+        port, seconds = int(os.environ[SMTP_PORT]), _SMTP_TIMEOUT
+        server = SmtpServer("127.0.0.1", port, security="plain", timeout=seconds, content_timeout=seconds)
         sink = mail_sink(
             settings,
             server,

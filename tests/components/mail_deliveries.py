@@ -39,7 +39,7 @@ def deliver(
 ) -> None:
     """Delivers mails with short pauses, and takes leave of the server."""
     if isinstance(server, FakeSmtpServer):
-        server = SmtpServer("127.0.0.1", server.port, security="plain", timeout=timeout)
+        server = SmtpServer("127.0.0.1", server.port, security="plain", timeout=timeout, content_timeout=timeout)
     delivery = Delivery(
         server,
         connections=connections,

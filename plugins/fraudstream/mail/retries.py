@@ -61,6 +61,7 @@ class RetryQueue:
             "dueAt": _time(now + MAIL_RETRY_WAITS[partition]),
             "deferrals": deferrals,
             "attempts": letter.mail.attempts,
+            "unanswered": letter.mail.unanswered,
             "firstTriedAt": _time(letter.mail.first_tried_at or now),
             "resend": resend,
             "until": None if letter.until is None else _time(letter.until / 1000),
@@ -110,7 +111,7 @@ class RetryWriter:
         source = Batch(about, np.array([row["offset"]]), np.array([written]), rows, row["offset"] + 1)
         until = None if row["until"] is None else int(row["until"].replace(tzinfo=UTC).timestamp() * 1000)
         (letter,) = self._writer.letters(source, row["resend"], until)
-        letter.mail.attempts = row["attempts"]
+        letter.mail.attempts, letter.mail.unanswered = row["attempts"], row["unanswered"]
         if row["attempts"]:
             letter.mail.first_tried_at = row["firstTriedAt"].replace(tzinfo=UTC).timestamp()
         return replace(letter, offset=offset, timestamp=timestamp, deferrals=row["deferrals"])

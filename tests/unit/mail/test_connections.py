@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from fraudstream.mail.smtp import connections
 from fraudstream.mail.smtp.connections import Connections, Pauses
-from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.conversation import Conversation, Mail, Stage
 from fraudstream.mail.smtp.server import Opened, SmtpServer
 
 
@@ -82,3 +82,22 @@ def test_a_server_that_never_closes_is_not_waited_for_without_end(monkeypatch: p
     transport = SlowTransport(closes_after=None)
     quit_from(transport, monkeypatch)
     assert transport.aborted
+
+
+@pytest.mark.parametrize(("awaited", "given_up"), [(Stage.RCPT, True), (Stage.CONTENT, False)])
+def test_the_reply_to_the_content_is_waited_for_longer_than_others(awaited: Stage, given_up: bool) -> None:
+    async def run() -> SlowTransport:
+        server = SmtpServer("127.0.0.1", 25, timeout=30.0, content_timeout=600.0)
+        open_ones = Connections(server, 1, Nobody(), lambda error: None, Pauses())  # type: ignore[arg-type]
+        transport = SlowTransport(closes_after=None)
+        conversation = Conversation(transport, Nobody(), pipelining=True)  # type: ignore[arg-type]
+        conversation._expected.append((awaited, Mail("c@bank.example", b"")))
+        open_ones._open.add(conversation)
+        conversation._active_at -= 599
+        open_ones.wake()
+        assert transport.aborted == given_up
+        conversation._active_at -= 2
+        open_ones.wake()
+        return transport
+
+    assert asyncio.run(run()).aborted

@@ -143,6 +143,38 @@ def test_a_server_that_refuses_everyone_alike_refuses_the_account_and_fails_nobo
     assert [mail.status for mail in desk.mails] == [""] * 3
 
 
+RELAY, ALL_ALIKE = "554 Relay access denied", "550 not accepted"
+
+
+@pytest.mark.parametrize(
+    "refusals",
+    [
+        [RELAY] * 19 + ["450 Domain not found"],
+        [RELAY] * 5 + ["450 Domain not found"] * 15,
+        [RELAY] * 19 + ["550 no such mailbox"],
+        [RELAY] * 10 + ["550 relaying denied"] * 10,
+        [ALL_ALIKE] * 19 + ["450 Domain not found"],
+        [ALL_ALIKE] * 19 + ["552 mailbox full"],
+    ],
+)
+def test_a_few_mails_that_are_refused_otherwise_do_not_fail_those_that_the_account_is_refused_for(
+    refusals: list[str],
+) -> None:
+    desk = Desk(mails=20)
+    for reply, mail in zip(refusals, [desk.take() for _ in desk.mails], strict=True):
+        desk.refuse(mail, Stage.RCPT, int(reply[:3]), reply[4:])
+    assert isinstance(desk.delivery._error, SettingsError)
+    assert {mail.status for mail in desk.mails} == {""}
+
+
+def test_many_mails_that_are_refused_otherwise_say_that_each_reply_is_about_its_mailbox() -> None:
+    desk = Desk(mails=20)
+    for number, mail in enumerate([desk.take() for _ in desk.mails]):
+        desk.refuse(mail, Stage.RCPT, 550 if number % 4 else 552)
+    assert desk.delivery._error is None
+    assert {mail.status for mail in desk.mails} == {"failed"}
+
+
 def test_a_server_that_refuses_everyone_for_now_is_waited_for_and_no_try_counts() -> None:
     desk = Desk(mails=12)
     for mail in [desk.take() for _ in desk.mails]:

@@ -1,9 +1,13 @@
 """Deferred mails: on the topic, due in order, tried for hours, with one final status each whatever happens."""
 
+import json
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
 from typing import Any
 
+import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -19,6 +23,8 @@ from fraudstream.mail.letter.letters import Letter, LetterWriter
 from fraudstream.mail.retries import RetryQueue, RetryWriter, WhenDue
 from fraudstream.mail.sink import MailSink
 from fraudstream.mail.smtp.conversation import Mail
+from fraudstream.mail.smtp.delivery import Delivery
+from fraudstream.mail.smtp.server import SmtpServer
 
 from tests.unit.lake.rows import PARTITION, batch, row
 from tests.unit.mail.bench import Bench, Links
@@ -29,13 +35,16 @@ NOON = 1_700_000_000.0
 
 
 class AnySchema:
-    """A registry that knows each topic's own schema."""
+    """A registry that knows each topic's own schema, and `older` ones."""
+
+    def __init__(self) -> None:
+        self.older: dict[int, RegisteredSchema] = {}
 
     def identifier(self, topic: str, schema: str) -> int:
         return 7
 
     def schema(self, identifier: int, topic: str) -> RegisteredSchema | None:
-        return RegisteredSchema(schema_text(topic))
+        return self.older.get(identifier) or RegisteredSchema(schema_text(topic))
 
 
 class Clock:
@@ -57,7 +66,7 @@ class RetryTopic:
         self.committed = [0] * len(MAIL_RETRY_WAITS)
         self.fail_after_writing: Exception | None = None
         self.queue = RetryQueue(bench.settings)
-        self._codec = Codec(MAIL_RETRY, AnySchema())  # type: ignore[arg-type]
+        self.codec = Codec(MAIL_RETRY, AnySchema())  # type: ignore[arg-type]
 
     def write(self, records: Sequence[Outgoing]) -> None:
         """As the producer does."""
@@ -92,7 +101,7 @@ class RetryTopic:
             sink.assigned(Partition(MAIL_RETRY, number), self.committed[number])
         for number, records in enumerate(self.partitions):
             if records:
-                rows, bad = self._codec.decode_rows(pa.array([value for _, value in records], pa.binary()))
+                rows, bad = self.codec.decode_rows(pa.array([value for _, value in records], pa.binary()))
                 assert not bad
                 times = np.array([at for at, _ in records])
                 partition = Partition(MAIL_RETRY, number)
@@ -189,6 +198,47 @@ def test_the_waits_grow_and_after_the_hours_of_the_setting_the_mail_is_failed(to
     (statuses,) = topic.statuses().values()
     assert statuses == ["deferred"] * (len(statuses) - 1) + ["failed"]
     assert topic.bench.log()[-1]["reply"] == "given up after 24 hours: 452 4.2.2 mailbox full"
+
+
+def test_a_server_that_never_answers_the_content_gets_it_as_often_as_the_setting_says(
+    topic: RetryTopic, clock: Clock
+) -> None:
+    delivery = Delivery(SmtpServer("127.0.0.1", 25), connections=1, attempts=8, stop=lambda: False)
+    sent = []
+
+    def answer(mail: Mail) -> tuple[str, str]:
+        while not mail.status:
+            sent.append(mail)
+            delivery.doubtful(mail, "no reply for 600 s")
+        return mail.status, mail.reply
+
+    topic.bench.outbox.answer = answer
+    send(topic.bench, 1)
+    for _ in range(12):
+        clock.now += HOUR
+        topic.run()
+    delivery.close()
+    assert len(sent) == 8
+    assert list(topic.statuses().values()) == [["deferred", "deferred", "failed"]]
+    assert topic.bench.log()[-1]["reply"] == "no reply after the mail was sent: no reply for 600 s"
+
+
+def test_a_record_from_before_unanswered_tries_were_kept_has_none(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = greylisting(clock, 1)
+    send(topic.bench, 1)
+    older = json.loads(schema_text(MAIL_RETRY))
+    older["fields"] = [one for one in older["fields"] if one["name"] != "unanswered"]
+    (at, value), registry = topic.partitions[1][0], AnySchema()
+    written = Codec(MAIL_RETRY, registry).decode(value)  # type: ignore[arg-type]
+    body = BytesIO()
+    fastavro.schemaless_writer(body, older, written)
+    topic.partitions[1][0] = (at, struct.pack(">bI", 0, 8) + body.getvalue())
+    registry.older[8] = RegisteredSchema(json.dumps(older))
+    topic.codec = Codec(MAIL_RETRY, registry)  # type: ignore[arg-type]
+    clock.now += 5 * MINUTE
+    topic.run()
+    assert list(topic.statuses().values()) == [["deferred", "sent"]]
+    assert topic.bench.outbox.sent[-1].unanswered == 0
 
 
 def test_one_that_is_not_due_holds_up_no_other(topic: RetryTopic, clock: Clock) -> None:

@@ -42,7 +42,7 @@ def test_no_representation_shows_the_password() -> None:
 
 def test_a_connection_without_login_has_none() -> None:
     made = server_from_connection("mail.example.com", 25, None, None, {})
-    assert (made.username, made.password, made.timeout) == ("", None, 30.0)
+    assert (made.username, made.password, made.timeout, made.content_timeout) == ("", None, 30.0, 600.0)
 
 
 def test_ssl_context_none_accepts_any_certificate() -> None:
@@ -57,6 +57,7 @@ def test_ssl_context_none_accepts_any_certificate() -> None:
         ({"ssl_context": "weak"}, "ssl_context 'weak'"),
         ({"timeout": "soon"}, "timeout 'soon'"),
         ({"timeout": 0}, "timeout 0"),
+        ({"content_timeout": 0}, "content_timeout 0"),
         ({"timeout": None}, "timeout None"),
         ({"timeout": "nan"}, "timeout 'nan'"),
         ({"auth_type": "kerberos"}, "auth_type 'kerberos'"),

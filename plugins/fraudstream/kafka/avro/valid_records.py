@@ -163,7 +163,10 @@ RULES: dict[str, tuple[Rule, ...]] = {
         Rule("value", "base64", _each(_is_base64)),
         *(Rule(name, TIME_EXPECTED, _are_times) for name in ("dueAt", "firstTriedAt", "recordTimestamp")),
         Rule("until", f"null or {TIME_EXPECTED}", _are_times),
-        *(Rule(name, "a number from 0 on", _between(0, 2**31)) for name in ("deferrals", "attempts", "partition")),
+        *(
+            Rule(name, "a number from 0 on", _between(0, 2**31))
+            for name in ("deferrals", "attempts", "unanswered", "partition")
+        ),
         Rule("offset", "a number from 0 on", _between(0, 2**62)),
     ),
     "ingest_progress.avsc": tuple(Rule(name, _TEXT, _are_texts) for name in ("file", "source")),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from fraudstream.errors import FraudstreamError, MailError
-from fraudstream.mail.smtp.conversation import Conversation, Post
+from fraudstream.mail.smtp.conversation import Conversation, Post, Stage
 from fraudstream.mail.smtp.server import SmtpServer, open_connection
 
 logger = logging.getLogger(__name__)
@@ -76,8 +76,10 @@ class Connections:
     def wake(self) -> None:
         """Has idle connections ask for a mail, and ends those that the server has left without a reply for too long."""
         for conversation in list(self._open):
-            if conversation.silent_for() > self._server.timeout:
-                conversation.abort(f"no reply for {self._server.timeout:g} s")
+            content = conversation.awaits is Stage.CONTENT
+            limit = self._server.content_timeout if content else self._server.timeout
+            if conversation.silent_for() > limit:
+                conversation.abort(f"no reply for {limit:g} s")
             else:
                 conversation.wake()
 

@@ -118,6 +118,11 @@ class Conversation(asyncio.Protocol):
         """Seconds that the server has owed a reply."""
         return self._loop.time() - self._active_at if self._expected else 0.0
 
+    @property
+    def awaits(self) -> Stage | None:
+        """What the reply that the server owes answers; None: it owes none."""
+        return self._expected[0][0] if self._expected else None
+
     def abort(self, reason: str) -> None:
         """Ends the connection at once; its mails are reported as after any loss."""
         self._reason = self._reason or reason

@@ -9,7 +9,8 @@
 - The account: a login that is wanted or refused, 5xx at MAIL, the same 5xx to everyone. No retry helps: an error says
   which setting to look at.
 - The connection was lost after the content was sent: it isn't known whether the server has the mail. It is tried
-  again, a few times here, then as a deferred one. Only this can double a mail; it has the same Message-ID.
+  again, a few times here, then as a deferred one, up to `attempts` times in all. Only this can double a mail; it has
+  the same Message-ID.
 
 ``refusals.py`` tells these apart, ``pace.py`` is the pace, ``connections.py`` has the connections. Pauses grow
 exponentially and are drawn at random up to their length (full jitter).

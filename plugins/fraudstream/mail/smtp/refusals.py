@@ -1,12 +1,13 @@
 """What a refusal is about: the session or server, the account, or one mailbox.
 
 A single reply says it in few cases. Where it doesn't, the replies to the mails around it do: a server that answers
-4xx to every recipient is busy, throttles or has a quota; one that answers the same 5xx to every recipient doesn't
+4xx to every recipient is busy, throttles or has a quota; one that answers the same 5xx to nearly all doesn't
 relay for this account; one recipient among others that are taken is one mailbox. So refusals wait in a group until
 :data:`_GROUP` mails have an answer or no other mail is on its way.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -17,6 +18,8 @@ from fraudstream.mail.smtp.conversation import Mail, Stage
 _GROUP = 20
 #: Refused mails in a group, at least, for a verdict about all; with words that name the cause, fewer are enough.
 _MANY, _MANY_NAMED = 10, 3
+#: Share of refusals that are about the account if they are alike: a few mailboxes may be refused for another cause.
+_NEARLY_ALL = 0.9
 #: Share of refused mails that is the server's doing: at full speed, and after it was slowed down.
 _SHARE, _SHARE_SLOWED = 0.5, 0.1
 #: Replies by which a server asks for a login, at whatever command (RFC 4954).
@@ -120,12 +123,16 @@ class Refusals:
         return found
 
     def _refused_alike(self) -> bool:
-        if not self._never or self._accepted or self._later:
+        """Whether the 5xx are about the account: nearly all name the cause, or nearly all mails got the same one."""
+        if not self._never or self._accepted:
             return False
-        codes = {reply[:3] for _, reply in self._never}
-        before = self._same[1] if codes == {self._same[0]} else 0
-        self._same = (min(codes), before + len(self._never)) if len(codes) == 1 else ("", 0)
-        named = all(_NO_RELAY.search(reply) for _, reply in self._never)
+        named = sum(bool(_NO_RELAY.search(reply)) for _, reply in self._never) >= _NEARLY_ALL * len(self._never)
+        ((code, alike),) = Counter(reply[:3] for _, reply in self._never).most_common(1)
+        if not named and alike < _NEARLY_ALL * len(self):
+            self._same = ("", 0)
+            return False
+        before = self._same[1] if self._same[0] == code else 0
+        self._same = (code, before + (len(self._never) if named else alike))
         return self._same[1] >= (_MANY_NAMED if named else _MANY)
 
 

@@ -26,7 +26,9 @@ _FOR_GOOD = 500
 class SmtpServer:
     """An SMTP server and how to talk to it.
 
-    `timeout` is in seconds: for connecting, and for each reply. `verify` says whether its certificate must be valid.
+    `timeout` is in seconds: for connecting, and for each reply but the one to a mail's content. That has
+    `content_timeout`: ten minutes (RFC 5321, 4.5.3.2.6), since a mail that is given up meanwhile may be there already,
+    and is doubled when it is sent again. `verify` says whether its certificate must be valid.
     `token` gives the access token of XOAUTH2, in the place of a password. `ehlo_name` is what this client calls itself;
     empty: its host's full name.
     """
@@ -37,6 +39,7 @@ class SmtpServer:
     password: SecretStr | None = None
     security: Literal["plain", "starttls", "tls"] = "tls"
     timeout: float = 30.0
+    content_timeout: float = 600.0
     verify: bool = True
     ehlo_name: str = ""
     token: TokenSource | None = None
@@ -64,8 +67,9 @@ def server_from_connection(
     """The server that an Airflow connection of type smtp describes, read as Airflow's own SmtpHook reads it.
 
     TLS from the first byte by default; extra ``disable_ssl`` makes that STARTTLS, with ``disable_tls`` too nothing is
-    encrypted. ``timeout`` is in seconds (30); ``ssl_context`` ``none`` accepts any certificate. With ``auth_type``
-    ``oauth2`` the login is XOAUTH2: see :mod:`fraudstream.mail.smtp.oauth`.
+    encrypted. ``timeout`` is in seconds (30); so is ``content_timeout`` (600), for the reply to a mail's content, which
+    Airflow's hook doesn't know. ``ssl_context`` ``none`` accepts any certificate. With ``auth_type`` ``oauth2`` the
+    login is XOAUTH2: see :mod:`fraudstream.mail.smtp.oauth`.
 
     :raises SettingsError: no host, or an extra that can't be used
     """
@@ -81,15 +85,6 @@ def server_from_connection(
         raise SettingsError(
             f"the SMTP connection to {host} has ssl_context {context!r} in its extra: expected default or none"
         )
-    timeout = extra.get("timeout", 30)
-    try:
-        seconds = float(timeout)
-    except (TypeError, ValueError):
-        seconds = 0.0
-    if not seconds > 0:
-        raise SettingsError(
-            f"the SMTP connection to {host} has timeout {timeout!r} in its extra: expected seconds, more than 0"
-        )
     security: Literal["plain", "starttls", "tls"] = "tls"
     if extra.get("disable_ssl", False):
         security = "plain" if extra.get("disable_tls", False) else "starttls"
@@ -99,11 +94,25 @@ def server_from_connection(
         username=(login or extra.get("from_email") or "") if auth_type == "oauth2" else login or "",
         password=SecretStr(password) if password and auth_type == "basic" else None,
         security=security,
-        timeout=seconds,
+        timeout=_seconds(host, extra, "timeout", 30),
+        content_timeout=_seconds(host, extra, "content_timeout", 600),
         verify=context == "default",
         ehlo_name=ehlo_name,
         token=token_source(host, extra, login or extra.get("from_email")) if auth_type == "oauth2" else None,
     )
+
+
+def _seconds(host: str, extra: Mapping[str, Any], name: str, default: float) -> float:
+    found = extra.get(name, default)
+    try:
+        seconds = float(found)
+    except (TypeError, ValueError):
+        seconds = 0.0
+    if not seconds > 0:
+        raise SettingsError(
+            f"the SMTP connection to {host} has {name} {found!r} in its extra: expected seconds, more than 0"
+        )
+    return seconds
 
 
 @cache
