@@ -7,13 +7,13 @@ worked for a minute is well again, and the variable goes.
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from airflow.sdk import Variable
 from airflow.sdk.definitions.context import Context
 
 from fraudstream.errors import FraudstreamError
 from fraudstream.orchestration.alerts import Alert, paragraphs
-from fraudstream.orchestration.bounded_sink import BoundedSink
 
 _TELL_AFTER = timedelta(minutes=15)
 _LOOK_SECONDS = 30.0
@@ -67,13 +67,21 @@ def consumer_failed(context: Context) -> None:
     Failing(context).note(f"{type(error).__name__}: {error}", for_good=for_good)
 
 
+class Waiting(Protocol):
+    """A part of a consumer in which records may wait."""
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when they do, on time.monotonic's clock; None: none do."""
+
+
 class Watch(threading.Thread):
     """Looks every half minute whether a try gets on: a wait for a mail server, say, is no error to it."""
 
-    def __init__(self, context: Context, sink: BoundedSink) -> None:
+    def __init__(self, context: Context, *parts: Waiting) -> None:
         super().__init__(name="watch", daemon=True)
         self._failing = Failing(context)
-        self._sink = sink
+        self._parts = parts
         self._began = time.monotonic()
         self._well = False
         self.over = threading.Event()
@@ -85,7 +93,8 @@ class Watch(threading.Thread):
 
     def look(self) -> None:
         """Once."""
-        waiting_since, now = self._sink.waiting_since, time.monotonic()
+        waiting_since = min((t for part in self._parts if (t := part.waiting_since) is not None), default=None)
+        now = time.monotonic()
         if waiting_since is not None and now - waiting_since >= _WELL_SECONDS:
             self._well = False
             since = datetime.now(UTC) - timedelta(seconds=now - waiting_since)

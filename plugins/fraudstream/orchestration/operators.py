@@ -152,7 +152,7 @@ class Consume(_Stoppable):
             columns=self.role == "write_lake",
         )
         self._stoppable(subscription.stop)
-        watch = Watch(context, sink)
+        watch = Watch(context, sink, subscription)
         watch.start()
         try:
             subscription.run()

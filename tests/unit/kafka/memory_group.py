@@ -47,6 +47,9 @@ class Broker:
         self.topic_id = "an id"
         #: Offsets of transaction markers behind the last record of each partition.
         self.markers = 0
+        #: Offsets of the dead letters of each partition, and whether poison is of an unknown schema.
+        self.letters: dict[int, set[int]] = {}
+        self.unknown_schema = False
         #: Called with the consumer before each read; what it returns is delivered besides.
         self.before_read: Callable[[FakeConsumer], tuple[dict[int, Records], list[Failure]]] | None = None
 
@@ -62,6 +65,7 @@ class FakeConsumer:
         self._broker = broker
         self._positions: dict[int, int] = {}
         self._at_end: set[int] = set()
+        self._paused: set[int] = set()
         self.forwarded: set[int] = set()
 
     def list_topics(self, topic, timeout):
@@ -85,8 +89,15 @@ class FakeConsumer:
             assert place.offset >= 0 or place.offset == OFFSET_BEGINNING
             self._positions[place.partition] = first if place.offset == OFFSET_BEGINNING else place.offset
 
+    def pause(self, partitions):
+        self._paused |= {partition.partition for partition in partitions}
+
+    def resume(self, partitions):
+        self._paused -= {partition.partition for partition in partitions}
+
     def incremental_unassign(self, partitions):
         for partition in partitions:
+            assert partition.partition not in self._paused, "the client keeps it paused for its next assignment"
             del self._positions[partition.partition]
             self._at_end.discard(partition.partition)
 
@@ -111,6 +122,8 @@ class FakeConsumer:
         found, failures = self._broker.before_read(self) if self._broker.before_read is not None else ({}, [])
         for number, position in self._positions.items():
             assert number in self.forwarded
+            if number in self._paused:
+                continue
             log = self._broker.logs[number]
             if not self._broker.first.get(number, 0) <= position <= len(log):
                 failures.append(Failure(number, position, Code(Code._AUTO_OFFSET_RESET)))
@@ -155,10 +168,15 @@ def partition_of(number: int):
 
 
 class FakeCodec:
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
     def decode_rows(self, values: pa.BinaryArray, timestamps: np.ndarray):
         good = [value.decode() for value in values.to_pylist() if value != b"poison"]
         bad = [
-            InvalidRecord(index, "it is poison") for index, value in enumerate(values.to_pylist()) if value == b"poison"
+            InvalidRecord(index, "it is poison", unknown_schema=self._broker.unknown_schema)
+            for index, value in enumerate(values.to_pylist())
+            if value == b"poison"
         ]
         return pa.RecordBatch.from_pydict({"value": good}), bad
 
@@ -181,11 +199,11 @@ class FakeDeadLetters:
 class FakeKnown:
     """The dead letters that lie there already."""
 
-    def __init__(self, settings: Settings, topic: str) -> None:
-        assert topic == TOPIC
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
 
     def of(self, partition: Partition) -> set[int]:
-        return set()
+        return self._broker.letters.get(partition.number, set())
 
     def close(self) -> None:
         pass
@@ -241,5 +259,5 @@ def subscribe(monkeypatch, broker: Broker, sink: FakeSink, letters: FakeDeadLett
     monkeypatch.setattr(subscription, "Consumer", broker.consumer)
     monkeypatch.setattr(topic_identity, "Topics", lambda settings: SimpleNamespace(id=lambda topic: broker.topic_id))
     monkeypatch.setattr(subscription, "MessageConsumer", FakeReader)
-    monkeypatch.setattr(subscription, "KnownDeadLetters", FakeKnown)
-    return Subscription(Settings(), TOPIC, "group", sink, FakeCodec(), until="caught_up", dead_letters=letters)  # type: ignore[arg-type]
+    monkeypatch.setattr(subscription, "KnownDeadLetters", lambda settings, topic: FakeKnown(broker))
+    return Subscription(Settings(), TOPIC, "group", sink, FakeCodec(broker), until="caught_up", dead_letters=letters)  # type: ignore[arg-type]

@@ -144,6 +144,12 @@ def test_a_try_that_only_waits_counts_as_failing(
     assert len(variables) == 1
 
 
+def test_records_that_wait_for_a_dead_letter_count_though_others_get_on(sent: Sent, variables: dict[str, Any]) -> None:
+    waits, gets_on = SimpleNamespace(waiting_since=time.monotonic() - 910), SimpleNamespace(waiting_since=None)
+    Watch(context(), gets_on, waits).look()
+    assert len(sent) == len(variables) == 1
+
+
 @pytest.mark.parametrize(
     ("waiting", "alive", "well"), [(None, 61, True), (5, 61, True), (None, 5, False), (61, 90, False)]
 )

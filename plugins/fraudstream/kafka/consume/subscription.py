@@ -3,7 +3,8 @@
 The protocol, numbered as in the code:
 
 1. poll up to some thousand records,
-2. split them by partition, decode each part at once, send invalid records to the dead letters and wait for them,
+2. split them by partition, decode each part at once, send invalid records to the dead letters and wait for them;
+   where another group has yet to send one, hold the part back and pause its partition,
 3. hand the rows to the sink, which may begin to make them durable,
 4. when the sink says so: flush it,
 5. commit the offsets that the sink made durable.
@@ -28,6 +29,7 @@ from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.client_config import group_member
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.consume.columns_consumer import ColumnsConsumer
+from fraudstream.kafka.consume.held_back import HeldBack
 from fraudstream.kafka.consume.librdkafka import usable
 from fraudstream.kafka.consume.message_consumer import MessageConsumer, Records, RecordsReader
 from fraudstream.kafka.dead_letters import DeadLetters
@@ -42,8 +44,6 @@ Until = Literal["forever", "caught_up"]
 _POLL_RECORDS = 10_000
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 10.0
-#: How often it is looked whether another group sent a dead letter.
-_WAIT_SECONDS = 1.0
 #: A member that joins others is first given nothing, until they have let go of its share.
 _SHARE_WITHIN_SECONDS = 10.0
 
@@ -95,11 +95,17 @@ class Subscription:
         self._positions: dict[Partition, int] = {}
         self._end: dict[Partition, int] = {}
         self._durable: dict[Partition, int] = {}
+        self._held_back = HeldBack()
         self.report = Report(topic, group)
 
     def stop(self) -> None:
         """Ends the run after the batch at hand; safe from any thread and from a signal handler."""
         self._stop.set()
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when records wait for their dead letter, on time.monotonic's clock; None: none do."""
+        return self._held_back.since
 
     def run(self) -> Report:
         """Runs until caught up, stopped or out of time; returns what it did.
@@ -162,19 +168,22 @@ class Subscription:
             return False
         if not self._positions:
             return time.monotonic() - self._joined_at > _SHARE_WITHIN_SECONDS
-        return self._positions.keys() <= self._end.keys()
+        return not self._held_back and self._positions.keys() <= self._end.keys()
 
     def _poll(self, consumer: Consumer) -> None:
         # 1. poll
         found, failures = self._records.read(_POLL_SECONDS)
         for number, offset, error in failures:
             self._on_event(consumer, Partition(self._topic, number), offset, error)
+        self._held_back.retry(consumer, self._pass_to_sink)
         for number, records in found.items():
             partition = Partition(self._topic, number)
             if records.offsets[-1] >= self._end.get(partition, 0):
                 self._end.pop(partition, None)
-            if partition in self._positions:
-                self._pass_to_sink(consumer, partition, records)
+            if partition not in self._positions:
+                continue
+            if partition in self._held_back or not self._pass_to_sink(partition, records):
+                self._held_back.add(consumer, partition, records)
 
     def _on_event(self, consumer: Consumer, partition: Partition, offset: int, error: Code) -> None:
         if error.code() == Code._AUTO_OFFSET_RESET:
@@ -185,18 +194,14 @@ class Subscription:
             raise self._connection.error(error, doing=f"reading {what} in group {self._group}")
         self._end[partition] = offset
 
-    def _pass_to_sink(self, consumer: Consumer, partition: Partition, records: Records) -> None:
+    def _pass_to_sink(self, partition: Partition, records: Records) -> bool:
+        """False: another group has yet to send a dead letter of them."""
         # 2. decode
-        while True:
-            rows, invalid = self._codec.decode_rows(records.values, records.timestamps)
-            dead = self._invalid_records.settle(partition, records, invalid, self._codec.foreign(records.values))
-            if dead is not None:
-                break
-            self._flush(consumer)
+        rows, invalid = self._codec.decode_rows(records.values, records.timestamps)
+        dead = self._invalid_records.settle(partition, records, invalid, self._codec.foreign(records.values))
+        if dead is None:
             log.info("%s: group %s waits for dead letters of records of unknown schemas", partition, self._group)
-            if self._stop.wait(_WAIT_SECONDS) or self._out_of_time:
-                self._stop.set()  # nothing that is read after these records may be written before them
-                return
+            return False
         valid = np.delete(np.arange(len(records)), [record.index for record in invalid])
         left = ~np.isin(valid, list(dead))
         offsets, timestamps = records.offsets[valid[left]], records.timestamps[valid[left]]
@@ -207,6 +212,7 @@ class Subscription:
         self._positions[partition] = next_offset
         self.report.records += len(offsets)
         self.report.invalid += len(dead)
+        return True
 
     def _flush(self, consumer: Consumer) -> None:
         # 4. make durable
@@ -214,7 +220,8 @@ class Subscription:
         # 5. commit; where nothing is pending, beyond the transaction markers at the end, so that lag shows as 0
         offsets = []
         for partition, durable in self._durable.items():
-            end = self._end.get(partition, 0) if durable >= self._positions.get(partition, 0) else 0
+            done = partition not in self._held_back and durable >= self._positions.get(partition, 0)
+            end = self._end.get(partition, 0) if done else 0
             offsets.append(TopicPartition(partition.topic, partition.number, max(durable, end)))
         if offsets:
             self._commit(consumer, offsets)
@@ -255,16 +262,17 @@ class Subscription:
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if not self._failed:
             self._flush(consumer)
-        self._forget(partitions)
+        self._forget(consumer, partitions)
         consumer.incremental_unassign(partitions)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.warning("group %s gave %s to another member: this one was away too long", self._group, partitions)
-        self._forget(partitions)
+        self._forget(consumer, partitions)
         consumer.incremental_unassign(partitions)
 
-    def _forget(self, partitions: list[TopicPartition]) -> None:
+    def _forget(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         gone = [Partition(entry.topic, entry.partition) for entry in partitions]
+        self._held_back.forget(consumer, gone)
         self._sink.revoked(gone)
         for partition in gone:
             for state in (self._positions, self._end, self._durable):

@@ -1,0 +1,61 @@
+"""Records that a group can't settle yet: their partitions are paused, and the others are read on."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from confluent_kafka import Consumer, TopicPartition
+
+from fraudstream.kafka.consume.message_consumer import Records
+from fraudstream.kafka.records import Partition
+
+log = logging.getLogger(__name__)
+
+#: How often it is looked whether they can be settled.
+_LOOK_SECONDS = 1.0
+
+
+class HeldBack:
+    """The records that wait, by partition and in their order: at most what was read before the pause took effect."""
+
+    def __init__(self) -> None:
+        self._records: dict[Partition, deque[Records]] = {}
+        self._since: dict[Partition, float] = {}
+        self._look_at = 0.0
+
+    def __contains__(self, partition: Partition) -> bool:
+        return partition in self._records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @property
+    def since(self) -> float | None:
+        """Since when a partition waits, on time.monotonic's clock; None: none does. Safe from any thread."""
+        return min(list(self._since.values()), default=None)
+
+    def add(self, consumer: Consumer, partition: Partition, records: Records) -> None:
+        """Pauses the partition; its records wait behind those that do already."""
+        if partition not in self._records:
+            consumer.pause([TopicPartition(*partition)])
+            self._records[partition] = deque()
+            self._since[partition] = time.monotonic()
+        self._records[partition].append(records)
+
+    def retry(self, consumer: Consumer, settle: Callable[[Partition, Records], bool]) -> None:
+        """Every second: settles what can be, and resumes the partitions that nothing of waits any more."""
+        if time.monotonic() < self._look_at:
+            return
+        for partition, waiting in list(self._records.items()):
+            while waiting and settle(partition, waiting[0]):
+                waiting.popleft()
+            if not waiting:
+                self.forget(consumer, [partition])
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+
+    def forget(self, consumer: Consumer, partitions: Iterable[Partition]) -> None:
+        """Drops what waits of these partitions, which are still assigned, and resumes them."""
+        for partition in self._records.keys() & set(partitions):
+            consumer.resume([TopicPartition(*partition)])
+            del self._records[partition], self._since[partition]
