@@ -6,6 +6,10 @@ The body is signed: header ``X-Signature`` is the HMAC-SHA256, in hex, of ``<X-S
 - ``{"type": "bounce" | "complaint", "return_path": …, "recipient": …, "reason": …, "status": …}``;
 - Amazon SES' notifications, ``{"notificationType": "Bounce" | "Complaint", "mail": {"source": …}, …}``.
 
+A bounce of the first shape was given up. SES calls automatic replies bounces, too: one that isn't permanent counts only
+if it says why the mail wasn't delivered. Events of other types change nothing. One that can't be read is counted and
+logged, and the others of its list count.
+
 Which mail an event is about says its return path, whose own signature is checked as that of a returned mail.
 """
 
@@ -29,6 +33,8 @@ logger = logging.getLogger(__name__)
 #: Seconds that a signature may be old or young: a recorded request can't be repeated later.
 _SKEW = 300.0
 _LARGEST = 1 << 20
+#: Subtypes of SES' bounces that don't say why the mail wasn't delivered, nor whether.
+_SES_UNCLEAR = ("", "General", "Undetermined")
 
 
 def create_webhook(bounces: Bounces, keys: Sequence[str], clock: Callable[[], float] = time.time) -> FastAPI:
@@ -55,10 +61,19 @@ def create_webhook(bounces: Bounces, keys: Sequence[str], clock: Callable[[], fl
             return Response(status_code=403)
         try:
             found = orjson.loads(bytes(body))
-            reports = [_report(event) for event in (found if isinstance(found, list) else [found])]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("the mail provider posted events of no known shape: %r", error)
+        except ValueError as error:
+            logger.warning("the mail provider posted what is no JSON: %s", error)
             bounces.refused("webhook")
+            return Response(status_code=400)
+        posted = found if isinstance(found, list) else [found]
+        reports = []
+        for event in posted:
+            try:
+                reports.append(_report(event))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                logger.warning("the mail provider posted an event of no known shape: %r", error)
+                bounces.refused("webhook")
+        if posted and not reports:
             return Response(status_code=400)
         for report in reports:
             about = bounces.addresses.find(report.addresses)
@@ -90,7 +105,9 @@ def signed(headers: Mapping[str, str], body: bytes, keys: Sequence[str], now: fl
 def _report(event: Mapping[str, Any]) -> Report:
     if "notificationType" in event:
         return _ses(event)
-    outcome = {"bounce": Outcome.BOUNCED, "complaint": Outcome.COMPLAINED}.get(str(event["type"]), Outcome.OTHER)
+    outcome = {"bounce": Outcome.BOUNCED, "complaint": Outcome.COMPLAINED}.get(str(event["type"]))
+    if outcome is None:
+        return Report(Outcome.OTHER, str(event["type"])[:500], addresses=[str(event.get("return_path", ""))])
     return Report(
         outcome,
         str(event.get("reason", ""))[:500],
@@ -105,13 +122,21 @@ def _ses(event: Mapping[str, Any]) -> Report:
     if event["notificationType"] == "Bounce":
         bounce = event["bounce"]
         (recipient, *_) = bounce["bouncedRecipients"]
-        # A transient one was tried for hours by then, and is given up.
-        reason = str(recipient.get("diagnosticCode", bounce.get("bounceSubType", "")))[:500]
+        kind = str(bounce.get("bounceSubType", ""))
+        # A transient one was tried for hours by then, and is given up. Automatic replies are General ones without the
+        # action of a delivery status notification.
+        failed = str(recipient.get("action", "")).lower() == "failed"
+        given_up = failed or bounce["bounceType"] == "Permanent" or kind not in _SES_UNCLEAR
+        reason = str(recipient.get("diagnosticCode", kind))[:500]
         status = str(recipient.get("status", ""))[:20]
-        return Report(Outcome.BOUNCED, reason, status, str(recipient["emailAddress"]), addresses)
+        outcome = Outcome.BOUNCED if given_up else Outcome.OTHER
+        return Report(outcome, reason, status, str(recipient["emailAddress"]), addresses)
     if event["notificationType"] == "Complaint":
         complaint = event["complaint"]
         (recipient, *_) = complaint["complainedRecipients"]
-        reason = str(complaint.get("complaintFeedbackType", "complaint"))
-        return Report(Outcome.COMPLAINED, reason, "", str(recipient["emailAddress"]), addresses)
+        # Its recipient complained of an earlier mail: SES didn't send this one.
+        unsent = complaint.get("complaintSubType") == "OnAccountSuppressionList"
+        reason = "OnAccountSuppressionList" if unsent else str(complaint.get("complaintFeedbackType", "complaint"))
+        outcome = Outcome.BOUNCED if unsent else Outcome.OTHER if reason == "not-spam" else Outcome.COMPLAINED
+        return Report(outcome, reason, "", str(recipient["emailAddress"]), addresses)
     return Report(Outcome.IN_PROGRESS, str(event["notificationType"]), "", "", addresses)

@@ -308,7 +308,10 @@ class TestWebhook:
         bounced = {
             "notificationType": "Bounce",
             "mail": {"source": path},
-            "bounce": {"bouncedRecipients": [{"emailAddress": "c1@example.com", "diagnosticCode": "550 no"}]},
+            "bounce": {
+                "bounceType": "Permanent",
+                "bouncedRecipients": [{"emailAddress": "c1@example.com", "diagnosticCode": "550 no"}],
+            },
         }
         assert self.post(events, [generic, ses, bounced]) == 204
         assert [(event.id_transaction, event.event_type, event.by) for event in events.published] == [
@@ -317,6 +320,53 @@ class TestWebhook:
             (CASE, MAIL_BOUNCED, "webhook"),
         ]
         assert {event.recipient for event in events.published} == {"c1***@example.com"}
+
+    def ses(self, kind: str, **found: Any) -> dict[str, Any]:
+        return {"notificationType": kind, "mail": {"source": addresses().of("fraud_notice", CASE)}, kind.lower(): found}
+
+    @pytest.mark.parametrize(
+        ("bounce", "recipient", "expected"),
+        [
+            (("Transient", "General"), {}, []),  # as SES reports automatic replies
+            (("Undetermined", "Undetermined"), {}, []),
+            (("Transient", "General"), {"action": "delayed", "status": "4.4.7"}, []),
+            (("Transient", "General"), {"action": "failed", "status": "4.4.7"}, [MAIL_BOUNCED]),
+            (("Transient", "MailboxFull"), {}, [MAIL_BOUNCED]),
+            (("Permanent", "General"), {}, [MAIL_BOUNCED]),
+        ],
+    )
+    def test_a_bounce_of_ses_counts_if_the_mail_was_not_delivered(
+        self, bounce: tuple[str, str], recipient: dict[str, str], expected: list[str]
+    ) -> None:
+        events = Events()
+        recipients = [{"emailAddress": "c1@example.com", **recipient}]
+        found = self.ses("Bounce", bounceType=bounce[0], bounceSubType=bounce[1], bouncedRecipients=recipients)
+        assert self.post(events, found) == 204
+        assert [event.event_type for event in events.published] == expected
+
+    @pytest.mark.parametrize(
+        ("complaint", "expected"),
+        [
+            ({"complaintFeedbackType": "abuse"}, [MAIL_COMPLAINED]),
+            ({"complaintFeedbackType": "not-spam"}, []),
+            ({"complaintSubType": "OnAccountSuppressionList"}, [MAIL_BOUNCED]),
+        ],
+    )
+    def test_a_complaint_of_ses_may_say_that_the_mail_was_not_sent(
+        self, complaint: dict[str, str], expected: list[str]
+    ) -> None:
+        events = Events()
+        found = self.ses("Complaint", complainedRecipients=[{"emailAddress": "c1@example.com"}], **complaint)
+        assert self.post(events, found) == 204
+        assert [event.event_type for event in events.published] == expected
+
+    def test_an_event_that_can_not_be_used_costs_no_other_one(self) -> None:
+        events = Events()
+        bounce = {"type": "bounce", "return_path": addresses().of("fraud_notice", CASE)}
+        odd = [{"type": "delivered"}, {"type": "bounce"}, 1, self.ses("Bounce", bouncedRecipients=[])]
+        assert self.post(events, [*odd, bounce]) == 204
+        assert [event.event_type for event in events.published] == [MAIL_BOUNCED]
+        assert self.post(events, {"type": "delivered"}) == 204
 
     @pytest.mark.parametrize("changed", [{"key": "a-key-nobody-configured"}, {"at": NOW - 301}, {"at": NOW + 301}])
     def test_what_is_not_signed_now_with_a_key_is_refused(self, changed: dict[str, Any]) -> None:
