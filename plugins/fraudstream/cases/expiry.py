@@ -6,7 +6,7 @@ failed does not. So this looks, from outside of Airflow's runs, for cases withou
 1. read the frauds and the outcomes of the last days from their topics,
 2. take the frauds without an outcome whose time should have been up for a while,
 3. look their real time up in the claims that runs are opened with, and when their notices were accepted,
-4. publish NO_RESPONSE for those whose time is up.
+4. publish NO_RESPONSE for those whose time is up and that have no outcome by then: publishing many takes a while.
 
 A sensor that publishes meanwhile does no harm: the first outcome in the log counts, and both are the same.
 """
@@ -76,25 +76,32 @@ async def close_expired(settings: Settings, store: ObjectStore, *, look_back: ti
     """
     limit = settings.confirmation_time_limit
     horizon = limit + look_back
-    with (
-        _Frauds(settings, horizon=horizon) as frauds,
-        ConfirmationView(settings, horizon=horizon) as outcomes,
-        AcceptedView(settings, horizon=horizon) as accepted,
-    ):
-        # 1. read
-        while not (frauds.caught_up and outcomes.caught_up and accepted.caught_up):  # noqa: ASYNC110 - by other threads
-            await asyncio.sleep(_LOOK_SECONDS)
-        # 2. without an outcome
-        now = datetime.now(UTC)
-        late = now - limit - GRACE
-        waiting = [case for case in frauds.seen.values() if case.came_at < late and outcomes.get(case.id) is None]
-        moments = {case.id: accepted.get(case.id) for case in waiting}
-    # 3. whose time is up
-    expired = await asyncio.to_thread(expired_by_claim, store, waiting, now, limit, moments)
-    # 4. publish
+    with ConfirmationView(settings, horizon=horizon) as outcomes:
+        with (
+            _Frauds(settings, horizon=horizon) as frauds,
+            AcceptedView(settings, horizon=horizon) as accepted,
+        ):
+            # 1. read
+            while not (frauds.caught_up and outcomes.caught_up and accepted.caught_up):  # noqa: ASYNC110 - by threads
+                await asyncio.sleep(_LOOK_SECONDS)
+            # 2. without an outcome
+            now = datetime.now(UTC)
+            late = now - limit - GRACE
+            waiting = [case for case in frauds.seen.values() if case.came_at < late and outcomes.get(case.id) is None]
+            moments = {case.id: accepted.get(case.id) for case in waiting}
+        # 3. whose time is up
+        expired = await asyncio.to_thread(expired_by_claim, store, waiting, now, limit, moments)
+        # 4. publish
+        return await _close(settings, expired, outcomes)
+
+
+async def _close(settings: Settings, expired: Iterable[OpenCase], outcomes: ConfirmationView) -> list[str]:
+    closed = []
     publisher = AnswerPublisher(settings)
     try:
         for case in expired:
+            if outcomes.get(case.id) is not None:
+                continue
             partition, offset = await publisher.publish("NO_RESPONSE", case.transaction, datetime.now(UTC))
             logger.warning(
                 "case %s of %s had no outcome, because nothing waits for it: NO_RESPONSE is partition %d, offset %d of "
@@ -104,9 +111,10 @@ async def close_expired(settings: Settings, store: ObjectStore, *, look_back: ti
                 partition,
                 offset,
             )
+            closed.append(case.id)
     finally:
         publisher.close()
-    return [case.id for case in expired]
+    return closed
 
 
 def expired_by_claim(

@@ -208,12 +208,15 @@ class CaseIndex:
         return found
 
     def _events(self, case: str) -> list[tuple[CaseEvent, Placed]]:
-        """What the pipeline wrote twice after a crash is there once; people may do the same thing again."""
+        """What the pipeline wrote twice after a crash is there once; people, and notices sent anew, may do it again."""
         found: dict[object, tuple[CaseEvent, Placed]] = {}
+        resent = 0
         for at, partition, offset, text in self._rows("events", case):
             event = CaseEvent.of(_of_text(text))
             by_people = event.event_type in _OF_PEOPLE
-            same = (partition, offset) if by_people else repr(replace(event, at=_time(0)))
+            notice = 0 if "messageId" in event.details else resent
+            same = (partition, offset) if by_people else (notice, repr(replace(event, at=_time(0))))
+            resent += event.event_type == MAIL_RESENT and same not in found
             found.setdefault(same, (event, Placed(partition, offset, at)))
         return list(found.values())
 

@@ -10,8 +10,8 @@ from airflow.sdk.definitions.context import Context
 
 from fraudstream.cases.events import CaseEvents
 from fraudstream.cases.expiry import close_expired
-from fraudstream.cases.watch.rules import DISAGREEMENT, NO_ANSWER, NOT_REACHED, Limits
-from fraudstream.cases.watch.state import read_states
+from fraudstream.cases.watch.rules import DISAGREEMENT, NO_ANSWER, Limits
+from fraudstream.cases.watch.state import NOT_REACHED, read_states
 from fraudstream.cases.watch.watching import watch
 from fraudstream.mail.reminders import Reminders
 from fraudstream.orchestration.alerts import Alert, paragraphs

@@ -115,3 +115,21 @@ def test_what_has_no_outcome_gets_one(monkeypatch: pytest.MonkeyPatch, published
     closed = asyncio.run(close_expired(Settings(), store, look_back=timedelta(days=30)))
     assert closed == ["case-0", "case-2"]
     assert published == [("case-0", "NO_RESPONSE"), ("case-2", "NO_RESPONSE")]
+
+
+def test_a_case_that_is_answered_while_others_are_closed_keeps_its_answer(
+    monkeypatch: pytest.MonkeyPatch, published: list[tuple[str, str]]
+) -> None:
+    store, old = MemoryStore(), datetime.now(UTC) - 2 * LIMIT
+    monkeypatch.setattr("tests.unit.cases.test_expiry.NOW", old)
+    cases = {case.id: case for case in claim(store, timedelta(0), timedelta(0), timedelta(0))}
+
+    class Answered(View):
+        def get(self, key: str) -> Any:
+            return object() if key == "case-1" and published else None
+
+    monkeypatch.setattr(expiry, "_Frauds", lambda settings, horizon: View(cases))
+    monkeypatch.setattr(expiry, "ConfirmationView", lambda settings, horizon: Answered({}))
+    monkeypatch.setattr(expiry, "AcceptedView", lambda settings, horizon: View({}))
+    assert asyncio.run(close_expired(Settings(), store, look_back=timedelta(days=30))) == ["case-0", "case-2"]
+    assert published == [("case-0", "NO_RESPONSE"), ("case-2", "NO_RESPONSE")]

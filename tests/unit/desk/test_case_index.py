@@ -117,6 +117,28 @@ def test_an_event_that_was_written_twice_after_a_crash_is_told_once() -> None:
     assert len(known.history.events) == 1
 
 
+def test_what_happens_again_to_a_notice_that_was_sent_anew_is_told_again() -> None:
+    views = FakeDeskViews()
+    views.add()
+    for mail in ("first", "second"):
+        views.event("case-1", NOTICE_ACCEPTED, messageId=mail)
+        for _ in range(2):  # written twice after a crash
+            views.event("case-1", MAIL_BOUNCED, reason="mailbox full", **NOTICE)
+        assert state(views) == "not reached"
+        if mail == "first":
+            views.event("case-1", MAIL_RESENT, messageId="second", **NOTICE)
+            views.event("case-1", NOTICE_ACCEPTED, messageId=mail)
+    known = views.index.case("case-1")
+    assert known is not None
+    assert [event.event_type for event in known.history.events] == [
+        NOTICE_ACCEPTED,
+        MAIL_BOUNCED,
+        MAIL_RESENT,
+        NOTICE_ACCEPTED,
+        MAIL_BOUNCED,
+    ]
+
+
 def test_a_request_waits_until_it_is_confirmed() -> None:
     views = FakeDeskViews()
     views.add()

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fraudstream.cases.deadlines import deadline
-from fraudstream.cases.watch.state import CaseState
+from fraudstream.cases.watch.state import NOT_REACHED, CaseState
 
-#: The notice failed, bounced or was suppressed, or no mail server has accepted it for long.
-NOT_REACHED = "not_reached"
 #: The customer has had most of the time and didn't answer.
 NO_ANSWER = "no_answer"
 #: Answers differ, and nobody of the staff has decided since.
@@ -47,11 +45,16 @@ def causes(case: CaseState, limits: Limits, now: datetime) -> dict[str, str]:
         # an expired case has NO_RESPONSE first: a customer's answer after it disagrees with it
         different = sorted(set(case.statuses))
         return {DISAGREEMENT: f"answers differ: {', '.join(different)}"} if len(different) > 1 else {}
-    share = f"{limits.escalation:.0%} of the time limit"
+    share = f"{limits.escalation:.0%} of the time"
     if case.undelivered is not None:
         return {NOT_REACHED: f"{case.undelivered.event_type}: {case.undelivered.reason}"}
-    if now - (case.accepted_at or case.came_at) < limits.escalation * limits.time_limit:
+    if case.accepted_at is not None:
+        silent = now - case.accepted_at >= limits.escalation * limits.time_limit
+        return {NO_ANSWER: f"no answer within {share} limit"} if silent else {}
+    # a notice that was sent anew has the time that was left to be accepted
+    start = case.resent_at or case.came_at
+    if now - start < limits.escalation * (limits.until(case) - start):
         return {}
-    if case.accepted_at is None:
-        return {NOT_REACHED: f"no mail server has accepted the notice within {share}"}
-    return {NO_ANSWER: f"no answer within {share}"}
+    return {
+        NOT_REACHED: f"no mail server has accepted the notice within {share} {'left' if case.resent_at else 'limit'}"
+    }

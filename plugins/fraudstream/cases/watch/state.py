@@ -25,6 +25,9 @@ from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRAN
 from fraudstream.kafka.topic.whole_topic import records
 from fraudstream.settings import Settings
 
+#: Cause of an escalation: the notice failed, bounced or was suppressed, or no mail server has accepted it for long.
+NOT_REACHED = "not_reached"
+
 
 @dataclass(slots=True)
 class CaseState:
@@ -39,6 +42,8 @@ class CaseState:
     accepted_at: datetime | None = None
     #: The last event that says that the notice didn't reach its customer; None once it was sent anew.
     undelivered: CaseEvent | None = None
+    #: When it was last sent anew.
+    resent_at: datetime | None = None
     #: Statuses of answers since the last staff decision, that decision first.
     statuses: list[str] = field(default_factory=list)
     decided: bool = False
@@ -54,7 +59,9 @@ class CaseState:
         return not self.statuses
 
     def answered(self, status: str, channel: str | None) -> None:
-        """Takes an answer."""
+        """Takes an answer; that the time was up says nothing about a case that was answered or decided just before."""
+        if status == "NO_RESPONSE" and self.statuses:
+            return
         if channel == STAFF:
             self.statuses, self.decided = [], True
         self.statuses.append(status)
@@ -64,8 +71,12 @@ class CaseState:
         if event.event_type == NOTICE_ACCEPTED:
             self.accepted_at = self.accepted_at or event.at
         elif event.event_type == MAIL_RESENT:
-            self.undelivered = None
+            self.undelivered, self.resent_at = None, event.at
+            self._tell_anew()
         elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
+            if self.undelivered is None and self.resent_at is not None:
+                # a look at the case may have escalated the notice before while this one was sent
+                self._tell_anew()
             self.undelivered = event
         elif event.event_type == REMINDED:
             self.reminded = max(self.reminded, float(event.details.get("share", 0)))
@@ -73,6 +84,11 @@ class CaseState:
             self.escalated.add(str(event.details.get("cause")))
         elif event.event_type == ALERTED:
             self.alerted.add(str(event.details.get("cause")))
+
+    def _tell_anew(self) -> None:
+        """What people were told of the notice isn't about the one that was sent anew."""
+        self.escalated.discard(NOT_REACHED)
+        self.alerted.discard(NOT_REACHED)
 
 
 def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:

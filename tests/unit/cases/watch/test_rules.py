@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import (
+    ALERTED,
     ESCALATED,
     MAIL_BOUNCED,
     MAIL_FAILED,
@@ -68,6 +69,30 @@ def test_who_was_not_reached_is_escalated_at_once_and_not_reminded(event: str) -
     assert causes(case(event, kind="notice"), LIMITS, CAME + 2 * HOUR) == {}
 
 
+def test_a_notice_that_was_sent_anew_is_escalated_for_itself() -> None:
+    resent = case(MAIL_BOUNCED, accepted=HOUR)
+    for event_type in (ESCALATED, ALERTED, MAIL_RESENT):
+        resent.happened(CaseEvent("case-1", event_type, "test", details={"cause": "not_reached"}, at=CAME + 3 * HOUR))
+    assert (resent.escalated, resent.alerted) == (set(), set())
+    # a look at the case that began before it was sent anew
+    resent.happened(CaseEvent("case-1", ESCALATED, "test", details={"cause": "not_reached"}))
+    for _ in range(2):  # the second one was written twice after a crash
+        resent.happened(CaseEvent("case-1", MAIL_BOUNCED, "test", details={"kind": "fraud_notice"}))
+        assert resent.escalated == set()
+    resent.happened(CaseEvent("case-1", ESCALATED, "test", details={"cause": "not_reached"}))
+    resent.happened(CaseEvent("case-1", MAIL_BOUNCED, "test", details={"kind": "fraud_notice"}))
+    assert resent.escalated == {"not_reached"}
+
+
+def test_a_notice_that_was_sent_anew_has_most_of_the_time_left_to_be_accepted() -> None:
+    resent = case(MAIL_FAILED)
+    resent.happened(CaseEvent("case-1", MAIL_RESENT, "test", at=CAME + 8.5 * HOUR))
+    assert causes(resent, LIMITS, CAME + 9.6 * HOUR) == {}
+    assert causes(resent, LIMITS, CAME + 9.8 * HOUR) == {
+        "not_reached": "no mail server has accepted the notice within 80% of the time left"
+    }
+
+
 def test_after_an_answer_nobody_is_reminded_and_silence_is_no_cause() -> None:
     answered = case(accepted=HOUR)
     answered.answered("REPORTED_FRAUD", LINK)
@@ -91,6 +116,10 @@ def test_silence_for_most_of_the_time_is_escalated() -> None:
         ([("REPORTED_FRAUD", LINK), ("REPORTED_NOT_FRAUD", LINK)], ["disagreement"]),
         ([("NO_RESPONSE", TIMEOUT), ("REPORTED_FRAUD", LINK)], ["disagreement"]),
         ([("NO_RESPONSE", None)], []),
+        ([("REPORTED_FRAUD", LINK), ("NO_RESPONSE", TIMEOUT)], []),
+        ([("REPORTED_FRAUD", None), ("NO_RESPONSE", None)], []),
+        ([("REPORTED_FRAUD", STAFF), ("NO_RESPONSE", TIMEOUT)], []),
+        ([("REPORTED_FRAUD", LINK), ("NO_RESPONSE", TIMEOUT), ("REPORTED_NOT_FRAUD", LINK)], ["disagreement"]),
         ([("REPORTED_FRAUD", LINK), ("REPORTED_NOT_FRAUD", LINK), ("REPORTED_FRAUD", STAFF)], []),
         ([("REPORTED_FRAUD", LINK), ("REPORTED_NOT_FRAUD", STAFF), ("REPORTED_FRAUD", LINK)], ["disagreement"]),
     ],

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from fraudstream.cases.events import ALERTED, ESCALATED, MAIL_BOUNCED, NOTICE_ACCEPTED, REMINDED, CaseEvent
+from fraudstream.cases.events import ALERTED, ESCALATED, MAIL_BOUNCED, MAIL_RESENT, NOTICE_ACCEPTED, REMINDED, CaseEvent
 from fraudstream.cases.staff import LINK
 from fraudstream.cases.watch.rules import Limits
 from fraudstream.cases.watch.state import CaseState
@@ -122,6 +122,19 @@ def test_undisturbed_everything_happens_once() -> None:
     assert topics.told == [["case-2"], ["case-0", "case-1"]], "one mail for all that is new"
     for event_type in (ESCALATED, ALERTED):
         assert topics.of_type(event_type) == {"case-0": 1, "case-1": 1, "case-2": 1}
+
+
+def test_a_notice_that_was_sent_anew_and_bounces_too_is_told_again() -> None:
+    topics = world(1)
+    topics.look(CAME + HOUR, 1)
+    topics.log.append(CaseEvent("case-0", MAIL_RESENT, "ana", at=CAME + 2 * HOUR))
+    topics.look(CAME + 3 * HOUR, 1)
+    assert topics.told == [["case-0"]]
+    topics.log.append(CaseEvent("case-0", MAIL_BOUNCED, "test", details={"kind": "fraud_notice"}))
+    for hour in (4, 5):
+        topics.look(CAME + hour * HOUR, 1)
+    assert topics.told == [["case-0"]] * 2
+    assert topics.of_type(ESCALATED) == topics.of_type(ALERTED) == {"case-0": 2}
 
 
 def test_without_somebody_to_tell_the_event_is_there_all_the_same_and_is_told_once_there_is() -> None:
