@@ -113,7 +113,9 @@ class RetryWriter:
         (letter,) = self._writer.letters(source, row["resend"], until)
         letter.mail.attempts, letter.mail.unanswered = row["attempts"], row["unanswered"]
         if row["attempts"]:
-            letter.mail.first_tried_at = row["firstTriedAt"].replace(tzinfo=UTC).timestamp()
+            # Not after the record itself, whatever the clock of the machine that wrote it: it would not be given up.
+            first_tried_at = row["firstTriedAt"].replace(tzinfo=UTC).timestamp()
+            letter.mail.first_tried_at = min(first_tried_at, timestamp / 1000)
         return replace(letter, offset=offset, timestamp=timestamp, deferrals=row["deferrals"])
 
 
@@ -163,7 +165,7 @@ class WhenDue:
         for held in self._held.values():
             while held:
                 batch = held[0]
-                due = cast(list[int], batch.rows["dueAt"].cast(pa.int64()).to_pylist())
+                due = _due(batch)
                 ready = next((index for index, at in enumerate(due) if at > now), len(due))
                 if ready == len(due):
                     self._inner.write(held.popleft())
@@ -172,6 +174,17 @@ class WhenDue:
                     self._inner.write(batch.head(ready))
                     held[0] = batch.since(int(batch.offsets[ready]))
                 break
+
+
+def _due(batch: Batch) -> list[int]:
+    """When records are due, ms since 1970: in their order, and none later than its partition's wait.
+
+    `dueAt` is by the clock of the machine that wrote the record. One that runs ahead must not hold up those behind it.
+    """
+    due, number = batch.rows["dueAt"].cast(pa.int64()).to_numpy(), batch.partition.number
+    if number < len(MAIL_RETRY_WAITS):
+        due = np.minimum(due, batch.timestamps + MAIL_RETRY_WAITS[number] * 1000)
+    return cast(list[int], due.tolist())
 
 
 def give_up(letters: Sequence[Letter], hours: float, now: float) -> None:

@@ -4,6 +4,7 @@ import json
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 
@@ -257,6 +258,36 @@ def test_one_that_is_not_due_holds_up_no_other(topic: RetryTopic, clock: Clock) 
     clock.now += 6 * MINUTE
     topic.run()
     assert sorted(topic.statuses().values()) == [["deferred", "deferred"], ["deferred", "sent"]]
+
+
+@pytest.fixture
+def ahead(topic: RetryTopic, clock: Clock) -> None:
+    """The first of four deferred mails was written by a machine whose clock is years ahead."""
+    topic.bench.outbox.answer = greylisting(clock, 1)
+    send(topic.bench, 4)
+    at, value = topic.partitions[1][0]
+    record = topic.codec.decode(value)
+    years = timedelta(days=2000)
+    late = {name: record[name] + years for name in ("dueAt", "firstTriedAt")}
+    topic.partitions[1][0] = (at, topic.codec.encode(record | late))
+
+
+@pytest.mark.usefixtures("ahead")
+def test_a_clock_that_runs_ahead_holds_up_no_mail(topic: RetryTopic, clock: Clock) -> None:
+    clock.now += 5 * MINUTE - 1
+    topic.run()
+    assert len(topic.bench.outbox.sent) == 4
+    clock.now += 1
+    topic.run()
+    assert list(topic.statuses().values()) == [["deferred", "sent"]] * 4
+
+
+@pytest.mark.usefixtures("ahead")
+def test_a_clock_that_runs_ahead_keeps_no_mail_from_being_given_up(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = lambda mail: ("deferred", "450 later")
+    clock.now += 25 * HOUR
+    topic.run()
+    assert list(topic.statuses().values()) == [["deferred", "failed"]] * 4
 
 
 def test_a_retry_that_is_there_twice_is_tried_once(topic: RetryTopic, clock: Clock) -> None:
