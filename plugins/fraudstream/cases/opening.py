@@ -47,17 +47,21 @@ def described(case: Case) -> str:
     """A case in one line, for people."""
     return (
         f"{case['idTransaction']}: {case['type']} of {case['amount']} from {case['nameOrig']} to {case['nameDest']} on "
-        f"{case['timestamp']}; waits since {case['openedAt']} for its customer, until {case['expiresAt']}"
+        f"{case['timestamp']}; waits since {case['openedAt']} for its customer, until {case['expiresAt']} or later"
     )
 
 
 def run_note(cases: Sequence[Case]) -> str:
-    """What a run waits for, in one line: Airflow shows it beside the run."""
+    """What a run waits for, in one line: Airflow shows it beside the run.
+
+    A case may wait for longer, since its time limit runs from when its notice is accepted.
+    """
     amount = money.shown(sum(money.to_minor(case["amount"]) for case in cases))
     last = max(datetime.fromisoformat(case["expiresAt"]) for case in cases)
     customers = "1 answer" if len(cases) == 1 else f"{len(cases)} answers"
     return (
-        f"Waits for {customers} about payments of {amount}, until {last:%Y-%m-%d %H:%M} UTC. The page Cases has them."
+        f"Waits for {customers} about payments of {amount}, until {last:%Y-%m-%d %H:%M} UTC or later."
+        " The page Cases has them."
     )
 
 

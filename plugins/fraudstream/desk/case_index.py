@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fraudstream.cases.case_views import Answer
+from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import (
     ASSIGNED,
     DECISION_CONFIRMED,
@@ -34,7 +35,8 @@ _TABLES = """
     CREATE TABLE cases (
         id TEXT PRIMARY KEY, partition INTEGER, "offset" INTEGER, came_at INTEGER, record TEXT,
         amount INTEGER, customer TEXT, type TEXT,
-        deadline INTEGER, state TEXT NOT NULL DEFAULT 'waiting', outcome TEXT, assignee TEXT, request TEXT
+        accepted_at INTEGER, deadline INTEGER,
+        state TEXT NOT NULL DEFAULT 'waiting', outcome TEXT, assignee TEXT, request TEXT
     ) WITHOUT ROWID;
     CREATE TABLE answers (
         id TEXT, at INTEGER, partition INTEGER, "offset" INTEGER, record TEXT,
@@ -78,13 +80,14 @@ class KnownCase:
 class CaseIndex:
     """Fed by any threads, asked by any threads.
 
-    :param time_limit: how long a case waits, counted from its record's time
+    :param time_limit: see :mod:`fraudstream.cases.deadlines`
     """
 
     def __init__(self, time_limit: timedelta) -> None:
         self._limit_ms = int(time_limit.total_seconds() * 1000)
         self._lock = threading.Lock()
         self._db = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        self._db.create_function("time_is_up", 3, deadline, deterministic=True)
         self._db.executescript(_TABLES)
 
     def close(self) -> None:
@@ -101,7 +104,7 @@ class CaseIndex:
             self._db.execute("INSERT OR IGNORE INTO cases (id) VALUES (?)", (case,))
             self._db.execute(
                 'UPDATE cases SET partition = ?, "offset" = ?, came_at = ?, record = ?, amount = ?, customer = ?,'
-                " type = ?, deadline = coalesce(deadline, ?) WHERE id = ? AND (came_at IS NULL OR came_at > ?)",
+                " type = ?, deadline = time_is_up(?, accepted_at, ?) WHERE id = ? AND (came_at IS NULL OR came_at > ?)",
                 (
                     placed.partition,
                     placed.offset,
@@ -111,6 +114,7 @@ class CaseIndex:
                     record["nameOrig"],
                     record["type"],
                     placed.at + self._limit_ms,
+                    self._limit_ms,
                     case,
                     placed.at,
                 ),
@@ -150,9 +154,9 @@ class CaseIndex:
         else:
             state = facts.state
         self._db.execute(
-            "UPDATE cases SET state = ?, outcome = ?, assignee = ?, request = ?,"
-            " deadline = coalesce(?, came_at + ?) WHERE id = ?",
-            (state, outcome and outcome.status, facts.assignee, facts.request, facts.deadline, self._limit_ms, case),
+            "UPDATE cases SET state = ?1, outcome = ?2, assignee = ?3, request = ?4, accepted_at = ?5,"
+            " deadline = iif(came_at IS NULL, NULL, time_is_up(came_at + ?6, ?5, ?6)) WHERE id = ?7",
+            (state, outcome and outcome.status, facts.assignee, facts.request, facts.accepted_at, self._limit_ms, case),
         )
 
     # ---- asked ----
@@ -236,7 +240,7 @@ class _Facts:
     escalated: bool = False
     assignee: str | None = None
     request: str | None = None
-    deadline: int | None = None
+    accepted_at: int | None = None
 
     @property
     def state(self) -> str:
@@ -261,8 +265,7 @@ class _Facts:
             self.reached = True
         elif kind == NOTICE_ACCEPTED:
             self.reached = True
-            if details.get("expiresAt"):
-                self.deadline = _ms(datetime.fromisoformat(str(details["expiresAt"])))
+            self.accepted_at = self.accepted_at or _ms(event.at)
         elif kind == REMINDED:
             self.reminded = True
         elif kind == ESCALATED:

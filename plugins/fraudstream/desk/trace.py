@@ -1,11 +1,13 @@
 """The time line of one transaction, from its row in a file to its row in a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from fraudstream import money
-from fraudstream.cases.events import masked
+from fraudstream.cases.claims import Case
+from fraudstream.cases.deadlines import deadline
+from fraudstream.cases.events import NOTICE_ACCEPTED, masked
 from fraudstream.cases.staff import counting
 from fraudstream.desk.facts import Facts, gather
 from fraudstream.desk.timeline import Timeline
@@ -106,7 +108,7 @@ def _case(line: Timeline, facts: Facts) -> None:
     if opened is None:
         line.miss("case", "task open_cases of the DAG consume_fraud_transactions opens it")
     else:
-        until = datetime.fromisoformat(opened.case["expiresAt"])
+        until = _deadline(opened.case, facts.events)
         at = datetime.fromisoformat(opened.case["openedAt"])
         line.add("case", f"waits until {until:%Y-%m-%d %H:%M:%S} UTC", at, f"run {opened.run_id} of fraud_confirmation")
     for event in facts.events:
@@ -117,6 +119,13 @@ def _case(line: Timeline, facts: Facts) -> None:
             "answer", answer_text(answer.record, counts=number == counts), answer.record["answeredAt"], answer.place
         )
     _outcome(line, facts, until, None if counts is None else facts.answers[counts])
+
+
+def _deadline(case: Case, events: Sequence[Hit]) -> datetime:
+    """Until when a case waits, by the time limit that it was opened with."""
+    first_limit = datetime.fromisoformat(case["expiresAt"])
+    accepted = (event.record["at"] for event in events if event.record["eventType"] == NOTICE_ACCEPTED)
+    return deadline(first_limit, next(accepted, None), first_limit - datetime.fromisoformat(case["openedAt"]))
 
 
 def _outcome(line: Timeline, facts: Facts, until: datetime | None, outcome: Hit | None) -> None:

@@ -77,13 +77,12 @@ def test_a_late_answer_of_the_customer_changes_nothing() -> None:
 def test_the_order_in_which_topics_are_read_does_not_matter() -> None:
     record = transaction("case-1")
     at = CAME + timedelta(minutes=1)
-    expires = CAME + timedelta(hours=100)
     answers = [
         {**record, "status": "NO_RESPONSE", "answeredAt": at, **channel_of("NO_RESPONSE", None)},
         {**record, "status": "REPORTED_FRAUD", "answeredAt": at, **channel_of("REPORTED_FRAUD", DecidedBy("a", "b"))},
     ]
     events = [
-        CaseEvent("case-1", NOTICE_ACCEPTED, "send_mail", details={"expiresAt": expires.isoformat()}, at=at),
+        CaseEvent("case-1", NOTICE_ACCEPTED, "send_mail", at=at),
         CaseEvent("case-1", ASSIGNED, "ana", details={"assignee": "ben"}, at=at),
         CaseEvent("case-1", ASSIGNED, "ana", details={"assignee": "cleo"}, at=at),
     ]
@@ -104,7 +103,28 @@ def test_the_order_in_which_topics_are_read_does_not_matter() -> None:
         assert known.history.transaction == record
         assert [answer.status for answer in known.history.answers] == ["NO_RESPONSE", "REPORTED_FRAUD"]
     (one,) = seen
-    assert (one.state, one.assignee, one.deadline, one.came_at) == ("decided", "cleo", expires, CAME)
+    assert (one.state, one.assignee, one.deadline, one.came_at) == ("decided", "cleo", at + LIMIT, CAME)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "expected"),
+    [([], 72), ([6], 78), ([6, 20], 78), ([80], 72), ([-1], 72)],
+)
+def test_the_time_limit_runs_from_when_the_first_notice_was_accepted(accepted: list[int], expected: int) -> None:
+    notices = [
+        CaseEvent("case-1", NOTICE_ACCEPTED, "send_mail", details={"attempts": hours}, at=CAME + timedelta(hours=hours))
+        for hours in accepted
+    ]
+    for case_first in (True, False):
+        views = FakeDeskViews()
+        if case_first:
+            views.add()
+        views.publish_events(notices)
+        if not case_first:
+            views.add()
+        known = views.index.case("case-1")
+        assert known is not None
+        assert known.queued.deadline == CAME + timedelta(hours=expected)
 
 
 def test_an_event_that_was_written_twice_after_a_crash_is_told_once() -> None:

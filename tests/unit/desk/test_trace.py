@@ -175,6 +175,26 @@ def test_a_case_without_an_answer_waits_until_its_time_is_up(topics: Topics, lef
     assert look in missing.look
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_a_case_whose_notice_was_accepted_late_waits_for_longer(topics: Topics, again: bool) -> None:
+    lake, now = new_lake(), datetime.now(UTC)
+    engine_behaviour.put(lake, CASES, batch([0], rows=[row(0)], partition=FRAUDS))
+    put_mail(lake, FRAUDS, "fraud_notice", "accepted")
+    limit = now - timedelta(minutes=1) - MIDNIGHT
+    put_claim(lake, MIDNIGHT + limit)
+    accepted = MIDNIGHT + timedelta(hours=6)
+    event = {"idTransaction": CASE, "eventType": "NOTICE_ACCEPTED", "by": "send_mail", "reason": "", "recipient": ""}
+    topics.hits[CASE_EVENT] = [
+        Hit(CASE_EVENT, 0, offset, at, event | {"at": at, "details": "{}"})
+        for offset, at in enumerate([accepted, now] if again else [accepted])
+    ]
+    line = trace(Settings(), lake, CASE)
+    (waits,) = (step.text for step in line.in_order() if step.what == "case")
+    assert waits == f"waits until {accepted + limit:%Y-%m-%d %H:%M:%S} UTC"
+    (missing,) = line.missing
+    assert "has not answered" in missing.look
+
+
 def test_a_staff_decision_supersedes_what_the_customer_answered_and_has_to_get_into_the_lake_too(
     topics: Topics,
 ) -> None:

@@ -94,7 +94,8 @@ def _shown(session: Any, run_id: str, cases: dict[int, Case]) -> list[dict[str, 
             "to": case["nameDest"],
             "made": _time(case["timestamp"]),
             "since": _time(case["openedAt"]),
-            "until": _time(case["expiresAt"]),
+            # The time limit runs from when the notice is accepted, which Airflow doesn't know.
+            "until": f"{_time(case['expiresAt'])} or later",
             **_now(states.get(number), outcomes.get(number)),
         }
         for number, case in cases.items()
