@@ -22,7 +22,7 @@ from fraudstream.cases.decisions import (
     decide_case,
     needs_second_person,
 )
-from fraudstream.cases.events import ASSIGNED, DECISION_REQUESTED, NOTE, CaseEvent
+from fraudstream.cases.events import ASSIGNED, DECISION_REQUESTED, NOTE, NOTICE_ACCEPTED, CaseEvent
 from fraudstream.desk.case_index import CaseIndex, KnownCase
 from fraudstream.errors import DecisionRefused, FraudstreamError, KafkaUnavailable, UnknownCase
 from fraudstream.kafka.avro.codec import arrow_schema
@@ -133,12 +133,16 @@ class Desk:
             if not known.queued.is_open:
                 raise DecisionRefused("the case has an outcome: its customer needs no link any more")
             case = known.queued.id
-            events = len(known.history.events)
+            events = known.history.events
+            cases = Cases({case: _batch(known)})
+            accepted = next((event.at for event in events if event.event_type == NOTICE_ACCEPTED), None)
+            if accepted is not None:
+                cases.accepted[case] = accepted
             with self._lock:
-                found = resend(self._settings, Cases({case: _batch(known)}), [case], by=by, reason=text, dry_run=False)
+                found = resend(self._settings, cases, [case], by=by, reason=text, dry_run=False)
             if found.refused:
                 raise DecisionRefused(found.refused[case])
-            self._wait(lambda: len(_case(self._views.index, case).history.events) > events)
+            self._wait(lambda: len(_case(self._views.index, case).history.events) > len(events))
             return "is sent again with the next run of the DAG retry_mails"
 
         return self._each(ids, one)

@@ -4,17 +4,20 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
+from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import (
     MAIL_BOUNCED,
     MAIL_FAILED,
     MAIL_RESENT,
     MAIL_SUPPRESSED,
+    NOTICE_ACCEPTED,
     CaseEvent,
     CaseEvents,
     masked,
@@ -39,6 +42,8 @@ class Cases:
     transactions: dict[str, Batch] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
     events: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    #: When the first notice of each case was accepted by a mail server.
+    accepted: dict[str, datetime] = field(default_factory=dict)
 
     def chosen(self, ids: Collection[str], reasons: Collection[str], *, every: bool) -> list[str]:
         """Open cases among those with these ids, of mails that came to one of these ends, or all."""
@@ -76,6 +81,8 @@ def read_cases(settings: Settings) -> Cases:
     cases.closed = {record["idTransaction"] for record in _decoded(settings, FRAUD_CONFIRMATION)}
     for record in _decoded(settings, CASE_EVENT):
         cases.events[record["idTransaction"]].add(record["eventType"])
+        if record["eventType"] == NOTICE_ACCEPTED:
+            cases.accepted.setdefault(record["idTransaction"], record["at"])
     return cases
 
 
@@ -92,7 +99,8 @@ def resend(
 ) -> Resent:
     """Hands the cases' notices to the DAG retry_mails, and writes an event of each.
 
-    The DAG writes the mails: the keys that sign links aren't needed here.
+    A notice that a mail server accepted before began the customer's time: the new one has the same deadline, and a case
+    whose time is up is refused. The DAG writes the mails: the keys that sign links aren't needed here.
 
     :param reason: why, in a person's words
     :raises SettingsError: a mail setting is unusable
@@ -102,8 +110,16 @@ def resend(
     command = f"resend-{uuid.uuid4().hex[:12]}"
     letters: list[Letter] = []
     refused: dict[str, str] = {}
+    limit, now = settings.confirmation_time_limit, datetime.now(UTC)
     for case in chosen:
-        (letter,) = writer.letters(cases.transactions[case], command)
+        record, accepted = cases.transactions[case], cases.accepted.get(case)
+        first_limit = datetime.fromtimestamp(int(record.timestamps[0]) / 1000, UTC) + limit
+        ends = deadline(first_limit, accepted, limit)
+        if ends <= now:
+            refused[case] = f"its time was up at {ends:%Y-%m-%d %H:%M:%S} UTC, so links would take no answer"
+            continue
+        until = None if accepted is None else int(ends.timestamp() * 1000)
+        (letter,) = writer.letters(record, command, until)
         if letter.unsettled:
             letters.append(letter)
         else:

@@ -3,7 +3,14 @@
 from typing import Any
 
 import pytest
-from fraudstream.cases.events import ASSIGNED, DECISION_CONFIRMED, DECISION_REQUESTED, MAIL_RESENT, NOTE
+from fraudstream.cases.events import (
+    ASSIGNED,
+    DECISION_CONFIRMED,
+    DECISION_REQUESTED,
+    MAIL_RESENT,
+    NOTE,
+    NOTICE_ACCEPTED,
+)
 from fraudstream.desk import actions
 from fraudstream.desk.actions import MOST_CASES, Desk
 from fraudstream.errors import DecisionRefused, KafkaUnavailable
@@ -138,15 +145,22 @@ def test_a_notice_is_sent_again_for_open_cases_only(
     def resend(settings: Settings, cases: Cases, chosen: list[str], **options: Any) -> Resent:
         (case,) = chosen
         rows = cases.transactions[case].rows.to_pylist()
-        asked.append({"case": rows[0]["idTransaction"], **options})
+        asked.append({"case": rows[0]["idTransaction"], "accepted": cases.accepted, **options})
         views.event(case, MAIL_RESENT, options["by"], options["reason"], kind="fraud_notice")
         return Resent([], {})
 
     monkeypatch.setattr(actions, "resend", resend)
     views.add("open")
+    views.event("open", NOTICE_ACCEPTED, messageId="<1@bank.example>")
+    views.event("open", NOTICE_ACCEPTED, messageId="<2@bank.example>")
+    known = views.index.case("open")
+    assert known is not None
+    accepted = known.history.events[0].at
     views.add("closed")
     views.answer("closed", "REPORTED_FRAUD")
     done = desk.send_again(["open", "closed"], by="ana", reason="new address")
-    assert asked == [{"case": "open", "by": "ana", "reason": "new address", "dry_run": False}]
+    assert asked == [
+        {"case": "open", "accepted": {"open": accepted}, "by": "ana", "reason": "new address", "dry_run": False}
+    ]
     assert list(done.done) == ["open"]
     assert "has an outcome" in done.refused["closed"]

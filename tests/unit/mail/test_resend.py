@@ -1,17 +1,28 @@
 """Fraud notices sent anew: which, as what, and what is said of the others."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, CaseEvent
-from fraudstream.kafka.records import FRAUD_TRANSACTION, Partition
+from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, NOTICE_ACCEPTED, CaseEvent
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_TRANSACTION, Partition
 from fraudstream.mail import resend as module
 from fraudstream.mail.letter.letters import Letter
-from fraudstream.mail.resend import Cases, resend
+from fraudstream.mail.resend import Cases, read_cases, resend
 from fraudstream.settings import Settings
 
 from tests.unit.lake.rows import batch, row
+
+HOUR = timedelta(hours=1)
+LIMIT = Settings().confirmation_time_limit
+#: The cases' time is up in an hour, or later if a notice was accepted since.
+CAME = datetime.now(UTC).replace(microsecond=0) - LIMIT + HOUR
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 @pytest.fixture
@@ -41,7 +52,9 @@ def cases() -> Cases:
     made = Cases()
     for number in range(4):
         partition = Partition(FRAUD_TRANSACTION, 0)
-        made.transactions[f"tx-{number}"] = batch([number], rows=[row(number, isFraud=1)], partition=partition)
+        made.transactions[f"tx-{number}"] = batch(
+            [number], rows=[row(number, isFraud=1)], timestamps=[_ms(CAME)], partition=partition
+        )
     made.closed = {"tx-3"}
     made.events["tx-1"] = {MAIL_FAILED}
     made.events["tx-2"] = {MAIL_BOUNCED, MAIL_RESENT}
@@ -92,3 +105,42 @@ def test_a_recipient_that_safe_mode_holds_back_is_said_and_not_sent(cases: Cases
     found = resend(settings, cases, ["tx-1", "tx-2"], by="ana", dry_run=False)
     assert [letter.id_transaction for letter in found.letters] == ["tx-2"]
     assert "safe mode" in found.refused["tx-1"]
+
+
+def test_a_notice_that_was_accepted_once_has_its_deadline_and_no_later_one(cases: Cases, written: list[Any]) -> None:
+    cases.accepted["tx-1"] = CAME + 6 * HOUR
+    first, second = resend(Settings(), cases, ["tx-1", "tx-2"], by="ana", dry_run=False).letters
+    assert first.until == _ms(CAME + 6 * HOUR + LIMIT)
+    # Nothing was accepted yet: the time limit begins with this mail.
+    assert second.until is None
+    assert [one.until for one in written if isinstance(one, Letter)] == [first.until, None]
+
+
+@pytest.mark.parametrize(
+    ("came", "accepted", "ended"),
+    [
+        (CAME - 2 * HOUR, None, CAME - 2 * HOUR + LIMIT),
+        (CAME - 3 * HOUR, CAME - 2 * HOUR, CAME - 2 * HOUR + LIMIT),
+        # Accepted when its time was up already.
+        (CAME - 3 * HOUR, CAME - 2 * HOUR + LIMIT, CAME - 3 * HOUR + LIMIT),
+    ],
+)
+def test_a_case_whose_time_is_up_is_refused(
+    cases: Cases, written: list[Any], came: datetime, accepted: datetime | None, ended: datetime
+) -> None:
+    cases.transactions["tx-1"].timestamps[0] = _ms(came)
+    cases.accepted = {} if accepted is None else {"tx-1": accepted}
+    found = resend(Settings(), cases, ["tx-1"], by="ana", dry_run=False)
+    assert (found.letters, written) == ([], [])
+    assert found.refused["tx-1"].startswith(f"its time was up at {ended:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def test_the_first_notice_that_was_accepted_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [
+        {"idTransaction": "tx-1", "eventType": event_type, "at": CAME + hours * HOUR}
+        for hours, event_type in enumerate((MAIL_FAILED, NOTICE_ACCEPTED, MAIL_RESENT, NOTICE_ACCEPTED))
+    ]
+    monkeypatch.setattr(module, "records", lambda settings, topic: [])
+    monkeypatch.setattr(module, "_decoded", lambda settings, topic: events if topic == CASE_EVENT else [])
+    monkeypatch.setattr(Codec, "for_topic", lambda topic, settings: None)
+    assert read_cases(Settings()).accepted == {"tx-1": CAME + timedelta(hours=1)}
