@@ -205,11 +205,8 @@ class CaseIndex:
         )
 
     def _answers(self, case: str) -> list[Answer]:
-        found = []
-        for _, partition, offset, text in self._rows("answers", case):
-            record = _of_text(text)
-            found.append(Answer(case, record["status"], record["answeredAt"], partition, offset, record))
-        return found
+        found = ((_of_text(text), number, offset) for _, number, offset, text in self._rows("answers", case))
+        return [Answer(case, row["status"], row["answeredAt"], number, offset, row) for row, number, offset in found]
 
     def _events(self, case: str) -> list[tuple[CaseEvent, Placed]]:
         """What the pipeline wrote twice after a crash is there once; people, and notices sent anew, may do it again."""
