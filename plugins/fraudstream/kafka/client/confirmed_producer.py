@@ -31,19 +31,11 @@ class ConfirmedProducer:
     """Writes to one topic. To be used from one thread at a time."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
+        self._settings = settings
         self._topic = topic
         self._connection = Connection(settings)
-        self._producer = Producer(
-            settings.producer_config(
-                **{
-                    "enable.idempotence": True,
-                    "delivery.timeout.ms": _SECONDS * 1000,
-                    "error_cb": self._connection.on_error,
-                }
-            ),
-            logger=logger,
-        )
         self._failed: list[KafkaError] = []
+        self._producer = self._connect()
 
     def write(self, records: Iterable[Outgoing]) -> None:
         """Returns once the brokers have each record; a call that failed may have written some, and can be repeated.
@@ -57,12 +49,28 @@ class ConfirmedProducer:
                     self._topic, record.value, record.key, record.partition, on_delivery=self._delivered
                 )
             except (BufferError, KafkaException) as error:
+                if isinstance(error, KafkaException) and error.args[0].code() == Code._FATAL:
+                    # an idempotent producer that lost its sequence never sends again: a new one does
+                    logger.warning("topic %s: a new producer replaces one that ended: %s", self._topic, error)
+                    self._producer = self._connect()
                 raise KafkaUnavailable(f"writing to topic {self._topic}: {error}; a new run writes it again") from error
         left = self._producer.flush(_SECONDS)
         if self._failed:
             raise self._failed[0]
         if left:
             raise KafkaUnavailable(f"{left} records for topic {self._topic} are without an answer after {_SECONDS} s")
+
+    def _connect(self) -> Producer:
+        return Producer(
+            self._settings.producer_config(
+                **{
+                    "enable.idempotence": True,
+                    "delivery.timeout.ms": _SECONDS * 1000,
+                    "error_cb": self._connection.on_error,
+                }
+            ),
+            logger=logger,
+        )
 
     def _delivered(self, error: Code | None, message: Message) -> None:
         if error is not None:

@@ -1,0 +1,82 @@
+"""A producer that confirms each record says what failed, and works again after what ends a client for good."""
+
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException
+from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.client import confirmed_producer
+from fraudstream.kafka.client.confirmed_producer import ConfirmedProducer, Outgoing
+from fraudstream.settings import Settings
+
+RECORDS = [Outgoing(b"a", b"1"), Outgoing(b"b", b"2", 3)]
+
+
+class Brokers:
+    """What the fake clients send to: `failure` is of each record, `fatal` ends the clients that are there."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, bytes, bytes, int]] = []
+        self.failure: Code | None = None
+        self.unanswered = 0
+        self.clients: list[FakeProducer] = []
+
+    def end_all_clients(self) -> None:
+        for client in self.clients:
+            client.ended = True
+
+
+class FakeProducer:
+    def __init__(self, brokers: Brokers, config: dict[str, Any]) -> None:
+        assert config["enable.idempotence"] is True
+        self._brokers = brokers
+        self._reports: list[Any] = []
+        self.ended = False
+        brokers.clients.append(self)
+
+    def produce(self, topic: str, value: bytes, key: bytes, partition: int, on_delivery: Any) -> None:
+        if self.ended:
+            raise KafkaException(Code(Code._FATAL))
+        self._brokers.records.append((topic, key, value, partition))
+        self._reports.append(on_delivery)
+
+    def flush(self, seconds: float) -> int:
+        for report in self._reports:
+            report(self._brokers.failure, None)
+        self._reports.clear()
+        return self._brokers.unanswered
+
+
+@pytest.fixture
+def brokers(monkeypatch: pytest.MonkeyPatch) -> Brokers:
+    made = Brokers()
+    monkeypatch.setattr(confirmed_producer, "Producer", lambda config, logger: FakeProducer(made, config))
+    return made
+
+
+def test_each_record_is_written_to_its_partition(brokers: Brokers) -> None:
+    ConfirmedProducer(Settings(), "topic").write(RECORDS)
+    assert brokers.records == [("topic", b"a", b"1", -1), ("topic", b"b", b"2", 3)]
+
+
+def test_a_record_that_is_not_confirmed_fails_the_call_and_no_later_one(brokers: Brokers) -> None:
+    producer = ConfirmedProducer(Settings(), "topic")
+    brokers.failure = Code(Code._MSG_TIMED_OUT)
+    with pytest.raises(KafkaError, match="topic"):
+        producer.write(RECORDS)
+    brokers.failure, brokers.unanswered = None, 1
+    with pytest.raises(KafkaUnavailable, match="1 records for topic topic are without an answer"):
+        producer.write(RECORDS)
+    brokers.unanswered = 0
+    producer.write(RECORDS)
+
+
+def test_a_client_that_ended_for_good_is_replaced(brokers: Brokers) -> None:
+    producer = ConfirmedProducer(Settings(), "topic")
+    brokers.end_all_clients()
+    with pytest.raises(KafkaUnavailable):
+        producer.write(RECORDS)
+    producer.write(RECORDS)
+    assert len(brokers.records) == len(RECORDS)
+    assert len(brokers.clients) == 2
