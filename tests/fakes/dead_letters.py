@@ -29,5 +29,9 @@ class LetterTopic:
         self.reads += 1
         return {letter.offset for letter in self.letters if letter.partition == partition}
 
+    def lately(self, partition: Partition) -> Collection[int]:
+        """They are known at once."""
+        return self.of(partition)
+
     def close(self) -> None:
         """Holds nothing."""

@@ -1,16 +1,21 @@
 """Where the first answer of each case lies, over all partitions of the topic."""
 
+import logging
 import time
 from typing import Any
 
 from confluent_kafka import Message
 
 from fraudstream.cases.first_answer_sink import Place
-from fraudstream.cases.topic_view import TopicView
-from fraudstream.errors import KafkaUnavailable
-from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.cases.first_value_store import Read
+from fraudstream.cases.topic_view import RETRY_SECONDS, TopicView
+from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.kafka.dead_letters.invalid_records import KnownDeadLetters
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.02
 _LONGEST_SECONDS = 120.0
@@ -18,6 +23,9 @@ _LONGEST_SECONDS = 120.0
 
 class AnswerPlaces(TopicView[Place]):
     """For consumers of the answers, each of which reads some partitions: whether another one has an earlier answer.
+
+    Answers that are dead letters are not among them: one that is produced again is a new answer, even if the registry
+    gives the schema of the dead one by now.
 
     Memory: an id and three numbers for each case of the topic. Which of two answers is earlier is a matter of the
     brokers' clocks, where they lie in two partitions.
@@ -28,11 +36,30 @@ class AnswerPlaces(TopicView[Place]):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings, horizon=None)
         self._topics = Topics(settings)
+        self._dead_letters = KnownDeadLetters(settings, self.topic)
         self.start()
+
+    def close(self) -> None:
+        """As every view, and leaves the dead letters."""
+        super().close()
+        self._dead_letters.close()
 
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, Place]:
         """A case and the place of an answer to it."""
         return record["idTransaction"], (message.timestamp()[1], message.partition(), message.offset())
+
+    def _reads(self, messages: list[Message]) -> list[Read[Place]]:
+        return super()._reads([message for message in messages if not self._is_dead(message)])
+
+    def _is_dead(self, message: Message) -> bool:
+        partition = Partition(self.topic, message.partition() or 0)
+        while True:
+            try:
+                return message.offset() in self._dead_letters.lately(partition)
+            except KafkaError as error:
+                if not error.retryable or self._stop.wait(RETRY_SECONDS):
+                    raise
+                logger.warning("the dead letters of topic %s can't be read yet: %s", self.topic, error)
 
     def catch_up(self) -> None:
         """Returns once all that lies in the topic now is known.

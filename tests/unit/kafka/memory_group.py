@@ -205,6 +205,8 @@ class FakeKnown:
     def of(self, partition: Partition) -> set[int]:
         return self._broker.letters.get(partition.number, set())
 
+    lately = of
+
     def close(self) -> None:
         pass
 

@@ -1,14 +1,18 @@
 """All groups of a topic pass over the same records, each of which is one dead letter; too many stop the group."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from fraudstream.errors import TooManyDeadLetters
 from fraudstream.kafka.avro.codec import InvalidRecord
 from fraudstream.kafka.consume.message_consumer import Records
-from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords
+from fraudstream.kafka.dead_letters import invalid_records
+from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords, KnownDeadLetters
 from fraudstream.kafka.dead_letters.letters import DeadLetter
-from fraudstream.kafka.records import Partition
+from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
+from fraudstream.settings import Settings
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +20,16 @@ from tests.fakes.dead_letters import LetterTopic
 
 PARTITION = Partition("topic", 0)
 FIRST = 40
+
+
+class LetterReader:
+    """Reads a dead-letter topic without letters."""
+
+    reads = 0
+
+    def read(self) -> list[DeadLetter]:
+        self.reads += 1
+        return []
 
 
 def group(topic: LetterTopic, *, sends: bool, max_share: float = 1.0) -> InvalidRecords:
@@ -37,10 +51,18 @@ def test_the_letter_has_the_whole_record_and_is_there_before_the_group_goes_on()
     assert topic.letters == [DeadLetter(PARTITION, FIRST + 1, 7, b"k1", b"1", [("h", b"1")], "column amount: too much")]
 
 
-def test_a_batch_without_invalid_records_asks_nobody():
-    topic = LetterTopic()
-    assert group(topic, sends=True).settle(PARTITION, records(5), [], []) == set()
-    assert topic.reads == 0
+def test_while_all_records_are_valid_dead_letters_are_read_about_once_a_second(monkeypatch):
+    topic, clock = LetterReader(), SimpleNamespace(now=0.0)
+    monkeypatch.setattr(invalid_records, "TopicReader", lambda settings, name: topic)
+    monkeypatch.setattr(invalid_records, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    known = KnownDeadLetters(Settings(), NON_FRAUD_TRANSACTION)
+    for clock.now in (100.0, 100.9, 101.1, 101.2, 102.2):
+        known.lately(PARTITION)
+    assert topic.reads == 3
+    known.of(PARTITION)
+    assert topic.reads == 4
+    KnownDeadLetters(Settings(), "a topic of others").lately(PARTITION)
+    assert topic.reads == 4
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=6), st.lists(st.integers(0, 9), max_size=10, unique=True))
@@ -59,12 +81,14 @@ def test_a_group_waits_for_the_letter_of_a_record_whose_schema_is_unknown():
     assert waiting.settle(PARTITION, records(3), invalid(0, unknown=True), []) == {0}
 
 
+@pytest.mark.parametrize("foreign", [[0, 1], []])
 @pytest.mark.parametrize("sends", [True, False])
-def test_what_is_a_dead_letter_stays_one_when_its_schema_is_known_later(sends):
+def test_what_is_a_dead_letter_stays_one_when_its_schema_is_known_later(sends, foreign):
     topic = LetterTopic()
     group(topic, sends=True).settle(PARTITION, records(3), invalid(1, unknown=True), [])
-    assert group(topic, sends=sends).settle(PARTITION, records(3), [], [0, 1]) == {1}
-    assert len(topic.letters) == 1
+    assert group(topic, sends=sends).settle(PARTITION, records(3), [], foreign) == {1}
+    assert group(topic, sends=sends).settle(PARTITION, records(3), invalid(0), foreign) == {0, 1}
+    assert len(topic.letters) == (2 if sends else 1)
 
 
 @pytest.mark.parametrize("sends", [True, False])

@@ -4,15 +4,18 @@ Every group of a topic passes over the same records: those that are dead letters
 Whether a record is valid depends on its bytes and its timestamp, on which all groups agree, and on what the schema
 registry says of its schema id, which may change between two groups' questions. So, numbered as in the code:
 
-1. a record of another schema than the topic's own that is a dead letter already stays one,
+1. a record that is a dead letter already stays one, though the registry gives its schema by now,
 2. a share of invalid records that is too large stops the group: more likely a setting is wrong than all the records,
 3. the group that sends the letters sends those that aren't there yet, each once,
 4. another group passes over a record of an unknown schema only once its letter is there.
 """
 
 import logging
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Collection, Sequence
+
+import numpy as np
 
 from fraudstream.errors import TooManyDeadLetters
 from fraudstream.kafka.avro.codec import InvalidRecord
@@ -20,7 +23,7 @@ from fraudstream.kafka.consume.message_consumer import Records
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.dead_letters.producer import DeadLetters
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.topic.definitions import dead_letter_topic
+from fraudstream.kafka.topic.definitions import DEAD_LETTER_ROLES, dead_letter_topic
 from fraudstream.kafka.topic.topic_reader import TopicReader
 from fraudstream.settings import Settings
 
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 #: The share is that of the last so many records; fewer invalid ones than that say nothing of a setting.
 _WINDOW_RECORDS = 10_000
 _FEW = 100
+#: How old what is known of the dead letters may be for records that all are valid.
+_LATELY_SECONDS = 1.0
 
 
 class KnownDeadLetters:
@@ -39,9 +44,16 @@ class KnownDeadLetters:
         self._topic = topic
         self._reader: TopicReader | None = None
         self._places: dict[Partition, set[int]] = defaultdict(set)
+        self._read_at = -_LATELY_SECONDS
+
+    def lately(self, partition: Partition) -> Collection[int]:
+        """As :meth:`of`, about a second late. Of a topic that the pipeline sends no dead letters of there are none."""
+        late = time.monotonic() - self._read_at >= _LATELY_SECONDS
+        return self.of(partition) if late and self._topic in DEAD_LETTER_ROLES else self._places[partition]
 
     def of(self, partition: Partition) -> Collection[int]:
         """Offsets of the records of a partition that are dead letters by now."""
+        self._read_at = time.monotonic()
         if self._reader is None:
             self._reader = TopicReader(self._settings, dead_letter_topic(self._topic))
         for letter in map(DeadLetter.of, self._reader.read()):
@@ -52,6 +64,7 @@ class KnownDeadLetters:
         """Leaves the brokers."""
         if self._reader is not None:
             self._reader.close()
+            self._reader = None
 
 
 class InvalidRecords:
@@ -76,23 +89,26 @@ class InvalidRecords:
         self._known = known
         self._max_share = max_share
         self._window: deque[tuple[int, int]] = deque()
+        self._waiting: set[Partition] = set()
 
     def settle(
         self, partition: Partition, records: Records, invalid: Sequence[InvalidRecord], foreign: Sequence[int]
     ) -> set[int] | None:
         """The places in `records` of those that are, or now become, dead letters; None: that isn't known yet.
 
-        :param foreign: places of records with another schema than the topic's own
+        :param foreign: places of records with another schema than the topic's own, which was unknown perhaps
         :raises TooManyDeadLetters: the share of them is too large; none of these was sent
         :raises KafkaError: the brokers don't have a letter
         """
-        if not invalid and not foreign:
-            self._count(len(records), 0)
-            return set()
         # 1. what is a dead letter stays one
-        known = self._known.of(partition)
+        doubtful = invalid or foreign or partition in self._waiting
+        known = self._known.of(partition) if doubtful else self._known.lately(partition)
+        self._waiting.discard(partition)
+        dead = set(np.flatnonzero(np.isin(records.offsets, list(known))).tolist()) if known else set()
+        if not invalid:
+            self._count(len(records), 0)
+            return dead
         offsets = records.offsets.tolist()
-        dead = {index for index in foreign if offsets[index] in known}
         # 2. too many
         new = [record for record in invalid if offsets[record.index] not in known]
         self._check_share(partition, records, new)
@@ -103,6 +119,7 @@ class InvalidRecords:
             self._dead_letters.flush()
         elif any(record.unknown_schema for record in new):
             # 4. wait
+            self._waiting.add(partition)
             return None
         else:
             for record in invalid:

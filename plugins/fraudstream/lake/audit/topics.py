@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,7 @@ class TopicPartitionContent:
     begin: int
     end: int
     offsets: Offsets
-    #: Records that can't be decoded and so are dead letters only.
+    #: Records that are dead letters only.
     dead: Offsets
     #: Answers to cases that had one already, and that are no staff decisions.
     late: Offsets
@@ -148,7 +149,9 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
             parts[partition].append(offsets)
             if topic in _FROM_SPANS and partition not in spans:
                 continue
-            decoded = codec.decode_messages(messages)
+            alive = ~np.isin(offsets, dead.get(partition, NO_OFFSETS))
+            # a dead letter stays one, though the registry gives its schema by now
+            decoded = codec.decode_messages(list(compress(messages, alive)))
             valid = np.fromiter((message.offset() for message in decoded.valid), np.int64, len(decoded.valid))
             if topic in _FROM_SPANS:
                 totals[partition] += _totals(spans[partition], valid, decoded.rows, dead.get(partition, NO_OFFSETS))

@@ -1,0 +1,54 @@
+"""Where each case's first answer lies; answers that are dead letters are none."""
+
+from typing import Any
+
+import pytest
+from fraudstream.cases import answer_places
+from fraudstream.cases.answer_places import AnswerPlaces
+from fraudstream.errors import KafkaUnavailable
+from fraudstream.kafka.records import Partition
+from fraudstream.settings import Settings
+
+from tests.unit.cases.test_topic_view import Broker, broker, until
+
+__all__ = ["broker"]
+
+
+class Letters:
+    """The dead letters: offsets in partition 0; the brokers don't answer the first question."""
+
+    def __init__(self, *offsets: int) -> None:
+        self._offsets = set(offsets)
+        self.asked = 0
+        self.closed = False
+
+    def lately(self, partition: Partition) -> set[int]:
+        self.asked += 1
+        if self.asked == 1:
+            raise KafkaUnavailable("the brokers don't answer")
+        return self._offsets if partition.number == 0 else set()
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_an_answer_that_was_a_dead_letter_counts_where_it_was_produced_again(
+    broker: Broker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    letters: Any = Letters(5)
+    monkeypatch.setattr(answer_places, "KnownDeadLetters", lambda settings, topic: letters)
+    monkeypatch.setattr(answer_places, "Topics", lambda settings: None)
+    monkeypatch.setattr(answer_places, "RETRY_SECONDS", 0.01)
+    broker.answer("a", "REPORTED_FRAUD", offset=5, sent=1_005)  # the registry gives its schema by now
+    broker.answer("b", "REPORTED_FRAUD", partition=1, offset=5, sent=1_006)
+    broker.answer("a", "REPORTED_FRAUD", offset=9, sent=1_009)
+    places = AnswerPlaces(Settings())
+    try:
+        broker.end_of(0, 10)
+        until(lambda: places.position(0) == 10)
+        assert places.first_place("a") == (1_009, 0, 9)
+        assert places.first_place("b") == (1_006, 1, 5)
+    finally:
+        places.close()
+    assert letters.closed
