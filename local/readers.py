@@ -1,7 +1,7 @@
 """Counts the rows of the lake's tables with readers of other projects, beside what the demo counted.
 
 After ``make demo``: ``.venv/bin/python -m local run -- python -m local.readers``. The exit code is 1 if a count differs
-from ``var/demo/summary.json``. docs/lake.md has the same calls for use elsewhere.
+from ``var/demo/summary.json``, 2 if something it needs isn't there. docs/lake.md has the same calls for use elsewhere.
 """
 
 import json
@@ -45,8 +45,15 @@ Counts = dict[str, int]
 
 def main() -> int:
     """Prints what each reader counts; the exit code."""
+    uri = os.environ.get("FRAUDSTREAM_LAKE_CATALOG_URI")
+    if uri is None or not _SUMMARY.exists():
+        missing = "FRAUDSTREAM_LAKE_CATALOG_URI isn't set" if uri is None else f"{_SUMMARY} isn't there"
+        Console(stderr=True).print(
+            f"{missing}: run make demo, then .venv/bin/python -m local run -- python -m local.readers", style="red"
+        )
+        return 2
     expected = of_demo(json.loads(_SUMMARY.read_text())["lake"])
-    catalog = load_catalog("fraudstream", uri=os.environ["FRAUDSTREAM_LAKE_CATALOG_URI"])
+    catalog = load_catalog("fraudstream", uri=uri)
     tables = {folder: catalog.load_table((_NAMESPACE, folder)) for folder in _FOLDERS}
     found = {
         "pyiceberg": with_pyiceberg(tables),
