@@ -172,12 +172,14 @@ def _copy(table: Table, folder: Path) -> None:
     """All files of the warehouse, that is of all tables."""
     if not isinstance(table.io, PyArrowFileIO):
         raise SystemExit("the local stack reads tables with pyarrow")
-    pafs.copy_files(
-        f"{LAKE_BUCKET}/iceberg",
-        str(folder),
-        source_filesystem=table.io.fs_by_scheme("gs", LAKE_BUCKET),
-        destination_filesystem=pafs.LocalFileSystem(),
-    )
+    bucket, root = table.io.fs_by_scheme("gs", LAKE_BUCKET), f"{LAKE_BUCKET}/iceberg"
+    # Not copy_files(): it makes only the folders that are listed, and a bucket lists none.
+    for info in bucket.get_file_info(pafs.FileSelector(root, recursive=True)):
+        if info.is_file:
+            copy = folder / Path(info.path).relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            with bucket.open_input_stream(info.path) as stream:
+                copy.write_bytes(stream.read())
 
 
 if __name__ == "__main__":
