@@ -6,8 +6,9 @@ lake exactly once and unchanged (offsets and control totals). It checks that eac
 has a line in the mail log.
 
 The audit is also red if a case has no outcome two hours after its time limit, or if a topic was recreated or truncated.
-Params set limits for dead letters, for undelivered mails, for fraud notices that bounced or were suppressed, and for
-offsets that retention deleted before they were read. Above a limit the audit is red.
+Params set limits for dead letters, for undelivered mails (deferred ones that nobody tries again count), for fraud
+notices that bounced or were suppressed, and for offsets that retention deleted before they were read. Above a limit
+the audit is red.
 
 The audit prints a table and returns the counts. Each audit's result is kept in folder `audit/` of the lake. Later
 answers to a case that already has one count as late, cases without an answer as open, and answers to a case without a

@@ -9,8 +9,9 @@ import pytest
 from fraudstream.cases.events import CaseEvent
 from fraudstream.cases.undelivered import PlacedEvent, undelivered
 from fraudstream.kafka.avro.codec import DecodedMessages
-from fraudstream.kafka.records import CASE_EVENT, NON_FRAUD_TRANSACTION, Partition
+from fraudstream.kafka.records import CASE_EVENT, MAIL_RETRY, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import audit as audits
+from fraudstream.lake.audit import retries
 from fraudstream.lake.audit import topics as reading
 from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.audit.checks import Limits
@@ -28,6 +29,7 @@ from tests.unit.lake.test_audit import DAY, lines, mail_line
 
 NON_FRAUD = Partition(NON_FRAUD_TRANSACTION, 0)
 EVENTS = Partition(CASE_EVENT, 0)
+RETRIES = Partition(MAIL_RETRY, 0)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class Brokers:
         self.topic_id = "id"
         self.read: list[int] = []
         self.events: list[PlacedEvent] = []
+        #: Of mail_retry: the first offset that it has, where its group goes on, the first young record, dead letters.
+        self.first_retry = 0
+        self.committed_retry = 0
+        self.young_retry = 0
+        self.dead_retries: list[int] = []
 
     def id(self, topic: str) -> str:
         return self.topic_id if topic == NON_FRAUD_TRANSACTION else topic
@@ -63,6 +70,8 @@ class Brokers:
         return [Partition(topic, 0)]
 
     def first_offset(self, partition: Partition) -> int:
+        if partition == RETRIES:
+            return self.first_retry
         return self.first if partition == NON_FRAUD else 0
 
     def end_offset(self, partition: Partition) -> int:
@@ -81,6 +90,11 @@ class Brokers:
     def decode_messages(self, messages) -> DecodedMessages:
         valid = [message for message in messages if message.place not in self.dead]
         return DecodedMessages(batch([message.place for message in valid]).rows, valid, [])
+
+    def retry_letters(self, settings, topic, since) -> tuple[dict[Partition, np.ndarray], dict[Partition, int]]:
+        letters = Partition(f"{topic}.dead_letter", 0)
+        new = self.dead_retries[since.get(letters, 0) :]
+        return ({RETRIES: np.array(new)} if new else {}), {letters: len(self.dead_retries)}
 
 
 class Pipeline:
@@ -128,6 +142,9 @@ def new_pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     brokers = made.brokers
     monkeypatch.setattr(audits, "Topics", lambda settings: brokers)
     monkeypatch.setattr(audits, "read_undelivered", lambda settings: undelivered(brokers.events))
+    monkeypatch.setattr(retries, "committed_offsets", lambda *_: {RETRIES: brokers.committed_retry})
+    monkeypatch.setattr(retries, "_first_since", lambda *_: {RETRIES: brokers.young_retry})
+    monkeypatch.setattr(retries, "read_letters", brokers.retry_letters)
     monkeypatch.setattr(reading, "_Reader", brokers.reader)
     monkeypatch.setattr(
         reading, "_dead_letters", lambda settings, topic: {NON_FRAUD: np.asarray(brokers.dead, np.int64)}

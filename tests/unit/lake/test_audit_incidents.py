@@ -11,7 +11,7 @@ from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals
 from isal import igzip
 
-from tests.unit.lake.audited_pipeline import NON_FRAUD, Pipeline, new_pipeline
+from tests.unit.lake.audited_pipeline import NON_FRAUD, RETRIES, Pipeline, new_pipeline
 from tests.unit.lake.rows import batch
 from tests.unit.lake.test_audit import DAY
 
@@ -74,9 +74,41 @@ def truncated(pipeline: Pipeline) -> None:
     pipeline.brokers.end = 12
 
 
+def retries_taken_unread(pipeline: Pipeline) -> None:
+    pipeline.brokers.committed_retry, pipeline.brokers.first_retry = 1, 4
+
+
+def retries_wait(pipeline: Pipeline) -> None:
+    pipeline.brokers.committed_retry, pipeline.brokers.young_retry = 2, 5
+
+
+def dead_retry(pipeline: Pipeline) -> None:
+    pipeline.brokers.dead_retries = [3]
+
+
+def retries_recreated(pipeline: Pipeline) -> None:
+    progress.save(pipeline.store, names.MAILS, RETRIES, Progress(0, 0, "before"))
+
+
 @pytest.mark.parametrize(
     ("incident", "said", "limits"),
     [
+        (
+            retries_taken_unread,
+            ["that retention took unread: 3 of at most 0: mail_retry[0] to email_confirmation/: 3 (offsets 1-3)"],
+            {"retention_gaps": 3},
+        ),
+        (
+            retries_wait,
+            ["deferred mails not tried again in time: 3 of at most 0: mail_retry[0]: 3 (offsets 2-4)"],
+            {"undelivered_mails": 3},
+        ),
+        (dead_retry, ["dead letters: 1 of at most 0: mail_retry[0]: 1 (offsets 3)"], {"dead_letters": 1}),
+        (
+            retries_recreated,
+            ["mail_retry[0] to email_confirmation/: read up to offset 0 of topic id before, found topic id mail_retry"],
+            {"changed_topics": 1},
+        ),
         (lost, [LOST.format("lake"), LOST.format("mail log")], None),
         (doubled, ["non_fraud_transaction[0]: 3 records more than once in the lake (offsets 23-25)"], None),
         (changed, ["non_fraud_transaction[0]: contents differ in the lake (offsets 20-29): nameDest"], None),
@@ -143,3 +175,14 @@ def test_an_incident_after_a_green_audit_makes_the_next_one_red_and_is_named_wit
         assert text in found
     if limits is not None:
         assert pipeline.audited(green.position, **limits).ok
+
+
+def test_what_an_audit_accepted_of_the_retries_or_their_group_has_read_is_not_found_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pipeline = new_pipeline(monkeypatch)
+    pipeline.goes_on(20)
+    dead_retry(pipeline)
+    accepted = pipeline.audited(dead_letters=1)
+    pipeline.brokers.first_retry = pipeline.brokers.committed_retry = pipeline.brokers.young_retry = 9
+    assert pipeline.audited(accepted.position).ok

@@ -6,8 +6,8 @@
 3. ask where each chain ends now
 4. read what lake and mail log hold from there on; what came behind the topics' ends meanwhile is left out
 5. compare offset by offset, and the control totals of the span, for each topic-partition
-6. count what is wrong without a record being missing: dead letters, undelivered mails, records that retention took
-   unread, topics that were made anew or truncated
+6. count what is wrong without a record being missing: dead letters, undelivered mails, deferred mails that nobody
+   tries again, records that retention took unread, topics that were made anew or truncated
 
 The topics come first, so that whatever is counted there had its chance; a record at or after the end of its chain
 is `behind`, not missing: its reader hasn't come to it yet. The chains' ends come before the rows, since readers go on
@@ -26,12 +26,14 @@ import numpy as np
 
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.undelivered import read_undelivered
-from fraudstream.kafka.records import CASE_EVENT, Partition
+from fraudstream.kafka.records import CASE_EVENT, MAIL_RETRY, Partition
+from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.checks import Limits, checks
 from fraudstream.lake.audit.contents import LAKE_FOLDERS, Contents, Span, lake_contents, mail_contents
 from fraudstream.lake.audit.position import Position
 from fraudstream.lake.audit.result import LAKE, MAIL, AuditLine, AuditReport
+from fraudstream.lake.audit.retries import read_retries
 from fraudstream.lake.audit.topics import TOPICS, TopicPartitionContent, TopicsContent, read_topics
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.appending import written_end
@@ -61,7 +63,7 @@ def audit(
     started = time.monotonic()
     # 1. span
     topics = Topics(settings)
-    topic_ids = {topic: topics.id(topic) for topic in TOPICS}
+    topic_ids = {topic: topics.id(topic) for topic in (*TOPICS, MAIL_RETRY, dead_letter_topic(MAIL_RETRY))}
     topic_ids[_NOTICES] = topic_ids[CASE_EVENT]
     since = (position or Position()).since(topic_ids)
     spans = {
@@ -76,17 +78,18 @@ def audit(
     notices = read_undelivered(settings)
     report = compare_with_lake(content, lake, started, settings.confirmation_time_limit, since, spans, notices.accepted)
     # 6. checks
+    retries = read_retries(settings, topics, since, logged)
     new_notices = [one for one in notices.events if one.offset >= since.get(_of_notices(one.partition), 0)]
     ends = logged | {
         partition: min(span.end, logged.get(partition, 0)) if partition.topic in MAILED else span.end
         for partition, span in spans.items()
     }
-    ends |= {_of_notices(partition): end for partition, end in notices.ends.items()}
+    ends |= {_of_notices(partition): end for partition, end in notices.ends.items()} | retries.ends
     ends = {partition: max(end, since.get(partition, 0)) for partition, end in ends.items()}
     return replace(
         report,
         undelivered=notices.counts(),
-        checks=checks(lake.store, topics, content, report.failed_mails, new_notices, limits or Limits()),
+        checks=checks(lake.store, topics, content, report.failed_mails, new_notices, limits or Limits(), retries),
         position=Position(ends, topic_ids, position.generation if position else 0),
         seconds=time.monotonic() - started,
     )

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_SUPPRESSED
 from fraudstream.cases.undelivered import NAMES, PlacedEvent
-from fraudstream.kafka.records import Partition
+from fraudstream.kafka.records import MAIL_RETRY, Partition
 from fraudstream.kafka.topic.topic_identity import Topics
+from fraudstream.lake.audit.retries import Retries
 from fraudstream.lake.audit.topics import TOPICS, TopicsContent
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream import progress
-from fraudstream.lake.stream.names import folders_of
+from fraudstream.lake.stream.names import MAILS, folders_of
 from fraudstream.lake.stream.offsets import Offsets, in_words, runs
 from fraudstream.lake.stream.retention import Unread, unread
 
@@ -59,19 +60,21 @@ def checks(
     failed_mails: Mapping[Partition, Offsets],
     notices: Iterable[PlacedEvent],
     limits: Limits,
+    retries: Retries,
 ) -> list[Check]:
     """All checks.
 
     :param failed_mails: offsets of mails that won't be tried again
     :param notices: the last event of each fraud notice that didn't reach its customer
+    :param retries: what is known of the mails that are tried again
     :raises KafkaError: the brokers don't say what they have
     """
     gaps: list[_Found] = []
     changed: list[_Found] = []
-    for topic in TOPICS:
+    for topic in (*TOPICS, MAIL_RETRY):
         now = topics.id(topic)
-        for folder in folders_of(topic):
-            gaps += [_gap(one) for one in unread(store, topics, folder, topic) if one.taken]
+        for folder in (MAILS,) if topic == MAIL_RETRY else folders_of(topic):
+            gaps += [_gap(one) for one in unread(store, topics, folder, topic, retries.committed) if one.taken]
             for partition, there in progress.every(store, folder).items():
                 if partition.topic != topic:
                     continue
@@ -80,11 +83,12 @@ def checks(
                     changed.append((1, f"{read} of topic id {there.topic_id}, found topic id {now}"))
                 elif there.end > end:
                     changed.append((1, f"{read}, the topic ends at offset {end}"))
-    dead = {partition: of.dead for partition, of in content.partitions.items()}
+    dead = {partition: of.dead for partition, of in content.partitions.items()} | retries.dead
     returned = [(1, _notice(one)) for one in notices if one.event.event_type in _RETURNED]
     return [
         _check("dead letters", _offsets(dead), limits.dead_letters),
         _check("undelivered mails", _offsets(failed_mails), limits.undelivered_mails),
+        _check("deferred mails not tried again in time", _offsets(retries.overdue), limits.undelivered_mails),
         _check("fraud notices bounced or suppressed", returned, limits.undelivered_notices),
         _check("records that retention took unread", gaps, limits.retention_gaps),
         _check("topic-partitions recreated or truncated", changed, limits.changed_topics),

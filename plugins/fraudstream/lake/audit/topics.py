@@ -191,11 +191,24 @@ def _totals(span: Span, offsets: Offsets, rows: pa.RecordBatch, without: Offsets
 
 def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:
     """Offsets of the records of `topic` that are in its dead-letter topic."""
+    return read_letters(settings, topic)[0]
+
+
+def read_letters(
+    settings: Settings, topic: str, since: Mapping[Partition, int] | None = None
+) -> tuple[dict[Partition, Offsets], dict[Partition, int]]:
+    """Offsets of the records of `topic` that are dead letters, and where each partition of the letters' topic ends.
+
+    :param since: by partition of the letters' topic, where reading begins; None: at the beginning
+    """
+    read = _Reader(settings, dead_letter_topic(topic), since)
     found: dict[Partition, set[int]] = defaultdict(set)
-    for _, messages in _Reader(settings, dead_letter_topic(topic)):
+    for _, messages in read:
         for letter in map(DeadLetter.of, messages):
-            found[letter.partition].add(letter.offset)
-    return {partition: np.asarray(sorted(offsets), np.int64) for partition, offsets in found.items()}
+            if letter.redriven_at is None:
+                found[letter.partition].add(letter.offset)
+    places = {partition: np.asarray(sorted(offsets), np.int64) for partition, offsets in found.items()}
+    return places, {partition: end for partition, (_, end) in read.bounds.items()}
 
 
 class _Reader:

@@ -1,5 +1,6 @@
 """What retention took from topics before it was read: for the audit, and whoever asks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fraudstream.kafka.records import Partition
@@ -26,9 +27,13 @@ class Unread:
         return self.taken_before + max(0, self.first_available - self.next_unread)
 
 
-def unread(store: ObjectStore, topics: Topics, folder: str, topic: str) -> list[Unread]:
+def unread(
+    store: ObjectStore, topics: Topics, folder: str, topic: str, committed: Mapping[Partition, int] | None = None
+) -> list[Unread]:
     """Each partition of a topic, as a folder knows it. A rebase of the topic acknowledges what was taken.
 
+    :param committed: offsets of the group that fills the folder, which has passed over what lies behind the last record
+        of the chain
     :raises KafkaError: the brokers don't say what they have
     """
     known = progress.every(store, folder)
@@ -36,5 +41,6 @@ def unread(store: ObjectStore, topics: Topics, folder: str, topic: str) -> list[
     for partition in topics.partitions(topic):
         position = known.get(partition, Progress(0, 0))
         first = topics.first_offset(partition)
-        found.append(Unread(folder, partition, position.end, first, position.taken))
+        end = max(position.end, (committed or {}).get(partition, 0))
+        found.append(Unread(folder, partition, end, first, position.taken))
     return found
