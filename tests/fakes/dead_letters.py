@@ -1,8 +1,8 @@
 """A dead-letter topic in memory: the producer's side and the readers'."""
 
-from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from fraudstream.kafka.dead_letters.invalid_records import Places
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import Partition
 
@@ -24,12 +24,12 @@ class LetterTopic:
         self.letters += self.waiting
         self.waiting = []
 
-    def of(self, partition: Partition) -> Collection[int]:
-        """Offsets of the letters that are there."""
+    def of(self, partition: Partition) -> Places:
+        """The letters that are there."""
         self.reads += 1
-        return {letter.offset for letter in self.letters if letter.partition == partition}
+        return {letter.offset: {letter.timestamp} for letter in self.letters if letter.partition == partition}
 
-    def lately(self, partition: Partition) -> Collection[int]:
+    def lately(self, partition: Partition) -> Places:
         """They are known at once."""
         return self.of(partition)
 

@@ -10,7 +10,7 @@ from fraudstream.cases.first_answer_sink import Place
 from fraudstream.cases.first_value_store import Read
 from fraudstream.cases.topic_view import RETRY_SECONDS, TopicView
 from fraudstream.errors import KafkaError, KafkaUnavailable
-from fraudstream.kafka.dead_letters.invalid_records import KnownDeadLetters
+from fraudstream.kafka.dead_letters.invalid_records import KnownDeadLetters, is_dead
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.settings import Settings
@@ -55,7 +55,8 @@ class AnswerPlaces(TopicView[Place]):
         partition = Partition(self.topic, message.partition() or 0)
         while True:
             try:
-                return message.offset() in self._dead_letters.lately(partition)
+                places = self._dead_letters.lately(partition)
+                return is_dead(places, message.offset() or 0, message.timestamp()[1])
             except KafkaError as error:
                 if not error.retryable or self._stop.wait(RETRY_SECONDS):
                     raise

@@ -15,18 +15,18 @@ __all__ = ["broker"]
 
 
 class Letters:
-    """The dead letters: offsets in partition 0; the brokers don't answer the first question."""
+    """The dead letters: times by offset in partition 0; the brokers don't answer the first question."""
 
-    def __init__(self, *offsets: int) -> None:
-        self._offsets = set(offsets)
+    def __init__(self, **times: int) -> None:
+        self._places = {int(offset[1:]): {time} for offset, time in times.items()}
         self.asked = 0
         self.closed = False
 
-    def lately(self, partition: Partition) -> set[int]:
+    def lately(self, partition: Partition) -> dict[int, set[int]]:
         self.asked += 1
         if self.asked == 1:
             raise KafkaUnavailable("the brokers don't answer")
-        return self._offsets if partition.number == 0 else set()
+        return self._places if partition.number == 0 else {}
 
     def close(self) -> None:
         self.closed = True
@@ -36,7 +36,7 @@ def test_an_answer_that_was_a_dead_letter_counts_where_it_was_produced_again(
     broker: Broker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    letters: Any = Letters(5)
+    letters: Any = Letters(_5=1_005, _9=7)  # offset 9: a letter of a topic that was deleted since
     monkeypatch.setattr(answer_places, "KnownDeadLetters", lambda settings, topic: letters)
     monkeypatch.setattr(answer_places, "Topics", lambda settings: None)
     monkeypatch.setattr(answer_places, "RETRY_SECONDS", 0.01)

@@ -202,8 +202,8 @@ class FakeKnown:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    def of(self, partition: Partition) -> set[int]:
-        return self._broker.letters.get(partition.number, set())
+    def of(self, partition: Partition) -> dict[int, set[int | None]]:
+        return {offset: {APPENDED + offset} for offset in self._broker.letters.get(partition.number, set())}
 
     lately = of
 

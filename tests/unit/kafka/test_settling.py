@@ -91,6 +91,16 @@ def test_what_is_a_dead_letter_stays_one_when_its_schema_is_known_later(sends, f
     assert len(topic.letters) == (2 if sends else 1)
 
 
+@pytest.mark.parametrize("foreign", [[0, 1, 2], []])
+def test_a_letter_of_the_topic_that_was_there_before_says_nothing_of_the_record_at_its_offset(foreign):
+    topic = LetterTopic([DeadLetter(PARTITION, FIRST + 1, 6, None, b"", [], "of the topic that was deleted")])
+    assert group(topic, sends=False).settle(PARTITION, records(3), [], foreign) == set()
+    assert group(topic, sends=True).settle(PARTITION, records(3), invalid(1), foreign) == {1}
+    assert len(topic.letters) == 2
+    older = LetterTopic([DeadLetter(PARTITION, FIRST + 1, None, None, b"", [], "of an older version")])
+    assert group(older, sends=False).settle(PARTITION, records(3), [], foreign) == {1}
+
+
 @pytest.mark.parametrize("sends", [True, False])
 def test_too_many_invalid_records_stop_the_group_before_they_are_dead_letters(sends):
     topic = LetterTopic()

@@ -13,7 +13,7 @@ registry says of its schema id, which may change between two groups' questions. 
 import logging
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
@@ -36,6 +36,15 @@ _FEW = 100
 _LATELY_SECONDS = 1.0
 
 
+#: By offset the times of the records that are dead letters; None: a letter of an older version doesn't say it.
+Places = Mapping[int, Collection[int | None]]
+
+
+def is_dead(places: Places, offset: int, timestamp: int) -> bool:
+    """Whether a letter is of this very record: a topic that was made anew has other records at the same offsets."""
+    return not {None, timestamp}.isdisjoint(places.get(offset, ()))
+
+
 class KnownDeadLetters:
     """The places of a topic's dead letters. Connects when first asked."""
 
@@ -43,21 +52,22 @@ class KnownDeadLetters:
         self._settings = settings
         self._topic = topic
         self._reader: TopicReader | None = None
-        self._places: dict[Partition, set[int]] = defaultdict(set)
+        self._places: dict[Partition, dict[int, set[int | None]]] = defaultdict(dict)
         self._read_at = -_LATELY_SECONDS
 
-    def lately(self, partition: Partition) -> Collection[int]:
+    def lately(self, partition: Partition) -> Places:
         """As :meth:`of`, about a second late. Of a topic that the pipeline sends no dead letters of there are none."""
         late = time.monotonic() - self._read_at >= _LATELY_SECONDS
         return self.of(partition) if late and self._topic in DEAD_LETTER_ROLES else self._places[partition]
 
-    def of(self, partition: Partition) -> Collection[int]:
-        """Offsets of the records of a partition that are dead letters by now."""
+    def of(self, partition: Partition) -> Places:
+        """The records of a partition that are dead letters by now."""
         self._read_at = time.monotonic()
         if self._reader is None:
             self._reader = TopicReader(self._settings, dead_letter_topic(self._topic))
         for letter in map(DeadLetter.of, self._reader.read()):
-            self._places[letter.partition].add(letter.offset)
+            if letter.redriven_at is None:
+                self._places[letter.partition].setdefault(letter.offset, set()).add(letter.timestamp)
         return self._places[partition]
 
     def close(self) -> None:
@@ -104,13 +114,13 @@ class InvalidRecords:
         doubtful = invalid or foreign or partition in self._waiting
         known = self._known.of(partition) if doubtful else self._known.lately(partition)
         self._waiting.discard(partition)
-        dead = set(np.flatnonzero(np.isin(records.offsets, list(known))).tolist()) if known else set()
+        dead = _dead(records, known) if known else set()
         if not invalid:
             self._count(len(records), 0)
             return dead
         offsets = records.offsets.tolist()
         # 2. too many
-        new = [record for record in invalid if offsets[record.index] not in known]
+        new = [record for record in invalid if record.index not in dead]
         self._check_share(partition, records, new)
         if self._dead_letters is not None:
             # 3. send
@@ -163,3 +173,9 @@ class InvalidRecords:
             f"These are no dead letters yet. Is a setting wrong, such as FRAUDSTREAM_SCHEMA_REGISTRY_URL? If the "
             f"records are as bad as that, run again with a higher share"
         )
+
+
+def _dead(records: Records, known: Places) -> set[int]:
+    """Places in `records` of those that are dead letters."""
+    found = np.flatnonzero(np.isin(records.offsets, np.fromiter(known, np.int64, len(known))))
+    return {i for i in found.tolist() if is_dead(known, int(records.offsets[i]), int(records.timestamps[i]))}
