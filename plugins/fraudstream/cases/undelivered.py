@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import NamedTuple
 
 from fraudstream.cases.events import (
@@ -60,7 +61,7 @@ def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
     accepted: dict[str, datetime] = {}
     for placed in events:
         event = placed.event
-        ends[placed.partition] = placed.offset + 1
+        ends[placed.partition] = max(ends.get(placed.partition, 0), placed.offset + 1)
         if event.event_type == NOTICE_ACCEPTED:
             accepted.setdefault(event.id_transaction, event.at)
         elif event.event_type == MAIL_RESENT:
@@ -71,16 +72,20 @@ def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
 
 
 def read_undelivered(settings: Settings) -> UndeliveredNotices:
-    """:func:`undelivered` of all events there are.
+    """:func:`undelivered` of all events there are, in the order of the brokers' times.
+
+    The events of a case lie in one partition, in two if some were added.
 
     :raises KafkaError, SchemaRegistryError: the topic can't be read
     """
     codec = Codec.for_topic(CASE_EVENT, settings)
-    events = []
+    events: list[tuple[int, PlacedEvent]] = []
     for message in records(settings, CASE_EVENT):
         try:
             event = CaseEvent.of(codec.decode(message.value()))
         except RecordError:
             continue  # a dead letter, counted as such
-        events.append(PlacedEvent(event, Partition(CASE_EVENT, message.partition() or 0), message.offset() or 0))
-    return undelivered(events)
+        placed = PlacedEvent(event, Partition(CASE_EVENT, message.partition() or 0), message.offset() or 0)
+        events.append((int(message.timestamp()[1]), placed))
+    # sorting is stable: each partition is read in its order
+    return undelivered(placed for _, placed in sorted(events, key=itemgetter(0)))

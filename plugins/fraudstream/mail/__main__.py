@@ -86,7 +86,7 @@ def main() -> int:
     again = commands.add_parser("resend", help="send fraud notices of open cases anew: new links, same case")
     again.add_argument("--case", action="append", default=[], metavar="ID", help="this case; may be given repeatedly")
     again.add_argument(
-        "--reason", action="append", default=[], choices=REASONS, help="cases whose mail came to this end"
+        "--reason", action="append", default=[], choices=REASONS, help="cases whose last notice came to this end"
     )
     again.add_argument("--open", action="store_true", help="all open cases")
     again.add_argument("--by", default=getpass.getuser(), help="who is named in the case's event")

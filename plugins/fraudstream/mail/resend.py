@@ -1,7 +1,6 @@
 """Sends fraud notices anew: the same case, a new mail with new links."""
 
 import uuid
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,15 +16,15 @@ from fraudstream.cases.events import (
     MAIL_FAILED,
     MAIL_RESENT,
     MAIL_SUPPRESSED,
-    NOTICE_ACCEPTED,
     CaseEvent,
     CaseEvents,
     masked,
 )
 from fraudstream.cases.links import Proposal
+from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
-from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition
+from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.kafka.topic.whole_topic import records
 from fraudstream.mail.letter.letters import Letter, LetterWriter
 from fraudstream.mail.retries import RetryQueue
@@ -37,21 +36,21 @@ REASONS = {"failed": MAIL_FAILED, "suppressed": MAIL_SUPPRESSED, "bounced": MAIL
 
 @dataclass(slots=True)
 class Cases:
-    """All cases, those with an outcome, and what happened to the mails of each."""
+    """All cases, those with an outcome, and the event of each whose last notice didn't reach its customer."""
 
     transactions: dict[str, Batch] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
-    events: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    undelivered: dict[str, str] = field(default_factory=dict)
     #: When the first notice of each case was accepted by a mail server.
     accepted: dict[str, datetime] = field(default_factory=dict)
 
     def chosen(self, ids: Collection[str], reasons: Collection[str], *, every: bool) -> list[str]:
-        """Open cases among those with these ids, of mails that came to one of these ends, or all."""
+        """Open cases among those with these ids, of notices that came to one of these ends, or all."""
         wanted = {REASONS[reason] for reason in reasons}
         return [
             case
             for case in self.transactions
-            if case not in self.closed and (every or case in ids or self.events.get(case, set()) & wanted)
+            if case not in self.closed and (every or case in ids or self.undelivered.get(case) in wanted)
         ]
 
 
@@ -79,10 +78,9 @@ def read_cases(settings: Settings) -> Cases:
             batch = Batch(partition, np.array([offset]), timestamps, rows, offset + 1)
             cases.transactions.setdefault(rows["idTransaction"][0].as_py(), batch)
     cases.closed = {record["idTransaction"] for record in _decoded(settings, FRAUD_CONFIRMATION)}
-    for record in _decoded(settings, CASE_EVENT):
-        cases.events[record["idTransaction"]].add(record["eventType"])
-        if record["eventType"] == NOTICE_ACCEPTED:
-            cases.accepted.setdefault(record["idTransaction"], record["at"])
+    notices = read_undelivered(settings)
+    cases.undelivered = {placed.event.id_transaction: placed.event.event_type for placed in notices.events}
+    cases.accepted = dict(notices.accepted)
     return cases
 
 

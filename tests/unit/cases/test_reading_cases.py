@@ -6,9 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fraudstream.cases import history
+from fraudstream.cases import history, undelivered
 from fraudstream.cases.answer_publisher import DecidedBy, channel_of
-from fraudstream.cases.events import MAIL_BOUNCED, NOTE, NOTICE_ACCEPTED, REMINDED, CaseEvent
+from fraudstream.cases.events import (
+    MAIL_BOUNCED,
+    MAIL_FAILED,
+    MAIL_RESENT,
+    NOTE,
+    NOTICE_ACCEPTED,
+    REMINDED,
+    CaseEvent,
+)
 from fraudstream.cases.history import read_history
 from fraudstream.cases.watch import state
 from fraudstream.cases.watch.state import read_states
@@ -16,6 +24,8 @@ from fraudstream.errors import UnknownCase
 from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from fraudstream.mail import resend
+from fraudstream.mail.resend import read_cases
 from fraudstream.settings import Settings
 
 from tests.fakes.cases import transaction
@@ -78,9 +88,9 @@ class Log:
         record = {**transaction(case), "status": status, "answeredAt": NOON, **channel_of(status, decided)}
         self.write(FRAUD_CONFIRMATION, case, record, partition)
 
-    def event(self, case: str, event_type: str, **details: Any) -> None:
+    def event(self, case: str, event_type: str, partition: int = 0, **details: Any) -> None:
         event = CaseEvent(case, event_type, "test", "why", details=details, at=NOON)
-        self.write(CASE_EVENT, case, event.record())
+        self.write(CASE_EVENT, case, event.record(), partition)
 
     def records(self, settings: Settings, topic: str, since: datetime | None = None) -> Iterator[Message]:
         self.reading[topic] = since
@@ -92,7 +102,7 @@ class Log:
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     made = Log()
     codecs = SimpleNamespace(for_topic=lambda topic, settings: Codec(topic, Registry()))  # type: ignore[arg-type]
-    for module in (history, state):
+    for module in (history, resend, state, undelivered):
         monkeypatch.setattr(module, "records", made.records)
         monkeypatch.setattr(module, "Codec", codecs)
     return made
@@ -137,3 +147,25 @@ def test_states_are_those_of_the_cases_that_came_since(log: Log) -> None:
     assert found["case-1"].record.rows["idTransaction"].to_pylist() == ["case-1"]
     assert found["case-2"].undelivered is not None
     assert found["case-3"].statuses == ["REPORTED_FRAUD", "REPORTED_NOT_FRAUD"]
+
+
+def test_a_notice_is_sent_anew_for_what_became_of_the_last_one(log: Log) -> None:
+    for number in range(1, 7):
+        log.case(f"case-{number}")
+    notice = {"kind": "fraud_notice"}
+    log.event("case-1", MAIL_FAILED, **notice)
+    log.event("case-2", MAIL_FAILED, **notice)
+    log.event("case-2", MAIL_RESENT, **notice)
+    log.event("case-2", NOTICE_ACCEPTED, **notice)
+    log.event("case-3", MAIL_FAILED, **notice)
+    log.event("case-3", MAIL_RESENT, **notice)
+    log.event("case-3", MAIL_BOUNCED, **notice)
+    log.event("case-4", MAIL_FAILED, kind="receipt")
+    log.event("case-5", MAIL_FAILED, **notice)
+    log.answer("case-5", "REPORTED_FRAUD")
+    log.event("case-6", MAIL_FAILED, **notice)
+    log.event("case-6", MAIL_RESENT, partition=1, **notice)
+    cases = read_cases(Settings())
+    assert cases.chosen((), ["failed"], every=False) == ["case-1"]
+    assert cases.chosen((), ["bounced"], every=False) == ["case-3"]
+    assert cases.chosen({"case-2", "case-5"}, [], every=False) == ["case-2"]

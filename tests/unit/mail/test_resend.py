@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, NOTICE_ACCEPTED, CaseEvent
+from fraudstream.cases.undelivered import PlacedEvent, undelivered
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_TRANSACTION, Partition
 from fraudstream.mail import resend as module
@@ -56,9 +57,7 @@ def cases() -> Cases:
             [number], rows=[row(number, isFraud=1)], timestamps=[_ms(CAME)], partition=partition
         )
     made.closed = {"tx-3"}
-    made.events["tx-1"] = {MAIL_FAILED}
-    made.events["tx-2"] = {MAIL_BOUNCED, MAIL_RESENT}
-    made.events["tx-3"] = {MAIL_BOUNCED}
+    made.undelivered = {"tx-1": MAIL_FAILED, "tx-2": MAIL_BOUNCED, "tx-3": MAIL_BOUNCED}
     return made
 
 
@@ -137,10 +136,10 @@ def test_a_case_whose_time_is_up_is_refused(
 
 def test_the_first_notice_that_was_accepted_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     events = [
-        {"idTransaction": "tx-1", "eventType": event_type, "at": CAME + hours * HOUR}
+        PlacedEvent(CaseEvent("tx-1", event_type, "test", at=CAME + hours * HOUR), Partition(CASE_EVENT, 0), hours)
         for hours, event_type in enumerate((MAIL_FAILED, NOTICE_ACCEPTED, MAIL_RESENT, NOTICE_ACCEPTED))
     ]
     monkeypatch.setattr(module, "records", lambda settings, topic: [])
-    monkeypatch.setattr(module, "_decoded", lambda settings, topic: events if topic == CASE_EVENT else [])
+    monkeypatch.setattr(module, "read_undelivered", lambda settings: undelivered(events))
     monkeypatch.setattr(Codec, "for_topic", lambda topic, settings: None)
     assert read_cases(Settings()).accepted == {"tx-1": CAME + timedelta(hours=1)}
