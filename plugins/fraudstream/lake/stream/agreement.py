@@ -14,6 +14,7 @@ from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.dead_letters.letters import read_dead_letters
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
 from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream.names import FOLDER_OF
@@ -61,15 +62,19 @@ def _lake_records(lake: Lake, partition: Partition) -> dict[int, _Record]:
 
 
 def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterator[tuple[int, _Record, bool]]:
-    """Offset and record of what can be decoded below `end`, in order, and whether it is a staff decision."""
+    """Offset and record of what is no dead letter below `end`, in order, and whether it is a staff decision."""
     codec = Codec.for_topic(partition.topic, settings)
+    letters = read_dead_letters(settings, partition.topic)
+    dead = {(letter.offset, letter.timestamp) for letter in letters if letter.partition == partition}
     for messages in _messages(settings, partition, end):
         decoded = codec.decode_messages(messages)
         cases = decoded.rows["idTransaction"].to_pylist()
         confirmations = partition.topic == FRAUD_CONFIRMATION
         staff = staff_decisions(decoded.rows).tolist() if confirmations else [False] * len(cases)
         for message, case, decision in zip(decoded.valid, cases, staff, strict=True):
-            yield message.offset(), (case, message.timestamp()[1]), decision
+            offset, timestamp = message.offset(), message.timestamp()[1]
+            if dead.isdisjoint({(offset, timestamp), (offset, None)}):  # one stays dead once its schema is known
+                yield offset, (case, timestamp), decision
 
 
 def _messages(settings: Settings, partition: Partition, end: int) -> Iterator[list[Message]]:

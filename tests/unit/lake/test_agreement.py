@@ -1,0 +1,43 @@
+"""How far a rebase finds lake and topic the same, where a record is a dead letter whose schema is known by now."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fraudstream.kafka.avro.codec import DecodedMessages
+from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
+from fraudstream.lake.stream import agreement as module
+from fraudstream.lake.stream.agreement import agreement
+from fraudstream.settings import Settings
+
+from tests.unit.lake.audited_pipeline import Message
+from tests.unit.lake.rows import MIDNIGHT_MS, batch
+
+PLACE = Partition(NON_FRAUD_TRANSACTION, 0)
+
+
+def letter(offset: int, timestamp: int | None) -> DeadLetter:
+    return DeadLetter(PLACE, offset, timestamp, None, b"", [], "unknown schema")
+
+
+@pytest.mark.parametrize(
+    ("letters", "agrees"),
+    [
+        ([], 2),
+        ([letter(2, MIDNIGHT_MS)], 5),
+        ([letter(2, None)], 5),
+        ([letter(2, MIDNIGHT_MS - 1)], 2),  # of a topic that was deleted since
+    ],
+)
+def test_a_dead_letter_is_not_missing_in_the_lake(
+    monkeypatch: pytest.MonkeyPatch, letters: list[DeadLetter], agrees: int
+) -> None:
+    def decode(messages: list[Any]) -> DecodedMessages:
+        return DecodedMessages(batch([message.place for message in messages]).rows, messages, [])
+
+    monkeypatch.setattr(module, "read_dead_letters", lambda settings, topic: letters)
+    monkeypatch.setattr(module.Codec, "for_topic", lambda topic, settings: SimpleNamespace(decode_messages=decode))
+    monkeypatch.setattr(module, "_messages", lambda *_: iter([[Message(offset) for offset in range(5)]]))
+    monkeypatch.setattr(module, "_lake_records", lambda *_: {n: (f"tx-{n}", MIDNIGHT_MS) for n in range(5) if n != 2})
+    assert agreement(Settings(), None, PLACE, 5) == agrees  # type: ignore[arg-type]
