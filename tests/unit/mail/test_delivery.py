@@ -87,6 +87,12 @@ def test_a_mail_without_an_answer_is_sent_as_often_as_the_setting_says_and_then_
     assert mail.reply == "no reply after the mail was sent: the connection was lost"
 
 
+def test_a_mail_whose_reply_was_waited_for_in_vain_is_deferred_at_once(desk: Desk) -> None:
+    mail = desk.take()
+    desk.delivery.doubtful(mail, "no reply for 600 s", waited=True)
+    assert (mail.status, mail.unanswered) == ("deferred", 1)
+
+
 def test_each_try_counts_and_one_that_the_session_took_away_does_not(desk: Desk) -> None:
     mail = desk.take()
     assert mail.attempts == 1

@@ -79,7 +79,7 @@ class Connections:
             content = conversation.awaits is Stage.CONTENT
             limit = self._server.content_timeout if content else self._server.timeout
             if conversation.silent_for() > limit:
-                conversation.abort(f"no reply for {limit:g} s")
+                conversation.abort(f"no reply for {limit:g} s", waited=True)
             else:
                 conversation.wake()
 

@@ -68,8 +68,8 @@ class Post(Protocol):
     def refused(self, conversation: "Conversation", mail: Mail, stage: Stage, code: int, reply: str) -> bool:
         """The server answered 4xx or 5xx; returns whether the connection is to be used on."""
 
-    def doubtful(self, mail: Mail, reason: str) -> None:
-        """The content was sent, and the connection was lost before the reply."""
+    def doubtful(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
+        """The content was sent, and the connection was lost before the reply, or the reply was `waited` for in vain."""
 
     def given_back(self, mail: Mail, *, counts: bool) -> None:
         """The connection was lost before the server was asked to keep it; not a try.
@@ -98,6 +98,7 @@ class Conversation(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._lines: list[str] = []
         self._reason = ""
+        self._waited = False
         self._over = self._refused = False
         self.accepted = 0
         #: Done once the event loop has closed the connection, which takes TLS a round trip after :meth:`quit`.
@@ -123,9 +124,10 @@ class Conversation(asyncio.Protocol):
         """What the reply that the server owes answers; None: it owes none."""
         return self._expected[0][0] if self._expected else None
 
-    def abort(self, reason: str) -> None:
-        """Ends the connection at once; its mails are reported as after any loss."""
+    def abort(self, reason: str, *, waited: bool = False) -> None:
+        """Ends the connection at once; its mails are reported as after any loss. `waited`: for as long as one may."""
         self._reason = self._reason or reason
+        self._waited = waited
         self._transport.abort()
         self._end(None)
 
@@ -159,7 +161,7 @@ class Conversation(asyncio.Protocol):
             if mail is None:
                 continue
             if stage is Stage.CONTENT:
-                self._post.doubtful(mail, reason)
+                self._post.doubtful(mail, reason, waited=self._waited)
             elif stage is Stage.DATA or not self._pipelining:
                 if self._refusal is None:
                     beyond_mail = index < 2 if self._pipelining else stage is not Stage.MAIL

@@ -193,12 +193,12 @@ class Delivery:
         self._decide()
         return True
 
-    def doubtful(self, mail: Mail, reason: str) -> None:
+    def doubtful(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
         mail.unanswered += 1
         reply = f"no reply after the mail was sent: {reason}"
         if mail.unanswered >= self._attempts:
             self._settle(mail, "failed", reply)
-        elif mail.unanswered % _UNANSWERED_HERE == 0:
+        elif waited or mail.unanswered % _UNANSWERED_HERE == 0:  # others have waited for it long enough
             self._settle(mail, "deferred", reply)
         else:
             mail.reply = reply[:_REPLY_LENGTH]
