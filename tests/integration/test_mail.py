@@ -149,9 +149,11 @@ class TestDelivery:
 
         with FakeSmtpServer(script, pipelining=pipelining) as server:
             deliver(server, letters, timeout=0.5)
-        assert accepted(server) == once_each(letters)
-        assert {mail.status for mail in letters} == {"sent"}
-        assert sum(mail.attempts for mail in letters) == (21 if stage == "content" else 20)
+        sent = [mail for mail in letters if mail.status == "sent"]
+        assert accepted(server) == once_each(sent)
+        # After its content nobody knows whether the server has the mail: it is tried again later, and holds nobody up.
+        assert [mail.status for mail in letters if mail not in sent] == ["deferred"] * (stage == "content")
+        assert sum(mail.attempts for mail in letters) == 20
 
     def test_a_server_that_is_down_is_waited_for_and_named_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
         letters = mails(50)

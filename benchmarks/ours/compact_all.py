@@ -1,0 +1,16 @@
+"""compact_lake of all folders, today included."""
+
+from datetime import UTC, datetime
+
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.stream.names import FOLDERS
+from fraudstream.lake.table.lake import Lake
+from fraudstream.settings import Settings
+
+from benchmarks.outcome import timed
+
+if __name__ == "__main__":
+    lake = Lake.connect(Settings())
+    today = datetime.now(UTC).date()
+    with timed() as work:
+        work.items = sum(compact(lake, folder, today).json_rows for folder in FOLDERS)
