@@ -79,9 +79,12 @@ class MailLog:
         self._known: dict[Partition, _Known] = {}
 
     def open(self, partition: Partition, committed: int | None) -> int | None:
-        """Where reading begins; None: no mail was logged, and the group committed nothing either."""
+        """Where reading begins; None: at the beginning, for the group committed nothing.
+
+        A log doesn't change that: a reader may have ended before it did what belongs to the first mails of the log.
+        """
         end = self._chain.open(partition)
-        start = end if committed is None or end is None else min(committed, end)
+        start = committed if committed is None or end is None else min(committed, end)
         self._known[partition] = _Known(end or 0, start or 0)
         return start
 

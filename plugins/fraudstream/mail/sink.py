@@ -134,7 +134,7 @@ class MailSink:
     """:class:`~fraudstream.kafka.records.Sink` that sends a mail for each record; see the module for its protocol.
 
     Reading starts where the group committed, at most where a partition's log ends; a partition without a log starts
-    where the group committed, so that a new lake doesn't mail everybody again.
+    where the group committed, so that a new lake doesn't mail everybody again. What the log has isn't sent again.
     """
 
     def __init__(
