@@ -16,8 +16,8 @@ from benchmarks.report import Report
 from benchmarks.stack import FOLDER, own_environment, stack
 
 NAMES = (
-    *("produce", "lake", "mail", "latency", "replay", "compaction", "growth", "site", "confirmation", "desk"),
-    "exactly_once",
+    *("produce", "lake", "mail", "latency", "replay"),
+    *("compaction", "growth", "audit", "site", "confirmation", "desk", "exactly_once"),
 )
 
 

@@ -1,6 +1,11 @@
-"""audit_lake over everything there is."""
+"""audit_lake. Arguments: save (keeps the position of a green audit), on (goes on from it); without: everything."""
 
+import sys
+from datetime import UTC, datetime
+
+from fraudstream.lake.audit import position
 from fraudstream.lake.audit.audit import audit
+from fraudstream.lake.audit.report import problems
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
@@ -8,7 +13,12 @@ from benchmarks.outcome import timed
 
 if __name__ == "__main__":
     settings = Settings()
+    lake = Lake.connect(settings)
     with timed() as work:
-        report = audit(settings, Lake.connect(settings))
+        report = audit(settings, lake, position=position.load(lake.store) if "on" in sys.argv else None)
         work.items = report.total("expected")
         work.also["ok"] = report.ok
+        work.also["problems"] = problems(report)
+        work.also["behind"] = report.total("behind")
+    if "save" in sys.argv:
+        position.save(lake.store, report.position, datetime.now(UTC))
