@@ -1,6 +1,8 @@
 """The notice's own words for the peers, which build their messages with the email package."""
 
-from fraudstream.mail.letter.templates import MailTemplates
+from dataclasses import asdict
+
+from fraudstream.mail.letter.templates import Facts, MailTemplates
 from fraudstream.settings import Settings
 
 _AMOUNT = "12345.67"
@@ -10,17 +12,10 @@ class Notices:
     """Subject, plain text and HTML of notices that differ in their amount; rendered once."""
 
     def __init__(self) -> None:
-        facts = {
-            "id": "738e366774-000000000",
-            "amount": _AMOUNT,
-            "type": "Payment",
-            "account": "****6815",
-            "counterparty": "****7155",
-            "time": "1 October 2023, 01:00 UTC",
-            "language": "en",
-            "name": "",
-        }
-        self._texts = MailTemplates(Settings()).texts("notice", facts)
+        facts = Facts(
+            "738e366774-000000000", _AMOUNT, "Payment", "****6815", "****7155", "1 October 2023, 01:00 UTC", "en"
+        )
+        self._texts = MailTemplates(Settings()).texts("notice", asdict(facts))
 
     def __call__(self, number: int) -> tuple[str, str, str]:
         """The texts of one notice."""
