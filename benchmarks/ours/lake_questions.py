@@ -36,7 +36,7 @@ class Counted:
 
         def counted(store: Store, *arguments: Any, **options: Any) -> bytes | None:
             data = download(store, *arguments, **options)
-            self.add(None, len(data or b""))
+            self.add(len(data or b""))
             return data
 
         self._patches: list[Any] = [
@@ -51,7 +51,7 @@ class Counted:
         for one in self._patches:
             one.stop()
 
-    def add(self, _: object, number: int) -> None:
+    def add(self, number: int) -> None:
         self.read += number
 
 
