@@ -17,9 +17,9 @@ import orjson
 from isal import igzip
 
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.store.objects import ObjectStore
+from fraudstream.lake.store.objects import ObjectStore, StoredObject
 from fraudstream.lake.stream.chain import Link
-from fraudstream.lake.stream.names import day_of, object_name
+from fraudstream.lake.stream.names import day_of, object_name, object_prefix
 from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.mail.letter.letters import Letter, log_lines
 
@@ -140,13 +140,15 @@ class MailLog:
         known.read = max(known.read, known.end)
 
     def _read_object(self, partition: Partition, letter: Letter, known: _Known) -> None:
-        """The object that begins with a letter: its lines, and the log's end moved behind it.
+        """The object that a letter is in: its lines, and the log's end moved behind it.
 
         Or the lines that the table has instead.
         """
         day = day_of(letter.timestamp)
         name = object_name(self._chain.folder, day, *partition, letter.offset)
         found = self._chain.store.get(name)
+        if found is None and letter.offset < known.end:
+            found = self._object_around(partition, letter.offset, day)
         if found is not None:
             end = Link.of(found.info).end
             for line in igzip.decompress(found.data).splitlines():
@@ -160,6 +162,14 @@ class MailLog:
             self._read_table(partition, letter, known, name)
         else:
             known.complete = True
+
+    def _object_around(self, partition: Partition, offset: int, day: date) -> StoredObject | None:
+        """The object that has an offset in its middle: its writer was ended, and the next reader committed a part."""
+        for info in self._chain.store.list(object_prefix(self._chain.folder, day, *partition)):
+            link = Link.of(info)
+            if link.first < offset < link.end:
+                return self._chain.store.get(info.name)
+        return None
 
     def _read_table(self, partition: Partition, letter: Letter, known: _Known, name: str) -> None:
         # An object goes only after the table has its lines: the table is read after the object wasn't found.

@@ -14,7 +14,7 @@ from fraudstream.lake.stream.totals import Totals
 from fraudstream.mail.compacted_log import CompactedLog
 from fraudstream.mail.sink import MailSink
 from fraudstream.mail.smtp.conversation import Mail
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.lakes import new_lake
@@ -238,6 +238,7 @@ class TestCrash:
         piece=st.integers(1, 9),
         answers=st.lists(st.sampled_from(["sent", "deferred", "failed"]), min_size=1, max_size=7),
     )
+    @example(steps=[(3, 6), (2, 8)], gaps=[1, 1, 1, 1], piece=3, answers=["deferred"])  # ends within a log object
     def test_crashes_anywhere_lose_nothing_and_double_at_most_a_piece_each(
         self, steps: list[tuple[int, int]], gaps: list[int], piece: int, answers: list[str]
     ) -> None:
