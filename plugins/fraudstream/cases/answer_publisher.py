@@ -136,7 +136,7 @@ class AnswerPublisher:
                     "enable.idempotence": True,
                     "delivery.timeout.ms": DELIVERY_SECONDS * 1000,
                     "linger.ms": LINGER_MS,
-                    "error_cb": self._hear,
+                    "error_cb": self._on_error,
                 }
             ),
             logger=logger,
@@ -162,7 +162,7 @@ class AnswerPublisher:
                 self._producer = self._connect()
             raise self._unavailable(error.args[0]) from error
 
-    def _hear(self, error: Code) -> None:
+    def _on_error(self, error: Code) -> None:
         logger.warning("answers: %s", error)
         self._connection.on_error(error)
 

@@ -181,11 +181,11 @@ class TopicView(Generic[T]):
                 "isolation.level": "read_committed",
                 "auto.offset.reset": "earliest",  # what retention took away is gone: go on with the rest
                 "queued.max.messages.kbytes": 8192,
-                "error_cb": self._hear,
+                "error_cb": self._on_error,
             }
         )
 
-    def _hear(self, error: Code) -> None:
+    def _on_error(self, error: Code) -> None:
         logger.warning("view of topic %s: %s", self.topic, error)
         self._connection.on_error(error)
 
