@@ -25,7 +25,7 @@ _PRODUCER_PROPERTIES = {
     "acks": "all",
     "enable.idempotence": "true",
     "compression.type": "lz4",
-    "linger.ms": "20",
+    "linger.ms": "200",
     "batch.size": "1000000",
 }
 _SENT = re.compile(r"(\d+) (?:steady state )?records sent, ([\d.]+) records/sec")

@@ -30,7 +30,7 @@ def main(path: str, prefix: str) -> None:
                 "acks": "all",
                 "enable.idempotence": True,
                 "compression.type": "lz4",
-                "linger.ms": 20,
+                "linger.ms": 200,
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 2 * _QUEUED,
                 "partitioner": "murmur2_random",

@@ -61,10 +61,12 @@ def last_progress(settings: Settings, codec: Codec, beginning: IngestProgress) -
             }
         )
     )
+    admin = AdminClient(settings.kafka_config(error_cb=connection.on_error, log_level=3))
     try:
-        # Without knowing the leader yet, the client would wait half a second before it asks for an offset.
+        # Without knowing the leader yet, the clients would wait half a second, or three, before they ask for an offset.
         connection.open(consumer, INGEST_PROGRESS)
-        end = _high_watermark(settings, connection)
+        connection.open(admin, INGEST_PROGRESS)
+        end = _high_watermark(admin)
         consumer.assign([TopicPartition(INGEST_PROGRESS, 0, OFFSET_BEGINNING)])
         for message in _messages(consumer, connection, end):
             if message.key() == beginning.file.encode():
@@ -97,9 +99,8 @@ def _messages(consumer: Consumer, connection: Connection, end: int) -> Iterator[
             raise connection.error(error, doing=f"reading topic {INGEST_PROGRESS}")
 
 
-def _high_watermark(settings: Settings, connection: Connection) -> int:
+def _high_watermark(admin: AdminClient) -> int:
     """The offset after the last record that is replicated, committed or not; a new leader may take a moment."""
-    admin = AdminClient(settings.kafka_config(error_cb=connection.on_error, log_level=3))
     place = TopicPartition(INGEST_PROGRESS, 0)
     until = time.monotonic() + _WAIT_SECONDS
     while True:

@@ -29,7 +29,8 @@ def transactional(source: str) -> dict[str, Any]:
         "transactional.id": f"fraudstream-produce-{hashlib.sha256(source.encode()).hexdigest()[:16]}",
         "transaction.timeout.ms": 1000 * _TIMEOUT_SECONDS,
         "compression.type": "lz4",
-        "linger.ms": 20,
+        # At full speed each partition's batch fills up before that; a commit sends at once what there is.
+        "linger.ms": 200,
         "batch.size": 1_000_000,
         "queue.buffering.max.messages": 2 * QUEUE,
         # A delivery that fails makes the commit fail; of the others no report is needed.

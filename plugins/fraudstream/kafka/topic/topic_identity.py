@@ -66,6 +66,7 @@ class Topics:
 
     def _offset(self, partition: Partition, spec: OffsetSpec) -> int:
         place = TopicPartition(*partition)
+        self._connection.open(self._admin, partition.topic)  # a client that knows no leader waits 1 to 3 s for one
         asked = self._admin.list_offsets({place: spec}, request_timeout=_SECONDS)
         try:
             return told_offset(asked[place].result(_SECONDS), place)
