@@ -159,6 +159,18 @@ run "spark_has_an_account_and_a_subnetwork_of_its_own" {
   }
 }
 
+run "a_dataset_given_as_a_path_is_uploaded" {
+  command = plan
+  variables {
+    name_dataset = "versions.tf" # any file that is there
+  }
+
+  assert {
+    condition     = google_storage_bucket_object.dataset[0].name == "dataset/versions.tf" && endswith(local.task_environment.FRAUDSTREAM_DATASET, "/dataset/versions.tf")
+    error_message = "the object is the one that the producer reads"
+  }
+}
+
 run "the_seed_s_key_files_are_checked" {
   command = plan
   variables {

@@ -2,10 +2,11 @@
 
 Terraform asks a provider for its schema over gRPC. This answers with the schema of the wheel (google) and with what
 terraform/ uses of random and archive, so that Terraform's own type checks, functions, validations and tests run where
-providers can't be downloaded. It plans nothing of Google's: terraform/tests mocks that provider.
+providers can't be downloaded. It plans nothing of Google's: terraform/tests mocks that provider. A resource that no run
+of terraform/tests plans is a failure too.
 
-Exit code: Terraform's; 0 with a message where no terraform is installed, since the schema checks of this folder need
-none.
+Exit code: Terraform's, 1 for such a resource; 0 with a message where no terraform is installed, since the schema checks
+of this folder need none.
 """
 
 import json
@@ -14,7 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,6 +24,7 @@ from typing import Any
 import grpc
 
 from .provider_schema import PREFIX, Argument, ProviderSchema, snake, wheel_path
+from .terraform_files import load
 
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 
@@ -210,6 +212,37 @@ def serve(response: bytes) -> tuple[grpc.Server, int]:
     return server, port
 
 
+def declared(folder: Path) -> set[str]:
+    """The addresses of the resources of a root module and of its modules/, without the modules' own names."""
+    folders = [folder, *(path for path in (folder / "modules").glob("*") if path.is_dir())]
+    return {block.address for path in folders for block in load(path) if block.kind == "resource"}
+
+
+def read_test_log(lines: Iterable[str]) -> tuple[list[str], set[str]]:
+    """What `terraform test -json -verbose` says: lines to print, and the addresses of what it planned."""
+    said: list[str] = []
+    planned_: set[str] = set()
+    for entry in map(json.loads, lines):
+        if entry["type"] == "test_plan":
+            changes = entry["test_plan"]["resource_changes"]
+            planned_ |= {f"{change['type']}.{change['name']}" for change in changes}
+        elif entry.get("test_run", {}).get("progress", "complete") == "complete":
+            said.append(entry["@message"])
+            said += [entry["diagnostic"]["detail"]] if "diagnostic" in entry else []
+    return said, planned_
+
+
+def test(command: list[str], environment: dict[str, str]) -> int:
+    """terraform test; then whether its runs planned every resource."""
+    done = subprocess.run([*command, "-json", "-verbose"], env=environment, check=False, capture_output=True, text=True)
+    said, planned_ = read_test_log(done.stdout.splitlines())
+    print(*said, done.stderr, sep="\n")
+    missing = sorted(declared(TERRAFORM) - planned_)
+    if missing:
+        print(f"no run of terraform/tests plans {', '.join(missing)}: add a run with the variables that create it")
+    return done.returncode or bool(missing)
+
+
 def main() -> int:
     """init, validate and test, until one fails."""
     terraform = shutil.which("terraform")
@@ -240,13 +273,11 @@ def main() -> int:
             "TF_CLI_CONFIG_FILE": os.devnull,
             "CHECKPOINT_DISABLE": "1",
         }
-        for command in (["init", "-backend=false", "-input=false"], ["validate"], ["test"]):
-            done = subprocess.run(
-                [terraform, f"-chdir={TERRAFORM}", *command, "-no-color"], env=environment, check=False
-            )
+        for command in (["init", "-backend=false", "-input=false", "-no-color"], ["validate", "-no-color"]):
+            done = subprocess.run([terraform, f"-chdir={TERRAFORM}", *command], env=environment, check=False)
             if done.returncode:
                 return done.returncode
-    return 0
+        return test([terraform, f"-chdir={TERRAFORM}", "test"], environment)
 
 
 if __name__ == "__main__":

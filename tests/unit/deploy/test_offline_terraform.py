@@ -1,11 +1,12 @@
 """The provider that is nothing but a schema: its messages, without sockets."""
 
 import json
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .offline_terraform import GoogleSchema, fields, message, planned, varint
+from .offline_terraform import GoogleSchema, declared, fields, message, planned, read_test_log, varint
 from .provider_schema import ProviderSchema
 
 
@@ -37,3 +38,20 @@ class TestSchema:
 def test_a_resource_that_ends_stays_ended() -> None:
     nil = message(1, b"\xc0")
     assert planned(message(1, "random_id") + message(3, nil)) == message(1, nil)
+
+
+class TestWhatIsPlanned:
+    def test_the_log_of_a_test_gives_what_was_planned_and_what_to_print(self) -> None:
+        changes = [{"type": "google_sql_user", "name": "airflow"}, {"type": "google_compute_instance", "name": "vm"}]
+        log = [
+            {"type": "test_run", "test_run": {"progress": "starting"}, "@message": "starts"},
+            {"type": "test_plan", "test_plan": {"resource_changes": changes}, "@message": "plan"},
+            {"type": "test_run", "test_run": {"progress": "complete"}, "@message": "fails"},
+            {"type": "diagnostic", "diagnostic": {"detail": "why"}, "@message": "Error"},
+        ]
+        said, addresses = read_test_log(map(json.dumps, log))
+        assert said == ["fails", "Error", "why"]
+        assert addresses == {"google_sql_user.airflow", "google_compute_instance.vm"}
+
+    def test_resources_of_modules_have_to_be_planned_too(self, root: Path) -> None:
+        assert {"google_sql_user.airflow", "google_compute_disk.data"} <= declared(root / "terraform")

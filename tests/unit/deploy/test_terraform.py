@@ -109,9 +109,10 @@ class TestOurFiles:
         assert {name for name, block in variables.items() if "default" not in block.body} <= given
 
     def test_the_table_of_resources_in_the_docs_is_complete(self, root: Path) -> None:
-        rows = re.findall(r"^\| (\S+\.tf) \| (.+?) \|", _deploy_page(root), re.M)
+        rows = re.findall(r"^\| (\S+\.tf) \| (.+?) \| (.+?) \|", _deploy_page(root), re.M)
+        assert {state for _, _, state in rows} <= {"run", "planned on mocks", "only read"}
         documented = {
-            (file, name) for file, names in rows for name in names.split(", ") if not name.startswith("module ")
+            (file, name) for file, names, _ in rows for name in names.split(", ") if not name.startswith("module ")
         }
         folder = root / "terraform"
         declared = {
@@ -121,6 +122,27 @@ class TestOurFiles:
             if block.kind in ("resource", "data", "ephemeral")
         }
         assert documented == declared
+
+    def test_steps_on_google_cloud_that_nobody_ran_say_so(self, root: Path) -> None:
+        """Each list of steps that changes disks or databases by hand, by the sentence that introduces it."""
+        restore = _deploy_page(root).partition("### Back-up and restore")[2].partition("**One broker's disk.**")[0]
+        grow = _deploy_page(root).partition("**Grow.**")[2].partition("1. Stop")[0]
+        topics = (root / "docs/restore.md").read_text().partition("## Steps")[2].partition("1. Pause")[0]
+        assert [
+            name for name, text in (("restore", restore), ("grow", grow), ("topics", topics)) if "never run" not in text
+        ] == []
+
+    def test_the_lock_file_has_a_version_of_each_provider_that_versions_tf_allows(self, root: Path) -> None:
+        """~> 7.41: 7.41 or a later 7."""
+        wanted = re.findall(
+            r'source  = "(\S+)"\s+version = "~> (\d+)\.(\d+)"', (root / "terraform/versions.tf").read_text()
+        )
+        lock = (root / "terraform/.terraform.lock.hcl").read_text()
+        locked = re.findall(r'provider "registry\.terraform\.io/(\S+)" \{\s+version\s+= "(\d+)\.(\d+)', lock)
+        assert len(wanted) == 3
+        assert sorted(name for name, _, _ in locked) == sorted(name for name, _, _ in wanted)
+        least = {name: (major, int(minor)) for name, major, minor in wanted}
+        assert [name for name, major, minor in locked if major != least[name][0] or int(minor) < least[name][1]] == []
 
     def test_the_quotas_in_the_docs_are_those_of_the_machines_and_disks(
         self, root: Path, modules: dict[str, list[Block]]
