@@ -186,6 +186,11 @@ module "airflow" {
     AIRFLOW_STATSD_ON               = "True" # for the alerts of alerts.tf that the rules of include/alerts become
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "airflow"
     FRAUDSTREAM_DESK_USERS          = join(",", var.desk_users)
+    AIRFLOW_AUTH_MANAGER            = "airflow.${local.own_logins ? "providers.fab.auth_manager.fab_auth_manager.FabAuthManager" : "api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"}"
+    FRAUDSTREAM_LOGIN_USERS         = local.own_logins ? jsonencode(var.airflow_login.users) : ""
+    FRAUDSTREAM_LOGIN_CLIENT_ID     = local.own_logins ? var.airflow_login.client_id : ""
+    airflow_admin_password          = "" # the files' content, unless a secret of that name takes its place
+    login_client_secret             = ""
     # compact_lake runs in the queue default, and its Spark batches as an account of their own (spark.tf).
     FRAUDSTREAM_LAKE_SPARK_MIB           = var.lake_spark_mib
     FRAUDSTREAM_DATAPROC_PROJECT         = var.project
@@ -194,12 +199,11 @@ module "airflow" {
     FRAUDSTREAM_DATAPROC_SUBNETWORK      = google_compute_subnetwork.spark.id
   })
 
-  secrets = merge(local.task_secrets, {
-    airflow_admin_password = google_secret_manager_secret.generated["airflow_admin_password"].id
-    airflow_fernet_key     = google_secret_manager_secret.generated["airflow_fernet_key"].id
-    airflow_jwt_secret     = google_secret_manager_secret.generated["airflow_jwt_secret"].id
-    database_password      = google_secret_manager_secret.generated["database_password"].id
-    kafka_sasl_password    = google_secret_manager_secret.generated["kafka_airflow_password"].id
+  secrets = merge(local.task_secrets, local.login_secret, {
+    airflow_fernet_key  = google_secret_manager_secret.generated["airflow_fernet_key"].id
+    airflow_jwt_secret  = google_secret_manager_secret.generated["airflow_jwt_secret"].id
+    database_password   = google_secret_manager_secret.generated["database_password"].id
+    kafka_sasl_password = google_secret_manager_secret.generated["kafka_airflow_password"].id
   })
 
   depends_on = [terraform_data.before_boot]

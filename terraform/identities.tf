@@ -97,6 +97,7 @@ resource "terraform_data" "before_boot" {
     google_secret_manager_secret_version.celery_database,
     google_secret_manager_secret_version.customer_database,
     google_secret_manager_secret_version.generated,
+    google_secret_manager_secret_version.login,
     google_secret_manager_secret_version.redis,
     google_secret_manager_secret_version.redis_ca,
     google_secret_manager_secret_version.registry_database,

@@ -9,13 +9,13 @@ output "confirmation_url" {
 }
 
 output "airflow_page" {
-  description = "Opens a tunnel; then http://localhost:8080 is Airflow, user admin."
+  description = "Opens a tunnel; then http://localhost:8080 is Airflow."
   value       = "gcloud compute start-iap-tunnel airflow 8080 --local-host-port=localhost:8080 --zone=${module.airflow.zone} --project=${var.project}"
 }
 
 output "airflow_password" {
-  description = "Prints the password of Airflow's user admin."
-  value       = "gcloud secrets versions access latest --secret=fraudstream-airflow-admin-password --project=${var.project}"
+  description = "Prints the password of Airflow's user admin; null with airflow_login."
+  value       = local.own_logins ? null : "gcloud secrets versions access latest --secret=fraudstream-airflow-admin-password --project=${var.project}"
 }
 
 output "kafka_ui_page" {

@@ -7,19 +7,19 @@ locals {
 
   # secret → its group in secrets_version, and the roles whose VMs read it
   generated_secrets = merge(
+    local.own_logins ? {} : { airflow_admin_password = { group = "airflow", readers = ["airflow"] } },
     {
-      airflow_admin_password = { group = "airflow", readers = ["airflow"] }
-      airflow_fernet_key     = { group = "airflow", readers = ["airflow"] }
-      airflow_jwt_secret     = { group = "airflow", readers = ["airflow"] }
-      airflow_secret_key     = { group = "airflow", readers = local.task_roles }
-      celery_password        = { group = "database", readers = local.task_roles }
-      confirmation_keys      = { group = "confirmation", readers = ["consumer-fraud", "site"] }
-      database_password      = { group = "database", readers = ["airflow"] }
-      mail_bounce_keys       = { group = "bounces", readers = ["consumer-fraud", "consumer-non-fraud", "bounces"] }
-      mail_webhook_keys      = { group = "bounces", readers = ["bounces"] }
-      registry_password      = { group = "database", readers = ["registry"] }
-      kafka_ui_password      = { group = "kafka", readers = ["registry"] }
-      kafka_broker_password  = { group = "kafka", readers = ["kafka"] }
+      airflow_fernet_key    = { group = "airflow", readers = ["airflow"] }
+      airflow_jwt_secret    = { group = "airflow", readers = ["airflow"] }
+      airflow_secret_key    = { group = "airflow", readers = local.task_roles }
+      celery_password       = { group = "database", readers = local.task_roles }
+      confirmation_keys     = { group = "confirmation", readers = ["consumer-fraud", "site"] }
+      database_password     = { group = "database", readers = ["airflow"] }
+      mail_bounce_keys      = { group = "bounces", readers = ["consumer-fraud", "consumer-non-fraud", "bounces"] }
+      mail_webhook_keys     = { group = "bounces", readers = ["bounces"] }
+      registry_password     = { group = "database", readers = ["registry"] }
+      kafka_ui_password     = { group = "kafka", readers = ["registry"] }
+      kafka_broker_password = { group = "kafka", readers = ["kafka"] }
     },
     {
       for user in local.kafka_users : "kafka_${user}_password" => {
@@ -39,6 +39,7 @@ locals {
     redis    = { secret = google_secret_manager_secret.redis.id, readers = local.task_roles }
     redis_ca = { secret = google_secret_manager_secret.redis_ca.id, readers = local.task_roles }
     ca       = { secret = google_secret_manager_secret.ca.id, readers = keys(local.roles) }
+    login    = { secret = one(google_secret_manager_secret.login[*].id), readers = local.own_logins ? ["airflow"] : [] }
   }
 
   secret_readers = merge(

@@ -160,7 +160,7 @@ variable "domain" {
 }
 
 variable "operators" {
-  description = "IAM members (user:…, group:…) who may log in to the VMs and open the Airflow and Kafka pages through Identity-Aware Proxy."
+  description = "IAM members (user:…, group:…) who may log in to the VMs and open tunnels to the Airflow and Kafka pages through Identity-Aware Proxy."
   type        = list(string)
 
   validation {
@@ -179,8 +179,45 @@ variable "alert_email" {
   }
 }
 
+variable "airflow_login" {
+  description = "Who may log in to Airflow with a Google account. client_id: of the OAuth client that you make by hand (docs/deploy.md); its secret is TF_VAR_airflow_login_secret. users: address → role of Airflow (Admin, Op, User, Viewer), or Clerk, who sees what a Viewer sees and may use the page Cases. null, for a trial only: one user admin with a generated password."
+  type = object({
+    client_id = string
+    users     = map(string)
+  })
+  default = null
+
+  validation {
+    condition     = var.size == "trial" || var.airflow_login != null
+    error_message = "airflow_login must be set for size = production: people do not share a login there."
+  }
+
+  validation {
+    condition     = var.airflow_login == null ? true : endswith(var.airflow_login.client_id, ".apps.googleusercontent.com")
+    error_message = "airflow_login.client_id must be the id of an OAuth client at Google, which ends with .apps.googleusercontent.com."
+  }
+
+  validation {
+    condition     = var.airflow_login == null ? true : alltrue([for address, role in var.airflow_login.users : can(regex("^[a-z0-9._+-]+@[a-z0-9.-]+$", address)) && contains(["Admin", "Op", "User", "Viewer", "Clerk"], role)])
+    error_message = "airflow_login.users must be addresses in lower case → Admin, Op, User, Viewer or Clerk; a group cannot log in."
+  }
+
+  validation {
+    condition     = var.airflow_login == null ? true : contains(values(var.airflow_login.users), "Admin")
+    error_message = "airflow_login.users must have an Admin."
+  }
+}
+
+variable "airflow_login_secret" {
+  description = "Secret of the OAuth client in airflow_login, given as TF_VAR_airflow_login_secret. It goes to Secret Manager and nowhere else; it is only sent when secrets_version.login changes."
+  type        = string
+  default     = "not-given"
+  sensitive   = true
+  ephemeral   = true
+}
+
 variable "desk_users" {
-  description = "Names of the Airflow users who may decide cases at the page Cases."
+  description = "Names of the Airflow users who may decide cases at the page Cases; with airflow_login the names are addresses."
   type        = list(string)
   default     = []
 
@@ -324,6 +361,7 @@ variable "secrets_version" {
     customer_database = optional(number, 1)
     database          = optional(number, 1)
     kafka             = optional(number, 1)
+    login             = optional(number, 1)
     smtp              = optional(number, 1)
   })
   default = {}

@@ -28,6 +28,7 @@
     ├── DirectoryUnavailable       the customer directory doesn't answer; may pass: retry
     ├── MachineError               an instance wasn't started or stopped; may pass: retry
     ├── RunNotOpened               Airflow didn't open a DAG run; may pass: retry
+    ├── LoginRefused               a Google account may not log in to Airflow
     └── ConfirmationError
         ├── DecisionRefused        a staff decision lacks something; the message says what
         ├── LinkError              a token is forged, truncated, expired or of another key
@@ -165,6 +166,10 @@ class RunNotOpened(FraudstreamError):
     """Airflow didn't open a DAG run; the next attempt tries again with the same run id."""
 
     retryable = True
+
+
+class LoginRefused(FraudstreamError):
+    """A Google account may not log in to Airflow; the API server's log has the reason, the browser does not."""
 
 
 class ConfirmationError(FraudstreamError):

@@ -31,6 +31,13 @@ TEMPLATES = ROOT / "include" / "templates"
 #: Every signing key that stands in this repository has this word in it; refused for any address but loopback.
 PUBLISHED_KEY = "example"
 
+#: What a setting that is a JSON object looks like.
+_OBJECTS = {
+    "bank_texts": '{"en": {"call": "…"}}',
+    "kafka_properties": '{"socket.keepalive.enable": "true"}',
+    "login_users": '{"me@example.com": "Admin"}',
+}
+
 
 def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -264,6 +271,14 @@ class Settings(DagSettings):
         "`python -m fraudstream.cases decide` refuses such a case",
     )
 
+    login_users: Annotated[dict[str, Literal["Admin", "Op", "User", "Viewer", "Clerk"]], NoDecode] = Field(
+        {},
+        description="JSON object: address of a Google account → its role in Airflow. Where Airflow runs with the FAB "
+        "auth manager, only these people can log in. A Clerk sees what a Viewer sees and may use the page Cases",
+    )
+    login_client_id: str = Field("", description="OAuth client at Google through which people log in to Airflow")
+    login_client_secret: SecretStr = Field(SecretStr(""), description="secret of that OAuth client")
+
     compute_project: str = Field("", description="Google Cloud project of the instances in compute_instances")
     compute_instances: Annotated[list[str], NoDecode] = Field(
         [],
@@ -285,7 +300,7 @@ class Settings(DagSettings):
     def _split(cls, value: Any) -> Any:
         return _comma_separated(value)
 
-    @field_validator("kafka_properties", "bank_texts", mode="before")
+    @field_validator("kafka_properties", "bank_texts", "login_users", mode="before")
     @classmethod
     def _json_object(cls, value: Any, info: ValidationInfo) -> Any:
         try:
@@ -293,10 +308,7 @@ class Settings(DagSettings):
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            example = (
-                '{"en": {"call": "…"}}' if info.field_name == "bank_texts" else '{"socket.keepalive.enable": "true"}'
-            )
-            raise ValueError(f"expected a JSON object, such as {example}")  # noqa: TRY004
+            raise ValueError(f"expected a JSON object, such as {_OBJECTS[str(info.field_name)]}")  # noqa: TRY004
         return found
 
     @field_validator("kafka_properties")

@@ -28,6 +28,7 @@ variables {
   # Terraform 1.11 wants ephemeral variables given in tests
   smtp_password         = "secret"
   customer_database_uri = "secret"
+  airflow_login_secret  = "secret"
 
   smtp = { host = "smtp.example.com", port = 587, user = "fraudstream", sender = "Example Bank <no-reply@example.com>" }
 }
@@ -48,6 +49,10 @@ run "trial" {
     error_message = "a trial has nine machines"
   }
   assert {
+    condition     = output.airflow_password != null && contains(keys(google_secret_manager_secret_iam_member.reader), "airflow_admin_password airflow") && length(google_secret_manager_secret.login) == 0
+    error_message = "a trial has the user admin"
+  }
+  assert {
     condition     = !google_sql_database_instance.airflow.deletion_protection && google_storage_bucket.lake.force_destroy
     error_message = "a trial can be destroyed"
   }
@@ -60,7 +65,8 @@ run "trial" {
 run "production" {
   command = plan
   variables {
-    size = "production"
+    size          = "production"
+    airflow_login = { client_id = "1.apps.googleusercontent.com", users = { "me@example.com" = "Admin", "clerk@example.com" = "Clerk" } }
   }
 
   assert {
@@ -71,6 +77,30 @@ run "production" {
     condition     = google_sql_database_instance.airflow.deletion_protection && google_sql_database_instance.airflow.settings[0].availability_type == "REGIONAL"
     error_message = "production's database is regional and protected"
   }
+  assert {
+    condition     = output.airflow_password == null && !contains(keys(google_secret_manager_secret.generated), "airflow_admin_password") && contains(keys(google_secret_manager_secret_iam_member.reader), "login airflow")
+    error_message = "nobody shares a password of Airflow"
+  }
+  assert {
+    condition     = google_iap_tunnel_instance_iam_member.airflow_users["clerk@example.com"].condition[0].expression == "destination.port == 8080" && length(google_compute_instance_iam_member.airflow_users) == 2
+    error_message = "who may log in reaches Airflow's page and no other port"
+  }
+}
+
+run "production_has_no_shared_login" {
+  command = plan
+  variables {
+    size = "production"
+  }
+  expect_failures = [var.airflow_login]
+}
+
+run "logins_that_google_or_airflow_don_t_know_are_refused" {
+  command = plan
+  variables {
+    airflow_login = { client_id = "client", users = { "group:team@example.com" = "Owner" } }
+  }
+  expect_failures = [var.airflow_login]
 }
 
 run "a_managed_kafka_has_the_same_rights_and_no_brokers" {

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ def given(blocks: list[Block], file: str, argument: str) -> set[str]:
             found |= set(_KEY.findall(_STRING.sub(lambda quoted: quoted[0] if quoted["key"] else '""', value)))
             pending += [
                 locals_[name]
-                for name in re.findall(r"\blocal\.(client_environment|catalog_environment|task_\w+)", value)
+                for name in re.findall(
+                    r"\blocal\.(client_environment|catalog_environment|login_secret|task_\w+)", value
+                )
             ]
     return found
 
@@ -121,6 +124,7 @@ class TestNamesThatTheCodeKnows:
             "fraudstream_customer_database_uri",
             "fraudstream_kafka_sasl_password",
             "fraudstream_lake_catalog_uri",
+            "fraudstream_login_client_secret",
             "fraudstream_mail_bounce_keys",
             "fraudstream_mail_webhook_keys",
         }
@@ -418,6 +422,23 @@ class TestHardening:
         text = (root / "terraform/secrets.tf").read_text()
         for secret in ("airflow_fernet_key", "airflow_jwt_secret", "database_password"):
             assert re.findall(rf"{secret} .*readers = (\[.*])", text) == ['["airflow"]'], secret
+
+    def test_people_log_in_with_google_where_terraform_says_so_and_only_the_api_server_knows_the_client(
+        self, services: dict[str, dict[str, Any]], root: Path
+    ) -> None:
+        holders = {name for name, service in services.items() if "login_client_secret" in secret_names(service)}
+        assert holders == {"airflow-api-server"}
+        environment = services["airflow-api-server"]["environment"]
+        file = Path(environment["AIRFLOW__FAB__CONFIG_FILE"])
+        assert (root / file.relative_to("/opt/fraudstream")).exists(), "without it FAB asks for passwords"
+        assert re.search(r"^COPY include /opt/fraudstream/include$", (root / "docker/Dockerfile").read_text(), re.M)
+        assert int(environment["AIRFLOW__FAB__SESSION_MAX_LIFETIME_MINUTES"]) <= 12 * 60
+        local = re.fullmatch(r"\$\{AIRFLOW_AUTH_MANAGER:-([\w.]+)}", environment["AIRFLOW__CORE__AUTH_MANAGER"])
+        assert local is not None
+        (given_,) = re.findall(r"AIRFLOW_AUTH_MANAGER\s+= (.+)", (root / "terraform/airflow.tf").read_text())
+        for name in (local[1], *(f"airflow.{name}" for name in re.findall(r'\? "([\w.]+)" : ', given_))):
+            module, _, cls = name.rpartition(".")
+            assert f"class {cls}(" in Path(str(find_spec(module).origin)).read_text(), name
 
     def test_who_sends_mails_and_who_takes_them_back_have_the_keys_of_return_addresses(
         self, services: dict[str, dict[str, Any]]

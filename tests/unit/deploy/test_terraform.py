@@ -208,7 +208,7 @@ class TestFirstApply:
         needed = "".join(needs.body["depends_on"])
         resources = [b for b in modules[""] if b.kind == "resource"]
         versions = [".".join(b.labels) for b in resources if b.labels[0] == "google_secret_manager_secret_version"]
-        assert len(versions) == 9
+        assert len(versions) == 10
         for name in (*versions, "google_compute_router_nat.main", "google_storage_bucket_iam_member.release"):
             assert name in needed
 
