@@ -37,6 +37,10 @@ _LONGEST_TEXT = 2_000
 _LONGEST_NAME = 255
 #: Cases of one action.
 MOST_CASES = 200
+#: Held from the look at a case until what is done to it is read back. It is the process's, since each request has a
+#: :class:`Desk` of its own: two requests at once, such as a double click, would both find no decision and write two,
+#: and a producer of events is for one thread at a time.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Views(Protocol):
@@ -57,7 +61,7 @@ class Done:
 
 
 class Desk:
-    """Does what people ask for; safe to use from several threads.
+    """Does what people ask for; safe to use from several threads, as are several of them in a process.
 
     :raises DecisionRefused: from every method, nothing is done: a reason or a name is missing or too long
     """
@@ -67,8 +71,6 @@ class Desk:
         self._views = views
         self._publisher = publisher
         self._events = events
-        #: Producers of events are for one thread at a time.
-        self._lock = threading.Lock()
 
     def needs_second_person(self, known: KnownCase) -> bool:
         """Whether a decision of the case has to be confirmed by another person."""
@@ -93,8 +95,7 @@ class Desk:
         """Confirms what another person requested; the decision is in the name of who requested it."""
 
         def one(known: KnownCase) -> str:
-            with self._lock:
-                made = confirm_case(known.history, request, by, self._publisher, self._events)
+            made = confirm_case(known.history, request, by, self._publisher, self._events)
             self._views.wait_for_answer(*made.place, SEEN_SECONDS)
             self._wait(lambda: _case(self._views.index, case).queued.request != request)
             return f"confirmed: partition {made.place[0]}, offset {made.place[1]} of topic fraud_confirmation"
@@ -138,8 +139,7 @@ class Desk:
             accepted = next((event.at for event in events if event.event_type == NOTICE_ACCEPTED), None)
             if accepted is not None:
                 cases.accepted[case] = accepted
-            with self._lock:
-                found = resend(self._settings, cases, [case], by=by, reason=text, dry_run=False)
+            found = resend(self._settings, cases, [case], by=by, reason=text, dry_run=False)
             if found.refused:
                 raise DecisionRefused(found.refused[case])
             self._wait(lambda: len(_case(self._views.index, case).history.events) > len(events))
@@ -153,7 +153,8 @@ class Desk:
         done = Done()
         for case in dict.fromkeys(ids):
             try:
-                done.done[case] = act(_case(self._views.index, case))
+                with _ONE_AT_A_TIME:
+                    done.done[case] = act(_case(self._views.index, case))
             except FraudstreamError as error:
                 done.refused[case] = str(error)
         return done
@@ -161,8 +162,7 @@ class Desk:
     def _publish(self, event: CaseEvent) -> None:
         # A topic keeps milliseconds.
         event = replace(event, at=event.at.replace(microsecond=event.at.microsecond // 1000 * 1000))
-        with self._lock:
-            self._events.publish([event])
+        self._events.publish([event])
         self._wait(lambda: event in _case(self._views.index, event.id_transaction).history.events)
 
     def _wait(self, seen: Callable[[], bool]) -> None:

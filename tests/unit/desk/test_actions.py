@@ -1,8 +1,11 @@
 """What people do at the desk is a record with name and reason, or nothing at all."""
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fraudstream.cases.answer_publisher import Place
 from fraudstream.cases.events import (
     ASSIGNED,
     DECISION_CONFIRMED,
@@ -73,6 +76,48 @@ def test_from_the_settings_amount_on_another_person_has_to_confirm(views: FakeDe
     assert (answer["decidedBy"], answer["reason"]) == ("ana", "called")
     assert [(event.event_type, event.by) for event in views.events][1:] == [(DECISION_CONFIRMED, "ben")]
     assert "confirmed already" in desk.confirm("case-1", request, by="cleo").refused["case-1"]
+
+
+class SlowPublisher:
+    """While the first answer is on its way, another request comes, which has a moment to do all that it may."""
+
+    def __init__(self, views: FakeDeskViews, other: Callable[[], object]) -> None:
+        self._views = views
+        self.other = threading.Thread(target=other)
+
+    async def publish(self, *arguments: Any) -> Place:
+        if self.other.ident is None:
+            self.other.start()
+            self.other.join(0.3)
+        return await self._views.publish(*arguments)
+
+
+def test_a_button_that_is_pressed_twice_at_once_decides_once(views: FakeDeskViews) -> None:
+    views.add("case-1", amount=SMALL)
+
+    def request() -> object:
+        desk = Desk(Settings(), views, publisher, EventsOf(views))
+        return desk.decide(["case-1"], "REPORTED_FRAUD", by="ana", reason="She called.")
+
+    publisher = SlowPublisher(views, request)
+    request()
+    publisher.other.join()
+    assert len(views.answers) == 1
+
+
+def test_a_request_that_is_confirmed_twice_at_once_counts_once(views: FakeDeskViews, desk: Desk) -> None:
+    views.add("case-1", amount=LARGE)
+    desk.decide(["case-1"], "REPORTED_FRAUD", by="ana", reason="called")
+    request = str(views.events[0].details["request"])
+
+    def confirm() -> object:
+        return Desk(Settings(), views, publisher, EventsOf(views)).confirm("case-1", request, by="ben")
+
+    publisher = SlowPublisher(views, confirm)
+    confirm()
+    publisher.other.join()
+    assert len(views.answers) == 1
+    assert [event.event_type for event in views.events] == [DECISION_REQUESTED, DECISION_CONFIRMED]
 
 
 def test_several_cases_are_decided_at_once_each_by_its_own_amount(views: FakeDeskViews, desk: Desk) -> None:
