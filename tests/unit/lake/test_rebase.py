@@ -179,6 +179,38 @@ def test_cases_that_were_opened_stay_claimed_up_to_the_end():
     assert progress.load(store, "_cases", PARTITION).end == 5
 
 
+def mailed(store, topics, *ends):
+    """A mail log of objects that end there, whose writer died before it moved the progress behind the first one."""
+    clock = Clock()
+    chain = AppendingChain(store, names.MAILS, topics, clock=clock, sleep=clock.sleep)
+    chain.open(PARTITION)
+    start = topics.first_offset(PARTITION)
+    for end in ends:
+        body = gzip.compress(b"".join(json.dumps({"offset": offset}).encode() + b"\n" for offset in range(start, end)))
+        start = chain.append(PARTITION, start, end, _DAY, body, totals_of(np.arange(start, end)))
+    assert progress.load(store, names.MAILS, PARTITION).end == ends[0]
+
+
+def test_a_topic_that_ends_between_a_dead_writers_progress_and_its_last_object_stops_the_next_one_too():
+    store = MemoryStore()
+    mailed(store, Topics(), 4, 8, 10)
+    topics = Topics(ends={3: 7})
+    with pytest.raises(TopicChanged, match=r"ends at offset 7, but .* up to 10"):
+        AppendingChain(store, names.MAILS, topics).open(PARTITION)
+    assert rebased(store, topics).kept == {PARTITION: 7}
+    assert AppendingChain(store, names.MAILS, topics).open(PARTITION) == 7
+
+
+def test_mails_behind_a_dead_writers_progress_stay_logged_when_a_rebase_acknowledges_what_retention_took():
+    store = MemoryStore()
+    topics = Topics(ends={3: 20}, firsts={3: 2})
+    mailed(store, topics, 4, 8, 10)
+    found = rebased(store, topics)
+    assert (found.kept, found.objects) == ({PARTITION: 10}, [])
+    assert AppendingChain(store, names.MAILS, topics).open(PARTITION) == 10
+    assert [line.taken for line in unread(store, topics, names.MAILS, TOPIC)] == [0]
+
+
 def test_a_partition_that_agrees_is_left_alone():
     store = MemoryStore()
     read(store, Topics(), "old")

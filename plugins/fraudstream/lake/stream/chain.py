@@ -142,7 +142,10 @@ class ObjectChain:
         self._ends[partition] = end
 
     def _compared(self, partition: Partition, position: Progress, end: int, topics: KnowsTopics) -> Progress:
-        """The position with the topic's id, and with what was deleted before it was read."""
+        """The position with the topic's id, and with what was deleted before it was read.
+
+        :param end: of the chain, which may lie behind the position
+        """
         now = topics.id(partition.topic)
         if position.topic_id not in {None, now}:
             raise TopicChanged(
@@ -151,13 +154,12 @@ class ObjectChain:
                 f"records of the topic with id {position.topic_id}, up to offset {end}: the topic was deleted "
                 f"and made anew, or restored. Nothing is read",
             )
-        behind = topics.end_offset(partition)
-        if position.end > behind:
+        behind, held = topics.end_offset(partition), max(position.end, end)
+        if held > behind:
             raise TopicChanged(
                 partition.topic,
                 f"{partition}: the partition ends at offset {behind}, but folder {self.folder}/ of bucket "
-                f"{self.store.bucket} holds its records up to {position.end}: it was truncated or restored. Nothing "
-                f"is read",
+                f"{self.store.bucket} holds its records up to {held}: it was truncated or restored. Nothing is read",
             )
         deleted = max(0, topics.first_offset(partition) - end)
         return replace(position, topic_id=now, taken=position.taken + deleted)

@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from isal import igzip
 
@@ -25,6 +26,7 @@ from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.store.objects import GZIP, JSON, ObjectStore, StoredObject
 from fraudstream.lake.stream import names, progress
+from fraudstream.lake.stream.appending import written_end
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import totals_of_lines
@@ -83,7 +85,12 @@ def plan(
         found = Plan(topic, topic_id, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), {})
         there = set(topics.partitions(topic))
         for partition in sorted({partition for _, partition in chains}):
-            known = [position for (_, other), position in chains.items() if other == partition]
+            # A writer that died has left objects behind its progress: they count as read, too.
+            known = [
+                replace(position, end=written_end(store, folder, partition, partial(in_table, folder)))
+                for (folder, other), position in chains.items()
+                if other == partition
+            ]
             end = topics.end_offset(partition) if partition in there else 0
             reason, kept = _decision(partition, known, topic_id, end, agreement)
             if reason:
@@ -138,7 +145,10 @@ def carry_out(store: ObjectStore, found: Plan) -> None:
 def _decision(
     partition: Partition, known: list[Progress], topic_id: str, end: int, agreement: Callable[[Partition, int], int]
 ) -> tuple[str, int]:
-    """Why a partition has to be rebased, empty where it needn't; and the offsets that are kept."""
+    """Why a partition has to be rebased, empty where it needn't; and the offsets that are kept.
+
+    :param known: each chain's progress, with the end that its objects reach
+    """
     furthest = max(position.end for position in known)
     others = {position.topic_id for position in known} - {None, topic_id}
     if others:
