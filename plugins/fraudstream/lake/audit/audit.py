@@ -31,7 +31,7 @@ from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.checks import Limits, checks
 from fraudstream.lake.audit.contents import LAKE_FOLDERS, Contents, Span, lake_contents, mail_contents
-from fraudstream.lake.audit.position import Position
+from fraudstream.lake.audit.position import NOTICES, Position
 from fraudstream.lake.audit.result import LAKE, MAIL, AuditLine, AuditReport
 from fraudstream.lake.audit.retries import read_retries
 from fraudstream.lake.audit.topics import TOPICS, TopicPartitionContent, TopicsContent, read_topics
@@ -45,7 +45,6 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_NOTICES = f"{CASE_EVENT} notices"
 #: Cases without an outcome, and answers without a case, that a report names.
 _CASES_NAMED = 20
 #: How long after its time limit a case may be without an outcome: close_expired_cases runs every hour.
@@ -64,7 +63,7 @@ def audit(
     # 1. span
     topics = Topics(settings)
     topic_ids = {topic: topics.id(topic) for topic in (*TOPICS, MAIL_RETRY, dead_letter_topic(MAIL_RETRY))}
-    topic_ids[_NOTICES] = topic_ids[CASE_EVENT]
+    topic_ids[NOTICES] = topic_ids[CASE_EVENT]
     since = (position or Position()).since(topic_ids)
     spans = {
         partition: Span(since.get(partition, 0), _end(lake, FOLDER_OF[topic], partition))
@@ -156,8 +155,8 @@ def compare_with_lake(
 
 
 def _of_notices(partition: Partition) -> Partition:
-    """Under which the position remembers up to where undelivered notices were counted: the lake may be behind that."""
-    return Partition(_NOTICES, partition.number)
+    """The partition in a position."""
+    return Partition(NOTICES, partition.number)
 
 
 def _end(lake: Lake, folder: str, partition: Partition) -> int:

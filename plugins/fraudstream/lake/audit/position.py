@@ -11,16 +11,18 @@ A line has ``auditedAt``, ``ok`` of the whole audit, and either the counts of a 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from fraudstream.errors import LakeError
-from fraudstream.kafka.records import Partition
+from fraudstream.kafka.records import CASE_EVENT, Partition
 from fraudstream.lake.store.objects import JSON, ObjectStore
 
 _FOLDER = "audit"
 _POSITION = f"{_FOLDER}/position.json"
+#: Under which a position has where undelivered notices were counted: the lake may be behind that.
+NOTICES = f"{CASE_EVENT} notices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,20 @@ def save(store: ObjectStore, position: Position, at: datetime) -> None:
     ends = [{"topic": p.topic, "partition": p.number, "end": end} for p, end in sorted(position.ends.items())]
     document = {"at": at.isoformat(), "ends": ends, "topic_ids": dict(position.topic_ids)}
     store.replace(_POSITION, json.dumps(document).encode(), position.generation, content_type=JSON)
+
+
+def go_back(store: ObjectStore, kept: Mapping[Partition, int]) -> None:
+    """Has the next audit begin at these offsets at most: from there on partitions hold other records than it saw.
+
+    :raises LakeError: the position is unreadable
+    """
+    kept = {**kept, **{Partition(NOTICES, p.number): end for p, end in kept.items() if p.topic == CASE_EVENT}}
+    while True:
+        there = load(store)
+        ends = {partition: min(end, kept.get(partition, end)) for partition, end in there.ends.items()}
+        if ends == there.ends:
+            return
+        save(store, replace(there, ends=ends), datetime.now(UTC))  # again, where an audit was faster
 
 
 def add_to_history(store: ObjectStore, report: Mapping[str, Any], at: datetime) -> None:

@@ -11,6 +11,7 @@ from fraudstream.errors import KafkaError
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.kafka.topic.topic_identity import Topics
+from fraudstream.lake.audit.position import go_back
 from fraudstream.lake.stream.agreement import agreement
 from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.stream.rebase import carry_out, plan
@@ -45,6 +46,7 @@ def rebase_command(lake: Lake, settings: Settings, options: argparse.Namespace, 
     if not options.yes:
         out.print("nothing is changed; run it again with --yes")
         return 0
+    go_back(lake.store, found.kept)
     carry_out(lake.store, found)
     out.print(f"done: the consumers of {topic} go on with the topic as it is")
     return 0
