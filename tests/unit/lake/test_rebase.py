@@ -79,8 +79,9 @@ def lake(store):
     )
 
 
-def rebased(store, topics, agreed=0):
-    found = plan(store, topics, TOPIC, lambda partition, end: min(agreed, end))
+def rebased(store, topics, agreed=None):
+    """Lake and topic hold the same records below `agreed`; None: below the topic's end."""
+    found = plan(store, topics, TOPIC, lambda partition, end: end if agreed is None else min(agreed, end))
     if found:
         carry_out(store, found)
     return found
@@ -111,6 +112,18 @@ def test_a_truncated_topic_stops_its_reader_and_after_a_rebase_each_record_is_th
     topics.ends[3] = 12
     read(store, topics, "new", rows=5)
     assert lake(store) == expected(end, 12)
+    assert_chain_is_whole(store, 12)
+
+
+@pytest.mark.parametrize("agreed", [0, 3, 4, 6])
+def test_records_that_came_between_a_restore_and_the_rebase_replace_those_that_had_their_offsets(agreed):
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    topics = Topics(ends={3: 8})
+    assert rebased(store, topics, agreed).kept == {PARTITION: agreed}
+    topics.ends[3] = 12
+    read(store, topics, "new")
+    assert lake(store) == expected(agreed, 12)
     assert_chain_is_whole(store, 12)
 
 
@@ -197,7 +210,7 @@ def test_a_topic_that_ends_between_a_dead_writers_progress_and_its_last_object_s
     topics = Topics(ends={3: 7})
     with pytest.raises(TopicChanged, match=r"ends at offset 7, but .* up to 10"):
         AppendingChain(store, names.MAILS, topics).open(PARTITION)
-    assert rebased(store, topics).kept == {PARTITION: 7}
+    assert rebased(store, topics, 0).kept == {PARTITION: 7}  # the lake has no record of it that could differ
     assert AppendingChain(store, names.MAILS, topics).open(PARTITION) == 7
 
 

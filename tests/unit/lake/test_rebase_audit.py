@@ -31,6 +31,7 @@ def test_it_begins_where_a_truncated_topic_is_read_again(monkeypatch: pytest.Mon
     )
     monkeypatch.setattr(rebase_command, "Topics", lambda settings: topics)
     monkeypatch.setattr(rebase_command, "_require_at_rest", lambda settings, topic: None)
+    monkeypatch.setattr(rebase_command, "agreement", lambda settings, lake, partition, end: end)
     monkeypatch.setattr(command_line.Lake, "connect", lambda settings, bucket: new_lake(store))
     assert command_line.main(["rebase", NON_FRAUD_TRANSACTION]) == 0
     assert position.load(store).since(IDS) == {FIRST: 10, SECOND: 10}

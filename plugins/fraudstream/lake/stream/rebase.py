@@ -86,11 +86,11 @@ def plan(
         there = set(topics.partitions(topic))
         for partition in sorted({partition for _, partition in chains}):
             # A writer that died has left objects behind its progress: they count as read, too.
-            known = [
-                replace(position, end=written_end(store, folder, partition, partial(in_table, folder)))
+            known = {
+                folder: replace(position, end=written_end(store, folder, partition, partial(in_table, folder)))
                 for (folder, other), position in chains.items()
                 if other == partition
-            ]
+            }
             end = topics.end_offset(partition) if partition in there else 0
             reason, kept = _decision(partition, known, topic_id, end, agreement)
             if reason:
@@ -143,22 +143,30 @@ def carry_out(store: ObjectStore, found: Plan) -> None:
 
 
 def _decision(
-    partition: Partition, known: list[Progress], topic_id: str, end: int, agreement: Callable[[Partition, int], int]
+    partition: Partition,
+    known: Mapping[str, Progress],
+    topic_id: str,
+    end: int,
+    agreement: Callable[[Partition, int], int],
 ) -> tuple[str, int]:
     """Why a partition has to be rebased, empty where it needn't; and the offsets that are kept.
 
-    :param known: each chain's progress, with the end that its objects reach
+    :param known: the progress of each folder's chain, with the end that its objects reach
     """
-    furthest = max(position.end for position in known)
-    others = {position.topic_id for position in known} - {None, topic_id}
+    positions = known.values()
+    furthest = max(position.end for position in positions)
+    others = {position.topic_id for position in positions} - {None, topic_id}
     if others:
         kept = agreement(partition, min(furthest, end))
         return f"the topic has another id than {', '.join(sorted(map(str, others)))}; same records up to {kept}", kept
     if furthest > end:
-        return f"it ends at {end}, and records up to {furthest} were read", end
-    if any(position.taken for position in known):
+        # Records may have come since it was truncated. Without rows in the lake nothing says so, nor that they haven't.
+        in_lake = known.get(names.FOLDER_OF.get(partition.topic, ""))
+        kept = agreement(partition, end) if in_lake is not None and in_lake.end else end
+        return f"it ends at {end}, and records up to {furthest} were read; same records up to {kept}", kept
+    if any(position.taken for position in positions):
         return (
-            f"{max(position.taken for position in known)} offsets were deleted unread, which is acknowledged",
+            f"{max(position.taken for position in positions)} offsets were deleted unread, which is acknowledged",
             furthest,
         )
     return "", furthest
