@@ -21,7 +21,7 @@ from fraudstream.cases.undelivered import NAMES
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection
-from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.dead_letters.letters import DeadLetter, letters_of
 from fraudstream.kafka.records import (
     CASE_EVENT,
     FRAUD_CONFIRMATION,
@@ -94,14 +94,15 @@ class Counted:
     def take_letter(self, message: Message) -> None:
         """Counts a record of a dead-letter topic."""
         if message.topic() == INGEST_DEAD_LETTER:
-            letter = DeadLetter.of_rejected_row(message)
+            letters = iter([DeadLetter.of_rejected_row(message)])
         else:
-            letter = DeadLetter.of(message)
-        place = (Partition(message.topic() or "", letter.partition.number), letter.offset)
-        if letter.redriven_at is not None:
-            self.letters[place] = None
-        elif self.letters.get(place, "") is not None:
-            self.letters[place] = letter.kind
+            letters = letters_of([message])
+        for letter in letters:
+            place = (Partition(message.topic() or "", letter.partition.number), letter.offset)
+            if letter.redriven_at is not None:
+                self.letters[place] = None
+            elif self.letters.get(place, "") is not None:
+                self.letters[place] = letter.kind
 
     def case_figures(self, now: float, time_limit: float) -> CaseFigures:
         """Cases by age and outcome."""

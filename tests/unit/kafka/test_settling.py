@@ -45,6 +45,43 @@ def invalid(*places: int, unknown: bool = False) -> list[InvalidRecord]:
     return [InvalidRecord(place, "column amount: too much", unknown_schema=unknown) for place in places]
 
 
+class OtherRecord:
+    """What something else than the pipeline wrote to a dead-letter topic, and a letter."""
+
+    def __init__(self, offset: int, headers: list[tuple[str, bytes]]) -> None:
+        self._offset = offset
+        self._headers = headers
+
+    def topic(self) -> str:
+        return "topic.dead_letter"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self._offset
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 7
+
+    def key(self) -> None: ...
+
+    def value(self) -> None: ...
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return self._headers
+
+
+def test_what_is_no_letter_stops_no_group(monkeypatch, caplog):
+    place = [("topic", b"topic"), ("partition", b"0"), ("offset", b"%d" % FIRST)]
+    there = [OtherRecord(0, []), OtherRecord(1, [("topic", b"topic")]), OtherRecord(2, place)]
+    reader = SimpleNamespace(read=lambda: iter(there))
+    monkeypatch.setattr(invalid_records, "TopicReader", lambda settings, name: reader)
+    assert KnownDeadLetters(Settings(), "topic").of(PARTITION) == {FIRST: {None}}
+    named = [text.partition(" has ")[0] for text in caplog.messages]
+    assert named == [f"passed over: topic.dead_letter[0] offset {offset}" for offset in (0, 1)]
+
+
 def test_the_letter_has_the_whole_record_and_is_there_before_the_group_goes_on():
     topic = LetterTopic()
     assert group(topic, sends=True).settle(PARTITION, records(5), invalid(1), []) == {1}

@@ -20,7 +20,7 @@ import numpy as np
 from fraudstream.errors import TooManyDeadLetters
 from fraudstream.kafka.avro.codec import InvalidRecord
 from fraudstream.kafka.consume.message_consumer import Records
-from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.dead_letters.letters import DeadLetter, letters_of
 from fraudstream.kafka.dead_letters.producer import DeadLetters
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.definitions import DEAD_LETTER_ROLES, dead_letter_topic
@@ -65,7 +65,7 @@ class KnownDeadLetters:
         self._read_at = time.monotonic()
         if self._reader is None:
             self._reader = TopicReader(self._settings, dead_letter_topic(self._topic))
-        for letter in map(DeadLetter.of, self._reader.read()):
+        for letter in letters_of(self._reader.read()):
             if letter.redriven_at is None:
                 self._places[letter.partition].setdefault(letter.offset, set()).add(letter.timestamp)
         return self._places[partition]

@@ -4,7 +4,8 @@ The record's own headers come first, then those of the letter: topic, partition,
 record with the header `redriven` is no letter but says that the letter with the same place was produced again.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -15,6 +16,8 @@ from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_reader import TopicReader
 from fraudstream.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Header = tuple[str, bytes | None]
 #: Bytes of a letter's parts: together, with what is around them, less than clients and brokers take by default (1 MB).
@@ -114,15 +117,27 @@ class DeadLetter:
         return cls(place, message.offset() or 0, None, None, message.value(), headers, reason, written_at=written)
 
 
+def letters_of(messages: Iterable[Message]) -> Iterator[DeadLetter]:
+    """The letters and markers among a dead-letter topic's records.
+
+    What something else wrote there is logged and passed over: it stays on the topic, and every group of the source
+    topic reads all of it, so it would stop them for good.
+    """
+    for message in messages:
+        try:
+            yield DeadLetter.of(message)
+        except RecordError as error:
+            log.warning("passed over: %s", error)
+
+
 def read_dead_letters(settings: Settings, topic: str) -> list[DeadLetter]:
     """The dead letters of a topic, one for each record, in the order in which they were written.
 
     :raises KafkaError: the topic can't be read
-    :raises RecordError: something else lies there
     """
     letters: dict[tuple[Partition, int], DeadLetter] = {}
     with TopicReader(settings, dead_letter_topic(topic)) as reader:
-        for letter in map(DeadLetter.of, reader.read()):
+        for letter in letters_of(reader.read()):
             place = (letter.partition, letter.offset)
             if letter.redriven_at is None:
                 letters.setdefault(place, letter)

@@ -19,7 +19,7 @@ from fraudstream.cases.staff import staff_decisions
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
 from fraudstream.kafka.client.client_config import one_read
-from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.dead_letters.letters import letters_of
 from fraudstream.kafka.records import (
     CASE_EVENT,
     FRAUD_CONFIRMATION,
@@ -204,7 +204,7 @@ def read_letters(
     read = _Reader(settings, dead_letter_topic(topic), since)
     found: dict[Partition, set[int]] = defaultdict(set)
     for _, messages in read:
-        for letter in map(DeadLetter.of, messages):
+        for letter in letters_of(messages):
             if letter.redriven_at is None:
                 found[letter.partition].add(letter.offset)
     places = {partition: np.asarray(sorted(offsets), np.int64) for partition, offsets in found.items()}
