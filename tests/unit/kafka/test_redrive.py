@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
-from fraudstream.errors import ProducerFenced, RecordError
+from fraudstream.errors import KafkaRefused, ProducerFenced, RecordError
 from fraudstream.kafka.dead_letters import redrive as module
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.dead_letters.redrive import REDRIVEN_FROM, redrive
@@ -162,3 +162,57 @@ def test_a_dry_run_and_a_choice_and_a_limit(brokers: Brokers) -> None:
     assert brokers.records == []
     run(chosen=lambda letter: letter.partition.number == 1, most=1)
     assert produced(brokers) == [b"v1"]
+
+
+class Stored:
+    """A record that lies on its topic now."""
+
+    def __init__(self, value: bytes, at: int) -> None:
+        self._value = value
+        self._at = at
+
+    def key(self) -> bytes:
+        return b"k3"
+
+    def value(self) -> bytes:
+        return self._value
+
+    def headers(self) -> None: ...
+
+    def timestamp(self) -> tuple[int, int]:
+        return 2, self._at
+
+
+@pytest.mark.parametrize(
+    ("there", "why"),
+    [
+        (RecordError("offset 3 can't be read any more"), "can't be read any more"),
+        (Stored(b"another record", 5), "another record now"),
+        (Stored(b"v3 and all the rest", 6), "another record now"),
+        (Stored(b"v3 and all the rest", 5), ""),
+    ],
+)
+@pytest.mark.parametrize("force", [False, True])
+def test_a_large_record_that_is_gone_is_left_and_the_others_are_produced(
+    brokers: Brokers, monkeypatch: pytest.MonkeyPatch, there: Any, why: str, force: bool
+) -> None:
+    def read_record(settings: Settings, partition: Partition, offset: int) -> Stored:
+        if isinstance(there, Exception):
+            raise there
+        return there
+
+    monkeypatch.setattr(module, "read_record", read_record)
+    brokers.letters[3] = replace(brokers.letters[3], cut="value of 1,000,000 bytes")
+    done = run(force=force)
+    assert [(letter.offset, why in reason) for letter, reason in done.left] == ([(3, True)] if why else [])
+    others = [value for value in ALL if value != b"v3"]
+    assert produced(brokers) == sorted([*others, *([] if why else [b"v3 and all the rest"])])
+
+
+def test_a_right_that_is_missing_is_no_other_redrive(brokers: Brokers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(producer: Producer, seconds: float) -> None:
+        raise KafkaException(Code(Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "not authorized", fatal=True))
+
+    monkeypatch.setattr(Producer, "init_transactions", refused)
+    with pytest.raises(KafkaRefused, match=r"may not.*grant the right"):
+        run()

@@ -17,6 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.errors import KafkaError, ProducerFenced, RecordError
@@ -29,6 +30,7 @@ from fraudstream.settings import Settings
 log = logging.getLogger(__name__)
 
 _IN_ONE_TRANSACTION = 500
+_FENCED = {Code._FENCED, Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_EPOCH}
 #: Header of a record that was produced again: where it lay before.
 REDRIVEN_FROM = "redriven_from"
 
@@ -54,6 +56,8 @@ def redrive(
 ) -> Redriven:
     """Produces the chosen dead letters of a topic again: same key, value and partition, its headers and one more.
 
+    One whose record is too large for its letter, and isn't on its topic any more, is left.
+
     :param force: those too that would be dead letters again
     :param dry_run: only say which ones
     :param most: at most so many
@@ -67,7 +71,7 @@ def redrive(
         for first in range(0, len(plan.produced) if producer else 0, _IN_ONE_TRANSACTION):
             _produce(settings, producer, plan.produced[first : first + _IN_ONE_TRANSACTION])
     except KafkaException as error:
-        if error.args[0].fatal():
+        if error.args[0].code() in _FENCED:
             raise ProducerFenced(f"another redrive of topic {topic} fenced this one: {error.args[0].str()}") from error
         raise connection.error(error, doing=f"producing dead letters again to topic {topic}") from error
     return plan
@@ -98,28 +102,37 @@ def _plan(settings: Settings, topic: str, letters: Any, *, force: bool, most: in
             plan.before.append(letter)
         elif most is not None and len(plan.produced) >= most:
             break
-        elif reason := "" if force else _still_invalid(settings, codec, letter):
+        elif reason := _why_left(settings, codec, letter, force=force):
             plan.left.append((letter, reason))
         else:
             plan.produced.append(letter)
     return plan
 
 
-def _still_invalid(settings: Settings, codec: Codec, letter: DeadLetter) -> str:
-    """Why the record would be a dead letter again, if it was produced now; or nothing."""
+def _why_left(settings: Settings, codec: Codec, letter: DeadLetter, *, force: bool) -> str:
+    """Why the record can't be produced again, or would be a dead letter again if it was now; or nothing."""
     try:
-        codec.decode(_record(settings, letter)[1], int(time.time() * 1000))
+        value = _record(settings, letter)[1]
+        if not force:
+            codec.decode(value, int(time.time() * 1000))
     except RecordError as error:
         return str(error)
     return ""
 
 
 def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes | None, Sequence[Any]]:
-    """Key, value and headers of the letter's record: from its topic, where the letter has only their beginning."""
+    """Key, value and headers of the letter's record: from its topic, where the letter has only their beginning.
+
+    :raises RecordError: it isn't there any more, or another one is: the topic was made anew
+    """
     if not letter.cut:
         return letter.key, letter.value, letter.headers
     message = read_record(settings, letter.partition, letter.offset)
-    return message.key(), message.value(), list(message.headers() or [])
+    key, value = message.key(), message.value()
+    same = (key or b"").startswith(letter.key or b"") and (value or b"").startswith(letter.value or b"")
+    if not same or letter.timestamp not in {None, message.timestamp()[1]}:
+        raise RecordError(f"{letter} is another record now: the topic was made anew, and the letter has only a part")
+    return key, value, list(message.headers() or [])
 
 
 def _produce(settings: Settings, producer: Any, letters: Sequence[DeadLetter]) -> None:

@@ -8,7 +8,7 @@ from typing import Self
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.errors import KafkaError, KafkaUnavailable
+from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import Partition
@@ -20,6 +20,8 @@ _POLL_RECORDS = 1_000
 _SILENCE_SECONDS = 30.0
 #: How long a partition may stay at the end that it reports, below the end asked for: a transaction is open there.
 _OPEN_SECONDS = 1.0
+#: What the client says of an offset, or of a partition, that isn't there.
+_GONE = {Code._AUTO_OFFSET_RESET, Code._PARTITION_EOF, Code._UNKNOWN_PARTITION}
 
 
 class TopicReader:
@@ -106,7 +108,8 @@ class TopicReader:
 def read_record(settings: Settings, partition: Partition, offset: int) -> Message:
     """The record at an offset.
 
-    :raises KafkaError: there is none any more, or the brokers don't answer or refuse
+    :raises RecordError: there is none any more
+    :raises KafkaError: the brokers don't answer or refuse
     """
     connection = Connection(settings)
     consumer = Consumer(
@@ -122,11 +125,16 @@ def read_record(settings: Settings, partition: Partition, offset: int) -> Messag
         connection.open(consumer, partition.topic)
         consumer.assign([TopicPartition(partition.topic, partition.number, offset)])
         message = consumer.poll(_SILENCE_SECONDS)
-        if message is not None and message.error() is None and message.offset() == offset:
+        if message is None:
+            raise KafkaUnavailable(f"{partition} offset {offset} can't be read: no answer for {_SILENCE_SECONDS:.0f} s")
+        error = message.error()
+        if error is None and message.offset() == offset:
             return message
-        found = "no answer" if message is None else message.error() or f"offset {message.offset()}"
-        raise KafkaError(f"{partition} offset {offset} can't be read any more: found {found}")
-    except KafkaException as error:
-        raise connection.error(error, doing=f"reading {partition} offset {offset}") from error
+        if error is not None and error.code() not in _GONE:
+            raise connection.error(error, doing=f"reading {partition} offset {offset}")
+        found = f"offset {message.offset()}" if error is None else error
+        raise RecordError(f"{partition} offset {offset} can't be read any more: found {found}")
+    except KafkaException as failed:
+        raise connection.error(failed, doing=f"reading {partition} offset {offset}") from failed
     finally:
         consumer.close()
