@@ -1,12 +1,15 @@
 """Dead letters keep the record whole, but for one that is too large for their topic, and are read back."""
 
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fraudstream.errors import RecordError
 from fraudstream.kafka.dead_letters import DeadLetters, producer
-from fraudstream.kafka.dead_letters.letters import DeadLetter
+from fraudstream.kafka.dead_letters import letters as module
+from fraudstream.kafka.dead_letters.letters import DeadLetter, read_dead_letters
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
 from fraudstream.settings import Settings
 from hypothesis import given
@@ -89,6 +92,31 @@ def test_a_letter_of_an_older_version_is_read() -> None:
 def test_a_marker_says_which_letter_was_produced_again() -> None:
     marker = DeadLetter.of(Message(letter(b"k", b"v").to_marker(5)))  # type: ignore[arg-type]
     assert (marker.partition, marker.offset, marker.redriven_at) == (Partition(NON_FRAUD_TRANSACTION, 2), 7, 5)
+
+
+def read_back(monkeypatch: pytest.MonkeyPatch, *records: dict[str, Any]) -> list[DeadLetter]:
+    there = [Message(record) for record in records]
+    reader = nullcontext(SimpleNamespace(read=lambda: there))
+    monkeypatch.setattr(module, "TopicReader", lambda settings, topic: reader)
+    return read_dead_letters(Settings(), NON_FRAUD_TRANSACTION)
+
+
+def test_a_letter_of_a_topic_that_was_made_anew_hides_none_that_has_its_offset_now(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new = letter(b"k", b"old"), replace(letter(b"k", b"new"), timestamp=1_700_000_000_000)
+    found = read_back(monkeypatch, old.to_message(), old.to_marker(5), new.to_message())
+    assert [(one.value, one.redriven_at) for one in found] == [(b"old", 5), (b"new", None)]
+    found = read_back(monkeypatch, old.to_message(), old.to_marker(5), new.to_message(), new.to_marker(6))
+    assert [(one.value, one.redriven_at) for one in found] == [(b"old", 5), (b"new", 6)]
+
+
+def test_a_letter_is_there_once_and_a_marker_of_an_older_version_is_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = letter(b"k", b"v")
+    marker = once.to_marker(5)
+    marker["headers"] = [(name, text) for name, text in marker["headers"] if name != "timestamp"]
+    (found,) = read_back(monkeypatch, once.to_message(), once.to_message(), marker)
+    assert found.redriven_at == 5
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ record with the header `redriven` is no letter but says that the letter with the
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -53,10 +54,15 @@ class DeadLetter:
     def __str__(self) -> str:
         return f"{self.partition} offset {self.offset}"
 
+    @property
+    def _place(self) -> dict[str, object]:
+        """Headers that say which record it is. Its time tells it from one of a topic that was made anew."""
+        place = {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
+        return place if self.timestamp is None else place | {"timestamp": self.timestamp}
+
     def to_message(self) -> dict[str, Any]:
         """Topic, key, value and headers of the letter; what is too large for its topic is cut."""
-        place = {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
-        own = place | ({} if self.timestamp is None else {"timestamp": self.timestamp})
+        own = self._place
         header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in self.headers)
         too_large = len(self.key or b"") > _KEY_BYTES or len(self.value or b"") > _VALUE_BYTES
         if too_large or header_bytes > _HEADER_BYTES:
@@ -75,8 +81,7 @@ class DeadLetter:
 
     def to_marker(self, now: int) -> dict[str, Any]:
         """The message that says that this letter was produced again."""
-        place = {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
-        headers = [(name, str(value).encode()) for name, value in (place | {_REDRIVEN: now}).items()]
+        headers = [(name, str(value).encode()) for name, value in (self._place | {_REDRIVEN: now}).items()]
         return {"topic": dead_letter_topic(self.partition.topic), "headers": headers}
 
     @classmethod
@@ -135,12 +140,16 @@ def read_dead_letters(settings: Settings, topic: str) -> list[DeadLetter]:
 
     :raises KafkaError: the topic can't be read
     """
-    letters: dict[tuple[Partition, int], DeadLetter] = {}
+    letters: dict[tuple[Partition, int, int | None], DeadLetter] = {}
+    times: dict[tuple[Partition, int], set[int | None]] = defaultdict(set)
     with TopicReader(settings, dead_letter_topic(topic)) as reader:
         for letter in letters_of(reader.read()):
-            place = (letter.partition, letter.offset)
+            place = letter.partition, letter.offset
             if letter.redriven_at is None:
-                letters.setdefault(place, letter)
-            elif place in letters:
-                letters[place] = replace(letters[place], redriven_at=letter.redriven_at)
+                letters.setdefault((*place, letter.timestamp), letter)
+                times[place].add(letter.timestamp)
+                continue
+            # A marker of an older version doesn't say which record it is about.
+            for time in times[place] & {letter.timestamp} if letter.timestamp is not None else times[place]:
+                letters[*place, time] = replace(letters[*place, time], redriven_at=letter.redriven_at)
     return list(letters.values())
