@@ -4,7 +4,9 @@ The body is signed: header ``X-Signature`` is the HMAC-SHA256, in hex, of ``<X-S
 `mail_webhook_keys`, the timestamp in seconds since 1970. The JSON is an event or a list of them, of two shapes:
 
 - ``{"type": "bounce" | "complaint", "return_path": …, "recipient": …, "reason": …, "status": …}``;
-- Amazon SES' notifications, ``{"notificationType": "Bounce" | "Complaint", "mail": {"source": …}, …}``.
+- Amazon SES' notifications, ``{"notificationType": "Bounce" | "Complaint", "mail": {"source": …}, …}``, and the records
+  of its event publishing, which have ``eventType`` in that place, and ``Reject`` for a mail that SES took and didn't
+  send.
 
 A bounce of the first shape was given up. SES calls automatic replies bounces, too: one that isn't permanent counts only
 if it says why the mail wasn't delivered. Events of other types change nothing. One that can't be read is counted and
@@ -18,6 +20,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from email.utils import parseaddr
 from typing import Any
 
 import orjson
@@ -103,8 +106,8 @@ def signed(headers: Mapping[str, str], body: bytes, keys: Sequence[str], now: fl
 
 
 def _report(event: Mapping[str, Any]) -> Report:
-    if "notificationType" in event:
-        return _ses(event)
+    if "notificationType" in event or "eventType" in event:
+        return _ses(event, str(event.get("notificationType") or event["eventType"]))
     outcome = {"bounce": Outcome.BOUNCED, "complaint": Outcome.COMPLAINED}.get(str(event["type"]))
     if outcome is None:
         return Report(Outcome.OTHER, str(event["type"])[:500], addresses=[str(event.get("return_path", ""))])
@@ -117,9 +120,10 @@ def _report(event: Mapping[str, Any]) -> Report:
     )
 
 
-def _ses(event: Mapping[str, Any]) -> Report:
-    addresses = [str(event["mail"]["source"])]
-    if event["notificationType"] == "Bounce":
+def _ses(event: Mapping[str, Any], what: str) -> Report:
+    mail = event["mail"]
+    addresses = [parseaddr(str(mail["source"]))[1]]
+    if what == "Bounce":
         bounce = event["bounce"]
         (recipient, *_) = bounce["bouncedRecipients"]
         kind = str(bounce.get("bounceSubType", ""))
@@ -131,7 +135,7 @@ def _ses(event: Mapping[str, Any]) -> Report:
         status = str(recipient.get("status", ""))[:20]
         outcome = Outcome.BOUNCED if given_up else Outcome.OTHER
         return Report(outcome, reason, status, str(recipient["emailAddress"]), addresses)
-    if event["notificationType"] == "Complaint":
+    if what == "Complaint":
         complaint = event["complaint"]
         (recipient, *_) = complaint["complainedRecipients"]
         # Its recipient complained of an earlier mail: SES didn't send this one.
@@ -139,4 +143,8 @@ def _ses(event: Mapping[str, Any]) -> Report:
         reason = "OnAccountSuppressionList" if unsent else str(complaint.get("complaintFeedbackType", "complaint"))
         outcome = Outcome.BOUNCED if unsent else Outcome.OTHER if reason == "not-spam" else Outcome.COMPLAINED
         return Report(outcome, reason, "", str(recipient["emailAddress"]), addresses)
-    return Report(Outcome.IN_PROGRESS, str(event["notificationType"]), "", "", addresses)
+    if what == "Reject":
+        (recipient, *_) = mail["destination"]
+        reason = str(event.get("reject", {}).get("reason", what))[:500]
+        return Report(Outcome.BOUNCED, reason, "", str(recipient), addresses)
+    return Report(Outcome.IN_PROGRESS, what, "", "", addresses)

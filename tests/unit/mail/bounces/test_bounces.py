@@ -288,6 +288,9 @@ class TestReceiver:
         assert self.take(Events(), "complaints@bank.example", COMPLAINT)[1].startswith("554")
 
 
+RECIPIENT = {"emailAddress": "c1@example.com"}
+
+
 class TestWebhook:
     def post(self, events: Events, body: Any, *, key: str = KEY, at: int = NOW, now: int = NOW) -> int:
         text = orjson.dumps(body)
@@ -345,6 +348,40 @@ class TestWebhook:
         assert [event.event_type for event in events.published] == expected
 
     @pytest.mark.parametrize(
+        ("found", "expected"),
+        [
+            (
+                {"eventType": "Bounce", "bounce": {"bounceType": "Permanent", "bouncedRecipients": [RECIPIENT]}},
+                [(MAIL_BOUNCED, "")],
+            ),
+            (
+                {
+                    "eventType": "Bounce",
+                    "bounce": {"bounceType": "Transient", "bounceSubType": "General", "bouncedRecipients": [RECIPIENT]},
+                },
+                [],
+            ),
+            (
+                {"eventType": "Complaint", "complaint": {"complainedRecipients": [RECIPIENT]}},
+                [(MAIL_COMPLAINED, "complaint")],
+            ),
+            ({"eventType": "Reject", "reject": {"reason": "Bad content"}}, [(MAIL_BOUNCED, "Bad content")]),
+            ({"eventType": "Delivery", "delivery": {}}, []),
+            ({"eventType": "Open", "open": {}}, []),
+            ({"eventType": "DeliveryDelay", "deliveryDelay": {"delayType": "MailboxFull"}}, []),
+        ],
+    )
+    @pytest.mark.parametrize("source", ["{}", "Example Bank <{}>"])
+    def test_records_of_ses_event_publishing_are_read(
+        self, found: dict[str, Any], expected: list[tuple[str, str]], source: str
+    ) -> None:
+        events = Events()
+        path = source.format(addresses().of("fraud_notice", CASE))
+        assert self.post(events, found | {"mail": {"source": path, "destination": ["c1@example.com"]}}) == 204
+        assert [(event.event_type, event.reason) for event in events.published] == expected
+        assert {event.recipient for event in events.published} <= {"c1***@example.com"}
+
+    @pytest.mark.parametrize(
         ("complaint", "expected"),
         [
             ({"complaintFeedbackType": "abuse"}, [MAIL_COMPLAINED]),
@@ -380,7 +417,9 @@ class TestWebhook:
         assert self.post(events, {"type": "bounce", "return_path": addresses(OTHER_KEY).of("notice", CASE)}) == 204
         assert events.published == []
 
-    @pytest.mark.parametrize("body", [{}, [1], "x", {"notificationType": "Bounce"}, {"type": "bounce"}])
+    @pytest.mark.parametrize(
+        "body", [{}, [1], "x", {"notificationType": "Bounce"}, {"eventType": "Reject"}, {"type": "bounce"}]
+    )
     def test_what_has_no_known_shape_is_refused(self, body: Any) -> None:
         assert self.post(Events(), body) == 400
 
