@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.avro.valid_records import storable
 from fraudstream.kafka.client.confirmed_producer import ConfirmedProducer, Outgoing
 from fraudstream.kafka.records import CASE_EVENT
 from fraudstream.settings import Settings
@@ -64,8 +65,8 @@ class CaseEvent:
             "eventType": self.event_type,
             "at": self.at,
             "by": self.by,
-            "reason": self.reason,
-            "recipient": self.recipient,
+            "reason": storable(self.reason),
+            "recipient": self.recipient and storable(self.recipient),
             "details": json.dumps(self.details, sort_keys=True),
         }
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.avro.valid_records import storable
 from fraudstream.kafka.client.confirmed_producer import ConfirmedProducer, Outgoing
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Batch, Partition, Sink
 from fraudstream.mail.letter.letters import Letter, LetterWriter
@@ -65,7 +66,7 @@ class RetryQueue:
             "firstTriedAt": _time(letter.mail.first_tried_at or now),
             "resend": resend,
             "until": None if letter.until is None else _time(letter.until / 1000),
-            "reply": letter.mail.reply,
+            "reply": storable(letter.mail.reply),
             "kind": letter.kind,
             "topic": topic,
             "partition": number,

@@ -1,6 +1,7 @@
 """Events of cases: what is written, and that a call returns only once the brokers have it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,6 +77,13 @@ def test_an_event_is_read_back_as_it_was_written(brokers: Brokers) -> None:
     codec = Codec(topic, OneSchema())  # type: ignore[arg-type]
     codec.encode(EVENT.record())
     assert CaseEvent.of(codec.decode(value)) == EVENT
+
+
+def test_what_a_mail_server_says_makes_no_dead_letter_of_its_event(brokers: Brokers) -> None:
+    CaseEvents(Settings()).publish([replace(EVENT, reason="550 no\0such user", recipient="c\0***@example.com")])
+    ((topic, _, value),) = brokers.written
+    found = CaseEvent.of(Codec(topic, OneSchema()).decode(value))  # type: ignore[arg-type]
+    assert (found.reason, found.recipient) == ("550 no\ufffdsuch user", "c\ufffd***@example.com")
 
 
 def test_no_address_of_a_customer_is_in_an_event() -> None:

@@ -171,6 +171,15 @@ def test_ten_minutes_of_greylisting_end_in_mails_that_are_sent(topic: RetryTopic
     }
 
 
+def test_a_mail_is_tried_again_whatever_the_server_replied(topic: RetryTopic, clock: Clock) -> None:
+    topic.bench.outbox.answer = lambda mail: ("deferred", "450 4.7.1 \0 \ud7ff \U0001f4ee later")
+    send(topic.bench, 3)
+    topic.bench.outbox.answer = lambda mail: ("sent", "250 queued")
+    clock.now += 5 * MINUTE
+    topic.run()
+    assert {tuple(statuses) for statuses in topic.statuses().values()} == {("deferred", "sent")}
+
+
 def test_nothing_is_tried_before_it_is_due(topic: RetryTopic, clock: Clock) -> None:
     topic.bench.outbox.answer = lambda mail: ("deferred", "450 later")
     send(topic.bench, 3)

@@ -44,6 +44,11 @@ def are_times(milliseconds: np.ndarray) -> np.ndarray:
     return valid
 
 
+def storable(text: str) -> str:
+    """Text that came from outside, such as a mail server's reply, as a column may have it: without NUL."""
+    return text.replace("\0", "\ufffd")
+
+
 def broken_rules(schema_file: str, rows: pa.RecordBatch) -> dict[int, Rule]:
     """The first rule that each invalid row of a schema breaks, by its index; empty where all are valid."""
     broken: dict[int, Rule] = {}
