@@ -1,7 +1,6 @@
 """Where the tests of sources put their files: in-process Cloud Storage, a directory, and a real object store."""
 
 import base64
-import gzip
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -42,38 +41,12 @@ class FakeObject:
 
 
 @dataclass
-class FakeBlob:
-    """A name and a generation; downloads see what the bucket holds now."""
-
-    bucket: "FakeBucket"
-    name: str
-    generation: int
-
-    def download_as_bytes(
-        self, *, start: int, end: int, raw_download: bool, single_shot_download: bool, checksum: None
-    ) -> bytes:
-        self.bucket.before_download()
-        found = self.bucket.objects.get(self.name)
-        if found is None or found.generation != self.generation:
-            raise google.NotFound("no such object")
-        content = found.content
-        if found.content_encoding == "gzip" and not raw_download:
-            content = gzip.decompress(content)
-        if start >= len(content):
-            raise google.RequestRangeNotSatisfiable("no such range")
-        return content[start : end + 1]
-
-
-@dataclass
 class FakeBucket:
     objects: dict[str, FakeObject] = field(default_factory=dict)
     before_download: Callable[[], None] = lambda: None
 
     def get_blob(self, name: str) -> FakeObject | None:
         return self.objects.get(name)
-
-    def blob(self, name: str, generation: int) -> FakeBlob:
-        return FakeBlob(self, name, generation)
 
 
 @dataclass
@@ -84,8 +57,24 @@ class FakeClient:
         return self.buckets.get(name, FakeBucket())
 
 
+class FakeDownloads:
+    """As fraudstream.lake.store.downloads.Downloads; they see what the bucket holds now, as it is stored."""
+
+    def __init__(self, client: FakeClient, bucket: str) -> None:
+        self._bucket = client.bucket(bucket)
+
+    def content(self, name: str, generation: int, span: tuple[int, int]) -> bytes:
+        self._bucket.before_download()
+        found = self._bucket.objects.get(name)
+        if found is None or found.generation != generation:
+            raise google.NotFound("no such object")
+        if span[0] >= len(found.content):
+            raise google.RequestRangeNotSatisfiable("no such range")
+        return found.content[span[0] : span[1]]
+
+
 class FakeStore:
-    """Cloud Storage in this process, with generations and decompressive transcoding."""
+    """Cloud Storage in this process, with generations."""
 
     def __init__(self) -> None:
         self.bucket = FakeBucket()

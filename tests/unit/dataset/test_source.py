@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import requests
-from fraudstream.dataset import open_source
+from fraudstream.dataset import open_source, source
 from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, SettingsError
 from google.api_core import exceptions as google
+from google.auth import exceptions as auth
+from google.cloud.storage.retry import DEFAULT_RETRY
 
 from tests.unit.dataset.source_behaviour import CONTENT, SourceBehaviour
-from tests.unit.dataset.source_stores import DirectoryStore, FakeStore
+from tests.unit.dataset.source_stores import DirectoryStore, FakeDownloads, FakeStore
 
 
 class TestLocalFile(SourceBehaviour):
@@ -49,8 +51,22 @@ class TestLocalFile(SourceBehaviour):
 
 class TestObjectInFake(SourceBehaviour):
     @pytest.fixture
-    def store(self) -> FakeStore:
+    def store(self, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
+        monkeypatch.setattr(source, "Downloads", FakeDownloads)
+        monkeypatch.setattr(source, "DEFAULT_RETRY", DEFAULT_RETRY.with_delay(0.001).with_timeout(0.02))
         return FakeStore()
+
+    def test_a_download_that_breaks_off_is_tried_again(self, store: FakeStore) -> None:
+        uri = store.put("paysim.csv", CONTENT)
+        failures = [ConnectionResetError("reset"), google.ServiceUnavailable("down")]
+
+        def fail() -> None:
+            if failures:
+                raise failures.pop()
+
+        store.bucket.before_download = fail
+        assert b"".join(open_source(uri, store.client).stream()) == CONTENT
+        assert not failures
 
     @pytest.mark.parametrize(
         ("raised", "expected"),
@@ -58,6 +74,9 @@ class TestObjectInFake(SourceBehaviour):
             (google.ServiceUnavailable("down"), LakeUnavailable),
             (google.RetryError("gave up", cause=None), LakeUnavailable),
             (requests.ConnectionError("refused"), LakeUnavailable),
+            (ConnectionError("nothing came"), LakeUnavailable),
+            (auth.TransportError("no token server"), LakeUnavailable),
+            (auth.RefreshError("invalid_grant"), DatasetError),
             (google.Forbidden("no storage.objects.get"), DatasetError),
             (google.BadRequest("what?"), DatasetError),
         ],
@@ -82,10 +101,10 @@ class TestObjectInFake(SourceBehaviour):
             next(stream)
 
     def test_only_the_range_that_is_needed_is_downloaded(self, store: FakeStore) -> None:
-        source = open_source(store.put("paysim.csv", CONTENT), store.client)
+        opened = open_source(store.put("paysim.csv", CONTENT), store.client)
         downloads: list[int] = []
         store.bucket.before_download = lambda: downloads.append(1)
-        assert b"".join(source.stream(len(CONTENT) - 5)) == CONTENT[-5:]
+        assert b"".join(opened.stream(len(CONTENT) - 5)) == CONTENT[-5:]
         assert len(downloads) == 1
 
 
