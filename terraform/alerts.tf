@@ -91,42 +91,43 @@ locals {
     }
   }
 
-  # Container logs reach Cloud Logging through Docker's gcplogs driver.
+  # Lines in the containers' logs, as regular expressions. A VM's logs come through Docker's gcplogs driver, the site's on
+  # Cloud Run as plain text.
   log_alerts = {
     failed_dag_runs = {
-      filter = "jsonPayload.message=~\"Marking run .* failed\""
-      title  = "failed DAG run"
-      text   = "Airflow marked a DAG run as failed; its tasks' logs say why. Runbooks: docs/deploy.md."
+      line  = "Marking run .* failed"
+      title = "failed DAG run"
+      text  = "Airflow marked a DAG run as failed; its tasks' logs say why. Runbooks: docs/deploy.md."
     }
     undelivered_notices = {
-      filter = "jsonPayload.message=~\"fraud notice not delivered\""
-      title  = "fraud notice not delivered"
-      text   = "A customer doesn't know of a suspected fraud: the notice was refused, bounced, or held back by safe mode. The log line names the case; docs/mail.md says what each answer means, and how to send the notice anew."
+      line  = "fraud notice not delivered"
+      title = "fraud notice not delivered"
+      text  = "A customer doesn't know of a suspected fraud: the notice was refused, bounced, or held back by safe mode. The log line names the case; docs/mail.md says what each answer means, and how to send the notice anew."
     }
     boot_failed = {
-      filter = "jsonPayload.message=~\"fraudstream (boot|startup) failed\""
-      title  = "VM without its role"
-      text   = "A VM started, but its containers didn't; it tries again every 30 seconds. `journalctl -u fraudstream-boot` on it says why."
+      line  = "fraudstream (boot|startup) failed"
+      title = "VM without its role"
+      text  = "A VM started, but its containers didn't; it tries again every 30 seconds. `journalctl -u fraudstream-boot` on it says why."
     }
     answers_not_recorded = {
-      filter = "jsonPayload.message=~\"(answer .* is not recorded|is recorded isn't known|answered 503):\""
-      title  = "customers' answers aren't recorded"
-      text   = "The confirmation site couldn't write an answer to Kafka or show a case; its log lines say why. Customers are asked to come back. Look at the brokers; /health/kafka of the site's VMs says whether they answer."
+      line  = "(answer .* is not recorded|is recorded isn't known|answered 503):"
+      title = "customers' answers aren't recorded"
+      text  = "The confirmation site couldn't write an answer to Kafka or show a case; its log lines say why. Customers are asked to come back. Look at the brokers; /health/kafka of the site says whether they answer."
     }
     access_failed = {
-      filter = "jsonPayload.message=~\"fraudstream access failed\""
-      title  = "Kafka users without their rights"
-      text   = "The container kafka-access of a broker's VM couldn't make a user or an ACL; its log line says which. Clients of that user are refused until it can."
+      line  = "fraudstream access failed"
+      title = "Kafka users without their rights"
+      text  = "The container kafka-access of a broker's VM couldn't make a user or an ACL; its log line says which. Clients of that user are refused until it can."
     }
     container_unhealthy = {
-      filter = "jsonPayload.message=~\"fraudstream container unhealthy\""
-      title  = "a container is unhealthy"
-      text   = "The health check of a container failed, such as the scheduler's, a triggerer's or a worker's, and the VM restarts it every minute until it passes. The log line names the container."
+      line  = "fraudstream container unhealthy"
+      title = "a container is unhealthy"
+      text  = "The health check of a container failed, such as the scheduler's, a triggerer's or a worker's, and the VM restarts it every minute until it passes. The log line names the container."
     }
     upkeep_failed = {
-      filter = "jsonPayload.message=~\"fraudstream upkeep failed\""
-      title  = "a VM can't keep itself up"
-      text   = "A VM could not restart an unhealthy container, or a broker could not renew its certificate, which is valid for a year. The log line gives the reason. `sudo python3 /opt/fraudstream/docker/vm/upkeep.py renew` tries again."
+      line  = "fraudstream upkeep failed"
+      title = "a VM can't keep itself up"
+      text  = "A VM could not restart an unhealthy container, or a broker could not renew its certificate, which is valid for a year. The log line gives the reason. `sudo python3 /opt/fraudstream/docker/vm/upkeep.py renew` tries again."
     }
   }
 }

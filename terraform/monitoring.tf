@@ -71,7 +71,7 @@ resource "google_monitoring_alert_policy" "site" {
   }
 
   documentation {
-    content = "Customers can't answer; their cases wait until they can or their time is up. Look at the load balancer's backends, then at the site's VMs."
+    content = "Customers can't answer; their cases wait until they can or their time is up. Look at the load balancer's backends, then at the site's VMs or its Cloud Run service."
   }
 }
 
@@ -115,7 +115,10 @@ resource "google_monitoring_alert_policy" "logs" {
     display_name = each.value.title
     # The lines themselves, not a metric of them: a policy on a metric that has no data yet is refused.
     condition_matched_log {
-      filter = "resource.type=\"gce_instance\" AND ${each.value.filter}"
+      filter = join(" OR ", concat(
+        ["(resource.type=\"gce_instance\" AND jsonPayload.message=~\"${each.value.line}\")"],
+        local.run_site ? ["(resource.type=\"cloud_run_revision\" AND textPayload=~\"${each.value.line}\")"] : [],
+      ))
     }
   }
 

@@ -15,6 +15,7 @@ resource "google_project_service" "needed" {
     "oslogin.googleapis.com",
     "privateca.googleapis.com",
     "redis.googleapis.com",
+    "run.googleapis.com",
     "secretmanager.googleapis.com",
     "servicenetworking.googleapis.com",
     "sqladmin.googleapis.com",

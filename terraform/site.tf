@@ -5,7 +5,13 @@ locals {
   # Where Google's front ends and health checks come from.
   load_balancer_ranges = ["35.191.0.0/16", "130.211.0.0/22"]
 
-  site_zones = local.production ? slice(var.zones, 0, 2) : slice(var.zones, 0, 1)
+  site_zones = local.run_site ? [] : local.production ? slice(var.zones, 0, 2) : slice(var.zones, 0, 1)
+
+  site_environment = merge(local.client_environment, {
+    FRAUDSTREAM_KAFKA_SASL_USERNAME = "site"
+    # The balancer appends two entries to X-Forwarded-For: the client's address and its own.
+    FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", concat(local.load_balancer_ranges, [google_compute_global_address.site.address]))
+  })
 }
 
 module "site" {
@@ -25,12 +31,7 @@ module "site" {
   labels          = local.labels
   release         = "${google_storage_bucket.release.name}/${google_storage_bucket_object.release.name}"
 
-  environment = merge(local.client_environment, {
-    SITE_IMAGE                      = try(var.images.site, "")
-    FRAUDSTREAM_KAFKA_SASL_USERNAME = "site"
-    # The balancer appends two entries to X-Forwarded-For: the client's address and its own.
-    FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", concat(local.load_balancer_ranges, [google_compute_global_address.site.address]))
-  })
+  environment = merge(local.site_environment, { SITE_IMAGE = try(var.images.site, "") })
 
   secrets = {
     confirmation_keys   = google_secret_manager_secret.generated["confirmation_keys"].id
@@ -55,6 +56,8 @@ resource "google_compute_instance_group" "site" {
 }
 
 resource "google_compute_health_check" "site" {
+  count = local.run_site ? 0 : 1
+
   name                = "fraudstream-site"
   check_interval_sec  = 10
   timeout_sec         = 5
@@ -127,16 +130,20 @@ resource "google_compute_security_policy" "site" {
 resource "google_compute_backend_service" "site" {
   name                  = "fraudstream-site"
   protocol              = "HTTP"
-  port_name             = "http"
   load_balancing_scheme = "EXTERNAL_MANAGED"
-  timeout_sec           = 30
-  health_checks         = [google_compute_health_check.site.id]
   security_policy       = google_compute_security_policy.site.id
+  # Google takes none of these three with Cloud Run, which has a time limit and probes of its own.
+  port_name     = local.run_site ? null : "http"
+  timeout_sec   = local.run_site ? null : 30
+  health_checks = local.run_site ? null : google_compute_health_check.site[*].id
 
   dynamic "backend" {
-    for_each = google_compute_instance_group.site
+    for_each = concat(
+      [for group in google_compute_instance_group.site : group.self_link],
+      google_compute_region_network_endpoint_group.site[*].id,
+    )
     content {
-      group           = backend.value.self_link
+      group           = backend.value
       balancing_mode  = "UTILIZATION"
       capacity_scaler = 1
     }

@@ -76,6 +76,17 @@ variable "kafka" {
   }
 }
 
+variable "site" {
+  description = "vms: the confirmation site on VMs of its own. cloud_run: on Cloud Run. Both are behind the same load balancer. Choose before the first apply."
+  type        = string
+  default     = "vms"
+
+  validation {
+    condition     = contains(["vms", "cloud_run"], var.site)
+    error_message = "site must be vms or cloud_run."
+  }
+}
+
 variable "kafka_disk" {
   description = "Data disk of each broker. Disks grow in place; another type would be another, empty disk, so choose it before the first apply (pd-ssd for production). size doesn't change it. suffix: end of the disks' names, another one for restored disks (docs/deploy.md)."
   type = object({

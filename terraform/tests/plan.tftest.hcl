@@ -70,6 +70,10 @@ run "production" {
   }
 
   assert {
+    condition     = !strcontains(google_monitoring_alert_policy.logs["answers_not_recorded"].conditions[0].condition_matched_log[0].filter, "cloud_run_revision") && google_compute_backend_service.site.timeout_sec == 30
+    error_message = "a site on VMs has the load balancer's time limit and no service on Cloud Run"
+  }
+  assert {
     condition     = length(module.site) == 2 && length(google_compute_backend_service.site.backend) == 2
     error_message = "production has two sites behind the load balancer"
   }
@@ -124,6 +128,34 @@ run "a_managed_kafka_has_the_same_rights_and_no_brokers" {
   assert {
     condition     = local.kafka_principals["operator"] == ["me@example.com"] && !contains(keys(google_monitoring_alert_policy.metrics), "broker down")
     error_message = "operators who are persons have the operator's rights, and no alert waits for the exporter"
+  }
+}
+
+run "a_site_on_cloud_run_has_no_vm_and_the_same_settings" {
+  command = plan
+  variables {
+    site = "cloud_run"
+  }
+
+  assert {
+    condition     = length(module.site) == 0 && length(output.ssh) == 8 && length(google_compute_backend_service.site.backend) == 1 && length(google_compute_health_check.site) == 0
+    error_message = "Cloud Run is the one backend of the load balancer"
+  }
+  assert {
+    condition     = google_cloud_run_v2_service.site[0].ingress == "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER" && google_cloud_run_v2_service.site[0].template[0].scaling[0].min_instance_count == 1
+    error_message = "the load balancer alone reaches it, and an instance is always there"
+  }
+  assert {
+    condition     = length(setsubtract(keys(local.site_environment), [for env in google_cloud_run_v2_service.site[0].template[0].containers[0].env : env.name])) == 0
+    error_message = "it has every setting that a VM has"
+  }
+  assert {
+    condition     = toset(keys(google_compute_firewall.site)) == toset(["kafka", "registry"]) && tolist(google_compute_firewall.site["kafka"].source_ranges) == tolist(["10.10.2.0/24"])
+    error_message = "it reaches the brokers and the registry"
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.logs["answers_not_recorded"].conditions[0].condition_matched_log[0].filter, "cloud_run_revision")
+    error_message = "its log lines raise the alerts too"
   }
 }
 
@@ -216,6 +248,7 @@ run "wrong_values_are_refused" {
   variables {
     project     = "No Project"
     size        = "huge"
+    site        = "app_engine"
     zones       = ["us-central1-a", "us-central1-a", "us-central1-b"]
     domain      = "https://confirm.example.com"
     operators   = ["me@example.com"]
@@ -223,7 +256,7 @@ run "wrong_values_are_refused" {
     bank_name   = "Bank'"
     smtp        = { host = "smtp.example.com", port = 25, user = "fraudstream", sender = "no-reply@example.com" }
   }
-  expect_failures = [var.project, var.size, var.zones, var.domain, var.operators, var.alert_email, var.bank_name, var.smtp]
+  expect_failures = [var.project, var.size, var.site, var.zones, var.domain, var.operators, var.alert_email, var.bank_name, var.smtp]
 }
 
 # boot.py refuses them too, but then the VMs are there and come up without their containers.

@@ -16,7 +16,7 @@ from fraudstream.settings import Settings
 from local import celery, environment
 
 from .container_files import boot_module, kafka_users, secret_names
-from .terraform_files import Block, load, members
+from .terraform_files import Block, load, members, unquote
 
 #: Profile of the compose file → the Terraform files whose VM runs it.
 VMS = {
@@ -75,7 +75,7 @@ def given(blocks: list[Block], file: str, argument: str) -> set[str]:
             pending += [
                 locals_[name]
                 for name in re.findall(
-                    r"\blocal\.(client_environment|catalog_environment|login_secret|task_\w+)", value
+                    r"\blocal\.(client_environment|catalog_environment|login_secret|site_environment|task_\w+)", value
                 )
             ]
     return found
@@ -422,6 +422,26 @@ class TestHardening:
         text = (root / "terraform/secrets.tf").read_text()
         for secret in ("airflow_fernet_key", "airflow_jwt_secret", "database_password"):
             assert re.findall(rf"{secret} .*readers = (\[.*])", text) == ['["airflow"]'], secret
+
+    def test_the_site_on_cloud_run_gets_each_secret_that_its_container_gets_on_a_vm(
+        self, services: dict[str, dict[str, Any]], blocks: list[Block]
+    ) -> None:
+        """As variables and one file, since Cloud Run mounts no two secrets in one folder."""
+        (service,) = (block for block in blocks if block.labels[:1] == ("google_cloud_run_v2_service",))
+        (template,) = service.body["template"]
+        (container,) = template["containers"]
+        variables = {
+            name for environment in container["dynamic"] for name in re.findall(r"FRAUDSTREAM_\w+", str(environment))
+        }
+        targets = {secret["target"] for secret in services["site"]["secrets"] if isinstance(secret, dict)}
+        assert {target.upper() for target in targets} <= variables
+        files = {unquote(item["path"]) for volume in template["volumes"] for item in volume["secret"][0]["items"]}
+        assert files == secret_names(services["site"]) - {
+            s["source"] for s in services["site"]["secrets"] if isinstance(s, dict)
+        }
+        ports = {unquote(port.split(":")[-1]) for port in services["site"]["ports"]}
+        probes = [container[name][0]["http_get"][0]["port"] for name in ("startup_probe", "liveness_probe")]
+        assert {str(container["ports"][0]["container_port"]), *map(str, probes)} == ports
 
     def test_people_log_in_with_google_where_terraform_says_so_and_only_the_api_server_knows_the_client(
         self, services: dict[str, dict[str, Any]], root: Path
