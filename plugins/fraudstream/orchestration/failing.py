@@ -35,7 +35,7 @@ class Failing:
         """It fails, and people are told if it has for long enough, or if it is `for_good`, unless they know."""
         now = datetime.now(UTC)
         kept = Variable.get(self._variable, default=None, deserialize_json=True)
-        state = kept or {"since": (since or now).isoformat(), "told": False}
+        state = {"since": (since or now).isoformat(), "told": False} | (kept or {})
         started = datetime.fromisoformat(state["since"])
         if not state["told"] and (for_good or now - started >= _TELL_AFTER):
             Alert(

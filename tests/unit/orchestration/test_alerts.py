@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -51,10 +52,10 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Airflow's variables."""
+    """Airflow's variables; who reads one gets a copy."""
     kept: dict[str, Any] = {}
     fake = SimpleNamespace(
-        get=lambda key, default, deserialize_json=False: kept.get(key, default),
+        get=lambda key, default, deserialize_json=False: deepcopy(kept.get(key, default)),
         set=lambda key, value, description, serialize_json: kept.__setitem__(key, dict(value)),
         delete=kept.pop,
     )
