@@ -4,6 +4,7 @@ Since when it fails is kept in an Airflow variable, because tries and runs come 
 worked for a minute is well again, and the variable goes.
 """
 
+import logging
 import threading
 import time
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,8 @@ from airflow.sdk.definitions.context import Context
 
 from fraudstream.errors import FraudstreamError
 from fraudstream.orchestration.alerts import Alert, paragraphs
+
+log = logging.getLogger(__name__)
 
 _TELL_AFTER = timedelta(minutes=15)
 _LOOK_SECONDS = 30.0
@@ -30,6 +33,8 @@ class Failing:
         self._name = f"{ti.dag_id}.{ti.task_id}" + (f"[{ti.map_index}]" if ti.map_index >= 0 else "")
         self._variable = f"failing.{self._name}"
         self._log_url = ti.log_url
+        #: People were told, though Airflow may not have taken it down.
+        self._told = False
 
     def note(self, reason: str, *, since: datetime | None = None, for_good: bool = False) -> None:
         """It fails, and people are told if it has for long enough, or if it is `for_good`, unless they know."""
@@ -37,6 +42,7 @@ class Failing:
         kept = Variable.get(self._variable, default=None, deserialize_json=True)
         state = {"since": (since or now).isoformat(), "told": False} | (kept or {})
         started = datetime.fromisoformat(state["since"])
+        state["told"] = state["told"] or self._told
         if not state["told"] and (for_good or now - started >= _TELL_AFTER):
             Alert(
                 subject=f"{self._name} {'failed' if for_good else 'has been failing for 15 minutes'}",
@@ -49,13 +55,14 @@ class Failing:
                     ]
                 ),
             )(dict(self._context))
-            state["told"] = True
+            state["told"] = self._told = True
         if state != kept:
             description = "Made and removed by the consumer's task: since when it fails, and whether people were told"
             Variable.set(self._variable, state, description=description, serialize_json=True)
 
     def forget(self) -> None:
         """It works."""
+        self._told = False
         if Variable.get(self._variable, default=None) is not None:
             Variable.delete(self._variable)
 
@@ -87,9 +94,12 @@ class Watch(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
-        """Until the task ends it."""
+        """Until the task ends it. A look that fails, since Airflow or the alerts' server is away, is not the last."""
         while not self.over.wait(_LOOK_SECONDS):
-            self.look()
+            try:
+                self.look()
+            except Exception:
+                log.exception("whether this consumer gets on can't be told now; looking again in %.0f s", _LOOK_SECONDS)
 
     def look(self) -> None:
         """Once."""

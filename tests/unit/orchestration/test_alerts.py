@@ -151,6 +151,28 @@ def test_records_that_wait_for_a_dead_letter_count_though_others_get_on(sent: Se
     assert len(sent) == len(variables) == 1
 
 
+@pytest.mark.parametrize("fails", ["mail", "variable"])
+def test_a_look_that_fails_is_not_the_last_and_people_are_told_once(
+    sent: Sent, variables: dict[str, Any], monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    looks = iter([False, False, False, True])
+    answers = iter([True, False, False])
+    mail, keep = SmtpHook.send_email_smtp, failing.Variable.set
+
+    def away_at_first(what: str) -> None:
+        if what == fails and next(answers):
+            raise OSError("away")
+
+    monkeypatch.setattr(SmtpHook, "send_email_smtp", lambda hook, **of: (away_at_first("mail"), mail(hook, **of)))
+    monkeypatch.setattr(failing.Variable, "set", lambda *of, **more: (away_at_first("variable"), keep(*of, **more)))
+    made = watch(910, 1000)
+    made.over = SimpleNamespace(wait=lambda seconds: next(looks))  # type: ignore[assignment]
+    made.run()
+    assert len(sent) == 1
+    (kept,) = variables.values()
+    assert kept["told"]
+
+
 @pytest.mark.parametrize(
     ("waiting", "alive", "well"), [(None, 61, True), (5, 61, True), (None, 5, False), (61, 90, False)]
 )
