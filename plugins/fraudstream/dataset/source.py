@@ -94,9 +94,14 @@ def _open_file(uri: str, replay: str) -> Source:
             raise DatasetError(f"dataset {uri!r} is no regular file")
 
         def fetch(start: int, length: int) -> bytes:
-            with path.open("rb", buffering=0) as file:
-                found, _ = _file_generation(os.fstat(file.fileno()))
-                content = os.pread(file.fileno(), length, start)
+            try:
+                with path.open("rb", buffering=0) as file:
+                    found, _ = _file_generation(os.fstat(file.fileno()))
+                    content = os.pread(file.fileno(), length, start)
+            except FileNotFoundError as error:
+                raise _replaced(uri, generation, "none") from error
+            except OSError as error:  # said here: to who unpacks it, it would be damaged content
+                raise _unreadable(uri, error) from error
             if found != generation or len(content) != length:
                 raise _replaced(uri, generation, found)
             return content
@@ -110,7 +115,7 @@ def _open_file(uri: str, replay: str) -> Source:
             ) from error
         raise DatasetNotFound(f"dataset {uri!r}: no such file in {path.absolute().parent}") from error
     except OSError as error:
-        raise DatasetError(f"dataset {uri!r} can't be read: {error.strerror or error}") from error
+        raise _unreadable(uri, error) from error
 
 
 def _open_object(uri: str, rest: str, client: storage.Client | None, replay: str) -> Source:
@@ -179,6 +184,10 @@ def _translated(uri: str, generation: str, call: Callable[[], T]) -> T:
         raise DatasetError(f"dataset {uri!r} can't be read: {error.message}") from error
     except (google.GoogleAPIError, auth.TransportError, requests.RequestException, ConnectionError) as error:
         raise LakeUnavailable(f"dataset {uri!r}: the object store doesn't answer ({error}); try again") from error
+
+
+def _unreadable(uri: str, error: OSError) -> DatasetError:
+    return DatasetError(f"dataset {uri!r} can't be read: {error.strerror or error}")
 
 
 def _replaced(uri: str, generation: str, found: str) -> DatasetError:

@@ -1,3 +1,4 @@
+import errno
 import gzip
 import os
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 
 from tests.unit.dataset.source_behaviour import CONTENT, SourceBehaviour
 from tests.unit.dataset.source_stores import DirectoryStore, FakeDownloads, FakeStore
+
+
+def fails(*_: object) -> bytes:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 class TestLocalFile(SourceBehaviour):
@@ -33,6 +38,22 @@ class TestLocalFile(SourceBehaviour):
         with path.open("ab") as file:
             file.write(b"more\n")
         with pytest.raises(DatasetError, match="was replaced"):
+            next(stream)
+
+    @pytest.mark.parametrize("name", ["paysim.csv", "paysim.csv.gz"])
+    def test_a_file_that_vanishes_or_can_not_be_read_is_not_called_damaged(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        path = tmp_path / name
+        path.write_bytes(gzip.compress(CONTENT) if name.endswith("gz") else CONTENT)
+        stream = open_source(str(path), None).stream()
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pread", fails)
+            with pytest.raises(DatasetError, match=r"paysim\.csv.* can't be read: Input/output error"):
+                next(stream)
+        stream = open_source(str(path), None).stream()
+        path.unlink()
+        with pytest.raises(DatasetError, match=r"was replaced .* found none"):
             next(stream)
 
     def test_the_id_is_made_of_the_name_without_its_directories(self, tmp_path: Path) -> None:
