@@ -4,6 +4,7 @@ resource "google_project_service" "needed" {
   for_each = toset([
     "artifactregistry.googleapis.com",
     "biglake.googleapis.com",
+    "bigquery.googleapis.com",
     "cloudresourcemanager.googleapis.com",
     "compute.googleapis.com",
     "dataproc.googleapis.com",

@@ -65,3 +65,38 @@ resource "google_storage_bucket_iam_member" "consumer_reads_tables" {
     expression = "resource.name.startsWith(\"${local.table_files}\")"
   }
 }
+
+# Analysts query the tables in BigQuery by names of four parts (docs/lake.md). It reads this catalog directly: a dataset
+# would hold nothing, so there is none.
+resource "google_project_iam_member" "analysts_catalog" {
+  for_each = toset(var.analysts)
+
+  project = var.project
+  role    = "roles/biglake.viewer"
+  member  = each.value
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_project_iam_member" "analysts_queries" {
+  for_each = toset(var.analysts)
+
+  project = var.project
+  role    = "roles/bigquery.jobUser"
+  member  = each.value
+
+  depends_on = [google_project_service.needed]
+}
+
+resource "google_storage_bucket_iam_member" "analysts" {
+  for_each = toset(var.analysts)
+
+  bucket = google_storage_bucket.lake.name
+  role   = "roles/storage.objectViewer"
+  member = each.value
+
+  condition {
+    title      = "tables"
+    expression = "resource.name.startsWith(\"${local.table_files}\")"
+  }
+}

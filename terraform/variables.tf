@@ -352,6 +352,17 @@ variable "mail_allowed_recipients" {
   }
 }
 
+variable "analysts" {
+  description = "IAM members (user:…, group:…) who may query the lake's tables in BigQuery (docs/lake.md). They see every column, so customers' account names too."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for member in var.analysts : can(regex("^(user|group|serviceAccount):[^@ ]+@[^@ ]+$", member))])
+    error_message = "analysts must be IAM members such as user:me@example.com or group:team@example.com."
+  }
+}
+
 variable "lake_spark_mib" {
   description = "Gzipped JSON of one day and folder, in MiB, from which on compact_lake lets Spark (Dataproc Serverless) compact it; 0: never by itself."
   type        = number

@@ -233,6 +233,18 @@ run "a_dataset_given_as_a_path_is_uploaded" {
   }
 }
 
+run "analysts_read_the_tables_and_nothing_else_of_the_lake" {
+  command = plan
+  variables {
+    analysts = ["group:analysts@example.com"]
+  }
+
+  assert {
+    condition     = strcontains(google_storage_bucket_iam_member.analysts["group:analysts@example.com"].condition[0].expression, "my_project_fraudstream_lake/") && google_project_iam_member.analysts_catalog["group:analysts@example.com"].role == "roles/biglake.viewer"
+    error_message = "BigQuery asks for the catalog and the tables' files"
+  }
+}
+
 run "the_seed_s_key_files_are_checked" {
   command = plan
   variables {
@@ -252,11 +264,12 @@ run "wrong_values_are_refused" {
     zones       = ["us-central1-a", "us-central1-a", "us-central1-b"]
     domain      = "https://confirm.example.com"
     operators   = ["me@example.com"]
+    analysts    = ["analysts@example.com"]
     alert_email = "nobody"
     bank_name   = "Bank'"
     smtp        = { host = "smtp.example.com", port = 25, user = "fraudstream", sender = "no-reply@example.com" }
   }
-  expect_failures = [var.project, var.size, var.site, var.zones, var.domain, var.operators, var.alert_email, var.bank_name, var.smtp]
+  expect_failures = [var.project, var.size, var.site, var.zones, var.domain, var.operators, var.analysts, var.alert_email, var.bank_name, var.smtp]
 }
 
 # boot.py refuses them too, but then the VMs are there and come up without their containers.

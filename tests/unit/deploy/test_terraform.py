@@ -269,6 +269,7 @@ class TestNetworkAndRights:
             "roles/monitoring.metricWriter",
             "roles/biglake.editor",  # the catalog of the tables, whose files have grants of their own
             "roles/biglake.viewer",
+            "roles/bigquery.jobUser",  # lets an analyst run queries; the catalog and the files have grants of their own
             "roles/managedkafka.client",  # lets an account connect; the ACLs of docker/kafka/acls decide about the rest
             "roles/dataproc.worker",  # with a condition that keeps it from other buckets
             "${google_project_iam_custom_role.run_batches.id}",
