@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from confluent_kafka import Message
 
+from fraudstream.cases.deadlines import longest_wait
 from fraudstream.cases.events import NOTICE_ACCEPTED
 from fraudstream.cases.staff import is_staff_decision
 from fraudstream.cases.topic_view import TopicView
@@ -76,8 +77,8 @@ class AcceptedView(TopicView[datetime]):
 
 
 def horizon(settings: Settings) -> timedelta:
-    """How far back a record can matter: the time limit of a case, and how late its case may be opened."""
-    return settings.confirmation_time_limit + LATE
+    """How far back a record can matter: as long as a case waits at most, and how late its case may be opened."""
+    return longest_wait(settings.confirmation_time_limit) + LATE
 
 
 class _Shared:
@@ -142,8 +143,7 @@ class _WhileUsed(Generic[V]):
 
 
 _whole = _WhileUsed(lambda settings: ConfirmationView(settings, horizon=None))
-#: A case waits for twice the time limit at most.
-_accepted = _WhileUsed(lambda settings: AcceptedView(settings, horizon=2 * settings.confirmation_time_limit + LATE))
+_accepted = _WhileUsed(lambda settings: AcceptedView(settings, horizon=horizon(settings)))
 
 
 @asynccontextmanager

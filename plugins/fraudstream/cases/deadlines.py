@@ -9,6 +9,11 @@ from datetime import datetime, timedelta
 from typing import Any, overload
 
 
+def longest_wait(time_limit: timedelta) -> timedelta:
+    """How long after its record a case waits at most."""
+    return 2 * time_limit
+
+
 @overload
 def deadline(first_limit: datetime, accepted_at: datetime | None, time_limit: timedelta) -> datetime: ...
 @overload

@@ -23,7 +23,7 @@ from confluent_kafka import Message
 from fraudstream.cases.answer_publisher import AnswerPublisher
 from fraudstream.cases.case_views import AcceptedView, ConfirmationView
 from fraudstream.cases.claims import Case, claimed_on
-from fraudstream.cases.deadlines import deadline
+from fraudstream.cases.deadlines import deadline, longest_wait
 from fraudstream.cases.opening import FOLDER
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.kafka.records import FRAUD_TRANSACTION
@@ -70,12 +70,12 @@ class _Frauds(TopicView[OpenCase]):
 async def close_expired(settings: Settings, store: ObjectStore, *, look_back: timedelta) -> list[str]:
     """Publishes NO_RESPONSE for each case whose time is up without an outcome; returns their ids.
 
-    :param look_back: how far before the time limit a case's record may lie
+    :param look_back: how far before the longest wait of a case its record may lie
     :raises KafkaError: a topic can't be read or written; those that were published stay so
     :raises LakeError: the claims can't be read
     """
     limit = settings.confirmation_time_limit
-    horizon = limit + look_back
+    horizon = longest_wait(limit) + look_back
     with ConfirmationView(settings, horizon=horizon) as outcomes:
         with (
             _Frauds(settings, horizon=horizon) as frauds,

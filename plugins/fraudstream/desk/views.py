@@ -9,23 +9,29 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from fraudstream.cases.case_views import horizon
 from fraudstream.cases.topic_view import TopicView
 from fraudstream.desk.case_index import CaseIndex, Placed
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
-#: Cases that came longer ago are in the lake and on the topics, but not at the desk.
-KEPT = timedelta(days=30)
+#: Cases that came longer ago, and wait no more, are in the lake and on the topics, but not at the desk.
+_KEPT = timedelta(days=30)
 _PRUNE_SECONDS = 3600.0
 _LOOK_SECONDS = 0.02
+
+
+def kept(settings: Settings) -> timedelta:
+    """How long ago the cases of the desk may have come."""
+    return max(_KEPT, horizon(settings))
 
 
 class _Feed(TopicView[None]):
     """Passes each record to the index; keeps nothing itself but that the id is known."""
 
     def __init__(self, settings: Settings, index: CaseIndex) -> None:
-        super().__init__(settings, horizon=KEPT)
+        super().__init__(settings, horizon=kept(settings))
         self._index = index
 
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, None]:
@@ -66,6 +72,7 @@ class DeskViews:
         self.index = CaseIndex(settings.confirmation_time_limit)
         self._feeds = [made(settings, self.index) for made in (_Cases, _Answers, _Events)]
         self._answers = self._feeds[1]
+        self._kept = kept(settings)
         self._pruned_at = time.monotonic()
         for feed in self._feeds:
             feed.start()
@@ -82,7 +89,7 @@ class DeskViews:
         """
         if time.monotonic() - self._pruned_at > _PRUNE_SECONDS:
             self._pruned_at = time.monotonic()
-            self.index.forget_before(datetime.now(UTC) - KEPT)
+            self.index.forget_before(datetime.now(UTC) - self._kept)
         return all(feed.caught_up for feed in self._feeds)
 
     def wait(self, seconds: float) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
+from fraudstream.cases.deadlines import longest_wait
 from fraudstream.cases.events import CaseEvents
 from fraudstream.cases.expiry import close_expired
 from fraudstream.cases.watch.rules import DISAGREEMENT, NO_ANSWER, Limits
@@ -22,7 +23,7 @@ from fraudstream.settings import get_settings
 class CloseExpiredCases(BaseOperator):
     """Gives cases whose time is up their outcome, NO_RESPONSE; returns their ids. See :mod:`fraudstream.cases.expiry`.
 
-    :param look_back_days: how far before the time limit a case's record may lie
+    :param look_back_days: how far before the longest wait of a case its record may lie
     """
 
     template_fields = ("look_back_days",)
@@ -67,7 +68,7 @@ class WatchCases(BaseOperator):
             Alert(subject=f"{len(set(cases))} fraud cases need a person", text=told_text(counts, cases))(dict(context))
             return True
 
-        cases = read_states(settings, now - 2 * limit - _AFTERWARDS)
+        cases = read_states(settings, now - longest_wait(limit) - _AFTERWARDS)
         done = watch(cases, limits, now, Reminders(settings), CaseEvents(settings), tell)
         escalated = {cause: len(ids) for cause, ids in done.escalated.items()}
         self.log.info(

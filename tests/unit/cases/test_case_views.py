@@ -1,10 +1,13 @@
 """The view of the whole topic is shared by those who need it at the same time."""
 
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 from fraudstream.cases import case_views as view_module
-from fraudstream.cases.case_views import whole_view
+from fraudstream.cases.case_views import horizon, whole_view
+from fraudstream.cases.deadlines import deadline
+from fraudstream.desk.views import kept
 from fraudstream.settings import Settings
 
 
@@ -83,3 +86,12 @@ def test_a_case_that_is_cancelled_gives_the_view_back() -> None:
         assert [view.alive for view in made] == [False]
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("days", [1, 3, 14, 60])
+def test_a_case_is_known_for_as_long_as_it_waits(days: int) -> None:
+    settings = Settings(confirmation_time_limit_seconds=days * 24 * 3600)
+    limit, came_at = settings.confirmation_time_limit, datetime(2026, 1, 2, tzinfo=UTC)
+    until = deadline(came_at + limit, came_at + limit, limit)  # of a notice that was accepted at the last moment
+    assert horizon(settings) > until - came_at
+    assert kept(settings) > until - came_at

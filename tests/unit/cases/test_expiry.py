@@ -133,3 +133,19 @@ def test_a_case_that_is_answered_while_others_are_closed_keeps_its_answer(
     monkeypatch.setattr(expiry, "AcceptedView", lambda settings, horizon: View({}))
     assert asyncio.run(close_expired(Settings(), store, look_back=timedelta(days=30))) == ["case-0", "case-2"]
     assert published == [("case-0", "NO_RESPONSE"), ("case-2", "NO_RESPONSE")]
+
+
+def test_cases_are_looked_for_from_as_far_back_as_they_may_wait(
+    monkeypatch: pytest.MonkeyPatch, published: list[tuple[str, str]]
+) -> None:
+    horizons: list[timedelta] = []
+
+    def view(settings: Settings, horizon: timedelta) -> View:
+        horizons.append(horizon)
+        return View({})
+
+    for name in ("_Frauds", "ConfirmationView", "AcceptedView"):
+        monkeypatch.setattr(expiry, name, view)
+    look_back = timedelta(days=1)
+    asyncio.run(close_expired(Settings(), MemoryStore(), look_back=look_back))
+    assert horizons == [2 * LIMIT + look_back] * 3
