@@ -1,10 +1,27 @@
 """What several tests read of docker/ and terraform/."""
 
+import re
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .terraform_files import Block
+from .terraform_files import Block, load, members
+
+TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
+#: Profile of the compose file → the Terraform files whose VM runs it.
+VMS = {
+    "kafka": ["kafka.tf"],
+    "registry": ["registry.tf"],
+    "schema-registry": ["registry.tf"],
+    "airflow": ["airflow.tf"],
+    "worker": ["producer.tf", "consumer_non_fraud.tf"],
+    "signing-worker": ["consumer_fraud.tf"],
+    "site": ["site.tf"],
+    "bounces": ["bounces.tf"],
+}
+
+_STRING = re.compile(r'"[^"]*"(?P<key>\s*=)?')
+_KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")
 
 
 def boot_module(root: Path) -> Any:
@@ -45,3 +62,31 @@ def rights(root: Path) -> list[Right]:
         Right(user, tuple(operations.split(",")), resource, name, pattern)
         for user, operations, resource, name, pattern in (line for line in lines if line and line[0] != "#")
     ]
+
+
+def given(blocks: list[Block], file: str, argument: str) -> set[str]:
+    """Names that a VM's module call gives: keys of its map, with those of the locals that it merges in."""
+    locals_ = {name: value for block in blocks if block.kind == "locals" for name, value in members(block.body)}
+    pending: list[Any] = []
+    for block in blocks:
+        if block.kind == "module" and block.file == file:
+            if argument in block.body:
+                pending.append(block.body[argument])
+            else:  # a worker: its module adds to what all of them share
+                (vm,) = (inner for inner in load(TERRAFORM / "modules/worker") if inner.kind == "module")
+                pending += [vm.body[argument], locals_["worker"][argument]]
+    assert pending, file
+    found: set[str] = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):  # a map without functions around it
+            found |= {name for name, _ in members(value)}
+        else:
+            found |= set(_KEY.findall(_STRING.sub(lambda quoted: quoted[0] if quoted["key"] else '""', value)))
+            pending += [
+                locals_[name]
+                for name in re.findall(
+                    r"\blocal\.(client_environment|catalog_environment|login_secret|site_environment|task_\w+)", value
+                )
+            ]
+    return found

@@ -15,21 +15,9 @@ from fraudstream.settings import Settings
 
 from local import celery, environment
 
-from .container_files import boot_module, kafka_users, secret_names
-from .terraform_files import Block, load, members, unquote
+from .container_files import TERRAFORM, VMS, boot_module, given, kafka_users, secret_names
+from .terraform_files import Block, load, unquote
 
-#: Profile of the compose file → the Terraform files whose VM runs it.
-VMS = {
-    "kafka": ["kafka.tf"],
-    "registry": ["registry.tf"],
-    "schema-registry": ["registry.tf"],
-    "airflow": ["airflow.tf"],
-    "worker": ["producer.tf", "consumer_non_fraud.tf"],
-    "signing-worker": ["consumer_fraud.tf"],
-    "site": ["site.tf"],
-    "bounces": ["bounces.tf"],
-}
-TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 #: Services that end when they have done their work.
 ONCE = {"airflow-image", "airflow-migrate", "topics", "dataset", "kafka-access"}
 #: Settings that no container gets: for a client certificate or a registry with a password, whose secret files would
@@ -49,36 +37,6 @@ FROM_BOOT = {"SECRETS", "PUBLISH_ADDRESS", "LOG_DRIVER"}
 _OURS = {"airflow": "${AIRFLOW_IMAGE:-fraudstream-airflow}", "site": "${SITE_IMAGE:-fraudstream-site}"}
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z][A-Z0-9_]*)(?P<default>:-[^}]*)?}")
-_STRING = re.compile(r'"[^"]*"(?P<key>\s*=)?')
-_KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")
-
-
-def given(blocks: list[Block], file: str, argument: str) -> set[str]:
-    """Names that a VM's module call gives: keys of its map, with those of the locals that it merges in."""
-    locals_ = {name: value for block in blocks if block.kind == "locals" for name, value in members(block.body)}
-    pending: list[Any] = []
-    for block in blocks:
-        if block.kind == "module" and block.file == file:
-            if argument in block.body:
-                pending.append(block.body[argument])
-            else:  # a worker: its module adds to what all of them share
-                (vm,) = (inner for inner in load(TERRAFORM / "modules/worker") if inner.kind == "module")
-                pending += [vm.body[argument], locals_["worker"][argument]]
-    assert pending, file
-    found: set[str] = set()
-    while pending:
-        value = pending.pop()
-        if isinstance(value, dict):  # a map without functions around it
-            found |= {name for name, _ in members(value)}
-        else:
-            found |= set(_KEY.findall(_STRING.sub(lambda quoted: quoted[0] if quoted["key"] else '""', value)))
-            pending += [
-                locals_[name]
-                for name in re.findall(
-                    r"\blocal\.(client_environment|catalog_environment|login_secret|site_environment|task_\w+)", value
-                )
-            ]
-    return found
 
 
 def unknown_settings(texts: dict[str, str]) -> set[tuple[str, str]]:
