@@ -59,6 +59,8 @@ class AnswerPublisher:
         self._codec_lock = threading.Lock()
         self._connection = Connection(settings)
         self._producer = self._connect()
+        #: Those that it replaces, as long as answers of theirs are without a report.
+        self._ended: list[Producer] = []
         #: Appended to by librdkafka's callbacks, which run in whatever thread polls.
         self._reported: deque[_Report] = deque()
         self._stop = threading.Event()
@@ -123,7 +125,8 @@ class AnswerPublisher:
     def close(self) -> None:
         """Waits for what is on its way, at most :data:`DELIVERY_SECONDS`, and ends. Harmless when repeated."""
         if not self._stop.is_set():
-            self._producer.flush(DELIVERY_SECONDS)
+            for producer in (self._producer, *self._ended):
+                producer.flush(DELIVERY_SECONDS)
             self._stop.set()
             self._thread.join()
             self._pass_on()
@@ -159,6 +162,7 @@ class AnswerPublisher:
             if error.args[0].code() == Code._FATAL:
                 # an idempotent producer that lost its sequence never sends again: a new one does
                 logger.warning("answers: a new producer replaces one that ended with %s", error.args[0])
+                self._ended.append(self._producer)
                 self._producer = self._connect()
             raise self._unavailable(error.args[0]) from error
 
@@ -169,6 +173,10 @@ class AnswerPublisher:
     def _serve_reports(self) -> None:
         while not self._stop.is_set():
             self._producer.poll(POLL_SECONDS)
+            for ended in list(self._ended):
+                ended.poll(0)
+                if not len(ended):
+                    self._ended.remove(ended)
             self._pass_on()
 
     def _pass_on(self) -> None:

@@ -26,6 +26,7 @@ class Broker:
         self.producers = 0
         self.deliver: Callable[[], Code | None] = lambda: None
         self.produce_error: Exception | None = None
+        self.silent = False
 
 
 class Message:
@@ -59,9 +60,12 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
 
         def poll(self, timeout: float) -> int:
             threading.Event().wait(0.005)
-            while self._reports:
+            while self._reports and not broker.silent:
                 self._reports.popleft()()
             return 0
+
+        def __len__(self) -> int:
+            return len(self._reports)
 
         def flush(self, timeout: float) -> int:
             return self.poll(timeout)
@@ -159,6 +163,24 @@ def test_a_producer_that_ended_is_replaced(broker: Broker, publisher: AnswerPubl
     broker.produce_error = None
     assert publish(publisher) == (4, 0)
     assert broker.producers == 2
+
+
+def test_who_waits_for_an_answer_of_a_producer_that_ended_hears_of_it(
+    broker: Broker, publisher: AnswerPublisher
+) -> None:
+    async def run() -> tuple[int, int]:
+        broker.silent = True
+        waiting = asyncio.create_task(publisher.publish("REPORTED_FRAUD", transaction("a"), NOW))
+        await asyncio.sleep(0.02)
+        assert broker.sent
+        broker.produce_error = KafkaException(Code(Code._FATAL))
+        with pytest.raises(KafkaUnavailable):
+            await publisher.publish("REPORTED_FRAUD", transaction("b"), NOW)
+        await asyncio.sleep(0.02)  # the thread polls another producer by now
+        broker.silent = False
+        return await asyncio.wait_for(waiting, 3)
+
+    assert asyncio.run(run()) == (4, 0)
 
 
 def test_what_is_no_transaction_is_refused_before_anything_is_sent(broker: Broker, publisher: AnswerPublisher) -> None:
