@@ -23,6 +23,7 @@ from google.cloud.storage.retry import DEFAULT_RETRY
 from fraudstream.dataset.formats import MAGIC_BYTES, packing_of
 from fraudstream.dataset.stream import Stream
 from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, SettingsError
+from fraudstream.lake.store.credentials import renewal_may_pass
 from fraudstream.lake.store.downloads import Downloads
 
 BLOCK_BYTES = 4 << 20
@@ -179,6 +180,8 @@ def _translated(uri: str, generation: str, call: Callable[[], T]) -> T:
     except (google.PreconditionFailed, google.NotFound, google.RequestRangeNotSatisfiable) as error:
         raise _replaced(uri, generation, "another, or none") from error
     except (google.Forbidden, google.Unauthorized, auth.RefreshError) as error:
+        if renewal_may_pass(error):
+            raise LakeUnavailable(f"dataset {uri!r}: credentials can't be renewed now ({error}); try again") from error
         raise DatasetError(f"dataset {uri!r} may not be read with this connection: {error}") from error
     except google.ClientError as error:
         raise DatasetError(f"dataset {uri!r} can't be read: {error.message}") from error

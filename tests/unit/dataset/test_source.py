@@ -98,6 +98,7 @@ class TestObjectInFake(SourceBehaviour):
             (ConnectionError("nothing came"), LakeUnavailable),
             (auth.TransportError("no token server"), LakeUnavailable),
             (auth.RefreshError("invalid_grant"), DatasetError),
+            (auth.RefreshError("ask again", retryable=True), LakeUnavailable),
             (google.Forbidden("no storage.objects.get"), DatasetError),
             (google.BadRequest("what?"), DatasetError),
         ],

@@ -7,6 +7,7 @@ import requests
 from fraudstream.errors import LakeError, LakeUnavailable
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.store.objects import JSON
+from google.auth import exceptions as auth
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
@@ -89,8 +90,23 @@ def create(store: Store) -> Any:
     return store.create(NAME, b"x", content_type=JSON, metadata={"end": "7"})
 
 
+def not_renewed(cause: Exception | None = None, **said: Any) -> auth.RefreshError:
+    """As google-auth raises it."""
+    error = auth.RefreshError("no token", **said)
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
-    "fault", [408, 409, 429, 500, 502, 503, 504, 507, requests.ConnectionError("reset"), requests.Timeout("slow")]
+    "fault",
+    [
+        *(408, 409, 429, 500, 502, 503, 504, 507),
+        requests.ConnectionError("reset"),
+        requests.Timeout("slow"),
+        auth.TransportError("no token server"),
+        not_renewed(auth.TransportError("the metadata server is away")),
+        not_renewed(retryable=True),
+    ],
 )
 def test_a_fault_that_may_pass_is_tried_again(fault):
     store, http = store_with([fault, fault, 404])
@@ -143,7 +159,7 @@ def test_a_missing_bucket_is_named_with_the_setting():
         create(store)
 
 
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [401, 403, not_renewed(), not_renewed(ValueError("invalid_grant"))])
 def test_refused_credentials_are_named_with_the_role_they_need(status):
     store, _ = store_with([status])
     with pytest.raises(LakeError, match=r"roles/storage\.objectUser") as caught:

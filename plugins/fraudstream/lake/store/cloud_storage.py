@@ -15,6 +15,7 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
 from fraudstream.errors import LakeError, LakeUnavailable
+from fraudstream.lake.store.credentials import renewal_may_pass
 from fraudstream.lake.store.downloads import Downloads
 from fraudstream.lake.store.objects import Created, ObjectInfo, StoredObject
 
@@ -29,7 +30,6 @@ _MAY_PASS = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
-    auth.TransportError,
     DataCorruption,
     ConnectionError,
 )
@@ -199,7 +199,7 @@ def _may_pass(error: BaseException) -> bool:
     if isinstance(error, api.GoogleAPICallError):
         status = error.code or 0
         return status in _MAY_PASS_STATUS or status >= http.client.INTERNAL_SERVER_ERROR
-    return isinstance(error, _MAY_PASS)
+    return isinstance(error, _MAY_PASS) or renewal_may_pass(error)
 
 
 def _info(blob: storage.Blob) -> ObjectInfo:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import requests
+from google.auth import exceptions as auth
 from pyiceberg.catalog import Catalog, load_catalog
 from pyiceberg.exceptions import (
     CommitFailedException,
@@ -41,6 +42,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.errors import FraudstreamError, LakeError, LakeUnavailable, SettingsError
 from fraudstream.kafka.records import Partition
+from fraudstream.lake.store.credentials import renewal_may_pass
 from fraudstream.lake.table import schemas
 from fraudstream.lake.table.positions import NOTHING, offsets_of
 from fraudstream.settings import Settings
@@ -219,5 +221,8 @@ def translated(what: str) -> Iterator[None]:
             f"could not {what} the Iceberg catalog {CATALOG!r}: {error!r}; it, or the store of its files, is down or"
             " unreachable: retry later, or correct PYICEBERG_CATALOG__FRAUDSTREAM__*"
         ) from error
+    except auth.GoogleAuthError as error:
+        what = f"could not {what} the Iceberg catalog {CATALOG!r}: Google's credentials can't be renewed ({error!r})"
+        raise (LakeUnavailable if renewal_may_pass(error) else LakeError)(what) from error
     except RESTError as error:
         raise LakeError(f"could not {what} the Iceberg catalog {CATALOG!r}: it answered {error!r}") from error
