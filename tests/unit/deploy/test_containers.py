@@ -377,6 +377,10 @@ class TestHardening:
             assert not variables & set(service["environment"]), name
         assert secrets <= secret_names(services["airflow-scheduler"])
         assert variables <= set(services["airflow-scheduler"]["environment"])
+        signers = {name for name, s in services.items() if "airflow_jwt_secret" in secret_names(s)}
+        assert signers == {"airflow-api-server", "airflow-scheduler"}, "the others run code of DAGs, or need no token"
+        variable = "AIRFLOW__API_AUTH__JWT_SECRET_CMD"
+        assert signers == {name for name, s in services.items() if variable in (s.get("environment") or {})}
         text = (root / "terraform/secrets.tf").read_text()
         for secret in ("airflow_fernet_key", "airflow_jwt_secret", "database_password"):
             assert re.findall(rf"{secret} .*readers = (\[.*])", text) == ['["airflow"]'], secret
