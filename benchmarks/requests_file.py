@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 
 from benchmarks.stack import FOLDER
 

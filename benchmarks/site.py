@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 import pyarrow.compute as pc
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import ROOT, Settings

@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Literal
 
-from fraudstream.cases.answer_publisher import DecidedBy
-from fraudstream.cases.links import Links
+from fraudstream.cases.answers.publisher import DecidedBy
+from fraudstream.cases.links.signed import Links
 from fraudstream.errors import AnswerUnknown
 from fraudstream.mail.customers.customer import Customer
 from fraudstream.mail.letter.facts import FactsWriter

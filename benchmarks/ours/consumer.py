@@ -5,7 +5,7 @@ import sys
 import threading
 from typing import Any
 
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
 from fraudstream.kafka.avro.codec import Codec

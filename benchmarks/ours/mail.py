@@ -5,7 +5,7 @@ Timed from the assignment on.
 
 import sys
 
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.records import Partition

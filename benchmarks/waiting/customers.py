@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.generator import plan, write_file

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from fraudstream.cases.answers.staff import LINK, STAFF
 from fraudstream.cases.events import ESCALATED, MAIL_BOUNCED, REMINDED
-from fraudstream.cases.staff import LINK, STAFF
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Events:
 
 @dataclass(slots=True)
 class Answers:
-    """Records of fraud_confirmation by the rule of :mod:`fraudstream.cases.staff`."""
+    """Records of fraud_confirmation by the rule of :mod:`fraudstream.cases.answers.staff`."""
 
     #: The first answer of each case, of which its sensor is told.
     first: dict[str, Mapping[str, Any]] = field(default_factory=dict)

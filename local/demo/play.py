@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import ESCALATED, MAIL_BOUNCED, REMINDED
-from fraudstream.cases.staff import STAFF
 from fraudstream.dataset.head import Head
 from fraudstream.dataset.source import Source, open_source
 from fraudstream.kafka.records import MAIL_RETRY

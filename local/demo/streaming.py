@@ -17,9 +17,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from fraudstream.cases.decisions import needs_second_person
+from fraudstream.cases.answers.decisions import needs_second_person
 from fraudstream.cases.events import MAIL_BOUNCED
-from fraudstream.cases.links import Links as SignedLinks
+from fraudstream.cases.links.signed import Links as SignedLinks
 from fraudstream.cases.watch.state import CaseState, read_states
 from fraudstream.settings import ROOT, Settings
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.settings import Settings
 from fraudstream.site.metrics import Metrics
 from fraudstream.site.serving import server

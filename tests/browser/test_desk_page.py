@@ -9,9 +9,9 @@ import httpx
 import pytest
 from confluent_kafka import TopicPartition
 from fraudstream import money
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
+from fraudstream.cases.answers.staff import staff_decisions
 from fraudstream.cases.events import PAGE_OPENED
-from fraudstream.cases.first_answer_sink import FirstAnswers
-from fraudstream.cases.staff import staff_decisions
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, Partition
 from fraudstream.lake.audit.audit import LAKE, audit
 from fraudstream.lake.audit.position import Position

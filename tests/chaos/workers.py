@@ -16,8 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fraudstream.cases.first_answer_sink import FirstAnswers
-from fraudstream.cases.links import Links
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
+from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import FOLDER, CaseSink
 from fraudstream.dataset import open_source
 from fraudstream.errors import FraudstreamError, PartitionLost

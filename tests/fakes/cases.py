@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from fraudstream.cases.answer_publisher import DecidedBy, Place, Status, channel_of
-from fraudstream.cases.case_views import Answer
-from fraudstream.cases.first_value_store import FirstValues, Read
-from fraudstream.cases.staff import is_staff_decision
+from fraudstream.cases.answers.publisher import DecidedBy, Place, Status, channel_of
+from fraudstream.cases.answers.staff import is_staff_decision
+from fraudstream.cases.views.case_views import Answer
+from fraudstream.cases.views.first_value_store import FirstValues, Read
 from fraudstream.errors import KafkaError
 
 PARTITION = 0

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from fraudstream.cases.answer_publisher import DecidedBy, Place, Status, channel_of
+from fraudstream.cases.answers.publisher import DecidedBy, Place, Status, channel_of
 from fraudstream.cases.events import CaseEvent
 from fraudstream.desk.case_index import CaseIndex, Placed
 from fraudstream.errors import KafkaError

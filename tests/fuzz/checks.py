@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from confluent_kafka import Message
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException, Message, Producer
 from confluent_kafka.schema_registry import Schema, SchemaReference, SchemaRegistryClient
-from fraudstream.cases.case_views import CaseView, ConfirmationView
-from fraudstream.cases.first_answer_sink import FirstAnswers
-from fraudstream.cases.topic_view import TopicView
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
+from fraudstream.cases.views.case_views import CaseView, ConfirmationView
+from fraudstream.cases.views.topic_view import TopicView
 from fraudstream.errors import MailError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription

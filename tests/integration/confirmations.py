@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fraudstream.cases.links import Links, Proposal
+from fraudstream.cases.links.signed import Links, Proposal
 from fraudstream.cases.opening import case_of
 from fraudstream.dataset import open_source
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION

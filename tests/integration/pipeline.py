@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Message
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.dataset import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription

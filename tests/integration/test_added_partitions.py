@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
-from fraudstream.cases.answer_places import AnswerPlaces
-from fraudstream.cases.answer_publisher import Status, channel_of
-from fraudstream.cases.case_views import Answer, ConfirmationView
-from fraudstream.cases.first_answer_sink import FirstAnswers
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
+from fraudstream.cases.answers.places import AnswerPlaces
+from fraudstream.cases.answers.publisher import Status, channel_of
+from fraudstream.cases.views.case_views import Answer, ConfirmationView
 from fraudstream.kafka.avro import codec as codec_module
 from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import Registry

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from confluent_kafka import Message, Producer
-from fraudstream.cases.answer_publisher import Status, channel_of
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
+from fraudstream.cases.answers.publisher import Status, channel_of
 from fraudstream.cases.events import MAIL_BOUNCED, CaseEvent, CaseEvents
-from fraudstream.cases.first_answer_sink import FirstAnswers
 from fraudstream.dataset import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition

@@ -18,11 +18,11 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from fraudstream.cases import answer_publisher as answers_module
-from fraudstream.cases.answer_publisher import AnswerPublisher, Place
-from fraudstream.cases.case_views import CaseView, ConfirmationView
-from fraudstream.cases.links import Links
-from fraudstream.cases.topic_view import TopicView
+from fraudstream.cases.answers import publisher as answers_module
+from fraudstream.cases.answers.publisher import AnswerPublisher, Place
+from fraudstream.cases.links.signed import Links
+from fraudstream.cases.views.case_views import CaseView, ConfirmationView
+from fraudstream.cases.views.topic_view import TopicView
 from fraudstream.errors import AnswerUnknown
 from fraudstream.kafka.avro import codec as codec_module
 from fraudstream.kafka.avro.codec import Codec, schema_text

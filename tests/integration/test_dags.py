@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from fraudstream.cases.answer_publisher import AnswerPublisher
+from fraudstream.cases.answers.publisher import AnswerPublisher
 from fraudstream.cases.opening import case_of
 from fraudstream.dataset import open_source
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, NON_FRAUD_TRANSACTION

@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from fraudstream.cases.decisions import decide
-from fraudstream.cases.links import Links
+from fraudstream.cases.answers.decisions import decide
+from fraudstream.cases.links.signed import Links
 from fraudstream.dataset import open_source
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import FRAUD_CASES, MAILS

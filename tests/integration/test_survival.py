@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from bs4 import BeautifulSoup
-from fraudstream.cases.answer_publisher import AnswerPublisher, Place, Status
+from fraudstream.cases.answers.publisher import AnswerPublisher, Place, Status
 from fraudstream.settings import Settings
 
 from local.control import Control
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 SITE_THAT_DIES = """
 import os, signal, sys
 from fraudstream.site import __main__ as site
-from fraudstream.cases.answer_publisher import AnswerPublisher
+from fraudstream.cases.answers.publisher import AnswerPublisher
 
 class Dies(AnswerPublisher):
     async def publish(self, *arguments):

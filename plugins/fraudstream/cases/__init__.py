@@ -1,0 +1,1 @@
+"""Cases: opened for frauds, followed, and closed when their time is up."""

@@ -9,7 +9,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from fraudstream.cases.decisions import OUTCOMES, decide
+from fraudstream.cases.answers.decisions import OUTCOMES, decide
 from fraudstream.errors import FraudstreamError
 from fraudstream.settings import get_settings
 

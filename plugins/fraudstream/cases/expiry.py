@@ -20,12 +20,12 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from fraudstream.cases.answer_publisher import AnswerPublisher
-from fraudstream.cases.case_views import AcceptedView, ConfirmationView
+from fraudstream.cases.answers.publisher import AnswerPublisher
 from fraudstream.cases.claims import Case, claimed_on
 from fraudstream.cases.deadlines import deadline, longest_wait
 from fraudstream.cases.opening import FOLDER
-from fraudstream.cases.topic_view import TopicView
+from fraudstream.cases.views.case_views import AcceptedView, ConfirmationView
+from fraudstream.cases.views.topic_view import TopicView
 from fraudstream.kafka.records import FRAUD_TRANSACTION
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.settings import Settings

@@ -5,9 +5,9 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from fraudstream.cases.case_views import Answer
+from fraudstream.cases.answers.staff import counting
 from fraudstream.cases.events import CaseEvent
-from fraudstream.cases.staff import counting
+from fraudstream.cases.views.case_views import Answer
 from fraudstream.errors import RecordError, UnknownCase
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION

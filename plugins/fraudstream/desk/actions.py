@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 
-from fraudstream.cases.decisions import (
+from fraudstream.cases.answers.decisions import (
     PublishesAnswers,
     PublishesEvents,
     checked,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from fraudstream.cases.case_views import Answer
+from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import (
     ASSIGNED,
@@ -27,7 +27,7 @@ from fraudstream.cases.events import (
     CaseEvent,
 )
 from fraudstream.cases.history import CaseHistory
-from fraudstream.cases.staff import STAFF
+from fraudstream.cases.views.case_views import Answer
 from fraudstream.desk.queue import STATES, Filter, Queue, QueuedCase
 from fraudstream.kafka.records import Partition
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fraudstream import money
+from fraudstream.cases.answers.staff import counting
 from fraudstream.cases.claims import Case
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import NOTICE_ACCEPTED, masked
-from fraudstream.cases.staff import counting
 from fraudstream.desk.facts import Facts, gather
 from fraudstream.desk.timeline import Timeline
 from fraudstream.desk.topic_search import Hit

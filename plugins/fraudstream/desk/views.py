@@ -9,8 +9,8 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from fraudstream.cases.case_views import horizon
-from fraudstream.cases.topic_view import TopicView
+from fraudstream.cases.views.case_views import horizon
+from fraudstream.cases.views.topic_view import TopicView
 from fraudstream.desk.case_index import CaseIndex, Placed
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION

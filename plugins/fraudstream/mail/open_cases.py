@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from fraudstream.cases.first_answer_sink import KnowsFirstPlaces
+from fraudstream.cases.answers.first_answer_sink import KnowsFirstPlaces
 from fraudstream.kafka.records import Batch
 from fraudstream.mail.letter.letters import Letter, WritesLetters
 

@@ -20,7 +20,7 @@ from fraudstream.cases.events import (
     CaseEvents,
     masked,
 )
-from fraudstream.cases.links import Proposal
+from fraudstream.cases.links.signed import Proposal
 from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec

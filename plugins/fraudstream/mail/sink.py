@@ -23,7 +23,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
 
-from fraudstream.cases.answer_places import AnswerPlaces
+from fraudstream.cases.answers.places import AnswerPlaces
 from fraudstream.errors import MailError, SettingsError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import MAIL_RETRY, Batch, Partition, Sink

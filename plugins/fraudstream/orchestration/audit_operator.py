@@ -10,8 +10,8 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from rich.console import Console
 
-from fraudstream.cases.answer_figures import answer_figures
-from fraudstream.cases.answer_figures import as_table as answers_table
+from fraudstream.cases.answers.figures import answer_figures
+from fraudstream.cases.answers.figures import as_table as answers_table
 from fraudstream.errors import ProofFailed
 from fraudstream.lake.audit import position
 from fraudstream.lake.audit.audit import audit

@@ -10,12 +10,12 @@ from typing import Any, Literal
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
-from fraudstream.cases.answer_places import AnswerPlaces
-from fraudstream.cases.first_answer_sink import FirstAnswers
-from fraudstream.cases.links import Links
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
+from fraudstream.cases.answers.places import AnswerPlaces
+from fraudstream.cases.answers.staff import staff_decisions
+from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
-from fraudstream.cases.staff import staff_decisions
 from fraudstream.dataset.source import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription

@@ -11,11 +11,11 @@ from airflow.sdk.definitions.context import Context
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
 from jinja2 import Environment
 
-from fraudstream.cases.answer_publisher import shared_publisher
-from fraudstream.cases.case_views import Answer, accepted_at, horizon, shared_view, whole_view
+from fraudstream.cases.answers.publisher import shared_publisher
 from fraudstream.cases.claims import Case
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.opening import described, transaction_of
+from fraudstream.cases.views.case_views import Answer, accepted_at, horizon, shared_view, whole_view
 from fraudstream.errors import KafkaError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings, get_settings

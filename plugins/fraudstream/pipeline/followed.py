@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
+from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import MAIL_RESENT, UNDELIVERED, CaseEvent
 from fraudstream.cases.expiry import GRACE
-from fraudstream.cases.staff import STAFF
 from fraudstream.cases.undelivered import NAMES
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
@@ -58,7 +58,7 @@ class Counted:
 
     #: Time of each case's record, in seconds since 1970.
     cases: dict[str, float] = field(default_factory=dict)
-    #: The answer of each case that counts, as :mod:`fraudstream.cases.staff` says.
+    #: The answer of each case that counts, as :mod:`fraudstream.cases.answers.staff` says.
     answers: dict[str, _Answer] = field(default_factory=dict)
     events: dict[str, str] = field(default_factory=dict)
     files: dict[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -10,11 +10,11 @@ from typing import Any
 
 import uvloop
 
-from fraudstream.cases.answer_publisher import AnswerPublisher
-from fraudstream.cases.case_views import CaseView, OutcomeView, horizon
+from fraudstream.cases.answers.publisher import AnswerPublisher
 from fraudstream.cases.events import CaseEvents
-from fraudstream.cases.links import Links
-from fraudstream.cases.topic_view import TopicView
+from fraudstream.cases.links.signed import Links
+from fraudstream.cases.views.case_views import CaseView, OutcomeView, horizon
+from fraudstream.cases.views.topic_view import TopicView
 from fraudstream.errors import FraudstreamError
 from fraudstream.settings import Settings, get_settings
 from fraudstream.site.health import create_health

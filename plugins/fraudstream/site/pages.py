@@ -12,9 +12,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fraudstream.cases.case_views import Answer
-from fraudstream.cases.links import Proposal, language_in
-from fraudstream.cases.staff import is_staff_decision, words_of
+from fraudstream.cases.answers.staff import is_staff_decision, words_of
+from fraudstream.cases.links.signed import Proposal, language_in
+from fraudstream.cases.views.case_views import Answer
 from fraudstream.settings import TEMPLATES, Settings
 from fraudstream.site.languages import LONGEST_HEADER, language_for
 from fraudstream.site.skeleton import Skeleton, mark

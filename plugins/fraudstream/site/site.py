@@ -16,9 +16,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from fraudstream.cases.answer_publisher import STATUS_OF, Place, Status
-from fraudstream.cases.case_views import Answer
-from fraudstream.cases.links import Link, Links, is_proposal
+from fraudstream.cases.answers.publisher import STATUS_OF, Place, Status
+from fraudstream.cases.links.signed import Link, Links, is_proposal
+from fraudstream.cases.views.case_views import Answer
 from fraudstream.errors import AnswerUnknown, KafkaError, KafkaUnavailable, LinkError, LinkExpired
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings

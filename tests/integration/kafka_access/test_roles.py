@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
-from fraudstream.cases.answer_publisher import AnswerPublisher
-from fraudstream.cases.case_views import ConfirmationView
+from fraudstream.cases.answers.publisher import AnswerPublisher
+from fraudstream.cases.views.case_views import ConfirmationView
 from fraudstream.dataset import open_source
 from fraudstream.errors import KafkaError, KafkaRefused
 from fraudstream.kafka.avro.codec import Codec

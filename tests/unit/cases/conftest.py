@@ -2,7 +2,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.settings import Settings
 
 

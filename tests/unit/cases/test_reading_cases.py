@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fraudstream.cases import history, undelivered
-from fraudstream.cases.answer_publisher import DecidedBy, channel_of
+from fraudstream.cases.answers.publisher import DecidedBy, channel_of
 from fraudstream.cases.events import (
     MAIL_BOUNCED,
     MAIL_FAILED,

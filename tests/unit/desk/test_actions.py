@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from fraudstream.cases.answer_publisher import Place
+from fraudstream.cases.answers.publisher import Place
 from fraudstream.cases.events import (
     ASSIGNED,
     DECISION_CONFIRMED,

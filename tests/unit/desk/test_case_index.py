@@ -4,7 +4,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from fraudstream.cases.answer_publisher import DecidedBy, channel_of
+from fraudstream.cases.answers.publisher import DecidedBy, channel_of
 from fraudstream.cases.events import (
     ASSIGNED,
     DECISION_CONFIRMED,

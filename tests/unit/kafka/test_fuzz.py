@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import case_of, described, transaction_of
 from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import RegisteredSchema

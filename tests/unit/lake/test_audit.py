@@ -8,7 +8,7 @@ from itertools import pairwise
 import duckdb
 import numpy as np
 import pytest
-from fraudstream.cases.answer_figures import answer_figures
+from fraudstream.cases.answers.figures import answer_figures
 from fraudstream.errors import LakeError
 from fraudstream.kafka.avro.codec import DecodedMessages
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
+from fraudstream.cases.answers.first_answer_sink import Place
 from fraudstream.cases.events import MAIL_FAILED, NOTICE_ACCEPTED, CaseEvent
-from fraudstream.cases.first_answer_sink import Place
 from fraudstream.cases.watch.state import CaseState
 from fraudstream.kafka.records import Batch
 from fraudstream.mail import follow_up, reminders

@@ -12,7 +12,7 @@ import fastavro
 import numpy as np
 import pyarrow as pa
 import pytest
-from fraudstream.cases.first_answer_sink import FirstAnswers
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import RegisteredSchema

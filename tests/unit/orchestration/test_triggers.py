@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import structlog
 from airflow.triggers.base import TaskSuccessEvent, TriggerEvent
-from fraudstream.cases.case_views import Answer
 from fraudstream.cases.opening import case_of
+from fraudstream.cases.views.case_views import Answer
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.orchestration import triggers
 from fraudstream.orchestration.sensors import CASE

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.settings import Settings
 from fraudstream.site.metrics import Metrics
 from fraudstream.site.site import create_app

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from fraudstream.cases.links import Links
+from fraudstream.cases.links.signed import Links
 from fraudstream.errors import LinkError
 from fraudstream.settings import Settings
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from fraudstream.cases.damaged_links import LONGEST_LOOK
+from fraudstream.cases.links.damaged import LONGEST_LOOK
 
 from tests.unit.site.conftest import ORIGIN, Site
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from fraudstream.cases.answer_publisher import DecidedBy, Place, Status
-from fraudstream.cases.links import PAGE_SECONDS
+from fraudstream.cases.answers.publisher import DecidedBy, Place, Status
+from fraudstream.cases.links.signed import PAGE_SECONDS
 from fraudstream.errors import AnswerUnknown, KafkaUnavailable, SchemaRegistryError
 from fraudstream.settings import Settings
 from fraudstream.site import site as site_module

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
+from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import (
     ALERTED,
     ESCALATED,
@@ -18,7 +19,6 @@ from fraudstream.cases.events import (
     UNDELIVERED,
     CaseEvent,
 )
-from fraudstream.cases.staff import STAFF
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition

@@ -14,8 +14,8 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.cases.first_answer_sink import Place
-from fraudstream.cases.staff import staff_decisions
+from fraudstream.cases.answers.first_answer_sink import Place
+from fraudstream.cases.answers.staff import staff_decisions
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
 from fraudstream.kafka.client.client_config import one_read

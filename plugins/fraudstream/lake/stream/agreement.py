@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.cases.staff import staff_decisions
+from fraudstream.cases.answers.staff import staff_decisions
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.client_config import one_read

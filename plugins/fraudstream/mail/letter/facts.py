@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
-from fraudstream.cases.links import Proposal
-from fraudstream.cases.staff import words_of
+from fraudstream.cases.answers.staff import words_of
+from fraudstream.cases.links.signed import Proposal
 from fraudstream.mail.customers.customer import Customer
 from fraudstream.mail.letter.templates import REMINDER, Facts, Kind
 from fraudstream.settings import Settings
@@ -14,7 +14,7 @@ from fraudstream.texts import known_language, money_text, texts_of, time_text
 
 
 class MakesLinks(Protocol):
-    """What a fraud notice needs of :class:`fraudstream.cases.links.Links`."""
+    """What a fraud notice needs of :class:`fraudstream.cases.links.signed.Links`."""
 
     def url(self, id_transaction: str, answer: Proposal, language: str = "") -> str:
         """The link that proposes `answer`, ``fraud`` or ``not-fraud``, to a page in `language`; empty: browser's."""

@@ -9,7 +9,7 @@ from typing import Protocol
 import orjson
 import pyarrow as pa
 
-from fraudstream.cases.staff import staff_decisions
+from fraudstream.cases.answers.staff import staff_decisions
 from fraudstream.kafka.records import Batch, Partition
 from fraudstream.kafka.topic import definitions
 from fraudstream.mail.bounces.addresses import ReturnAddresses

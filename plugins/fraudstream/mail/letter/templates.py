@@ -23,7 +23,7 @@ from typing import Literal
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import escape
 
-from fraudstream.cases.staff import STAFF
+from fraudstream.cases.answers.staff import STAFF
 from fraudstream.errors import SettingsError
 from fraudstream.mail.letter.quoted_printable import encode_template, encode_value
 from fraudstream.mail.letter.recipients import is_address, to_ascii
@@ -50,7 +50,7 @@ class Facts:
     """What a mail says of a transaction, as shown to the customer; unused ones are empty.
 
     `language` and `status` pick the words and are not shown; without a language it is the default one. The status of a
-    receipt is what :func:`fraudstream.cases.staff.words_of` returns, that of a reminder REMINDER.
+    receipt is what :func:`fraudstream.cases.answers.staff.words_of` returns, that of a reminder REMINDER.
     """
 
     id: str

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Form, HTTPException, Query
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from fraudstream import money
-from fraudstream.cases.answer_publisher import shared_publisher
+from fraudstream.cases.answers.publisher import shared_publisher
 from fraudstream.cases.events import CaseEvents
 from fraudstream.desk.actions import MOST_CASES, Desk, Done
 from fraudstream.desk.case_index import KnownCase

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fraudstream import money
-from fraudstream.cases.decisions import OUTCOMES
+from fraudstream.cases.answers.decisions import OUTCOMES
 from fraudstream.desk.case_index import KnownCase
 from fraudstream.desk.queue import STATES, QueuedCase
 from fraudstream.desk.timeline import Step

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fraudstream.cases.answers.staff import LINK, STAFF, TIMEOUT
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import (
     ALERTED,
@@ -15,7 +16,6 @@ from fraudstream.cases.events import (
     REMINDED,
     CaseEvent,
 )
-from fraudstream.cases.staff import LINK, STAFF, TIMEOUT
 from fraudstream.cases.watch.rules import Limits, causes, reminder_due
 from fraudstream.cases.watch.state import CaseState
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from fraudstream.cases.answers.staff import LINK
 from fraudstream.cases.events import ALERTED, ESCALATED, MAIL_BOUNCED, MAIL_RESENT, NOTICE_ACCEPTED, REMINDED, CaseEvent
-from fraudstream.cases.staff import LINK
 from fraudstream.cases.watch.rules import Limits
 from fraudstream.cases.watch.state import CaseState
 from fraudstream.cases.watch.watching import watch

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING
-from fraudstream.cases.first_answer_sink import FirstAnswers
+from fraudstream.cases.answers.first_answer_sink import FirstAnswers
 from fraudstream.kafka.records import Batch, Partition
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
-from fraudstream.cases import case_views, topic_view
-from fraudstream.cases.case_views import ConfirmationView, shared_view
+from fraudstream.cases.views import case_views, topic_view
+from fraudstream.cases.views.case_views import ConfirmationView, shared_view
 from fraudstream.errors import KafkaError, SchemaRegistryError
 from fraudstream.settings import Settings
 

@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from fraudstream.cases import answer_places
-from fraudstream.cases.answer_places import AnswerPlaces
+from fraudstream.cases.answers import places as answer_places
+from fraudstream.cases.answers.places import AnswerPlaces
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
 
-from tests.unit.cases.test_topic_view import Broker, broker, until
+from tests.unit.cases.views.test_topic_view import Broker, broker, until
 
 __all__ = ["broker"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import itsdangerous.signer
 import pytest
-from fraudstream.cases.links import CLOCK_SKEW_SECONDS, LONGEST_TOKEN, PAGE_SECONDS, Links, shown
+from fraudstream.cases.links.signed import CLOCK_SKEW_SECONDS, LONGEST_TOKEN, PAGE_SECONDS, Links, shown
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import PUBLISHED_KEY, ROOT, Settings
 from hypothesis import given, settings
@@ -259,7 +259,7 @@ def test_keys_come_from_the_file_that_secret_manager_is_mounted_as(keyed: Callab
     new, old = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
     (tmp_path / "fraudstream_confirmation_keys").write_text(f"{new},{old}\n")
     script = (
-        "from fraudstream.cases.links import Links; from fraudstream.settings import Settings;"
+        "from fraudstream.cases.links.signed import Links; from fraudstream.settings import Settings;"
         "print(Links(Settings()).url('case-1', 'fraud'), repr(Settings()))"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_")} | {

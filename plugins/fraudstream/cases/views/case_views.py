@@ -11,10 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from confluent_kafka import Message
 
+from fraudstream.cases.answers.staff import is_staff_decision
 from fraudstream.cases.deadlines import longest_wait
 from fraudstream.cases.events import NOTICE_ACCEPTED
-from fraudstream.cases.staff import is_staff_decision
-from fraudstream.cases.topic_view import TopicView
+from fraudstream.cases.views.topic_view import TopicView
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 

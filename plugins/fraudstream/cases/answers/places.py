@@ -6,9 +6,9 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from fraudstream.cases.first_answer_sink import Place
-from fraudstream.cases.first_value_store import Read
-from fraudstream.cases.topic_view import RETRY_SECONDS, TopicView
+from fraudstream.cases.answers.first_answer_sink import Place
+from fraudstream.cases.views.first_value_store import Read
+from fraudstream.cases.views.topic_view import RETRY_SECONDS, TopicView
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.dead_letters.invalid_records import KnownDeadLetters, is_dead
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition

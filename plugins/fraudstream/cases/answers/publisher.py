@@ -13,8 +13,8 @@ from typing import Any, Literal
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer
 
-from fraudstream.cases.links import Proposal
-from fraudstream.cases.staff import LINK, STAFF, TIMEOUT
+from fraudstream.cases.answers.staff import LINK, STAFF, TIMEOUT
+from fraudstream.cases.links.signed import Proposal
 from fraudstream.errors import AnswerUnknown, KafkaRefused, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection
@@ -89,7 +89,7 @@ class AnswerPublisher:
 
         `transaction` is the decoded record of fraud_transaction. A call that is cancelled or failed may still have
         written its answer: the first one in the log counts, so publishing again is harmless. Not so a staff decision,
-        each of which counts: :mod:`fraudstream.cases.decisions` looks before it publishes one.
+        each of which counts: :mod:`fraudstream.cases.answers.decisions` looks before it publishes one.
 
         :param decided: of a staff decision; None: the customer's answer, or NO_RESPONSE
         :raises AnswerUnknown: the brokers don't acknowledge it within :data:`DELIVERY_SECONDS`

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
-from fraudstream.cases import answer_publisher
-from fraudstream.cases.answer_publisher import AnswerPublisher, DecidedBy, shared_publisher
+from fraudstream.cases.answers import publisher as answer_publisher
+from fraudstream.cases.answers.publisher import AnswerPublisher, DecidedBy, shared_publisher
 from fraudstream.errors import AnswerUnknown, KafkaRefused, KafkaUnavailable, RecordError
 from fraudstream.settings import Settings
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 from fraudstream.cases import __main__ as command
-from fraudstream.cases import decisions
-from fraudstream.cases.answer_publisher import DecidedBy
-from fraudstream.cases.decisions import Decided, checked, confirm_case, decide_case, needs_second_person
+from fraudstream.cases.answers import decisions
+from fraudstream.cases.answers.decisions import Decided, checked, confirm_case, decide_case, needs_second_person
+from fraudstream.cases.answers.publisher import DecidedBy
+from fraudstream.cases.answers.staff import LINK, STAFF, TIMEOUT, counting
 from fraudstream.cases.events import DECISION_CONFIRMED, DECISION_REQUESTED, CaseEvent
 from fraudstream.cases.history import CaseHistory
-from fraudstream.cases.staff import LINK, STAFF, TIMEOUT, counting
 from fraudstream.errors import AnswerUnknown, DecisionRefused
 from fraudstream.settings import Settings
 

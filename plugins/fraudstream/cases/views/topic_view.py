@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar, cast
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.cases.first_value_store import FirstValues, Read
+from fraudstream.cases.views.first_value_store import FirstValues, Read
 from fraudstream.errors import FraudstreamError, KafkaError
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
 from fraudstream.kafka.client.connection import Connection

@@ -14,7 +14,7 @@ Place = tuple[int, int, int]
 
 
 class KnowsFirstPlaces(Protocol):
-    """See :class:`fraudstream.cases.answer_places.AnswerPlaces`."""
+    """See :class:`fraudstream.cases.answers.places.AnswerPlaces`."""
 
     def catch_up(self) -> None:
         """Returns once all that lies in the topic now is known."""
@@ -29,7 +29,7 @@ class KnowsFirstPlaces(Protocol):
 class FirstAnswers:
     """A sink on fraud_confirmation that passes to another sink the answers that count and drops the rest.
 
-    Those are the first answer of each case, and what `also` says: see :mod:`fraudstream.cases.staff`.
+    Those are the first answer of each case, and what `also` says: see :mod:`fraudstream.cases.answers.staff`.
 
     Which answer was first is known from the log alone, so a partition that comes in is read from its beginning:
 

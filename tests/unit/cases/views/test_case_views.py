@@ -4,9 +4,9 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from fraudstream.cases import case_views as view_module
-from fraudstream.cases.case_views import horizon, whole_view
 from fraudstream.cases.deadlines import deadline
+from fraudstream.cases.views import case_views as view_module
+from fraudstream.cases.views.case_views import horizon, whole_view
 from fraudstream.desk.views import kept
 from fraudstream.settings import Settings
 

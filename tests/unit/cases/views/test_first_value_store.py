@@ -3,7 +3,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from fraudstream.cases.first_value_store import FirstValues, Read
+from fraudstream.cases.views.first_value_store import FirstValues, Read
 from fraudstream.errors import KafkaError
 from hypothesis import given, settings
 from hypothesis import strategies as st

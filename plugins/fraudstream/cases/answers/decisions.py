@@ -2,7 +2,7 @@
 
 A decision is a record of fraud_confirmation with channel STAFF, the person's name and reason. The sensor of a case
 that has no answer yet ends with it; that of one which has keeps the first answer as its XCom. What the decision
-supersedes stays in the topic and in the lake. See :mod:`fraudstream.cases.staff` for the rule.
+supersedes stays in the topic and in the lake. See :mod:`fraudstream.cases.answers.staff` for the rule.
 
 From the setting's amount on, a decision takes two people (:func:`needs_second_person`), whoever writes it: one requests
 it and another one confirms it. Events DECISION_REQUESTED and DECISION_CONFIRMED on case_event, and between them the
@@ -17,11 +17,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from fraudstream import money
-from fraudstream.cases.answer_publisher import DecidedBy, Place, Status, shared_publisher
-from fraudstream.cases.case_views import Answer
+from fraudstream.cases.answers.publisher import DecidedBy, Place, Status, shared_publisher
+from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import DECISION_CONFIRMED, DECISION_REQUESTED, CaseEvent
 from fraudstream.cases.history import CaseHistory, read_history
-from fraudstream.cases.staff import STAFF
+from fraudstream.cases.views.case_views import Answer
 from fraudstream.errors import DecisionRefused
 from fraudstream.settings import Settings
 
@@ -43,7 +43,7 @@ class Decided:
 
 
 class PublishesAnswers(Protocol):
-    """What a decision needs of :class:`~fraudstream.cases.answer_publisher.AnswerPublisher`."""
+    """What a decision needs of :class:`~fraudstream.cases.answers.publisher.AnswerPublisher`."""
 
     async def publish(
         self, status: Status, transaction: dict[str, object], answered_at: datetime, decided: DecidedBy | None = None

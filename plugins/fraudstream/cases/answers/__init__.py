@@ -1,0 +1,1 @@
+"""Answers to cases: published, which of them count, staff decisions, and figures of them."""

@@ -1,0 +1,1 @@
+"""Confirmation links: signed, and read back however mail clients damaged them."""
