@@ -171,36 +171,36 @@ def _whole_lines(
 ) -> Iterator[tuple[bytes, np.ndarray]]:
     """Pieces of at most `chunk_rows` lines, with the end (int64) of each line, its line break included."""
     pending: list[bytes] = []
+    ends: list[np.ndarray] = []
     size = newlines = unfinished = 0
     line = start.line
     for block in stream:
+        found = _line_ends(block)
         pending.append(block)
+        ends.append(size + found)
         size += len(block)
-        found = block.count(b"\n")
-        newlines += found
-        unfinished = len(block) - block.rfind(b"\n") - 1 if found else unfinished + len(block)
+        newlines += len(found)
+        unfinished = len(block) - int(found[-1]) if len(found) else unfinished + len(block)
         if unfinished > LINE_BYTES:
             raise DatasetError(
                 f"{source.uri}: line {line + newlines:,} is longer than {LINE_BYTES:,} bytes: no PaySim file"
             )
         if newlines < chunk_rows and size < CHUNK_BYTES:
             continue
-        content = b"".join(pending)
-        ends = _line_ends(content)
+        content, every = b"".join(pending), np.concatenate(ends)
         whole = newlines if size >= CHUNK_BYTES else newlines - newlines % chunk_rows
         taken = 0
         for first in range(0, whole, chunk_rows):
-            piece = ends[first : min(first + chunk_rows, whole)]
+            piece = every[first : min(first + chunk_rows, whole)]
             yield content[taken : piece[-1]], piece - taken
             taken = int(piece[-1])
         line += whole
         newlines -= whole
-        pending = [content[taken:]]
-        size = len(pending[0])
-    rest = b"".join(pending)
-    if rest:
-        ends = _line_ends(rest)
-        yield rest, ends if len(ends) and ends[-1] == len(rest) else np.append(ends, len(rest))
+        pending, ends = [content[taken:]], [every[whole:] - taken]
+        size -= taken
+    if size:
+        every = np.concatenate(ends)
+        yield b"".join(pending), every if len(every) and every[-1] == size else np.append(every, size)
 
 
 def _line_ends(content: bytes) -> np.ndarray:
