@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_INVALID, TopicPartition
 from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.produce import progress
 from fraudstream.kafka.records import Partition
-from fraudstream.kafka.topic import topic_identity
+from fraudstream.kafka.topic import topic_identity, whole_topic
 from fraudstream.settings import Settings
 
 PARTITION = Partition("fraud_transaction", 1)
@@ -50,6 +51,37 @@ def test_the_ends_of_a_topic_with_one_that_has_no_leader_are_unknown(monkeypatch
     monkeypatch.setattr(asked, "partitions", lambda topic: [Partition(topic, 0), Partition(topic, 1)])
     with pytest.raises(KafkaUnavailable):
         asked.committed_ends("fraud_transaction")
+
+
+class Consumer:
+    """Of a topic of two partitions, for which it tells these offsets of a time."""
+
+    def __init__(self, *told: TopicPartition) -> None:
+        self.told = told
+        self.assigned: list[int] = []
+
+    def list_topics(self, topic: str, **_: Any) -> Any:
+        return SimpleNamespace(topics={topic: SimpleNamespace(error=None, partitions=[0, 1])})
+
+    def offsets_for_times(self, asked: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return list(self.told)
+
+    def assign(self, places: list[TopicPartition]) -> None:
+        self.assigned = [place.offset for place in places]
+
+    def poll(self, seconds: float) -> Any:
+        raise AssertionError("nothing is read")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def test_where_a_time_begins_in_a_partition_without_leader_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    consumer = Consumer(TopicPartition("t", 0, 7), TopicPartition("t", 1, OFFSET_INVALID))
+    monkeypatch.setattr(whole_topic, "Consumer", lambda config: consumer)
+    with pytest.raises(KafkaUnavailable, match=r"asking for the first offsets since 2026-01-01"):
+        next(whole_topic.records(Settings(), "t", datetime(2026, 1, 1, tzinfo=UTC)))
+    assert consumer.assigned == []
 
 
 def test_a_producer_waits_for_the_end_of_its_positions_and_begins_no_file_anew(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
@@ -41,13 +41,7 @@ def records(settings: Settings, topic: str, since: datetime | None = None) -> It
             raise KafkaError(f"topic {topic} can't be read: {found.error}; run the DAG start_kafka")
         starts = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in found.partitions]
         if since is not None:
-            for start in starts:
-                start.offset = int(since.timestamp() * 1000)
-            try:
-                # where nothing is that young, the answer is the partition's end
-                starts = consumer.offsets_for_times(starts, timeout=20)
-            except KafkaException as failed:
-                raise connection.error(failed, doing=f"reading topic {topic}") from failed
+            starts = _starts(consumer, connection, starts, since)
         consumer.assign(starts)
         unread, heard = set(found.partitions), time.monotonic()
         while unread:
@@ -67,3 +61,24 @@ def records(settings: Settings, topic: str, since: datetime | None = None) -> It
                 raise connection.error(error, doing=f"reading topic {topic}")
     finally:
         consumer.close()
+
+
+def _starts(
+    consumer: Consumer, connection: Connection, partitions: list[TopicPartition], since: datetime
+) -> list[TopicPartition]:
+    """Where the records since a time begin.
+
+    :raises KafkaUnavailable: of a partition that isn't known: read from its beginning, it would have older ones
+    """
+    doing = f"asking for the first offsets since {since} of topic {partitions[0].topic}"
+    for partition in partitions:
+        partition.offset = int(since.timestamp() * 1000)
+    try:
+        # where nothing is that young, the answer is the partition's end
+        found: list[TopicPartition] = consumer.offsets_for_times(partitions, timeout=20)
+    except KafkaException as error:
+        raise connection.error(error, doing=doing) from error
+    for partition in found:
+        if partition.error is not None or partition.offset == OFFSET_INVALID:  # its leader just went away
+            raise connection.error(partition.error or Code(Code.LEADER_NOT_AVAILABLE), doing=doing)
+    return found
