@@ -38,6 +38,8 @@ class Broker:
         self.logs = logs
         self.poll = poll
         self.committed: dict[int, int] = {}
+        #: What the coordinator says of a partition in the place of an offset.
+        self.uncertain: dict[int, Code] = {}
         self.failure: Code | None = None
         #: How often the group gives its new member nothing, since others still hold all there is.
         self.empty_assignments = 0
@@ -76,7 +78,12 @@ class FakeConsumer:
 
     def committed(self, partitions, timeout):
         return [
-            SimpleNamespace(topic=p.topic, partition=p.partition, offset=self._broker.committed.get(p.partition, -1001))
+            SimpleNamespace(
+                topic=p.topic,
+                partition=p.partition,
+                offset=self._broker.committed.get(p.partition, -1001),
+                error=self._broker.uncertain.get(p.partition),
+            )
             for p in partitions
         ]
 

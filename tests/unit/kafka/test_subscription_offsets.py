@@ -4,10 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError as Code
-from fraudstream.errors import LakeUnavailable
+from confluent_kafka import KafkaException
+from fraudstream.errors import KafkaUnavailable, LakeUnavailable
 from fraudstream.kafka.consume import subscription
 from fraudstream.kafka.consume.message_consumer import Failure
 from fraudstream.kafka.records import Batch, Partition
+from fraudstream.kafka.topic import group_offsets
+from fraudstream.settings import Settings
 
 from tests.unit.kafka.memory_group import (
     APPENDED,
@@ -153,3 +156,21 @@ def test_a_run_that_failed_makes_nothing_durable_when_it_leaves(monkeypatch):
         subscribe(monkeypatch, broker, sink).run()
     assert (durable.values, broker.committed) == ({}, {})
     assert next(flushes) == 1
+
+
+def test_a_group_whose_offset_is_not_told_does_not_begin_anew(monkeypatch):
+    broker, durable = Broker({0: [b"a"], 1: [b"b", b"c"]}), Durable()
+    broker.uncertain[1] = Code(Code.UNSTABLE_OFFSET_COMMIT, "in doubt")
+    with pytest.raises(KafkaUnavailable, match=r"asking where group .* is in .*\[1\].*in doubt"):
+        subscribe(monkeypatch, broker, FakeSink(durable)).run()
+    assert durable.ends == {}
+
+
+def test_a_groups_offset_that_is_not_told_is_not_missing(monkeypatch):
+    asked = SimpleNamespace(
+        committed=lambda places, timeout: [SimpleNamespace(error=Code(Code.UNSTABLE_OFFSET_COMMIT), offset=-1001)],
+        close=lambda: None,
+    )
+    monkeypatch.setattr(group_offsets, "Consumer", lambda config: asked)
+    with pytest.raises(KafkaException):
+        group_offsets.committed_offsets(Settings(), "group", [Partition("topic", 0)])

@@ -242,6 +242,8 @@ class Subscription:
             return
         for entry in consumer.committed(partitions, timeout=30):
             partition = Partition(entry.topic, entry.partition)
+            if entry.error is not None:  # no answer: else a group would begin anew
+                raise self._connection.error(entry.error, doing=f"asking where group {self._group} is in {partition}")
             committed = entry.offset if entry.offset >= 0 else None
             start = self._sink.assigned(partition, committed)
             if start is None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
@@ -29,6 +29,9 @@ def committed_offsets(
     )
     try:
         found = consumer.committed([TopicPartition(*partition) for partition in partitions], timeout=_SECONDS)
+        for place in found:
+            if place.error is not None:
+                raise KafkaException(place.error)
         return {Partition(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
     finally:
         consumer.close()
