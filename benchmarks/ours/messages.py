@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 from fraudstream.dataset.reader import Position, read_chunks
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings

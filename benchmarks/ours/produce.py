@@ -3,7 +3,7 @@
 import sys
 
 import httpcore2  # noqa: F401  # the registry's client imports it at its first question; imports are timed for nobody
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.settings import Settings
 from google.cloud import storage

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.dataset.reader import Position, read_chunks
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.errors import FraudstreamError, SettingsError
 from fraudstream.settings import Settings
 from rich.console import Console

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from confluent_kafka import Message, TopicPartition
 from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.dataset.reader import Position, read_chunks
-from fraudstream.dataset.source import Source
+from fraudstream.dataset.source.source import Source
 from fraudstream.dataset.tally import Tally
 from fraudstream.kafka.dead_letters.letters import read_dead_letters
 from fraudstream.kafka.records import (

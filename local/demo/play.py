@@ -8,7 +8,7 @@ from pathlib import Path
 from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import ESCALATED, MAIL_BOUNCED, REMINDED
 from fraudstream.dataset.head import Head
-from fraudstream.dataset.source import Source, open_source
+from fraudstream.dataset.source.source import Source, open_source
 from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.lake.query.printing import as_table
 from fraudstream.lake.query.query import query

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.kafka.records import FRAUD_TRANSACTION
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from fraudstream.dataset.check import check
 from fraudstream.dataset.generator import plan, write_file
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.errors import FraudstreamError, SettingsError
 from fraudstream.settings import get_settings
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from fraudstream.dataset.head import Head
 from fraudstream.dataset.reader import Position, read_chunks
-from fraudstream.dataset.source import Source
+from fraudstream.dataset.source.source import Source
 from fraudstream.dataset.tally import Reason, Tally
 
 

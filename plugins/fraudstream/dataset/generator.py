@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from fraudstream.dataset.forms import PAYSIM
+from fraudstream.dataset.columns.forms import PAYSIM
 from fraudstream.errors import SettingsError
 
 PUBLISHED_ROWS = 6_362_620

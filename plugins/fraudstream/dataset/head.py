@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from fraudstream.dataset.formats import refuse_other_formats
-from fraudstream.dataset.forms import Form, detect_form
+from fraudstream.dataset.columns.forms import Form, detect_form
+from fraudstream.dataset.columns.notation import Notation
+from fraudstream.dataset.columns.values import MONEY
 from fraudstream.dataset.lines import Checked, LineReader
-from fraudstream.dataset.notation import Notation
-from fraudstream.dataset.source import Source
-from fraudstream.dataset.stream import Stream
-from fraudstream.dataset.values import MONEY
+from fraudstream.dataset.source.formats import refuse_other_formats
+from fraudstream.dataset.source.source import Source
+from fraudstream.dataset.source.stream import Stream
 from fraudstream.errors import DatasetError, WrongFormat
 
 #: Unpacked bytes that are looked at: some 14,000 rows.

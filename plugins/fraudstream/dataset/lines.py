@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
-from fraudstream.dataset.forms import Form
-from fraudstream.dataset.values import COLUMNS
+from fraudstream.dataset.columns.forms import Form
+from fraudstream.dataset.columns.values import COLUMNS
 
 #: Bytes beyond ASCII, which no valid row has, become one that no check accepts.
 _ASCII = bytes(range(128)) + b"\x1a" * 128

@@ -16,8 +16,8 @@ from fraudstream.dataset.head import Head
 from fraudstream.dataset.lines import Checked, Fault, LineReader, Rejected
 from fraudstream.dataset.rows import Rows
 from fraudstream.dataset.seen_ids import SeenIds
-from fraudstream.dataset.source import Source
-from fraudstream.dataset.stream import Stream
+from fraudstream.dataset.source.source import Source
+from fraudstream.dataset.source.stream import Stream
 from fraudstream.errors import DatasetError
 
 CHUNK_ROWS = 50_000

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.dataset.forms import TRANSACTION_COLUMNS, Form
-from fraudstream.dataset.values import FLAGS, MONEY
+from fraudstream.dataset.columns.forms import TRANSACTION_COLUMNS, Form
+from fraudstream.dataset.columns.values import FLAGS, MONEY
 
 HOUR_MS = 3_600_000
 #: Digits of the row number in an id, or more where the file has more rows.

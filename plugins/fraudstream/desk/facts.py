@@ -16,7 +16,7 @@ from typing import Any
 from fraudstream import money
 from fraudstream.cases.claims import Case, Plan
 from fraudstream.cases.opening import FOLDER
-from fraudstream.dataset.source import ID_PREFIX_DIGITS
+from fraudstream.dataset.source.source import ID_PREFIX_DIGITS
 from fraudstream.desk.topic_search import Hit, Searched, TopicSearch
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec

@@ -16,7 +16,7 @@ from fraudstream.cases.answers.staff import staff_decisions
 from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters

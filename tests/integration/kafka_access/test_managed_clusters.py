@@ -10,7 +10,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.errors import KafkaRefused, SchemaRegistryError
 from fraudstream.kafka.avro.codec import schema_text
 from fraudstream.kafka.avro.registry import Registry

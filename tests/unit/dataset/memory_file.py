@@ -3,7 +3,7 @@
 import zlib
 
 from fraudstream.dataset import Chunk, Position, Rejected, Source, read_chunks
-from fraudstream.dataset.formats import packing_of
+from fraudstream.dataset.source.formats import packing_of
 from hypothesis import settings
 
 from tests.unit.dataset.source_behaviour import START_DATE

@@ -4,8 +4,8 @@ import gzip
 from dataclasses import dataclass
 from typing import Any
 
-from fraudstream.dataset.forms import PAYSIM, RAW_LOG, RESTAMPED
-from fraudstream.dataset.values import FLAGS, MONEY, TYPES
+from fraudstream.dataset.columns.forms import PAYSIM, RAW_LOG, RESTAMPED
+from fraudstream.dataset.columns.values import FLAGS, MONEY, TYPES
 from hypothesis import strategies as st
 
 NAMES = st.text("AZaz09_-CM", min_size=1, max_size=12) | st.just("C" * 64)

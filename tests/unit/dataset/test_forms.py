@@ -1,7 +1,7 @@
 """Columns that hold no data are read past; others that no form has are named."""
 
 import pytest
-from fraudstream.dataset.forms import PAYSIM, detect_form
+from fraudstream.dataset.columns.forms import PAYSIM, detect_form
 from fraudstream.errors import UnknownHeader
 
 from tests.unit.dataset.memory_file import read, rows_of

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from fraudstream.dataset import open_source, source
+from fraudstream.dataset import open_source
+from fraudstream.dataset.source import source
 from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, SettingsError
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth

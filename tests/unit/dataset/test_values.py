@@ -5,8 +5,8 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
+from fraudstream.dataset.columns.values import COLUMNS, minor_units
 from fraudstream.dataset.generator import decimals
-from fraudstream.dataset.values import COLUMNS, minor_units
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -26,7 +26,7 @@ from confluent_kafka import KafkaException, Producer
 from fraudstream.ahead import Ahead
 from fraudstream.dataset.lines import Rejected
 from fraudstream.dataset.reader import Chunk, Position, read_chunks
-from fraudstream.dataset.source import Source
+from fraudstream.dataset.source.source import Source
 from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, ProducerFenced
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection, unwritable

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from fraudstream.dataset.lines import Rejected
 from fraudstream.dataset.reader import Position, read_chunks
-from fraudstream.dataset.source import Source
+from fraudstream.dataset.source.source import Source
 from fraudstream.dataset.tally import Tally
 from fraudstream.errors import TooManyRejected
 from fraudstream.kafka.records import INGEST_DEAD_LETTER

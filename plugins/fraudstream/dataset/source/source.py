@@ -20,8 +20,8 @@ from google.auth import exceptions as auth
 from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from fraudstream.dataset.formats import MAGIC_BYTES, packing_of
-from fraudstream.dataset.stream import Stream
+from fraudstream.dataset.source.formats import MAGIC_BYTES, packing_of
+from fraudstream.dataset.source.stream import Stream
 from fraudstream.errors import DatasetError, DatasetNotFound, LakeUnavailable, SettingsError
 from fraudstream.lake.store.credentials import renewal_may_pass
 from fraudstream.lake.store.downloads import Downloads

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fraudstream.dataset.values import minor_units
+from fraudstream.dataset.columns.values import minor_units
 
 _SCIENTIFIC = "^[0-9]+([.][0-9]*)?[eE][+-]?[0-9]{1,3}$"
 _PARTS = re.compile(r"([0-9]+)(?:\.([0-9]*))?([eE][+-]?)(0*)([0-9]+)")

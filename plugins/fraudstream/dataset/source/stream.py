@@ -10,11 +10,11 @@ from zipfile import BadZipFile, ZipFile
 import pyarrow as pa
 from isal import igzip, igzip_lib
 
-from fraudstream.dataset.formats import only_csv
+from fraudstream.dataset.source.formats import only_csv
 from fraudstream.errors import DatasetError
 
 if TYPE_CHECKING:
-    from fraudstream.dataset.source import Source
+    from fraudstream.dataset.source.source import Source
 
 _IsalError = cast(type[Exception], igzip_lib.IsalError)  # the stub says it is an instance
 #: What the readers of the packings raise for content that they can't unpack.
