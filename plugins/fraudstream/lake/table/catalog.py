@@ -38,8 +38,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 from pyiceberg.utils.config import Config
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from fraudstream.database_address import require_one_host
 from fraudstream.errors import FraudstreamError, LakeError, LakeUnavailable, SettingsError
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.store.credentials import renewal_may_pass
@@ -89,6 +90,9 @@ class Tables:
             properties |= {"type": "sql", "uri": uri}
         if kind := properties.pop("auth.type", None):
             properties["auth"] = {"type": kind}
+        require_one_host(
+            str(properties.get("uri", "")), "FRAUDSTREAM_LAKE_CATALOG_URI or PYICEBERG_CATALOG__FRAUDSTREAM__URI"
+        )
         try:
             with translated("open"):
                 return cls(load_catalog(CATALOG, **properties), bucket)
@@ -216,6 +220,8 @@ def translated(what: str) -> Iterator[None]:
         yield
     except CommitFailedException as error:
         raise Overtaken(str(error)) from error
+    except ArgumentError:  # the address is none, or of no database that SQLAlchemy knows
+        raise
     except (ServerError, SQLAlchemyError, requests.RequestException, OSError) as error:
         raise LakeUnavailable(
             f"could not {what} the Iceberg catalog {CATALOG!r}: {error!r}; it, or the store of its files, is down or"

@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from fraudstream.database_address import require_one_host
 from fraudstream.errors import DirectoryUnavailable, SettingsError
 from fraudstream.mail.customers.directory import COLUMNS, Entry
 from fraudstream.mail.customers.rows import require_columns
@@ -81,6 +82,7 @@ class PostgresTable:
 
 def _parameters(uri: str) -> dict[str, Any]:
     """What libpq connects with; the URI has a password and stands in no message."""
+    require_one_host(uri, "FRAUDSTREAM_CUSTOMER_DATABASE_URI")
     try:
         if not uri.startswith(("postgresql://", "postgres://")):
             raise ValueError

@@ -26,6 +26,13 @@ def test_an_address_that_is_none_is_refused_and_not_shown(uri: str) -> None:
     assert raised.value.__suppress_context__
 
 
+@pytest.mark.parametrize("password", ["p@hidden-word", "hidden-word@", "p@hidden/word", "p/hidden@word"])
+def test_a_password_that_a_driver_would_take_for_a_host_is_refused_and_not_shown(password: str) -> None:
+    with pytest.raises(SettingsError, match=r"FRAUDSTREAM_CUSTOMER_DATABASE_URI has more than one @.*%40") as raised:
+        PostgresTable("postgres:customers", SecretStr(f"postgresql://u:{password}@db.example/bank"))
+    assert "hidden" not in str(raised.value)
+
+
 def test_a_database_that_does_not_answer_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**parameters: object) -> None:
         assert "default_transaction_read_only=on" in str(parameters["options"])
