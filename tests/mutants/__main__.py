@@ -30,6 +30,7 @@ PACKAGES = {
     "kafka/topic": "kafka/test_topics.py kafka/test_definitions.py",
     "lake/stream": "lake/test_chain_and_sink.py lake/test_appending.py lake/test_lines.py lake/test_names.py "
     "lake/test_rebase.py lake/test_settled.py lake/test_totals.py",
+    "lake/rebase": "lake/test_rebase.py lake/test_rebase_audit.py lake/test_agreement.py",
     "mail/smtp": "mail/test_delivery.py mail/test_connections.py mail/test_pace.py mail/test_server.py",
     "cases": "cases",
 }

@@ -21,8 +21,8 @@ from fraudstream.lake.compaction.upkeep import maintain
 from fraudstream.lake.query.printing import FORMATS, console
 from fraudstream.lake.query.query import query, refusing
 from fraudstream.lake.query.view import TableDay, list_days, open_view, table_days
+from fraudstream.lake.rebase.command import REBASED_TOPICS, rebase_command
 from fraudstream.lake.stream.names import FOLDERS, day_prefix, parse_object_name
-from fraudstream.lake.stream.rebase_command import REBASED_TOPICS, rebase_command
 from fraudstream.lake.stream.totals import rows_of
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings, get_settings

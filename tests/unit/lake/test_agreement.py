@@ -7,8 +7,8 @@ import pytest
 from fraudstream.kafka.avro.codec import DecodedMessages
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION, Partition
-from fraudstream.lake.stream import agreement as module
-from fraudstream.lake.stream.agreement import agreement
+from fraudstream.lake.rebase import agreement as module
+from fraudstream.lake.rebase.agreement import agreement
 from fraudstream.settings import Settings
 
 from tests.unit.lake.audited_pipeline import Message

@@ -16,6 +16,7 @@ from fraudstream.lake.audit import position
 from fraudstream.lake.audit.audit import compare_with_lake
 from fraudstream.lake.audit.checks import Check
 from fraudstream.lake.audit.contents import Span, _tables_since
+from fraudstream.lake.audit.offsets import compare, ranges
 from fraudstream.lake.audit.report import print_report
 from fraudstream.lake.audit.result import LAKE, MAIL
 from fraudstream.lake.audit.topics import Answers, FirstAnswer, TopicPartitionContent, TopicsContent
@@ -25,7 +26,6 @@ from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import day_of
-from fraudstream.lake.stream.offsets import compare, ranges
 from fraudstream.lake.stream.totals import Totals, totals_of
 from hypothesis import given, settings
 from hypothesis import strategies as st

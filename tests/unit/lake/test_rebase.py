@@ -12,11 +12,12 @@ from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
 from fraudstream.lake import __main__ as command_line
 from fraudstream.lake.compaction.protocol import compact
-from fraudstream.lake.stream import lines, names, progress, rebase_command
+from fraudstream.lake.rebase import command as rebase_command
+from fraudstream.lake.rebase.rebase import carry_out, plan
+from fraudstream.lake.stream import lines, names, progress
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.progress import Progress
-from fraudstream.lake.stream.rebase import carry_out, plan
 from fraudstream.lake.stream.retention import unread
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.lake.stream.totals import totals_of, totals_of_lines

@@ -8,7 +8,8 @@ from fraudstream.kafka.records import CASE_EVENT, NON_FRAUD_TRANSACTION, Partiti
 from fraudstream.lake import __main__ as command_line
 from fraudstream.lake.audit import position
 from fraudstream.lake.audit.position import Position
-from fraudstream.lake.stream import progress, rebase_command
+from fraudstream.lake.rebase import command as rebase_command
+from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.names import TRANSACTIONS
 from fraudstream.lake.stream.progress import Progress
 

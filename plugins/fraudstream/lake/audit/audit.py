@@ -31,6 +31,7 @@ from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.checks import Limits, checks
 from fraudstream.lake.audit.contents import LAKE_FOLDERS, Contents, Span, lake_contents, mail_contents
+from fraudstream.lake.audit.offsets import NO_OFFSETS, Offsets, compare, ranges
 from fraudstream.lake.audit.position import NOTICES, Position
 from fraudstream.lake.audit.result import LAKE, MAIL, AuditLine, AuditReport
 from fraudstream.lake.audit.retries import read_retries
@@ -38,7 +39,6 @@ from fraudstream.lake.audit.topics import TOPICS, TopicPartitionContent, TopicsC
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.appending import written_end
 from fraudstream.lake.stream.names import FOLDER_OF, MAILED, MAILS, folders_of
-from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets, compare, ranges
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings

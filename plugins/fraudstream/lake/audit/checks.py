@@ -7,12 +7,12 @@ from fraudstream.cases.events import MAIL_BOUNCED, MAIL_SUPPRESSED
 from fraudstream.cases.undelivered import NAMES, PlacedEvent
 from fraudstream.kafka.records import MAIL_RETRY, Partition
 from fraudstream.kafka.topic.topic_identity import Topics
+from fraudstream.lake.audit.offsets import Offsets, in_words, runs
 from fraudstream.lake.audit.retries import Retries
 from fraudstream.lake.audit.topics import TOPICS, TopicsContent
 from fraudstream.lake.store.objects import ObjectStore
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.names import MAILS, folders_of
-from fraudstream.lake.stream.offsets import Offsets, in_words, runs
 from fraudstream.lake.stream.retention import Unread, unread
 
 #: How many, and where.

@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from pyiceberg.expressions import AlwaysTrue, And, EqualTo, GreaterThanOrEqual, Or
 
 from fraudstream.kafka.records import Partition
+from fraudstream.lake.audit.offsets import NO_OFFSETS, Offsets
 from fraudstream.lake.query.view import open_view
 from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.lines import MONEY, is_text
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
-from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
 from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.schemas import rows_schema

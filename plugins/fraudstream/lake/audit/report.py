@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
+from fraudstream.lake.audit.offsets import Range, in_words
 from fraudstream.lake.audit.result import LAKE, AuditLine, AuditReport
-from fraudstream.lake.stream.offsets import Range, in_words
 
 _RANGES_SHOWN = 3
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.audit.checks import Check
+from fraudstream.lake.audit.offsets import Offsets, Range
 from fraudstream.lake.audit.position import Position
 from fraudstream.lake.audit.topics import TopicsContent
-from fraudstream.lake.stream.offsets import Offsets, Range
 
 LAKE = "lake"
 MAIL = "mail"

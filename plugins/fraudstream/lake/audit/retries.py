@@ -15,8 +15,8 @@ from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.records import MAIL_RETRY, Partition
 from fraudstream.kafka.topic.group_offsets import committed_offsets
 from fraudstream.kafka.topic.topic_identity import Topics
+from fraudstream.lake.audit.offsets import Offsets
 from fraudstream.lake.audit.topics import read_letters
-from fraudstream.lake.stream.offsets import Offsets
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -29,7 +29,7 @@ from fraudstream.kafka.records import (
 )
 from fraudstream.kafka.topic.definitions import FOLDERS, dead_letter_topic
 from fraudstream.lake.audit.contents import Span
-from fraudstream.lake.stream.offsets import NO_OFFSETS, Offsets
+from fraudstream.lake.audit.offsets import NO_OFFSETS, Offsets
 from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.settings import Settings
 

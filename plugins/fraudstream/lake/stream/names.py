@@ -4,7 +4,7 @@
 
     transaction/dt=2023-10-07/non_fraud_transaction-3-00000000000000012000.json.gz   lines of one topic-partition
     _progress/transaction/non_fraud_transaction-3.json                               how far the topic-partition is
-    _rebased/20261127T101500Z/transaction/…                                          set aside, see rebase.py
+    _rebased/20261127T101500Z/transaction/…                                          set aside, see lake/rebase/
 
 A name that starts with an underscore holds no rows: Spark, DuckDB and BigQuery patterns on a folder never meet it.
 Where the tables' files lie is the catalog's to say: locally in ``iceberg/``.

@@ -12,9 +12,9 @@ from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.position import go_back
-from fraudstream.lake.stream.agreement import agreement
+from fraudstream.lake.rebase.agreement import agreement
+from fraudstream.lake.rebase.rebase import carry_out, plan
 from fraudstream.lake.stream.names import FOLDER_OF
-from fraudstream.lake.stream.rebase import carry_out, plan
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
