@@ -23,8 +23,8 @@ from fraudstream.orchestration.connections import lake_with_tables
 from fraudstream.orchestration.health import read_health
 from fraudstream.orchestration.metrics import report
 from fraudstream.pipeline.metrics import of_health, of_sample
-from fraudstream.pipeline.sample import Sample
-from fraudstream.pipeline.sampler import Sampler
+from fraudstream.pipeline.sampling.sample import Sample
+from fraudstream.pipeline.sampling.sampler import Sampler
 from fraudstream.settings import get_settings
 
 log = logging.getLogger(__name__)

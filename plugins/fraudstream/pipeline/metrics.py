@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from fraudstream.pipeline.airflow_health import Health
-from fraudstream.pipeline.sample import Sample
+from fraudstream.pipeline.sampling.sample import Sample
 
 PREFIX = "fraudstream."
 

@@ -8,8 +8,8 @@ import pytest
 from fraudstream.orchestration.pages.pipeline import _address
 from fraudstream.orchestration.pages.rendering import page
 from fraudstream.pipeline.airflow_health import Health, Run, Triggerer
-from fraudstream.pipeline.overview import overview
-from fraudstream.pipeline.sample import CaseFigures, GroupFigures, LakeFigures, Sample, TableFigures
+from fraudstream.pipeline.page.overview import overview
+from fraudstream.pipeline.sampling.sample import CaseFigures, GroupFigures, LakeFigures, Sample, TableFigures
 
 ATTACK = "<script>alert(1)</script>\"'"
 

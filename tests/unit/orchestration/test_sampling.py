@@ -8,7 +8,7 @@ from fraudstream.orchestration.metrics import report
 from fraudstream.orchestration.sampling import SECONDS, Sampling, create_table, read_history
 from fraudstream.pipeline.airflow_health import Health
 from fraudstream.pipeline.metrics import LAG
-from fraudstream.pipeline.sample import Sample
+from fraudstream.pipeline.sampling.sample import Sample
 from sqlalchemy import create_engine
 
 SLOT = 100_000_000

@@ -12,7 +12,7 @@ from fraudstream.kafka.records import (
     INGEST_PROGRESS,
     Partition,
 )
-from fraudstream.pipeline.followed import Counted
+from fraudstream.pipeline.sampling.followed import Counted
 
 NOW = 1_700_000_000.0
 DAY = 86_400.0

@@ -9,9 +9,9 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import TopicPartition
 from fraudstream.kafka.records import FRAUD_TRANSACTION, MAIL_RETRY, MAIL_RETRY_WAITS, Partition
 from fraudstream.kafka.topic import group_offsets
-from fraudstream.pipeline import group_lag
-from fraudstream.pipeline.group_lag import GroupLag
-from fraudstream.pipeline.groups import GROUPS, Group
+from fraudstream.pipeline.sampling import group_lag
+from fraudstream.pipeline.sampling.group_lag import GroupLag
+from fraudstream.pipeline.sampling.groups import GROUPS, Group
 from fraudstream.settings import Settings
 
 #: Seconds since each record was taken, by topic-partition: the first offset is 0.

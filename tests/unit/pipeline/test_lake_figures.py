@@ -12,7 +12,7 @@ from fraudstream.lake.stream import names
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import MAILS
 from fraudstream.lake.stream.totals import totals_of
-from fraudstream.pipeline.lake_figures import LakeReader
+from fraudstream.pipeline.sampling.lake_figures import LakeReader
 from isal import igzip
 
 from tests.fakes.lakes import new_lake

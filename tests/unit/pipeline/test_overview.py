@@ -5,10 +5,10 @@ import re
 import pytest
 from fraudstream.pipeline import thresholds
 from fraudstream.pipeline.airflow_health import Health, Run, Triggerer
-from fraudstream.pipeline.figures import Figure, Overview, duration
-from fraudstream.pipeline.overview import overview
-from fraudstream.pipeline.plots import Line, plot, rates, thinned
-from fraudstream.pipeline.sample import CaseFigures, GroupFigures, LakeFigures, Sample, TableFigures
+from fraudstream.pipeline.page.figures import Figure, Overview, duration
+from fraudstream.pipeline.page.overview import overview
+from fraudstream.pipeline.page.plots import Line, plot, rates, thinned
+from fraudstream.pipeline.sampling.sample import CaseFigures, GroupFigures, LakeFigures, Sample, TableFigures
 
 NOW = 1_700_000_000.0
 HEALTHY = Health(

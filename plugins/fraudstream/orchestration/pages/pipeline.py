@@ -15,7 +15,7 @@ from sqlalchemy import select
 from fraudstream.orchestration.health import read_health
 from fraudstream.orchestration.pages.rendering import page
 from fraudstream.orchestration.sampling import create_table, read_history
-from fraudstream.pipeline.overview import overview
+from fraudstream.pipeline.page.overview import overview
 
 router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.CLUSTER_ACTIVITY))])
 
@@ -39,7 +39,7 @@ def pipeline(session: SessionDep) -> HTMLResponse:
 
 
 def _address(link: str, assets: dict[str, Any]) -> str:
-    """Where a link of :mod:`fraudstream.pipeline.overview` goes, from this page; empty: nowhere."""
+    """Where a link of :mod:`fraudstream.pipeline.page.overview` goes, from this page; empty: nowhere."""
     kind, _, name = link.partition(":")
     if kind == "dag":
         return f"../dags/{quote(name, safe='')}"

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from fraudstream.errors import FraudstreamError
 from fraudstream.kafka.topic.definitions import TOPICS
 from fraudstream.lake.table.lake import Lake
-from fraudstream.pipeline.followed import FOLLOWED, Followed
-from fraudstream.pipeline.group_lag import GroupLag
-from fraudstream.pipeline.groups import GROUPS
-from fraudstream.pipeline.lake_figures import LakeReader
-from fraudstream.pipeline.sample import Sample
+from fraudstream.pipeline.sampling.followed import FOLLOWED, Followed
+from fraudstream.pipeline.sampling.group_lag import GroupLag
+from fraudstream.pipeline.sampling.groups import GROUPS
+from fraudstream.pipeline.sampling.lake_figures import LakeReader
+from fraudstream.pipeline.sampling.sample import Sample
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)

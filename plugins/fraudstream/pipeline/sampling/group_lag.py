@@ -13,8 +13,8 @@ from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Partition
 from fraudstream.kafka.topic.group_offsets import committed_offsets
 from fraudstream.kafka.topic.topic_identity import told_offset
 from fraudstream.kafka.topic.topic_reader import GROUP
-from fraudstream.pipeline.groups import Group
-from fraudstream.pipeline.sample import GroupFigures
+from fraudstream.pipeline.sampling.groups import Group
+from fraudstream.pipeline.sampling.sample import GroupFigures
 from fraudstream.settings import Settings
 
 _SECONDS = 15

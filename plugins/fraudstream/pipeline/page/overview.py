@@ -10,10 +10,10 @@ from markupsafe import Markup
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.pipeline import thresholds
 from fraudstream.pipeline.airflow_health import Health
-from fraudstream.pipeline.figures import DAY, HOUR, Figure, Overview, Section, duration, moment, number
-from fraudstream.pipeline.groups import GROUPS
-from fraudstream.pipeline.plots import Line, Point, plot, rates
-from fraudstream.pipeline.sample import Sample
+from fraudstream.pipeline.page.figures import DAY, HOUR, Figure, Overview, Section, duration, moment, number
+from fraudstream.pipeline.page.plots import Line, Point, plot, rates
+from fraudstream.pipeline.sampling.groups import GROUPS
+from fraudstream.pipeline.sampling.sample import Sample
 from fraudstream.pipeline.thresholds import Threshold
 
 _OF_HOUR = ("-60 min", "-45 min", "-30 min", "-15 min", "now")

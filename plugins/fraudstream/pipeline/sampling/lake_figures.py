@@ -18,7 +18,7 @@ from fraudstream.lake.stream.names import FOLDERS, MAILS
 from fraudstream.lake.stream.totals import rows_of
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.positions import offsets_of
-from fraudstream.pipeline.sample import LakeFigures, TableFigures
+from fraudstream.pipeline.sampling.sample import LakeFigures, TableFigures
 
 _AUDITS = "audit/"
 _TOTAL_RECORDS = "total-records"

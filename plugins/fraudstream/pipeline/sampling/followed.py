@@ -32,7 +32,7 @@ from fraudstream.kafka.records import (
 )
 from fraudstream.kafka.topic.definitions import TOPICS
 from fraudstream.kafka.topic.topic_reader import GROUP
-from fraudstream.pipeline.sample import CaseFigures
+from fraudstream.pipeline.sampling.sample import CaseFigures
 from fraudstream.settings import Settings
 
 _BATCH = 2_000

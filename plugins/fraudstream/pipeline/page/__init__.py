@@ -1,0 +1,1 @@
+"""What the page Pipeline shows of the samples: figures, what is wrong, and plots."""
