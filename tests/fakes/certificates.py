@@ -23,7 +23,13 @@ def without_host_name(folder: Path) -> tuple[ssl.SSLContext, Path]:
     return _server_context(file), file
 
 
-def _certificate_and_key(folder: Path, extension: x509.ExtensionType) -> Path:
+def client(folder: Path, password: str = "") -> Path:
+    """A client's certificate and its key in one file."""
+    return _certificate_and_key(folder, x509.BasicConstraints(ca=True, path_length=None), password)
+
+
+def _certificate_and_key(folder: Path, extension: x509.ExtensionType, password: str = "") -> Path:
+    encryption = serialization.BestAvailableEncryption(password.encode()) if password else serialization.NoEncryption()
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fake")])
     now = datetime.now(UTC)
@@ -40,7 +46,7 @@ def _certificate_and_key(folder: Path, extension: x509.ExtensionType) -> Path:
     )
     file = folder / "server.pem"
     file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
     return file

@@ -10,6 +10,8 @@ from confluent_kafka.admin import AdminClient
 from fraudstream.errors import KafkaUnavailable, SettingsError
 from fraudstream.settings import ROOT, Settings, get_settings
 
+from tests.fakes import certificates
+
 OAUTH = {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "OAUTHBEARER"}
 
 
@@ -31,9 +33,7 @@ def no_token() -> tuple[str, float]:
 
 
 def test_a_client_certificate_reaches_the_client_with_its_key_and_password(tmp_path: Path) -> None:
-    certificate, key = tmp_path / "client.pem", tmp_path / "client.key"
-    for file in (certificate, key):
-        file.touch()
+    certificate = key = certificates.client(tmp_path, "hush")
     settings = made(
         kafka_security_protocol="SSL",
         kafka_ssl_certificate_location=str(certificate),
@@ -51,6 +51,29 @@ def test_a_file_of_tls_that_is_not_there_is_named_with_its_setting(field: str) -
     settings = made(kafka_security_protocol="SSL", **{field: "/nowhere/file.pem"})
     with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_{field.upper()} is '/nowhere/file.pem'"):
         settings.kafka_config()
+
+
+@pytest.mark.parametrize("content", ["", "no certificate"])
+def test_an_authority_that_can_not_be_read_is_named_with_its_setting(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text(content)
+    settings = made(kafka_security_protocol="SSL", kafka_ssl_ca_location=str(file))
+    with pytest.raises(SettingsError, match=r"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION is .*ca\.pem', which can't be used"):
+        settings.kafka_config()
+
+
+@pytest.mark.parametrize("password", ["", "guessed"])
+def test_a_key_that_can_not_be_read_is_named_with_its_settings(tmp_path: Path, password: str) -> None:
+    file = str(certificates.client(tmp_path, "hush"))
+    settings = made(
+        kafka_security_protocol="SSL",
+        kafka_ssl_certificate_location=file,
+        kafka_ssl_key_location=file,
+        kafka_ssl_key_password=password,
+    )
+    with pytest.raises(SettingsError, match=r"can't be used together .*FRAUDSTREAM_KAFKA_SSL_KEY_PASSWORD") as raised:
+        settings.kafka_config()
+    assert "guessed" not in str(raised.value)
 
 
 def test_a_client_certificate_without_its_key_is_refused(tmp_path: Path) -> None:

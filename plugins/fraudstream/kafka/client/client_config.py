@@ -1,8 +1,9 @@
 """librdkafka's properties from the settings: who we are to the brokers, and what every client has in common."""
 
 import importlib
+import ssl
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,9 +169,39 @@ def _tls(settings: "Settings") -> dict[str, Any]:
             "a client certificate needs its key: set both FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and "
             "FRAUDSTREAM_KAFKA_SSL_KEY_LOCATION, or neither"
         )
-    if settings.kafka_ssl_key_password.get_secret_value():
-        config["ssl.key.password"] = settings.kafka_ssl_key_password.get_secret_value()
+    password = settings.kafka_ssl_key_password.get_secret_value()
+    if password:
+        config["ssl.key.password"] = password
+    _require_usable(
+        settings.kafka_ssl_ca_location,
+        settings.kafka_ssl_certificate_location,
+        settings.kafka_ssl_key_location,
+        password,
+    )
     return config
+
+
+@lru_cache(maxsize=4)
+def _require_usable(authority: str, certificate: str, key: str, password: str) -> None:
+    """Reads the files of TLS as the client is going to, whose error names no setting; files that are read stay so."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if authority:
+            context.load_verify_locations(authority)
+    except OSError as error:
+        raise SettingsError(
+            f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION is {authority!r}, which can't be used ({error}): give the certificate "
+            f"(PEM) of the authority that signed the brokers'"
+        ) from error
+    try:
+        if certificate:
+            context.load_cert_chain(certificate, key, password)
+    except OSError as error:
+        raise SettingsError(
+            f"FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION {certificate!r} and FRAUDSTREAM_KAFKA_SSL_KEY_LOCATION "
+            f"{key!r} can't be used together ({error}): expected a certificate (PEM), its own private key (PEM), and "
+            f"in FRAUDSTREAM_KAFKA_SSL_KEY_PASSWORD the key's password, if it has one"
+        ) from error
 
 
 def _token_source(settings: "Settings") -> TokenSource:
