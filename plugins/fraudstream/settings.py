@@ -405,6 +405,8 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = "; ".join(
-            f"FRAUDSTREAM_{'_'.join(str(part) for part in e['loc']).upper()}: {e['msg']}" for e in error.errors()
+            f"FRAUDSTREAM_{str(name).upper()}{''.join(f'[{part}]' for part in entry)}: {e['msg']}"
+            for e in error.errors()
+            for name, *entry in [e["loc"]]
         )
         raise SettingsError(f"unusable settings in the environment: {wrong}") from None

@@ -161,3 +161,20 @@ def test_settings_load_without_the_kafka_library() -> None:
     script = "import sys; import fraudstream.settings; assert 'confluent_kafka' not in sys.modules"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugins")}
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LOGIN_USERS", "me@example.com", r"LOGIN_USERS: .*JSON object, such as {\"me@example.com\": \"Admin\"}"),
+        ("LOGIN_USERS", '{"me@example.com": "Owner"}', r"LOGIN_USERS\[me@example.com\]: .*'Admin', .* or 'Clerk'"),
+        ("CONFIRMATION_REMINDERS", "0.5,soon", r"CONFIRMATION_REMINDERS\[1\]: "),
+    ],
+)
+def test_an_entry_that_is_wrong_is_named_beside_its_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"FRAUDSTREAM_{name}", value)
+    get_settings.cache_clear()
+    with pytest.raises(SettingsError, match=f"FRAUDSTREAM_{said}"):
+        get_settings()
