@@ -1,11 +1,12 @@
 """1,000 rows/s for 60 s: from the row produced to its mail accepted, and to its JSON in the lake."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import ObjectInfo
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from isal import igzip
 
@@ -33,9 +34,8 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             pass
         lags.close()
         outcomes = {key: task.stop() for key, task in running.items()}
-    mail = _seconds(_mails(store))
-    json = _seconds(_objects(store))
-    also: dict[str, Any] = {"mail": _summary(mail), "lake": _summary(json)}
+    mail, json = mails(store), objects(store)
+    also: dict[str, Any] = {"mail": summary(mail["seconds"]), "lake": summary(json["seconds"])}
     peak = max(outcome["peak_rss_mib"] for outcome in [produced, *outcomes.values()])
     return Report(
         "latency",
@@ -56,28 +56,40 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     )
 
 
-def _summary(seconds: np.ndarray) -> dict[str, float]:
-    p50, p99 = np.percentile(seconds, [50, 99])
-    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3), "max": round(float(seconds.max()), 3)}
+def summary(seconds: pl.Series) -> dict[str, float]:
+    """Median, 99th percentile and maximum."""
+    p50, p99 = np.percentile(seconds.to_numpy(), [50, 99])
+    return {
+        "p50": round(float(p50), 3),
+        "p99": round(float(p99), 3),
+        "max": round(float(cast(float, seconds.max())), 3),
+    }
 
 
-def _seconds(spans: Iterator[pl.Series]) -> np.ndarray:
-    return np.concatenate([span.dt.total_milliseconds().to_numpy() / 1000 for span in spans])
+def mails(store: Store) -> pl.DataFrame:
+    """Of each line of the mail log: `at`, the record's time, and `seconds` until its mail was accepted."""
+    return pl.concat(
+        _spans(lines, _time(lines, "finishedAt")) for info in store.list(f"{MAILS}/") for lines in [_lines(store, info)]
+    )
 
 
-def _mails(store: Store) -> Iterator[pl.Series]:
-    for info in store.list(f"{MAILS}/"):
-        lines = pl.read_ndjson(igzip.decompress(store.download(info) or b""))
-        yield _time(lines, "finishedAt") - _time(lines, "recordTimestamp")
+def objects(store: Store) -> pl.DataFrame:
+    """Of each line of the other folders' JSON: `at`, the record's time, and `seconds` until its object was there."""
+    return pl.concat(
+        _spans(lines, pl.lit(info.updated, pl.Datetime("ms", "UTC")))
+        for folder in sorted(set(FOLDER_OF.values()))
+        for info in store.list(f"{folder}/")
+        for lines in [_lines(store, info)]
+    )
 
 
-def _objects(store: Store) -> Iterator[pl.Series]:
-    for folder in sorted(set(FOLDER_OF.values())):
-        for info in store.list(f"{folder}/"):
-            lines = pl.read_ndjson(igzip.decompress(store.download(info) or b""))
-            yield pl.select(
-                pl.lit(info.updated, pl.Datetime("ms", "UTC")) - _time(lines, "recordTimestamp")
-            ).to_series()
+def _lines(store: Store, info: ObjectInfo) -> pl.DataFrame:
+    return pl.read_ndjson(igzip.decompress(store.download(info) or b""))
+
+
+def _spans(lines: pl.DataFrame, end: pl.Series | pl.Expr) -> pl.DataFrame:
+    begin = _time(lines, "recordTimestamp").alias("at")
+    return pl.select(begin, ((end - begin).dt.total_milliseconds() / 1000).alias("seconds"))
 
 
 def _time(lines: pl.DataFrame, column: str) -> pl.Series:

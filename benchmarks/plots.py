@@ -13,20 +13,59 @@ from matplotlib.ticker import FuncFormatter
 
 from benchmarks.stack import FOLDER
 
-GROWTH = ROOT / "docs" / "images" / "compaction-growth.svg"
-_ENGINES = {"ours": ("one machine", "#1b6ca8", "o"), "Spark": ("Spark, local mode", "#c8553d", "s")}
+_IMAGES = ROOT / "docs" / "images"
+GROWTH = _IMAGES / "compaction-growth.svg"
+DAY = _IMAGES / "day.svg"
+_BLUE, _RED, _GREY = "#1b6ca8", "#c8553d", "#c9ced6"
+_ENGINES = {"ours": ("one machine", _BLUE, "o"), "Spark": ("Spark, local mode", _RED, "s")}
 
 
 def growth(measured: dict[str, Any], target: Path) -> None:
     """Time and memory of a compaction over its rows, a line for each engine."""
-    # The same figures give the same file.
-    mpl.rcParams |= {"svg.hashsalt": "fraudstream", "svg.fonttype": "none", "font.size": 10}
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = _figure(9, 3.6)
     seconds, memory = figure.subplots(1, 2)
     _lines(seconds, measured["points"], "seconds", "seconds, whole run")
     _lines(memory, measured["points"], "peak_rss_mib", "peak memory of all processes, MiB")
     seconds.legend(frameon=False, loc="upper left")
     figure.savefig(target, metadata={"Date": None})
+
+
+def day(measured: dict[str, Any], target: Path) -> None:
+    """A simulated day: what came and how long it took, how old the table was, and what took the CPU."""
+    figure = _figure(9, 8)
+    latencies, freshness, cpu = figure.subplots(3, 1, height_ratios=[3, 2, 3])
+    hours = measured["hours"]
+    records = latencies.twinx()
+    records.bar([hour + 0.5 for hour in range(len(hours))], [hour["records"] for hour in hours], 0.9, color=_GREY)
+    records.set_ylabel("records in the hour (bars)")
+    latencies.set_zorder(records.get_zorder() + 1)
+    latencies.patch.set_visible(False)
+    for name, label, colour in (("mail", "mail accepted", _BLUE), ("lake", "JSON in the lake", _RED)):
+        for value, style in (("p99", "-"), ("p50", ":")):
+            found = [(number + 0.5, hour[name][value]) for number, hour in enumerate(hours) if name in hour]
+            latencies.plot(*zip(*found, strict=True), color=colour, linestyle=style, label=f"record → {label}, {value}")
+    latencies.set_ylabel("seconds")
+    latencies.legend(frameon=False, loc="upper left", fontsize=8)
+    hour_seconds = measured["seconds"] / len(hours)
+    turns = [(at / hour_seconds, age / hour_seconds) for at, age in measured["ages"]]
+    freshness.plot(*zip(*turns, strict=True), color=_BLUE)
+    freshness.set_ylabel("age of the table's newest\nrow, simulated hours")
+    freshness.set_xlabel("simulated hour of the day")
+    per_million = {part: spent * 1e6 / measured["rows"] for part, spent in reversed(measured["cpu"].items())}
+    cpu.barh(list(per_million), list(per_million.values()), color=_BLUE)
+    cpu.set_xlabel("CPU seconds a million records")
+    for axes in (latencies, freshness):
+        axes.set_xlim(0, len(hours))
+        axes.set_ylim(bottom=0)
+    for axes in (latencies, records, freshness, cpu):
+        axes.spines[["top"]].set_visible(False)
+    figure.savefig(target, metadata={"Date": None})
+
+
+def _figure(width: float, height: float) -> Figure:
+    # The same figures give the same file.
+    mpl.rcParams |= {"svg.hashsalt": "fraudstream", "svg.fonttype": "none", "font.size": 10}
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _lines(axes: Axes, points: list[dict[str, Any]], value: str, label: str) -> None:
@@ -47,8 +86,10 @@ def _lines(axes: Axes, points: list[dict[str, Any]], value: str, label: str) -> 
 
 
 if __name__ == "__main__":
-    source = FOLDER / "growth.json"
-    if not source.exists():
-        sys.exit(f"{source} isn't there: run `make benchmark NAME=growth` first")
-    growth(json.loads(source.read_text()), GROWTH)
-    sys.stdout.write(f"{GROWTH.relative_to(ROOT)}\n")
+    for name, draw, image in (("growth", growth, GROWTH), ("day", day, DAY)):
+        source = FOLDER / f"{name}.json"
+        if source.exists():
+            draw(json.loads(source.read_text()), image)
+            sys.stdout.write(f"{image.relative_to(ROOT)}\n")
+        else:
+            sys.stderr.write(f"{source} isn't there: `make benchmark NAME={name}` makes it\n")

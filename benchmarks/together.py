@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -87,12 +87,11 @@ def tasks(environment: Mapping[str, str], port: int) -> Iterator[dict[tuple[str,
 class Lags:
     """How far each consumer group is behind what its topic has now; to be made when producing is over."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, groups: Sequence[tuple[str, str]] = CONSUMERS) -> None:
         self._consumers = {
-            (role, topic): Consumer(settings.kafka_config(**{"group.id": f"{role}-{topic}"}))
-            for role, topic in CONSUMERS
+            (role, topic): Consumer(settings.kafka_config(**{"group.id": f"{role}-{topic}"})) for role, topic in groups
         }
-        self._ends = {topic: ends_of_records(settings, topic) for topic in (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)}
+        self._ends = {topic: ends_of_records(settings, topic) for topic in {topic for _, topic in groups}}
 
     def of(self, role: str, topic: str) -> int:
         """Offsets that the group hasn't committed yet."""

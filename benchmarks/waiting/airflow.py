@@ -75,11 +75,19 @@ class Airflow:
             )
         ]
 
-    def outcomes(self) -> dict[str, list[tuple[float, str]]]:
-        """For each case: when each of its sensors succeeded, with which status."""
-        found: dict[str, list[tuple[float, str]]] = {}
-        for end, value in self._rows(
-            "select t.end_date, x.value from task_instance t join xcom x on x.dag_run_id = "
+    def running(self) -> int:
+        """Tasks that run."""
+        return self._number("select count(*) from task_instance where state = 'running'")
+
+    def tasks(self) -> dict[str, str]:
+        """Ids of all task instances, and the names of their tasks."""
+        return {str(number): task for number, task in self._rows("select id, task_id from task_instance")}
+
+    def outcomes(self) -> dict[str, list[tuple[float, str, float]]]:
+        """For each case: when each of its sensors succeeded, with which status, and since when it had waited."""
+        found: dict[str, list[tuple[float, str, float]]] = {}
+        for end, value, start in self._rows(
+            "select t.end_date, x.value, t.start_date from task_instance t join xcom x on x.dag_run_id = "
             "(select r.id from dag_run r where r.dag_id = t.dag_id and r.run_id = t.run_id) "
             "and x.task_id = t.task_id and x.map_index = t.map_index and x.key = 'return_value' "
             "where t.dag_id = %s and t.task_id = %s and t.state = 'success'",
@@ -87,7 +95,9 @@ class Airflow:
             SENSOR,
         ):
             outcome = json.loads(value) if isinstance(value, str) else value
-            found.setdefault(outcome["idTransaction"], []).append((end.timestamp(), outcome["status"]))
+            found.setdefault(outcome["idTransaction"], []).append(
+                (end.timestamp(), outcome["status"], start.timestamp())
+            )
         return found
 
     def wait_for(self, what: Callable[[], bool], seconds: float) -> float:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-from fraudstream.cases.links.signed import Links
+from fraudstream.cases.links.signed import Links, Proposal
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.generator import plan, write_file
@@ -79,7 +79,7 @@ class Customers:
         """Ids of all frauds in their topic."""
         return [case for part in committed_ids(self._environment, FRAUD_TRANSACTION) for case in part.to_pylist()]
 
-    def answer(self, cases: Sequence[str], rate: float = math.inf) -> dict[str, float]:
+    def answer(self, cases: Sequence[str], rate: float = math.inf, answer: Proposal = "fraud") -> dict[str, float]:
         """Presses so many buttons a second, or as many as it can; returns when each was, seconds since 1970.
 
         Each answer is acknowledged when this returns.
@@ -90,8 +90,8 @@ class Customers:
 
             def press(number: int, case: str) -> None:
                 time.sleep(max(0.0, started + number / rate - time.monotonic()))
-                target = self._links.url(case, "fraud").split("/", 3)[3]
-                fields = {"page": self._links.page_token(case), "answer": "fraud"}
+                target = self._links.url(case, answer).split("/", 3)[3]
+                fields = {"page": self._links.page_token(case), "answer": answer}
                 clicks[case] = time.time()
                 pressed = browser.post(f"http://{self.site}/{target}", data=fields)
                 if not pressed.has_redirect_location:

@@ -1,0 +1,1 @@
+"""Parts of the benchmark `day`: what comes when, what it takes, and what that costs."""

@@ -1,0 +1,55 @@
+"""The compaction through a day, each hour, until SIGTERM. Arguments: seconds of the day, its start.
+
+As compact_lake with FRAUDSTREAM_LAKE_COMPACTION=hourly; the JSON is kept. The outcome has, of each run that added rows
+to the table of transactions, when it ended and the time of the table's newest row.
+"""
+
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.query.view import open_view
+from fraudstream.lake.stream.names import FOLDERS, TRANSACTIONS
+from fraudstream.lake.table.lake import Lake
+from fraudstream.settings import Settings
+
+from benchmarks.daily.pattern import HOURS
+from benchmarks.outcome import timed
+
+_TIME = "recordTimestamp"
+
+
+def newest(lake: Lake) -> float:
+    """Time of the newest row in the table of transactions, seconds since 1970."""
+    with open_view(lake, TRANSACTIONS, copy=False) as view:
+        times = pa.concat_tables(view.table_rows((_TIME,)))[_TIME]
+    found: datetime = pc.max(times).as_py()
+    return found.timestamp()
+
+
+def main(seconds: float, started: float) -> None:
+    """A run that takes longer than an hour delays the next one, as in the DAG."""
+    lake, stop = Lake.connect(Settings()), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    hour_seconds = seconds / HOURS
+    commits, durations = [], []
+    with timed() as work:
+        while not stop.wait(hour_seconds - (time.time() - started) % hour_seconds):
+            begun = time.time()
+            today = datetime.now(UTC).date()
+            reports = [compact(lake, folder, today, keep_json=timedelta(days=1)) for folder in FOLDERS]
+            ended = time.time()
+            durations.append(ended - begun)
+            work.items += sum(report.json_rows for report in reports)
+            if any(report.json_rows for report in reports if report.folder == TRANSACTIONS):
+                commits.append((ended, newest(lake)))
+        work.also |= {"commits": commits, "durations": durations}
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), float(sys.argv[2]))

@@ -1,0 +1,95 @@
+"""CPU and memory of the stack's parts; Airflow's tasks each by itself."""
+
+import re
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Self
+
+import psutil
+
+from local.environment import STACK
+from local.sessions import Record
+from local.supervisor import SESSIONS
+
+_SECONDS = 5.0
+_PARTS = {
+    "kafka": "brokers",
+    "schema-registry": "schema registry",
+    "gcs": "object store",
+    "mail": "mail server",
+    "postgres": "database",
+    "airflow-triggerer": "triggerer",
+    "airflow": "Airflow",
+    "confirmation": "site",
+}
+_CONSUMERS = {"write_lake", "send_mail", "open_cases"}
+#: Airflow writes the id of the task instance that a process runs into its title.
+_TASK = re.compile(r"LocalExecutor: ([0-9a-f-]{36})")
+
+
+def part_of(name: str, title: str, tasks: Mapping[str, str]) -> str:
+    """What a process counts as.
+
+    :param name: of the stack's part that started it
+    :param tasks: ids of Airflow's task instances, and the names of their tasks
+    """
+    if found := _TASK.search(title):
+        task = tasks.get(found[1], "")
+        return task if task in _CONSUMERS else "other tasks"
+    return next(part for beginning, part in _PARTS.items() if name.startswith(beginning))
+
+
+class Usage:
+    """Looks every five seconds, while it is entered; what a process does after its last look isn't seen."""
+
+    def __init__(self) -> None:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        #: Of each process: the stack's part, its title, and seconds of CPU.
+        self._processes: dict[tuple[int, float], tuple[str, str, float]] = {}
+        #: Of each look: bytes by part and title.
+        self._memory: list[Counter[tuple[str, str]]] = []
+
+    def __enter__(self) -> Self:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def cpu(self, tasks: Mapping[str, str]) -> dict[str, float]:
+        """Seconds by part so far."""
+        found: Counter[str] = Counter()
+        for name, title, seconds in list(self._processes.values()):
+            found[part_of(name, title, tasks)] += seconds  # type: ignore[assignment]
+        return dict(found)
+
+    def peak_mib(self, tasks: Mapping[str, str]) -> dict[str, int]:
+        """The most memory of each part at one look; shared pages count by their share (PSS)."""
+        peaks: dict[str, float] = {}
+        for look in self._memory:
+            parts: Counter[str] = Counter()
+            for (name, title), size in look.items():
+                parts[part_of(name, title, tasks)] += size
+            peaks |= {part: max(size, peaks.get(part, 0)) for part, size in parts.items()}
+        return {part: round(size / 2**20) for part, size in peaks.items()}
+
+    def _watch(self) -> None:
+        while not self._ended.wait(_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        memory: Counter[tuple[str, str]] = Counter()
+        for name, session in Record(STACK / SESSIONS).read().items():
+            for process in session.processes():
+                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):  # it ended since it was listed
+                    title = " ".join(process.cmdline())
+                    times = process.cpu_times()
+                    key = process.pid, process.create_time()
+                    self._processes[key] = name, title, times.user + times.system
+                    memory[name, title] += process.memory_full_info().pss
+        self._memory.append(memory)
