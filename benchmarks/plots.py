@@ -47,9 +47,9 @@ def day(measured: dict[str, Any], target: Path) -> None:
     latencies.set_ylabel("seconds")
     latencies.legend(frameon=False, loc="upper left", fontsize=8)
     hour_seconds = measured["seconds"] / len(hours)
-    turns = [(at / hour_seconds, age / hour_seconds) for at, age in measured["ages"]]
+    turns = [(at / hour_seconds, age) for at, age in measured["ages"]]
     freshness.plot(*zip(*turns, strict=True), color=_BLUE)
-    freshness.set_ylabel("age of the table's newest\nrow, simulated hours")
+    freshness.set_ylabel("age of the newest row\nof the table, seconds")
     freshness.set_xlabel("simulated hour of the day")
     per_million = {part: spent * 1e6 / measured["rows"] for part, spent in reversed(measured["cpu"].items())}
     cpu.barh(list(per_million), list(per_million.values()), color=_BLUE)

@@ -27,7 +27,7 @@ def report(
     # A case whose sensor wasn't there at the click waited for its run: the pace of open_cases isn't compressed.
     waited = [case for case, (at, _) in clicks.items() if case in outcomes and outcomes[case][0][2] <= at]
     sensor = pl.Series([outcomes[case][0][0] - clicks[case][0] for case in waited], dtype=pl.Float64)
-    points = ages(found["commits"], found["ended"])
+    points = ages(found["commits"], max(found["ended"], *(at for at, _ in found["commits"])))
     rows, cpu = found["rows"], {part: round(spent, 1) for part, spent in found["cpu"].items()}
     dollars = {part: round(cost, 5) for part, cost in dollars_per_million(cpu, rows).items()}
     also = {
@@ -80,7 +80,8 @@ def _notes(also: Mapping[str, Any]) -> list[str]:
             for way, name in ways.items()
         ),
         f"of {also['sensor']['answers']} answers; {also['sensor']['before_their_sensor']} came before their sensor",
-        f"newest row of the table: at most {oldest:.1f} s old, with an hour of {also['seconds'] / HOURS:.2f} s; "
+        f"newest row of the table: at most {oldest:.1f} s old, of {len(also['commits'])} commits; an hour has "
+        f"{also['seconds'] / HOURS:.2f} s; "
         f"{len(compactions)} compactions, the longest {max(compactions):.1f} s",
         *(
             f"{part}: {spent:.1f} s of CPU, {also['idle_cores'].get(part, 0):.3f} cores while nothing comes, "

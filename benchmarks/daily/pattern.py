@@ -16,7 +16,7 @@ PAYSIM_HOURS = (
 )
 HOURS = len(PAYSIM_HOURS)
 #: Of the customers' delays, which are lognormal: the median, in hours of the simulated day, and the deviation.
-_MEDIAN_HOURS, _SIGMA = 4.0, 0.5
+_MEDIAN_HOURS, _SIGMA = 6.0, 0.5
 
 
 def rows_until(rows: int) -> list[int]:

@@ -25,8 +25,8 @@ _PARTS = {
     "confirmation": "site",
 }
 _CONSUMERS = {"write_lake", "send_mail", "open_cases"}
-#: Airflow writes the id of the task instance that a process runs into its title.
-_TASK = re.compile(r"LocalExecutor: ([0-9a-f-]{36})")
+#: The titles of the two processes of a task, its supervisor and its runner: they end in the task instance's id.
+_TASK = re.compile(r"airflow worker -- (?:LocalExecutor: )?([0-9a-f-]{36})")
 
 
 def part_of(name: str, title: str, tasks: Mapping[str, str]) -> str:

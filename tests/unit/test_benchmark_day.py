@@ -41,7 +41,7 @@ def test_seven_of_ten_customers_answer_on_the_day() -> None:
     assert sum(answer == "fraud" for answer, _ in answers) == 500
     hours = sorted(hours for _, hours in answers)
     assert hours[0] > 0
-    assert hours[350] == pytest.approx(4, rel=0.1)
+    assert hours[350] == pytest.approx(6, rel=0.1)
 
 
 def test_the_same_seed_gives_the_same_customers() -> None:
@@ -91,6 +91,7 @@ def test_prices_are_those_of_the_page() -> None:
         ("airflow-triggerer-2", "airflow triggerer", "triggerer"),
         ("airflow-scheduler", "airflow worker -- LocalExecutor: <idle>", "Airflow"),
         ("airflow-scheduler", f"airflow worker -- LocalExecutor: {'0' * 8}-0000-0000-0000-{'0' * 12}", "send_mail"),
+        ("airflow-scheduler", f"airflow worker -- {'0' * 8}-0000-0000-0000-{'0' * 12}", "send_mail"),
         ("airflow-scheduler", f"airflow worker -- LocalExecutor: {'1' * 8}-0000-0000-0000-{'0' * 12}", "other tasks"),
         ("confirmation", "python -m fraudstream.site", "site"),
     ],
