@@ -2,6 +2,7 @@
 
 import json
 import sys
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +46,20 @@ def day(measured: dict[str, Any], target: Path) -> None:
             found = [(number + 0.5, hour[name][value]) for number, hour in enumerate(hours) if name in hour]
             latencies.plot(*zip(*found, strict=True), color=colour, linestyle=style, label=f"record → {label}, {value}")
     latencies.set_ylabel("seconds")
-    latencies.legend(frameon=False, loc="upper left", fontsize=8)
+    latencies.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncol=4, fontsize=8)
     hour_seconds = measured["seconds"] / len(hours)
     turns = [(at / hour_seconds, age) for at, age in measured["ages"]]
     freshness.plot(*zip(*turns, strict=True), color=_BLUE)
     freshness.set_ylabel("age of the newest row\nof the table, seconds")
     freshness.set_xlabel("simulated hour of the day")
-    per_million = {part: spent * 1e6 / measured["rows"] for part, spent in reversed(measured["cpu"].items())}
+    per_million = {
+        part: spent * 1e6 / measured["rows"] for part, spent in sorted(measured["cpu"].items(), key=itemgetter(1))
+    }
     cpu.barh(list(per_million), list(per_million.values()), color=_BLUE)
     cpu.set_xlabel("CPU seconds a million records")
     for axes in (latencies, freshness):
         axes.set_xlim(0, len(hours))
+        axes.set_xticks(range(0, len(hours) + 1, 3))
         axes.set_ylim(bottom=0)
     for axes in (latencies, records, freshness, cpu):
         axes.spines[["top"]].set_visible(False)
