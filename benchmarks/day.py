@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import psutil
-from fraudstream.cases.answer_publisher import STATUS_OF
+from fraudstream.cases.answers.publisher import STATUS_OF
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.orchestration.runs import DAG_ID

@@ -7,7 +7,7 @@ import math
 import sys
 import time
 
-from fraudstream.dataset.source import open_source
+from fraudstream.dataset.source.source import open_source
 from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.settings import Settings
 from google.cloud import storage
