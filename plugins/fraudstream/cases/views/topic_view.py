@@ -5,12 +5,13 @@ import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.cases.views.first_value_store import FirstValues, Read
+from fraudstream.cases.views.start_offsets import oldest, start_offsets
 from fraudstream.errors import FraudstreamError, KafkaError
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
 from fraudstream.kafka.client.connection import Connection
@@ -209,7 +210,7 @@ class TopicView(Generic[T]):
                 self._add_partitions(consumer)
             if self._horizon is not None and time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_EVERY_SECONDS
-                self._first.forget_before(self._oldest(self._horizon))
+                self._first.forget_before(oldest(self._horizon))
 
     def _assign(self, consumer: Consumer) -> bool:
         """Step 1; False when the brokers don't answer it yet."""
@@ -222,7 +223,7 @@ class TopicView(Generic[T]):
                 number: consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=10)[1]
                 for number in found.partitions
             }
-            starts = self._starts(consumer, ends)
+            starts = start_offsets(consumer, self.topic, ends, self._horizon)
         except KafkaException as error:
             code = error.args[0]
             if code.code() in _HOPELESS:
@@ -245,19 +246,6 @@ class TopicView(Generic[T]):
             logger.info("view of topic %s reads new partitions: %s", self.topic, added)
             consumer.incremental_assign([TopicPartition(self.topic, number, OFFSET_BEGINNING) for number in added])
             self._ends = known | dict.fromkeys(added, 0)
-
-    def _starts(self, consumer: Consumer, ends: dict[int, int]) -> list[TopicPartition]:
-        if self._horizon is None:
-            return [TopicPartition(self.topic, number, OFFSET_BEGINNING) for number in ends]
-        oldest = self._oldest(self._horizon)
-        asked = [TopicPartition(self.topic, number, oldest) for number in ends]
-        answered = consumer.offsets_for_times(asked, timeout=10)
-        for partition in answered:
-            if partition.error is not None or partition.offset == OFFSET_INVALID:  # its leader just went away
-                raise KafkaException(partition.error or Code(Code.LEADER_NOT_AVAILABLE))
-            if partition.offset < 0:  # nothing is that young
-                partition.offset = ends[partition.partition]
-        return cast(list[TopicPartition], answered)
 
     def _take(self, messages: list[Message]) -> None:
         positions: dict[int, int] = {}
@@ -298,7 +286,3 @@ class TopicView(Generic[T]):
                     "view of topic %s: %d records wait for their schema: %s", self.topic, len(messages), error
                 )
                 self._stop.wait(RETRY_SECONDS)
-
-    @staticmethod
-    def _oldest(horizon: timedelta) -> int:
-        return int((time.time() - horizon.total_seconds()) * 1000)
