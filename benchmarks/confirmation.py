@@ -26,11 +26,11 @@ from benchmarks.waiting.stock import connections, stock
 from benchmarks.waiting.trickle import CONSUMER, trickle
 from local.applications import airflow as airflow_parts
 from local.applications import pipeline, postgres
-from local.control import Control
 from local.environment import LOGS, STACK
-from local.part import Part
 from local.ports import Ports
 from local.services import mail
+from local.supervisor.control import Control
+from local.supervisor.part import Part
 
 STAGES = ("stock", "100", "1000", "2500", "idle")
 TRICKLE = "trickle"

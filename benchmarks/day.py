@@ -31,9 +31,9 @@ from benchmarks.waiting.customers import Customers
 from local.applications import airflow as airflow_parts
 from local.applications import pipeline, postgres
 from local.environment import machine_environment, stack_environment
-from local.part import Listening, Part
 from local.ports import HOST, Ports
 from local.postfix import tool
+from local.supervisor.part import Listening, Part
 
 _ROWS = int(os.environ.get("ROWS") or 30_000)
 _SECONDS = 60 * float(os.environ.get("MINUTES") or 2.5)

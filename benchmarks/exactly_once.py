@@ -25,8 +25,8 @@ from benchmarks.shootout.subject import Subject, Trial
 from benchmarks.shootout.trial import FAULTS, run_rate, run_trial
 from benchmarks.stack import FOLDER
 from benchmarks.topics import create, delete, settings_of
-from local.control import Control
 from local.environment import LOGS, STACK
+from local.supervisor.control import Control
 
 _ROWS = 1_000_000
 #: Rows of a file for each that goes to the non-fraud topic.

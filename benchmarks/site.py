@@ -20,9 +20,9 @@ from benchmarks.requests_file import requests_file
 from benchmarks.rounds import WARM_UP, BenchmarkFailed, Figures, Subject, run, run_rounds
 from benchmarks.stack import FOLDER
 from benchmarks.topics import committed_ids, settings_of
-from local.control import Control
 from local.environment import LOGS, STACK
 from local.services import BROKERS
+from local.supervisor.control import Control
 
 #: Small batches are slow until the brokers' Java is compiled, which takes longer than the warm-up: 3 wouldn't do.
 ROUNDS = 5

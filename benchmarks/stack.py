@@ -15,11 +15,11 @@ from fraudstream.settings import ROOT
 from benchmarks.rounds import BenchmarkFailed
 from local import artifacts
 from local.applications import pipeline
-from local.control import Control
 from local.environment import LOGS, STACK, VAR, stack_environment
-from local.part import Exits, Part
 from local.ports import STACK_NUMBER, Ports
 from local.services import kafka, schema_registry, store
+from local.supervisor.control import Control
+from local.supervisor.part import Exits, Part
 
 FOLDER = ROOT / "var" / "benchmarks"
 

@@ -16,9 +16,9 @@ from rich.console import Console
 
 from local import show
 from local.capacity import require_room
-from local.control import Control, StackError
 from local.environment import AIRFLOW_HOME, LOGS, STACK, VAR, airflow_login, masked, stack_environment
 from local.parts import EXECUTORS, Executor, Shape, shape_of, stack_parts
+from local.supervisor.control import Control, StackError
 
 
 def main(arguments: list[str]) -> int:

@@ -27,9 +27,9 @@ from local.environment import (
 )
 from local.installed import installed, state_folder, words
 from local.migrate import requirements_key
-from local.part import AirflowHeartbeat, Answers, Exits, Listening, Part
 from local.ports import HOST, Ports
 from local.services import BROKERS
+from local.supervisor.part import AirflowHeartbeat, Answers, Exits, Listening, Part
 
 #: Where copies of programs lie that a user other than root runs.
 COPIES = Path("/var/tmp")  # noqa: S108 - a copy is made under a random name and used only if root owns it

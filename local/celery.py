@@ -9,8 +9,8 @@ from fraudstream.settings import ROOT
 
 from local.environment import LOGS, machine_environment, stack_environment, stack_secrets, without_keys
 from local.installed import installed, state_folder
-from local.part import Listening, Logged, Part
 from local.ports import HOST, Ports
+from local.supervisor.part import Listening, Logged, Part
 
 #: What the parts of Airflow get on top of the stack's environment. The workers' slots bound how much runs at once.
 EXECUTOR = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__PARALLELISM": "32"}

@@ -7,8 +7,8 @@ from fraudstream.settings import ROOT
 
 from local.environment import MONITORING, is_monitored, machine_environment
 from local.installed import state_folder
-from local.part import Answers, Part
 from local.ports import Ports
+from local.supervisor.part import Answers, Part
 
 _PROMETHEUS, _EXPORTER = MONITORING
 

@@ -6,12 +6,12 @@ from typing import Literal, get_args
 
 from local import artifacts
 from local.applications import airflow, pipeline, postgres
-from local.control import Control
 from local.environment import LOGS, STACK
 from local.monitoring import monitoring
-from local.part import Part, Status
 from local.ports import Ports
 from local.services import kafka, kafka_ui, mail, schema_registry, store
+from local.supervisor.control import Control
+from local.supervisor.part import Part, Status
 
 Executor = Literal["local", "celery"]
 EXECUTORS: tuple[Executor, ...] = get_args(Executor)

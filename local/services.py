@@ -10,8 +10,8 @@ from fraudstream.settings import ROOT
 from local import artifacts
 from local.environment import LAKE_BUCKET, machine_environment
 from local.installed import installed, state_folder, tool, words
-from local.part import Answers, Exits, Listening, Part
 from local.ports import HOST, Ports
+from local.supervisor.part import Answers, Exits, Listening, Part
 
 #: 16 bytes in base64, Kafka's form of an id; the brokers refuse data of another cluster
 CLUSTER_ID = "ZnJhdWRzdHJlYW0tbG9jYQ"

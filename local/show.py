@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from local.part import State, Status
+from local.supervisor.part import State, Status
 
 _STYLE = {
     State.READY: "green",

@@ -15,11 +15,11 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
 from local.capacity import require_room
-from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK, stack_environment
 from local.parts import stack_parts
 from local.ports import Ports
+from local.supervisor.control import Control
 
 # A deadline for each example would measure the machine, not the code.
 hypothesis.settings.register_profile("fraudstream", deadline=None)

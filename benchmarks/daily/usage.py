@@ -10,8 +10,8 @@ from typing import Self
 import psutil
 
 from local.environment import STACK
-from local.sessions import Record
-from local.supervisor import SESSIONS
+from local.supervisor.sessions import Record
+from local.supervisor.supervisor import SESSIONS
 
 _SECONDS = 5.0
 _PARTS = {

@@ -10,9 +10,9 @@ from benchmarks.shootout.counts import Outcome, compare
 from benchmarks.shootout.feed import Feed, Records
 from benchmarks.shootout.fleet import Fleet
 from benchmarks.shootout.subject import SESSION_SECONDS, Subject
-from local.control import Control
-from local.part import AT_REST, State
 from local.services import BROKERS
+from local.supervisor.control import Control
+from local.supervisor.part import AT_REST, State
 
 #: What is produced before the subject starts: it is at work once some of it is visible.
 _HEAD = 0.05

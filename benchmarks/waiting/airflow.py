@@ -13,10 +13,10 @@ import psycopg2
 from fraudstream.orchestration.runs import DAG_ID
 
 from benchmarks.rounds import BenchmarkFailed
-from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK
 from local.ports import Ports
+from local.supervisor.control import Control
 
 SENSOR = "await_confirmation"
 _POLL_SECONDS = 0.5

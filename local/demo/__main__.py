@@ -24,7 +24,6 @@ from rich.console import Console
 from local import show
 from local.capacity import require_room
 from local.chromium import NoChromium, find_chromium
-from local.control import Control
 from local.demo.mails import Inbox, MailFile
 from local.demo.play import Play
 from local.demo.stages import Stages
@@ -42,6 +41,7 @@ from local.environment import (
 from local.parts import stack_parts
 from local.ports import Ports
 from local.postfix import smtp_sink
+from local.supervisor.control import Control
 
 FRAUDS_PER_ROW = 1 / 500
 #: The inbox takes some hundred mails a second less than smtp-sink, and keeps them all.

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from fraudstream.settings import Settings
 
-from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.demo.customers import CustomerError
 from local.environment import LOGS, STACK
 from local.parts import stack_parts
 from local.services import BROKERS
+from local.supervisor.control import Control
 from tests.integration.confirmations import Desk, kill, start, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]

@@ -10,11 +10,11 @@ from fraudstream.kafka.topic.topics import create_topics
 from fraudstream.settings import Settings
 
 from local import artifacts
-from local.control import Control, StackError
 from local.environment import LAKE_BUCKET, LOGS, STACK, VAR, catalog_environment
-from local.part import AT_REST, State
 from local.ports import PORTS, PREFIX, Ports, is_free
 from local.services import kafka, schema_registry, store
+from local.supervisor.control import Control, StackError
+from local.supervisor.part import AT_REST, State
 
 #: Below the ports that the kernel gives to clients: one of them could take a killed broker's port.
 _PORTS = range(21_000, 32_000, 100)

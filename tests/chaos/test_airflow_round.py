@@ -12,8 +12,8 @@ from fraudstream.lake.audit.audit import AuditReport
 from fraudstream.lake.audit.checks import Check
 from fraudstream.lake.audit.report import problems
 
-from local.control import StackError
-from local.part import State, Status
+from local.supervisor.control import StackError
+from local.supervisor.part import State, Status
 from tests.chaos.airflow_round import logs
 from tests.chaos.airflow_round.contents import Outcome, Outcomes, check_outcomes, with_receipts
 from tests.chaos.airflow_round.incidents import in_red_audit

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.control import Control, StackError
-from local.part import Answers, Exits, Part, State
 from local.ports import HOST
-from local.sessions import Record
-from local.supervisor import PARTS, SESSIONS
+from local.supervisor.control import Control, StackError
+from local.supervisor.part import Answers, Exits, Part, State
+from local.supervisor.sessions import Record
+from local.supervisor.supervisor import PARTS, SESSIONS
 
 pytestmark = pytest.mark.integration
 

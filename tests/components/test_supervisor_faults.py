@@ -10,13 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local import control as control_module
-from local import supervisor as supervisor_module
-from local.control import Control, StackError
-from local.part import AirflowHeartbeat, Logged, Part
 from local.ports import HOST
-from local.sessions import Session
-from local.supervisor import Supervisor
+from local.supervisor import control as control_module
+from local.supervisor import supervisor as supervisor_module
+from local.supervisor.control import Control, StackError
+from local.supervisor.part import AirflowHeartbeat, Logged, Part
+from local.supervisor.sessions import Session
+from local.supervisor.supervisor import Supervisor
 from tests.components.test_supervisor import PLAIN_ENVIRONMENT, control, web  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.integration

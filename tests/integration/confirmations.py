@@ -13,10 +13,10 @@ from fraudstream.dataset import open_source
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
-from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.demo.customers import CustomerError, press
-from local.part import AT_REST, State
+from local.supervisor.control import Control
+from local.supervisor.part import AT_REST, State
 from tests.integration.pipeline import decoded, good_row, paysim, publisher
 
 DAG = "fraud_confirmation"

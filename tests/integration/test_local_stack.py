@@ -11,12 +11,12 @@ import psutil
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from local.control import Control
 from local.environment import LOGS, STACK, airflow_login
-from local.part import State
 from local.ports import HOST, Ports
-from local.sessions import Record
-from local.supervisor import SESSIONS
+from local.supervisor.control import Control
+from local.supervisor.part import State
+from local.supervisor.sessions import Record
+from local.supervisor.supervisor import SESSIONS
 
 pytestmark = pytest.mark.integration
 

@@ -15,10 +15,10 @@ from bs4 import BeautifulSoup
 from fraudstream.cases.answers.publisher import AnswerPublisher, Place, Status
 from fraudstream.settings import Settings
 
-from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK
 from local.parts import stack_parts
+from local.supervisor.control import Control
 from tests.integration.confirmations import DAG, SENSOR, Desk, Run, Transaction, kill, start, until
 from tests.integration.test_confirmation_site import free_port
 

@@ -28,12 +28,12 @@ from fraudstream.lake.stream.names import TRANSACTIONS
 from fraudstream.settings import Settings
 
 from local.celery import EXECUTOR, worker, worker_name
-from local.control import Control
 from local.demo.airflow_api import AirflowApi
 from local.environment import LOGS, STACK, stack_environment
-from local.part import Part, State
 from local.parts import shape_of, stack_parts
 from local.ports import HOST
+from local.supervisor.control import Control
+from local.supervisor.part import Part, State
 from tests.integration.confirmations import kill, until
 from tests.integration.pipeline import decoded, in_lake, with_tables
 

@@ -18,9 +18,9 @@ from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
-from local.control import StackError
 from local.demo.airflow_api import AirflowApi
 from local.environment import VAR
+from local.supervisor.control import StackError
 from tests.chaos import verdict
 from tests.chaos.airflow_round import contents, logs
 from tests.chaos.airflow_round.faults import LANES, AirflowArena

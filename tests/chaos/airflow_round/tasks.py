@@ -13,9 +13,9 @@ import psutil
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.settings import ROOT
 
-from local.control import StackError
 from local.demo.airflow_api import AirflowApi
 from local.environment import AIRFLOW_HOME
+from local.supervisor.control import StackError
 from tests.chaos.fleet import Interruption
 
 T = TypeVar("T")

@@ -35,10 +35,10 @@ from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
 from local import artifacts
-from local.control import Control
-from local.part import Part
 from local.ports import is_free
 from local.services import broker, java_command
+from local.supervisor.control import Control
+from local.supervisor.part import Part
 from tests.unit.deploy.container_files import Right, boot_module, rights
 
 #: What clients call the brokers, and what their certificates name.

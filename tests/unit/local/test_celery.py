@@ -9,11 +9,11 @@ from fraudstream.orchestration.consumer_dags import PARAMS
 
 from local import __main__ as command_line
 from local import celery, environment, installed
-from local.control import Control
 from local.environment import stack_environment, stack_secrets
-from local.part import State, Status
 from local.parts import Shape, shape_of
 from local.ports import Ports
+from local.supervisor.control import Control
+from local.supervisor.part import State, Status
 
 
 @pytest.fixture(autouse=True)

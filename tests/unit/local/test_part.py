@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from local.part import AirflowHeartbeat, Answers, Exits, Listening, Logged, Part
+from local.supervisor.part import AirflowHeartbeat, Answers, Exits, Listening, Logged, Part
 
 READY = [
     Listening(port=1),

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from local.part import State, Status
 from local.show import report_problems, table
+from local.supervisor.part import State, Status
 
 READY = Status(name="triggerer", state=State.READY, pid=1, started=1.0, seconds=2.0)
 DIED = Status(name="kafka-1", state=State.DIED, problem="kafka-1 was ended by SIGKILL, 9 s after its start")

@@ -1,25 +1,17 @@
-"""The process that owns the stack: starts each part when what it depends on is ready, watches it, stops it.
-
-``python -m local.supervisor STATE_FOLDER LOG_FOLDER`` runs parts.json of the state folder and takes commands on a
-socket there (``local.control`` speaks to it). A guardian, its parent, ends every part should the supervisor itself be
-killed; should both be, the record of sessions lets the next ``up`` or ``down`` do it.
-"""
+"""Starts each part of the stack when what it depends on is ready, watches it, stops it."""
 
 import asyncio
-import json
 import logging
 import os
 import shutil
 import signal
-import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from local.part import AT_REST, Exits, Part, State, Status
-from local.sessions import Record, Session, sweep
+from local.supervisor.part import AT_REST, Exits, Part, State, Status
+from local.supervisor.sessions import Record, Session
 
 logger = logging.getLogger("local.supervisor")
 
@@ -262,82 +254,9 @@ class Supervisor:
         return self._logs / f"{name}.log"
 
 
-async def _serve(state: Path, logs: Path, serving: int) -> None:
-    supervisor = Supervisor(state, logs)
-    commands: dict[str, Callable[..., Awaitable[object]]] = {
-        "up": supervisor.up,
-        "start": supervisor.start,
-        "stop": supervisor.stop,
-        "kill": supervisor.kill,
-        "down": supervisor.down,
-        "status": supervisor.status,
-        "faults": supervisor.faults,
-    }
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        command, *arguments = json.loads(await reader.readline())
-        try:
-            reply = {"answer": await commands[command](*arguments)}
-        except Exception as error:
-            logger.exception("command %s", command)
-            reply = {"error": repr(error)}
-        writer.write(json.dumps(reply).encode() + b"\n")
-        await writer.drain()
-        writer.close()
-
-    loop = asyncio.get_running_loop()
-    stopping: set[asyncio.Task[None]] = set()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, lambda: stopping.add(loop.create_task(supervisor.down())))
-    (state / SOCKET).unlink(missing_ok=True)
-    os.chdir(state)  # the path of a socket is short, that of a checkout may not be
-    server = await asyncio.start_unix_server(answer, SOCKET)
-    await supervisor.up()
-    os.write(serving, b"1")
-    os.close(serving)
-    rotating = asyncio.create_task(supervisor.rotate_logs())
-    async with server:
-        await supervisor.finished.wait()
-    rotating.cancel()
-
-
 def _exit(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
 
 
 def _uptime(status: Status) -> str:
     return f"{time.time() - (status.started or 0):.0f} s"
-
-
-def main(state: Path, logs: Path) -> int:
-    """Leaves guardian and supervisor running in the background; returns when commands are answered, 1 if it failed."""
-    answers, serving = os.pipe()
-    if os.fork():
-        os.close(serving)
-        return 0 if os.read(answers, 1) else 1
-    os.close(answers)
-    supervisor = os.fork()
-    if supervisor == 0:
-        logging.basicConfig(
-            filename=logs / "supervisor.log", level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s"
-        )
-        asyncio.run(_serve(state, logs, serving))
-        return 0
-    os.close(serving)
-    return _guard(supervisor, state)
-
-
-def _guard(supervisor: int, state: Path) -> int:
-    """Waits for the supervisor's end and ends what it left."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: os.kill(supervisor, number))
-    _, wait_status = os.waitpid(supervisor, 0)
-    record = Record(state / SESSIONS)
-    sweep(record.read().values())
-    record.forget()
-    (state / SOCKET).unlink(missing_ok=True)
-    return os.waitstatus_to_exitcode(wait_status)
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()))

@@ -14,10 +14,10 @@ from fraudstream.errors import FraudstreamError
 from fraudstream.settings import ROOT
 from pydantic import TypeAdapter
 
-from local.part import AT_REST, Part, State, Status
 from local.ports import taken
-from local.sessions import Record, sweep
-from local.supervisor import PARTS, SESSIONS, SOCKET
+from local.supervisor.part import AT_REST, Part, State, Status
+from local.supervisor.sessions import Record, sweep
+from local.supervisor.supervisor import PARTS, SESSIONS, SOCKET
 
 log = logging.getLogger(__name__)
 
