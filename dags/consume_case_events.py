@@ -19,7 +19,7 @@ An invalid record is written to the topic `case_event.dead_letter`, with the rea
 
 from airflow.sdk import dag
 from fraudstream.kafka.records import CASE_EVENT
-from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS, RETRIES, START, consume
 from fraudstream.orchestration.timetables import Continuous
 from fraudstream.settings import DagSettings
 

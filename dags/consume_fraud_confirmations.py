@@ -22,7 +22,7 @@ invalid record is written to the topic `fraud_confirmation.dead_letter`, with th
 
 from airflow.sdk import dag
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
-from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS, RETRIES, START, consume
 from fraudstream.orchestration.timetables import Continuous
 from fraudstream.settings import DagSettings
 

@@ -23,7 +23,7 @@ invalid record is written to the topic `fraud_transaction.dead_letter`, with the
 
 from airflow.sdk import dag
 from fraudstream.kafka.records import FRAUD_TRANSACTION
-from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS, RETRIES, START, consume
 from fraudstream.orchestration.timetables import Continuous
 from fraudstream.settings import DagSettings
 

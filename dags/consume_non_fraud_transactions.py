@@ -22,7 +22,7 @@ invalid record is written to the topic `non_fraud_transaction.dead_letter`, with
 
 from airflow.sdk import dag
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
-from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS, RETRIES, START, consume
 from fraudstream.orchestration.timetables import Continuous
 from fraudstream.settings import DagSettings
 

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 from fraudstream.kafka.records import MAIL_RETRY
-from fraudstream.orchestration.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS, RETRIES, START, consume
 from fraudstream.settings import DagSettings
 
 

@@ -25,7 +25,7 @@ class Samples:
     """Starts the samples of the pipeline in the API server, the one component that asks for its middlewares."""
 
     def __init__(self, app: Any) -> None:
-        from fraudstream.orchestration.sampling import SamplesPipeline  # noqa: PLC0415
+        from fraudstream.orchestration.monitoring.sampling import SamplesPipeline  # noqa: PLC0415
 
         self._app = SamplesPipeline(app)
 

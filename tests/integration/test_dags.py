@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 #: What DAG files import, and a task's run.
 DAG_MODULES = (
     "airflow.api_fastapi.execution_api.app",
-    "fraudstream.orchestration.consumer_dags",
+    "fraudstream.orchestration.consumers.consumer_dags",
     "fraudstream.orchestration.machine_operators",
     "fraudstream.orchestration.sensors",
     "fraudstream.orchestration.spark_operators",

@@ -19,9 +19,9 @@ from fraudstream.lake.audit.checks import Limits
 from fraudstream.lake.audit.report import print_report, problems
 from fraudstream.lake.audit.result import AuditReport
 from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS
-from fraudstream.orchestration import metrics
 from fraudstream.orchestration.assets import AUDITS, folder_asset, table_asset, topic_asset
 from fraudstream.orchestration.connections import lake_with_tables
+from fraudstream.orchestration.monitoring import metrics
 from fraudstream.pipeline.metrics import AUDIT_FOUND, AUDITED
 from fraudstream.settings import get_settings
 

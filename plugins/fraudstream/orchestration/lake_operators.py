@@ -14,9 +14,9 @@ from fraudstream.lake.compaction.pending import pending_days
 from fraudstream.lake.compaction.protocol import CompactionReport, compact
 from fraudstream.lake.compaction.upkeep import maintain
 from fraudstream.lake.stream.names import FOLDERS
-from fraudstream.orchestration import metrics
 from fraudstream.orchestration.assets import folder_asset, table_asset
 from fraudstream.orchestration.connections import lake_with_tables
+from fraudstream.orchestration.monitoring import metrics
 from fraudstream.pipeline.metrics import COMPACTED, COMPACTED_ROWS
 from fraudstream.settings import Settings, get_settings
 

@@ -32,10 +32,10 @@ from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.lake.table.catalog import Tables
 from fraudstream.mail.compacted_log import CompactedLog
 from fraudstream.mail.sink import mail_sink
-from fraudstream.orchestration.bounded_sink import BoundedSink, GivenUp
 from fraudstream.orchestration.connections import lake, smtp_server, storage_client
-from fraudstream.orchestration.failing import Watch
-from fraudstream.orchestration.metrics import report
+from fraudstream.orchestration.consumers.bounded_sink import BoundedSink, GivenUp
+from fraudstream.orchestration.consumers.failing import Watch
+from fraudstream.orchestration.monitoring.metrics import report
 from fraudstream.orchestration.retries import deadline
 from fraudstream.orchestration.runs import open_run
 from fraudstream.pipeline.measured_sink import MeasuredSink

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fraudstream.orchestration.consumer_dags import POOL
+from fraudstream.orchestration.consumers.consumer_dags import POOL
 from fraudstream.settings import Settings
 
 from local import celery, environment

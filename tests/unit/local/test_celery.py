@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from fraudstream.orchestration.consumer_dags import PARAMS
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS
 
 from local import __main__ as command_line
 from local import celery, environment, installed

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from fraudstream.errors import KafkaRefused, MailError
-from fraudstream.orchestration import failing
 from fraudstream.orchestration.alerts import Alert, late_after
-from fraudstream.orchestration.bounded_sink import BoundedSink
-from fraudstream.orchestration.failing import Failing, Watch, consumer_failed
+from fraudstream.orchestration.consumers import failing
+from fraudstream.orchestration.consumers.bounded_sink import BoundedSink
+from fraudstream.orchestration.consumers.failing import Failing, Watch, consumer_failed
 from fraudstream.settings import ROOT, get_settings
 
 from tests.unit.orchestration.test_parsing import parsed

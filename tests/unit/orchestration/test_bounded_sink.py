@@ -8,7 +8,7 @@ from math import inf
 import pytest
 from fraudstream.errors import LakeUnavailable
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.orchestration.bounded_sink import BoundedSink, GivenUp
+from fraudstream.orchestration.consumers.bounded_sink import BoundedSink, GivenUp
 
 from tests.unit.lake.rows import PARTITION, batch
 

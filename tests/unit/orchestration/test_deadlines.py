@@ -12,7 +12,7 @@ from airflow.sdk.definitions.retry_policy import RetryAction
 from fraudstream.errors import KafkaRefused, LakeUnavailable, MailError, PartitionLost, SettingsError
 from fraudstream.kafka.records import Partition, Report
 from fraudstream.orchestration import operators
-from fraudstream.orchestration.bounded_sink import BoundedSink
+from fraudstream.orchestration.consumers.bounded_sink import BoundedSink
 from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 from fraudstream.settings import Settings

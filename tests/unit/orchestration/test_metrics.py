@@ -5,7 +5,7 @@ import socket
 import pytest
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics import stats_utils
-from fraudstream.orchestration.metrics import report
+from fraudstream.orchestration.monitoring.metrics import report
 from fraudstream.pipeline.metrics import FLUSH, LAG_SECONDS, RECORDS
 
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from fraudstream.orchestration import sampling
-from fraudstream.orchestration.metrics import report
-from fraudstream.orchestration.sampling import SECONDS, Sampling, create_table, read_history
+from fraudstream.orchestration.monitoring import sampling
+from fraudstream.orchestration.monitoring.metrics import report
+from fraudstream.orchestration.monitoring.sampling import SECONDS, Sampling, create_table, read_history
 from fraudstream.pipeline.airflow_health import Health
 from fraudstream.pipeline.metrics import LAG
 from fraudstream.pipeline.sampling.sample import Sample

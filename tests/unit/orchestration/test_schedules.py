@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DataInterval, TimeRestriction
-from fraudstream.orchestration.consumer_dags import POOL
+from fraudstream.orchestration.consumers.consumer_dags import POOL
 from fraudstream.settings import ROOT
 
 CONSUMERS = sorted(path.stem for path in (ROOT / "dags").glob("consume_*.py"))

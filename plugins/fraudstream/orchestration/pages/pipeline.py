@@ -12,9 +12,9 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import HTMLResponse
 from sqlalchemy import select
 
-from fraudstream.orchestration.health import read_health
+from fraudstream.orchestration.monitoring.health import read_health
+from fraudstream.orchestration.monitoring.sampling import create_table, read_history
 from fraudstream.orchestration.pages.rendering import page
-from fraudstream.orchestration.sampling import create_table, read_history
 from fraudstream.pipeline.page.overview import overview
 
 router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.CLUSTER_ACTIVITY))])

@@ -20,8 +20,8 @@ from sqlalchemy.schema import CreateTable
 
 from fraudstream.errors import FraudstreamError
 from fraudstream.orchestration.connections import lake_with_tables
-from fraudstream.orchestration.health import read_health
-from fraudstream.orchestration.metrics import report
+from fraudstream.orchestration.monitoring.health import read_health
+from fraudstream.orchestration.monitoring.metrics import report
 from fraudstream.pipeline.metrics import of_health, of_sample
 from fraudstream.pipeline.sampling.sample import Sample
 from fraudstream.pipeline.sampling.sampler import Sampler

@@ -9,7 +9,7 @@ from fraudstream.kafka.records import CASE_EVENT, MAIL_RETRY, NON_FRAUD_TRANSACT
 from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.orchestration.assets import folder_asset, topic_asset
-from fraudstream.orchestration.failing import consumer_failed
+from fraudstream.orchestration.consumers.failing import consumer_failed
 from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 
