@@ -16,6 +16,8 @@ CASE_EVENT = "case_event"
 MAIL_RETRY = "mail_retry"
 #: Seconds that a record of each partition of mail_retry waits; the first is for mails that are sent anew by hand.
 MAIL_RETRY_WAITS = (0, 300, 600, 1200, 2400, 3600)
+#: Seconds that mail_retry keeps a record: for so long one that is put a second time is known to be there.
+MAIL_RETRY_KEPT = 7 * 24 * 3600
 INGEST_PROGRESS = "ingest_progress"
 #: Rows of a source file that fail their checks; they have no topic of their own yet.
 INGEST_DEAD_LETTER = "ingest.dead_letter"

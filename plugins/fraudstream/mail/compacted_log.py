@@ -10,7 +10,8 @@ from fraudstream.lake.stream.names import MAILS
 from fraudstream.lake.table.catalog import Tables, translated
 from fraudstream.lake.table.positions import offsets_of
 
-_COLUMNS = ("offset", "status", "reply", "attempts", "firstTriedAt")
+_TIMES = ("firstTriedAt", "finishedAt")
+_COLUMNS = ("offset", "status", "reply", "attempts", *_TIMES)
 
 
 class CompactedLog:
@@ -39,6 +40,5 @@ class CompactedLog:
         with translated(f"read table {MAILS} of"):
             lines = table.scan(rows, _COLUMNS).to_arrow().to_pylist()
         for line in lines:
-            if line["firstTriedAt"] is not None:
-                line["firstTriedAt"] = line["firstTriedAt"].isoformat()
+            line |= {name: line[name].isoformat() for name in _TIMES if line[name] is not None}
         return end, {line["offset"]: line for line in lines}

@@ -4,9 +4,13 @@ A reader may end between the object in the log and what belongs to it: the retri
 undelivered ones, and last the group's offset. So reading begins at the group's offset where that is behind the end of
 the log, and mails that the log has are neither sent nor logged again; their letters get what the log says. That lies
 in objects, or in the folder's table, where a compaction came first.
+
+The brokers forget the offset of a group that has had no member for a week, and then all of the log is read. What
+belongs to mails that were logged long ago is not done again: topic mail_retry may have forgotten that it had them.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,7 +20,7 @@ import numpy as np
 import orjson
 from isal import igzip
 
-from fraudstream.kafka.records import Partition
+from fraudstream.kafka.records import MAIL_RETRY_KEPT, Partition
 from fraudstream.lake.store.objects import ObjectStore, StoredObject
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import day_of, object_name, object_prefix
@@ -26,6 +30,8 @@ from fraudstream.mail.letter.letters import Letter, log_lines
 logger = logging.getLogger(__name__)
 
 _GZIP_LEVEL = 1
+#: How old a line may be for what belongs to it to be done again, in seconds: a day less than mail_retry remembers it.
+_DONE_AGAIN = MAIL_RETRY_KEPT - 24 * 3600
 #: Status of a letter that the log has, and that nothing belongs to or is known of; it never gets into the log.
 RECORDED = "recorded"
 #: From a topic-partition and an offset: where the folder's table ends, and its lines by offset from there on.
@@ -73,8 +79,9 @@ class _Known:
 class MailLog:
     """Reads back and appends. One thread at a time for each partition; any number of partitions."""
 
-    def __init__(self, chain: Chain, compacted: Compacted) -> None:
+    def __init__(self, chain: Chain, compacted: Compacted, time_of_day: Callable[[], float] = time.time) -> None:
         self._chain = chain
+        self._time_of_day = time_of_day
         self._compacted = compacted
         self._known: dict[Partition, _Known] = {}
 
@@ -85,6 +92,14 @@ class MailLog:
         """
         end = self._chain.open(partition)
         start = committed if committed is None or end is None else min(committed, end)
+        if end and committed is None:
+            logger.warning(
+                "%s: the group has no offset, and mails are logged up to %d: the log is read, and none of them is sent "
+                "again. What belongs to a mail that was logged more than %d days ago isn't done again either",
+                partition,
+                end,
+                _DONE_AGAIN // 86_400,
+            )
         self._known[partition] = _Known(end or 0, start or 0)
         return start
 
@@ -118,7 +133,7 @@ class MailLog:
             if letter.offset >= known.read and (letter.offset < known.end or not known.complete):
                 self._read_object(partition, letter, known)
             if letter.offset < known.read:
-                _settle(letter, known.lines.pop(letter.offset, None))
+                self._settle(letter, known.lines.pop(letter.offset, None))
 
     def append(self, partition: Partition, letters: Sequence[Letter], end: int) -> None:
         """Adds an object with the letters' lines, the first letter's day.
@@ -136,7 +151,7 @@ class MailLog:
             self._read_object(partition, first, known)
             for letter in letters:
                 if letter.offset < known.read:
-                    _settle(letter, known.lines.pop(letter.offset, None))
+                    self._settle(letter, known.lines.pop(letter.offset, None))
         known.read = max(known.read, known.end)
 
     def _read_object(self, partition: Partition, letter: Letter, known: _Known) -> None:
@@ -189,13 +204,17 @@ class MailLog:
             )
             known.read = known.end
 
+    def _settle(self, letter: Letter, line: dict[str, Any] | None) -> None:
+        mail = letter.mail
+        if line is None or self._time_of_day() - _time(line.get("finishedAt")) > _DONE_AGAIN:
+            mail.status = RECORDED
+            return
+        mail.status, mail.reply = line.get("status", RECORDED), line.get("reply", "")
+        mail.attempts = line.get("attempts", 0)
+        if line.get("firstTriedAt"):
+            mail.first_tried_at = _time(line["firstTriedAt"])
 
-def _settle(letter: Letter, line: dict[str, Any] | None) -> None:
-    mail = letter.mail
-    if line is None:
-        mail.status = RECORDED
-        return
-    mail.status, mail.reply = line.get("status", RECORDED), line.get("reply", "")
-    mail.attempts = line.get("attempts", 0)
-    if line.get("firstTriedAt"):
-        mail.first_tried_at = datetime.fromisoformat(line["firstTriedAt"]).timestamp()
+
+def _time(text: str | None) -> float:
+    """Seconds since 1970; infinite where a line doesn't say it."""
+    return datetime.fromisoformat(text).timestamp() if text else float("inf")

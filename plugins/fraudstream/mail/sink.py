@@ -101,6 +101,7 @@ def mail_sink(
         compacted=compacted,
         piece_rows=settings.mail_batch_rows,
         retry_hours=settings.mail_retry_hours,
+        time_of_day=time_of_day,
     )
     return WhenDue(sink, time_of_day) if retrying else sink
 
@@ -148,10 +149,11 @@ class MailSink:
         piece_rows: int,
         retry_hours: float,
         clock: Callable[[], float] = time.monotonic,
+        time_of_day: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
         self._delivery = delivery
-        self._mail_log = MailLog(chain, compacted)
+        self._mail_log = MailLog(chain, compacted, time_of_day)
         self._follow_up = follow_up
         self._piece_rows = piece_rows
         self._retry_hours = retry_hours

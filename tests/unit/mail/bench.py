@@ -85,6 +85,7 @@ class Bench:
         self.outbox = Outbox()
         self.followed_up = FollowedUp()
         self.now = 0.0
+        self.time_of_day: Callable[[], float] = lambda: 1_700_000_001.0
         self.sinks: list[MailSink] = []
         self.compacted: Compacted = lambda partition, start: (0, {})
 
@@ -100,6 +101,7 @@ class Bench:
             piece_rows=self.settings.mail_batch_rows,
             retry_hours=1_000_000,
             clock=lambda: self.now,
+            time_of_day=self.time_of_day,
         )
         self.sinks.append(sink)
         return self.sinks[-1]

@@ -180,6 +180,23 @@ def test_a_mail_is_tried_again_whatever_the_server_replied(topic: RetryTopic, cl
     assert {tuple(statuses) for statuses in topic.statuses().values()} == {("deferred", "sent")}
 
 
+@pytest.mark.parametrize(("days", "queued"), [(5, 6), (8, 3)])
+def test_a_group_whose_offset_the_brokers_forgot_queues_no_mail_that_the_queue_has_forgotten(
+    topic: RetryTopic, clock: Clock, days: int, queued: int
+) -> None:
+    topic.bench.outbox.answer = lambda mail: ("deferred", "450 later")
+    send(topic.bench, 3)
+    topic.bench.outbox.answer = lambda mail: ("sent", "250 queued")
+    clock.now += 5 * MINUTE
+    topic.run()
+    clock.now += days * 24 * HOUR
+    topic.bench.time_of_day = clock
+    send(topic.bench, 3, committed=None)
+    assert {tuple(statuses) for statuses in topic.statuses().values()} == {("deferred", "sent")}
+    # one that is there twice is sent once, as long as the first one is kept
+    assert sum(map(len, topic.partitions)) == queued
+
+
 def test_nothing_is_tried_before_it_is_due(topic: RetryTopic, clock: Clock) -> None:
     topic.bench.outbox.answer = lambda mail: ("deferred", "450 later")
     send(topic.bench, 3)

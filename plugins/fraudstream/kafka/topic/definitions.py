@@ -11,6 +11,7 @@ from fraudstream.kafka.records import (
     INGEST_DEAD_LETTER,
     INGEST_PROGRESS,
     MAIL_RETRY,
+    MAIL_RETRY_KEPT,
     MAIL_RETRY_WAITS,
     NON_FRAUD_TRANSACTION,
 )
@@ -86,7 +87,7 @@ DEFINITIONS = (
         MAIL_RETRY,
         "mail_retry.avsc",
         partitions=len(MAIL_RETRY_WAITS),
-        config={"retention.ms": str(7 * 24 * 3600 * 1000)},
+        config={"retention.ms": str(MAIL_RETRY_KEPT * 1000)},
         dead_letters_by="send_mail",
     ),
     Topic(INGEST_PROGRESS, "ingest_progress.avsc", partitions=1, config={"cleanup.policy": "compact"}),
