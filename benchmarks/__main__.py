@@ -17,7 +17,7 @@ from benchmarks.stack import FOLDER, own_environment, stack
 
 NAMES = (
     *("produce", "lake", "mail", "latency", "replay"),
-    *("compaction", "growth", "audit", "site", "confirmation", "desk", "exactly_once", "day"),
+    *("compaction", "growth", "audit", "site", "confirmation", "desk", "exactly_once", "day", "scaling"),
 )
 
 

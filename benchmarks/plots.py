@@ -17,6 +17,7 @@ from benchmarks.stack import FOLDER
 _IMAGES = ROOT / "docs" / "images"
 GROWTH = _IMAGES / "compaction-growth.svg"
 DAY = _IMAGES / "day.svg"
+SCALING = _IMAGES / "scaling.svg"
 _BLUE, _RED, _GREY = "#1b6ca8", "#c8553d", "#c9ced6"
 _ENGINES = {"ours": ("one machine", _BLUE, "o"), "Spark": ("Spark, local mode", _RED, "s")}
 
@@ -66,6 +67,33 @@ def day(measured: dict[str, Any], target: Path) -> None:
     figure.savefig(target, metadata={"Date": None})
 
 
+def scaling(measured: dict[str, Any], target: Path) -> None:
+    """Rates over workers and partitions, times over the days of the lake; each axis has the numbers that were tried."""
+    points = measured["points"]
+    figure = _figure(9, 3.2)
+    workers, partitions, days = figure.subplots(1, 3)
+    write_lake = {"rows_per_second": ("write_lake", _BLUE)}
+    _tried(workers, points["workers"], "workers", write_lake)
+    _tried(partitions, points["partitions"], "partitions", {"produced_per_second": ("produce", _RED)} | write_lake)
+    times = {"compaction_seconds": ("compaction of a day", _RED), "query_seconds": ("query of a day", _BLUE)}
+    _tried(days, points["days"], "days", times)
+    for axes, label in ((workers, "records/s"), (partitions, "records/s"), (days, "seconds")):
+        axes.set_ylabel(label)
+    figure.savefig(target, metadata={"Date": None})
+
+
+def _tried(axes: Axes, points: list[dict[str, Any]], key: str, lines: dict[str, tuple[str, str]]) -> None:
+    for value, (label, colour) in lines.items():
+        axes.plot(
+            [str(point[key]) for point in points], [point[value] for point in points], "o-", color=colour, label=label
+        )
+    axes.set_xlabel(key)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}" if number >= 10 else f"{number:g}"))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+
+
 def _figure(width: float, height: float) -> Figure:
     # The same figures give the same file.
     mpl.rcParams |= {"svg.hashsalt": "fraudstream", "svg.fonttype": "none", "font.size": 10}
@@ -90,7 +118,7 @@ def _lines(axes: Axes, points: list[dict[str, Any]], value: str, label: str) -> 
 
 
 if __name__ == "__main__":
-    for name, draw, image in (("growth", growth, GROWTH), ("day", day, DAY)):
+    for name, draw, image in (("growth", growth, GROWTH), ("day", day, DAY), ("scaling", scaling, SCALING)):
         source = FOLDER / f"{name}.json"
         if source.exists():
             draw(json.loads(source.read_text()), image)

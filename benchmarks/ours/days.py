@@ -1,0 +1,35 @@
+"""A query of one day, and the compaction of one more, as the lake gets older. Arguments: the numbers of days."""
+
+import statistics
+import sys
+from datetime import timedelta
+
+from benchmarks.lake_day import DAY
+from benchmarks.ours.day_of_many import ROWS, add_day, empty_lake, seconds
+from benchmarks.outcome import timed
+
+_TIMES = 5
+
+
+def main(sizes: list[int]) -> None:
+    """Builds one lake day by day, and measures when it has one of these numbers."""
+    lake = empty_lake("older")
+    points, compactions = [], []
+    with timed() as work:
+        for number in range(max(sizes)):
+            day = DAY - timedelta(days=max(sizes) - 1 - number)
+            compactions.append(add_day(lake, number, day))
+            if number + 1 in sizes:
+                points.append(
+                    {
+                        "days": number + 1,
+                        "query_seconds": statistics.median(seconds(lake, day) for _ in range(_TIMES)),
+                        "compaction_seconds": statistics.median(compactions[-_TIMES:]),
+                    }
+                )
+        work.items = ROWS * max(sizes)
+        work.also["points"] = points
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]])

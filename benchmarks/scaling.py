@@ -1,0 +1,106 @@
+"""How rates and times change with 1, 2, 4 workers; with 1, 6, 24 partitions; with 1, 10, 100 days of lake.
+
+ROWS is how many rows are read for each point, 500,000 without it. ``python -m benchmarks.plots`` draws the result.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import NewTopic
+from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
+from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.stream.totals import rows_of
+
+from benchmarks.dataset import lake, paysim, upload
+from benchmarks.report import Report
+from benchmarks.rounds import BenchmarkFailed, run
+from benchmarks.together import Task
+from benchmarks.topics import delete, settings_of
+from local.topics import admin_client
+
+WORKERS, PARTITIONS, DAYS = (1, 2, 4), (1, 6, 24), (1, 10, 100)
+_ROWS = int(os.environ.get("ROWS") or 500_000)
+_TOPIC = NON_FRAUD_TRANSACTION
+_GONE_WITHIN = 30.0
+
+
+def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
+    """Each point once: the shape is what counts."""
+    store = lake(environment)
+    points: dict[str, list[dict[str, Any]]] = {"workers": [], "partitions": []}
+    _produce(environment, store, "workers")
+    for number in WORKERS:
+        points["workers"].append({"workers": number} | _write_lake(environment, store, number, f"workers-{number}"))
+        say(f"{points['workers'][-1]}")
+    for number in PARTITIONS:
+        _recreate(environment, number)
+        produced = _produce(environment, store, f"partitions-{number}")
+        read = _write_lake(environment, store, 1, f"partitions-{number}")
+        points["partitions"].append({"partitions": number, "produced_per_second": produced} | read)
+        say(f"{points['partitions'][-1]}")
+    outcome = run("benchmarks.ours.days", DAYS, environment)
+    points["days"] = outcome["points"]
+    say(f"{points['days']}")
+    rows = {point["rows"] for name in ("workers", "partitions") for point in points[name]}
+    peak = max(point["peak_rss_mib"] for name in ("workers", "partitions") for point in points[name])
+    return Report(
+        "scaling",
+        "records/s, 1 worker",
+        {},
+        {"each record once, whatever the workers and partitions": len(rows) == 1},
+        also={"points": points},
+        single=(points["workers"][0]["rows_per_second"], peak),
+    )
+
+
+def _produce(environment: Mapping[str, str], store: Store, name: str) -> float:
+    """Rows a second."""
+    outcome = run("benchmarks.ours.produce", [upload(store, paysim(_ROWS), f"{name}.csv")], environment)
+    return float(round(outcome["items"] / outcome["seconds"]))
+
+
+def _write_lake(environment: Mapping[str, str], store: Store, workers: int, folder: str) -> dict[str, Any]:
+    """Members of one group write the topic to the lake; timed from the first assignment to the last one's end."""
+    tasks = [Task(environment, "benchmarks.ours.lake", _TOPIC, folder) for _ in range(workers)]
+    try:
+        outcomes = [task.outcome() for task in tasks]
+    finally:
+        for task in tasks:
+            task.kill()
+    rows = sum(rows_of(info.metadata) for info in store.list(f"{folder}/"))
+    seconds = max(outcome["seconds"] for outcome in outcomes)
+    return {
+        "rows": rows,
+        "seconds": round(seconds, 2),
+        "rows_per_second": round(rows / seconds),
+        "cpu_seconds": round(sum(outcome["cpu_seconds"] for outcome in outcomes), 1),
+        "peak_rss_mib": round(max(outcome["peak_rss_mib"] for outcome in outcomes)),
+    }
+
+
+def _recreate(environment: Mapping[str, str], partitions: int) -> None:
+    """The topic anew, with so many partitions.
+
+    :raises BenchmarkFailed: the old one doesn't go
+    """
+    settings = settings_of(environment)
+    delete(environment, [_TOPIC])
+    topic = NewTopic(
+        _TOPIC,
+        num_partitions=partitions,
+        replication_factor=settings.kafka_replication_factor,
+        config={"min.insync.replicas": "2", "message.timestamp.type": "LogAppendTime"},
+    )
+    deadline = time.monotonic() + _GONE_WITHIN
+    while True:
+        try:
+            admin_client(settings).create_topics([topic])[_TOPIC].result()
+        except KafkaException as error:
+            if time.monotonic() > deadline:
+                raise BenchmarkFailed(f"{_TOPIC} can't be made with {partitions} partitions: {error}") from error
+            time.sleep(0.5)
+        else:
+            return
