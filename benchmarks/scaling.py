@@ -87,6 +87,7 @@ def _recreate(environment: Mapping[str, str], partitions: int) -> None:
     :raises BenchmarkFailed: the old one doesn't go
     """
     settings = settings_of(environment)
+    admin = admin_client(settings)  # a result never comes to a client that nobody holds
     delete(environment, [_TOPIC])
     topic = NewTopic(
         _TOPIC,
@@ -97,7 +98,7 @@ def _recreate(environment: Mapping[str, str], partitions: int) -> None:
     deadline = time.monotonic() + _GONE_WITHIN
     while True:
         try:
-            admin_client(settings).create_topics([topic])[_TOPIC].result()
+            admin.create_topics([topic])[_TOPIC].result(_GONE_WITHIN)
         except KafkaException as error:
             if time.monotonic() > deadline:
                 raise BenchmarkFailed(f"{_TOPIC} can't be made with {partitions} partitions: {error}") from error
