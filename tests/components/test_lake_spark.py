@@ -16,7 +16,7 @@ from fraudstream.lake.table.lake import Lake
 
 from local import spark as local_spark
 from tests.fakes.lakes import new_lake
-from tests.unit.lake.engine_behaviour import DAY, Compact, EngineBehaviour, all_folders, read
+from tests.unit.lake.compaction.engine_behaviour import DAY, Compact, EngineBehaviour, all_folders, read
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 

@@ -7,8 +7,8 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from tests.unit.dataset.source_behaviour import SourceBehaviour
-from tests.unit.dataset.source_stores import CloudStore
+from tests.unit.dataset.source.source_behaviour import SourceBehaviour
+from tests.unit.dataset.source.source_stores import CloudStore
 
 pytestmark = pytest.mark.integration
 

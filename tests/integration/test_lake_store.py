@@ -22,7 +22,7 @@ from google.cloud import storage
 from tests.chaos.proxy import OBJECT_SECONDS, FaultyProxy
 from tests.integration.buckets import lake_on
 from tests.unit.lake.rows import PARTITION, batch
-from tests.unit.lake.store_behaviour import StoreBehaviour
+from tests.unit.lake.store.store_behaviour import StoreBehaviour
 
 pytestmark = pytest.mark.integration
 

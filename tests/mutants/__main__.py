@@ -28,9 +28,8 @@ PACKAGES = {
     "kafka/test_settling.py",
     "kafka/produce": "kafka/test_publisher.py kafka/test_columns_producer.py",
     "kafka/topic": "kafka/test_topics.py kafka/test_definitions.py",
-    "lake/stream": "lake/test_chain_and_sink.py lake/test_appending.py lake/test_lines.py lake/test_names.py "
-    "lake/test_rebase.py lake/test_settled.py lake/test_totals.py",
-    "lake/rebase": "lake/test_rebase.py lake/test_rebase_audit.py lake/test_agreement.py",
+    "lake/stream": "lake/stream lake/rebase/test_rebase.py",
+    "lake/rebase": "lake/rebase/test_rebase.py lake/rebase/test_rebase_audit.py lake/rebase/test_agreement.py",
     "mail/smtp": "mail/test_delivery.py mail/test_connections.py mail/test_pace.py mail/test_server.py",
     "cases": "cases",
 }

@@ -6,7 +6,7 @@ from fraudstream.dataset import Chunk, Position, Rejected, Source, read_chunks
 from fraudstream.dataset.source.formats import packing_of
 from hypothesis import settings
 
-from tests.unit.dataset.source_behaviour import START_DATE
+from tests.unit.dataset.source.source_behaviour import START_DATE
 
 #: The first example imports what Arrow needs, which takes longer than any deadline fit for the others.
 UNTIMED = settings(deadline=None, max_examples=50)

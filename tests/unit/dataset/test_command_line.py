@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fraudstream.dataset.__main__ import main
 
-from tests.unit.dataset.source_behaviour import CONTENT, HEADER
+from tests.unit.dataset.source.source_behaviour import CONTENT, HEADER
 
 GOOD = CONTENT.splitlines(keepends=True)[1]
 

@@ -11,8 +11,8 @@ from fraudstream.dataset.head import Head
 from fraudstream.errors import WrongFormat
 
 from tests.unit.dataset.memory_file import memory_source, read, rows_of
-from tests.unit.dataset.source_behaviour import CONTENT, START_DATE
-from tests.unit.dataset.test_formats import OTHERS, TABLE, zipped
+from tests.unit.dataset.source.source_behaviour import CONTENT, START_DATE
+from tests.unit.dataset.source.test_formats import OTHERS, TABLE, zipped
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from fraudstream.dataset.head import Head
 from fraudstream.errors import DatasetError, UnknownHeader, WrongFormat
 
 from tests.unit.dataset.memory_file import rejected_of, rows_of
-from tests.unit.dataset.source_behaviour import START_DATE
+from tests.unit.dataset.source.source_behaviour import START_DATE
 
 FILES = Path(__file__).parent / "files"
 READ = {

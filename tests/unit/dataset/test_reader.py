@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.unit.dataset.memory_file import GOOD, START, UNTIMED, memory_source, read, rejected_of, rows_of
 from tests.unit.dataset.paysim_files import PaySimFile, paysim_files
-from tests.unit.dataset.source_behaviour import CONTENT, HEADER, START_DATE
+from tests.unit.dataset.source.source_behaviour import CONTENT, HEADER, START_DATE
 
 
 class TestEveryFile:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.dataset.memory_file import GOOD, UNTIMED, read, rejected_of, rows_of
-from tests.unit.dataset.source_behaviour import CONTENT, HEADER
+from tests.unit.dataset.source.source_behaviour import CONTENT, HEADER
 
 RESTAMPED_HEADER = (
     b"idTransaction,timestamp,type,amount,nameOrigin,oldBalanceOrigin,newBalanceOrigin,nameDest,oldBalanceDest,"

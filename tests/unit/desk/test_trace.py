@@ -28,7 +28,7 @@ from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 from tests.fakes.lakes import new_lake
-from tests.unit.lake import engine_behaviour
+from tests.unit.lake.compaction import engine_behaviour
 from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch, row
 
 CASES, TRANSACTIONS = "fraud_confirmation", "transaction"

@@ -9,8 +9,8 @@ from pyiceberg.table import Table
 
 from local import readers
 from tests.fakes.settled import settle
-from tests.unit.lake.engine_behaviour import DAY, all_folders
-from tests.unit.lake.test_audit import NON_FRAUD, put
+from tests.unit.lake.audit.test_audit import NON_FRAUD, put
+from tests.unit.lake.compaction.engine_behaviour import DAY, all_folders
 
 
 @pytest.fixture(scope="module")

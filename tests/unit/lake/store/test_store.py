@@ -12,7 +12,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from tests.fakes.memory_store import MemoryStore
-from tests.unit.lake.store_behaviour import StoreBehaviour
+from tests.unit.lake.store.store_behaviour import StoreBehaviour
 
 NAME = "transaction/a"
 

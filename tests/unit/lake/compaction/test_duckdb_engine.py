@@ -10,7 +10,7 @@ from fraudstream.lake.compaction.protocol import compact as compact_day
 from fraudstream.lake.stream import names
 
 from tests.fakes.lakes import new_lake
-from tests.unit.lake.engine_behaviour import DAY, EngineBehaviour, all_folders, put, read
+from tests.unit.lake.compaction.engine_behaviour import DAY, EngineBehaviour, all_folders, put, read
 from tests.unit.lake.rows import batch, row
 
 

@@ -10,7 +10,7 @@ from fraudstream.lake.audit import topics as reading
 from fraudstream.lake.audit.topics import read_topics
 from fraudstream.settings import Settings
 
-from tests.unit.lake.audited_pipeline import Message, Read
+from tests.unit.lake.audit.audited_pipeline import Message, Read
 from tests.unit.lake.rows import answer, batch, row
 
 ANSWERS, CASES = Partition(FRAUD_CONFIRMATION, 0), Partition(FRAUD_TRANSACTION, 0)

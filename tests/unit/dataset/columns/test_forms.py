@@ -5,7 +5,7 @@ from fraudstream.dataset.columns.forms import PAYSIM, detect_form
 from fraudstream.errors import UnknownHeader
 
 from tests.unit.dataset.memory_file import read, rows_of
-from tests.unit.dataset.source_behaviour import CONTENT
+from tests.unit.dataset.source.source_behaviour import CONTENT
 
 NAMES = ["", "index", "Index", "X", "_c0", "_c11", "...1", "...12", "Unnamed: 0", "Unnamed: 11", "Unnamed: 0.1"]
 NAMES += ["level_0", "row_nr", "rownames"]

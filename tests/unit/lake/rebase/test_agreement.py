@@ -11,7 +11,7 @@ from fraudstream.lake.rebase import agreement as module
 from fraudstream.lake.rebase.agreement import agreement
 from fraudstream.settings import Settings
 
-from tests.unit.lake.audited_pipeline import Message
+from tests.unit.lake.audit.audited_pipeline import Message
 from tests.unit.lake.rows import MIDNIGHT_MS, batch
 
 PLACE = Partition(NON_FRAUD_TRANSACTION, 0)

@@ -21,7 +21,7 @@ from fraudstream.lake.table import positions, schemas
 from fraudstream.lake.table.lake import Lake
 
 from tests.fakes.lakes import catalog_of, new_lake
-from tests.unit.lake import engine_behaviour
+from tests.unit.lake.compaction import engine_behaviour
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, Killed, filled, put
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, answer, batch, row
 

@@ -11,7 +11,7 @@ import pytest
 from fraudstream.dataset import Position, open_source, read_chunks
 from fraudstream.errors import DatasetError, DatasetNotFound
 
-from tests.unit.dataset.source_stores import Store
+from tests.unit.dataset.source.source_stores import Store
 
 HEADER = (
     b"step,type,amount,nameOrig,oldbalanceOrg,newbalanceOrig,nameDest,oldbalanceDest,newbalanceDest,"

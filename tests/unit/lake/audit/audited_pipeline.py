@@ -24,8 +24,8 @@ from fraudstream.settings import Settings
 from isal import igzip
 
 from tests.fakes.lakes import new_lake
+from tests.unit.lake.audit.test_audit import DAY, lines, mail_line
 from tests.unit.lake.rows import MIDNIGHT_MS, batch
-from tests.unit.lake.test_audit import DAY, lines, mail_line
 
 NON_FRAUD = Partition(NON_FRAUD_TRANSACTION, 0)
 EVENTS = Partition(CASE_EVENT, 0)

@@ -8,7 +8,7 @@ from fraudstream.errors import WrongFormat
 
 from tests.unit.dataset.memory_file import GOOD, memory_source, read, rows_of
 from tests.unit.dataset.paysim_files import java
-from tests.unit.dataset.source_behaviour import HEADER
+from tests.unit.dataset.source.source_behaviour import HEADER
 
 _RANDOM = random.Random(5)  # noqa: S311  the same numbers in each run
 MINOR = [_RANDOM.randrange(10**9, 10**11) for _ in range(60)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.dataset.memory_file import GOOD, UNTIMED, read, rows_of
 from tests.unit.dataset.paysim_files import MINOR_UNITS, java
-from tests.unit.dataset.source_behaviour import HEADER
+from tests.unit.dataset.source.source_behaviour import HEADER
 
 #: As Java's Double.toString writes them.
 PUBLISHED = {

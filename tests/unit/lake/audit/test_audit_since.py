@@ -6,7 +6,7 @@ import pytest
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_RESENT
 from fraudstream.lake.audit.result import LAKE, AuditReport
 
-from tests.unit.lake.audited_pipeline import NON_FRAUD, Pipeline, new_pipeline
+from tests.unit.lake.audit.audited_pipeline import NON_FRAUD, Pipeline, new_pipeline
 
 
 @pytest.fixture

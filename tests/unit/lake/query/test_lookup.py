@@ -9,7 +9,7 @@ from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.query.lookup import look_up
 
 from tests.fakes.lakes import new_lake
-from tests.unit.lake import engine_behaviour
+from tests.unit.lake.compaction import engine_behaviour
 from tests.unit.lake.filled_day import DAY, FOLDER, filled, put
 from tests.unit.lake.rows import answer, batch, row
 

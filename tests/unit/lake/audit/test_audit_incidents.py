@@ -11,9 +11,9 @@ from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals
 from isal import igzip
 
-from tests.unit.lake.audited_pipeline import NON_FRAUD, RETRIES, Pipeline, new_pipeline
+from tests.unit.lake.audit.audited_pipeline import NON_FRAUD, RETRIES, Pipeline, new_pipeline
+from tests.unit.lake.audit.test_audit import DAY
 from tests.unit.lake.rows import batch
-from tests.unit.lake.test_audit import DAY
 
 LOST = "non_fraud_transaction[0]: 1 records missing in the {} (offsets 22)"
 TO_LAKE, TO_MAILS = (f"non_fraud_transaction[0] to {folder}/" for folder in (names.TRANSACTIONS, names.MAILS))

@@ -13,8 +13,8 @@ from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from tests.unit.dataset.source_behaviour import CONTENT, SourceBehaviour
-from tests.unit.dataset.source_stores import DirectoryStore, FakeDownloads, FakeStore
+from tests.unit.dataset.source.source_behaviour import CONTENT, SourceBehaviour
+from tests.unit.dataset.source.source_stores import DirectoryStore, FakeDownloads, FakeStore
 
 
 def fails(*_: object) -> bytes:

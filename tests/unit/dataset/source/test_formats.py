@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pyarrow import csv, parquet
 
 from tests.unit.dataset.memory_file import START, UNTIMED, memory_source, read, rows_of
-from tests.unit.dataset.source_behaviour import CONTENT, HEADER, START_DATE
+from tests.unit.dataset.source.source_behaviour import CONTENT, HEADER, START_DATE
 
 TABLE = CONTENT.decode()
 
