@@ -165,6 +165,23 @@ def test_without_this_users_own_form_nothing_is_done(site: Site) -> None:
     assert [(event.event_type, event.by) for event in site.views.events] == [(NOTE, "ben")]
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("older=20000000", 422),
+        ("within=1e9", 422),
+        ("older=-1e9", 422),
+        ("within=nan", 422),
+        ("least=99999999999999999999", 422),
+        ("older=1000000&within=1000000&most=9999999999999999", 200),
+    ],
+)
+def test_a_filter_beyond_what_a_case_can_have_is_refused_in_words(site: Site, asked: str, status: int) -> None:
+    answer = site.client.get(f"/desk?{asked}")
+    assert answer.status_code == status
+    assert ("detail" in answer.text) is (status == 422)
+
+
 def test_a_form_that_was_open_too_long_has_to_be_loaded_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     token = site.token()
     monkeypatch.setattr(desk_access, "FORM_SECONDS", -1)

@@ -39,6 +39,8 @@ router = APIRouter()
 #: How long a request waits for an index that was just started.
 _WAIT_SECONDS = 10.0
 _ROWS = 50
+#: What a filter may be asked for: more than a case can have, and less than a date or SQLite has room for.
+_MOST_HOURS, _MOST_MINOR = 1_000_000, 10**18
 _Text = Annotated[str, Query(max_length=200)]
 _Field = Annotated[str, Form(max_length=4_000)]
 
@@ -241,16 +243,24 @@ def _page_link(kept: list[tuple[str, str]], sort: str, number: int) -> str:
 
 
 def _amount(text: str) -> int | None:
+    if not text.strip():
+        return None
     try:
-        return money.to_minor(text.strip()) if text.strip() else None
+        found = money.to_minor(text.strip())
     except ValueError as error:
         raise HTTPException(422, f"amount: {error}") from None
+    if abs(found) > _MOST_MINOR:
+        raise HTTPException(422, f"amount: {text[:50]!r} is more than any case is about")
+    return found
 
 
 def _hours(text: str) -> timedelta | None:
     if not text.strip():
         return None
     try:
-        return timedelta(hours=float(text))
-    except (ValueError, OverflowError):
-        raise HTTPException(422, f"{text[:50]!r} is no number of hours") from None
+        hours = float(text)
+    except ValueError:
+        hours = float("nan")
+    if not abs(hours) <= _MOST_HOURS:
+        raise HTTPException(422, f"{text[:50]!r} is no number of hours up to {_MOST_HOURS:,}")
+    return timedelta(hours=hours)
