@@ -2,7 +2,10 @@
 
 import json
 import random
+import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +17,7 @@ from fraudstream.lake.audit.report import problems
 
 from local.supervisor.control import StackError
 from local.supervisor.part import State, Status
-from tests.chaos.airflow_round import logs
+from tests.chaos.airflow_round import faults, logs
 from tests.chaos.airflow_round.contents import Outcome, Outcomes, check_outcomes, with_receipts
 from tests.chaos.airflow_round.incidents import in_red_audit
 from tests.chaos.airflow_round.poison import EveryPoison
@@ -153,3 +156,46 @@ def test_without_an_answer_of_airflow_the_part_that_ended_is_named() -> None:
         Tasks(None, 1, lambda: ended).ask(refused)  # type: ignore[arg-type]
     with pytest.raises(httpx.ConnectError):
         Tasks(None, 1, list).ask(refused, seconds=0)  # type: ignore[arg-type]
+
+
+class FrozenTasks:
+    """Two members with partitions; each that is woken up logs the next of these lines."""
+
+    def __init__(self, *lines: str) -> None:
+        self._lines = list(lines)
+
+    def running(self, name: str) -> list[Attempt]:
+        members = [Attempt(DAG, TASK, "manual__1", index, 1, pid=1) for index in range(2)]
+        for one in members:
+            one.log.parent.mkdir(parents=True, exist_ok=True)
+            one.log.write_text(one.said() or "is read in group\n")
+        return members
+
+    def signal(self, name: str, attempt: Attempt, number: signal.Signals) -> bool:
+        if number is signal.SIGCONT:
+            with attempt.log.open("a") as log:
+                log.write(self._lines.pop(0) + "\n")
+        return True
+
+
+@pytest.mark.parametrize(
+    ("lines", "unfenced", "findings"),
+    [
+        (["PartitionLost"], 0, 0),
+        (["Task failed with exception", "PartitionLost"], 0, 0),
+        (["1,000 records"], 1, 0),
+        (["Task failed with exception", "1,000 records"], 1, 0),
+        (["Task failed with exception"] * 4, 0, 1),
+    ],
+    ids=["fenced", "over before it was fenced", "not fenced", "another one not fenced", "all over before"],
+)
+def test_a_frozen_task_must_be_fenced_unless_its_run_is_over_first(
+    home: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str], unfenced: int, findings: int
+) -> None:
+    monkeypatch.setattr(faults, "_FROZEN_SECONDS", 0.0)
+    monkeypatch.setattr(faults, "_FENCED_WITHIN", 0.01)
+    arena: Any = SimpleNamespace(
+        tasks=FrozenTasks(*lines), fleet=SimpleNamespace(interruptions=[]), zombies=0, unfenced=[], findings=[]
+    )
+    faults.freeze("send_mail-fraud_transaction").do(arena, random.Random(1))  # noqa: S311  no secret
+    assert (arena.zombies, len(arena.unfenced), len(arena.findings)) == (1, unfenced, findings)
