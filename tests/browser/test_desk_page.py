@@ -100,8 +100,9 @@ def test_the_queue_agrees_with_the_topic_and_a_decision_ends_the_sensor_and_is_i
     page.get_by_label("Customer").fill(customer)
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_text("4 cases, 1,004,601.75 at stake, page 1 of 1")).to_be_visible()
-    rows = page.locator("tbody tr").all()
-    shown = {row.locator("a").first.inner_text(): row.locator(".number").inner_text() for row in rows}
+    rows = page.locator("tbody tr")
+    expect(rows).to_have_count(4)  # the browser may show the line above before it has read the table
+    shown = {row.locator("a").first.inner_text(): row.locator(".number").inner_text() for row in rows.all()}
     waiting = [run.transactions[number] for number in (0, 2, 3, 4)]
     assert shown == {str(case["idTransaction"]): money.shown(case["amount"]) for case in waiting}
 
