@@ -32,7 +32,7 @@ from fraudstream.lake.query.view import unpacked
 from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table import publishing
-from fraudstream.lake.table.catalog import translated
+from fraudstream.lake.table.catalog import BRANCH, translated
 from fraudstream.lake.table.schemas import json_schema, rows_of_lines, rows_schema
 
 log = logging.getLogger(__name__)
@@ -77,10 +77,7 @@ def stage(work: Work) -> Staged:
     # 2. write
     written = [address for of_day in _write(work) for address in of_day]
     # 3. add to the branch, read back
-    snapshot = publishing.stage(work.table, work.base, written, work.properties)
-    added = publishing.added_files(work.table, snapshot)
-    totals = totals_of(work.table, work.folder, added)
-    return Staged(snapshot, totals, len(added), sum(file.file_size_in_bytes for file in added))
+    return _staged(work, written, [])
 
 
 def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
@@ -88,23 +85,36 @@ def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
     written: list[str] = []
     for day, of_day in files.items():
         with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
-            copies = _copies(work.table, of_day, Path(name))
+            copies = _copies(work.table, [file.file_path for file in of_day], Path(name))
             db.read_parquet(copies, union_by_name=True, hive_partitioning=False).create_view("rows")
             columns = ", ".join(f'"{field.name}"' for field in rows_schema(work.folder))
             statement = f"SELECT {columns} FROM rows ORDER BY {statements.order_of(work.folder)}"
             made = _copied(db, work.table, statement, Path(name) / "sorted", work.target_bytes)
             written += [_uploaded(work.table, day, path) for path in made]
-    old = [file for of_day in files.values() for file in of_day]
-    snapshot = publishing.stage(work.table, work.base, written, work.properties, instead_of=old)
-    added = publishing.added_files(work.table, snapshot)
-    totals = totals_of(work.table, work.folder, added)
-    return Staged(snapshot, totals, len(added), sum(file.file_size_in_bytes for file in added))
+    return _staged(work, written, [file for of_day in files.values() for file in of_day])
 
 
-def totals_of(table: Table, folder: str, files: Sequence[DataFile]) -> dict[Partition, Totals]:
+def _staged(work: Work, written: list[str], instead_of: Sequence[DataFile]) -> Staged:
+    """Adds written files to the branch; they are read back from the store meanwhile, since no file ever changes.
+
+    :raises LakeError: the branch has other files
+    """
+    with ThreadPoolExecutor(1) as pool:
+        totals = pool.submit(totals_of, work.table, work.folder, written)
+        snapshot = publishing.stage(work.table, work.base, written, work.properties, instead_of=instead_of)
+        added = publishing.added_files(work.table, snapshot)
+        if sorted(file.file_path for file in added) != sorted(written):
+            raise LakeError(
+                f"branch {BRANCH} of {work.folder}/ adds {len(added)} files, not the {len(written)} that were written:"
+                " another program wrote to it; run again"
+            )
+        return Staged(snapshot, totals.result(), len(added), sum(file.file_size_in_bytes for file in added))
+
+
+def totals_of(table: Table, folder: str, addresses: Sequence[str]) -> dict[Partition, Totals]:
     """Control totals of files of a table, as they are in the store."""
     with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
-        copies = _copies(table, files, Path(name))
+        copies = _copies(table, addresses, Path(name))
         db.read_parquet(copies, union_by_name=True, hive_partitioning=False).create_view("added")
         return statements.by_partition(db.sql(statements.totals(folder, "added")).to_arrow_table().to_pylist())
 
@@ -140,14 +150,14 @@ def _free(db: duckdb.DuckDBPyConnection, lines: Path) -> None:
     shutil.rmtree(lines)
 
 
-def _copies(table: Table, files: Sequence[DataFile], directory: Path) -> list[str]:
+def _copies(table: Table, addresses: Sequence[str], directory: Path) -> list[str]:
     """Copies of files of a table on local disk."""
     copies = []
-    for number, file in enumerate(files):
+    for number, address in enumerate(addresses):
         copies.append(str(directory / f"{number}.parquet"))
         with (
             translated("read a file of a table of"),
-            table.io.new_input(file.file_path).open(seekable=False) as source,
+            table.io.new_input(address).open(seekable=False) as source,
             Path(copies[-1]).open("wb") as copy,
         ):
             while chunk := source.read(_CHUNK):

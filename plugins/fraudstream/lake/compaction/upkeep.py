@@ -56,7 +56,7 @@ def maintain(
     if small:
         work = Work(lake.store, folder, table, base, [], summary(offsets_of(table, base)), target_bytes)
         try:
-            expected = duckdb_engine.totals_of(table, folder, old)
+            expected = duckdb_engine.totals_of(table, folder, [file.file_path for file in old])
             staged = duckdb_engine.rewrite(work, small)
             if staged.totals != expected:
                 raise ProofFailed(
