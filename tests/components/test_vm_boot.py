@@ -47,7 +47,7 @@ def machine(role: str) -> dict[str, Any]:
 def boots(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """One boot of each role, then of a VM whose secret isn't there."""
     if subprocess.run([*NAMESPACE, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("this machine lets nobody make a network namespace")
+        pytest.fail(f"`{' '.join(NAMESPACE)} true` fails: run `sysctl kernel.unprivileged_userns_clone=1`, or as root")
     folder = tmp_path_factory.mktemp("vm")
     shutil.copytree(ROOT / "docker", folder / "docker", ignore=shutil.ignore_patterns("local", "__pycache__"))
     with zipfile.ZipFile(folder / "release.zip", "w") as release:
