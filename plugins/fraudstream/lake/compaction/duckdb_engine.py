@@ -27,9 +27,10 @@ from pyiceberg.table import Table
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import statements
-from fraudstream.lake.compaction.work import Staged, Vanished, Work, day_of
+from fraudstream.lake.compaction.local_lines import download
+from fraudstream.lake.compaction.work import Staged, Work, day_of
 from fraudstream.lake.query.view import unpacked
-from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.store.objects import ObjectInfo
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table import publishing
 from fraudstream.lake.table.catalog import BRANCH, translated
@@ -41,12 +42,6 @@ MEMORY = "1GiB"
 ZSTD_LEVEL = 1
 #: What a look-up reads at least.
 ROW_GROUP_ROWS = 122_880
-_DOWNLOADS = 4
-#: Files with lines of many objects.
-_FILES = 16
-#: Bytes of local disk that a day needs for each gzipped one: its lines, which have seven times as many, the same once
-#: more while they are sorted, the Parquet files, and as much again for others.
-_ROOM = 32
 _CHUNK = 8 << 20
 #: Each piece is a request or more that the store has to answer before the next.
 _SENT_AT_ONCE = 64 << 20
@@ -163,37 +158,6 @@ def _copies(table: Table, addresses: Sequence[str], directory: Path) -> list[str
             while chunk := source.read(_CHUNK):
                 copy.write(chunk)
     return copies
-
-
-def download(store: ObjectStore, infos: Sequence[ObjectInfo], directory: Path) -> None:
-    """Copies objects to files of a new directory: their lines, many objects in a file, if there is room for that.
-
-    DuckDB needs more than twice as long as ISA-L to unpack gzip, and some time for each file.
-
-    :raises Vanished: one of them is gone
-    :raises LakeError: one of them is no whole gzip file
-    """
-    directory.mkdir()
-    room = shutil.disk_usage(directory).free > _ROOM * sum(info.size for info in infos)
-
-    def content(info: ObjectInfo) -> bytes:
-        data = store.download(info)
-        if data is None:
-            raise Vanished(info.name)
-        return data
-
-    def copy_packed(info: ObjectInfo) -> None:
-        (directory / info.name.replace("/", "~")).write_bytes(content(info))
-
-    def copy_lines(number: int) -> None:
-        with (directory / f"{number}.json").open("wb") as file:
-            for info in infos[number::_FILES]:
-                lines = unpacked(info.name, content(info))
-                file.write(lines if lines.endswith(b"\n") else lines + b"\n")
-
-    with ThreadPoolExecutor(_DOWNLOADS) as pool:
-        for _ in pool.map(copy_lines, range(min(_FILES, len(infos)))) if room else pool.map(copy_packed, infos):
-            pass
 
 
 def _require_lines(work: Work, infos: Sequence[ObjectInfo]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fraudstream.errors import LakeError
-from fraudstream.lake.compaction import duckdb_engine
+from fraudstream.lake.compaction import duckdb_engine, local_lines
 from fraudstream.lake.compaction.protocol import compact as compact_day
 from fraudstream.lake.stream import names
 
@@ -82,7 +82,7 @@ def test_objects_are_read_packed_where_the_disk_has_no_room_for_their_lines(monk
     lakes = [all_folders(), all_folders()]
     before = read(lakes[0], names.FRAUD_CASES)
     compact_day(lakes[0], names.FRAUD_CASES, DAY)
-    monkeypatch.setattr(duckdb_engine, "_ROOM", 10**15)
+    monkeypatch.setattr(local_lines, "_ROOM", 10**15)
     compact_day(lakes[1], names.FRAUD_CASES, DAY)
     assert read_from == [[".json", ".json"], [".gz", ".gz"]]
     for lake in lakes:
