@@ -42,7 +42,8 @@ MEMORY = "1GiB"
 ZSTD_LEVEL = 1
 #: What a look-up reads at least.
 ROW_GROUP_ROWS = 122_880
-_CHUNK = 8 << 20
+#: Files of a table are copied in pieces of this size: from 2 MiB on, a write to the page cache took ten times as long.
+_CHUNK = 1 << 20
 #: Each piece is a request or more that the store has to answer before the next.
 _SENT_AT_ONCE = 64 << 20
 #: Decimals of at most 15 digits are the same after a way through doubles: below this, two of them after the point.
