@@ -190,6 +190,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "parsing_processes": 1,
             "min_file_process_interval": 300,  # a changed file is parsed at once all the same
             "refresh_interval": 30,  # until a new file is seen
+            "stale_dag_threshold": 900,  # a parse that times out hides the DAG otherwise, and its runs stand still
             "stale_bundle_cleanup_interval": 0,  # DAGs are one folder: a process of each worker would do nothing
         },
         "triggerer": {"capacity": 3000},

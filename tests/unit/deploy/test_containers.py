@@ -148,6 +148,17 @@ class TestNamesThatTheCodeKnows:
                 assert there - {"AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK"} == here, name
                 assert {v: service["environment"][v] for v in alike} == {v: local[v] for v in alike}, name
 
+    def test_a_parse_that_is_ended_once_hides_no_dag_from_the_scheduler(
+        self, services: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It counts as one that did not find the DAG, and the next that finds it comes an interval later."""
+        monkeypatch.setattr(environment, "STACK", tmp_path)
+        defaults = {"STALE_DAG_THRESHOLD": 50, "MIN_FILE_PROCESS_INTERVAL": 30, "DAG_FILE_PROCESSOR_TIMEOUT": 50}
+        for where in (environment.stack_environment({}), services["airflow-dag-processor"]["environment"]):
+            seconds = {name: int(where.get(f"AIRFLOW__DAG_PROCESSOR__{name}", at)) for name, at in defaults.items()}
+            longest = 2 * seconds["MIN_FILE_PROCESS_INTERVAL"] + seconds["DAG_FILE_PROCESSOR_TIMEOUT"]
+            assert seconds["STALE_DAG_THRESHOLD"] > longest
+
     def test_each_roles_queue_has_a_worker_everywhere(
         self, services: dict[str, dict[str, Any]], root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
