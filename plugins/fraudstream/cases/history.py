@@ -5,6 +5,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
+from fraudstream.cases.answers.order import Place, in_log_order
 from fraudstream.cases.answers.staff import counting
 from fraudstream.cases.events import CaseEvent
 from fraudstream.cases.views.case_views import Answer
@@ -67,4 +68,9 @@ def _of_case(settings: Settings, topic: str, id_transaction: str) -> list[tuple[
             continue  # a dead letter
         if record["idTransaction"] == id_transaction:
             found.append((record, message))
-    return sorted(found, key=lambda pair: (pair[1].timestamp()[1], pair[1].partition() or 0, pair[1].offset() or 0))
+    return in_log_order(found, lambda pair: place_of(pair[1]))
+
+
+def place_of(message: Message) -> Place:
+    """Where a record lies, and when a broker took it."""
+    return int(message.timestamp()[1]), message.partition() or 0, int(message.offset() or 0)

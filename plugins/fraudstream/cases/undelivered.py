@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import itemgetter
 from typing import NamedTuple
 
+from fraudstream.cases.answers.order import Place, in_log_order
 from fraudstream.cases.events import (
     MAIL_BOUNCED,
     MAIL_FAILED,
@@ -72,20 +72,17 @@ def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
 
 
 def read_undelivered(settings: Settings) -> UndeliveredNotices:
-    """:func:`undelivered` of all events there are, in the order of the brokers' times.
-
-    The events of a case lie in one partition, in two if some were added.
+    """:func:`undelivered` of all events there are, in the order of the log.
 
     :raises KafkaError, SchemaRegistryError: the topic can't be read
     """
     codec = Codec.for_topic(CASE_EVENT, settings)
-    events: list[tuple[int, PlacedEvent]] = []
+    events: list[tuple[Place, PlacedEvent]] = []
     for message in records(settings, CASE_EVENT):
         try:
             event = CaseEvent.of(codec.decode(message.value()))
         except RecordError:
             continue  # a dead letter, counted as such
         placed = PlacedEvent(event, Partition(CASE_EVENT, message.partition() or 0), message.offset() or 0)
-        events.append((int(message.timestamp()[1]), placed))
-    # sorting is stable: each partition is read in its order
-    return undelivered(placed for _, placed in sorted(events, key=itemgetter(0)))
+        events.append(((int(message.timestamp()[1]), placed.partition.number, placed.offset), placed))
+    return undelivered(placed for _, placed in in_log_order(events, lambda pair: pair[0]))

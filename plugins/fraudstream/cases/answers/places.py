@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from fraudstream.cases.answers.first_answer_sink import Place
+from fraudstream.cases.answers.order import Place
 from fraudstream.cases.views.first_value_store import Read
 from fraudstream.cases.views.topic_view import RETRY_SECONDS, TopicView
 from fraudstream.errors import KafkaError, KafkaUnavailable

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
+from fraudstream.cases.answers.order import Place, is_before
 from fraudstream.errors import KafkaError
 
 logger = logging.getLogger(__name__)
@@ -35,14 +36,11 @@ class Read(Generic[T]):
         """Whether this one counts, and not the other one of the same key."""
         if self.supersedes != other.supersedes:
             return self.supersedes
-        return self.place > other.place if self.supersedes else self.place < other.place
+        return is_before(other.place, self.place) if self.supersedes else is_before(self.place, other.place)
 
     @property
-    def place(self) -> tuple[int, int, int]:
-        """What decides which of two is the first: the time at which a broker took it, then partition and offset.
-
-        Records of a key lie in one partition, where this is the log order; in two after partitions were added.
-        """
+    def place(self) -> Place:
+        """What decides which of two is the first."""
         return self.timestamp, self.partition, self.offset
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.cases.answers.first_answer_sink import Place
+from fraudstream.cases.answers.order import Place, is_before
 from fraudstream.cases.answers.staff import staff_decisions
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
@@ -115,9 +115,10 @@ class Answers:
             if staff:
                 self._decisions.add(place)
             before = self._firsts.setdefault(case, place)
-            if place <= before:
+            first = not is_before(before, place)
+            if first:
                 self._firsts[case], self._content.answers[case] = place, FirstAnswer(*answer)
-            if place != before and (later := max(place, before)) not in self._decisions:
+            if place != before and (later := before if first else place) not in self._decisions:
                 _, number, offset = later
                 self.late[Partition(partition.topic, number)].append(offset)
         self._content.decisions = len(self._decisions)
