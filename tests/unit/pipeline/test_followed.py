@@ -1,8 +1,9 @@
 """Cases, answers, events and dead letters are counted from the records, in whatever order topics are read."""
 
+from datetime import UTC, datetime
 from typing import Any
 
-from fraudstream.cases.events import MAIL_BOUNCED, MAIL_RESENT, CaseEvent
+from fraudstream.cases.events import MAIL_BOUNCED, MAIL_RESENT, NOTICE_ACCEPTED, CaseEvent
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import (
     CASE_EVENT,
@@ -56,6 +57,16 @@ def test_cases_wait_by_age_until_their_first_answer() -> None:
     figures = counted.case_figures(NOW, 3 * DAY)
     assert figures.waiting == {"under 1 hour": 1, "1 to 6 hours": 1, "6 to 24 hours": 0, "over 24 hours": 1}
     assert (figures.open, figures.overdue, figures.outcomes) == (3, 1, {"REPORTED_FRAUD": 1})
+
+
+def test_a_case_is_overdue_once_the_time_since_its_notice_was_accepted_is_up() -> None:
+    counted = Counted()
+    record(counted, FRAUD_TRANSACTION, came_at=NOW, idTransaction="a")
+    for hours in (6, 20):
+        at = datetime.fromtimestamp(NOW + hours * 3600, UTC)
+        record(counted, CASE_EVENT, **CaseEvent("a", NOTICE_ACCEPTED, "send_mail", at=at).record())
+    overdue = [counted.case_figures(NOW + hours * 3600, 3 * DAY).overdue for hours in (73, 78, 79)]
+    assert overdue == [0, 0, 1]
 
 
 def test_the_last_staff_decision_counts_whatever_was_answered() -> None:

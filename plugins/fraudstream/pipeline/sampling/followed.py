@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
+from fraudstream.cases.answers.order import Place, is_before
 from fraudstream.cases.answers.staff import STAFF
-from fraudstream.cases.events import MAIL_RESENT, UNDELIVERED, CaseEvent
+from fraudstream.cases.deadlines import deadline
+from fraudstream.cases.events import MAIL_RESENT, NOTICE_ACCEPTED, UNDELIVERED, CaseEvent
 from fraudstream.cases.expiry import GRACE
 from fraudstream.cases.undelivered import NAMES
 from fraudstream.errors import RecordError
@@ -47,7 +49,7 @@ FOLLOWED = (*_DECODED, *_DEAD_LETTER_TOPICS)
 class _Answer(NamedTuple):
     """An answer: append time, partition and offset; its status; whether it is a staff decision."""
 
-    place: tuple[int, int, int]
+    place: Place
     status: str
     staff: bool
 
@@ -61,6 +63,8 @@ class Counted:
     #: The answer of each case that counts, as :mod:`fraudstream.cases.answers.staff` says.
     answers: dict[str, _Answer] = field(default_factory=dict)
     events: dict[str, str] = field(default_factory=dict)
+    #: When a mail server accepted the first notice of each case: its customer's time limit runs from then on.
+    accepted: dict[str, float] = field(default_factory=dict)
     files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     #: Reason of each dead letter, None once it was produced again.
     letters: dict[tuple[Partition, int], str | None] = field(default_factory=dict)
@@ -75,19 +79,21 @@ class Counted:
             self._take_answer(record["idTransaction"], place, record["status"], record.get("channel") == STAFF)
         elif topic == CASE_EVENT:
             event = CaseEvent.of(record)
-            if event.event_type == MAIL_RESENT:
+            if event.event_type == NOTICE_ACCEPTED:
+                self.accepted.setdefault(event.id_transaction, event.at.timestamp())
+            elif event.event_type == MAIL_RESENT:
                 self.events.pop(event.id_transaction, None)
             elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
                 self.events[event.id_transaction] = event.event_type
         elif topic == INGEST_PROGRESS:
             self.files[record["file"] or record["source"]] = record
 
-    def _take_answer(self, case: str, place: tuple[int, int, int], status: str, staff: bool) -> None:
+    def _take_answer(self, case: str, place: Place, status: str, staff: bool) -> None:
         before = self.answers.get(case)
         if before is None or staff > before.staff:
             counts = True
         else:  # the last decision, or without one the first answer
-            counts = staff == before.staff and (place > before.place) == staff
+            counts = staff == before.staff and is_before(before.place, place) == staff
         if counts:
             self.answers[case] = _Answer(place, status, staff)
 
@@ -111,7 +117,8 @@ class Counted:
         for case in self.cases.keys() - self.answers.keys():
             age = now - self.cases[case]
             waiting[next(name for name, end in AGES.items() if age < end)] += 1
-            overdue += age > time_limit + GRACE.total_seconds()
+            ends = deadline(self.cases[case] + time_limit, self.accepted.get(case), time_limit)
+            overdue += now > ends + GRACE.total_seconds()
         outcomes = Counter(answer.status for case, answer in self.answers.items() if case in self.cases)
         undelivered = Counter(NAMES[event] for event in self.events.values())
         return CaseFigures(waiting, overdue, dict(outcomes), dict(undelivered))
