@@ -22,3 +22,10 @@ def test_each_staff_decision_has_a_receipt_of_its_own_that_is_the_same_at_each_t
     identities = receipts(*decided)
     assert len({first, *identities}) == 3
     assert receipts(*decided) == identities
+
+
+def test_a_decision_that_there_was_no_response_has_the_words_of_no_response() -> None:
+    (written,) = LetterWriter(Settings(mail_safe_mode=False), None).letters(
+        batch([0], rows=[answer(1, "NO_RESPONSE", **STAFF)], partition=ANSWERS)
+    )
+    assert b"got no answer in time" in written.mail.content

@@ -31,8 +31,11 @@ def is_staff_decision(answer: Mapping[str, Any]) -> bool:
 
 
 def words_of(status: str, *, staff: bool) -> str:
-    """The part of a text's name that says who gave an answer: pages and mails have other words for a decision."""
-    return f"{STAFF}_{status}" if staff else status
+    """The part of a text's name that says who gave an answer: pages and mails have other words for a decision.
+
+    Nobody decides that there was no response; a record may say so all the same.
+    """
+    return f"{STAFF}_{status}" if staff and status != "NO_RESPONSE" else status
 
 
 def counting(channels: Iterable[str | None]) -> int | None:
