@@ -12,22 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from fraudstream.cases.answers.order import in_log_order
 from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.deadlines import deadline
-from fraudstream.cases.events import (
-    ASSIGNED,
-    DECISION_CONFIRMED,
-    DECISION_REQUESTED,
-    ESCALATED,
-    MAIL_RESENT,
-    NOTE,
-    NOTICE_ACCEPTED,
-    REMINDED,
-    UNDELIVERED,
-    CaseEvent,
-)
+from fraudstream.cases.events import ASSIGNED, MAIL_RESENT, NOTE, CaseEvent
 from fraudstream.cases.history import CaseHistory
 from fraudstream.cases.views.case_views import Answer
+from fraudstream.desk.event_state import EventState
 from fraudstream.desk.queue import STATES, Filter, Queue, QueuedCase
 from fraudstream.kafka.records import Partition
 
@@ -53,6 +44,7 @@ _TABLES = """
 #: Events that a person may make twice with the same words.
 _OF_PEOPLE = {NOTE, ASSIGNED}
 _TIMES = ("timestamp", "answeredAt", "at")
+_PART = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +121,15 @@ class CaseIndex:
         self._add("events", record["idTransaction"], record, placed)
 
     def forget_before(self, moment: datetime) -> None:
-        """Drops cases that came before a moment, and what belongs to them."""
+        """Drops cases that came before a moment, and what belongs to them.
+
+        A case whose own record isn't read yet, while its topic's feed waits for the registry, say, is as young as the
+        youngest of what is known of it.
+        """
+        known = "SELECT id, at FROM answers UNION ALL SELECT id, at FROM events"
+        youngest = f"SELECT max(at) FROM ({known}) AS known WHERE known.id = cases.id"
         with self._lock:
-            self._db.execute("DELETE FROM cases WHERE coalesce(came_at, 0) < ?", (_ms(moment),))
+            self._db.execute(f"DELETE FROM cases WHERE coalesce(came_at, ({youngest})) < ?", (_ms(moment),))
             for table in ("answers", "events"):
                 self._db.execute(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM cases)")
 
@@ -148,7 +146,7 @@ class CaseIndex:
         """The columns of a case that answers and events decide."""
         history = CaseHistory({}, self._answers(case), [event for event, _ in self._events(case)])
         outcome = history.outcome
-        facts = _Facts.of(history.events)
+        facts = EventState.of(history.events)
         if outcome is not None:
             state = "decided" if outcome.record.get("channel") == STAFF else "answered"
         else:
@@ -171,8 +169,11 @@ class CaseIndex:
         columns = "id, came_at, amount, customer, type, deadline, state, outcome, assignee, request"
         states = ", ".join("?" * len(wanted.states))
         with self._lock:
-            sql = f"SELECT state, count(*), sum(amount) FROM cases WHERE {where} GROUP BY state"
-            found = {state: (count, amount) for state, count, amount in self._db.execute(sql, values).fetchall()}
+            # In two parts: the sum of few of the largest amounts has no room in SQLite's 64 bits.
+            sums = f"sum(amount / {_PART}), sum(amount % {_PART})"
+            sql = f"SELECT state, count(*), {sums} FROM cases WHERE {where} GROUP BY state"
+            rows = self._db.execute(sql, values).fetchall()
+            found = {state: (count, large * _PART + small) for state, count, large, small in rows}
             rows = self._db.execute(
                 f"SELECT {columns} FROM cases WHERE {where} AND state IN ({states})"
                 f" ORDER BY {wanted.order}, id LIMIT ? OFFSET ?",
@@ -222,57 +223,8 @@ class CaseIndex:
         return list(found.values())
 
     def _rows(self, table: str, case: str) -> Iterable[tuple[int, int, int, str]]:
-        return self._db.execute(
-            f'SELECT at, partition, "offset", record FROM {table} WHERE id = ? ORDER BY at, partition, "offset"',
-            (case,),
-        ).fetchall()
-
-
-@dataclass(slots=True)
-class _Facts:
-    """What events say of a case."""
-
-    reached: bool = True
-    reminded: bool = False
-    escalated: bool = False
-    assignee: str | None = None
-    request: str | None = None
-    accepted_at: int | None = None
-
-    @property
-    def state(self) -> str:
-        if self.escalated:
-            return "escalated"
-        if not self.reached:
-            return "not reached"
-        return "reminded" if self.reminded else "waiting"
-
-    @classmethod
-    def of(cls, events: Iterable[CaseEvent]) -> "_Facts":
-        facts = cls()
-        for event in events:
-            facts._take(event)
-        return facts
-
-    def _take(self, event: CaseEvent) -> None:
-        kind, details = event.event_type, event.details
-        if kind in UNDELIVERED and details.get("kind") == "fraud_notice":
-            self.reached = False
-        elif kind == MAIL_RESENT:
-            self.reached = True
-        elif kind == NOTICE_ACCEPTED:
-            self.reached = True
-            self.accepted_at = self.accepted_at or _ms(event.at)
-        elif kind == REMINDED:
-            self.reminded = True
-        elif kind == ESCALATED:
-            self.escalated = True
-        elif kind == ASSIGNED:
-            self.assignee = str(details.get("assignee") or "") or None
-        elif kind == DECISION_REQUESTED:
-            self.request = str(details.get("request"))
-        elif kind == DECISION_CONFIRMED and self.request == details.get("request"):
-            self.request = None
+        found = self._db.execute(f'SELECT at, partition, "offset", record FROM {table} WHERE id = ?', (case,))
+        return in_log_order(found.fetchall(), lambda row: row[:3])
 
 
 def _queued(row: tuple[Any, ...]) -> QueuedCase:

@@ -216,6 +216,33 @@ def test_the_money_at_stake_is_that_of_all_pages() -> None:
     assert filled().index.queue(Filter(customer="nobody"), NOW).amount == 0
 
 
+def test_the_largest_amounts_have_a_sum() -> None:
+    views, largest = FakeDeskViews(), 10**18 - 1
+    for number in range(20):
+        views.add(f"case-{number}", amount=largest)
+    views.add("case-x", amount=-3)
+    assert views.index.queue(Filter(rows=1), NOW).amount == 20 * largest - 3
+
+
+def test_what_is_known_of_a_case_is_kept_until_its_record_is_read_and_is_old() -> None:
+    views = FakeDeskViews()
+    views.event("case-1", ASSIGNED, assignee="ana")
+    views.answer("case-2", "REPORTED_FRAUD")
+    views.index.forget_before(CAME - timedelta(days=1))
+    for case in ("case-1", "case-2"):
+        views.add(case)
+    known = views.index.case("case-1")
+    assert known is not None
+    assert known.queued.assignee == "ana"
+    assert state(views, "case-2") == "answered"
+    views.event("case-3", ASSIGNED, assignee="ana")
+    views.index.forget_before(NOW + timedelta(days=1))
+    views.add("case-3")
+    known = views.index.case("case-3")
+    assert known is not None
+    assert known.queued.assignee == ""
+
+
 def test_answers_and_events_of_unknown_cases_are_in_no_queue_and_old_cases_are_forgotten() -> None:
     views = filled()
     views.event("case-x", ESCALATED)
