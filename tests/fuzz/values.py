@@ -37,7 +37,18 @@ _BODIES: Mapping[str, Callable[[random.Random], bytes]] = {
 _CONTENTS: dict[str, list[Any]] = {
     "isFraud": [0, 1],
     "isFlaggedFraud": [0, 1],
-    "details": ["{}", '{"kind": "notice"}'],
+    "details": [
+        "{}",
+        '{"kind": "notice"}',
+        '{"kind": "fraud_notice", "messageId": 7}',
+        '{"share": null, "cause": [1], "assignee": {"a": "b"}, "request": 5, "outcome": false}',
+        '{"share": "half", "cause": null, "assignee": 1e308, "request": "\\u0000", "outcome": []}',
+    ],
+    "eventType": [
+        *("REMINDED", "ESCALATED", "ALERTED", "ASSIGNED", "NOTE", "MAIL_BOUNCED", "MAIL_RESENT", "NOTICE_ACCEPTED"),
+        *("DECISION_REQUESTED", "DECISION_CONFIRMED", "ANOTHER"),
+    ],
+    "channel": [None, "LINK", "TIMEOUT", "STAFF", "名"],
     "kind": ["notice", "fraud_notice", "receipt"],
     "topic": ["fraud_transaction", "non_fraud_transaction", "fraud_confirmation"],
     "value": ["", "AAAA"],

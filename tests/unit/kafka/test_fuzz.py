@@ -10,8 +10,12 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
+from fraudstream.cases.events import CaseEvent
 from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import case_of, described, transaction_of
+from fraudstream.cases.watch.state import CaseState
+from fraudstream.desk.case_index import CaseIndex, Placed
+from fraudstream.desk.queue import STATES, Filter
 from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.consume.message_consumer import Records
@@ -34,6 +38,7 @@ from fraudstream.settings import Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.cases import transaction
 from tests.fakes.dead_letters import LetterTopic
 from tests.fuzz.values import FOREIGN, Value, Values
 
@@ -110,6 +115,8 @@ def test_every_record_is_in_the_effects_of_every_group_or_one_dead_letter(topic:
             take_as_mails(batch)
         if topic == FRAUD_TRANSACTION:
             take_as_cases(batch)
+        if topic == CASE_EVENT:
+            take_as_events(batch)
 
 
 def take_in_the_lake(batch: Batch) -> None:
@@ -140,3 +147,17 @@ def take_as_cases(batch: Batch) -> None:
         assert "\\u0000" not in json.dumps(case), "Postgres' JSON has no NUL"
         assert transaction_of(case)["amount"] == row["amount"]
         assert described(case)
+
+
+def take_as_events(batch: Batch) -> None:
+    """As the desk and watch_cases do, all of them events of one case."""
+    index, watched = CaseIndex(timedelta(hours=72)), CaseState("case-1", datetime.now(UTC), batch)
+    index.add_case(transaction("case-1"), Placed(0, 0, NOW))
+    for offset, row in zip(batch.offsets.tolist(), batch.rows.to_pylist(), strict=True):
+        record = row | {"idTransaction": "case-1", "at": row["at"].replace(tzinfo=UTC)}
+        index.add_event(record, Placed(0, offset, NOW))
+        watched.happened(CaseEvent.of(record))
+    known = index.case("case-1")
+    assert known is not None
+    assert 0 <= watched.reminded <= 1
+    assert known.queued in index.queue(Filter(states=STATES), datetime.now(UTC)).cases

@@ -257,6 +257,28 @@ def test_every_text_and_time_of_every_topic_and_all_money_has_a_rule():
     assert {rule.column for rule in RULES["transaction.avsc"]} == {field["name"] for field in OWN["fields"]} - {"type"}
 
 
+@pytest.mark.parametrize(
+    ("details", "valid"),
+    [
+        ('{"share": 0.5, "cause": "no_answer"}', True),
+        ('{"a": ' * 20 + "1" + "}" * 20, False),
+        ('{"a": ' * 19 + "1" + "}" * 19, True),
+        ('{"a": ' + "[" * 900 + "]" * 900 + "}", False),
+        ('{"assignee": "\\ud800"}', False),
+        ('{"\\udfff": 1}', False),
+        ('{"assignee": "\\ud83d\\ude00"}', True),
+        ('{"share": NaN}', False),
+        ('{"share": -Infinity}', False),
+        ('{"share": 1e999}', False),
+        ("[]", False),
+        ("1", False),
+    ],
+)
+def test_details_of_an_event_are_a_json_object_that_all_readers_can_read(details: str, valid: bool) -> None:
+    (rule,) = [rule for rule in RULES["case_event.avsc"] if rule.column == "details"]
+    assert rule.holds(pa.array([details])).to_pylist() == [valid]
+
+
 def rows_of(good: bytes) -> list[dict[str, object]]:
     rows, _ = codec().decode_rows(pa.array([good], pa.binary()))
     return rows.to_pylist()  # type: ignore[no-any-return]

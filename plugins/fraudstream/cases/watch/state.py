@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
+from fraudstream.cases.answers.order import in_log_order
 from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import (
     ALERTED,
@@ -19,6 +20,7 @@ from fraudstream.cases.events import (
     UNDELIVERED,
     CaseEvent,
 )
+from fraudstream.cases.history import place_of
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition
@@ -79,7 +81,7 @@ class CaseState:
                 self._tell_anew()
             self.undelivered = event
         elif event.event_type == REMINDED:
-            self.reminded = max(self.reminded, float(event.details.get("share", 0)))
+            self.reminded = max(self.reminded, _share(event))
         elif event.event_type == ESCALATED:
             self.escalated.add(str(event.details.get("cause")))
         elif event.event_type == ALERTED:
@@ -91,6 +93,12 @@ class CaseState:
         self.alerted.discard(NOT_REACHED)
 
 
+def _share(event: CaseEvent) -> float:
+    """After which share of the time limit a reminder was; 0 where the event doesn't say it, whoever wrote it."""
+    share = event.details.get("share")
+    return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
+
+
 def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:
     """Cases whose records came at or after a time, by id.
 
@@ -99,8 +107,8 @@ def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:
 
     :raises KafkaError, SchemaRegistryError: a topic can't be read
     """
-    answers = [(record, _place(message)) for record, message in _decoded(settings, FRAUD_CONFIRMATION, since)]
-    events = [(record, _place(message)) for record, message in _decoded(settings, CASE_EVENT, since)]
+    answers = list(_decoded(settings, FRAUD_CONFIRMATION, since))
+    events = list(_decoded(settings, CASE_EVENT, since))
     cases: dict[str, CaseState] = {}
     codec = Codec.for_topic(FRAUD_TRANSACTION, settings)
     for message in records(settings, FRAUD_TRANSACTION, since):
@@ -108,11 +116,10 @@ def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:
         if not bad:
             made = _state(rows, message)
             cases.setdefault(made.id, made)
-    # by the brokers' times: a case's records lie in one partition, in two if some were added
-    for record, _ in sorted(answers, key=lambda pair: pair[1]):
+    for record, _ in in_log_order(answers, lambda pair: place_of(pair[1])):
         if record["idTransaction"] in cases:
             cases[record["idTransaction"]].answered(record["status"], record["channel"])
-    for record, _ in sorted(events, key=lambda pair: pair[1]):
+    for record, _ in in_log_order(events, lambda pair: place_of(pair[1])):
         if record["idTransaction"] in cases:
             cases[record["idTransaction"]].happened(CaseEvent.of(record))
     return cases
@@ -123,10 +130,6 @@ def _state(rows: pa.RecordBatch, message: Message) -> CaseState:
     timestamp = int(message.timestamp()[1])
     batch = Batch(partition, np.array([offset]), np.array([timestamp]), rows, offset + 1)
     return CaseState(rows["idTransaction"][0].as_py(), datetime.fromtimestamp(timestamp / 1000, UTC), batch)
-
-
-def _place(message: Message) -> tuple[int, int, int]:
-    return int(message.timestamp()[1]), message.partition() or 0, int(message.offset() or 0)
 
 
 def _decoded(settings: Settings, topic: str, since: datetime) -> Iterator[tuple[dict[str, Any], Message]]:

@@ -25,6 +25,8 @@ TIME_EXPECTED = "milliseconds since 1970 of a time in 1971 to 2199"
 #: Amounts in minor units that DECIMAL(18,2) has room for lie between its negative and itself.
 _MONEY_END = 10**18
 _NAME_BYTES = 255
+#: Levels of a JSON object.
+_NESTED = 20
 
 Holds = Callable[[pa.Array], pa.Array]
 
@@ -101,10 +103,20 @@ def _each(holds: Callable[[bytes], bool]) -> Holds:
 
 
 def _is_json_object(content: bytes) -> bool:
+    """Whether all who read the object can: JSON has no NaN, a text no half of a character, a stack no endless depth."""
     try:
-        return _is_text(content) and isinstance(json.loads(content), dict)
+        found = json.loads(content) if _is_text(content) else None
+        if not isinstance(found, dict) or not _nested_at_most(_NESTED, found):
+            return False
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return False
+    return True
+
+
+def _nested_at_most(levels: int, value: object) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_nested_at_most(levels - 1, part) for part in parts)
 
 
 def _is_base64(content: bytes) -> bool:
@@ -157,7 +169,7 @@ RULES: dict[str, tuple[Rule, ...]] = {
     "case_event.avsc": (
         *(Rule(name, _NAME, _are_names) for name in ("idTransaction", "eventType", "by")),
         *(Rule(name, _TEXT, _are_texts) for name in ("reason", "recipient")),
-        Rule("details", "a JSON object", _each(_is_json_object)),
+        Rule("details", f"a JSON object of at most {_NESTED} levels, without NaN", _each(_is_json_object)),
         Rule("at", TIME_EXPECTED, _are_times),
     ),
     "mail_retry.avsc": (

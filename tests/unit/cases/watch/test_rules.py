@@ -133,5 +133,10 @@ def test_answers_that_differ_are_a_cause_until_a_person_decides(
     assert list(causes(one, LIMITS, CAME + 2 * HOUR)) == found
 
 
+@pytest.mark.parametrize("share", [None, "half", [0.5], {}, 10**400, 1e308, -1])
+def test_an_event_that_says_no_share_is_no_reminder(share: object) -> None:
+    assert case(REMINDED, accepted=HOUR, share=share).reminded == 0
+
+
 def test_what_was_escalated_is_remembered_by_cause() -> None:
     assert case(ESCALATED, cause="no_answer").escalated == {"no_answer"}
