@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from fraudstream.errors import FraudstreamError
 from fraudstream.mail.smtp import connections
 from fraudstream.mail.smtp.connections import Connections, Pauses
 from fraudstream.mail.smtp.conversation import Conversation, Mail, Stage
@@ -82,6 +83,28 @@ def test_a_server_that_never_closes_is_not_waited_for_without_end(monkeypatch: p
     transport = SlowTransport(closes_after=None)
     quit_from(transport, monkeypatch)
     assert transport.aborted
+
+
+def test_an_unforeseen_error_of_connecting_ends_the_delivery_and_is_not_tried_again_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[FraudstreamError] = []
+
+    async def opened(server: SmtpServer) -> Opened:
+        raise KeyError("of a library")
+
+    async def run() -> None:
+        open_ones = Connections(SmtpServer("127.0.0.1", 25), 1, Nobody(), told.append, Pauses())  # type: ignore[arg-type]
+        open_ones.fill(1)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(connections, "open_connection", opened)
+    asyncio.run(run())
+    (error,) = told
+    assert error.retryable
+    assert "127.0.0.1:25" in str(error)
+    assert "KeyError('of a library')" in str(error)
 
 
 @pytest.mark.parametrize(("awaited", "given_up"), [(Stage.RCPT, True), (Stage.CONTENT, False)])

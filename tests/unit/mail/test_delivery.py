@@ -210,6 +210,19 @@ def test_a_mail_that_always_ends_the_connection_is_deferred_once_the_server_took
     assert (mail.status, mail.attempts) == ("deferred", 1)
 
 
+def test_a_mail_that_always_ends_the_connection_makes_way_for_others_before_the_server_took_any() -> None:
+    desk = Desk(mails=2)
+    first, second = desk.mails
+    for _ in range(delivery._LOST_HERE):
+        assert desk.take() is first
+        desk.delivery.given_back(first, counts=True)
+    assert desk.take() is second
+    desk.delivery.accepted(second, "250 ok")
+    assert desk.take() is first
+    desk.delivery.given_back(first, counts=True)
+    assert (first.status, second.status) == ("deferred", "sent")
+
+
 def test_a_mail_that_the_server_took_ends_the_row_of_failures(desk: Desk) -> None:
     desk.delivery.accepted(desk.take(), "250 ok")
     assert desk.delivery._connections.useful_calls == 1  # type: ignore[attr-defined]

@@ -3,10 +3,11 @@
 import asyncio
 from typing import Any
 
+import aiosmtplib
 import pytest
 from fraudstream.errors import SettingsError
 from fraudstream.mail.smtp.oauth import token_source
-from fraudstream.mail.smtp.server import SmtpServer, server_from_connection
+from fraudstream.mail.smtp.server import SmtpServer, open_connection, server_from_connection
 
 
 def server(host: str | None = "mail.example.com", port: int | None = None, **extra: Any) -> SmtpServer:
@@ -74,6 +75,32 @@ def test_an_unusable_extra_is_named(extra: dict[str, Any], named: str) -> None:
 def test_a_connection_without_host_is_refused(host: str | None) -> None:
     with pytest.raises(SettingsError, match="no host"):
         server(host)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"host": f"{'a' * 64}.example.com"},
+        {"host": "mail..example.com"},
+        {"host": "mail.example.com\xa0"},
+        {"ehlo_name": "bänk.example"},
+    ],
+)
+def test_a_name_that_dns_cannot_have_is_refused_by_name(
+    changed: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the event loop and the client do: they encode the names."""
+
+    async def connect(client: aiosmtplib.SMTP) -> None:
+        (client.hostname or "").encode("idna").decode("ascii").encode()
+        (client.hostname or "").encode("ascii")
+        (client.local_hostname or "").encode("ascii")
+        raise OSError("no server in unit tests")
+
+    monkeypatch.setattr(aiosmtplib.SMTP, "connect", connect)
+    made = SmtpServer(**{"host": "mail.example.com", "port": 25, "ehlo_name": "bank.example", **changed})  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"FRAUDSTREAM_MAIL_EHLO_NAME.*must be names that DNS can have"):
+        asyncio.run(open_connection(made))
 
 
 class TestOauth:

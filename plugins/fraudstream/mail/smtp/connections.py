@@ -146,6 +146,10 @@ class Connections:
             self.pause(str(error), self._post.waiting)
         except FraudstreamError as error:
             self._on_error(error)
+        except Exception as error:
+            # A task that fails tells nobody: the next look would open another one, again and again without a pause.
+            logger.exception("SMTP server %s", self._server)
+            self._on_error(MailError(f"SMTP server {self._server}: connecting ended with {error!r}"))
         else:
             conversation = Conversation(opened.transport, self._post, pipelining=opened.pipelining)
             self._open.add(conversation)

@@ -210,12 +210,17 @@ class Delivery:
         self._return(mail, counts=counts, reply="the server closed the connection when it was asked to take the mail")
 
     def _return(self, mail: Mail, *, counts: bool, reply: str) -> None:
-        """The mail goes first on another connection; not a try. One that always ends them is deferred."""
+        """The mail goes first on another connection; not a try. One that always ends them is deferred.
+
+        Before the server took any mail, others go first from then on: else none would ever show that it takes mails.
+        """
         mail.attempts -= 1
         mail.returns += counts
         if mail.returns >= _LOST_HERE and self._accepted:
             mail.attempts += 1
             self._settle(mail, "deferred", reply)
+        elif mail.returns >= _LOST_HERE:
+            self._ready.append(mail)
         else:
             self._ready.appendleft(mail)
 

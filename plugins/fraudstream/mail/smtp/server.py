@@ -182,6 +182,11 @@ async def _greet(client: aiosmtplib.SMTP, server: SmtpServer) -> None:
         ) from error
     except OSError as error:
         raise MailError(str(error)) from error
+    except UnicodeError as error:
+        raise SettingsError(
+            f"SMTP server {server} can't be asked for: {error}. Host of the connection and FRAUDSTREAM_MAIL_EHLO_NAME"
+            f" ({server.ehlo_name!r}) must be names that DNS can have: ASCII, labels of at most 63 characters"
+        ) from error
 
 
 def _certificate(server: SmtpServer, error: ssl.SSLCertVerificationError) -> str:
