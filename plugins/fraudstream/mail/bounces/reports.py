@@ -89,11 +89,10 @@ def _undeliverable(message: Message) -> list[str]:
 
 
 def _delivery_status(notice: Message) -> Report:
-    """The first block is about the mail, each other one about a recipient."""
-    _, *recipients = _blocks(notice)
+    """Each block with an action is about a recipient; the first block is about the mail, except for some servers."""
+    recipients = [block for block in _blocks(notice) if "Action" in block]
     for block in recipients:
-        action = block.get("Action", "").strip().lower()
-        if action == "failed":
+        if _action(block) == "failed":
             reason = block.get("Diagnostic-Code", "").partition(";")[2] or block.get("Status", "")
             return Report(
                 Outcome.BOUNCED,
@@ -101,9 +100,14 @@ def _delivery_status(notice: Message) -> Report:
                 block.get("Status", "").split(" ")[0].strip(),
                 block.get("Final-Recipient", "").partition(";")[2].strip(),
             )
-    actions = sorted({block.get("Action", "").strip().lower() for block in recipients})
+    actions = sorted(set(map(_action, recipients)))
     known = actions and set(actions) <= {"delayed", "delivered", "relayed", "expanded"}
     return Report(Outcome.IN_PROGRESS if known else Outcome.OTHER, ", ".join(actions))
+
+
+def _action(block: Message) -> str:
+    """The word; a comment in parentheses may follow it."""
+    return str(block.get("Action", "")).partition("(")[0].strip().lower()
 
 
 def _complaint(message: Message, feedback: Message) -> Report:

@@ -197,6 +197,21 @@ class TestReports:
         report = read_report(head + kind + body + end + rest)
         assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "ящик@example.com")
 
+    @pytest.mark.parametrize(
+        ("was", "became"),
+        [
+            (b"+0000\n\nFinal", b"+0000\nFinal"),
+            (b"Reporting-MTA: dns; relay.example\nArrival-Date: Fri, 27 Nov 2026 09:00:00 +0000\n\n", b""),
+            (b"Action: failed", b"Action: Failed (for good)"),
+        ],
+        ids=["one block", "no block about the mail", "comment"],
+    )
+    def test_a_bounce_in_other_blocks_than_the_standard_says_is_one(self, was: bytes, became: bytes) -> None:
+        bounce = POSTFIX % (b"x", b"failed")
+        assert was in bounce
+        report = read_report(bounce.replace(was, became))
+        assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "c1@example.com")
+
     @pytest.mark.parametrize("action", [b"delayed", b"delivered", b"relayed"])
     def test_a_mail_that_is_still_on_its_way_has_not_bounced(self, action: bytes) -> None:
         assert read_report(POSTFIX % (b"x", action)).outcome is Outcome.IN_PROGRESS
