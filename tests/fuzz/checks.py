@@ -15,8 +15,8 @@ from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.kafka.topic.topic_reader import TopicReader
-from fraudstream.lake.query.view import unpacked
 from fraudstream.lake.store.cloud_storage import Store
+from fraudstream.lake.store.objects import unpacked
 from fraudstream.lake.stream.names import FOLDERS
 from fraudstream.lake.table.schemas import rows_of_lines
 from fraudstream.settings import Settings

@@ -20,7 +20,7 @@ from typing import Any
 
 from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.store.objects import GZIP, ObjectStore
+from fraudstream.lake.store.objects import GZIP, ObjectStore, unpacked
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import object_name
 from fraudstream.lake.stream.totals import Totals
@@ -71,7 +71,7 @@ class Plan:
         :raises LakeError: it isn't one
         """
         try:
-            head, *cases = (json.loads(line) for line in gzip.decompress(body).splitlines())
+            head, *cases = (json.loads(line) for line in unpacked(name, body).splitlines())
             parts = []
             for part in head["parts"]:
                 start, first, end = (int(part[key]) for key in ("start", "first", "end"))

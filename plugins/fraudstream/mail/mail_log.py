@@ -21,7 +21,7 @@ import orjson
 from isal import igzip
 
 from fraudstream.kafka.records import MAIL_RETRY_KEPT, Partition
-from fraudstream.lake.store.objects import ObjectStore, StoredObject
+from fraudstream.lake.store.objects import ObjectStore, StoredObject, unpacked
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import day_of, object_name, object_prefix
 from fraudstream.lake.stream.totals import Totals, totals_of
@@ -166,7 +166,7 @@ class MailLog:
             found = self._object_around(partition, letter.offset, day)
         if found is not None:
             end = Link.of(found.info).end
-            for line in igzip.decompress(found.data).splitlines():
+            for line in unpacked(found.info.name, found.data).splitlines():
                 values = orjson.loads(line)
                 known.lines[values["offset"]] = values
             if end > known.end:

@@ -29,8 +29,7 @@ from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import statements
 from fraudstream.lake.compaction.local_lines import download
 from fraudstream.lake.compaction.work import Staged, Work, day_of
-from fraudstream.lake.query.view import unpacked
-from fraudstream.lake.store.objects import ObjectInfo
+from fraudstream.lake.store.objects import ObjectInfo, unpacked
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table import publishing
 from fraudstream.lake.table.catalog import BRANCH, translated

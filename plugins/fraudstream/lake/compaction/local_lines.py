@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fraudstream.lake.compaction.work import Vanished
-from fraudstream.lake.query.view import unpacked
-from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
+from fraudstream.lake.store.objects import ObjectInfo, ObjectStore, unpacked
 
 _DOWNLOADS = 4
 #: Files with lines of many objects.

@@ -22,8 +22,8 @@ from fraudstream.errors import LakeError, LakeUnavailable
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.query.files import TableFiles
-from fraudstream.lake.query.view import View, open_view, unpacked
-from fraudstream.lake.store.objects import ObjectInfo
+from fraudstream.lake.query.view import View, open_view
+from fraudstream.lake.store.objects import ObjectInfo, unpacked
 from fraudstream.lake.stream import names
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.positions import offsets_of

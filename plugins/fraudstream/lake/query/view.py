@@ -18,14 +18,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-from isal import igzip
 from pyiceberg.expressions import AlwaysTrue, And, BooleanExpression, GreaterThanOrEqual, LessThan
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import DataScan, Table
 
-from fraudstream.errors import LakeError, LakeUnavailable
+from fraudstream.errors import LakeUnavailable
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.store.objects import ObjectInfo
+from fraudstream.lake.store.objects import ObjectInfo, unpacked
 from fraudstream.lake.stream import names
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.table.catalog import translated
@@ -171,14 +170,6 @@ def table_days(view: View) -> dict[date, TableDay]:
         day.rows += file.record_count
         day.bytes += file.file_size_in_bytes
     return found
-
-
-def unpacked(name: str, data: bytes) -> bytes:
-    """The lines that an object holds gzipped."""
-    try:
-        return bytes(igzip.decompress(data))
-    except (igzip.BadGzipFile, EOFError, OSError) as error:
-        raise LakeError(f"object {name} is no whole gzip file ({error}): restore it, or replay its topic") from error
 
 
 def _copied(lake: Lake, infos: list[ObjectInfo], directory: Path) -> list[Path] | None:

@@ -24,7 +24,7 @@ from isal import igzip
 from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.topic_identity import Topics
-from fraudstream.lake.store.objects import GZIP, JSON, ObjectStore, StoredObject
+from fraudstream.lake.store.objects import GZIP, JSON, ObjectStore, StoredObject, unpacked
 from fraudstream.lake.stream import names, progress
 from fraudstream.lake.stream.appending import written_end
 from fraudstream.lake.stream.chain import Link
@@ -209,7 +209,7 @@ def _set_aside(store: ObjectStore, found: Plan, folder: str, name: str, link: Li
 
 def _create_cut(store: ObjectStore, name: str, link: Link, whole: StoredObject, kept: int, folder: str) -> None:
     """Creates the object with the records that are kept. Lines of cases have no offset, and all of them are opened."""
-    lines = igzip.decompress(whole.data).splitlines(keepends=True)
+    lines = unpacked(whole.info.name, whole.data).splitlines(keepends=True)
     totals = link.totals
     if folder != _CASES:
         lines = [line for line in lines if json.loads(line)["offset"] < kept]

@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
+from isal import igzip, igzip_lib
+
+from fraudstream.errors import LakeError
+
+#: What is raised for content that is no whole gzip file.
+_DAMAGED = (OSError, EOFError, cast(type[Exception], igzip_lib.IsalError))  # the stub says the last is an instance
 GZIP = "application/gzip"
 JSON = "application/json"
 
@@ -72,3 +78,14 @@ class ObjectStore(Protocol):
 
     def delete(self, name: str, generation: int) -> bool:
         """Removes exactly this generation; False: it was gone already."""
+
+
+def unpacked(name: str, data: bytes) -> bytes:
+    """The lines that an object holds gzipped.
+
+    :raises LakeError: it doesn't
+    """
+    try:
+        return bytes(igzip.decompress(data))
+    except _DAMAGED as error:
+        raise LakeError(f"object {name} is no whole gzip file ({error}): restore it, or replay its topic") from error

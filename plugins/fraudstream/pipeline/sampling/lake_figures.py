@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 import orjson
 
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.query.view import View, open_view, unpacked
+from fraudstream.lake.query.view import View, open_view
+from fraudstream.lake.store.objects import unpacked
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.names import FOLDERS, MAILS
 from fraudstream.lake.stream.totals import rows_of
