@@ -166,6 +166,15 @@ def test_a_group_whose_offset_is_not_told_does_not_begin_anew(monkeypatch):
     assert durable.ends == {}
 
 
+def test_a_coordinator_that_does_not_answer_is_told_with_the_group(monkeypatch):
+    def committed(consumer, partitions, timeout):
+        raise KafkaException(Code(Code._TIMED_OUT))
+
+    monkeypatch.setattr(FakeConsumer, "committed", committed)
+    with pytest.raises(KafkaUnavailable, match=r"asking where group .* is in topic\[0\]"):
+        subscribe(monkeypatch, Broker({0: [b"a"]}), FakeSink(Durable())).run()
+
+
 def test_a_groups_offset_that_is_not_told_is_not_missing(monkeypatch):
     asked = SimpleNamespace(
         committed=lambda places, timeout: [SimpleNamespace(error=Code(Code.UNSTABLE_OFFSET_COMMIT), offset=-1001)],

@@ -35,6 +35,7 @@ from fraudstream.kafka.consume.message_consumer import MessageConsumer, Records,
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords, KnownDeadLetters
 from fraudstream.kafka.records import Batch, Partition, Report, Sink
+from fraudstream.kafka.topic.group_offsets import told_offsets
 from fraudstream.kafka.topic.topic_identity import SameTopic, first_available
 from fraudstream.settings import Settings
 
@@ -240,10 +241,8 @@ class Subscription:
         # What comes while this one leaves goes to others at once, and a client that closes answers nothing any more.
         if not partitions or self._closing:
             return
-        for entry in consumer.committed(partitions, timeout=30):
+        for entry in told_offsets(consumer, self._connection, partitions, self._group):
             partition = Partition(entry.topic, entry.partition)
-            if entry.error is not None:  # no answer: else a group would begin anew
-                raise self._connection.error(entry.error, doing=f"asking where group {self._group} is in {partition}")
             committed = entry.offset if entry.offset >= 0 else None
             start = self._sink.assigned(partition, committed)
             if start is None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
 
@@ -35,3 +36,21 @@ def committed_offsets(
         return {Partition(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
     finally:
         consumer.close()
+
+
+def told_offsets(
+    consumer: Consumer, connection: Connection, partitions: list[TopicPartition], group: str
+) -> list[TopicPartition]:
+    """What a group's member is told that the group has committed; an offset below 0: nothing.
+
+    :raises KafkaError: the brokers don't say it of one of the partitions: else the group would begin anew there
+    """
+    try:
+        found: list[TopicPartition] = consumer.committed(partitions, timeout=_SECONDS)
+        for entry in found:
+            if entry.error is not None:
+                raise KafkaException(entry.error)
+    except KafkaException as error:
+        asked = ", ".join(f"{place.topic}[{place.partition}]" for place in partitions)
+        raise connection.error(error, doing=f"asking where group {group} is in {asked}") from error
+    return found
