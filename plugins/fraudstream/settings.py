@@ -372,8 +372,12 @@ class Settings(DagSettings):
 
     @field_validator("dataset_start_date")
     @classmethod
-    def _utc(cls, value: datetime) -> datetime:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def _times_of_records(cls, value: datetime) -> datetime:
+        first = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        # Records have times in 1971 to 2199, and the last step that a file may have is 114 years after the first.
+        if not 1971 <= first.year < 2085:
+            raise ValueError(f"{first.date()} is no start of a dataset: expected a date in 1971 to 2084")
+        return first
 
     @property
     def confirmation_time_limit(self) -> timedelta:

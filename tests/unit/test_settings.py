@@ -3,11 +3,15 @@
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from confluent_kafka.admin import AdminClient
+from fraudstream.dataset.columns.values import MOST_STEPS
 from fraudstream.errors import KafkaUnavailable, SettingsError
+from fraudstream.kafka.avro.valid_records import are_times
 from fraudstream.settings import ROOT, Settings, get_settings
 
 from tests.fakes import certificates
@@ -155,6 +159,20 @@ def test_an_address_with_a_password_in_it_is_refused_and_not_repeated(
 def test_the_properties_of_every_client_are_known_to_the_library() -> None:
     AdminClient(made().kafka_config(log_level=0))
     AdminClient(made().producer_config(log_level=0))
+
+
+@pytest.mark.parametrize("date", ["1970-12-31", "0023-10-01", "2085-01-01", "9999-12-31"])
+def test_a_start_of_the_dataset_that_makes_no_records_is_refused(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUDSTREAM_DATASET_START_DATE", date)
+    with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_DATASET_START_DATE: .*{date} is no start of a dataset"):
+        get_settings()
+
+
+@pytest.mark.parametrize("date", ["1971-01-01", "2084-12-31T23:59:59"])
+def test_every_step_from_the_start_of_the_dataset_on_is_a_time_that_a_record_may_have(date: str) -> None:
+    start = made(dataset_start_date=date).dataset_start_date
+    times = [start, start + timedelta(hours=MOST_STEPS)]
+    assert are_times(np.array([int(time.timestamp() * 1000) for time in times])).all()
 
 
 def test_settings_load_without_the_kafka_library() -> None:
