@@ -15,6 +15,8 @@ from fraudstream.dataset.columns.values import COLUMNS
 #: Bytes beyond ASCII, which no valid row has, become one that no check accepts.
 _ASCII = bytes(range(128)) + b"\x1a" * 128
 _BLANK = ' \t\r\n,;"'
+#: What may stand around a field; others, such as a no-break space, are part of it.
+_SPACES = " \t\n\v\f\r"
 _SHOWN = 100
 
 
@@ -99,7 +101,7 @@ class LineReader:
             found, expected = f"{len(fields)} columns", f"expected {len(header)}"
             return Fault(f"columns: {expected}", found, f"found {found}, {expected}: {','.join(header)}")
         for column, place in self._places.items():
-            found = fields[place].strip()
+            found = fields[place].strip(_SPACES)
             if self._read_one(column, found).null_count:
                 shown = repr(found[:_SHOWN])[: _SHOWN + 2]
                 return Fault.of(f"column {header[place]}", shown, COLUMNS[column].expected)
@@ -141,7 +143,7 @@ def _one_piece(column: pa.ChunkedArray) -> pa.StringArray:
 
 def _bare(columns: list[pa.StringArray], text: bytes) -> Iterator[pa.StringArray]:
     """The fields without spaces and quotes around them, where the text has any."""
-    spaces, quotes = b" " in text or b"\t" in text, b'"' in text
+    spaces, quotes = any(space in text for space in (b" ", b"\t", b"\v", b"\f")), b'"' in text
     for column in columns:
         bare = pc.ascii_trim_whitespace(column) if spaces else column
         if quotes:

@@ -61,6 +61,8 @@ class TestBadRows:
             (b"0,0\n", b"0,0,\n", "found 12 columns, expected 11"),
             (b"C1", b'"C1', "no CSV row"),
             (b"C1", b'"C1"x', "no CSV row"),
+            (b"C1", "C1\u00a0".encode(), "column nameOrig: found 'C1\\xa0'"),
+            (b"9839.64", "\u20099839.64".encode(), "column amount: found '\\u20099839.64'"),
         ],
     )
     def test_each_says_the_column_what_was_found_and_what_was_expected(
@@ -91,6 +93,14 @@ class TestBadRows:
         lines[4] = b"bad\n"
         names = [row["nameOrig"] for row in rows_of(read(HEADER + b"".join(lines)))]
         assert names == [f"C{i}" for i in range(9) if i != 4]
+
+    @pytest.mark.parametrize("space", [b" ", b"\t", b"\v", b"\f"])
+    def test_spaces_around_a_field_count_for_nothing_whatever_its_neighbours_have(self, space: bytes) -> None:
+        odd = GOOD.replace(b"C1", b"C2" + space)
+        for lines in ([odd], [odd, GOOD.replace(b"C1", b" C1")]):
+            chunks = read(HEADER + b"".join(lines))
+            assert rejected_of(chunks) == []
+            assert rows_of(chunks)[0]["nameOrig"] == "C2"
 
     def test_too_many_and_too_few_columns_don_t_cancel_out(self) -> None:
         chunks = read(HEADER + GOOD.replace(b"\n", b",1\n") + GOOD.replace(b"1,PAY", b"PAY") + GOOD)
