@@ -166,13 +166,14 @@ resource "google_redis_instance" "celery" {
 }
 
 module "airflow" {
-  source = "./modules/vm"
+  source = "./modules/group"
 
+  project         = var.project
   name            = "airflow"
   role            = "airflow"
   zone            = var.zones[0]
   machine_type    = local.sized.airflow
-  protected       = local.production
+  health          = { port = 8080, path = "/api/v2/version" }
   subnetwork      = google_compute_subnetwork.main.id
   service_account = google_service_account.role["airflow"].email
   operators       = var.operators

@@ -63,7 +63,7 @@ locals {
       query    = join(" or ", [for name in local.vms : "absent(compute_googleapis_com:instance_uptime{monitored_resource=\"gce_instance\",instance_name=\"${name}\"})"])
       duration = "900s"
       severity = "WARNING"
-      text     = "A VM has not run for 15 minutes; the label instance_name names it. A spot VM that Google took starts again with `gcloud compute instances start`."
+      text     = "A VM has not run for 15 minutes; the label instance_name names it. A broker: start_kafka starts it. Another VM: its group can't make it anew, for a spot VM mostly because the zone has no capacity. `gcloud compute instance-groups managed list-errors` with the VM's name says why."
     }
     "database down" = {
       query    = "cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"} < 1 or absent(cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"})"

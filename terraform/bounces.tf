@@ -2,14 +2,15 @@
 # internet and routes the return addresses to the output bounces_route (docs/mail.md).
 
 module "bounces" {
-  source = "./modules/vm"
+  source = "./modules/group"
   count  = var.bounces == null ? 0 : 1
 
+  project         = var.project
   name            = "bounces"
   role            = "bounces"
   zone            = var.zones[0]
   machine_type    = local.sized.site
-  protected       = local.production
+  health          = { port = 8026, path = "/health/live" }
   subnetwork      = google_compute_subnetwork.main.id
   service_account = google_service_account.role["bounces"].email
   operators       = var.operators

@@ -33,7 +33,6 @@ module "kafka" {
   for_each = local.brokers
 
   name            = each.key
-  role            = "kafka"
   zone            = each.value.zone
   machine_type    = local.sized.kafka
   protected       = local.production

@@ -97,6 +97,7 @@ locals {
 
   # What the VMs of producer, consumer_fraud and consumer_non_fraud have in common.
   worker = {
+    project      = var.project
     zone         = var.zones[0]
     machine_type = local.sized.worker
     spot         = !local.production

@@ -34,17 +34,15 @@ resource "google_secret_manager_secret_version" "login" {
 }
 
 # People reach Airflow's page through a tunnel to its port, and nothing else of the VM, unless they are operators too.
-resource "google_iap_tunnel_instance_iam_member" "airflow_users" {
+resource "google_iap_tunnel_iam_member" "airflow_users" {
   for_each = local.own_logins ? var.airflow_login.users : {}
 
-  zone     = module.airflow.zone
-  instance = module.airflow.name
-  role     = "roles/iap.tunnelResourceAccessor"
-  member   = "user:${each.key}"
+  role   = "roles/iap.tunnelResourceAccessor"
+  member = "user:${each.key}"
 
   condition {
     title      = "Airflow's page"
-    expression = "destination.port == 8080"
+    expression = "destination.ip == \"${module.airflow.address}\" && destination.port == 8080"
   }
 }
 
@@ -57,11 +55,15 @@ resource "google_project_iam_custom_role" "see_vm" {
   depends_on = [google_project_service.needed]
 }
 
-resource "google_compute_instance_iam_member" "airflow_users" {
+resource "google_project_iam_member" "airflow_users" {
   for_each = local.own_logins ? var.airflow_login.users : {}
 
-  zone          = module.airflow.zone
-  instance_name = module.airflow.name
-  role          = google_project_iam_custom_role.see_vm.id
-  member        = "user:${each.key}"
+  project = var.project
+  role    = google_project_iam_custom_role.see_vm.id
+  member  = "user:${each.key}"
+
+  condition {
+    title      = "VM airflow"
+    expression = module.airflow.condition
+  }
 }

@@ -135,6 +135,37 @@ resource "google_monitoring_alert_policy" "logs" {
   depends_on = [google_project_service.needed]
 }
 
+resource "google_monitoring_alert_policy" "replaced" {
+  display_name          = "fraudstream: a VM was replaced"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = [google_monitoring_notification_channel.mail.id]
+
+  conditions {
+    display_name = "a managed instance group replaced its VM"
+    # What Google itself does to a VM is in the audit log.
+    condition_matched_log {
+      filter = join(" AND ", [
+        "resource.type=\"gce_instance\"",
+        "protoPayload.methodName=\"compute.instances.repair.recreateInstance\"",
+        "protoPayload.resourceName=~\"/instances/(${join("|", local.vms)})$\"",
+      ])
+    }
+  }
+
+  alert_strategy {
+    notification_rate_limit {
+      period = "3600s"
+    }
+  }
+
+  documentation {
+    content = "A VM was deleted, taken by Google, broken or unhealthy, and its group made it anew; the log entry names it and the reason. Nothing needs to be done unless it happens again and again: see docs/deploy.md, VMs that are replaced."
+  }
+
+  depends_on = [google_project_service.needed]
+}
+
 resource "google_monitoring_alert_policy" "disk" {
   display_name          = "fraudstream: a disk fills"
   combiner              = "OR"
@@ -149,7 +180,7 @@ resource "google_monitoring_alert_policy" "disk" {
         "metric.label.state=\"used\"",
         "NOT metric.label.device=starts_with(\"/dev/loop\")", # snaps are always full
         "resource.type=\"gce_instance\"",
-        "resource.label.instance_id=one_of(${join(", ", [for machine in values(local.machines) : "\"${machine.instance_id}\""])})",
+        "metadata.user_labels.system=\"${local.labels.system}\"", # a VM that is made anew has another instance_id
       ])
       comparison      = "COMPARISON_GT"
       threshold_value = 80

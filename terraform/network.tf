@@ -94,6 +94,16 @@ locals {
       ports = ["8793"]
     }
   }
+
+  # name → the port that a health check asks, and of whom
+  health_rules = merge(
+    {
+      airflow  = { port = "8080", to = [local.accounts["airflow"]] }
+      registry = { port = "8081", to = [local.accounts["registry"]] }
+      workers  = { port = "8793", to = [for role in ["producer", "consumer-fraud", "consumer-non-fraud"] : local.accounts[role]] }
+    },
+    var.bounces == null ? {} : { bounces = { port = "8026", to = [local.accounts["bounces"]] } },
+  )
 }
 
 resource "google_compute_firewall" "internal" {
@@ -115,7 +125,7 @@ resource "google_compute_firewall" "internal" {
   }
 }
 
-# Identity-Aware Proxy's own range; who gets through it is decided by IAM (modules/vm).
+# Identity-Aware Proxy's own range; who gets through it is decided by IAM (modules/vm, modules/group).
 resource "google_compute_firewall" "iap_ssh" {
   name                    = "fraudstream-iap-ssh"
   network                 = google_compute_network.main.id
@@ -147,6 +157,27 @@ resource "google_compute_firewall" "iap_pages" {
 
   log_config {
     metadata = "INCLUDE_ALL_METADATA"
+  }
+}
+
+# The probes of the groups' health checks (modules/group), each at the one port that it asks. Those of the site come
+# through the next rule.
+resource "google_compute_firewall" "health_checks" {
+  for_each = local.health_rules
+
+  name                    = "fraudstream-health-${each.key}"
+  network                 = google_compute_network.main.id
+  direction               = "INGRESS"
+  source_ranges           = local.load_balancer_ranges
+  target_service_accounts = each.value.to
+
+  allow {
+    protocol = "tcp"
+    ports    = [each.value.port]
+  }
+
+  log_config {
+    metadata = "EXCLUDE_ALL_METADATA"
   }
 }
 

@@ -2,13 +2,14 @@
 # no state; the UI and the lag exporter sign in to Kafka as the read-only user monitor.
 
 module "registry" {
-  source = "./modules/vm"
+  source = "./modules/group"
 
+  project         = var.project
   name            = "registry"
   role            = local.own_kafka ? "registry" : "schema-registry" # the UI and the exporter sign in with SCRAM only
   zone            = var.zones[0]
   machine_type    = local.sized.registry
-  protected       = local.production
+  health          = { port = 8081, path = "/apis/registry/v2/system/info" } # /health/live asks the database, too
   subnetwork      = google_compute_subnetwork.main.id
   service_account = google_service_account.role["registry"].email
   operators       = var.operators

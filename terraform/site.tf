@@ -15,14 +15,16 @@ locals {
 }
 
 module "site" {
-  source   = "./modules/vm"
+  source   = "./modules/group"
   for_each = toset(local.site_zones)
 
+  project         = var.project
   name            = "site-${each.value}"
   role            = "site"
   zone            = each.value
   machine_type    = local.sized.site
-  protected       = local.production
+  health          = { port = 8086, path = "/health/live" }
+  named_ports     = { http = 8085 }
   subnetwork      = google_compute_subnetwork.main.id
   service_account = google_service_account.role["site"].email
   operators       = var.operators
@@ -40,19 +42,6 @@ module "site" {
   }
 
   depends_on = [terraform_data.before_boot]
-}
-
-resource "google_compute_instance_group" "site" {
-  for_each = module.site
-
-  name      = "fraudstream-${each.value.name}"
-  zone      = each.value.zone
-  instances = [each.value.self_link]
-
-  named_port {
-    name = "http"
-    port = 8085
-  }
 }
 
 resource "google_compute_health_check" "site" {
@@ -139,7 +128,7 @@ resource "google_compute_backend_service" "site" {
 
   dynamic "backend" {
     for_each = concat(
-      [for group in google_compute_instance_group.site : group.self_link],
+      [for machine in module.site : machine.instance_group],
       google_compute_region_network_endpoint_group.site[*].id,
     )
     content {

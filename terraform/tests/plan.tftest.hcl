@@ -15,6 +15,18 @@ mock_provider "archive" {
   }
 }
 
+override_resource {
+  target          = module.airflow.google_compute_address.private
+  override_during = plan
+  values          = { address = "10.10.0.9" }
+}
+
+override_resource {
+  target          = google_compute_address.private # of the module group, where a run plans it alone
+  override_during = plan
+  values          = { address = "10.10.0.8", id = "projects/my-project/regions/us-central1/addresses/producer" }
+}
+
 variables {
   project     = "my-project"
   domain      = "confirm.example.com"
@@ -86,8 +98,12 @@ run "production" {
     error_message = "nobody shares a password of Airflow"
   }
   assert {
-    condition     = google_iap_tunnel_instance_iam_member.airflow_users["clerk@example.com"].condition[0].expression == "destination.port == 8080" && length(google_compute_instance_iam_member.airflow_users) == 2
+    condition     = google_iap_tunnel_iam_member.airflow_users["clerk@example.com"].condition[0].expression == "destination.ip == \"10.10.0.9\" && destination.port == 8080"
     error_message = "who may log in reaches Airflow's page and no other port"
+  }
+  assert {
+    condition     = length(google_project_iam_member.airflow_users) == 2 && endswith(google_project_iam_member.airflow_users["clerk@example.com"].condition[0].expression, "resource.name.endsWith(\"/zones/us-central1-a/instances/airflow\")")
+    error_message = "who may log in sees that VM alone"
   }
 }
 
@@ -196,6 +212,94 @@ run "conditions_google_takes" {
   assert {
     condition     = !strcontains(google_storage_bucket_iam_member.consumer["consumer-non-fraud transaction"].condition[0].expression, "fraud_confirmation")
     error_message = "a consumer reaches its own folders alone"
+  }
+}
+
+run "a_vm_in_a_group_keeps_its_name_address_and_metadata" {
+  command = plan
+  module {
+    source = "./modules/group"
+  }
+  variables {
+    project         = "my-project"
+    name            = "producer"
+    role            = "worker"
+    zone            = "us-central1-a"
+    machine_type    = "e2-medium"
+    spot            = true
+    health          = { port = 8793, path = "/openapi.json" }
+    subnetwork      = "subnetwork"
+    service_account = "producer@my-project.iam.gserviceaccount.com"
+    operators       = ["user:me@example.com"]
+    public_key      = ""
+    image           = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
+    release         = "bucket/release.zip"
+    environment     = { WORKER_QUEUE = "producer" }
+    secrets         = {}
+    labels          = {}
+  }
+
+  assert {
+    condition     = google_compute_per_instance_config.vm.name == "producer" && one(google_compute_per_instance_config.vm.preserved_state[0].internal_ip).ip_address[0].address == "projects/my-project/regions/us-central1/addresses/producer"
+    error_message = "the VM's name and address outlive the VM"
+  }
+  assert {
+    condition     = google_compute_per_instance_config.vm.preserved_state[0].metadata["fraudstream-role"] == "worker" && google_compute_per_instance_config.vm.most_disruptive_allowed_action == "REFRESH"
+    error_message = "a release changes the metadata of the VM and doesn't restart it"
+  }
+  assert {
+    condition     = google_compute_instance_template.vm.scheduling[0].provisioning_model == "SPOT" && google_compute_instance_group_manager.vm.instance_lifecycle_policy[0].default_action_on_failure == "REPAIR"
+    error_message = "a spot VM that Google took is made anew"
+  }
+  assert {
+    condition     = google_compute_instance_group_manager.vm.update_policy[0].replacement_method == "RECREATE" && google_compute_instance_group_manager.vm.update_policy[0].max_surge_fixed == 0
+    error_message = "two VMs can't have one name"
+  }
+  assert {
+    condition     = google_compute_health_check.vm.check_interval_sec * google_compute_health_check.vm.unhealthy_threshold == 600 && google_compute_instance_group_manager.vm.auto_healing_policies[0].initial_delay_sec == 1800
+    error_message = "a reboot isn't taken for a fault, nor is a first boot"
+  }
+  assert {
+    condition     = google_iap_tunnel_iam_member.operators["user:me@example.com"].condition[0].expression == "destination.ip == \"10.10.0.8\"" && google_project_iam_member.operators["user:me@example.com"].condition[0].expression == "resource.type == \"compute.googleapis.com/Instance\" && resource.name.endsWith(\"/zones/us-central1-a/instances/producer\")"
+    error_message = "operators' rights don't go with a VM that is replaced"
+  }
+}
+
+run "a_broker_is_in_no_group" {
+  command = plan
+  module {
+    source = "./modules/group"
+  }
+  variables {
+    project         = "my-project"
+    name            = "kafka-1"
+    role            = "kafka"
+    zone            = "us-central1-a"
+    machine_type    = "e2-medium"
+    health          = { port = 9092, path = "/" }
+    subnetwork      = "subnetwork"
+    service_account = "kafka@my-project.iam.gserviceaccount.com"
+    operators       = []
+    public_key      = ""
+    image           = "ubuntu-os-cloud/ubuntu-2404-lts-amd64"
+    release         = "bucket/release.zip"
+    environment     = {}
+    secrets         = {}
+    labels          = {}
+  }
+  expect_failures = [var.role]
+}
+
+run "health_checks_reach_one_port_of_each_role" {
+  command = plan
+
+  assert {
+    condition     = alltrue([for rule in google_compute_firewall.health_checks : toset(rule.source_ranges) == toset(["35.191.0.0/16", "130.211.0.0/22"])])
+    error_message = "Google's probes come from these ranges and no other"
+  }
+  assert {
+    condition     = { for name, rule in google_compute_firewall.health_checks : name => tolist(one(rule.allow).ports) } == { airflow = tolist(["8080"]), registry = tolist(["8081"]), workers = tolist(["8793"]) }
+    error_message = "each role is asked at one port; the site through the load balancer's rule"
   }
 }
 

@@ -1,4 +1,5 @@
-# One VM: private address, own service account, startup from the release bundle, login through Identity-Aware Proxy.
+# A broker's VM with its data disk. It is in no group, which would start it again when stop_kafka stops it; all other
+# VMs are (../group).
 
 locals {
   region = join("-", slice(split("-", var.zone), 0, 2))
@@ -14,8 +15,6 @@ resource "google_compute_address" "private" {
 
 resource "google_compute_disk" "data" {
   # checkov:skip=CKV_GCP_37:Google encrypts every disk; with a key of our own, losing the key would lose the log.
-  count = var.data_disk_gb > 0 ? 1 : 0
-
   name   = var.data_disk_name
   zone   = var.zone
   type   = var.data_disk_type
@@ -29,10 +28,8 @@ resource "google_compute_disk" "data" {
 }
 
 resource "google_compute_disk_resource_policy_attachment" "snapshots" {
-  count = var.data_disk_gb > 0 && var.snapshot_policy != null ? 1 : 0
-
   name = var.snapshot_policy
-  disk = google_compute_disk.data[0].name
+  disk = google_compute_disk.data.name
   zone = var.zone
 }
 
@@ -53,12 +50,9 @@ resource "google_compute_instance" "vm" {
     }
   }
 
-  dynamic "attached_disk" {
-    for_each = google_compute_disk.data
-    content {
-      source      = attached_disk.value.self_link
-      device_name = "data"
-    }
+  attached_disk {
+    source      = google_compute_disk.data.self_link
+    device_name = "data"
   }
 
   network_interface {
@@ -73,11 +67,8 @@ resource "google_compute_instance" "vm" {
   }
 
   scheduling {
-    provisioning_model          = var.spot ? "SPOT" : "STANDARD"
-    preemptible                 = var.spot
-    automatic_restart           = !var.spot
-    on_host_maintenance         = var.spot ? "TERMINATE" : "MIGRATE"
-    instance_termination_action = var.spot ? "STOP" : null
+    automatic_restart   = true
+    on_host_maintenance = "MIGRATE"
   }
 
   shielded_instance_config {
@@ -90,7 +81,7 @@ resource "google_compute_instance" "vm" {
     block-project-ssh-keys  = "TRUE"
     enable-oslogin          = var.public_key == "" ? "TRUE" : "FALSE"
     ssh-keys                = var.public_key == "" ? "" : "fraudstream:${var.public_key}"
-    fraudstream-role        = var.role
+    fraudstream-role        = "kafka"
     fraudstream-release     = var.release
     fraudstream-environment = join("\n", [for name, value in var.environment : "${name}=${value}"])
     fraudstream-secrets     = jsonencode(var.secrets)

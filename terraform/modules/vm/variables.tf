@@ -3,16 +3,6 @@ variable "name" {
   type        = string
 }
 
-variable "role" {
-  description = "What the VM runs: a profile of docker/compose.yaml."
-  type        = string
-
-  validation {
-    condition     = contains(["kafka", "registry", "schema-registry", "airflow", "worker", "signing-worker", "site", "bounces"], var.role)
-    error_message = "role must be a profile of docker/compose.yaml: kafka, registry, schema-registry, airflow, worker, signing-worker, site or bounces."
-  }
-}
-
 variable "zone" {
   description = "Zone of the VM and of its disks."
   type        = string
@@ -23,40 +13,29 @@ variable "machine_type" {
   type        = string
 }
 
-variable "spot" {
-  description = "Whether the VM may be taken away by Google at any time, for a much lower price."
-  type        = bool
-  default     = false
-}
-
 variable "protected" {
   description = "Whether Google Cloud refuses to delete the VM until this is off again."
   type        = bool
-  default     = false
 }
 
 variable "data_disk_name" {
-  description = "Name of the data disk, where there is one."
+  description = "Name of the data disk."
   type        = string
-  default     = null
 }
 
 variable "data_disk_gb" {
-  description = "Size of a disk of its own for state, in GB; 0: none."
+  description = "Size of the data disk, in GB."
   type        = number
-  default     = 0
 }
 
 variable "data_disk_type" {
   description = "Type of the data disk: pd-standard, pd-balanced or pd-ssd."
   type        = string
-  default     = "pd-balanced"
 }
 
 variable "snapshot_policy" {
   description = "Name of the resource policy that takes snapshots of the data disk."
   type        = string
-  default     = null
 }
 
 variable "subnetwork" {
@@ -77,7 +56,6 @@ variable "operators" {
 variable "public_key" {
   description = "SSH public key for the user fraudstream; empty: OS Login alone decides who logs in."
   type        = string
-  default     = ""
 }
 
 variable "image" {

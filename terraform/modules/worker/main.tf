@@ -1,17 +1,19 @@
-# One Celery worker on a VM of its own, for one queue. It holds no state: a spot VM may be taken away at any time.
+# One Celery worker on a VM of its own, for one queue. It holds no state: a spot VM may be taken away at any time, and comes back.
 
 locals {
   name = replace(var.queue, "_", "-")
 }
 
 module "vm" {
-  source = "../vm"
+  source = "../group"
 
+  project         = var.shared.project
   name            = local.name
   role            = var.signing_keys == null ? "worker" : "signing-worker"
   zone            = var.shared.zone
   machine_type    = var.shared.machine_type
   spot            = var.shared.spot
+  health          = { port = 8793, path = "/openapi.json" } # of the server of its tasks' logs
   subnetwork      = var.shared.subnetwork
   service_account = var.service_account
   operators       = var.shared.operators

@@ -26,8 +26,9 @@ variable "bounce_keys" {
 }
 
 variable "shared" {
-  description = "What all workers have in common; the names are those of the module vm."
+  description = "What all workers have in common; the names are those of the module group."
   type = object({
+    project      = string
     zone         = string
     machine_type = string
     spot         = bool

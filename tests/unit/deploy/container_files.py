@@ -34,6 +34,10 @@ def boot_module(root: Path) -> Any:
     return module
 
 
+def in_profile(services: dict[str, dict[str, Any]], profile: str) -> dict[str, dict[str, Any]]:
+    return {name: service for name, service in services.items() if profile in service["profiles"]}
+
+
 def secret_names(service: dict[str, Any]) -> set[str]:
     return {secret if isinstance(secret, str) else secret["source"] for secret in service.get("secrets", [])}
 

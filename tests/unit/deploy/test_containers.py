@@ -15,7 +15,7 @@ from fraudstream.settings import Settings
 
 from local import celery, environment
 
-from .container_files import TERRAFORM, VMS, boot_module, given, kafka_users, secret_names
+from .container_files import TERRAFORM, VMS, boot_module, given, in_profile, kafka_users, secret_names
 from .terraform_files import Block, load, unquote
 
 #: Services that end when they have done their work.
@@ -46,10 +46,6 @@ def unknown_settings(texts: dict[str, str]) -> set[tuple[str, str]]:
         (file, name) for file, text in texts.items() for name in re.findall(r"\bFRAUDSTREAM_(?!_)[A-Z_]+[A-Z]", text)
     }
     return {(file, name) for file, name in used if name not in known}
-
-
-def in_profile(services: dict[str, dict[str, Any]], profile: str) -> dict[str, dict[str, Any]]:
-    return {name: service for name, service in services.items() if profile in service["profiles"]}
 
 
 class TestNamesThatTheCodeKnows:
@@ -228,12 +224,12 @@ class TestNamesThatTheCodeKnows:
 
 
 class TestWhatTheVmsAreGiven:
-    def test_the_vm_s_module_takes_each_role_that_boot_knows_and_compose_has(
+    def test_the_modules_take_each_role_that_boot_knows_and_compose_has(
         self, root: Path, compose: dict[str, Any]
     ) -> None:
         """A plan doesn't know a role that hangs on a secret's id: one that the module refuses fails only on apply."""
-        (role,) = [b for b in load(TERRAFORM / "modules/vm") if b.kind == "variable" and b.labels == ("role",)]
-        taken = set(re.findall(r'"([\w-]+)"', role.body["validation"][0]["condition"]))
+        (role,) = [b for b in load(TERRAFORM / "modules/group") if b.kind == "variable" and b.labels == ("role",)]
+        taken = {"kafka", *re.findall(r'"([\w-]+)"', role.body["validation"][0]["condition"])}
         profiles = {profile for service in compose["services"].values() for profile in service["profiles"]}
         assert taken == set(boot_module(root).TEMPLATE_FOLDERS) == profiles - {"local", "monitoring"} == set(VMS)
 

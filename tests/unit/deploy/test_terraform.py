@@ -127,9 +127,12 @@ class TestOurFiles:
         """Each list of steps that changes disks or databases by hand, by the sentence that introduces it."""
         restore = _deploy_page(root).partition("### Back-up and restore")[2].partition("**One broker's disk.**")[0]
         grow = _deploy_page(root).partition("**Grow.**")[2].partition("1. Stop")[0]
+        moved = _deploy_page(root).partition("**A deployment from before the groups**")[2].partition("```")[0]
         topics = (root / "docs/restore.md").read_text().partition("## Steps")[2].partition("1. Pause")[0]
         assert [
-            name for name, text in (("restore", restore), ("grow", grow), ("topics", topics)) if "never run" not in text
+            name
+            for name, text in (("restore", restore), ("grow", grow), ("moved", moved), ("topics", topics))
+            if "never run" not in text
         ] == []
 
     def test_the_lock_file_has_a_version_of_each_provider_that_versions_tf_allows(self, root: Path) -> None:
@@ -256,11 +259,15 @@ class TestNetworkAndRights:
         assert [others[0].body[end] for end in ("source_ranges", "destination_ranges")] == [spark, spark]
 
     def test_no_vm_has_a_public_address(self, modules: dict[str, list[Block]]) -> None:
-        vm = next(block for block in modules["modules/vm"] if block.labels[:1] == ("google_compute_instance",))
-        assert [interface for interface in vm.body["network_interface"] if "access_config" in interface] == []
+        kinds = {"google_compute_instance", "google_compute_instance_template"}
+        vms = [block for blocks in modules.values() for block in blocks if block.labels and block.labels[0] in kinds]
+        assert {vm.labels[0] for vm in vms} == kinds
+        for vm in vms:
+            assert [interface for interface in vm.body["network_interface"] if "access_config" in interface] == []
 
     def test_no_basic_role_is_granted_and_project_wide_ones_are_few(self, modules: dict[str, list[Block]]) -> None:
-        grants = [block for block in modules[""] if block.kind == "resource" and "_iam_member" in block.labels[0]]
+        resources = [block for blocks in modules.values() for block in blocks if block.kind == "resource"]
+        grants = [block for block in resources if "_iam_member" in block.labels[0]]
         roles = {unquote(block.body["role"]) for block in grants}
         assert not roles & {"roles/owner", "roles/editor", "roles/viewer"}
         project_wide = {unquote(b.body["role"]) for b in grants if b.labels[0] == "google_project_iam_member"}
@@ -272,6 +279,8 @@ class TestNetworkAndRights:
             "roles/bigquery.jobUser",  # lets an analyst run queries; the catalog and the files have grants of their own
             "roles/managedkafka.client",  # lets an account connect; the ACLs of docker/kafka/acls decide about the rest
             "roles/dataproc.worker",  # with a condition that keeps it from other buckets
+            "roles/compute.osAdminLogin",  # with a condition: on one VM
+            "${google_project_iam_custom_role.see_vm.id}",  # the same
             "${google_project_iam_custom_role.run_batches.id}",
             "${google_project_iam_custom_role.watch_operations.id}",
         }
