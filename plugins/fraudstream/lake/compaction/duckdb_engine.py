@@ -5,18 +5,18 @@ of ten trillion or more, or one that no double comes near enough to, they are ma
 which takes twice as long.
 """
 
-import json
 import logging
 import shutil
 import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -24,16 +24,16 @@ import pyarrow.parquet as pq
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
-from fraudstream.errors import LakeError
+from fraudstream.errors import LakeError, ProofFailed
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import statements
-from fraudstream.lake.compaction.local_lines import download
+from fraudstream.lake.compaction.local_lines import download, view_of_lines
 from fraudstream.lake.compaction.work import Staged, Work, day_of
 from fraudstream.lake.store.objects import ObjectInfo, unpacked
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table import publishing
 from fraudstream.lake.table.catalog import BRANCH, translated
-from fraudstream.lake.table.schemas import json_schema, rows_of_lines, rows_schema
+from fraudstream.lake.table.schemas import rows_of_lines, rows_schema
 
 log = logging.getLogger(__name__)
 
@@ -47,15 +47,6 @@ _CHUNK = 1 << 20
 _SENT_AT_ONCE = 64 << 20
 #: Decimals of at most 15 digits are the same after a way through doubles: below this, two of them after the point.
 _EXACT_BELOW = 10**13
-_TYPES = {
-    "string": "VARCHAR",
-    "int32": "INTEGER",
-    "int64": "BIGINT",
-    "bool": "BOOLEAN",
-    "double": "DOUBLE",
-    "decimal128(18, 2)": "DECIMAL(18,2)",
-    "timestamp[ms, tz=UTC]": "TIMESTAMPTZ",
-}
 
 
 def connection(directory: Path) -> closing[duckdb.DuckDBPyConnection]:
@@ -67,17 +58,23 @@ def connection(directory: Path) -> closing[duckdb.DuckDBPyConnection]:
     return closing(made)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Files that are in the store, and the control totals of their rows."""
+
+    addresses: list[str]
+    totals: dict[Partition, Totals]
+
+
 def stage(work: Work) -> Staged:
     """:data:`~fraudstream.lake.compaction.protocol.Engine` on this machine."""
-    # 2. write
-    written = [address for of_day in _write(work) for address in of_day]
-    # 3. add to the branch, read back
-    return _staged(work, written, [])
+    # 2. write and read back; 3. add to the branch
+    return _staged(work, list(_write(work)), [])
 
 
 def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
     """A snapshot on the branch in which each day's files are written anew, as few and sorted."""
-    written: list[str] = []
+    written = []
     for day, of_day in files.items():
         with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
             copies = _copies(work.table, [file.file_path for file in of_day], Path(name))
@@ -85,40 +82,49 @@ def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
             columns = ", ".join(f'"{field.name}"' for field in rows_schema(work.folder))
             statement = f"SELECT {columns} FROM rows ORDER BY {statements.order_of(work.folder)}"
             made = _copied(db, work.table, statement, Path(name) / "sorted", work.target_bytes)
-            written += [_uploaded(work.table, day, path) for path in made]
+            written.append(_store(work, day, made, db.close))
     return _staged(work, written, [file for of_day in files.values() for file in of_day])
 
 
-def _staged(work: Work, written: list[str], instead_of: Sequence[DataFile]) -> Staged:
-    """Adds written files to the branch; they are read back from the store meanwhile, since no file ever changes.
+def _staged(work: Work, written: Sequence[_Stored], instead_of: Sequence[DataFile]) -> Staged:
+    """Adds written files to the branch.
 
     :raises LakeError: the branch has other files
     """
-    with ThreadPoolExecutor(1) as pool:
-        totals = pool.submit(totals_of, work.table, work.folder, written)
-        snapshot = publishing.stage(work.table, work.base, written, work.properties, instead_of=instead_of)
-        added = publishing.added_files(work.table, snapshot)
-        if sorted(file.file_path for file in added) != sorted(written):
-            raise LakeError(
-                f"branch {BRANCH} of {work.folder}/ adds {len(added)} files, not the {len(written)} that were written:"
-                " another program wrote to it; run again"
-            )
-        return Staged(snapshot, totals.result(), len(added), sum(file.file_size_in_bytes for file in added))
+    addresses = [address for one in written for address in one.addresses]
+    snapshot = publishing.stage(work.table, work.base, addresses, work.properties, instead_of=instead_of)
+    added = publishing.added_files(work.table, snapshot)
+    if sorted(file.file_path for file in added) != sorted(addresses):
+        raise LakeError(
+            f"branch {BRANCH} of {work.folder}/ adds {len(added)} files, not the {len(addresses)} that were written:"
+            " another program wrote to it; run again"
+        )
+    totals: dict[Partition, Totals] = {}
+    for one in written:
+        for partition, found in one.totals.items():
+            totals[partition] = totals.get(partition, Totals()) + found
+    return Staged(snapshot, totals, len(added), sum(file.file_size_in_bytes for file in added))
 
 
 def totals_of(table: Table, folder: str, addresses: Sequence[str]) -> dict[Partition, Totals]:
     """Control totals of files of a table, as they are in the store."""
-    with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
-        copies = _copies(table, addresses, Path(name))
-        db.read_parquet(copies, union_by_name=True, hive_partitioning=False).create_view("added")
+    with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name:
+        return _totals(folder, _copies(table, addresses, Path(name)), Path(name))
+
+
+def _totals(folder: str, files: Sequence[str], directory: Path) -> dict[Partition, Totals]:
+    """Control totals of files on local disk."""
+    with connection(directory) as db:
+        db.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view("added")
         return statements.by_partition(db.sql(statements.totals(folder, "added")).to_arrow_table().to_pylist())
 
 
-def _write(work: Work) -> Iterator[list[str]]:
-    """Writes the rows of objects as sorted Parquet files into the table's location; a list of their addresses a day.
+def _write(work: Work) -> Iterator[_Stored]:
+    """Writes the rows of objects as sorted Parquet files into the table's location, a day after the other.
 
     :raises Vanished: another run was faster
     :raises LakeError: an object holds what isn't the folder's lines
+    :raises ProofFailed: the store has other bytes than were written
     """
     by_day = sorted(work.sources, key=lambda one: (day_of(one), one.info.name))
     for day, of_day in groupby(by_day, key=day_of):
@@ -128,21 +134,55 @@ def _write(work: Work) -> Iterator[list[str]]:
             lines = directory / "lines"
             download(work.store, infos, lines)
             try:
-                files = _written(db, work.folder, work.table, f"{lines}/*", directory, work.target_bytes)
+                files = _sorted_files(db, work.folder, work.table, f"{lines}/*", directory, work.target_bytes)
             except LakeError:
                 _require_lines(work, infos)
                 raise
-            with ThreadPoolExecutor(1) as pool:
-                freed = pool.submit(_free, db, lines)  # while the store takes the files: it takes a third as long
-                addresses = [_uploaded(work.table, day, path) for path in files]
-                freed.result()
-            yield addresses
+            yield _store(work, day, files, partial(_free, db, lines))
 
 
 def _free(db: duckdb.DuckDBPyConnection, lines: Path) -> None:
     """Gives back memory and disk."""
     db.close()
     shutil.rmtree(lines)
+
+
+def _store(work: Work, day: date, files: Sequence[Path], free: Callable[[], None]) -> _Stored:
+    """Copies a day's files into the table's location, and reads them back; sums their rows meanwhile.
+
+    :param free: gives back memory
+    :raises ProofFailed: the store has other bytes than were written
+    """
+
+    def summed() -> dict[Partition, Totals]:
+        free()
+        return _totals(work.folder, [str(path) for path in files], files[0].parent)
+
+    with ThreadPoolExecutor(1) as pool:
+        totals = pool.submit(summed)
+        addresses = [_uploaded(work.table, day, path) for path in files]
+        for address, path in zip(addresses, files, strict=True):
+            _require_same(work.table, address, path)
+        return _Stored(addresses, totals.result())
+
+
+def _require_same(table: Table, address: str, path: Path) -> None:
+    """Reads a file back from the store.
+
+    :raises ProofFailed: it is not what was written
+    """
+    with (
+        translated("read a file of a table of"),
+        table.io.new_input(address).open(seekable=False) as stored,
+        path.open("rb") as written,
+    ):
+        while (found := stored.read(_CHUNK)) == written.read(_CHUNK):
+            if not found:
+                return
+    raise ProofFailed(
+        f"{address} has other bytes than the {path.stat().st_size:,} that were written; nothing was changed for"
+        " readers; run again"
+    )
 
 
 def _copies(table: Table, addresses: Sequence[str], directory: Path) -> list[str]:
@@ -170,27 +210,7 @@ def _require_lines(work: Work, infos: Sequence[ObjectInfo]) -> None:
             rows_of_lines(work.folder, info.name, unpacked(info.name, data))
 
 
-def view_of_lines(db: duckdb.DuckDBPyConnection, folder: str, pattern: str, *, exact: bool) -> None:
-    """Makes files with a folder's JSON lines the view ``lines``.
-
-    :param exact: read amounts as text; others than those of at most 15 digits are read right only so
-    """
-    schema = json_schema(folder)
-    if exact:
-        amounts = "|".join(sorted({field.name for field in _leaves(schema) if pa.types.is_decimal(field.type)}))
-        text = rf"""regexp_replace("json"::VARCHAR, '"({amounts})":(-?[0-9.]+)', '"\1":"\2"', 'g')"""
-        columns = ", ".join(f'r."{field.name}" AS "{field.name}"' for field in schema)
-        source = (
-            f"SELECT {columns} FROM (SELECT from_json({text}, '{json.dumps(_structure(schema))}') AS r"
-            f" FROM read_json_objects('{pattern}', format = 'newline_delimited'))"
-        )
-    else:
-        columns = ", ".join(f"'{field.name}': '{_sql_type(field.type)}'" for field in schema)
-        source = f"FROM read_json('{pattern}', format = 'newline_delimited', columns = {{{columns}}})"
-    db.execute(f"CREATE OR REPLACE VIEW lines AS {source}")
-
-
-def _written(
+def _sorted_files(
     db: duckdb.DuckDBPyConnection, folder: str, table: Table, pattern: str, directory: Path, target_bytes: int
 ) -> list[Path]:
     """The sorted files of a day."""
@@ -249,26 +269,3 @@ def _uploaded(table: Table, day: date, path: Path) -> str:
         while chunk := file.read_buffer(_SENT_AT_ONCE):
             out.write(chunk)
     return address
-
-
-def _leaves(fields: Iterable[pa.Field]) -> Iterator[pa.Field]:
-    for field in fields:
-        if pa.types.is_struct(field.type):
-            yield from field.type
-        else:
-            yield field
-
-
-def _structure(fields: Iterable[pa.Field]) -> dict[str, Any]:
-    """As DuckDB's from_json wants it."""
-    return {
-        field.name: _structure(field.type) if pa.types.is_struct(field.type) else _sql_type(field.type)
-        for field in fields
-    }
-
-
-def _sql_type(kind: pa.DataType) -> str:
-    if pa.types.is_struct(kind):
-        fields = ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in kind)
-        return f"STRUCT({fields})"
-    return _TYPES[str(kind)]

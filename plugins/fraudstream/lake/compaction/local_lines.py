@@ -1,12 +1,18 @@
-"""A day's JSON objects as files on local disk, for DuckDB to read."""
+"""A day's JSON objects as files on local disk, and these as a view for DuckDB."""
 
+import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
 
 from fraudstream.lake.compaction.work import Vanished
 from fraudstream.lake.store.objects import ObjectInfo, ObjectStore, unpacked
+from fraudstream.lake.table.schemas import json_schema
 
 _DOWNLOADS = 4
 #: Files with lines of many objects.
@@ -14,6 +20,15 @@ _FILES = 16
 #: Bytes of local disk that a day needs for each gzipped one: its lines, which have seven times as many, the same once
 #: more while they are sorted, the Parquet files, and as much again for others.
 _ROOM = 32
+_TYPES = {
+    "string": "VARCHAR",
+    "int32": "INTEGER",
+    "int64": "BIGINT",
+    "bool": "BOOLEAN",
+    "double": "DOUBLE",
+    "decimal128(18, 2)": "DECIMAL(18,2)",
+    "timestamp[ms, tz=UTC]": "TIMESTAMPTZ",
+}
 
 
 def download(store: ObjectStore, infos: Sequence[ObjectInfo], directory: Path) -> None:
@@ -45,3 +60,46 @@ def download(store: ObjectStore, infos: Sequence[ObjectInfo], directory: Path) -
     with ThreadPoolExecutor(_DOWNLOADS) as pool:
         for _ in pool.map(copy_lines, range(min(_FILES, len(infos)))) if room else pool.map(copy_packed, infos):
             pass
+
+
+def view_of_lines(db: duckdb.DuckDBPyConnection, folder: str, pattern: str, *, exact: bool) -> None:
+    """Makes files with a folder's JSON lines the view ``lines``.
+
+    :param exact: read amounts as text; others than those of at most 15 digits are read right only so
+    """
+    schema = json_schema(folder)
+    if exact:
+        amounts = "|".join(sorted({field.name for field in _leaves(schema) if pa.types.is_decimal(field.type)}))
+        text = rf"""regexp_replace("json"::VARCHAR, '"({amounts})":(-?[0-9.]+)', '"\1":"\2"', 'g')"""
+        columns = ", ".join(f'r."{field.name}" AS "{field.name}"' for field in schema)
+        source = (
+            f"SELECT {columns} FROM (SELECT from_json({text}, '{json.dumps(_structure(schema))}') AS r"
+            f" FROM read_json_objects('{pattern}', format = 'newline_delimited'))"
+        )
+    else:
+        columns = ", ".join(f"'{field.name}': '{_sql_type(field.type)}'" for field in schema)
+        source = f"FROM read_json('{pattern}', format = 'newline_delimited', columns = {{{columns}}})"
+    db.execute(f"CREATE OR REPLACE VIEW lines AS {source}")
+
+
+def _leaves(fields: Iterable[pa.Field]) -> Iterator[pa.Field]:
+    for field in fields:
+        if pa.types.is_struct(field.type):
+            yield from field.type
+        else:
+            yield field
+
+
+def _structure(fields: Iterable[pa.Field]) -> dict[str, Any]:
+    """As DuckDB's from_json wants it."""
+    return {
+        field.name: _structure(field.type) if pa.types.is_struct(field.type) else _sql_type(field.type)
+        for field in fields
+    }
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_struct(kind):
+        fields = ", ".join(f'"{field.name}" {_sql_type(field.type)}' for field in kind)
+        return f"STRUCT({fields})"
+    return _TYPES[str(kind)]

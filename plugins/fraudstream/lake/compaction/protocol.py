@@ -4,9 +4,9 @@ A consumer of the JSON chains that commits rows and offsets in one atomic step, 
 killed after any step leaves a lake that reads the same, and the next run ends in the same state; so do two at once.
 
 1. load the table: its snapshot and the offsets that the snapshot has; list the objects from these offsets on
-2. write their rows to sorted Parquet files
-3. add the files to a branch, with offsets and control totals in the snapshot's summary; read the branch back, and
-   compare its control totals, and those of the summary, with those of the objects
+2. write their rows to sorted Parquet files, read these back from the store, and sum their rows
+3. add the files to a branch, with offsets and control totals in the snapshot's summary; the branch must name just these
+   files; compare their control totals, and those of the summary, with those of the objects
 4. move the main branch to it, if it still is where it was in step 1; otherwise start over
 5. delete the JSON that is in the table and has been kept for long enough
 """
@@ -109,7 +109,7 @@ def _moved(
     work = prepare_work(lake, folder, table, day, target_bytes)
     if work is None:
         return [], None
-    # 2. and 3. write, add to the branch, read back
+    # 2. and 3. write, read back, add to the branch
     staged = engine(work)
     # 3. compare
     require_proven(folder, expected_totals(work.sources), staged.totals, staged.snapshot)

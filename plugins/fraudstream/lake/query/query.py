@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from fraudstream.errors import LakeError, QueryRefused
 from fraudstream.lake.compaction import duckdb_engine, statements
+from fraudstream.lake.compaction.local_lines import view_of_lines
 from fraudstream.lake.query.files import TableFiles
 from fraudstream.lake.query.pruning import FRAUD_CASE_VIEW, Wanted, wanted
 from fraudstream.lake.query.view import open_view
@@ -121,7 +122,7 @@ def _make_view(
 
 def _json_as_parquet(db: duckdb.DuckDBPyConnection, folder: str, lines: Path, path: Path) -> str:
     try:
-        duckdb_engine.view_of_lines(db, folder, f"{lines}/*", exact=True)
+        view_of_lines(db, folder, f"{lines}/*", exact=True)
         db.execute(f"COPY ({statements.rows_of_lines(folder)}) TO '{path}' (FORMAT parquet, COMPRESSION uncompressed)")
     except duckdb.Error as error:
         raise LakeError(

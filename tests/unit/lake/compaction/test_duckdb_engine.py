@@ -4,7 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from fraudstream.errors import LakeError
+from fraudstream.errors import LakeError, ProofFailed
 from fraudstream.lake.compaction import duckdb_engine, local_lines
 from fraudstream.lake.compaction.protocol import compact as compact_day
 from fraudstream.lake.stream import names
@@ -35,7 +35,7 @@ def test_an_amount_of_any_size_is_the_same_afterwards(amount):
 
 def test_numbers_are_read_as_text_only_where_that_is_needed(monkeypatch):
     views = []
-    make = duckdb_engine.view_of_lines
+    make = local_lines.view_of_lines
 
     def noted(db, folder, pattern, *, exact):
         views.append(exact)
@@ -72,7 +72,7 @@ def test_lines_that_arent_the_folders_are_refused(body, said):
 
 def test_objects_are_read_packed_where_the_disk_has_no_room_for_their_lines(monkeypatch):
     read_from = []
-    make = duckdb_engine.view_of_lines
+    make = local_lines.view_of_lines
 
     def noted(db, folder, pattern, *, exact):
         read_from.append(sorted(path.suffix for path in Path(pattern).parent.iterdir()))
@@ -101,3 +101,34 @@ def test_a_file_of_a_given_size_is_followed_by_the_next_one_in_order(monkeypatch
     table = lake.tables.load(names.TRANSACTIONS)
     bounds = sorted((task.file.lower_bounds[6], task.file.upper_bounds[6]) for task in table.scan().plan_files())
     assert all(before[1] <= after[0] for before, after in pairwise(bounds))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: b"",
+        lambda data: data[:-1],
+        lambda data: data + b"x",
+        lambda data: data[:1000] + bytes([data[1000] ^ 1]) + data[1001:],
+        lambda data: data[: len(data) // 2] + bytes(len(data) - len(data) // 2),
+    ],
+    ids=["empty", "shorter", "longer", "another bit", "zeros"],
+)
+def test_a_file_of_which_the_store_has_other_bytes_is_not_published(monkeypatch, damage):
+    send = duckdb_engine._uploaded
+
+    def sent(table, day, path):
+        address = send(table, day, path)
+        with table.io.new_output(address).create(overwrite=True) as out:
+            out.write(damage(path.read_bytes()))
+        return address
+
+    lake = all_folders()
+    before = read(lake, names.TRANSACTIONS)
+    with monkeypatch.context() as patched:
+        patched.setattr(duckdb_engine, "_uploaded", sent)
+        with pytest.raises(ProofFailed, match=r"has other bytes than the [\d,]+ that were written"):
+            compact_day(lake, names.TRANSACTIONS, DAY)
+    assert lake.tables.load(names.TRANSACTIONS).current_snapshot().summary["total-records"] == "0"
+    compact_day(lake, names.TRANSACTIONS, DAY)
+    assert read(lake, names.TRANSACTIONS).equals(before)

@@ -311,7 +311,7 @@ def test_a_field_added_to_the_schema_is_null_on_old_days_and_there_on_new_ones(m
             f"fraudstream.lake.{module}.rows_schema",
             lambda folder: wider if folder == FOLDER else rows_schema(folder),
         )
-    for module in ("compaction.statements", "compaction.duckdb_engine"):
+    for module in ("compaction.statements", "compaction.local_lines"):
         monkeypatch.setattr(f"fraudstream.lake.{module}.json_schema", schemas.json_schema)
     body = bytes(lines.transaction(batch(range(9, 12), timestamps=[MIDNIGHT_MS + DAY_MS] * 3))).replace(
         b',"topic":', b',"channel":"app","topic":'
