@@ -1,157 +1,134 @@
 """``python -m tests.mutants``: changes single places of the code, and looks whether the unit tests notice.
 
-Each package gets an equal share of the time. Of all its mutants, as many as fit are chosen at random and tried in a
-copy of the working tree. Those that no test notices are printed with their place, and end the run with exit code 1.
+Of each package as many changes are chosen at random as asked for; the same seed chooses the same ones in the same
+code. They are tried in a copy of the working tree. What no test notices is printed with its place, and ends the run
+with exit code 1.
 """
 
 import argparse
+import difflib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.table import Table
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "var" / "mutants"
-COSMIC_RAY = ROOT / ".venvs" / "mutants" / "bin"
-#: A mutant that makes the tests so much slower counts as noticed: it never ends.
-SLOWER = 5
-#: Package under plugins/fraudstream, and the tests under tests/unit that must notice its mutants.
-PACKAGES = {
-    "kafka/avro": "kafka/test_codec.py kafka/test_registry.py kafka/test_invalid_records.py",
-    "kafka/consume": "kafka/test_subscription.py kafka/test_subscription_offsets.py kafka/test_told_offsets.py "
-    "kafka/test_librdkafka.py",
-    "kafka/dead_letters": "kafka/test_dead_letters.py kafka/test_dead_letter_command.py kafka/test_redrive.py "
-    "kafka/test_settling.py",
-    "kafka/produce": "kafka/test_publisher.py kafka/test_columns_producer.py",
-    "kafka/topic": "kafka/test_topics.py kafka/test_definitions.py",
-    "lake/stream": "lake/stream lake/rebase/test_rebase.py",
-    "lake/rebase": "lake/rebase/test_rebase.py lake/rebase/test_rebase_audit.py lake/rebase/test_agreement.py",
-    "mail/smtp": "mail/test_delivery.py mail/test_connections.py mail/test_pace.py mail/test_server.py",
-    "cases": "cases",
-}
+COPY = ROOT / "var" / "mutants"
+SAMPLING = ROOT / ".venvs" / "mutants" / "bin" / "python"
+#: Packages under plugins/fraudstream that are changed unless others are asked for.
+PACKAGES = ["kafka", "lake/stream", "mail/smtp", "cases"]
+UNNOTICED = ("survived", "uncovered")
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """A change that was tried."""
-
-    place: str
-    operator: str
-    diff: str
-    noticed: bool
-
-
-@dataclass(frozen=True)
+@dataclass
 class Result:
-    """What a package's tests noticed."""
+    """What became of a package's sample."""
 
-    package: str
-    all: int
-    tried: list[Mutant]
+    places: int
+    outcomes: list[str] = field(default_factory=list)
 
-    @property
-    def survivors(self) -> list[Mutant]:
-        return [mutant for mutant in self.tried if not mutant.noticed]
+    def count(self, *outcomes: str) -> int:
+        return sum(outcome in outcomes for outcome in self.outcomes)
 
 
 def main() -> int:
-    """Tries mutants of each package; prints the figures and the survivors."""
+    """Tries a sample of each package; prints the survivors and the figures."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=20, help="for all packages together (default 20)")
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--package", choices=PACKAGES, help="only this one")
+    parser.add_argument("--number", type=int, default=60, help="changes of each package (default 60)")
+    parser.add_argument("--seed", type=int, default=20, help="chooses the changes (default 20)")
+    parser.add_argument("--package", help=f"only this folder of plugins/fraudstream (default {', '.join(PACKAGES)})")
     options = parser.parse_args()
-    packages = [options.package] if options.package else list(PACKAGES)
-    print(f"seed {options.seed}", flush=True)
-    results = []
-    for package in packages:
-        results.append(tried(package, options.minutes * 60 / len(packages), options.seed))
-        show(results[-1])
-    return 1 if any(result.survivors for result in results) else 0
+    os.nice(19)
+    copy_tree()
+    print("The unit tests run once, to see which lines each of them covers: some minutes …", flush=True)
+    command = [sys.executable, "-m", "tests.mutants.trial"]
+    environment = os.environ | {"PYTHONPATH": "plugins"}
+    results = {}
+    with subprocess.Popen(
+        command, cwd=COPY, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as trial:
+        measured = answer(trial.stdout)
+        print(f"{measured['tests']} unit tests, {measured['seconds']:.0f} s", flush=True)
+        for package in [options.package] if options.package else PACKAGES:
+            results[package] = tried(package, options.number, options.seed, trial)
+        trial.stdin.close()
+    Console().print(table(results))
+    return 1 if any(result.count(*UNNOTICED) for result in results.values()) else 0
 
 
-def tried(package: str, seconds: float, seed: int) -> Result:
-    """Tries as many mutants of a package as fit into the time.
-
-    :raises SystemExit: its tests fail without any change
-    """
-    deadline = time.monotonic() + seconds
-    copy = FOLDER / package.replace("/", "-")
-    copy_tree(copy)
-    pytest = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
-    pytest += [f"tests/unit/{name}" for name in PACKAGES[package].split()]
+def tried(package: str, number: int, seed: int, trial: subprocess.Popen[str]) -> Result:
+    """Tries a sample of a package's changes, and prints those that no test notices."""
+    sampling = [SAMPLING, "-m", "tests.mutants.sample", str(seed), str(number), f"plugins/fraudstream/{package}"]
+    places, *changes = subprocess.run(
+        sampling, cwd=COPY, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.splitlines()
+    result = Result(int(places))
     started = time.monotonic()
-    baseline = subprocess.run(pytest, cwd=copy, capture_output=True, text=True, check=False)
-    if baseline.returncode:
-        raise SystemExit(f"the tests of {package} fail before anything is changed:\n{baseline.stdout[-2000:]}")
-    once = time.monotonic() - started
-    (copy / "session.toml").write_text(
-        "[cosmic-ray]\n"
-        f'module-path = "plugins/fraudstream/{package}"\n'
-        f"timeout = {SLOWER * once + 10}\n"
-        f"test-command = {json.dumps(' '.join(pytest))}\n"
-        "excluded-modules = []\n"
-        '[cosmic-ray.distributor]\nname = "local"\n'
-    )
-    cosmic_ray(copy, "init", "session.toml", "session.sqlite")
-    # One that a test notices takes half of the time, on average.
-    number = max(1, int((deadline - time.monotonic()) / once * 1.5))
-    total = run(copy, COSMIC_RAY / "python", "-m", "tests.mutants.sample", "session.sqlite", str(number), str(seed))
-    try:
-        cosmic_ray(copy, "exec", "session.toml", "session.sqlite", timeout=max(once, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        print(f"{package}: not all of the {number} chosen mutants fitted into the time", flush=True)
-    return Result(package, int(total), list(outcomes(cosmic_ray(copy, "dump", "session.sqlite"))))
+    for line in changes:
+        change = json.loads(line)
+        operator = change.pop("operator")
+        print(json.dumps(change), file=trial.stdin, flush=True)
+        result.outcomes.append(answer(trial.stdout)["outcome"])
+        if result.outcomes[-1] in UNNOTICED:
+            place = f"{change['module']}:{change['line']}"
+            print(f"{place} {operator}: {result.outcomes[-1]}", *diff(change), sep="\n    ", flush=True)
+        if len(result.outcomes) % 10 == 0:
+            each = (time.monotonic() - started) / len(result.outcomes)
+            unnoticed = result.count(*UNNOTICED)
+            print(
+                f"{package}: {len(result.outcomes)} of {len(changes)}, {unnoticed} unnoticed, {each:.1f} s each",
+                flush=True,
+            )
+    return result
 
 
-def copy_tree(copy: Path) -> None:
+def answer(stream: IO[str]) -> dict[str, object]:
+    """The next line of the trial.
+
+    :raises SystemExit: it has ended
+    """
+    line = stream.readline()
+    if not line:
+        raise SystemExit("the trial of the changes has ended early; see the lines above")
+    return json.loads(line)
+
+
+def diff(change: dict[str, str]) -> list[str]:
+    """The changed lines, before and after."""
+    before = (COPY / change["module"]).read_text().splitlines()
+    lines = difflib.unified_diff(before, change["after"].splitlines(), n=0, lineterm="")
+    return [line for line in lines if line[:3] not in {"---", "+++", "@@ "}]
+
+
+def copy_tree() -> None:
     """The files of the working tree that git knows or would add."""
-    shutil.rmtree(copy, ignore_errors=True)
-    names = run(ROOT, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    shutil.rmtree(COPY, ignore_errors=True)
+    names = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, names):
         if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    # some tests ask git which files there are
-    run(copy, "git", "init", "--quiet")
-    run(copy, "git", "add", "--all")
+            (COPY / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, COPY / name)
 
 
-def outcomes(dump: str) -> Iterator[Mutant]:
-    """The mutants of a session that were tried."""
-    for line in dump.splitlines():
-        item, result = json.loads(line)
-        if result is None or result["test_outcome"] is None:
-            continue
-        (mutation,) = item["mutations"]
-        yield Mutant(
-            f"{mutation['module_path']}:{mutation['start_pos'][0]}",
-            mutation["operator_name"].removeprefix("core/"),
-            result["diff"] or "",
-            result["test_outcome"] != "survived",
-        )
+def git(folder: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
-def show(result: Result) -> None:
-    """Figures and survivors of a package."""
-    killed = len(result.tried) - len(result.survivors)
-    print(f"{result.package}: {result.all} mutants, {len(result.tried)} tried, {killed} noticed", flush=True)
-    for mutant in sorted(result.survivors, key=lambda mutant: mutant.place):
-        changed = [line for line in mutant.diff.splitlines() if line[:1] in "+-" and line[:3] not in {"+++", "---"}]
-        print(f"  {mutant.place} {mutant.operator}", *changed, sep="\n    ", flush=True)
-
-
-def cosmic_ray(copy: Path, *arguments: str, timeout: float | None = None) -> str:
-    return run(copy, COSMIC_RAY / "cosmic-ray", *arguments, timeout=timeout)
-
-
-def run(folder: Path, *command: str | Path, timeout: float | None = None) -> str:
-    """Output of a command that must succeed."""
-    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True, timeout=timeout).stdout
+def table(results: dict[str, Result]) -> Table:
+    """Figures by package."""
+    table = Table("package", "places", "tried", "noticed", "endless", "survived", "not covered", box=None)
+    for package, result in results.items():
+        counts = [result.count(outcome) for outcome in ("noticed", "endless", "survived", "uncovered")]
+        table.add_row(package, *map(str, [result.places, len(result.outcomes), *counts]))
+    return table
 
 
 if __name__ == "__main__":

@@ -1,28 +1,73 @@
-"""``python -m tests.mutants.sample SESSION NUMBER SEED``: leaves so many mutants of a session, chosen at random.
+"""``python -m tests.mutants.sample SEED NUMBER PACKAGE``: changes of a package's code, chosen at random.
 
-Runs in the environment of cosmic-ray, whose sessions have no limit of their own.
+Runs in the environment of cosmic-ray. Prints how many places of the package it can change, and then each chosen
+change as a line of JSON with the whole module as it would be. Most places can be changed in several ways, a
+comparison in up to seven: of each place one is taken, so that the sample is not made of comparisons.
 """
 
+import json
 import random
 import sys
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
 
-from cosmic_ray.work_db import use_db
-from cosmic_ray.work_item import WorkerOutcome, WorkResult
+from cosmic_ray import plugins
+from cosmic_ray.ast import ast_nodes, get_ast_from_path
+from cosmic_ray.mutating import mutate_code
+
+Position = tuple[int, int]
 
 
-def main(session: str, number: int, seed: int) -> None:
-    """Marks all others as skipped; prints how many there are in all."""
-    with use_db(session) as db:
+def main(seed: int, number: int, package: str) -> None:
+    """Prints the number of places, and the chosen changes."""
+    chance = random.Random(f"{seed} {package}")  # noqa: S311  no secret
+    places = [ways for module in sorted(Path(package).rglob("*.py")) for ways in ways_of(module)]
+    print(len(places))
+    chance.shuffle(places)
+    chosen = (changed(*chance.choice(ways)) for ways in places)
+    for change in islice(filter(None, chosen), number):
+        print(json.dumps(change))
+
+
+def changed(module: Path, position: Position, operator: str, occurrence: int) -> dict[str, Any] | None:
+    """A change with the source that it makes, unless Python refuses or warns of that: then all tests fail."""
+    try:
+        after = mutate_code(module.read_text(), plugins.get_operator(operator)(), occurrence)
+    except AttributeError:  # cosmic-ray 8.7.0 can't replace a dotted exception
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            compile(after, "", "exec")
+        except (SyntaxError, SyntaxWarning):
+            return None
+    return {"module": str(module), "line": position[0], "operator": operator.removeprefix("core/"), "after": after}
+
+
+def ways_of(module: Path) -> list[list[tuple[Path, Position, str, int]]]:
+    """Every place of a module, with all ways to change it."""
+    ways = defaultdict(list)
+    nodes = list(ast_nodes(get_ast_from_path(module)))
+    for name in plugins.operator_names():
+        operator = plugins.get_operator(name)
         # A `|` is nearly always part of a type here, and most of those are never evaluated.
-        items = [item for item in db.work_items if "_BitOr_" not in item.mutations[0].operator_name]
-        items.sort(key=lambda item: str(item.mutations))  # the ids are random
-        random.Random(seed).shuffle(items)  # noqa: S311  no secret
-        chosen = {item.job_id for item in items[:number]}
-        for item in list(db.work_items):
-            if item.job_id not in chosen:
-                db.set_result(item.job_id, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
-    print(len(items))
+        if operator.arguments() or "_BitOr_" in name or name == "core/NoOp":
+            continue
+        for occurrence, position in enumerate(positions(operator(), nodes)):
+            ways[position].append((module, position, name, occurrence))
+    return [ways[position] for position in sorted(ways)]
+
+
+def positions(operator: Any, nodes: list[Any]) -> Iterator[Position]:
+    """Where an operator can change something, in its own order."""
+    for node in nodes:
+        for start, _ in operator.mutation_positions(node):
+            yield start
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,139 @@
+"""``python -m tests.mutants.trial``: tries changes, given as lines of JSON, and prints what became of each.
+
+Runs in a copy of the working tree. The tests' libraries are imported once, and each change is tried in a fork of that
+process, with only those tests that run the changed statement: about a second a change instead of a minute.
+"""
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.mutants.covering import FOLDERS, Covering, Measuring
+
+#: A change that makes the tests so much slower counts as noticed: it never ends.
+SLOWER = 5
+#: Of the tests of a statement as many as take so long in all, the fastest first, in seconds.
+LONGEST = 20
+OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=0", "--hypothesis-profile", "mutants"]
+OWN = ("fraudstream", "tests", "coverage", "__main__")
+
+
+# The same examples each time, and none of them fails because the machine is busy.
+settings.register_profile(
+    "mutants", derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+class Selected:
+    """Plugin of pytest: only these tests, in this order of modules."""
+
+    def __init__(self, tests: list[str]) -> None:
+        self._tests = set(tests)
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items[:] = [item for item in items if item.nodeid in self._tests]
+
+
+def main() -> None:
+    """Measures the coverage, then tries what the input says, in order."""
+    if forked(measure, 3600) != 0:
+        raise SystemExit(f"unit tests fail before anything is changed:\n{Path('output.txt').read_text()[-3000:]}")
+    measured = json.loads(Path("measured.json").read_text())
+    covering = Covering(measured["seconds"])
+    print(json.dumps({"tests": len(measured["seconds"]), "seconds": sum(measured["seconds"].values())}), flush=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in measured["modules"]:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    gc.freeze()
+    for line in sys.stdin:
+        change = json.loads(line)
+        print(json.dumps({"outcome": outcome(covering, **change)}), flush=True)
+
+
+def measure() -> int:
+    """Runs all tests with coverage; writes how long they take, and which modules they import."""
+    measuring = Measuring()
+    code = pytest.main([*OPTIONS, *FOLDERS], plugins=[measuring])
+    modules = [name for name in list(sys.modules) if name.split(".")[0] not in OWN]
+    Path("measured.json").write_text(json.dumps({"seconds": measuring.seconds, "modules": modules}))
+    return code
+
+
+def outcome(covering: Covering, module: str, line: int, after: str) -> str:
+    """What the tests say to a changed module: noticed, survived, uncovered or endless."""
+    tests = covering.tests(module, line)
+    while len(tests) > 1 and covering.seconds(tests) > LONGEST:
+        tests.pop()
+    if not tests:
+        return "uncovered"
+    files = list(dict.fromkeys(test.split("::")[0] for test in tests))
+    path = Path(module)
+    before, stat = path.read_bytes(), path.stat()
+    path.write_text(after)
+    try:
+        code = forked(
+            lambda: pytest.main([*OPTIONS, *files], plugins=[Selected(tests)]),
+            SLOWER * covering.seconds(tests) + 10,
+        )
+    finally:
+        path.write_bytes(before)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # compiled files go by it
+    if code is None:
+        return "endless"
+    return "survived" if code == pytest.ExitCode.OK else "noticed"
+
+
+def forked(job: Callable[[], int], limit: float) -> int | None:
+    """Exit code of a job in a process of its own, or none if it doesn't end in time and is killed.
+
+    Whatever the job started ends with it. Time in which the machine is asleep doesn't count.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.setsid()
+            sys.dont_write_bytecode = True
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
+            code = int(job())
+            sys.stdout.flush()
+        finally:
+            os._exit(code)
+    waited, last = 0.0, time.monotonic()
+    while waited < limit:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            kill_rest(child)
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.02)
+        now = time.monotonic()
+        waited, last = waited + min(now - last, 1), now
+    kill_rest(child)
+    os.waitpid(child, 0)
+    return None
+
+
+def kill_rest(group: int) -> None:
+    """Kills what is left of a process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

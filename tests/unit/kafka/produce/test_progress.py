@@ -1,0 +1,85 @@
+"""Where a source file goes on: behind its last committed position, or nowhere as long as that isn't certain."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError as Code
+from fraudstream.errors import KafkaRefused, KafkaUnavailable, RecordError
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.produce import progress
+from fraudstream.kafka.produce.progress import IngestProgress, last_progress
+from fraudstream.kafka.records import INGEST_PROGRESS
+from fraudstream.settings import Settings
+
+from tests.unit.kafka.topic.memory_topic import MemoryTopic, Record
+
+REGISTRY = SimpleNamespace(identifier=lambda topic, schema: 1, schema=lambda identifier: None)
+CODEC = Codec(INGEST_PROGRESS, REGISTRY)  # type: ignore[arg-type]
+BEGINNING = IngestProgress("file-a", "gs://bank/a.csv")
+HALF_WAY = replace(BEGINNING, byte=700, row=7, blank=1, fraud=2, nonFraud=4, rejected=1)
+
+
+def written(*positions: IngestProgress) -> MemoryTopic:
+    """A topic with these positions, each followed by the marker of its transaction."""
+    offsets = [2 * number for number in range(len(positions))]
+    topic = MemoryTopic(p0=(offsets, 2 * len(offsets)))
+    for offset, position in zip(offsets, positions, strict=True):
+        topic.contents[0, offset] = (position.file.encode(), CODEC.encode(position.to_record()))
+    return topic
+
+
+def last(monkeypatch: pytest.MonkeyPatch, topic: MemoryTopic) -> IngestProgress:
+    monkeypatch.setattr(progress, "Consumer", topic.client)
+    monkeypatch.setattr(progress, "AdminClient", lambda config: topic.client({**topic.clients[0].config}))
+    monkeypatch.setattr(progress, "_high_watermark", lambda admin: topic.ends[0])
+    monkeypatch.setattr(progress, "time", topic.clock)
+    try:
+        return last_progress(Settings(), CODEC, BEGINNING)
+    finally:
+        assert topic.clients[0].closed
+
+
+def test_a_file_without_a_position_begins_at_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert last(monkeypatch, written()) == BEGINNING
+    assert last(monkeypatch, written(replace(HALF_WAY, file="file-b"))) == BEGINNING
+
+
+def test_the_last_position_of_the_file_counts_wherever_it_lay_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = replace(HALF_WAY, row=9, source="gs://bank/moved.csv")
+    topic = written(HALF_WAY, replace(HALF_WAY, file="file-b", row=70), moved, replace(HALF_WAY, file="file-b", row=90))
+    assert last(monkeypatch, topic) == moved
+
+
+def test_a_position_behind_another_producers_open_transaction_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = written(HALF_WAY, replace(HALF_WAY, row=9))
+    topic.readable[0], topic.clock.step = 2, 1.0
+
+    def ends() -> None:
+        if topic.clock.now > 1_060:
+            topic.readable.clear()
+
+    topic.on_read = ends
+    assert last(monkeypatch, topic).row == 9
+
+
+def test_a_transaction_that_stays_open_is_not_read_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = written(HALF_WAY, replace(HALF_WAY, row=9))
+    topic.readable[0], topic.clock.step = 2, 1.0
+    with pytest.raises(KafkaUnavailable, match="read to offset 2, and its records go on to 4, after 90 s"):
+        last(monkeypatch, topic)
+    assert topic.clock.now - 1_000 == pytest.approx(91)
+
+
+def test_a_position_that_can_not_be_decoded_is_named_and_nothing_is_produced(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = written(HALF_WAY, replace(HALF_WAY, row=9))
+    topic.contents[0, 2] = (b"file-a", b"rubbish")
+    with pytest.raises(RecordError, match=r"ingest_progress\[0\] offset 2 is no position of b'file-a'"):
+        last(monkeypatch, topic)
+
+
+def test_an_error_names_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = written(HALF_WAY)
+    topic.failure = Record(0, 0, Code(Code.TOPIC_AUTHORIZATION_FAILED))
+    with pytest.raises(KafkaRefused, match="reading topic ingest_progress"):
+        last(monkeypatch, topic)
