@@ -19,7 +19,7 @@ An invalid record is written to the topic `case_event.dead_letter`, with the rea
 
 from airflow.sdk import dag
 from fraudstream.kafka.records import CASE_EVENT
-from fraudstream.orchestration.consumers.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS, START, TASKS, consume
 from fraudstream.orchestration.timetables import Continuous
 from fraudstream.settings import DagSettings
 
@@ -29,7 +29,7 @@ from fraudstream.settings import DagSettings
     start_date=START,
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],
-    default_args={"owner": "data-platform", "queue": DagSettings().queue_consumer_fraud, **RETRIES},
+    default_args={**TASKS, "queue": DagSettings().queue_consumer_fraud},
     max_active_runs=1,
     params=PARAMS,
 )

@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 from fraudstream.kafka.records import MAIL_RETRY
-from fraudstream.orchestration.consumers.consumer_dags import PARAMS, RETRIES, START, consume
+from fraudstream.orchestration.consumers.consumer_dags import PARAMS, START, TASKS, consume
 from fraudstream.settings import DagSettings
 
 
@@ -28,7 +28,7 @@ from fraudstream.settings import DagSettings
     catchup=False,
     doc_md=__doc__,
     tags=["fraudstream", "consumer"],
-    default_args={"owner": "data-platform", "queue": DagSettings().queue_consumer_fraud, **RETRIES},
+    default_args={**TASKS, "queue": DagSettings().queue_consumer_fraud},
     max_active_runs=1,
     dagrun_timeout=timedelta(hours=2),
     params={

@@ -45,10 +45,10 @@ def dags_page(files: list[Path]) -> str:
         keywords = {keyword.arg: keyword.value for keyword in call.keywords}
         title, _, text = (ast.get_docstring(module) or "").partition("\n")
         schedule = _schedule(keywords["schedule"])
-        owner = ast.literal_eval(_value(keywords["default_args"], "owner"))
+        owner = ast.literal_eval(_items(module, keywords["default_args"])["owner"])
         tags = ", ".join(ast.literal_eval(keywords["tags"]))
         rows.append((f"[{file.stem}](#{file.stem})", schedule, tags, owner))
-        params = list(_params(_resolved(module, keywords["params"]))) if "params" in keywords else []
+        params = list(_params(_items(module, keywords["params"]))) if "params" in keywords else []
         table = _table(("param", "type", "default", "bounds", "what it is"), params) if params else "No params.\n"
         sections.append(f"## {file.stem}\n\n**{title.lstrip('# ')}.** {text.strip()}\n\n{table}")
     return "\n".join([_INTRODUCTION, _table(("DAG", "schedule", "tags", "owner"), rows), *sections])
@@ -90,25 +90,26 @@ def _resolved(module: ast.Module, value: ast.expr) -> ast.expr:
     source = next(node.module or "" for node in imports if value.id in {alias.name for alias in node.names})
     file = ROOT / "plugins" / Path(*source.split(".")).with_suffix(".py")
     for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == [value.id]:
-            return node.value
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if [ast.unparse(target) for target in targets] == [value.id]:
+                return node.value
     raise ValueError(f"{file.name} assigns nothing to {value.id}")
 
 
-def _value(mapping: ast.expr, key: str) -> ast.expr:
-    return next(value for name, value in _items(mapping) if name == key)
-
-
-def _items(mapping: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+def _items(module: ast.Module, mapping: ast.expr) -> dict[str, ast.expr]:
+    """What is written in a dict, those merged into it with ``**`` included."""
+    mapping = _resolved(module, mapping)
     if not isinstance(mapping, ast.Dict):
         raise TypeError(f"line {mapping.lineno} of a DAG file: expected a dict written out, found {ast.dump(mapping)}")
+    found: dict[str, ast.expr] = {}
     for name, value in zip(mapping.keys, mapping.values, strict=True):
-        if name is not None:
-            yield ast.literal_eval(name), value
+        found |= _items(module, value) if name is None else {ast.literal_eval(name): value}
+    return found
 
 
-def _params(mapping: ast.expr) -> Iterator[tuple[str, ...]]:
-    for name, call in _items(mapping):
+def _params(params: Mapping[str, ast.expr]) -> Iterator[tuple[str, ...]]:
+    for name, call in params.items():
         if not isinstance(call, ast.Call):
             raise TypeError(f"line {call.lineno} of a DAG file: param {name} isn't a Param(...)")
         given = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in call.keywords}

@@ -15,8 +15,10 @@ from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 
 #: Without a start the first run's interval is empty, and Airflow takes the second run for the first.
 START = datetime(2023, 10, 1, tzinfo=UTC)
-#: Tries last until the run's deadline; then the next run continues. So no record is skipped during a long outage.
-RETRIES: dict[str, Any] = {
+#: What all tasks of consumers have, beside the queue of their workers. Tries last until the run's deadline; then the
+#: next run continues. So no record is skipped during a long outage.
+TASKS: dict[str, Any] = {
+    "owner": "data-platform",
     "retries": 1_000_000,
     "retry_delay": timedelta(seconds=5),
     "retry_exponential_backoff": 2.0,
