@@ -33,6 +33,13 @@ def transaction(case: str = "case-1", **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def answered(
+    record: dict[str, Any], status: Status, answered_at: datetime | int, decided: DecidedBy | None = None
+) -> dict[str, Any]:
+    """An answer to a fraud as the topic's codec takes it, with how it came."""
+    return {**record, "status": status, "answeredAt": answered_at, **channel_of(status, decided)}
+
+
 class FakeCases(FirstValues[dict[str, Any]]):
     """The view of cases."""
 
@@ -77,7 +84,7 @@ class FakeAnswers(FirstValues[Answer]):
         """What another visitor, another site or the sensor's time limit writes."""
         with self._appending:
             case = transaction["idTransaction"]
-            record = {**transaction, "status": status, "answeredAt": answered_at, **channel_of(status, decided)}
+            record = answered(transaction, status, answered_at, decided)
             answer = Answer(case, status, answered_at, PARTITION, len(self.log), record)
             self.log.append(answer)
             if self.reading:

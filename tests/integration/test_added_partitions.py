@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from fraudstream.cases.answers.first_answer_sink import FirstAnswers
 from fraudstream.cases.answers.places import AnswerPlaces
-from fraudstream.cases.answers.publisher import Status, channel_of
+from fraudstream.cases.answers.publisher import Status
 from fraudstream.cases.views.case_views import Answer, ConfirmationView
 from fraudstream.kafka.avro import codec as codec_module
 from fraudstream.kafka.avro.codec import Codec, schema_text
@@ -22,14 +22,14 @@ from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.settings import Settings
 from pydantic import SecretStr
 
-from tests.fakes.cases import transaction
+from tests.fakes.cases import answered, transaction
 from tests.integration.collected import Collected
 
 pytestmark = pytest.mark.integration
 
 
 def answer(case: str, status: Status) -> dict[str, Any]:
-    return {**transaction(case), "status": status, "answeredAt": datetime.now(UTC), **channel_of(status, None)}
+    return answered(transaction(case), status, datetime.now(UTC))
 
 
 @pytest.fixture

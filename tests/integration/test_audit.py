@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from confluent_kafka import Message, Producer
 from fraudstream.cases.answers.first_answer_sink import FirstAnswers
-from fraudstream.cases.answers.publisher import Status, channel_of
+from fraudstream.cases.answers.publisher import Status
 from fraudstream.cases.events import MAIL_BOUNCED, CaseEvent, CaseEvents
 from fraudstream.dataset import open_source
 from fraudstream.kafka.avro.codec import Codec
@@ -26,6 +26,7 @@ from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.settings import Settings
 
+from tests.fakes.cases import answered
 from tests.integration.pipeline import consumer, decoded, good_row, lake_consumer, paysim, publisher, with_tables
 
 pytestmark = pytest.mark.integration
@@ -47,7 +48,7 @@ def transaction(case: str) -> dict[str, Any]:
 
 def answer(case: str, status: Status) -> dict[str, Any]:
     """A valid answer."""
-    return transaction(case) | {"status": status, "answeredAt": TIME_MS, **channel_of(status, None)}
+    return answered(transaction(case), status, TIME_MS)
 
 
 class Written:

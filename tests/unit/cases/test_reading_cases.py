@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fraudstream.cases import history, undelivered
-from fraudstream.cases.answers.publisher import DecidedBy, channel_of
+from fraudstream.cases.answers.publisher import DecidedBy
 from fraudstream.cases.events import (
     MAIL_BOUNCED,
     MAIL_FAILED,
@@ -28,7 +28,7 @@ from fraudstream.mail import resend
 from fraudstream.mail.resend import read_cases
 from fraudstream.settings import Settings
 
-from tests.fakes.cases import transaction
+from tests.fakes.cases import answered, transaction
 
 TOPICS = (FRAUD_TRANSACTION, FRAUD_CONFIRMATION, CASE_EVENT)
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -85,8 +85,7 @@ class Log:
         self.write(FRAUD_TRANSACTION, "C1231006815", transaction(case))
 
     def answer(self, case: str, status: Any, decided: DecidedBy | None = None, partition: int = 0) -> None:
-        record = {**transaction(case), "status": status, "answeredAt": NOON, **channel_of(status, decided)}
-        self.write(FRAUD_CONFIRMATION, case, record, partition)
+        self.write(FRAUD_CONFIRMATION, case, answered(transaction(case), status, NOON, decided), partition)
 
     def event(self, case: str, event_type: str, partition: int = 0, **details: Any) -> None:
         event = CaseEvent(case, event_type, "test", "why", details=details, at=NOON)
