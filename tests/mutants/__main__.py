@@ -116,6 +116,9 @@ def copy_tree() -> None:
         if (ROOT / name).is_file():
             (COPY / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, COPY / name)
+    # some tests ask git which files there are
+    git(COPY, "init", "--quiet")
+    git(COPY, "add", "--all")
 
 
 def git(folder: Path, *arguments: str) -> str:

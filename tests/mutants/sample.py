@@ -51,6 +51,7 @@ def changed(module: Path, position: Position, operator: str, occurrence: int) ->
 def ways_of(module: Path) -> list[list[tuple[Path, Position, str, int]]]:
     """Every place of a module, with all ways to change it."""
     ways = defaultdict(list)
+    lines = module.read_text().splitlines()
     nodes = list(ast_nodes(get_ast_from_path(module)))
     for name in plugins.operator_names():
         operator = plugins.get_operator(name)
@@ -58,7 +59,8 @@ def ways_of(module: Path) -> list[list[tuple[Path, Position, str, int]]]:
         if operator.arguments() or "_BitOr_" in name or name == "core/NoOp":
             continue
         for occurrence, position in enumerate(positions(operator(), nodes)):
-            ways[position].append((module, position, name, occurrence))
+            if not lines[position[0] - 1].startswith("@dataclass"):  # frozen or not, slots or not: no difference
+                ways[position].append((module, position, name, occurrence))
     return [ways[position] for position in sorted(ways)]
 
 

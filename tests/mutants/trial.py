@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,7 @@ SLOWER = 5
 #: Of the tests of a statement as many as take so long in all, the fastest first, in seconds.
 LONGEST = 20
 OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=0", "--hypothesis-profile", "mutants"]
+OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the libraries are imported already
 OWN = ("fraudstream", "tests", "coverage", "__main__")
 
 
@@ -61,6 +63,7 @@ def main() -> None:
     for line in sys.stdin:
         change = json.loads(line)
         print(json.dumps({"outcome": outcome(covering, **change)}), flush=True)
+    os._exit(0)  # DuckDB would list the types that it leaves behind
 
 
 def measure() -> int:
@@ -112,8 +115,11 @@ def forked(job: Callable[[], int], limit: float) -> int | None:
             os.dup2(output, 1)
             os.dup2(output, 2)
             code = int(job())
-            sys.stdout.flush()
+        except BaseException:  # noqa: BLE001  it ends here, whatever it is
+            traceback.print_exc()
         finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(code)
     waited, last = 0.0, time.monotonic()
     while waited < limit:

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import KafkaError as Code
 from fraudstream.errors import KafkaRefused, KafkaUnavailable, RecordError
-from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.avro.codec import Codec, schema_text
+from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.produce import progress
 from fraudstream.kafka.produce.progress import IngestProgress, last_progress
 from fraudstream.kafka.records import INGEST_PROGRESS
@@ -14,7 +15,9 @@ from fraudstream.settings import Settings
 
 from tests.unit.kafka.topic.memory_topic import MemoryTopic, Record
 
-REGISTRY = SimpleNamespace(identifier=lambda topic, schema: 1, schema=lambda identifier: None)
+REGISTRY = SimpleNamespace(
+    identifier=lambda topic, schema: 1, schema=lambda identifier, topic: RegisteredSchema(schema_text(topic))
+)
 CODEC = Codec(INGEST_PROGRESS, REGISTRY)  # type: ignore[arg-type]
 BEGINNING = IngestProgress("file-a", "gs://bank/a.csv")
 HALF_WAY = replace(BEGINNING, byte=700, row=7, blank=1, fraud=2, nonFraud=4, rejected=1)
