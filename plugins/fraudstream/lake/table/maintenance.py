@@ -1,7 +1,8 @@
 """What keeps tables fast and small: few files a day, few snapshots, no files that nobody names.
 
 1. rewrite the small files of closed days, all in one snapshot, proven and published as a compaction is
-2. expire snapshots that are older than they are kept, and drop a branch that a killed run left
+2. expire snapshots that are older than they are kept, and drop a branch that a killed run left; those that say which
+   offsets another program's snapshot has stay
 3. delete files in the table's location that no snapshot names and that are older than that
 
 A reader holds a snapshot for as long as its query takes: that has to be less than snapshots are kept.
@@ -19,6 +20,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from fraudstream.lake.table.catalog import BRANCH, translated
+from fraudstream.lake.table.positions import lineage
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +61,8 @@ def sweep(table: Table, keep: timedelta, now: datetime) -> Swept:
         stale = table.snapshot_by_name(BRANCH)
         if stale is not None and _time(stale) < before:
             table.manage_snapshots().remove_branch(BRANCH).commit()
-        kept = {ref.snapshot_id for ref in table.refs().values()}
+        heads = [table.snapshot_by_id(ref.snapshot_id) for ref in table.refs().values()]
+        kept = {one.snapshot_id for head in heads for one in lineage(table, head)}
         old = [one.snapshot_id for one in table.snapshots() if _time(one) < before and one.snapshot_id not in kept]
         if old:
             table.maintenance.expire_snapshots().by_ids(old).commit()

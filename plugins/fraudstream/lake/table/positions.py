@@ -4,7 +4,7 @@ They are committed with the rows in one atomic step, so that a snapshot proves w
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pyiceberg.table import Table
@@ -41,16 +41,23 @@ def offsets_of(table: Table, snapshot: Snapshot | None = None) -> dict[Partition
 
     :raises LakeError: no ancestor says it either
     """
-    found = snapshot or table.current_snapshot()
-    while found is not None:
-        if (text := _property(found, _OFFSETS)) is not None:
+    for one in lineage(table, snapshot or table.current_snapshot()):
+        if (text := _property(one, _OFFSETS)) is not None:
             return {partition: int(offset) for partition, offset in _values(text).items()}
-        found = table.snapshot_by_id(found.parent_snapshot_id) if found.parent_snapshot_id is not None else None
     raise LakeError(
         f"no snapshot of table {'.'.join(table.name())} has {_OFFSETS} in its summary: another program wrote to the"
         " table and expired the snapshots of compact_lake; roll back to a snapshot that has it, or create the table"
         " anew and replay its topics"
     )
+
+
+def lineage(table: Table, snapshot: Snapshot | None) -> Iterator[Snapshot]:
+    """A snapshot and its ancestors, up to the first one that says its offsets: what it takes to know them."""
+    while snapshot is not None:
+        yield snapshot
+        if _property(snapshot, _OFFSETS) is not None or snapshot.parent_snapshot_id is None:
+            return
+        snapshot = table.snapshot_by_id(snapshot.parent_snapshot_id)
 
 
 def totals_added(snapshot: Snapshot) -> dict[Partition, Totals]:

@@ -71,6 +71,25 @@ def test_old_snapshots_and_what_only_they_name_go_and_the_rest_stays():
     assert (again.snapshots, again.orphans) == (0, 0)
 
 
+def test_what_says_the_offsets_of_another_programs_snapshots_stays():
+    """Spark's rewrite_data_files makes snapshots without offsets: their nearest ancestor's count."""
+    lake = hourly()
+    maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER)
+    table = lake.tables.load(FOLDER)
+    for _ in range(2):
+        with table.transaction() as transaction, transaction.update_snapshot().fast_append():
+            pass
+    now = datetime.now(UTC) + LATER
+    maintain(lake, FOLDER, NEXT_DAY, keep=timedelta(hours=1), now=now)
+    assert len(lake.tables.load(FOLDER).snapshots()) == 3
+    assert lake.tables.offsets(FOLDER) == {PARTITION: 50}
+    put(lake, 50, 60, day=NEXT_DAY)
+    compact(lake, FOLDER, NEXT_DAY)
+    assert len(seen(lake)) == 60
+    maintain(lake, FOLDER, NEXT_DAY, keep=timedelta(hours=1), now=now)
+    assert len(lake.tables.load(FOLDER).snapshots()) == 1
+
+
 def test_a_branch_that_a_killed_run_left_goes():
     lake = filled()
 
