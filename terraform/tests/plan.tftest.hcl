@@ -24,7 +24,7 @@ override_resource {
 override_resource {
   target          = google_compute_address.private # of the module group, where a run plans it alone
   override_during = plan
-  values          = { address = "10.10.0.8", id = "projects/my-project/regions/us-central1/addresses/producer" }
+  values          = { address = "10.10.0.8", self_link = "https://www.googleapis.com/compute/v1/projects/my-project/regions/us-central1/addresses/producer" }
 }
 
 variables {
@@ -240,7 +240,7 @@ run "a_vm_in_a_group_keeps_its_name_address_and_metadata" {
   }
 
   assert {
-    condition     = google_compute_per_instance_config.vm.name == "producer" && one(google_compute_per_instance_config.vm.preserved_state[0].internal_ip).ip_address[0].address == "projects/my-project/regions/us-central1/addresses/producer"
+    condition     = google_compute_per_instance_config.vm.name == "producer" && one(google_compute_per_instance_config.vm.preserved_state[0].internal_ip).ip_address[0].address == "https://www.googleapis.com/compute/v1/projects/my-project/regions/us-central1/addresses/producer"
     error_message = "the VM's name and address outlive the VM"
   }
   assert {

@@ -122,6 +122,11 @@ resource "google_compute_instance_group_manager" "vm" {
     max_surge_fixed                = 0
     max_unavailable_fixed          = 1
   }
+
+  # Terraform then takes a group out of the load balancer before it deletes it: Google deletes none that is in use.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 # Its name is the VM's name, and it keeps address and metadata through every replacement.
@@ -145,7 +150,7 @@ resource "google_compute_per_instance_config" "vm" {
       interface_name = "nic0"
       auto_delete    = "NEVER"
       ip_address {
-        address = google_compute_address.private.id
+        address = google_compute_address.private.self_link # as the API returns it; an id would differ in each plan
       }
     }
   }

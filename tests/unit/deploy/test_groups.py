@@ -89,6 +89,11 @@ def test_both_modules_give_boot_the_same_metadata() -> None:
     assert different == own.keys()
 
 
+def test_a_group_leaves_the_load_balancer_before_it_is_deleted() -> None:
+    """From production's two sites to a trial's one: else Terraform deletes it first, which Google refuses."""
+    assert group("google_compute_instance_group_manager")["lifecycle"][0]["create_before_destroy"] is True
+
+
 def test_a_group_s_rights_outlive_its_vm() -> None:
     """IAM policies of an instance go with the instance."""
     files = [*load(TERRAFORM / "modules/group"), *(b for b in load(TERRAFORM) if b.file == "login.tf")]
