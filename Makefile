@@ -50,8 +50,8 @@ chaos: venv ## inject faults while data flows; SEED=number, MINUTES=number
 fuzz: venv ## write arbitrary data to every topic; SEED=number, MINUTES=number
 	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES))
 
-mutants: venv .venvs/mutants/synced ## change the code and see whether the unit tests notice; NUMBER=number, SEED=number, PACKAGE=name
-	@$(BIN)/python -m tests.mutants $(if $(NUMBER),--number $(NUMBER)) $(if $(SEED),--seed $(SEED)) $(if $(PACKAGE),--package $(PACKAGE))
+mutants: venv .venvs/mutants/synced ## change the code and see whether the unit tests notice; NUMBER=number, SEED=number, PACKAGE=name, AGAIN=1
+	@$(BIN)/python -m tests.mutants $(if $(AGAIN),--again) $(if $(NUMBER),--number $(NUMBER)) $(if $(SEED),--seed $(SEED)) $(if $(PACKAGE),--package $(PACKAGE))
 
 test: lint docs check-deploy ## run all checks, then the unit, chaos, browser and integration tests
 	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadscope tests/unit tests/components

@@ -45,10 +45,14 @@ def main() -> int:
     parser.add_argument("--number", type=int, default=60, help="changes of each package (default 60)")
     parser.add_argument("--seed", type=int, default=20, help="chooses the changes (default 20)")
     parser.add_argument("--package", help=f"only this folder of plugins/fraudstream (default {', '.join(PACKAGES)})")
+    parser.add_argument("--again", action="store_true", help="the tree of the last run, whose coverage is known")
     options = parser.parse_args()
     os.nice(19)
-    copy_tree()
-    print("The unit tests run once, to see which lines each of them covers: some minutes …", flush=True)
+    if options.again:
+        git(COPY, "checkout", "--quiet", "--", ".")  # a run that was killed leaves its last change
+    else:
+        copy_tree()
+        print("The unit tests run once, to see which lines each of them covers: some minutes …", flush=True)
     command = [sys.executable, "-m", "tests.mutants.trial"]
     environment = os.environ | {"PYTHONPATH": "plugins"}
     results = {}
