@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -22,13 +23,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.mutants.covering import FOLDERS, Covering, Measuring
 
-#: A change that makes the tests so much slower counts as noticed: it never ends.
-SLOWER = 5
+#: A change that makes the tests need so much more of a processor, or of time, counts as noticed: it never ends.
+SLOWER, LATER = 5, 20
 #: Of the tests of a statement as many as take so long in all, in seconds.
-LONGEST = 30
+LONGEST = 60
 OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=0", "--hypothesis-profile", "mutants"]
 OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the libraries are imported already
-OWN = ("fraudstream", "tests", "coverage", "__main__")
+#: Not imported once for all: what is changed, and what imports that.
+OWN = {path.name for path in Path.cwd().iterdir()} | {"fraudstream", "coverage", "__main__"}
 
 
 # The same examples each time, and none of them fails because the machine is busy.
@@ -49,7 +51,7 @@ class Selected:
 
 def main() -> None:
     """Measures the coverage unless it is there, then tries what the input says, in order."""
-    if not Path("measured.json").exists() and forked(measure, 3600) != 0:
+    if not Path("measured.json").exists() and forked(measure, 1800) != 0:
         raise SystemExit(f"unit tests fail before anything is changed:\n{Path('output.txt').read_text()[-3000:]}")
     measured = json.loads(Path("measured.json").read_text())
     covering = Covering(measured["seconds"])
@@ -59,6 +61,7 @@ def main() -> None:
         for name in measured["modules"]:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+    assert "fraudstream" not in sys.modules, "a change would have no effect"
     gc.freeze()
     for line in sys.stdin:
         change = json.loads(line)
@@ -89,7 +92,7 @@ def outcome(covering: Covering, module: str, line: int, after: str) -> str:
     try:
         code = forked(
             lambda: pytest.main([*OPTIONS, *files], plugins=[Selected(tests)]),
-            SLOWER * covering.seconds(tests) + 10,
+            covering.seconds(tests) + 5,
         )
     finally:
         path.write_bytes(before)
@@ -99,10 +102,12 @@ def outcome(covering: Covering, module: str, line: int, after: str) -> str:
     return "survived" if code == pytest.ExitCode.OK else "noticed"
 
 
-def forked(job: Callable[[], int], limit: float) -> int | None:
-    """Exit code of a job in a process of its own, or none if it doesn't end in time and is killed.
+def forked(job: Callable[[], int], seconds: float) -> int | None:
+    """Exit code of a job in a process of its own, below 0 if it was killed; none if it doesn't end.
 
     Whatever the job started ends with it. Time in which the machine is asleep doesn't count.
+
+    :param seconds: that the job should take
     """
     child = os.fork()
     if child == 0:
@@ -110,6 +115,7 @@ def forked(job: Callable[[], int], limit: float) -> int | None:
         try:
             os.setsid()
             sys.dont_write_bytecode = True
+            resource.setrlimit(resource.RLIMIT_CPU, (int(SLOWER * seconds), resource.RLIM_INFINITY))
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             output = os.open("output.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(output, 1)
@@ -122,11 +128,12 @@ def forked(job: Callable[[], int], limit: float) -> int | None:
             sys.stderr.flush()
             os._exit(code)
     waited, last = 0.0, time.monotonic()
-    while waited < limit:
+    while waited < LATER * seconds:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             kill_rest(child)
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return None if code == -signal.SIGXCPU else code
         time.sleep(0.02)
         now = time.monotonic()
         waited, last = waited + min(now - last, 1), now

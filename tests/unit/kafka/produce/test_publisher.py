@@ -3,112 +3,19 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
-from fraudstream.dataset import open_source
 from fraudstream.dataset.reader import Chunk, read_chunks
 from fraudstream.errors import DatasetError, KafkaUnavailable, ProducerFenced, TooManyRejected
-from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.produce import publisher, rejected_rows, transaction
-from fraudstream.kafka.produce.columns_producer import Messages
 from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
-from fraudstream.settings import Settings
 
 from tests.integration.pipeline import good_row, paysim
 from tests.unit.dataset.test_files import FILES, READ, REFUSED
-
-
-class FakeProducer:
-    """A transactional producer that refuses every call which the real one refuses in its state."""
-
-    def __init__(self) -> None:
-        self.state = "new"
-        self.visible: list[tuple[str, int]] = []
-        self.aborted = 0
-        #: Raised by the next call of that name.
-        self.failures: dict[str, Code] = {}
-        self._pending: list[tuple[str, int]] = []
-
-    def list_topics(self, topic: str | None, timeout: float) -> object:
-        return SimpleNamespace(topics={})
-
-    def poll(self, timeout: float) -> int:
-        return 0
-
-    def init_transactions(self, seconds: float) -> None:
-        self._call("init_transactions", "new", "ready")
-
-    def begin_transaction(self) -> None:
-        self._call("begin_transaction", "ready", "open")
-
-    def produce(self, topic: str, value: bytes = b"", **_: object) -> None:
-        self.queue(topic, 1)
-
-    def queue(self, topic: str, count: int) -> None:
-        self._call("produce", "open", "open")
-        self._pending.append((topic, count))
-
-    def commit_transaction(self, seconds: float) -> None:
-        self._call("commit_transaction", "open", "ready")
-        self.visible += self._pending
-        self._pending = []
-
-    def abort_transaction(self, seconds: float) -> None:
-        if self.state == "broken":
-            self.state = "open"
-        self._call("abort_transaction", "open", "ready")
-        self._pending = []
-        self.aborted += 1
-
-    def rows(self, topic: str) -> int:
-        return sum(count for name, count in self.visible if name == topic)
-
-    def _call(self, name: str, expected: str, then: str) -> None:
-        if name in self.failures:
-            error = self.failures.pop(name)
-            self.state = "fenced" if error.fatal() else "broken"
-            self.reason = error
-            raise KafkaException(error)
-        if self.state in {"fenced", "broken"}:
-            # Only the calls that end a transaction say why it is broken.
-            code = Code._FATAL if self.state == "fenced" else Code._STATE
-            raise KafkaException(self.reason if name == "commit_transaction" else Code(code))
-        if self.state != expected:
-            raise KafkaException(Code(Code._STATE, f"{name} in state {self.state}"))
-        self.state = then
-
-
-class FakeColumns:
-    def __init__(self, producer: FakeProducer) -> None:
-        self._producer = producer
-
-    def __enter__(self) -> "FakeColumns":
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
-
-    def produce(self, topic: str, messages: Messages) -> None:
-        self._producer.queue(topic, len(messages))
-
-
-@pytest.fixture
-def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
-    fake = FakeProducer()
-    registry = SimpleNamespace(identifier=lambda topic, schema: 1)
-    monkeypatch.setattr(publisher, "Producer", lambda config, logger: fake)
-    monkeypatch.setattr(publisher, "ColumnsProducer", FakeColumns)
-    monkeypatch.setattr(Codec, "for_topic", lambda topic, settings: Codec(topic, registry))
-    monkeypatch.setattr(publisher, "last_progress", lambda settings, codec, beginning: beginning)
-    monkeypatch.setattr(publisher, "_CHUNK_ROWS", 2)
-    return fake
-
-
-def publishing(path: Path, **options: float) -> Publisher:
-    return Publisher(Settings(), open_source(str(path), None), **options)  # type: ignore[arg-type]
+from tests.unit.kafka.produce.memory_producer import FakeProducer, publishing
 
 
 def after_the_first(monkeypatch: pytest.MonkeyPatch, then: Callable[[], None]) -> None:
