@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.kafka.avro_bytes import NEW_ID, OLD_ID, OWN_ID, FakeRegistry, codec, example
+from tests.unit.kafka.avro_bytes import value as wire_format
 
 
 def decode_rows(values: Sequence[bytes | None]) -> tuple[pa.RecordBatch, list[InvalidRecord]]:
@@ -94,6 +95,19 @@ def test_values_of_older_and_newer_schemas_are_read_as_the_topics_own():
 def test_a_record_that_doesnt_fit_is_refused():
     with pytest.raises(RecordError, match=FRAUD_TRANSACTION):
         codec().encode({"idTransaction": "a"})
+
+
+def test_rows_that_dont_fit_are_refused():
+    with pytest.raises(RecordError, match=f"rows don't fit the schema of topic {FRAUD_TRANSACTION}"):
+        codec().encode_rows(rows_of([example()]).drop_columns("amount"))
+
+
+def test_values_of_another_schema_are_told_from_those_of_the_topics_own():
+    own = wire_format()
+    rubbish = [None, b"", b"\x00\x00", b"\x01" + own[1:], wire_format(404)]
+    values = [own, wire_format(OLD_ID), *rubbish, own, wire_format(NEW_ID)]
+    assert codec().foreign(pa.array(values, pa.binary())) == [1, 8]
+    assert codec().foreign(pa.array([own, own], pa.binary())) == []
 
 
 def test_no_values_give_no_rows():

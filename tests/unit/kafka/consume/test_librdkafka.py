@@ -48,7 +48,8 @@ def test_a_library_without_a_function_is_found_out(monkeypatch, caplog):
 
 def test_messages_that_arent_as_the_header_says_are_refused_before_their_addresses_are_followed():
     message = np.zeros(1, librdkafka.MESSAGE)
-    message["topic"], message["value"], message["value_bytes"] = 1, 1, 5
+    message["topic"], message["value"], message["value_bytes"] = 1, 1, 2**31 - 1
+    message["key"], message["key_bytes"] = 1, 2**31 - 1
     columns_consumer._require_plausible(message)
     for wrong in ({"topic": 0}, {"value": 0}, {"value_bytes": 2**40}, {"key_bytes": 2**63}, {"partition": -7}):
         broken = message.copy()

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, TopicPartition
 from fraudstream.errors import KafkaRefused, KafkaUnavailable, RecordError
 from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import RegisteredSchema
@@ -13,7 +15,7 @@ from fraudstream.kafka.produce.progress import IngestProgress, last_progress
 from fraudstream.kafka.records import INGEST_PROGRESS
 from fraudstream.settings import Settings
 
-from tests.unit.kafka.topic.memory_topic import MemoryTopic, Record
+from tests.unit.kafka.topic.memory_topic import Clock, MemoryTopic, Record
 
 REGISTRY = SimpleNamespace(
     identifier=lambda topic, schema: 1, schema=lambda identifier, topic: RegisteredSchema(schema_text(topic))
@@ -86,3 +88,54 @@ def test_an_error_names_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
     topic.failure = Record(0, 0, Code(Code.TOPIC_AUTHORIZATION_FAILED))
     with pytest.raises(KafkaRefused, match="reading topic ingest_progress"):
         last(monkeypatch, topic)
+
+
+class Leaderless:
+    """Answers with these, one after the other, and with the last one for ever."""
+
+    def __init__(self, *answers: int | KafkaException) -> None:
+        self._answers = list(answers)
+
+    def list_offsets(self, places: dict[TopicPartition, Any], **_: Any) -> dict[TopicPartition, Any]:
+        (place,) = places
+        assert (place.topic, place.partition) == (INGEST_PROGRESS, 0)
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+
+        def result() -> Any:
+            if isinstance(answer, KafkaException):
+                raise answer
+            return SimpleNamespace(offset=answer)
+
+        return {place: SimpleNamespace(result=result)}
+
+
+class TestEnd:
+    """Where the positions end: as long as no leader says so, no file is begun anew."""
+
+    @pytest.fixture(autouse=True)
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:
+        made = Clock()
+
+        def sleep(seconds: float) -> None:
+            assert 0 < seconds < 1
+            made.now += seconds
+
+        monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=made.monotonic, sleep=sleep))
+        return made
+
+    @pytest.mark.parametrize("answer", [-1001, KafkaException(Code(Code.LEADER_NOT_AVAILABLE, retriable=True))])
+    def test_a_leader_is_waited_for(self, answer: Any) -> None:
+        assert progress._high_watermark(Leaderless(answer, answer, 12)) == 12
+
+    def test_a_topic_without_records_ends_at_0(self) -> None:
+        assert progress._high_watermark(Leaderless(0)) == 0
+
+    def test_no_leader_is_waited_for_without_end(self, clock: Clock) -> None:
+        with pytest.raises(KafkaUnavailable):
+            progress._high_watermark(Leaderless(-1001))
+        assert clock.now - 1_000 == pytest.approx(90, abs=1)
+
+    def test_what_does_not_pass_is_told_at_once(self, clock: Clock) -> None:
+        with pytest.raises(KafkaException):
+            progress._high_watermark(Leaderless(KafkaException(Code(Code.TOPIC_AUTHORIZATION_FAILED))))
+        assert clock.now == 1_000

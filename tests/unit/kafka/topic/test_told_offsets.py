@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from confluent_kafka import OFFSET_INVALID, TopicPartition
 from fraudstream.errors import KafkaUnavailable
-from fraudstream.kafka.produce import progress
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic import topic_identity, whole_topic
 from fraudstream.settings import Settings
@@ -82,8 +81,3 @@ def test_where_a_time_begins_in_a_partition_without_leader_is_unknown(monkeypatc
     with pytest.raises(KafkaUnavailable, match=r"asking for the first offsets since 2026-01-01"):
         next(whole_topic.records(Settings(), "t", datetime(2026, 1, 1, tzinfo=UTC)))
     assert consumer.assigned == []
-
-
-def test_a_producer_waits_for_the_end_of_its_positions_and_begins_no_file_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress.time, "sleep", lambda seconds: None)
-    assert progress._high_watermark(Admin(-1001, -1001, 12)) == 12
