@@ -14,6 +14,13 @@ from local.supervisor.part import Listening, Logged, Part
 
 #: What the parts of Airflow get on top of the stack's environment. The workers' slots bound how much runs at once.
 EXECUTOR = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__PARALLELISM": "32"}
+#: What workers don't get, here as in docker/compose.yaml: tasks reach Airflow through its API, with a token that the
+#: scheduler signed.
+NOT_FOR_WORKERS = {
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+}
 #: A task in a queue outlives a restart, and none is ever evicted.
 REDIS_KEEPS = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
 
@@ -51,6 +58,7 @@ def workers() -> list[Part]:
 def worker(queue: str, environment: Mapping[str, str], number: int = 1) -> Part:
     """A worker of one queue; `number` tells several of the same queue apart."""
     name = worker_name(queue, number)
+    given = {variable: value for variable, value in environment.items() if variable not in NOT_FOR_WORKERS}
     mails_fraud_notices = queue == environment["FRAUDSTREAM_QUEUE_CONSUMER_FRAUD"]
     return Part(
         name=name,
@@ -58,7 +66,7 @@ def worker(queue: str, environment: Mapping[str, str], number: int = 1) -> Part:
             *(sys.executable, "-m", "fraudstream.orchestration.worker", "--queues", queue),
             *("--celery-hostname", f"{name}@{HOST}", "--skip-serve-logs"),
         ],
-        env=dict(environment) if mails_fraud_notices else without_keys(environment),
+        env=given if mails_fraud_notices else without_keys(given),
         cwd=ROOT,
         ready=Logged(file=LOGS / f"{name}.log", text=f"{name}@{HOST} ready"),
         depends_on=["redis", "airflow-migrate"],

@@ -23,12 +23,6 @@ ONCE = {"airflow-image", "airflow-migrate", "topics", "dataset", "kafka-access"}
 #: Settings that no container gets: for a client certificate or a registry with a password, whose secret files would
 #: have to be there.
 NOT_IN_CONTAINERS = {"kafka_ssl_key_password", "schema_registry_password"}
-#: What a worker isn't given: tasks reach Airflow through its API, with a token that the scheduler signed.
-NOT_FOR_WORKERS = {
-    "AIRFLOW__API_AUTH__JWT_SECRET",
-    "AIRFLOW__CORE__FERNET_KEY",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
-}
 #: Settings that only the receiver of returned mails reads.
 RECEIVERS = {"mail_bounce_bind", "mail_webhook_bind", "mail_webhook_keys"}
 #: What docker/vm/boot.py gives compose on every VM.
@@ -376,7 +370,7 @@ class TestHardening:
         self, services: dict[str, dict[str, Any]], root: Path
     ) -> None:
         secrets = {"airflow_database_url", "airflow_fernet_key", "airflow_jwt_secret"}
-        variables = {f"{name}_CMD" for name in NOT_FOR_WORKERS}
+        variables = {f"{name}_CMD" for name in celery.NOT_FOR_WORKERS}
         workers = {name: service for name, service in services.items() if "worker" in name}
         assert len(workers) == 5
         for name, service in workers.items():

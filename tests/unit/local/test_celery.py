@@ -47,6 +47,14 @@ def test_roles_that_share_a_queue_share_a_worker(monkeypatch: pytest.MonkeyPatch
     ]
 
 
+def test_a_worker_has_none_of_the_secrets_that_containers_keep_from_theirs() -> None:
+    assert stack_environment({}).keys() >= celery.NOT_FOR_WORKERS, "the others need them"
+    workers = celery.workers()
+
+    assert len(workers) == 4
+    assert [part.name for part in workers if celery.NOT_FOR_WORKERS & part.env.keys()] == []
+
+
 def test_redis_listens_on_loopback_with_a_password_that_no_command_line_shows(state: Path) -> None:
     part = celery.redis(Ports.from_environment({"FRAUDSTREAM_PORT_REDIS": "40001"}))
 
