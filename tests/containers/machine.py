@@ -43,8 +43,11 @@ def unshare_namespaces() -> None:
 class Container:
     """One running service."""
 
-    def __init__(self, service: Service, process: "subprocess.Popen[bytes]", spec: Path, log: Path) -> None:
+    def __init__(
+        self, service: Service, image: Image, process: "subprocess.Popen[bytes]", spec: Path, log: Path
+    ) -> None:
         self.service = service
+        self.image = image
         self.log = log
         self._process = process
         self._spec = json.loads(spec.read_text())
@@ -70,18 +73,18 @@ class Container:
         raise AssertionError(f"not healthy after {health.patience:.0f} s: {answer}; {self._tail()}")
 
     def stop(self) -> str:
-        """Ends it as Docker does: SIGTERM, then SIGKILL after the grace period, or a minute of it."""
+        """Ends it as Docker does: its signal, then SIGKILL after the grace period or a minute of it."""
         grace = min(self.service.grace, 60)
         began = time.monotonic()
         if self._process.poll() is None:
             with suppress(ProcessLookupError, IndexError):
-                os.kill(self._init(), signal.SIGTERM)
+                os.kill(self._init(), self.image.stop_signal)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace)
-                return f"ended {time.monotonic() - began:.1f} s after SIGTERM"
+                return f"ended {time.monotonic() - began:.1f} s after {self.image.stop_signal.name}"
             self._process.kill()  # and with it its children
             self._process.wait(10)
-            return f"killed {grace:.0f} s after SIGTERM"
+            return f"killed {grace:.0f} s after {self.image.stop_signal.name}"
         return ""
 
     def _until_ended(self, seconds: float) -> str:
@@ -166,12 +169,16 @@ class Machine:
         inside = Path(__file__).with_name("inside.py")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{namespace}", *unshare.split(), sys.executable, str(inside), str(spec)],
+                [
+                    *("setpriv", "--pdeathsig", "KILL"),  # it ends with this process, whatever ends that
+                    *("nsenter", f"--net=/run/netns/{namespace}", *unshare.split()),
+                    *(sys.executable, str(inside), str(spec)),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        return Container(service, process, spec, log)
+        return Container(service, image, process, spec, log)
 
     def _run(self, command: str) -> None:
         subprocess.run(command.split(), check=True)

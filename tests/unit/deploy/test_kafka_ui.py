@@ -57,13 +57,17 @@ def opens(rule: Block) -> bool:
 
 def test_operators_alone_open_a_tunnel_to_it(root: Path, blocks: list[Block]) -> None:
     """Those who may only log in to Airflow have a tunnel to the VM airflow, and to its page."""
+    modules = {"": blocks} | {name: load(root / "terraform/modules" / name) for name in ("group", "vm", "worker")}
     grants = {
-        (block.file, block.labels[1]): block.body
-        for block in [*blocks, *load(root / "terraform/modules/vm")]
+        (module, block.labels[1]): block.body
+        for module, found in modules.items()
+        for block in found
         if block.kind == "resource" and IAP_ROLE in {unquote(text) for text in texts(block.body)}
     }
-    assert grants.keys() == {("login.tf", "airflow_users"), ("main.tf", "operators")}
-    assert grants["login.tf", "airflow_users"]["instance"] == "${module.airflow.name}"
-    assert grants["main.tf", "operators"]["for_each"] == "${toset(var.operators)}"
+    assert grants.keys() == {("", "airflow_users"), ("group", "operators"), ("vm", "operators")}
+    (condition,) = grants["", "airflow_users"]["condition"]
+    assert "${module.airflow.address}" in condition["expression"]
+    assert condition["expression"].endswith('destination.port == 8080"')
+    assert {grants[module, "operators"]["for_each"] for module in ("group", "vm")} == {"${toset(var.operators)}"}
     (registry,) = [block for block in blocks if block.kind == "module" and block.labels == ("registry",)]
     assert registry.body["operators"] == "${var.operators}"
