@@ -105,7 +105,8 @@ def _orphans(table: Table, before: datetime) -> list[str]:
 def _named(table: Table) -> set[str]:
     """Addresses of all files that the table's metadata names."""
     named = {table.metadata_location, *(entry.metadata_file for entry in table.metadata.metadata_log)}
-    named |= {statistics.statistics_path for statistics in table.metadata.statistics}
+    statistics = (*table.metadata.statistics, *table.metadata.partition_statistics)
+    named |= {one.statistics_path for one in statistics}
     manifests = {}
     for snapshot in table.snapshots():
         named.add(snapshot.manifest_list)

@@ -11,6 +11,8 @@ from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.compaction.upkeep import maintain
 from fraudstream.lake.query.view import open_view
 from fraudstream.lake.table.catalog import BRANCH
+from pyiceberg.table.statistics import PartitionStatisticsFile
+from pyiceberg.table.update import SetPartitionStatisticsUpdate
 
 from tests.fakes.lakes import catalog_of, new_lake
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, filled, put, seen
@@ -69,6 +71,19 @@ def test_old_snapshots_and_what_only_they_name_go_and_the_rest_stays():
     assert len(seen(lake)) == 50
     again = maintain(lake, FOLDER, NEXT_DAY, keep=timedelta(hours=1), now=datetime.now(UTC) + LATER)
     assert (again.snapshots, again.orphans) == (0, 0)
+
+
+def test_statistics_that_another_program_made_stay():
+    lake = hourly()
+    table = lake.tables.load(FOLDER)
+    path = Path(urlparse(table.location()).path) / "metadata" / "partition-stats.parquet"
+    path.write_bytes(b"x")
+    made = PartitionStatisticsFile(
+        snapshot_id=table.current_snapshot().snapshot_id, statistics_path=path.as_uri(), file_size_in_bytes=1
+    )
+    table.catalog.commit_table(table, (), (SetPartitionStatisticsUpdate(partition_statistics=made),))
+    maintain(lake, FOLDER, DAY, keep=timedelta(hours=1), now=datetime.now(UTC) + LATER)
+    assert path.exists()
 
 
 def test_what_says_the_offsets_of_another_programs_snapshots_stays():
