@@ -21,6 +21,7 @@
     │   └── RecordError            one record is invalid: it becomes a dead letter
     ├── LakeError                  an object or the bucket didn't do what was asked
     │   ├── LakeUnavailable        may pass: retry
+    │   │   └── Overtaken          someone else changed a table first: start over
     │   ├── QueryRefused           SQL that can't be run on the lake; retrying can't help
     │   ├── PartitionLost          another reader owns the partition now: retry with what is left
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
@@ -128,6 +129,10 @@ class LakeUnavailable(LakeError):
     """The object store doesn't answer or asks to come back later."""
 
     retryable = True
+
+
+class Overtaken(LakeUnavailable):
+    """Someone else committed to a table first: start over."""
 
 
 class QueryRefused(LakeError):

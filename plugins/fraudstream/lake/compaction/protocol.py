@@ -21,7 +21,7 @@ from datetime import UTC, date, datetime, timedelta
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
-from fraudstream.errors import LakeError, LakeUnavailable, ProofFailed
+from fraudstream.errors import LakeError, LakeUnavailable, Overtaken, ProofFailed
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.pending import covered
@@ -29,7 +29,6 @@ from fraudstream.lake.compaction.work import Engine, Staged, Vanished, Work, day
 from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
 from fraudstream.lake.stream.settled import Settled, settled_objects
 from fraudstream.lake.stream.totals import Totals
-from fraudstream.lake.table.catalog import Overtaken
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.positions import offsets_of, summary, totals_added
 from fraudstream.lake.table.publishing import publish

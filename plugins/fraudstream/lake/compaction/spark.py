@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from fraudstream.errors import LakeError, LakeUnavailable, SettingsError
+from fraudstream.errors import LakeError, LakeUnavailable, Overtaken, SettingsError
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import statements
 from fraudstream.lake.compaction.protocol import CompactionReport, delete_json, prepare_work, require_proven
@@ -24,7 +24,7 @@ from fraudstream.lake.compaction.statements import by_partition
 from fraudstream.lake.compaction.work import day_of, expected_totals
 from fraudstream.lake.store.objects import JSON, ObjectStore
 from fraudstream.lake.stream.totals import Totals
-from fraudstream.lake.table.catalog import BRANCH, CATALOG, Overtaken, configured
+from fraudstream.lake.table.catalog import BRANCH, CATALOG, configured
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.publishing import publish
 from fraudstream.lake.table.schemas import json_schema

@@ -4,12 +4,11 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
-from fraudstream.errors import ProofFailed
+from fraudstream.errors import Overtaken, ProofFailed
 from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.protocol import TARGET_BYTES
 from fraudstream.lake.compaction.work import Work
 from fraudstream.lake.table import maintenance
-from fraudstream.lake.table.catalog import Overtaken
 from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.positions import offsets_of, summary
 from fraudstream.lake.table.publishing import publish

@@ -41,7 +41,7 @@ from pyiceberg.utils.config import Config
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from fraudstream.database_address import require_one_host
-from fraudstream.errors import FraudstreamError, LakeError, LakeUnavailable, SettingsError
+from fraudstream.errors import FraudstreamError, LakeError, LakeUnavailable, Overtaken, SettingsError
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.store.credentials import renewal_may_pass
 from fraudstream.lake.table import schemas
@@ -206,10 +206,6 @@ def configured() -> dict[str, Any]:
     return dict(Config().get_catalog_config(CATALOG) or {})
 
 
-class Overtaken(Exception):
-    """Someone else committed to the table first: start over."""
-
-
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """The one edge where errors of catalogs and of pyiceberg's file access become the lake's.
@@ -219,7 +215,9 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except CommitFailedException as error:
-        raise Overtaken(str(error)) from error
+        raise Overtaken(
+            f"could not {what} the Iceberg catalog {CATALOG!r}: another run changed it meanwhile ({error}); run again"
+        ) from error
     except ArgumentError:  # the address is none, or of no database that SQLAlchemy knows
         raise
     except (ServerError, SQLAlchemyError, requests.RequestException, OSError) as error:

@@ -18,8 +18,8 @@ from pyiceberg.table.snapshots import Snapshot
 from pyiceberg.table.update import AssertRefSnapshotId, AssertTableUUID, RemoveSnapshotRefUpdate, SetSnapshotRefUpdate
 from pyiceberg.table.update.snapshot import ManageSnapshots
 
-from fraudstream.errors import LakeError
-from fraudstream.lake.table.catalog import BRANCH, Overtaken, translated
+from fraudstream.errors import LakeError, Overtaken
+from fraudstream.lake.table.catalog import BRANCH, translated
 
 
 def stage(

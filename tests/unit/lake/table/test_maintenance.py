@@ -5,12 +5,14 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 import pytest
-from fraudstream.errors import ProofFailed
+from fraudstream.errors import LakeUnavailable, ProofFailed
 from fraudstream.lake.compaction import duckdb_engine
+from fraudstream.lake.compaction.complete import mark_complete
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.compaction.upkeep import maintain
 from fraudstream.lake.query.view import open_view
 from fraudstream.lake.table.catalog import BRANCH
+from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.statistics import PartitionStatisticsFile
 from pyiceberg.table.update import SetPartitionStatisticsUpdate
 
@@ -35,6 +37,10 @@ def hourly():
 def files(lake):
     with open_view(lake, FOLDER) as view:
         return view.files()
+
+
+def maintain_later(lake, folder, before):
+    maintain(lake, folder, before, keep=timedelta(hours=1), now=datetime.now(UTC) + LATER)
 
 
 def on_disk(lake):
@@ -147,6 +153,23 @@ def test_a_compaction_that_is_faster_goes_first():
     assert len(seen(lake)) == 60
     assert maintain(lake, FOLDER, NEXT_DAY, keep=LATER).files_after == 1
     assert len(seen(lake)) == 60
+
+
+@pytest.mark.parametrize("upkeep", [maintain_later, mark_complete])
+def test_upkeep_that_a_compaction_overtakes_may_be_tried_again(upkeep):
+    lake = hourly()
+    maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER)
+
+    def overtake(operation):
+        if operation == "commit_table":
+            catalog_of(lake).before = lambda operation: None
+            raise CommitFailedException("requirement failed")
+
+    catalog_of(lake).before = overtake
+    with pytest.raises(LakeUnavailable, match=r"another run changed it meanwhile \(requirement failed\)"):
+        upkeep(lake, FOLDER, NEXT_DAY)
+    upkeep(lake, FOLDER, NEXT_DAY)
+    assert len(seen(lake)) == 50
 
 
 def test_a_folder_without_a_table_needs_nothing():
