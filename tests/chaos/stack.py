@@ -4,6 +4,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from fraudstream.kafka.topic.cluster import register_schemas, wait_for_brokers
 from fraudstream.kafka.topic.topics import create_topics
@@ -14,11 +15,13 @@ from local.environment import LAKE_BUCKET, LOGS, STACK, VAR, catalog_environment
 from local.ports import PORTS, PREFIX, Ports, is_free
 from local.services import kafka, schema_registry, store
 from local.supervisor.control import Control, StackError
-from local.supervisor.part import AT_REST, State
+from local.supervisor.part import AT_REST, Part, State
 
 #: Below the ports that the kernel gives to clients: one of them could take a killed broker's port.
 _PORTS = range(21_000, 32_000, 100)
 PARTITIONS = 3
+#: Seconds. A broker whose peers were killed too took more than two minutes on a machine at a load of 200.
+_READY_WITHIN = 300.0
 
 
 def free_ports() -> dict[str, str]:
@@ -73,11 +76,18 @@ class Stack:
         self.empty()
         files = artifacts.fetch_all(print)
         parts = [
-            *kafka(self.ports, files),
+            *self.brokers(files),
             schema_registry(self.ports, files[artifacts.REGISTRY]),
             store(self.ports),
         ]
         self.control.up(parts, lambda _: None)
+
+    def brokers(self, files: Mapping[str, Path]) -> list[Part]:
+        """The brokers, with time enough to start where two were killed on a busy machine."""
+        parts = kafka(self.ports, files)
+        for part in parts:
+            part.ready_within = _READY_WITHIN
+        return parts
 
     def empty(self) -> None:
         """Removes what an earlier run left.
@@ -109,7 +119,7 @@ class Stack:
     def start(self, name: str) -> None:
         """Starts a part that was killed, and returns when it is ready."""
         self.control.command("start", name)
-        self._wait(name, {State.READY}, 120)
+        self._wait(name, {State.READY}, _READY_WITHIN)
         self._killed.discard(name)
 
     def ended(self) -> list[str]:

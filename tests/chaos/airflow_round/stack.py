@@ -7,7 +7,7 @@ from local import artifacts
 from local.applications import airflow, pipeline, postgres
 from local.environment import stack_environment
 from local.ports import PREFIX, Ports
-from local.services import kafka, schema_registry, store
+from local.services import schema_registry, store
 from tests.chaos.stack import PARTITIONS, Stack
 
 #: Seconds that a case waits for its customer: nobody answers here, so that each ends with NO_RESPONSE.
@@ -36,7 +36,7 @@ class AirflowStack(Stack):
         os.environ["PYICEBERG_CATALOG__FRAUDSTREAM__GCS__SERVICE__HOST"] = self.ports.url("gcs")
         files = artifacts.fetch_all(print)
         services = [
-            *kafka(self.ports, files),
+            *self.brokers(files),
             schema_registry(self.ports, files[artifacts.REGISTRY]),
             store(self.ports),
         ]
