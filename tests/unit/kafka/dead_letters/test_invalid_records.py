@@ -80,6 +80,15 @@ INVALID = {
 }
 N = {"type": "record", "name": "N", "fields": [{"name": "next", "type": ["null", "N"]}]}
 #: Schema, body of a record, reason.
+NULLS = {"type": "record", "name": "R", "fields": [{"name": "a", "type": "null"}, {"name": "b", "type": "null"}]}
+SIZE_0 = {"type": "fixed", "name": "F", "size": 0}
+TRILLION = value()[5:] + integer(10**12) + b"\0"
+
+
+def lists_of(items: object) -> RegisteredSchema:
+    return RegisteredSchema(schema(more=({"name": "nothing", "type": {"type": "array", "items": items}},)))
+
+
 FOREIGN = {
     "JSON Schema": (RegisteredSchema('{"type": "object", "properties": {}}', "JSON"), b"{}", "JSON"),
     "Protobuf": (RegisteredSchema('syntax = "proto3"; message P { string x = 1; }', "PROTOBUF"), b"\n\1a", "PROTOBUF"),
@@ -100,11 +109,9 @@ FOREIGN = {
         value()[5:] + b"\x02" * 900_000 + b"\0",
         "unusable schema: .* fraudstream.N contains itself",
     ),
-    "a trillion items of no byte": (
-        RegisteredSchema(schema(more=({"name": "nothing", "type": {"type": "array", "items": "null"}},))),
-        value()[5:] + integer(10**12) + b"\0",
-        "unusable schema: .* no byte",
-    ),
+    "a trillion items of no byte": (lists_of("null"), TRILLION, "unusable schema: .* no byte"),
+    "a trillion values of size 0": (lists_of(SIZE_0), TRILLION, r"unusable schema: .*\.F takes no byte"),
+    "a trillion records of nulls": (lists_of(NULLS), TRILLION, r"unusable schema: .*\.R takes no byte"),
 }
 
 
