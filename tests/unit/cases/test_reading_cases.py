@@ -23,7 +23,7 @@ from fraudstream.cases.watch.state import read_states
 from fraudstream.errors import UnknownCase
 from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import RegisteredSchema
-from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
+from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
 from fraudstream.mail import resend
 from fraudstream.mail.resend import read_cases
 from fraudstream.settings import Settings
@@ -144,6 +144,9 @@ def test_states_are_those_of_the_cases_that_came_since(log: Log) -> None:
     assert (found["case-1"].accepted_at, found["case-1"].reminded, found["case-1"].open) == (NOON, 0.5, True)
     assert found["case-1"].came_at == datetime.fromtimestamp(MS / 1000 + 1, UTC)
     assert found["case-1"].record.rows["idTransaction"].to_pylist() == ["case-1"]
+    record = found["case-2"].record
+    assert (record.partition, record.offsets.tolist(), record.next_offset) == (Partition(FRAUD_TRANSACTION, 0), [1], 2)
+    assert [timestamp / 1000 for timestamp in record.timestamps] == [found["case-2"].came_at.timestamp()]
     assert found["case-2"].undelivered is not None
     assert found["case-3"].statuses == ["REPORTED_FRAUD", "REPORTED_NOT_FRAUD"]
 

@@ -3,7 +3,7 @@
 import logging
 
 from confluent_kafka import KafkaError as Code
-from confluent_kafka import Message, Producer
+from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.client.connection import Connection
@@ -35,14 +35,20 @@ class DeadLetters:
         self._failed: list[KafkaError] = []
 
     def put(self, letter: DeadLetter) -> None:
-        """Takes a record as it was on its topic; logs where it lay and why it is no good."""
+        """Takes a record as it was on its topic; logs where it lay and why it is no good.
+
+        :raises KafkaError: the client has ended; a new run writes the letter
+        """
         log.warning("%s goes to %s: %s", letter, dead_letter_topic(letter.partition.topic), letter.reason)
         message = letter.to_message()
         try:
-            self._producer.produce(**message, on_delivery=self._delivered)
-        except BufferError:  # the client's memory is full of letters
-            self.flush()
-            self._producer.produce(**message, on_delivery=self._delivered)
+            try:
+                self._producer.produce(**message, on_delivery=self._delivered)
+            except BufferError:  # the client's memory is full of letters
+                self.flush()
+                self._producer.produce(**message, on_delivery=self._delivered)
+        except KafkaException as error:
+            raise self._connection.error(error, doing=f"writing a dead letter to {message['topic']}") from error
 
     def flush(self) -> None:
         """Waits until the brokers have every letter.

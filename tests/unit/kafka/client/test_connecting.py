@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AclOperation
-from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable
+from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, SettingsError
 from fraudstream.kafka.client import connection
 from fraudstream.kafka.client.client_config import client_config
 from fraudstream.kafka.client.connection import Connection, unwritable
@@ -155,3 +155,22 @@ class TestWritable:
 )
 def test_brokers_know_a_client_by_what_it_does(properties: dict[str, str], name: str) -> None:
     assert client_config(Settings(), properties)["client.id"] == name
+
+
+SASL: dict[str, Any] = {"kafka_security_protocol": "SASL_PLAINTEXT", "kafka_sasl_mechanism": "SCRAM-SHA-512"}
+
+
+def test_a_login_is_a_name_and_a_password() -> None:
+    config = client_config(Settings(kafka_sasl_username="lake", kafka_sasl_password="s3cret", **SASL), {})
+    assert [config[f"sasl.{name}"] for name in ("mechanism", "username", "password")] == [
+        "SCRAM-SHA-512",
+        "lake",
+        "s3cret",
+    ]
+
+
+@pytest.mark.parametrize(("name", "password"), [("", "s3cret"), ("lake", ""), ("", "")])
+def test_half_a_login_is_refused_before_brokers_are_asked(name: str, password: str) -> None:
+    settings = Settings(kafka_sasl_username=name, kafka_sasl_password=password, **SASL)
+    with pytest.raises(SettingsError, match="SASL_USERNAME or FRAUDSTREAM_KAFKA_SASL_PASSWORD is empty: set both"):
+        client_config(settings, {})
