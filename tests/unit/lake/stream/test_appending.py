@@ -105,6 +105,18 @@ def test_the_next_reader_adopts_what_lies_behind_the_progress_over_midnight_too(
     assert lake.progress() == 9
 
 
+def test_a_progress_that_is_lost_is_made_anew_from_the_objects_and_reports_no_lost_records(lake):
+    dead = lake.chain()
+    dead.open(PARTITION)
+    append(dead, 0, 4)
+    append(dead, 4, 7)
+    lake.store.delete(PROGRESS, lake.store.look_up(PROGRESS).generation)
+    lake.clock.now += 1
+    assert lake.chain().open(PARTITION) == 7
+    made = progress.load(lake.store, FOLDER, PARTITION)
+    assert (made.end, made.taken, made.day) == (7, 0, DAY)
+
+
 def test_objects_that_no_link_joins_to_the_progress_are_not_adopted(lake):
     dead = lake.chain()
     dead.open(PARTITION)

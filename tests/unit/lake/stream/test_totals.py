@@ -48,6 +48,14 @@ def test_lines_have_the_totals_of_their_columns(values):
     assert totals_of_lines(written, expected.columns) == expected
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.dictionary(pa.int32(), pa.string())])
+@pytest.mark.parametrize(("found", "characters"), [([], 0), ([None, None], 0), ([None, "é", "ab"], 3)])
+def test_a_null_adds_nothing_and_only_nulls_are_nothing(kind, found, characters):
+    rows = pa.record_batch({"reason": pa.array(found, kind), "amount": pa.nulls(len(found), pa.int64())})
+    columns = totals_of(np.arange(len(found)), rows).columns
+    assert columns == {"reason": characters, "amount": 0}
+
+
 @settings(deadline=None, max_examples=20)
 @given(records)
 def test_sql_finds_the_same_lengths(values):

@@ -1,0 +1,73 @@
+"""The progress object: read back as it was written, moved by one writer at a time, refused when it is unreadable."""
+
+from datetime import date
+
+import pytest
+from fraudstream.errors import LakeError
+from fraudstream.kafka.records import Partition
+from fraudstream.lake.store.objects import JSON
+from fraudstream.lake.stream import names, progress
+from fraudstream.lake.stream.progress import Progress
+
+from tests.fakes.memory_store import MemoryStore
+
+FOLDER = names.TRANSACTIONS
+PARTITION = Partition("non_fraud_transaction", 3)
+NAME = names.progress_name(FOLDER, *PARTITION)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        Progress(0, 0),
+        Progress(7, 0, "an id"),
+        Progress(7, 0, "an id", taken=3, day=date(2026, 1, 31)),
+        Progress(2**62, 0, None, taken=1),
+    ],
+)
+def test_it_is_read_back_as_it_was_written(written: Progress) -> None:
+    store = MemoryStore()
+    saved = progress.save(store, FOLDER, PARTITION, written)
+    assert saved is not None
+    assert saved.generation > 0
+    assert progress.load(store, FOLDER, PARTITION) == saved
+    assert (saved.end, saved.topic_id, saved.taken, saved.day) == (
+        written.end,
+        written.topic_id,
+        written.taken,
+        written.day,
+    )
+
+
+def test_nothing_was_written_before() -> None:
+    assert progress.load(MemoryStore(), FOLDER, PARTITION) is None
+    assert progress.every(MemoryStore(), FOLDER) == {}
+
+
+def test_of_two_that_move_it_from_the_same_place_one_does() -> None:
+    store = MemoryStore()
+    there = progress.save(store, FOLDER, PARTITION, Progress(5, 0))
+    assert there is not None
+    assert progress.save(store, FOLDER, PARTITION, Progress(9, there.generation)) is not None
+    assert progress.save(store, FOLDER, PARTITION, Progress(8, there.generation)) is None
+    assert progress.save(store, FOLDER, PARTITION, Progress(1, 0)) is None
+    assert progress.ends(store, FOLDER) == {PARTITION: 9}
+
+
+def test_a_folder_has_those_of_its_own_partitions() -> None:
+    store = MemoryStore()
+    progress.save(store, FOLDER, PARTITION, Progress(5, 0))
+    progress.save(store, FOLDER, Partition("other", 0), Progress(0, 0))
+    progress.save(store, names.MAILS, PARTITION, Progress(7, 0))
+    store.create(f"{names.progress_prefix(FOLDER)}notes.txt", b"by hand", content_type=JSON, metadata={})
+    assert progress.ends(store, FOLDER) == {PARTITION: 5, Partition("other", 0): 0}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"7", b"{}", b'{"end": "x"}', b'{"end": null}', b'{"end": 1, "day": 7}']
+)
+def test_one_that_is_unreadable_is_named_with_what_to_do(content: bytes) -> None:
+    store = MemoryStore()
+    store.create(NAME, content, content_type=JSON, metadata={})
+    with pytest.raises(LakeError, match=rf"progress object {NAME} is unreadable .*: delete it"):
+        progress.load(store, FOLDER, PARTITION)
