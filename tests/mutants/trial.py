@@ -23,8 +23,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.mutants.covering import FOLDERS, Covering, Measuring
 
-#: A change that makes the tests need so much more of a processor, or of time, counts as noticed: it never ends.
-SLOWER, LATER = 5, 20
+#: A change that makes the tests need so much more of a processor, or of time after a minute, counts as noticed: it
+#: never ends.
+SLOWER = 5
 #: Of the tests of a statement as many as take so long in all, in seconds.
 LONGEST = 60
 OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=0", "--hypothesis-profile", "mutants"]
@@ -92,7 +93,7 @@ def outcome(covering: Covering, module: str, line: int, after: str) -> str:
     try:
         code = forked(
             lambda: pytest.main([*OPTIONS, *files], plugins=[Selected(tests)]),
-            covering.seconds(tests) + 5,
+            covering.seconds(tests) + 2,
         )
     finally:
         path.write_bytes(before)
@@ -128,7 +129,7 @@ def forked(job: Callable[[], int], seconds: float) -> int | None:
             sys.stderr.flush()
             os._exit(code)
     waited, last = 0.0, time.monotonic()
-    while waited < LATER * seconds:
+    while waited < 60 + SLOWER * seconds:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             kill_rest(child)

@@ -175,6 +175,10 @@ def test_the_queue_of_each_partition_is_forwarded_and_let_go(library: Library) -
     assert library.destroyed_queues == [100, 104]
 
 
+def test_no_memory_behind_a_struct_is_read() -> None:
+    assert ctypes.sizeof(columns_consumer._Struct) == MESSAGE.itemsize
+
+
 def test_structs_of_another_layout_are_not_followed(library: Library) -> None:
     address = library.put(0, 3, b"x")
     ctypes.memset(address, 0xFF, MESSAGE.itemsize)

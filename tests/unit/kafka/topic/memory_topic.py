@@ -120,6 +120,7 @@ class Client:
         return found
 
     def poll(self, seconds: float) -> Record | None:
+        assert seconds > 0, "a negative time is one without end"
         self._topic.on_read()
         self._topic.clock.now += self._topic.clock.step
         if self._topic.failure is not None:

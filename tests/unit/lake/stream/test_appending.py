@@ -150,7 +150,7 @@ def test_a_zombie_under_whose_name_compaction_deleted_stops_before_it_goes_on(la
     owner.settle()
     (deleted,) = [info for info in lake.store.list(f"{FOLDER}/") if info.name.endswith(f"{1:020d}.json.gz")]
     lake.store.delete(deleted.name, deleted.generation)
-    with pytest.raises(PartitionLost):
+    with pytest.raises(PartitionLost, match=rf"progress of folder {FOLDER}/ while this one was at offset 1;"):
         append(zombie, 1, 5)
     assert not [info for info in lake.store.list(f"{FOLDER}/") if info.name.endswith(f"{5:020d}.json.gz")]
 
