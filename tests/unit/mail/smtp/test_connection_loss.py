@@ -85,6 +85,16 @@ class TestLoss:
         assert line.wire.written == [b"QUIT\r\n"]
 
     @in_loop
+    def test_421_to_a_content_is_a_refusal_and_other_mails_want_a_connection(self) -> None:
+        line = Line(A)
+        line.says(OK, OK, GO_ON)
+        assert line.says("421 too many mails") == [b"QUIT\r\n"]
+        assert line.told == [
+            ("refused", "a@bank.example", Stage.CONTENT, 421, "421 too many mails"),
+            ("ended", "the server ends the conversation: 421 too many mails", True),
+        ]
+
+    @in_loop
     def test_a_reply_that_nobody_asked_for_ends_the_connection(self) -> None:
         line = Line()
         line.says("421 idle for too long")

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from fraudstream.errors import FraudstreamError
+from fraudstream.errors import FraudstreamError, MailError, SettingsError
 from fraudstream.mail.smtp import connections
 from fraudstream.mail.smtp.connections import Connections, Pauses
 from fraudstream.mail.smtp.conversation import Conversation, Mail, Stage
@@ -124,3 +124,51 @@ def test_the_reply_to_the_content_is_waited_for_longer_than_others(awaited: Stag
         return transport
 
     assert asyncio.run(run()).aborted
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses", "told"),
+    [(MailError("connection refused"), True, False), (SettingsError("no such user"), False, True)],
+)
+def test_a_connection_that_can_not_be_opened_is_tried_again_after_a_pause_unless_no_retry_helps(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, pauses: bool, told: bool
+) -> None:
+    async def fails(server: SmtpServer) -> Opened:
+        raise error
+
+    async def run() -> None:
+        errors: list[FraudstreamError] = []
+        lasting = Pauses(1_000.0, 1_000.0)
+        monkeypatch.setattr(lasting, "after", lambda failures: 1_000.0)
+        open_ones = Connections(SmtpServer("127.0.0.1", 25), 3, Nobody(), errors.append, lasting)  # type: ignore[arg-type]
+        open_ones.fill(1)
+        await asyncio.sleep(0.01)
+        assert not open_ones
+        assert open_ones.pausing is pauses
+        assert errors == ([error] if told else [])
+        assert ("connection refused" in caplog.text) is pauses
+        open_ones.fill(1)
+        assert bool(open_ones._connecting) is not pauses
+        await open_ones.cancel()
+
+    monkeypatch.setattr(connections, "open_connection", fails)
+    asyncio.run(run())
+
+
+def test_as_many_are_opened_as_mails_can_use_and_after_a_failure_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def opened(server: SmtpServer) -> Opened:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async def begun(waiting: int, failures: int) -> int:
+        open_ones = Connections(SmtpServer("127.0.0.1", 25), 3, Nobody(), lambda error: None, Pauses())  # type: ignore[arg-type]
+        open_ones._failures = failures
+        open_ones.fill(waiting)
+        open_ones.fill(waiting)  # those on their way count
+        found = len(open_ones._connecting)
+        await open_ones.cancel()
+        return found
+
+    monkeypatch.setattr(connections, "open_connection", opened)
+    assert [asyncio.run(begun(waiting, 0)) for waiting in (0, 1, 2, 3, 50)] == [0, 1, 2, 3, 3]
+    assert [asyncio.run(begun(waiting, 2)) for waiting in (0, 1, 50)] == [0, 1, 1]

@@ -107,7 +107,7 @@ class TestRefusals:
         ]
         assert line.post.waiting == 1
 
-    @pytest.mark.parametrize("reply", ["199 wait", "300 more", "354 go on", "600 what"])
+    @pytest.mark.parametrize("reply", ["199 wait", "300 more", "354 go on", "399 odd", "600 what"])
     @in_loop
     def test_a_content_that_is_answered_out_of_turn_is_in_doubt_and_ends_the_connection(self, reply: str) -> None:
         line = Line(A)

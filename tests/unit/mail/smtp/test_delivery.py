@@ -71,6 +71,18 @@ def desk() -> Iterator[Desk]:
     made.delivery.close()
 
 
+def test_no_mail_is_handed_out_during_a_pause_or_after_an_error(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(NoConnections, "pausing", True)
+        assert desk.delivery.take() is None
+    desk.delivery._fail(SettingsError("no such user"))
+    assert desk.delivery.take() is None
+    desk.delivery._error = None
+    assert desk.delivery.take() is desk.mails[0]
+    assert desk.delivery.take() is None
+    assert desk.mails[0].attempts == 1
+
+
 def test_a_mail_without_an_answer_is_sent_as_often_as_the_setting_says_and_then_failed(desk: Desk) -> None:
     mail, statuses = desk.take(), []
     for _ in range(TRIES):
@@ -141,6 +153,15 @@ def test_a_login_that_is_refused_ends_the_delivery(desk: Desk, code: int) -> Non
     assert mail.status == ""
 
 
+def test_a_sender_that_is_refused_for_good_is_a_matter_of_the_account_on_a_new_connection_only(desk: Desk) -> None:
+    mail = desk.take()
+    assert not desk.refuse(mail, Stage.MAIL, 550, accepted=7)  # it has come to its limit of mails
+    assert desk.delivery._error is None
+    assert desk.take() is mail
+    assert not desk.refuse(mail, Stage.MAIL, 550, accepted=0)
+    assert isinstance(desk.delivery._error, SettingsError)
+
+
 def test_a_server_that_refuses_everyone_alike_refuses_the_account_and_fails_nobody() -> None:
     desk = Desk(mails=3)
     for mail in [desk.take() for _ in range(3)]:
@@ -202,7 +223,7 @@ def test_a_mail_that_always_ends_the_connection_is_deferred_once_the_server_took
     desk = Desk(mails=2)
     desk.delivery.accepted(desk.take(), "250 ok")
     mail = desk.take()
-    for _ in range(delivery._LOST_HERE - 1):
+    for _ in range(9):
         desk.delivery.given_back(mail, counts=True)
         assert desk.take() is mail
         assert mail.status == ""

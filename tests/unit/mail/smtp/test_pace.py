@@ -60,6 +60,19 @@ def test_a_server_that_throttles_gets_seven_tenths_of_what_it_took(clock: Clock)
     assert pace.rate == pytest.approx(70)
 
 
+@pytest.mark.parametrize(("passed", "seconds"), [(0.0, 0.05), (0.05, 0.05), (0.5, 0.5), (1.0, 1.0), (1.75, 1.0)])
+def test_what_it_took_is_measured_over_a_twentieth_of_a_second_at_least_and_a_second_at_most(
+    clock: Clock, passed: float, seconds: float
+) -> None:
+    pace = Pace(clock=clock)
+    clock.seconds += 7
+    assert pace.take()
+    taken(pace, 10)
+    clock.seconds += passed
+    pace.slow_down()
+    assert pace.rate == pytest.approx(0.7 * 10 / seconds)
+
+
 def test_refusals_of_one_second_are_one_step_and_of_two_seconds_are_two(clock: Clock) -> None:
     pace = throttled(clock, 100)
     taken(pace, 50)

@@ -156,6 +156,21 @@ class TestGroups:
             made.refused(Mail(f"other-{number}", b""), 552, "552 full")
         assert sizes(made.verdict(slowed=False)) == {"account" if account else "failed": 18 + others}
 
+    @pytest.mark.parametrize(
+        ("replies", "account"),
+        [
+            (["554 relay denied", "550 relay denied", "554 relay denied"], True),
+            (["554 relay denied", "550 no", "550 no"], False),
+            (["554 relay denied"] * 9 + ["550 no"], True),
+            (["554 relay denied"] * 8 + ["550 no"] * 2, False),
+        ],
+    )
+    def test_the_cause_must_be_named_to_nearly_all_under_whatever_code(self, replies: list[str], account: bool) -> None:
+        made = Refusals()
+        for reply in replies:
+            made.refused(Mail("c", b""), int(reply[:3]), reply)
+        assert sizes(made.verdict(slowed=False)) == {"account" if account else "failed": len(replies)}
+
     def test_the_same_5xx_is_counted_over_groups_until_a_mail_is_taken_or_another_code_comes(self) -> None:
         def verdicts(*steps: tuple[int, str]) -> list[str]:
             made, found = Refusals(), []

@@ -110,6 +110,14 @@ class TestOauth:
         assert made.token is not None
         assert asyncio.run(made.token()) == "a-token"
 
+    def test_whoever_sends_logs_in_where_no_login_is_named(self) -> None:
+        extra = {"auth_type": "oauth2", "access_token": "a-token", "from_email": "bank@example.com"}
+        assert server_from_connection("mail.example.com", 25, None, None, extra).username == "bank@example.com"
+        assert server_from_connection("mail.example.com", 25, "me", None, extra).username == "me"
+        assert (
+            server_from_connection("mail.example.com", 25, None, None, {"from_email": "x@example.com"}).username == ""
+        )
+
     def test_a_client_gets_its_token_where_the_providers_hook_gets_it(self) -> None:
         asked: list[Any] = []
 
