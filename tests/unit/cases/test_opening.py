@@ -245,6 +245,18 @@ def test_a_case_that_comes_alone_is_opened_after_the_wait_and_many_in_a_row_afte
     assert max(later - earlier for earlier, later in pairwise(opened)) <= 31
 
 
+def test_runs_that_are_opened_without_a_budget_delay_the_next_ones_by_nothing():
+    now = 0.0
+    budget = Budget(lambda: now)
+    for _ in range(30):  # a consumer that ends opens what it has in hand
+        budget.take()
+    assert not budget.left()
+    now = 29.9
+    assert not budget.left()
+    now = 30.0
+    assert budget.left()
+
+
 def test_a_claim_of_another_version_stops_with_what_to_do():
     store, airflow = MemoryStore(), Airflow()
     sink = sink_on(store, airflow)

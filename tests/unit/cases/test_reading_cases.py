@@ -18,6 +18,7 @@ from fraudstream.cases.events import (
     CaseEvent,
 )
 from fraudstream.cases.history import read_history
+from fraudstream.cases.undelivered import read_undelivered
 from fraudstream.cases.watch import state
 from fraudstream.cases.watch.state import read_states
 from fraudstream.errors import UnknownCase
@@ -171,3 +172,16 @@ def test_a_notice_is_sent_anew_for_what_became_of_the_last_one(log: Log) -> None
     assert cases.chosen((), ["failed"], every=False) == ["case-1"]
     assert cases.chosen((), ["bounced"], every=False) == ["case-3"]
     assert cases.chosen({"case-2", "case-5"}, [], every=False) == ["case-2"]
+
+
+def test_undelivered_notices_have_the_places_of_their_events_and_say_how_far_they_were_read(log: Log) -> None:
+    notice = {"kind": "fraud_notice"}
+    log.event("case-1", MAIL_FAILED, **notice)
+    log.event("case-2", NOTICE_ACCEPTED, **notice)
+    log.event("case-3", MAIL_BOUNCED, partition=1, **notice)
+    log.event("case-1", MAIL_BOUNCED, **notice)
+    found = read_undelivered(Settings())
+    placed = {one.event.id_transaction: (one.partition, one.offset) for one in found.events}
+    assert placed == {"case-1": (Partition(CASE_EVENT, 0), 3), "case-3": (Partition(CASE_EVENT, 1), 2)}
+    assert found.ends == {Partition(CASE_EVENT, 0): 4, Partition(CASE_EVENT, 1): 3}
+    assert found.accepted == {"case-2": NOON}

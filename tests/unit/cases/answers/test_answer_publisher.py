@@ -209,6 +209,38 @@ def test_several_event_loops_publish_at_once(broker: Broker, publisher: AnswerPu
     assert sorted(offset for _, offset in places) == list(range(20))
 
 
+def test_only_the_first_answer_asks_the_registry_and_no_visitor_waits_for_that(
+    broker: Broker, publisher: AnswerPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[threading.Thread] = []
+    made = answer_publisher.Codec.for_topic("fraud_confirmation", Settings())
+
+    def for_topic(topic: str, settings: Settings) -> Any:
+        asked.append(threading.current_thread())
+        return made
+
+    monkeypatch.setattr(answer_publisher.Codec, "for_topic", for_topic)
+    publish(publisher)
+    publish(publisher, "b")
+    (thread,) = asked
+    assert thread is not threading.main_thread(), "the event loop runs there"
+
+
+def test_brokers_that_do_not_answer_a_check_are_told(
+    publisher: AnswerPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(topic: str, seconds: float) -> None:
+        raise KafkaException(Code(Code._TRANSPORT, "connection refused"))
+
+    monkeypatch.setattr(publisher._producer, "list_topics", away, raising=False)
+    with pytest.raises(
+        KafkaUnavailable, match=r"not confirmed by Kafka .*connection refused.*; the answer can be given"
+    ):
+        asyncio.run(publisher.check())
+    monkeypatch.setattr(publisher._producer, "list_topics", lambda topic, seconds: None)
+    asyncio.run(publisher.check())
+
+
 def test_a_process_shares_one_publisher_until_it_is_closed(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(answer_publisher, "_shared", answer_publisher._Shared())
     first = shared_publisher(Settings())

@@ -107,6 +107,15 @@ def test_a_case_answered_before_the_inner_sinks_start_gives_nothing_after_it() -
     assert disk == {16: ("c", "no")}
 
 
+def test_nothing_is_kept_of_a_partition_that_another_reader_has() -> None:
+    sink = FirstAnswers(DurableSink({}, [0]))
+    sink.assigned(PARTITION, None)
+    sink.write(batch([("a", "yes"), ("b", "yes")], 0, 2))
+    sink.flush()
+    sink.revoked([PARTITION])
+    assert (sink._seen, sink._starts) == ({}, {})
+
+
 def test_the_committed_offset_counts_where_the_inner_sink_keeps_none() -> None:
     class Stateless(DurableSink):
         def assigned(self, partition: Partition, committed: int | None) -> None:

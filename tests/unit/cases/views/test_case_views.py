@@ -1,12 +1,14 @@
 """The view of the whole topic is shared by those who need it at the same time."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import pytest
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.views import case_views as view_module
-from fraudstream.cases.views.case_views import horizon, whole_view
+from fraudstream.cases.views.case_views import horizon, shared_view, whole_view
 from fraudstream.desk.views import kept
 from fraudstream.settings import Settings
 
@@ -95,3 +97,41 @@ def test_a_case_is_known_for_as_long_as_it_waits(days: int) -> None:
     until = deadline(came_at + limit, came_at + limit, limit)  # of a notice that was accepted at the last moment
     assert horizon(settings) > until - came_at
     assert kept(settings) > until - came_at
+
+
+class Shared:
+    """A view that the process shares."""
+
+    made: ClassVar[list["Shared"]] = []
+
+    def __init__(self, settings: Settings, *, horizon: object) -> None:
+        assert horizon is not None
+        self.alive, self.started = True, 0
+        Shared.made.append(self)
+
+    def start(self) -> None:
+        self.started += 1
+
+    def close(self) -> None:
+        self.alive = False
+
+
+def test_a_process_has_one_view_which_its_end_closes(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr(view_module.atexit, "register", at_exit.append)
+    monkeypatch.setattr(view_module, "ConfirmationView", Shared)
+    monkeypatch.setattr(view_module, "_shared", view_module._Shared())
+    Shared.made.clear()
+    first = shared_view(Settings())
+    assert shared_view(Settings()) is first
+    first.close()  # as after an error that no retry heals
+    second = shared_view(Settings())
+    assert second is not first
+    assert [view.started for view in Shared.made] == [1, 1]
+    (close,) = at_exit
+    close()
+    assert not second.alive
+
+
+def test_the_end_of_a_process_that_needed_no_view_closes_none() -> None:
+    view_module._Shared().close()
