@@ -98,6 +98,7 @@ def test_an_unacknowledged_decision_is_on_the_topic_once_after_the_call_is_repea
         ("NO_RESPONSE", "ana", "x", "expected one of REPORTED_FRAUD, REPORTED_NOT_FRAUD"),
         ("REPORTED_FRAUD", " ", "x", "expected a user name"),
         ("REPORTED_FRAUD", "ana\nbo", "x", "expected a user name"),
+        ("REPORTED_FRAUD", "é" * 128, "x", "1 to 255 bytes"),
         ("REPORTED_FRAUD", "ana", " \n", "the reason has 0 characters"),
         ("REPORTED_FRAUD", "ana", "x" * 2_001, "the reason has 2001 characters"),
         ("REPORTED_FRAUD", "ana", "a\0b", "without NUL"),
@@ -106,6 +107,10 @@ def test_an_unacknowledged_decision_is_on_the_topic_once_after_the_call_is_repea
 def test_a_decision_without_outcome_name_or_reason_is_refused(outcome: str, by: str, reason: str, said: str) -> None:
     with pytest.raises(DecisionRefused, match=said):
         checked(outcome, by, reason)
+
+
+def test_the_longest_name_and_reason_are_taken() -> None:
+    assert checked("REPORTED_FRAUD", " " + "é" * 127 + "a", "x" * 2_000)[1] == DecidedBy("é" * 127 + "a", "x" * 2_000)
 
 
 class TestFourEyes:
