@@ -245,6 +245,19 @@ def test_a_case_that_comes_alone_is_opened_after_the_wait_and_many_in_a_row_afte
     assert max(later - earlier for earlier, later in pairwise(opened)) <= 31
 
 
+def test_frauds_of_a_partition_that_another_reader_has_are_not_opened_here():
+    store, airflow = MemoryStore(), Airflow()
+    sink = sink_on(store, airflow)
+    other = Partition(FRAUD_TRANSACTION, 4)
+    for partition in (PARTITION, other):
+        sink.assigned(partition, None)
+        sink.write(frauds(0, 3, partition))
+    sink.revoked([PARTITION])
+    assert sink.flush() == {other: 3}
+    assert airflow.opened() == [case_id(other, n) for n in range(3)]
+    assert sink.flush() == {}
+
+
 def test_runs_that_are_opened_without_a_budget_delay_the_next_ones_by_nothing():
     now = 0.0
     budget = Budget(lambda: now)
