@@ -239,7 +239,6 @@ def boot(google: Google) -> None:
         "SECRETS": str(folder),
         "PUBLISH_ADDRESS": address,
         "LOG_DRIVER": "gcplogs",
-        "PULL_POLICY": "missing",
     }
     file = RUN / "compose.env"
     file.write_text(environment_file(environment))

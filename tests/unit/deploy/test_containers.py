@@ -253,6 +253,12 @@ class TestWhatTheVmsAreGiven:
         }
         assert needed - FROM_BOOT - given(blocks, file, "environment") == set()
 
+    def test_compose_reads_each_variable_that_the_boot_adds(self, root: Path) -> None:
+        (added,) = re.findall(r"environment \|= \{\n(.*?)\n    }", (root / "docker/vm/boot.py").read_text(), re.S)
+        assert set(re.findall(r'"([A-Z_]+)":', added)) == FROM_BOOT
+        compose = (root / "docker/compose.yaml").read_text()
+        assert {match["name"] for match in _VARIABLE.finditer(compose)} >= FROM_BOOT
+
     @pytest.mark.parametrize(("profile", "file"), [(profile, file) for profile, files in VMS.items() for file in files])
     def test_terraform_gives_no_variable_that_nothing_reads(
         self, root: Path, compose: dict[str, Any], blocks: list[Block], profile: str, file: str
@@ -334,6 +340,13 @@ class TestHardening:
     def test_the_database_is_healthy_when_other_containers_reach_it(self, services: dict[str, dict[str, Any]]) -> None:
         """Its entry point runs databases.sql with a server of its own, which answers on the socket and then stops."""
         assert "--host=127.0.0.1" in services["postgres"]["healthcheck"]["test"]
+
+    def test_a_check_that_starts_airflow_may_take_long(self, services: dict[str, dict[str, Any]]) -> None:
+        """On a machine with more work than cores it took 31 s; five that take too long have the container restarted."""
+        checks = {name: s["healthcheck"] for name, s in services.items() if s.get("healthcheck", {}).get("test")}
+        heavy = {name: c["timeout"] for name, c in checks.items() if re.match("airflow|celery", c["test"][1])}
+        assert len(heavy) == 8
+        assert set(heavy.values()) == {"90s"}
 
     def test_a_triggerer_has_time_to_give_its_triggers_back(self, services: dict[str, dict[str, Any]]) -> None:
         """It gives its own process 10 s, as long as Docker waits by default before it kills both."""
