@@ -342,7 +342,7 @@ class TestHardening:
         assert "--host=127.0.0.1" in services["postgres"]["healthcheck"]["test"]
 
     def test_a_check_that_starts_airflow_may_take_long(self, services: dict[str, dict[str, Any]]) -> None:
-        """On a machine with more work than cores it took 31 s; five that take too long have the container restarted."""
+        """With more work than cores one took 83 s; five that take too long have the container restarted."""
         checks = {name: s["healthcheck"] for name, s in services.items() if s.get("healthcheck", {}).get("test")}
         heavy = {name: c["timeout"] for name, c in checks.items() if re.match("airflow|celery", c["test"][1])}
         assert len(heavy) == 8
