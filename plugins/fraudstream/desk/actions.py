@@ -21,6 +21,8 @@ from fraudstream.cases.answers.decisions import (
     confirm_case,
     decide_case,
     needs_second_person,
+    person,
+    words,
 )
 from fraudstream.cases.events import ASSIGNED, DECISION_REQUESTED, NOTE, NOTICE_ACCEPTED, CaseEvent
 from fraudstream.desk.case_index import CaseIndex, KnownCase
@@ -33,7 +35,6 @@ from fraudstream.settings import Settings
 #: How long an action waits until the index has what it wrote.
 SEEN_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
-_LONGEST_TEXT = 2_000
 _LONGEST_NAME = 255
 #: Cases of one action.
 MOST_CASES = 200
@@ -83,7 +84,9 @@ class Desk:
         def one(known: KnownCase) -> str:
             if self.needs_second_person(known):
                 details = {"request": uuid.uuid4().hex[:12], "outcome": status}
-                self._publish(CaseEvent(known.queued.id, DECISION_REQUESTED, by, decided.reason, details=details))
+                self._publish(
+                    CaseEvent(known.queued.id, DECISION_REQUESTED, decided.name, decided.reason, details=details)
+                )
                 return "waits for a second person"
             made = decide_case(known.history, status, decided, self._publisher)
             self._views.wait_for_answer(*made.place, SEEN_SECONDS)
@@ -104,31 +107,31 @@ class Desk:
 
     def note(self, ids: Sequence[str], *, by: str, reason: str) -> Done:
         """Writes a remark."""
-        text = _text(reason)
+        text, who = words(reason), person(by)
 
         def one(known: KnownCase) -> str:
-            self._publish(CaseEvent(known.queued.id, NOTE, by, text))
+            self._publish(CaseEvent(known.queued.id, NOTE, who, text))
             return "noted"
 
         return self._each(ids, one)
 
     def assign(self, ids: Sequence[str], assignee: str, *, by: str, reason: str) -> Done:
         """Says who looks after cases from now on; an empty name: nobody."""
-        text, name = _text(reason), assignee.strip()
+        text, who, name = words(reason), person(by), assignee.strip()
         if len(name) > _LONGEST_NAME or not (name.isprintable() or not name):
             raise DecisionRefused(
                 f"the name has {len(name)} characters: expected a user name of at most {_LONGEST_NAME}"
             )
 
         def one(known: KnownCase) -> str:
-            self._publish(CaseEvent(known.queued.id, ASSIGNED, by, text, details={"assignee": name}))
+            self._publish(CaseEvent(known.queued.id, ASSIGNED, who, text, details={"assignee": name}))
             return f"assigned to {name}" if name else "assigned to nobody"
 
         return self._each(ids, one)
 
     def send_again(self, ids: Sequence[str], *, by: str, reason: str) -> Done:
         """Sends the notices of open cases anew, with the next run of the DAG retry_mails."""
-        text = _text(reason)
+        text, who = words(reason), person(by)
 
         def one(known: KnownCase) -> str:
             if not known.queued.is_open:
@@ -139,7 +142,7 @@ class Desk:
             accepted = next((event.at for event in events if event.event_type == NOTICE_ACCEPTED), None)
             if accepted is not None:
                 cases.accepted[case] = accepted
-            found = resend(self._settings, cases, [case], by=by, reason=text, dry_run=False)
+            found = resend(self._settings, cases, [case], by=who, reason=text, dry_run=False)
             if found.refused:
                 raise DecisionRefused(found.refused[case])
             self._wait(lambda: len(_case(self._views.index, case).history.events) > len(events))
@@ -180,13 +183,6 @@ def _case(index: CaseIndex, case: str) -> KnownCase:
     if known is None:
         raise UnknownCase(f"no case of the last weeks has the id {case[:100]!r}")
     return known
-
-
-def _text(reason: str) -> str:
-    text = reason.strip()
-    if not text or len(text) > _LONGEST_TEXT or "\0" in text:
-        raise DecisionRefused(f"the reason has {len(text)} characters: expected 1 to {_LONGEST_TEXT}")
-    return text
 
 
 def _batch(known: KnownCase) -> Batch:

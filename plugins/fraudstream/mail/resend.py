@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
+from fraudstream.cases.answers.decisions import person
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import (
     MAIL_BOUNCED,
@@ -101,10 +102,11 @@ def resend(
     whose time is up is refused. The DAG writes the mails: the keys that sign links aren't needed here.
 
     :param reason: why, in a person's words
+    :raises DecisionRefused: an event can't name the person
     :raises SettingsError: a mail setting is unusable
     :raises KafkaError: the brokers don't take one; those before it are on their way
     """
-    writer = LetterWriter(settings, _NoLinks())
+    writer, by = LetterWriter(settings, _NoLinks()), person(by)
     command = f"resend-{uuid.uuid4().hex[:12]}"
     letters: list[Letter] = []
     refused: dict[str, str] = {}

@@ -151,16 +151,24 @@ def test_notes_and_assignments_are_events(views: FakeDeskViews, desk: Desk) -> N
     assert known.queued.assignee == ""
 
 
-@pytest.mark.parametrize("reason", ["", "   ", "x" * 2001, "a\0b"])
-def test_without_a_usable_reason_nothing_is_done(views: FakeDeskViews, desk: Desk, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("by", "reason", "said"),
+    [
+        *(("ana", reason, "reason") for reason in ("", "   ", "x" * 2001, "a\0b")),
+        *((by, "called", "person") for by in ("", " ", "a\nb", "x" * 256)),
+    ],
+)
+def test_without_a_usable_reason_and_name_nothing_is_done(
+    views: FakeDeskViews, desk: Desk, by: str, reason: str, said: str
+) -> None:
     views.add("case-1", amount=SMALL)
     for act in (
-        lambda: desk.decide(["case-1"], "REPORTED_FRAUD", by="ana", reason=reason),
-        lambda: desk.note(["case-1"], by="ana", reason=reason),
-        lambda: desk.assign(["case-1"], "ben", by="ana", reason=reason),
-        lambda: desk.send_again(["case-1"], by="ana", reason=reason),
+        lambda: desk.decide(["case-1"], "REPORTED_FRAUD", by=by, reason=reason),
+        lambda: desk.note(["case-1"], by=by, reason=reason),
+        lambda: desk.assign(["case-1"], "ben", by=by, reason=reason),
+        lambda: desk.send_again(["case-1"], by=by, reason=reason),
     ):
-        with pytest.raises(DecisionRefused, match="reason"):
+        with pytest.raises(DecisionRefused, match=said):
             act()
     assert (views.answers, views.events) == ([], [])
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_FAILED, MAIL_RESENT, NOTICE_ACCEPTED, CaseEvent
 from fraudstream.cases.undelivered import PlacedEvent, undelivered
+from fraudstream.errors import DecisionRefused
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_TRANSACTION, Partition
 from fraudstream.mail import resend as module
@@ -92,6 +93,13 @@ def test_a_notice_is_another_mail_about_the_same_case_and_says_who_asked_for_it(
     assert (event.event_type, event.id_transaction, event.by) == (MAIL_RESENT, "tx-1", "ana")
     assert event.reason == "new address"
     assert event.recipient == "C1***@example.com"
+
+
+@pytest.mark.parametrize("by", ["", " ", "a\nb", "x" * 256])
+def test_without_a_name_that_an_event_may_have_nothing_is_sent(cases: Cases, written: list[Any], by: str) -> None:
+    with pytest.raises(DecisionRefused, match="expected a user name"):
+        resend(Settings(), cases, ["tx-1"], by=by, dry_run=False)
+    assert written == []
 
 
 def test_a_dry_run_writes_nothing(cases: Cases, written: list[Any]) -> None:

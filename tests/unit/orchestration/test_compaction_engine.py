@@ -32,6 +32,8 @@ def catalog(monkeypatch):
         "WAREHOUSE": "gs://lake",
         "AUTH__TYPE": "google",
         "HEADER__X_GOOG_USER_PROJECT": "p",
+        "HEADER__AUTHORIZATION": "Bearer secret-1",
+        "TOKEN": "secret-2",
     }.items():
         monkeypatch.setenv(f"PYICEBERG_CATALOG__FRAUDSTREAM__{name}", value)
 
@@ -56,6 +58,7 @@ def test_a_batch_runs_the_jobs_own_code_on_the_lake(catalog):
     assert properties["spark.sql.catalog.fraudstream.warehouse"] == "gs://lake"
     assert properties["spark.sql.catalog.fraudstream.header.x-goog-user-project"] == "p"
     assert properties["spark.sql.catalog.fraudstream.rest.auth.type"].endswith("GoogleAuthManager")
+    assert "secret-" not in str(batch)
 
 
 def test_spark_without_a_catalog_that_its_machines_can_reach_is_refused(monkeypatch):

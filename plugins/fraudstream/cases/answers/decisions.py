@@ -11,6 +11,7 @@ line takes any name, so it refuses such a case.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,8 @@ from fraudstream.settings import Settings
 #: What a person may decide.
 OUTCOMES: tuple[Status, ...] = ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD")
 _LONGEST_NAME, _LONGEST_REASON = 255, 2_000
+#: What a record's text may not have. Half a character is how Python passes on an argument that isn't UTF-8.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +111,13 @@ def confirm_case(
     if requested is None:
         raise DecisionRefused(f"the case has no request {identifier!r}: the page Cases has those that wait")
     status, decided = checked(str(requested.details.get("outcome")), requested.by, requested.reason)
-    confirmer = _name(by)
-    if confirmer == requested.by:
+    confirmer = person(by)
+    if confirmer == decided.name:
         raise DecisionRefused(f"request {identifier} is {confirmer}'s own: another person has to confirm it")
     if any(event.event_type == DECISION_CONFIRMED for event in of_request):
         raise DecisionRefused(f"request {identifier} is confirmed already; make a new one to decide again")
     made = decide_case(history, status, decided, publisher)
-    details = {"request": identifier, "outcome": status, "requestedBy": requested.by}
+    details = {"request": identifier, "outcome": status, "requestedBy": decided.name}
     id_transaction = str(history.transaction["idTransaction"])
     events.publish([CaseEvent(id_transaction, DECISION_CONFIRMED, confirmer, decided.reason, details=details)])
     return made
@@ -128,20 +131,32 @@ def checked(outcome: str, by: str, reason: str) -> tuple[Status, DecidedBy]:
     status = next((known for known in OUTCOMES if known == outcome), None)
     if status is None:
         raise DecisionRefused(f"outcome is {outcome!r}: expected one of {', '.join(OUTCOMES)}")
-    words = reason.strip()
-    if not words or len(words) > _LONGEST_REASON or "\0" in words:
-        raise DecisionRefused(
-            f"the reason has {len(words)} characters: expected 1 to {_LONGEST_REASON}, without NUL, that say to an"
-            " auditor why the case is decided so"
-        )
-    return status, DecidedBy(_name(by), words)
+    return status, DecidedBy(person(by), words(reason))
 
 
-def _name(by: str) -> str:
+def person(by: str) -> str:
+    """Who decides or writes an event, as records may name them.
+
+    :raises DecisionRefused: they may not
+    """
     name = by.strip()
-    if not name or len(name.encode()) > _LONGEST_NAME or not name.isprintable():
+    if not name or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
         raise DecisionRefused(f"the person is {by!r}: expected a user name of 1 to {_LONGEST_NAME} bytes")
     return name
+
+
+def words(reason: str) -> str:
+    """A person's reason, as records may say it.
+
+    :raises DecisionRefused: they may not
+    """
+    text = reason.strip()
+    if not text or len(text) > _LONGEST_REASON or _NO_TEXT.search(text):
+        raise DecisionRefused(
+            f"the reason has {len(text)} characters: expected 1 to {_LONGEST_REASON} of Unicode, without NUL, that say"
+            " why to an auditor"
+        )
+    return text
 
 
 def _same(answer: Answer, status: Status, decided: DecidedBy) -> bool:

@@ -40,7 +40,7 @@ CONFIGURATION = {
 
 
 def catalog_configuration() -> dict[str, str]:
-    """Spark's configuration of the catalog, made of pyiceberg's.
+    """Spark's configuration of the catalog, made of pyiceberg's without its secrets: whoever sees a batch sees it.
 
     :raises SettingsError: it is none that Spark's machines can reach
     """
@@ -53,7 +53,8 @@ def catalog_configuration() -> dict[str, str]:
     kept = {
         name: value
         for name, value in found.items()
-        if name in {"type", "uri", "warehouse"} or name.startswith("header.")
+        if name in {"type", "uri", "warehouse"}
+        or (name.startswith("header.") and name.lower() != "header.authorization")
     }
     if found.get("auth.type") == "google":
         kept |= {

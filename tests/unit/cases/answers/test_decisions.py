@@ -1,6 +1,7 @@
 """Staff decisions: what they need, that a repeated call writes none twice, and four eyes."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -99,9 +100,11 @@ def test_an_unacknowledged_decision_is_on_the_topic_once_after_the_call_is_repea
         ("REPORTED_FRAUD", " ", "x", "expected a user name"),
         ("REPORTED_FRAUD", "ana\nbo", "x", "expected a user name"),
         ("REPORTED_FRAUD", "é" * 128, "x", "1 to 255 bytes"),
+        ("REPORTED_FRAUD", "ana\udce9", "x", "expected a user name"),
         ("REPORTED_FRAUD", "ana", " \n", "the reason has 0 characters"),
         ("REPORTED_FRAUD", "ana", "x" * 2_001, "the reason has 2001 characters"),
         ("REPORTED_FRAUD", "ana", "a\0b", "without NUL"),
+        ("REPORTED_FRAUD", "ana", "caf\udce9", "of Unicode"),
     ],
 )
 def test_a_decision_without_outcome_name_or_reason_is_refused(outcome: str, by: str, reason: str, said: str) -> None:
@@ -125,11 +128,16 @@ class TestFourEyes:
         (event,) = events.log
         assert (event.event_type, event.by, event.details["requestedBy"]) == (DECISION_CONFIRMED, "bo", "ana")
 
-    @pytest.mark.parametrize(("identifier", "by", "said"), [("r1", "ana", "own"), ("r2", "bo", "no request 'r2'")])
-    def test_nobody_confirms_an_own_or_unknown_request(self, identifier: str, by: str, said: str) -> None:
+    @pytest.mark.parametrize(
+        ("requester", "identifier", "by", "said"),
+        [("ana", "r1", "ana", "own"), ("ana ", "r1", "ana ", "own"), ("ana", "r2", "bo", "no request 'r2'")],
+    )
+    def test_nobody_confirms_an_own_or_unknown_request(
+        self, requester: str, identifier: str, by: str, said: str
+    ) -> None:
         answers, events = FakeAnswers(), Events()
         with pytest.raises(DecisionRefused, match=said):
-            confirm_case(history(answers, [self.requested()]), identifier, by, answers, events)
+            confirm_case(history(answers, [replace(self.requested(), by=requester)]), identifier, by, answers, events)
         assert answers.log == events.log == []
 
     def test_a_request_is_confirmed_once_also_when_the_event_is_lost_in_between(self) -> None:
