@@ -1,5 +1,6 @@
 """Samples are taken once for each slot of time, kept for a day, and read back in their order."""
 
+import json
 from typing import Any
 
 import pytest
@@ -72,6 +73,24 @@ def test_a_process_that_died_while_it_sampled_leaves_a_gap(engine: Any) -> None:
     with engine.begin() as connection:
         connection.exec_driver_sql("INSERT INTO fraudstream_sample (slot) VALUES (?)", (SLOT,))
     assert history(engine) == []
+
+
+@pytest.mark.parametrize("change", [{"newer": 1}, {"cases": {"newer": 1}}, {"lake": {}, "groups": {"g": {"x": 1}}}])
+def test_a_sample_that_another_version_took_is_left_out(
+    engine: Any, reported: list[str], change: dict[str, Any]
+) -> None:
+    other = json.dumps(json.loads(Sample(7.0).to_json()) | change)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("INSERT INTO fraudstream_sample VALUES (?, ?)", (SLOT - 1, other))
+    Sampling(engine, Sampler).take(SLOT)  # type: ignore[arg-type]
+    assert history(engine) == [1.0]
+
+
+def test_a_sample_of_a_clock_that_was_ahead_is_not_the_newest(engine: Any, reported: list[str]) -> None:
+    sampling = Sampling(engine, Sampler)  # type: ignore[arg-type]
+    for slot in (SLOT - 1, SLOT + 1000, SLOT):
+        sampling.take(slot)
+    assert history(engine) == [1.0, 3.0]
 
 
 def test_a_metric_has_the_tags_that_its_table_says() -> None:

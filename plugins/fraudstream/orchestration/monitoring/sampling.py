@@ -46,13 +46,18 @@ _samples = Table(
 
 
 def read_history(connection: Any, now: float) -> list[Sample]:
-    """The samples of the last day in their order; of those before the last hour every fourth."""
+    """The samples of the last day in their order; of those before the last hour every fourth.
+
+    None that another version took, whose figures are others, and none of a moment to come, which a clock that was
+    wrong for a while leaves.
+    """
     slot = int(now // SECONDS)
     wanted = (_samples.c.slot > slot - _HOUR_SLOTS) | (
         (_samples.c.slot > slot - _DAY_SLOTS) & (_samples.c.slot % _THINNED == 0)
     )
-    rows = connection.execute(select(_samples.c.sample).where(wanted).order_by(_samples.c.slot)).scalars()
-    return [Sample.from_json(text) for text in rows if text]
+    ordered = select(_samples.c.sample).where(wanted, _samples.c.slot <= slot).order_by(_samples.c.slot)
+    samples = (Sample.from_json(text) for text in connection.execute(ordered).scalars() if text)
+    return [sample for sample in samples if sample]
 
 
 @cache

@@ -82,16 +82,19 @@ class Sample:
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "Sample":
-        """Inverse of :meth:`to_json`."""
+    def from_json(cls, text: str) -> "Sample | None":
+        """Inverse of :meth:`to_json`; None: another version's, of other figures."""
         content: dict[str, Any] = json.loads(text)
-        groups = {name: GroupFigures(**group) for name, group in content.pop("groups").items()}
-        cases, lake = content.pop("cases"), content.pop("lake")
-        if lake:
-            lake["tables"] = {folder: TableFigures(**table) for folder, table in lake["tables"].items()}
-        return cls(
-            **content,
-            groups=groups,
-            cases=CaseFigures(**cases) if cases else None,
-            lake=LakeFigures(**lake) if lake else None,
-        )
+        try:
+            groups = {name: GroupFigures(**group) for name, group in content.pop("groups").items()}
+            cases, lake = content.pop("cases"), content.pop("lake")
+            if lake:
+                lake["tables"] = {folder: TableFigures(**table) for folder, table in lake["tables"].items()}
+            return cls(
+                **content,
+                groups=groups,
+                cases=CaseFigures(**cases) if cases else None,
+                lake=LakeFigures(**lake) if lake else None,
+            )
+        except (KeyError, TypeError):
+            return None
