@@ -11,7 +11,9 @@ export EXTRA_ARGS='-name kafkaServer' # without -loggc: the garbage collector's 
 # 1.
 umask 077
 cat /etc/fraudstream/server.properties "${KAFKA_LISTENERS_FILE}" >"${config}"
+# The empty line ends the file before it: secrets have no final line break.
 cat >>"${config}" <<CONFIG
+
 node.id=${KAFKA_NODE_ID}
 controller.quorum.voters=${KAFKA_QUORUM_VOTERS}
 advertised.listeners=CLIENT://${KAFKA_HOST}:9092,INTERNAL://${KAFKA_HOST}:9094
