@@ -41,14 +41,14 @@ def test_an_answer_that_was_a_dead_letter_counts_where_it_was_produced_again(
     monkeypatch.setattr(answer_places, "Topics", lambda settings: None)
     monkeypatch.setattr(answer_places, "RETRY_SECONDS", 0.01)
     broker.answer("a", "REPORTED_FRAUD", offset=5, sent=1_005)  # the registry gives its schema by now
-    broker.answer("b", "REPORTED_FRAUD", partition=1, offset=5, sent=1_006)
+    broker.answer("b", "REPORTED_FRAUD", partition=1, offset=5, sent=1_005)
     broker.answer("a", "REPORTED_FRAUD", offset=9, sent=1_009)
     places = AnswerPlaces(Settings())
     try:
         broker.end_of(0, 10)
         until(lambda: places.position(0) == 10)
         assert places.first_place("a") == (1_009, 0, 9)
-        assert places.first_place("b") == (1_006, 1, 5)
+        assert places.first_place("b") == (1_005, 1, 5), "the letter is about another partition"
     finally:
         places.close()
     assert letters.closed

@@ -269,6 +269,21 @@ def test_a_registry_that_is_away_holds_the_record_back_instead_of_losing_it(
     assert len(tries) == 3
 
 
+def test_nobody_is_told_of_an_end_while_the_view_reads_on(broker: Broker, answers: ConfirmationView) -> None:
+    async def wait() -> None:
+        ended = asyncio.create_task(answers.ended())
+        for number in range(3):
+            broker.answer(f"case-{number}", "REPORTED_FRAUD", partition=number)
+        for number in range(3):
+            await asyncio.wait_for(answers.wait(f"case-{number}"), 5)
+        await asyncio.sleep(0.02)
+        assert not ended.done()
+        await asyncio.to_thread(answers.close)
+        await asyncio.wait_for(ended, 5)
+
+    asyncio.run(wait())
+
+
 def test_what_no_retry_heals_is_raised_to_everyone(broker: Broker, answers: ConfirmationView) -> None:
     async def wait() -> None:
         waiting = asyncio.create_task(answers.wait("a"))
