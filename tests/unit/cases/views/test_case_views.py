@@ -123,12 +123,13 @@ def test_a_process_has_one_view_which_its_end_closes(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(view_module, "_shared", view_module._Shared())
     Shared.made.clear()
     first = shared_view(Settings())
+    (close,) = at_exit
     assert shared_view(Settings()) is first
     first.close()  # as after an error that no retry heals
     second = shared_view(Settings())
     assert second is not first
     assert [view.started for view in Shared.made] == [1, 1]
-    (close,) = at_exit
+    assert at_exit == [close]
     close()
     assert not second.alive
 
