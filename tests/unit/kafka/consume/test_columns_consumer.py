@@ -175,7 +175,9 @@ def test_the_queue_of_each_partition_is_forwarded_and_let_go(library: Library) -
     assert library.destroyed_queues == [100, 104]
 
 
-def test_no_memory_behind_a_struct_is_read() -> None:
+def test_no_memory_behind_a_struct_is_read(library: Library) -> None:
+    library.put(0, 3, b"x")
+    reader().read(0)
     assert ctypes.sizeof(columns_consumer._Struct) == MESSAGE.itemsize
 
 
