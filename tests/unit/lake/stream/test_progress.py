@@ -7,12 +7,15 @@ from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.store.objects import JSON
 from fraudstream.lake.stream import names, progress
+from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.lake.stream.progress import Progress
+from fraudstream.lake.stream.totals import Totals
 
 from tests.fakes.memory_store import MemoryStore
 
 FOLDER = names.TRANSACTIONS
 PARTITION = Partition("non_fraud_transaction", 3)
+DAY = date(2026, 1, 31)
 NAME = names.progress_name(FOLDER, *PARTITION)
 
 
@@ -71,3 +74,20 @@ def test_one_that_is_unreadable_is_named_with_what_to_do(content: bytes) -> None
     store.create(NAME, content, content_type=JSON, metadata={})
     with pytest.raises(LakeError, match=rf"progress object {NAME} is unreadable .*: delete it"):
         progress.load(store, FOLDER, PARTITION)
+
+
+def test_where_it_is_lost_the_chain_s_last_object_is_gone_through_again() -> None:
+    """For sinks whose work on an object is done only when the progress moves: it may not be done."""
+    store = MemoryStore()
+    for partition, ends in ((PARTITION, (4, 7)), (Partition("other", 0), (90,))):
+        chain = ObjectChain(store, FOLDER)
+        start = chain.open(partition) or 0
+        for end in ends:
+            chain.advance(partition, chain.claim(partition, start, end, DAY, b"", Totals(end - start)))
+            start = end
+    store.create(f"{FOLDER}/notes.txt", b"by hand", content_type=JSON, metadata={})
+    there = store.look_up(NAME)
+    assert there is not None
+    store.delete(NAME, there.generation)
+    assert ObjectChain(store, FOLDER).open(PARTITION) == 4
+    assert ObjectChain(store, FOLDER, in_table=lambda: {PARTITION: 7}).open(PARTITION) == 7
