@@ -5,7 +5,7 @@ from typing import Any
 
 from confluent_kafka import Message
 
-from fraudstream.cases.answers.order import Place, in_log_order
+from fraudstream.cases.answers.order import in_log_order, place_of
 from fraudstream.cases.answers.staff import counting
 from fraudstream.cases.events import CaseEvent
 from fraudstream.cases.views.case_views import Answer
@@ -69,8 +69,3 @@ def _of_case(settings: Settings, topic: str, id_transaction: str) -> list[tuple[
         if record["idTransaction"] == id_transaction:
             found.append((record, message))
     return in_log_order(found, lambda pair: place_of(pair[1]))
-
-
-def place_of(message: Message) -> Place:
-    """Where a record lies, and when a broker took it."""
-    return int(message.timestamp()[1]), message.partition() or 0, int(message.offset() or 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from fraudstream.cases.answers.order import Place, in_log_order
+from fraudstream.cases.answers.order import Place, in_log_order, place_of
 from fraudstream.cases.events import (
     MAIL_BOUNCED,
     MAIL_FAILED,
@@ -84,5 +84,5 @@ def read_undelivered(settings: Settings) -> UndeliveredNotices:
         except RecordError:
             continue  # a dead letter, counted as such
         placed = PlacedEvent(event, Partition(CASE_EVENT, message.partition() or 0), message.offset() or 0)
-        events.append(((int(message.timestamp()[1]), placed.partition.number, placed.offset), placed))
+        events.append((place_of(message), placed))
     return undelivered(placed for _, placed in in_log_order(events, lambda pair: pair[0]))

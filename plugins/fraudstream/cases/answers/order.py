@@ -9,9 +9,16 @@ from collections.abc import Callable, Iterable
 from operator import itemgetter
 from typing import TypeVar
 
+from confluent_kafka import Message
+
 #: Append time in ms since 1970, partition, offset.
 Place = tuple[int, int, int]
 T = TypeVar("T")
+
+
+def place_of(message: Message) -> Place:
+    """Where a record lies, and when a broker took it."""
+    return int(message.timestamp()[1]), message.partition() or 0, int(message.offset() or 0)
 
 
 def is_before(place: Place, other: Place) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
-from fraudstream.cases.answers.order import in_log_order
+from fraudstream.cases.answers.order import in_log_order, place_of
 from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import (
     ALERTED,
@@ -20,7 +20,6 @@ from fraudstream.cases.events import (
     UNDELIVERED,
     CaseEvent,
 )
-from fraudstream.cases.history import place_of
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Batch, Partition

@@ -7,23 +7,17 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from fraudstream.kafka.consume.message_consumer import Failure, MessageConsumer
 
+from tests.unit.kafka.topic.memory_topic import Placed
 
-class Message:
+
+class Message(Placed):
     """A record, or an event of a partition or of the client."""
 
     def __init__(
         self, number: int | None, offset: int | None, value: bytes | None = None, error: Code | None = None
     ) -> None:
-        self._number, self._offset, self._value, self._error = number, offset, value, error
-
-    def partition(self) -> int | None:
-        return self._number
-
-    def offset(self) -> int | None:
-        return self._offset
-
-    def error(self) -> Code | None:
-        return self._error
+        super().__init__(number, offset, error)
+        self._value = value
 
     def value(self) -> bytes | None:
         return self._value

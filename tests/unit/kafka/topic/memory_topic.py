@@ -10,13 +10,11 @@ from confluent_kafka import KafkaError as Code
 TOPIC = "payments"
 
 
-class Record:
-    """A record, or an event of a partition."""
+class Placed:
+    """What lies at an offset of a partition, or an error."""
 
     def __init__(self, number: int | None, offset: int | None, error: Code | None = None) -> None:
         self._number, self._offset, self._error = number, offset, error
-        #: Key and value.
-        self.content = (b"", b"")
 
     def partition(self) -> int | None:
         return self._number
@@ -26,6 +24,13 @@ class Record:
 
     def error(self) -> Code | None:
         return self._error
+
+
+class Record(Placed):
+    """A record, or an event of a partition."""
+
+    #: Key and value.
+    content = (b"", b"")
 
     def key(self) -> bytes:
         return self.content[0]
