@@ -11,7 +11,7 @@ from contextlib import closing
 import httpx
 import pytest
 from fraudstream.settings import ROOT
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from local.inbox.mailbox import Mailbox
 from tests.unit.local.test_inbox import mail
@@ -55,13 +55,13 @@ def _seconds_to_find(browser: Browser, inbox: str) -> float:
     page = browser.new_page()
     started = time.monotonic()
     page.goto(inbox)
-    assert page.locator("tbody tr").count() == 50
-    assert page.locator("tbody tr").first.inner_text().count(f"{MAILS - 1}.00") == 1
+    expect(page.locator("tbody tr")).to_have_count(50)
+    expect(page.locator("tbody tr").first).to_contain_text(f"{MAILS - 1}.00")
     page.get_by_role("searchbox").fill("Was this yours")
     page.get_by_role("button", name="Search").click()
     page.get_by_text("50 mails with “Was this yours”").wait_for()
     seconds = time.monotonic() - started
-    assert page.locator("tbody tr").first.inner_text().count("Was this yours? 24500") == 1
+    expect(page.locator("tbody tr").first).to_contain_text("Was this yours? 24500")
     page.close()
     return seconds
 
@@ -72,7 +72,7 @@ def test_the_mails_that_wait_for_an_answer_are_one_click_away(browser: Browser, 
     page.get_by_role("link", name="Waiting for an answer (25)").click()
     page.get_by_text("25 mails, newest first").wait_for()
     page.get_by_role("link", name="Was this yours? 24500").click()
-    assert page.frame_locator("iframe").get_by_text("?").is_visible()
+    expect(page.frame_locator("iframe").get_by_text("?")).to_be_visible()  # the frame loads after the page, in pieces
     page.close()
 
 
