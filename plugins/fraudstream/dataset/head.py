@@ -61,19 +61,19 @@ class Head:
             self._add(found, checked, first_line)
             self._refuse(found, self.notation)
 
-    @staticmethod
-    def _add(notation: Notation, checked: Checked, first_line: int) -> None:
+    def _add(self, notation: Notation, checked: Checked, first_line: int) -> None:
         for column, texts in checked.texts.items():
             if column in MONEY:
-                notation.add(texts, checked.whole + first_line)
+                notation.add(self.form.name_of(column), texts, checked.whole + first_line)
 
     def _refuse(self, notation: Notation, other: Notation) -> None:
         if rounded := notation.rounded([other]):
             first = rounded[0]
             raise WrongFormat(
-                f"{self.uri}: numbers were rounded by a spreadsheet: found {len(rounded):,} like {first.text[:40]}, "
-                f"the first in line {first.line:,}. The digits that are missing are lost. Take the original file, and "
-                f"don't save it in a spreadsheet. None of these rows was sent"
+                f"{self.uri}: digits are missing: found {len(rounded):,} like {first.text[:40]}, the first in line "
+                f"{first.line:,}, column {first.column}, expected all digits to the cents, like 27182818.28 or "
+                f"2.718281828E7. A spreadsheet rounds a file's numbers so when it saves it: take the original file. "
+                f"R writes all digits after options(scipen = 999). None of these rows was sent"
             )
 
 

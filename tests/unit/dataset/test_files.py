@@ -24,13 +24,16 @@ READ = {
     "08a-two-members.csv.gz": (200, 4, "PaySim", "plain"),
 }
 REFUSED = {
-    "02-excel-saved.csv": (WrongFormat, r"rounded by a spreadsheet: found 3 like 2\.35E\+07, the first in line 7"),
+    "02-excel-saved.csv": (
+        WrongFormat,
+        r"digits are missing: found 3 like 2\.35E\+07, the first in line 7, column newbalanceDest",
+    ),
     "05a-kaggle-login-page.csv": (WrongFormat, "is a web page, not the data"),
     "05b-lfs-pointer.csv": (WrongFormat, "is a Git LFS pointer, not the data itself: `git lfs pull`"),
     "05e-powershell-utf16.csv": (WrongFormat, "is text in UTF-16;.* iconv -f UTF-16 -t UTF-8 < "),
     "05f-semicolons.csv": (WrongFormat, r"is a CSV with semicolons and decimal commas;.* sed 's/,/\./g; s/;/,/g' < "),
     "06b-missing-column.csv": (UnknownHeader, "nearest to the form PaySim: missing: newbalanceOrig"),
-    "08c-trailing-garbage.csv.gz": (DatasetError, "is a damaged gzip"),
+    "08c-trailing-garbage.csv.gz": (DatasetError, "has bytes behind the end of its gzip that are no gzip"),
     "08e-bzip2.csv.bz2": (WrongFormat, "is a bzip2 file;.* bzip2 -d < "),
 }
 

@@ -81,6 +81,10 @@ class Form:
         """Whether rows bring their id and time along, and have no step."""
         return "idTransaction" in self.columns
 
+    def name_of(self, column: str) -> str:
+        """What the file calls a column of the schema."""
+        return self.header[self.columns.index(column)]
+
 
 def detect_form(header: str, uri: str) -> Form:
     """The form that a header line (without line break and byte order mark) is of; case and order don't matter.

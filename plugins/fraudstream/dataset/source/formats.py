@@ -49,10 +49,14 @@ _MAGIC = (
     (b"\x1f\x8b", Format("a gzip inside the packing", "gzip -d")),
     (b"PK\x03\x04", Format("a zip inside the packing")),
     (b"\x28\xb5\x2f\xfd", Format("a zstd file inside the packing")),
-    (b"version https://git-lfs", Format("a Git LFS pointer, not the data itself: `git lfs pull` fetches the data")),
-    (b"/annex/objects/", Format("a git-annex pointer, not the data itself: `git annex get` fetches the data")),
-    (b"outs:\n", Format("a DVC pointer, not the data itself: `dvc pull` fetches the data")),
 )
+#: Pointers of tools that keep large files elsewhere, by how their texts begin.
+_POINTERS = (
+    (rb"version https://git-lfs", Format("a Git LFS pointer, not the data itself: `git lfs pull` fetches the data")),
+    (rb"/annex/objects/", Format("a git-annex pointer, not the data itself: `git annex get` fetches the data")),
+    (rb"(?:\w+:.*\n)*outs:\s", Format("a DVC pointer, not the data itself: `dvc pull` fetches the data")),
+)
+_UTF8_MARK = b"\xef\xbb\xbf"
 _BYTE_ORDER_MARKS = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
@@ -90,7 +94,8 @@ def refuse_other_formats(head: bytes, uri: str, packing: str = "none", member: s
 
     :raises WrongFormat: it is something else
     """
-    found = _binary(head) or _text(head)
+    content = head.removeprefix(_UTF8_MARK)
+    found = _binary(content) or _pointer(content) or _text(content)
     if found is not None:
         raise WrongFormat(_message(uri, found, packing, member))
 
@@ -117,8 +122,13 @@ def _not_text(line: bytes) -> bool:
     return bool(re.search(rb"[\x02-\x08\x0e-\x1a]", line)) and "\\x" in line.decode(errors="backslashreplace")
 
 
+def _pointer(head: bytes) -> Format | None:
+    begin = head.lstrip()[:1000]
+    return next((pointer for pattern, pointer in _POINTERS if re.match(pattern, begin)), None)
+
+
 def _text(head: bytes) -> Format | None:
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = head.lstrip()
     begin = text[:1000].lower()
     if begin.startswith(b"<"):
         page = re.search(_HTML, begin)
@@ -170,15 +180,15 @@ def _message(uri: str, found: Format, packing: str = "none", member: str = "") -
     said = f"{uri} is {found.name}; expected a CSV in UTF-8 with commas, plain, gzip, zip or zstd. Nothing was sent"
     if not found.command:
         return said
-    return f"{said}. To convert it: {_filtered(uri, found.command, packing, member)}"
+    return f"{said}. To convert it: {conversion(uri, found.command, packing, member)}"
 
 
-def _filtered(uri: str, command: str, packing: str, member: str) -> str:
-    """A shell command that makes a CSV of a source, whose packing is taken off first."""
+def conversion(uri: str, command: str, packing: str, member: str) -> str:
+    """A shell command that makes a CSV of a source: takes its packing off, and applies a filter, if there is one."""
     out = _converted(uri)
     if packing == "zip":
         return f"{_unzipped(uri, member)} | {command} > {out}"
-    commands = [_UNPACK[packing], command] if packing in _UNPACK else [command]
+    commands = [part for part in (_UNPACK.get(packing), command) if part]
     if uri.startswith("gs://"):
         commands.insert(0, f"gcloud storage cat {shlex.quote(uri)}")
     else:

@@ -10,7 +10,7 @@ from zipfile import BadZipFile, ZipFile
 import pyarrow as pa
 from isal import igzip, igzip_lib
 
-from fraudstream.dataset.source.formats import only_csv
+from fraudstream.dataset.source.formats import conversion, only_csv
 from fraudstream.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _IsalError = cast(type[Exception], igzip_lib.IsalError)  # the stub says it is an instance
 #: What the readers of the packings raise for content that they can't unpack.
 _DAMAGED = (gzip.BadGzipFile, _IsalError, BadZipFile, zlib.error, pa.ArrowInvalid, NotImplementedError)
+#: How they say that a gzip or zstd ended, and that another one of it doesn't begin behind it.
+_BEHIND = ("Not a gzipped file", "Unknown frame descriptor")
 #: A zip's error has the name of the file in it.
 _SHOWN = 100
 
@@ -66,7 +68,7 @@ class Stream(Iterator[bytes]):
         try:
             return self._content.read(size)
         except EOFError:
-            raise self._cut_off() from None
+            raise self._ended() from None
         except _DAMAGED as error:
             raise self._damaged(error) from error
         except OSError as error:  # Arrow's of zstd
@@ -86,6 +88,23 @@ class Stream(Iterator[bytes]):
         except _DAMAGED as error:
             raise self._damaged(error) from error
 
+    def _ended(self) -> DatasetError:
+        """What is wrong with a gzip that seems to end too early; less than a header behind its end does, too.
+
+        The library for gzip that is kept for its speed doesn't tell these apart; Python's own one does.
+        """
+        if self._source.packing == "gzip":
+            self._stored.seek(0)
+            try:
+                with gzip.open(io.BufferedReader(self._stored, self._source.block_bytes)) as content:
+                    while content.read(self._source.block_bytes):
+                        pass
+            except (gzip.BadGzipFile, zlib.error) as error:
+                return self._damaged(error)
+            except EOFError:
+                pass
+        return self._cut_off()
+
     def _cut_off(self) -> DatasetError:
         return DatasetError(
             f"{self._source.uri} ends inside its {self._source.packing} stream after {self._source.size:,} bytes: "
@@ -93,7 +112,13 @@ class Stream(Iterator[bytes]):
         )
 
     def _damaged(self, error: Exception) -> DatasetError:
-        packing = self._source.packing
+        uri, packing = self._source.uri, self._source.packing
+        if any(words in str(error) for words in _BEHIND):
+            return DatasetError(
+                f"{uri} has bytes behind the end of its {packing} that are no {packing} ({str(error)[:_SHOWN]}): "
+                f"upload it again. If they aren't part of the data, {conversion(uri, '', packing, '')} leaves them "
+                f"out; it makes another file, so rows that were produced of this one would come again"
+            )
         return DatasetError(f"{self._source.uri} is a damaged {packing} ({str(error)[:_SHOWN]}): upload it again")
 
 

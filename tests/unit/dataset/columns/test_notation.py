@@ -1,6 +1,7 @@
 """Which files a spreadsheet has rounded: told by all of their numbers together."""
 
 import random
+import re
 
 import pytest
 from fraudstream.dataset.head import HEAD_BYTES, Head
@@ -30,7 +31,7 @@ def written(form: str) -> list[str]:
 def test_names_are_those_of_the_notations() -> None:
     assert notation(*PLAIN) == "plain"
     assert notation(*PLAIN, *map(java, MINOR)) == "Double.toString"
-    assert notation(*PLAIN, "2.718281828e+07") == "scientific"
+    assert notation(*PLAIN, "2.718281828e+07") == notation("2.718281828e7") == "scientific"
 
 
 @pytest.mark.parametrize(
@@ -46,14 +47,47 @@ def test_names_are_those_of_the_notations() -> None:
         written(".5g"),
         ["2.71828E+11"],
         [text.replace("E+0", "E") for text in written(".2E")],
+        [text.replace("e+0", "e") for text in written(".2e")],
         [text.replace("E+0", "E+") for text in written(".2E")],
         [f"{minor / 1e8:.1f}E+06" for minor in MINOR],
     ],
     ids=lambda numbers: numbers[0],
 )
 def test_numbers_that_have_lost_digits_are_refused_with_count_and_first_line(numbers: list[str]) -> None:
-    with pytest.raises(WrongFormat, match=r"rounded by a spreadsheet: found [0-9]+ like .*, the first in line 5[7-9]"):
+    said = r"found [0-9]+ like .*, the first in line 5[7-9], column amount, expected all digits to the cents"
+    with pytest.raises(WrongFormat, match=said):
         read(file_of(*PLAIN[:56], *numbers))
+
+
+@pytest.mark.parametrize(
+    ("text", "minor"),
+    [
+        ("1.0e7", 1_000_000_000),
+        ("1.0E7", 1_000_000_000),
+        ("1e7", 1_000_000_000),
+        ("2.5e6", 250_000_000),
+        ("2.718281828e7", 2_718_281_828),
+        ("0.1e8", 1_000_000_000),
+        ("9.234567890123456e14", 92_345_678_901_234_560),
+        ('"1.0e7"', 1_000_000_000),
+        (' " 1.0e7 " ', 1_000_000_000),
+        ("+1.0e7", 1_000_000_000),
+        ("2.718281828e+07", 2_718_281_828),
+        ("+5.0", 500),
+    ],
+)
+def test_a_number_that_says_all_its_digits_is_read_where_it_is_the_only_large_one(text: str, minor: int) -> None:
+    content = HEADER + GOOD.replace(b"9839.64", text.encode()).replace(b"170136.0,160296.36", b"0.0,0.0")
+    assert [row["amount"] for row in rows_of(read(content))] == [minor]
+
+
+@pytest.mark.parametrize("text", ["1.0e+7", "1e07", "1e+07", "1E+07", "12e5"])
+def test_a_number_whose_digits_may_be_missing_is_refused_with_its_place(text: str) -> None:
+    content = HEADER + GOOD.replace(b"160296.36", text.encode())
+    with pytest.raises(
+        WrongFormat, match=rf"found 1 like {re.escape(text)}, the first in line 2, column newbalanceOri?g"
+    ):
+        read(content)
 
 
 @pytest.mark.parametrize(
@@ -79,5 +113,5 @@ def test_scientific_numbers_with_all_their_digits_are_read(numbers: list[str], w
 def test_numbers_further_on_are_refused_where_they_are() -> None:
     rows = HEAD_BYTES // len(GOOD) + 10
     content = HEADER + GOOD * rows + GOOD.replace(b"9839.64", b"2.35E+07")
-    with pytest.raises(WrongFormat, match=rf"found 1 like 2\.35E\+07, the first in line {rows + 2:,}\."):
+    with pytest.raises(WrongFormat, match=rf"found 1 like 2\.35E\+07, the first in line {rows + 2:,}, column amount"):
         read(content)

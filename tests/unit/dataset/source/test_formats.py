@@ -20,6 +20,9 @@ from tests.unit.dataset.memory_file import START, UNTIMED, memory_source, read, 
 from tests.unit.dataset.source.source_behaviour import CONTENT, HEADER, START_DATE
 
 TABLE = CONTENT.decode()
+MARK = b"\xef\xbb\xbf"
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n"
+DVC = b"outs:\n- md5: ab\n  size: 1\n  path: paysim.csv\n"
 
 
 def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -66,6 +69,7 @@ def with_row_names(separator: bytes) -> bytes:
 
 PACKED = {
     "gzip": gzip.compress(CONTENT),
+    "gzip with the zeros of a tape block": gzip.compress(CONTENT) + bytes(512),
     "zip": zipped({"PS_log.csv": CONTENT}),
     "zip, stored": zipped({"PS_log.csv": CONTENT}, zipfile.ZIP_STORED),
     "zip, bzip2 inside": zipped({"PS_log.csv": CONTENT}, zipfile.ZIP_BZIP2),
@@ -95,7 +99,16 @@ DAMAGED = {
     "empty zip": (zipped({}), "a zip of 0 files"),
     "cut gzip": (gzip.compress(CONTENT)[:-9], "ends inside its gzip stream"),
     "cut zstd": (zstd(CONTENT)[:-9], "ends inside its zstd stream"),
-    "bytes behind zstd": (zstd(CONTENT) + b"XX", "is a damaged zstd"),
+    "bytes behind zstd": (zstd(CONTENT) + b"XX", "has bytes behind the end of its zstd that are no zstd"),
+    "a byte behind gzip": (gzip.compress(CONTENT) + b"\n", "has bytes behind the end of its gzip that are no gzip"),
+    "bytes behind gzip": (
+        gzip.compress(CONTENT) + b"X" * 9,
+        "has bytes behind the end of its gzip .* gzip -dc < paysim",
+    ),
+    "many behind gzip": (gzip.compress(CONTENT) + b"X" * 999, "has bytes behind the end of its gzip that are no gzip"),
+    "bytes behind padding": (gzip.compress(CONTENT) + bytes(512) + b"X", "has bytes behind the end of its gzip"),
+    "cut header of a second gzip": (gzip.compress(CONTENT) + b"\x1f\x8b\x08\0", "ends inside its gzip stream"),
+    "gzip of another sum": (gzip.compress(CONTENT)[:-8] + bytes(8), "is a damaged gzip .*CRC"),
     "empty gzip": (gzip.compress(b""), "is empty: found 0 bytes in its gzip"),
 }
 
@@ -129,7 +142,17 @@ OTHERS = {
     "json lines": (b'\n{"step": 1, "type": "PAYMENT"}\n', "is JSON"),
     "xml": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "is XML"),
     "web page": (b"\n<!DOCTYPE html>\n<html></html>", "a web page, not the data"),
-    "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 1\n", "a Git LFS pointer"),
+    "lfs": (LFS, "a Git LFS pointer"),
+    "lfs with mark": (MARK + LFS, "a Git LFS pointer"),
+    "lfs with mark and crlf": (MARK + LFS.replace(b"\n", b"\r\n"), "a Git LFS pointer"),
+    "lfs after a blank line": (b"\n" + LFS, "a Git LFS pointer"),
+    "git-annex with mark": (MARK + b"/annex/objects/SHA256E-s1--a.csv\n", "a git-annex pointer"),
+    "dvc": (DVC, "a DVC pointer"),
+    "dvc with mark and crlf": (MARK + DVC.replace(b"\n", b"\r\n"), "a DVC pointer"),
+    "dvc that begins with another key": (b"wdir: ..\n" + DVC, "a DVC pointer"),
+    "web page with mark and crlf": (MARK + b"\r\n<!-- log in -->\r\n<html lang=en>\r\n", "a web page, not the data"),
+    "json with mark": (MARK + b'\r\n{"error": {"code": 404}}', "is JSON"),
+    "xml with mark": (MARK + b'<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>', "is XML"),
     "utf-16": (TABLE.encode("utf-16"), "text in UTF-16;"),
     "utf-16 le": (TABLE.encode("utf-16-le"), "text in UTF-16LE"),
     "utf-16 be": (TABLE.encode("utf-16-be"), "text in UTF-16BE"),

@@ -153,7 +153,7 @@ def test_an_object_without_a_client_is_refused() -> None:
         (lambda stored: stored[:-20], "ends inside its gzip stream"),
         (lambda stored: stored[:40] + b"\xff\xff\xff\xff" + stored[44:], "damaged gzip"),
         (lambda stored: stored[:-8] + bytes(4) + stored[-4:], "damaged gzip"),
-        (lambda stored: stored + b"no second member", "damaged gzip"),
+        (lambda stored: stored + b"no second member", "bytes behind the end of its gzip"),
     ],
     ids=["cut off", "overwritten", "wrong checksum", "garbage at its end"],
 )
