@@ -57,7 +57,7 @@ def main(folder: str) -> int:
             continue
         body = igzip.compress(lines(igzip.decompress(store.download(info) or b"")), 1)
         totals = Totals(link.totals.rows, link.totals.offsets)
-        ends[link.partition] = chain.append(link.partition, link.first, link.end, named.day, body, totals)
+        ends[link.partition] = chain.append(link.partition, link.first, link.end, named.day, body, totals).end
         logged += link.totals.rows
     chain.settle()
     return logged

@@ -22,7 +22,7 @@ from isal import igzip
 
 from fraudstream.kafka.records import MAIL_RETRY_KEPT, Partition
 from fraudstream.lake.store.objects import ObjectStore, StoredObject, unpacked
-from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.chain import Appended, Link
 from fraudstream.lake.stream.names import day_of, object_name, object_prefix
 from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.mail.letter.letters import Letter, log_lines
@@ -50,8 +50,8 @@ class Chain(Protocol):
 
     def append(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
-    ) -> int:
-        """Adds one object, or adopts the one of that name, and returns where the chain ends now."""
+    ) -> Appended:
+        """Adds one object, or adopts the one of that name."""
 
     def overdue(self) -> bool:
         """Whether a progress lags behind for long."""
@@ -138,6 +138,8 @@ class MailLog:
     def append(self, partition: Partition, letters: Sequence[Letter], end: int) -> None:
         """Adds an object with the letters' lines, the first letter's day.
 
+        If another reader's object was there already, the letters get the status that it has.
+
         :param end: offset behind them
         :raises PartitionLost: another reader moved the log's end
         """
@@ -145,9 +147,9 @@ class MailLog:
         day = day_of(first.timestamp)
         totals = totals_of(np.array([letter.offset for letter in letters]))
         body = igzip.compress(log_lines(partition, letters), _GZIP_LEVEL)
-        known.end = self._chain.append(partition, first.offset, end, day, body, totals)
-        if known.end != end:
-            # Another reader's object was there already: its lines count, not ours.
+        known.end, ours = self._chain.append(partition, first.offset, end, day, body, totals)
+        if not ours:
+            # Its lines count, also where it ends at the same offset: its mails may have met another answer.
             self._read_object(partition, first, known)
             for letter in letters:
                 if letter.offset < known.read:
@@ -171,7 +173,7 @@ class MailLog:
                 known.lines[values["offset"]] = values
             if end > known.end:
                 logger.info("%s: %s is there already, its mails are not sent again", partition, name)
-                known.end = self._chain.append(partition, letter.offset, end, day, b"", Totals(0, 0))
+                known.end = self._chain.append(partition, letter.offset, end, day, b"", Totals(0, 0)).end
             known.read = end
         elif letter.offset < known.end:
             self._read_table(partition, letter, known, name)

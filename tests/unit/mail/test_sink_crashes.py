@@ -195,6 +195,35 @@ class TestCrash:
         assert bench.outbox.calls == [2, 1]
         assert bench.logged() == list(range(10))
 
+    @pytest.mark.parametrize(("theirs", "ours"), [("sent", "deferred"), ("deferred", "sent"), ("failed", "sent")])
+    def test_an_object_of_a_reader_before_counts_although_it_ends_where_ours_would(
+        self, make: Callable[..., Bench], theirs: str, ours: str
+    ) -> None:
+        bench = make(mail_batch_rows=3)
+        late, sink = bench.start(), bench.start()
+        late.assigned(PARTITION, None)
+        late.write(batch(range(3)))
+        late.flush()
+        late.write(batch(range(3, 6)))
+
+        def late_writes_first(operation: str, name: str) -> None:
+            if operation == "create":
+                bench.store.before = lambda operation, name: None
+                bench.outbox.answer = lambda mail: (theirs, "")
+                with pytest.raises(PartitionLost):
+                    late.flush()
+
+        sink.assigned(PARTITION, 3)
+        sink.write(batch(range(3, 6)))
+        bench.outbox.answer = lambda mail: (ours, "")
+        bench.store.before = late_writes_first
+        bench.followed_up.letters.clear()
+        assert sink.flush() == {PARTITION: 6}
+        assert [line["status"] for line in bench.log()] == ["sent"] * 3 + [theirs] * 3
+        assert [(letter.offset, letter.mail.status) for letter in bench.followed_up.letters] == [
+            (offset, theirs) for offset in (3, 4, 5)
+        ]
+
     def test_a_server_given_up_leaves_what_it_took_in_the_log(self, make: Callable[..., Bench]) -> None:
         bench = make()
         sink = bench.start()

@@ -21,7 +21,7 @@ from fraudstream.errors import PartitionLost
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.store.objects import ObjectInfo, ObjectStore
 from fraudstream.lake.stream import names, progress
-from fraudstream.lake.stream.chain import InTable, KnowsTopics, Link, ObjectChain
+from fraudstream.lake.stream.chain import Appended, InTable, KnowsTopics, Link, ObjectChain
 from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals
 
@@ -85,11 +85,11 @@ class AppendingChain(ObjectChain):
 
     def append(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
-    ) -> int:
-        """Adds the records of [`first_offset`, `end_offset`) as one object and returns where the chain ends now.
+    ) -> Appended:
+        """Adds the records of [`first_offset`, `end_offset`) as one object.
 
-        That end is another one than `end_offset` if the object was there already: then `body` was not written, and
-        the caller goes on with what it has at and after the returned offset. A crash leaves an object that the next
+        If an object of that name was there already, `body` was not written, and the caller goes on with what it has
+        at and after the returned end, which may be `end_offset` all the same. A crash leaves an object that the next
         reader adopts.
 
         :param body: gzipped JSON lines
@@ -97,14 +97,14 @@ class AppendingChain(ObjectChain):
         :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
         """
         # 1. create or adopt
-        end = self.claim(partition, first_offset, end_offset, day, body, totals)
+        appended = self.claim(partition, first_offset, end_offset, day, body, totals)
         # 2. move the progress, or see that nobody else did
         if self._clock() - self._moved_at[partition] >= PROGRESS_SECONDS:
-            self.advance(partition, end, day)
+            self.advance(partition, appended.end, day)
         else:
             self._require_unmoved(partition)
-            self._ends[partition], self._days[partition] = end, day
-        return end
+            self._ends[partition], self._days[partition] = appended.end, day
+        return appended
 
     def overdue(self) -> bool:
         """Whether a progress lags behind for so long that :meth:`settle` should move it."""

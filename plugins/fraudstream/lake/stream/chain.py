@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fraudstream.errors import LakeError, PartitionLost, TopicChanged
 from fraudstream.kafka.records import Partition
@@ -79,6 +79,13 @@ class Link:
         if not link.start <= link.first < link.end:
             raise LakeError(f"object {info.name} says that it covers offsets {link.start} to {link.end}: remove it")
         return link
+
+
+class Appended(NamedTuple):
+    """Where a chain ends now, and whether its last object is the caller's, or was there already."""
+
+    end: int
+    ours: bool
 
 
 class KnowsTopics(Protocol):
@@ -174,8 +181,8 @@ class ObjectChain:
 
     def claim(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
-    ) -> int:
-        """Creates the object of [`first_offset`, `end_offset`), or adopts the one under its name; returns its end.
+    ) -> Appended:
+        """Creates the object of [`first_offset`, `end_offset`), or adopts the one under its name.
 
         The progress stays: whatever belongs to the object can be done now, again after a crash, and is done once
         and for all by :meth:`advance`.
@@ -189,11 +196,11 @@ class ObjectChain:
         name = names.object_name(self.folder, day, *partition, first_offset)
         created = self.store.create(name, body, content_type=GZIP, metadata=link.metadata())
         if created.ours:
-            return end_offset
+            return Appended(end_offset, ours=True)
         # 2. if it is there, adopt its end
         end = Link.of(created.info).end
         log.info("%s: %s is there already, going on at its end %d", partition, name, end)
-        return end
+        return Appended(end, ours=False)
 
     def advance(self, partition: Partition, end: int, day: date | None = None) -> None:
         """Moves the progress object of a partition to `end` by compare-and-set.

@@ -175,7 +175,7 @@ class JsonSink:
                 day_of((parts[0].day or 0) * _DAY_MS),
                 b"".join(member.data for member in members),
                 total(member.totals for member in members),
-            )
+            ).end
             self._durable[partition] = durable
         return max(end, durable)
 

@@ -201,7 +201,7 @@ def mailed(store, topics, *ends):
     start = topics.first_offset(PARTITION)
     for end in ends:
         body = gzip.compress(b"".join(json.dumps({"offset": offset}).encode() + b"\n" for offset in range(start, end)))
-        start = chain.append(PARTITION, start, end, _DAY, body, totals_of(np.arange(start, end)))
+        start = chain.append(PARTITION, start, end, _DAY, body, totals_of(np.arange(start, end))).end
     assert progress.load(store, names.MAILS, PARTITION).end == ends[0]
 
 

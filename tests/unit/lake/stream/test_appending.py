@@ -43,7 +43,7 @@ class Lake:
 
 
 def append(chain: AppendingChain, start: int, end: int, day=DAY) -> int:
-    return chain.append(PARTITION, start, end, day, b"", Totals(end - start))
+    return chain.append(PARTITION, start, end, day, b"", Totals(end - start)).end
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_a_progress_that_moves_while_a_chain_is_opened_is_read_again(lake):
             lake.store.before = lambda operation, name: None
             other = ObjectChain(lake.store, FOLDER)
             other.open(PARTITION)
-            other.advance(PARTITION, other.claim(PARTITION, 1, 6, DAY, b"", Totals(5)), DAY)
+            other.advance(PARTITION, other.claim(PARTITION, 1, 6, DAY, b"", Totals(5)).end, DAY)
 
     lake.store.before = another_opens
     assert lake.chain().open(PARTITION) == 6

@@ -83,7 +83,7 @@ def test_where_it_is_lost_the_chain_s_last_object_is_gone_through_again() -> Non
         chain = ObjectChain(store, FOLDER)
         start = chain.open(partition) or 0
         for end in ends:
-            chain.advance(partition, chain.claim(partition, start, end, DAY, b"", Totals(end - start)))
+            chain.advance(partition, chain.claim(partition, start, end, DAY, b"", Totals(end - start)).end)
             start = end
     store.create(f"{FOLDER}/notes.txt", b"by hand", content_type=JSON, metadata={})
     there = store.look_up(NAME)
