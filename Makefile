@@ -83,10 +83,10 @@ format: venv ## sort imports and format the code
 lock: $(UV) ## lock what changed in requirements*.in; CONSTRAINTS=file or address of Airflow's constraints
 	$(LOCK) $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) --excludes requirements-excluded.txt requirements.in -o requirements.txt
 	$(LOCK) requirements-dev.in -o requirements-dev.txt
-	for tool in $(TOOLS) quixstreams spark flink; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt; done
+	for tool in $(TOOLS) quixstreams spark flink; do $(LOCK) local/requirements-$$tool.in -o local/requirements-$$tool.txt || exit; done
 	for file in docker/requirements-site docker/requirements-checks terraform/requirements-checkov docs/requirements \
 		tests/mutants/requirements; do \
-		$(LOCK) --no-header $$file.in -o $$file.txt; done
+		$(LOCK) --no-header $$file.in -o $$file.txt || exit; done
 	$(LOCK) --no-header --no-deps terraform/requirements-schema.in -o terraform/requirements-schema.txt
 
 upgrade: UPGRADE = --upgrade
@@ -97,6 +97,7 @@ licences: venv .venvs/checks/synced ## list the licences of the Python packages 
 
 # uv comes from its own locked lines, through pip; from then on it keeps itself at the locked version.
 $(UV):
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, and $(PYTHON) is %d.%d. Name another one: make PYTHON=python3.12" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	awk '/^uv==/{found=1} found{print} found && !/\\$$/{exit}' requirements-dev.txt > .venv/uv.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt
