@@ -14,7 +14,7 @@ from fraudstream.settings import ROOT
 from playwright.sync_api import Browser, expect
 
 from local.inbox.mailbox import Mailbox
-from tests.unit.local.test_inbox import mail
+from tests.unit.local.demo.test_inbox import mail
 
 pytestmark = pytest.mark.browser
 MAILS = 25_000

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from .provider_schema import ProviderSchema, wheel_path
-from .terraform_files import Block, load
+from tests.unit.deploy.provider_schema import ProviderSchema, wheel_path
+from tests.unit.deploy.terraform_files import Block, load
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -5,7 +5,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .terraform_files import Block, load, members
+from tests.unit.deploy.terraform_files import Block, load, members
 
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 #: Profile of the compose file → the Terraform files whose VM runs it.
@@ -19,6 +19,9 @@ VMS = {
     "site": ["site.tf"],
     "bounces": ["bounces.tf"],
 }
+
+#: Our own images, as the compose file names them.
+OURS = {"airflow": "${AIRFLOW_IMAGE:-fraudstream-airflow}", "site": "${SITE_IMAGE:-fraudstream-site}"}
 
 _STRING = re.compile(r'"[^"]*"(?P<key>\s*=)?')
 _KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")

@@ -23,8 +23,8 @@ from typing import Any
 
 import grpc
 
-from .provider_schema import PREFIX, Argument, ProviderSchema, snake, wheel_path
-from .terraform_files import load
+from tests.unit.deploy.provider_schema import PREFIX, Argument, ProviderSchema, snake, wheel_path
+from tests.unit.deploy.terraform_files import load
 
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from .provider_schema import Argument, ProviderSchema
-from .terraform_files import Block, expressions, is_block, members, unquote
+from tests.unit.deploy.provider_schema import Argument, ProviderSchema
+from tests.unit.deploy.terraform_files import Block, expressions, is_block, members, unquote
 
 #: Arguments that Terraform itself gives to every resource. Provisioners and connections aren't among them on purpose.
 META_ARGUMENTS = {"count", "for_each", "depends_on", "provider", "lifecycle"}

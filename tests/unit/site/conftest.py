@@ -1,9 +1,11 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from bs4 import BeautifulSoup
 from fraudstream.cases.links.signed import Links
 from fraudstream.settings import Settings
 from fraudstream.site.metrics import Metrics
@@ -13,6 +15,12 @@ from starlette.testclient import TestClient
 from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 
 ORIGIN = "http://127.0.0.1:8085"
+LONG_AGO = datetime(2023, 10, 5, 9, 30, tzinfo=UTC)
+
+
+def words(html: str) -> str:
+    """The text of a page, with single spaces."""
+    return " ".join(BeautifulSoup(html, "html.parser").body.get_text(" ").split())  # type: ignore[union-attr]
 
 
 @dataclass

@@ -9,9 +9,7 @@ from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
 
-from tests.unit.cases.views.test_topic_view import Broker, broker, until
-
-__all__ = ["broker"]
+from tests.unit.cases.views.view_broker import Broker, until
 
 
 class Letters:

@@ -1,140 +1,18 @@
+"""What a view of a topic reads: from where, which answer counts, and when it has caught up."""
+
 import asyncio
-import logging
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID, KafkaException, TopicPartition
-from confluent_kafka import KafkaError as Code
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_INVALID
 from fraudstream.cases.views import case_views, topic_view
 from fraudstream.cases.views.case_views import ConfirmationView, shared_view
-from fraudstream.errors import KafkaError, SchemaRegistryError
+from fraudstream.errors import KafkaError
 from fraudstream.settings import Settings
 
-from tests.fakes.cases import transaction
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@dataclass
-class Record:
-    """A message as librdkafka hands it out; `failure` makes it an event."""
-
-    place: tuple[int, int]
-    content: Any = b""
-    failure: Code | None = None
-    sent: int = 0
-
-    def error(self) -> Code | None:
-        return self.failure
-
-    def partition(self) -> int:
-        return self.place[0]
-
-    def offset(self) -> int:
-        return self.place[1]
-
-    def value(self) -> Any:
-        return self.content
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self.sent or int(time.time() * 1000)
-
-
-@dataclass
-class Broker:
-    """What the fake consumer reads; `answers` false is a broker that is away."""
-
-    ends: dict[int, int] = field(default_factory=lambda: {0: 0})
-    queue: deque[Record] = field(default_factory=deque)
-    away: Code | None = None
-    assigned: list[TopicPartition] = field(default_factory=list)
-    consumers: int = 0
-    closed: int = 0
-    young_from: int = -1
-    #: What was asked of it, in order.
-    asked: list[tuple[str, int]] = field(default_factory=list)
-
-    def end_of(self, partition: int, offset: int) -> None:
-        self.queue.append(Record((partition, offset), failure=Code(Code._PARTITION_EOF)))
-
-    def answer(self, case: str, status: str, partition: int = 0, offset: int = 0, **more: Any) -> None:
-        content = transaction(case) | {"status": status, "answeredAt": NOW}
-        self.queue.append(Record((partition, offset), content, **more))
-
-
-@pytest.fixture
-def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
-    broker = Broker()
-
-    class FakeConsumer:
-        def __init__(self, config: dict[str, Any], logger: logging.Logger) -> None:
-            assert config["isolation.level"] == "read_committed"
-            assert config["enable.auto.commit"] is False
-            broker.consumers += 1
-
-        def list_topics(self, topic: str, timeout: float) -> Any:
-            if broker.away is not None:
-                raise KafkaException(broker.away)
-            found = type("Topic", (), {"error": None, "partitions": broker.ends})
-            return type("Metadata", (), {"topics": {topic: found}})
-
-        def get_watermark_offsets(self, partition: TopicPartition, timeout: float) -> tuple[int, int]:
-            broker.asked.append(("end", partition.partition))
-            return 0, broker.ends[partition.partition]
-
-        def offsets_for_times(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-            broker.asked += [("time", p.offset) for p in partitions]
-            return [TopicPartition(p.topic, p.partition, broker.young_from) for p in partitions]
-
-        def assign(self, partitions: list[TopicPartition]) -> None:
-            broker.assigned = partitions
-
-        def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-            broker.assigned = broker.assigned + partitions
-
-        def poll(self, timeout: float) -> Record | None:
-            if broker.queue:
-                return broker.queue.popleft()
-            time.sleep(0.005)
-            return None
-
-        def consume(self, number: int, timeout: float) -> list[Record]:
-            return [broker.queue.popleft() for _ in range(min(number, len(broker.queue)))]
-
-        def close(self) -> None:
-            broker.closed += 1
-
-    class FakeCodec:
-        def decode_messages(self, messages: list[Record]) -> Any:
-            invalid = [(message, message.content) for message in messages if isinstance(message.content, str)]
-            valid = [message for message in messages if not isinstance(message.content, str)]
-            return SimpleNamespace(records=[message.content for message in valid], valid=valid, invalid=invalid)
-
-    monkeypatch.setattr(topic_view, "Consumer", FakeConsumer)
-    monkeypatch.setattr(topic_view.Codec, "for_topic", lambda topic, settings: FakeCodec())
-    monkeypatch.setattr(topic_view, "RETRY_SECONDS", 0.01)
-    return broker
-
-
-@pytest.fixture
-def answers(broker: Broker) -> Iterator[ConfirmationView]:
-    with ConfirmationView(Settings(), horizon=None) as running:
-        yield running
-
-
-def until(condition: Callable[[], object]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        threading.Event().wait(0.01)
-    raise AssertionError("the condition didn't come true within 5 s")
+from tests.unit.cases.views.view_broker import NOW, Broker, until
 
 
 def test_the_first_answer_of_a_case_in_log_order_is_its_answer(broker: Broker, answers: ConfirmationView) -> None:
@@ -224,90 +102,6 @@ def test_who_waits_is_told_the_first_answer_once_all_partitions_are_read(broker:
         assert asyncio.run(wait(answers)) == "REPORTED_FRAUD"
 
 
-def test_brokers_that_are_away_at_the_start_are_waited_for(broker: Broker) -> None:
-    broker.away = Code(Code._TRANSPORT)
-    with ConfirmationView(Settings(), horizon=None) as answers:
-        threading.Event().wait(0.05)
-        assert answers.alive
-        assert not answers.caught_up
-        broker.away = None
-        broker.answer("a", "REPORTED_FRAUD")
-        until(lambda: answers.get("a"))
-
-
-def test_brokers_that_go_away_while_it_reads_are_outlived(broker: Broker, answers: ConfirmationView) -> None:
-    broker.queue.append(Record((0, 0), failure=Code(Code._ALL_BROKERS_DOWN)))
-    broker.answer("a", "REPORTED_FRAUD")
-    until(lambda: answers.get("a"))
-
-
-def test_a_record_that_cannot_be_decoded_is_named_in_the_log_and_passed_over(
-    broker: Broker, answers: ConfirmationView, caplog: pytest.LogCaptureFixture
-) -> None:
-    broker.queue.append(Record((2, 17), "the first byte is 9"))
-    broker.answer("a", "REPORTED_FRAUD", partition=2, offset=18)
-    until(lambda: answers.get("a"))
-    assert "fraud_confirmation[2]@17 is passed over: the first byte is 9" in caplog.text
-
-
-def test_a_registry_that_is_away_holds_the_record_back_instead_of_losing_it(
-    broker: Broker, answers: ConfirmationView, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tries: list[object] = []
-
-    decode = answers._codec.decode_messages
-
-    def decode_at_the_third_try(messages: list[Record]) -> Any:
-        tries.append(messages)
-        if messages and len(tries) < 3:
-            raise SchemaRegistryError("the registry is away")
-        return decode(messages)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(answers._codec, "decode_messages", decode_at_the_third_try)
-    broker.answer("a", "REPORTED_FRAUD")
-    until(lambda: answers.get("a"))
-    assert len(tries) == 3
-
-
-def test_nobody_is_told_of_an_end_while_the_view_reads_on(broker: Broker, answers: ConfirmationView) -> None:
-    async def wait() -> None:
-        ended = asyncio.create_task(answers.ended())
-        for number in range(3):
-            broker.answer(f"case-{number}", "REPORTED_FRAUD", partition=number)
-        for number in range(3):
-            await asyncio.wait_for(answers.wait(f"case-{number}"), 5)
-        await asyncio.sleep(0.02)
-        assert not ended.done()
-        await asyncio.to_thread(answers.close)
-        await asyncio.wait_for(ended, 5)
-
-    asyncio.run(wait())
-
-
-def test_what_no_retry_heals_is_raised_to_everyone(broker: Broker, answers: ConfirmationView) -> None:
-    async def wait() -> None:
-        waiting = asyncio.create_task(answers.wait("a"))
-        await asyncio.sleep(0.05)
-        broker.queue.append(Record((0, 0), failure=Code(Code.TOPIC_AUTHORIZATION_FAILED)))
-        await asyncio.wait_for(answers.ended(), 5)
-        with pytest.raises(KafkaError, match=r"may not: .*docker/kafka/acls"):
-            await waiting
-
-    asyncio.run(wait())
-    with pytest.raises(KafkaError, match="topic fraud_confirmation"):
-        answers.get("a")
-    until(lambda: not answers.alive)
-    assert broker.closed == 1
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_defect_in_the_thread_is_raised_to_everyone_too(broker: Broker, answers: ConfirmationView) -> None:
-    broker.queue.append(Record((0, 0), {"no": "answer"}))
-    until(lambda: not answers.alive)
-    with pytest.raises(KafkaError, match="unforeseen error"):
-        asyncio.run(answers.wait("a"))
-
-
 def test_closing_ends_the_thread_and_tells_who_waits(broker: Broker, answers: ConfirmationView) -> None:
     async def wait() -> None:
         waiting = asyncio.create_task(answers.wait("a"))
@@ -361,18 +155,4 @@ def test_partitions_that_are_added_are_read_from_their_beginning(
         assert broker.assigned[-1].offset == OFFSET_BEGINNING
         broker.answer("a", "REPORTED_FRAUD", partition=7)
         broker.end_of(7, 3)
-        until(lambda: view.get("a") is not None)
-
-
-def test_brokers_that_are_away_when_it_looks_for_partitions_do_not_end_the_view(
-    broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(topic_view, "REFRESH_EVERY_SECONDS", 0.01)
-    broker.end_of(0, 0)
-    with ConfirmationView(Settings(), horizon=None) as view:
-        until(lambda: view.caught_up)
-        broker.away = Code(Code._TRANSPORT)
-        threading.Event().wait(0.1)
-        broker.away = None
-        broker.answer("a", "REPORTED_FRAUD")
         until(lambda: view.get("a") is not None)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .container_files import boot_module
+from tests.unit.deploy.container_files import boot_module
 
 
 class FakeGoogle:

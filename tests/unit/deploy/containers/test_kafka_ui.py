@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from .container_files import rights
-from .terraform_files import Block, load, texts, unquote
+from tests.unit.deploy.container_files import rights
+from tests.unit.deploy.terraform_files import Block, load, texts, unquote
 
 #: Port of the UI on the registry's VM.
 PORT = "9080"

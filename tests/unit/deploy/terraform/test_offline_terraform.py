@@ -6,8 +6,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .offline_terraform import GoogleSchema, declared, fields, message, planned, read_test_log, varint
-from .provider_schema import ProviderSchema
+from tests.unit.deploy.offline_terraform import GoogleSchema, declared, fields, message, planned, read_test_log, varint
+from tests.unit.deploy.provider_schema import ProviderSchema
 
 
 class TestWireFormat:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .container_files import Right, kafka_users, rights
-from .terraform_files import Block
+from tests.unit.deploy.container_files import Right, kafka_users, rights
+from tests.unit.deploy.terraform_files import Block
 
 #: Stands for Kafka's tools: notes its arguments, and what the files among them hold while they are there.
 _TOOL = f"""#!{sys.executable} -IS

@@ -21,10 +21,9 @@ from fraudstream.lake.stream.names import FOLDER_OF, FOLDERS, MAILS
 from fraudstream.lake.stream.totals import Totals
 
 from tests.fakes.memory_store import MemoryStore
-
-from .provider_schema import ProviderSchema
-from .terraform_files import Block, load, parse, texts, unquote
-from .terraform_rules import check_modules, check_references, check_schema
+from tests.unit.deploy.provider_schema import ProviderSchema
+from tests.unit.deploy.terraform_files import Block, load, parse, texts, unquote
+from tests.unit.deploy.terraform_rules import check_modules, check_references, check_schema
 
 GOOD = """
 resource "google_storage_bucket" "lake" {

@@ -13,7 +13,7 @@ from tests.containers.images import known
 
 @pytest.fixture(scope="module")
 def local() -> dict[str, Service]:
-    folder = Path(__file__).resolve().parents[3] / "docker"
+    folder = Path(__file__).resolve().parents[4] / "docker"
     return services(folder / "compose.yaml", environment_file((folder / ".env").read_text()), PROFILES)
 
 
@@ -39,7 +39,7 @@ def test_a_service_has_what_it_is_given(local: dict[str, Service]) -> None:
     assert worker.tmpfs["/opt/airflow"] == "uid=50000,gid=0,mode=0700,size=256m"
     assert worker.health is not None
     assert (worker.health.command[:2], worker.health.timeout, worker.grace) == (["/bin/sh", "-c"], 90, 600)
-    folder = Path(__file__).resolve().parents[3] / "docker/kafka"
+    folder = Path(__file__).resolve().parents[4] / "docker/kafka"
     assert local["kafka-1"].volumes[0] == (str(folder), "/etc/fraudstream", True)
     assert local["kafka-1"].volumes[1] == ("kafka-1", "/var/lib/kafka/data", False)
 

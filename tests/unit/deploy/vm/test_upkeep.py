@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .test_boot import FakeGoogle
+from tests.unit.deploy.vm.test_boot import FakeGoogle
 
 HOST = "kafka-1.internal"
 

@@ -12,8 +12,8 @@ from fraudstream.kafka.records import CASE_EVENT, FRAUD_TRANSACTION, MAIL_RETRY,
 from fraudstream.kafka.topic.definitions import TOPICS
 from fraudstream.lake.stream.names import FOLDER_OF
 
-from .container_files import kafka_users, secret_names
-from .terraform_files import Block
+from tests.unit.deploy.container_files import kafka_users, secret_names
+from tests.unit.deploy.terraform_files import Block
 
 
 class TestKafkaAccess:

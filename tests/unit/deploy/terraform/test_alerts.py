@@ -15,8 +15,7 @@ from fraudstream.settings import ROOT
 
 from local.debian import MissingProgram
 from local.promtool import find_promtool
-
-from .terraform_files import load
+from tests.unit.deploy.terraform_files import load
 
 ALERTS = ROOT / "include" / "alerts" / "fraudstream.yaml"
 TESTS = ALERTS.with_name("tests.yaml")

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from .container_files import boot_module
+from tests.unit.deploy.container_files import boot_module
 
 
 def test_a_listeners_file_without_a_final_line_break_does_not_swallow_the_node_s_id(root: Path, tmp_path: Path) -> None:

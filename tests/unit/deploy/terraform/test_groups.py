@@ -8,8 +8,8 @@ import pytest
 from airflow.utils.serve_logs.log_server import create_app  # noqa: TID251 - the server that a worker runs
 from starlette.testclient import TestClient
 
-from .container_files import TERRAFORM, VMS, in_profile
-from .terraform_files import Block, load, unquote
+from tests.unit.deploy.container_files import TERRAFORM, VMS, in_profile
+from tests.unit.deploy.terraform_files import Block, load, unquote
 
 #: Roles of VMs in a group; a worker's health check stands in its module.
 GROUPED = [role for role in VMS if role != "kafka"]
