@@ -85,4 +85,5 @@ def read_undelivered(settings: Settings) -> UndeliveredNotices:
             continue  # a dead letter, counted as such
         placed = PlacedEvent(event, Partition(CASE_EVENT, message.partition() or 0), message.offset() or 0)
         events.append((place_of(message), placed))
-    return undelivered(placed for _, placed in in_log_order(events, lambda pair: pair[0]))
+    ordered = in_log_order(events, lambda pair: pair[0], lambda pair: pair[1].event.id_transaction)
+    return undelivered(placed for _, placed in ordered)

@@ -90,13 +90,14 @@ class CaseIndex:
     # ---- fed ----
 
     def add_case(self, record: Mapping[str, Any], placed: Placed) -> None:
-        """A record of fraud_transaction; of two with one id the first in the log counts."""
+        """A record of fraud_transaction, in its partition's order; of two with one id the first in the log counts."""
         case = record["idTransaction"]
         with self._lock:
             self._db.execute("INSERT OR IGNORE INTO cases (id) VALUES (?)", (case,))
             self._db.execute(
                 'UPDATE cases SET partition = ?, "offset" = ?, came_at = ?, record = ?, amount = ?, customer = ?,'
-                " type = ?, deadline = time_is_up(?, accepted_at, ?) WHERE id = ? AND (came_at IS NULL OR came_at > ?)",
+                " type = ?, deadline = time_is_up(?, accepted_at, ?)"
+                " WHERE id = ? AND (came_at IS NULL OR came_at > ? AND partition <> ?)",
                 (
                     placed.partition,
                     placed.offset,
@@ -109,6 +110,7 @@ class CaseIndex:
                     self._limit_ms,
                     case,
                     placed.at,
+                    placed.partition,
                 ),
             )
 

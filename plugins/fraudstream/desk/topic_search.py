@@ -12,6 +12,7 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
+from fraudstream.cases.answers.order import in_log_order
 from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.client_config import one_read
@@ -123,7 +124,8 @@ class TopicSearch:
                 else:
                     raise self._connection.error(error, doing=f"reading topic {topic}")
         self._consumer.unassign()
-        return Searched(sorted(hits, key=lambda hit: (hit.at, hit.partition, hit.offset)), records, not unread)
+        ordered = in_log_order(hits, lambda hit: (round(hit.at.timestamp() * 1000), hit.partition, hit.offset))
+        return Searched(ordered, records, not unread)
 
     def of_key(self, topic: str, id_transaction: str, seconds: float, *, every: bool = False) -> Searched:
         """:meth:`search` of the partition that the id decides as a key; `every`: of all partitions.

@@ -74,6 +74,21 @@ def test_a_late_answer_of_the_customer_changes_nothing() -> None:
     assert (known.queued.state, known.queued.outcome) == ("answered", "NO_RESPONSE")
 
 
+@pytest.mark.parametrize(
+    ("again", "amount"),
+    [(Placed(0, 6, ms(CAME) - 1), 1), (Placed(1, 0, ms(CAME) - 1), 2), (Placed(1, 0, ms(CAME) + 1), 1)],
+)
+def test_of_two_records_of_a_case_the_first_counts_whatever_the_clock_of_its_broker_did(
+    again: Placed, amount: int
+) -> None:
+    index = CaseIndex(LIMIT)
+    index.add_case(transaction("case-1") | {"amount": 1}, Placed(0, 5, ms(CAME)))
+    index.add_case(transaction("case-1") | {"amount": 2}, again)
+    known = index.case("case-1")
+    assert known is not None
+    assert known.queued.amount == amount
+
+
 def test_the_order_in_which_topics_are_read_does_not_matter() -> None:
     record = transaction("case-1")
     at = CAME + timedelta(minutes=1)

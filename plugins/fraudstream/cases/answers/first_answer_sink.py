@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING
 
-from fraudstream.cases.answers.order import Place, is_before
+from fraudstream.cases.answers.order import Place
 from fraudstream.kafka.records import Batch, Partition, Sink
 
 
@@ -105,7 +105,7 @@ class FirstAnswers:
         for index in np.flatnonzero(kept).tolist():
             first = elsewhere.first_place(cases[index])
             place = (int(batch.timestamps[index]), batch.partition.number, int(batch.offsets[index]))
-            earlier[index] = first is not None and is_before(first, place)
+            earlier[index] = first is not None and first < place
         return earlier
 
     def due(self) -> bool:

@@ -8,11 +8,11 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
-from fraudstream.cases.answers.order import Place, is_before
+from fraudstream.cases.answers.order import CaseOrder, Place
 from fraudstream.errors import KafkaError
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Read(Generic[T]):
         """Whether this one counts, and not the other one of the same key."""
         if self.supersedes != other.supersedes:
             return self.supersedes
-        return is_before(other.place, self.place) if self.supersedes else is_before(self.place, other.place)
+        return self.place > other.place if self.supersedes else self.place < other.place
 
     @property
     def place(self) -> Place:
@@ -67,6 +67,7 @@ class FirstValues(Generic[T]):
         self._settled = settled
         self._lock = threading.Lock()
         self._values: dict[str, Read[T]] = {}
+        self._order = CaseOrder()
         self._positions: dict[int, int] = {}
         self._waiting: dict[str, set[_Waiter[T]]] = {}
         self._following: dict[int, dict[_Waiter[None], int]] = {}
@@ -89,10 +90,13 @@ class FirstValues(Generic[T]):
         with self._lock:
             for read in reads:
                 known = self._values.get(read.key)
-                if known is None or read.counts_before(known):
+                placed = read
+                if known is not None:
+                    placed = replace(read, timestamp=self._order.place(read.key, read.place, known.place)[0])
+                if known is None or placed.counts_before(known):
                     if read.supersedes:
                         self._values.pop(read.key, None)  # to the end: it is younger than those before it
-                    self._values[read.key] = read
+                    self._values[read.key] = placed
                 if self._settled:
                     woken += self._answered(read.key)
             for partition, position in positions.items():
@@ -122,6 +126,7 @@ class FirstValues(Generic[T]):
             old = list(takewhile(lambda key: self._values[key].timestamp < timestamp, self._values))
             for key in old:
                 del self._values[key]
+                self._order.forget(key)
 
     def fail(self, reason: str) -> None:
         """Raises :class:`KafkaError` with `reason` in everyone who waits, or asks from now on."""

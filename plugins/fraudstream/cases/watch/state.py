@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Message
 
-from fraudstream.cases.answers.order import in_log_order, place_of
+from fraudstream.cases.answers.order import Place, in_log_order, place_of
 from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.events import (
     ALERTED,
@@ -115,10 +115,10 @@ def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:
         if not bad:
             made = _state(rows, message)
             cases.setdefault(made.id, made)
-    for record, _ in in_log_order(answers, lambda pair: place_of(pair[1])):
+    for record, _ in in_log_order(answers, _place, _case):
         if record["idTransaction"] in cases:
             cases[record["idTransaction"]].answered(record["status"], record["channel"])
-    for record, _ in in_log_order(events, lambda pair: place_of(pair[1])):
+    for record, _ in in_log_order(events, _place, _case):
         if record["idTransaction"] in cases:
             cases[record["idTransaction"]].happened(CaseEvent.of(record))
     return cases
@@ -129,6 +129,14 @@ def _state(rows: pa.RecordBatch, message: Message) -> CaseState:
     timestamp = int(message.timestamp()[1])
     batch = Batch(partition, np.array([offset]), np.array([timestamp]), rows, offset + 1)
     return CaseState(rows["idTransaction"][0].as_py(), datetime.fromtimestamp(timestamp / 1000, UTC), batch)
+
+
+def _place(pair: tuple[dict[str, Any], Message]) -> Place:
+    return place_of(pair[1])
+
+
+def _case(pair: tuple[dict[str, Any], Message]) -> str:
+    return str(pair[0]["idTransaction"])
 
 
 def _decoded(settings: Settings, topic: str, since: datetime) -> Iterator[tuple[dict[str, Any], Message]]:

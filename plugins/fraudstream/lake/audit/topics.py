@@ -14,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.cases.answers.order import Place, is_before
+from fraudstream.cases.answers.order import CaseOrder, Place
 from fraudstream.cases.answers.staff import staff_decisions
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
@@ -102,6 +102,7 @@ class Answers:
         #: Append time, partition and offset of each case's first answer: it lies in one of two partitions, if
         #: partitions were added to the topic.
         self._firsts: dict[str, Place] = {}
+        self._order = CaseOrder()
         self._decisions: set[Place] = set()
         self.late: dict[Partition, list[int]] = defaultdict(list)
 
@@ -112,10 +113,11 @@ class Answers:
         values = (column.to_pylist() for column in columns)
         for message, staff, case, *answer in zip(decoded.valid, staff_decisions(rows).tolist(), *values, strict=True):
             place = (int(message.timestamp()[1]), partition.number, int(message.offset() or 0))
+            place = self._order.place(case, place, self._firsts.get(case))
             if staff:
                 self._decisions.add(place)
             before = self._firsts.setdefault(case, place)
-            first = not is_before(before, place)
+            first = place <= before
             if first:
                 self._firsts[case], self._content.answers[case] = place, FirstAnswer(*answer)
             if place != before and (later := before if first else place) not in self._decisions:

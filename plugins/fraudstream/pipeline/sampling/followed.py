@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from fraudstream.cases.answers.order import Place, is_before
+from fraudstream.cases.answers.order import CaseOrder, Place, place_of
 from fraudstream.cases.answers.staff import STAFF
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import MAIL_RESENT, NOTICE_ACCEPTED, UNDELIVERED, CaseEvent
@@ -62,6 +62,7 @@ class Counted:
     cases: dict[str, float] = field(default_factory=dict)
     #: The answer of each case that counts, as :mod:`fraudstream.cases.answers.staff` says.
     answers: dict[str, _Answer] = field(default_factory=dict)
+    order: CaseOrder = field(default_factory=CaseOrder)
     events: dict[str, str] = field(default_factory=dict)
     #: When a mail server accepted the first notice of each case: its customer's time limit runs from then on.
     accepted: dict[str, float] = field(default_factory=dict)
@@ -75,8 +76,8 @@ class Counted:
         if topic == FRAUD_TRANSACTION:
             self.cases.setdefault(record["idTransaction"], message.timestamp()[1] / 1000)
         elif topic == FRAUD_CONFIRMATION:
-            place = (message.timestamp()[1], message.partition() or 0, message.offset() or 0)
-            self._take_answer(record["idTransaction"], place, record["status"], record.get("channel") == STAFF)
+            status, staff = record["status"], record.get("channel") == STAFF
+            self._take_answer(record["idTransaction"], place_of(message), status, staff)
         elif topic == CASE_EVENT:
             event = CaseEvent.of(record)
             if event.event_type == NOTICE_ACCEPTED:
@@ -90,10 +91,11 @@ class Counted:
 
     def _take_answer(self, case: str, place: Place, status: str, staff: bool) -> None:
         before = self.answers.get(case)
+        place = self.order.place(case, place, before and before.place)
         if before is None or staff > before.staff:
             counts = True
         else:  # the last decision, or without one the first answer
-            counts = staff == before.staff and is_before(before.place, place) == staff
+            counts = staff == before.staff and (before.place < place) == staff
         if counts:
             self.answers[case] = _Answer(place, status, staff)
 
