@@ -25,12 +25,12 @@ class TimedChain(AppendingChain):
     work: Timed | None = None
     _begun = False
 
-    def open(self, partition: Partition) -> int:
+    def open(self, partition: Partition, read_to: int = 0) -> int:
         """Everything is mailed: a partition without a log starts at its beginning."""
         if self.work is not None and not self._begun:
             self._begun = True
             self.work.start()
-        return super().open(partition) or 0
+        return super().open(partition, read_to) or 0
 
 
 def main(topic: str, folder: str, port: int) -> None:

@@ -20,7 +20,7 @@ import numpy as np
 import orjson
 from isal import igzip
 
-from fraudstream.kafka.records import MAIL_RETRY_KEPT, Partition
+from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_KEPT, Partition
 from fraudstream.lake.store.objects import ObjectStore, StoredObject, unpacked
 from fraudstream.lake.stream.chain import Appended, Link
 from fraudstream.lake.stream.names import day_of, object_name, object_prefix
@@ -45,7 +45,7 @@ class Chain(Protocol):
     store: ObjectStore
     folder: str
 
-    def open(self, partition: Partition) -> int | None:
+    def open(self, partition: Partition, read_to: int = 0) -> int | None:
         """Where the chain ends; None: it has no object yet."""
 
     def append(
@@ -90,7 +90,9 @@ class MailLog:
 
         A log doesn't change that: a reader may have ended before it did what belongs to the first mails of the log.
         """
-        end = self._chain.open(partition)
+        # Copies behind the last mail of mail_retry leave no line, and its retention takes them: they were read.
+        read_to = committed or 0 if partition.topic == MAIL_RETRY else 0
+        end = self._chain.open(partition, read_to)
         start = committed if committed is None or end is None else min(committed, end)
         if end and committed is None:
             logger.warning(

@@ -53,9 +53,10 @@ class AppendingChain(ObjectChain):
         #: Day of each chain's last object.
         self._days: dict[Partition, date] = {}
 
-    def open(self, partition: Partition) -> int | None:
+    def open(self, partition: Partition, read_to: int = 0) -> int | None:
         """Where the chain ends, objects behind the progress included; None: it has no object yet.
 
+        :param read_to: offset up to which the records were read, though the chain has none of the last ones
         :raises TopicChanged: the chain is of another topic of the same name, which was deleted since
         """
         while True:
@@ -63,7 +64,7 @@ class AppendingChain(ObjectChain):
             there = progress.load(self.store, self.folder, partition)
             # 2. objects behind it
             end, day, adopted = _end(self.store, self.folder, partition, there, self._in_table)
-            self._begin(partition, there, end)
+            self._begin(partition, there, end, read_to)
             self._moved_at[partition] = float("-inf")
             if end is None:
                 return None

@@ -128,27 +128,30 @@ class ObjectChain:
         #: Where the chains end, None where they have no object yet.
         self._ends: dict[Partition, int | None] = {}
 
-    def open(self, partition: Partition) -> int | None:
+    def open(self, partition: Partition, read_to: int = 0) -> int | None:
         """Where reading goes on for a partition this reader now owns; None: its chain has no object yet.
 
         Where the progress object is missing, the objects and the table say where the chain's last object
         starts: one may always be there that the progress doesn't know yet, and is adopted.
 
+        :param read_to: offset up to which the records were read, though the chain has none of the last ones
         :raises TopicChanged: the chain is of another topic of the same name, which was deleted since
         """
         found = progress.load(self.store, self.folder, partition)
         end = self._last_start_in_lake(partition) if found is None else found.end
-        self._begin(partition, found, end)
+        self._begin(partition, found, end, read_to)
         return end
 
-    def _begin(self, partition: Partition, found: Progress | None, end: int | None) -> None:
+    def _begin(self, partition: Partition, found: Progress | None, end: int | None, read_to: int) -> None:
         position = found or Progress(end or 0, 0)
         if self._topics is not None:
-            position = self._compared(partition, position, end or 0, self._topics)
+            position = self._compared(partition, position, end or 0, read_to, self._topics)
         self._progress[partition] = position
         self._ends[partition] = end
 
-    def _compared(self, partition: Partition, position: Progress, end: int, topics: KnowsTopics) -> Progress:
+    def _compared(
+        self, partition: Partition, position: Progress, end: int, read_to: int, topics: KnowsTopics
+    ) -> Progress:
         """The position with the topic's id, and with what was deleted before it was read.
 
         :param end: of the chain, which may lie behind the position
@@ -168,7 +171,7 @@ class ObjectChain:
                 f"{partition}: the partition ends at offset {behind}, but folder {self.folder}/ of bucket "
                 f"{self.store.bucket} holds its records up to {held}: it was truncated or restored. Nothing is read",
             )
-        deleted = max(0, topics.first_offset(partition) - end)
+        deleted = max(0, topics.first_offset(partition) - max(end, read_to))
         return replace(position, topic_id=now, taken=position.taken + deleted)
 
     def _last_start_in_lake(self, partition: Partition) -> int | None:
