@@ -63,7 +63,7 @@ lint: venv ## check style, format and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-docs: .venvs/docs/synced ## build the pages of docs/ as a site in var/site; a warning is an error
+docs: .venvs/docs/mermaid.min.js ## build the pages of docs/ as a site in var/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 .venvs/docs/bin/mkdocs build
 
 check-deploy: venv $(SCHEMA)/synced .venvs/checks/synced .venvs/checkov/synced ## check terraform/ and docker/
@@ -111,6 +111,9 @@ $(UV):
 	$(UV) venv --quiet --clear --python $(BIN)/python .venvs/$*
 	$(UV) pip sync --quiet --python .venvs/$*/bin/python --require-hashes local/requirements-$*.txt
 	touch $@
+
+.venvs/docs/mermaid.min.js: docs/diagrams.py .venvs/docs/synced | venv
+	$(BIN)/python -m docs.diagrams $@
 
 # The wheel that ships the Google provider's schema; its tests read it as it is, nothing of it is installed.
 $(SCHEMA)/synced: terraform/requirements-schema.txt | $(UV)

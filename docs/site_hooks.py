@@ -1,8 +1,9 @@
-"""What mkdocs.yml can't say: pages from outside docs/, the decisions in the navigation, links to source files."""
+"""What mkdocs.yml can't do: pages from outside docs/, decisions in the navigation, links to source files, Mermaid."""
 
 import logging
 import posixpath
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 #: Pages of the site that lie in the root of the repository, by their place in the site.
 ROOT_PAGES = {"changelog.md": ROOT / "CHANGELOG.md", "contributing.md": ROOT / "CONTRIBUTING.md"}
+
+#: What draws the diagrams, which `make docs` puts beside MkDocs; and where pages load it from.
+MERMAID = Path(sys.prefix) / "mermaid.min.js"
+MERMAID_URL = "assets/mermaid.min.js"
 
 # A child of MkDocs' logger: a warning of it fails a strict build.
 log = logging.getLogger("mkdocs.hooks.site")
@@ -31,9 +36,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Adds the pages of the root."""
+    """Adds the pages of the root, and Mermaid."""
     for place, source in ROOT_PAGES.items():
         files.append(File.generated(config, place, content=source.read_text()))
+    if not MERMAID.exists():
+        log.warning("%s is missing, without it pages load Mermaid from a CDN; run: make docs", MERMAID)
+    else:
+        files.append(File.generated(config, MERMAID_URL, abs_src_path=str(MERMAID)))
     return files
 
 
@@ -62,3 +71,11 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return f"[{match['text']}]({config.repo_url.rstrip('/')}/blob/main/{target.relative_to(ROOT).as_posix()})"
 
     return _LINK.sub(replaced, markdown)
+
+
+def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
+    """Loads Mermaid from the site where a page has a diagram; Material loads its own only if there is none."""
+    if 'class="mermaid"' not in output:
+        return output
+    url = posixpath.relpath(MERMAID_URL, posixpath.dirname(page.url) or ".")
+    return output.replace("</head>", f'<script src="{url}"></script></head>', 1)

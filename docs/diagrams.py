@@ -1,0 +1,25 @@
+"""``python -m docs.diagrams FILE``: writes Mermaid, which draws the diagrams of the site, to FILE.
+
+It comes from Maven Central, with a locked checksum. Without it Material loads it from a CDN when a page is opened.
+"""
+
+import sys
+import zipfile
+from pathlib import Path
+
+from local.artifacts import fetch
+
+VERSION = "11.14.0"
+SHA256 = "fcc17f377c0f657513a66735d41a3095cad37e8059d80e2d80d39f91458cfbed"
+
+
+def main() -> None:
+    """Argument: the file."""
+    jar = fetch(f"org.webjars.npm:mermaid:{VERSION}", SHA256, lambda what: print(f"downloading {what}"))
+    with zipfile.ZipFile(jar) as packed:
+        library = packed.read(f"META-INF/resources/webjars/mermaid/{VERSION}/dist/mermaid.min.js")
+    Path(sys.argv[1]).write_bytes(library)
+
+
+if __name__ == "__main__":
+    main()
