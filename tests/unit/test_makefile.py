@@ -36,7 +36,14 @@ TARGETS = sorted(
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A folder with the Makefile, the requirements, and environments that are up to date but hold stubs only."""
-    for pattern in ("Makefile", "pyproject.toml", "requirements*", "*/requirements*", "tests/mutants/requirements*"):
+    for pattern in (
+        "Makefile",
+        "pyproject.toml",
+        "requirements*",
+        "*/requirements*",
+        "tests/mutants/requirements*",
+        "docs/diagrams.py",
+    ):
         for file in ROOT.glob(pattern):
             (tmp_path / file.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, tmp_path / file.relative_to(ROOT))

@@ -39,7 +39,7 @@ def timeline(facts: Facts) -> Timeline:
     """What the facts say."""
     line = Timeline(facts.id_transaction, searched=facts.searched)
     if facts.place is None:
-        line.miss("record", _where_else(facts))
+        line.miss("record", _hints(facts))
         return line
     dag = "consume_fraud_transactions" if facts.is_fraud else "consume_non_fraud_transactions"
     _file_row(line, facts)
@@ -58,7 +58,7 @@ def timeline(facts: Facts) -> Timeline:
     return line
 
 
-def _where_else(facts: Facts) -> str:
+def _hints(facts: Facts) -> str:
     """Where to look for a transaction that is neither in the lake nor on the topics."""
     prefix, _, number = facts.id_transaction.rpartition("-")
     if facts.source:

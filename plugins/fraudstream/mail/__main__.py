@@ -57,7 +57,7 @@ async def take_bounces(settings: Settings) -> None:
             await web.serve(sockets=[http])
 
 
-def send_anew(settings: Settings, arguments: argparse.Namespace) -> int:
+def send_again(settings: Settings, arguments: argparse.Namespace) -> int:
     """Prints what is sent anew; exit code 1 where an asked case isn't."""
     if not (arguments.case or arguments.reason or arguments.open):
         print("say which: --case ID, --reason REASON or --open", file=sys.stderr)
@@ -95,7 +95,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         if arguments.command == "resend":
-            return send_anew(get_settings(), arguments)
+            return send_again(get_settings(), arguments)
         uvloop.run(take_bounces(get_settings()))
     except FraudstreamError as error:
         print(error, file=sys.stderr)

@@ -28,7 +28,7 @@ class Reminders:
         :raises KafkaError: the brokers don't have one; calling it again sends none twice
         """
         letters = [self._letter(*one) for one in due]
-        self._queue.send_anew(*letters)
+        self._queue.send_again(*letters)
         return [letter.message_id for letter in letters]
 
     def _letter(self, case: CaseState, share: float, until: datetime) -> Letter:

@@ -127,7 +127,7 @@ def resend(
     if not dry_run and letters:
         queue, events = RetryQueue(settings), CaseEvents(settings)
         for letter in letters:
-            queue.send_anew(letter)
+            queue.send_again(letter)
             events.publish([_event(letter, by, reason)])
     return Resent(letters, refused)
 

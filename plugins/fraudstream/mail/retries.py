@@ -42,7 +42,7 @@ class RetryQueue:
         """
         self._producer.write(self._record(letter) for letter in letters)
 
-    def send_anew(self, *letters: Letter) -> None:
+    def send_again(self, *letters: Letter) -> None:
         """Has letters with a `resend` sent as soon as the retries are read; one that is put twice is sent once.
 
         :raises KafkaError: the brokers don't have one of them

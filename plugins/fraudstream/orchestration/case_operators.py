@@ -65,7 +65,8 @@ class WatchCases(BaseOperator):
             if not settings.alert_address:
                 self.log.warning("FRAUDSTREAM_ALERT_ADDRESS is empty, so nobody is mailed about escalated cases")
                 return False
-            Alert(subject=f"{len(set(cases))} fraud cases need a person", text=told_text(counts, cases))(dict(context))
+            text = escalation_text(counts, cases)
+            Alert(subject=f"{len(set(cases))} fraud cases need a person", text=text)(dict(context))
             return True
 
         cases = read_states(settings, now - longest_wait(limit) - _AFTERWARDS)
@@ -81,7 +82,7 @@ class WatchCases(BaseOperator):
         return {"cases": len(cases), "reminded": len(done.reminded), "escalated": escalated, "told": done.told}
 
 
-def told_text(counts: Mapping[str, int], cases: Sequence[str]) -> str:
+def escalation_text(counts: Mapping[str, int], cases: Sequence[str]) -> str:
     """What a mail about escalated cases says, as HTML."""
     named = ", ".join(cases[:_CASES_NAMED]) + (", ..." if len(cases) > _CASES_NAMED else "")
     return paragraphs(

@@ -55,12 +55,12 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         if len(self.connections) > self._most_connections:
             self._make_room()
-        self._owes(True)
+        self._set_deadline(True)
 
     def data_received(self, data: bytes) -> None:
         """A part of a head or of a body."""
         super().data_received(data)
-        self._owes(not self._in_hand and self.conn.their_state in {h11.IDLE, h11.SEND_BODY})
+        self._set_deadline(not self._request_pending and self.conn.their_state in {h11.IDLE, h11.SEND_BODY})
 
     def send_400_response(self, msg: str) -> None:
         """What came is no request, or its head is too long."""
@@ -71,28 +71,28 @@ class Connection(H11Protocol):
         """The connection may be kept; the rest of a body is owed."""
         super().on_response_complete()
         self._waiting_since = time.monotonic()
-        self._owes(not self._in_hand and self.conn.their_state is h11.SEND_BODY)
+        self._set_deadline(not self._request_pending and self.conn.their_state is h11.SEND_BODY)
 
     def pause_writing(self) -> None:
         """The client doesn't take its response."""
         super().pause_writing()
-        self._owes(True)
+        self._set_deadline(True)
 
     def resume_writing(self) -> None:
         """It does."""
         super().resume_writing()
-        self._owes(False)
+        self._set_deadline(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Whoever ended it."""
-        self._owes(False)
+        self._set_deadline(False)
         super().connection_lost(exc)
 
     @property
-    def _in_hand(self) -> bool:
+    def _request_pending(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _owes(self, something: bool) -> None:
+    def _set_deadline(self, something: bool) -> None:
         if not something and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -104,7 +104,7 @@ class Connection(H11Protocol):
         self.transport.abort()
 
     def _make_room(self) -> None:
-        others = [c for c in self.connections if isinstance(c, Connection) and c is not self and not c._in_hand]
+        others = [c for c in self.connections if isinstance(c, Connection) and c is not self and not c._request_pending]
         # whose first request hasn't come, then by age; all have a request in hand: the newcomer ends
         min(others, key=lambda c: (c.cycle is not None, c._waiting_since), default=self)._end("crowded")
 

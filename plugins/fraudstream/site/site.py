@@ -168,7 +168,7 @@ class Desk:
         # 2
         if self._answer_of(link) is not None:
             self._metrics.answers.labels("late").inc()
-            return _see(self._links.path(link))
+            return _redirect(self._links.path(link))
         transaction = await self._transaction_of(link)
         # 3
         try:
@@ -194,7 +194,7 @@ class Desk:
         if in_force is not None:
             ours = (in_force.partition, in_force.offset) == place
             self._metrics.answers.labels("first" if ours else "late").inc()
-        return _see(self._links.answered_path(link))
+        return _redirect(self._links.answered_path(link))
 
     def _link_of(self, request: Request) -> Link:
         scope = request.scope
@@ -241,7 +241,7 @@ class Desk:
             return None
 
 
-def _see(path: str) -> Response:
+def _redirect(path: str) -> Response:
     """Sends the browser to a page with a GET."""
     return Response(status_code=303, headers={"Location": path})
 

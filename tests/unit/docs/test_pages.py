@@ -124,3 +124,18 @@ def test_the_changelog_starts_with_the_version_of_the_project() -> None:
     first = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert first is not None
     assert first[1] == version
+
+
+def test_the_words_and_names_that_replaced_others_are_in_use_and_the_others_are_not() -> None:
+    page = (ROOT / "docs" / "words.md").read_text()
+    sentences, names = ([line.split(" | ") for line in part.splitlines()[4:]] for part in page.split("\n## ")[1:])
+    modules = "\n".join(f"{file}\n{file.read_text()}" for file in (ROOT / "plugins" / "fraudstream").rglob("*.py"))
+    others = [ROOT / "Makefile", *PAGES, *(ROOT / "dags").glob("*.py")]
+    text = modules + "".join(file.read_text() for file in others if file.name != "words.md")
+    assert (len(sentences), len(names)) == (10, 10)
+    for _, before, after in sentences:
+        assert before not in text
+        assert after.removesuffix(" |") in text, after
+    for before, after, _ in names:
+        assert f"def {before.strip('`| ')}(" not in modules
+        assert after.strip("`") in modules, after

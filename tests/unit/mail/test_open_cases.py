@@ -130,7 +130,7 @@ def make_queue(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[Letter]]:
         class Queue:
             def __init__(self, settings: Settings) -> None: ...
 
-            def send_anew(self, *letters: Letter) -> None:
+            def send_again(self, *letters: Letter) -> None:
                 queued.extend(letters)
 
         monkeypatch.setattr(reminders, "RetryQueue", Queue)

@@ -35,7 +35,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     class Queue:
         def __init__(self, settings: Settings) -> None: ...
 
-        def send_anew(self, letter: Letter) -> None:
+        def send_again(self, letter: Letter) -> None:
             found.append(letter)
 
     class Events:

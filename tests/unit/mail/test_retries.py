@@ -236,7 +236,7 @@ def test_a_server_that_never_answers_the_content_gets_it_as_often_as_the_setting
     def answer(mail: Mail) -> tuple[str, str]:
         while not mail.status:
             sent.append(mail)
-            delivery.doubtful(mail, "no reply for 600 s")
+            delivery.no_reply(mail, "no reply for 600 s")
         return mail.status, mail.reply
 
     topic.bench.outbox.answer = answer

@@ -73,11 +73,11 @@ class CaseState:
             self.accepted_at = self.accepted_at or event.at
         elif event.event_type == MAIL_RESENT:
             self.undelivered, self.resent_at = None, event.at
-            self._tell_anew()
+            self._reset_not_reached()
         elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
             if self.undelivered is None and self.resent_at is not None:
                 # a look at the case may have escalated the notice before while this one was sent
-                self._tell_anew()
+                self._reset_not_reached()
             self.undelivered = event
         elif event.event_type == REMINDED:
             self.reminded = max(self.reminded, _share(event))
@@ -86,7 +86,7 @@ class CaseState:
         elif event.event_type == ALERTED:
             self.alerted.add(str(event.details.get("cause")))
 
-    def _tell_anew(self) -> None:
+    def _reset_not_reached(self) -> None:
         """What people were told of the notice isn't about the one that was sent anew."""
         self.escalated.discard(NOT_REACHED)
         self.alerted.discard(NOT_REACHED)

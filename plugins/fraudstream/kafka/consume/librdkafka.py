@@ -60,7 +60,7 @@ def handle(client: object) -> ctypes.c_void_p:
 @cache
 def usable() -> bool:
     """Whether librdkafka can be called past confluent_kafka, which is tried once; where not, a warning says why."""
-    reason = _declare() or _unlike_expected()
+    reason = _declare() or _handle_mismatch()
     if reason:
         log.warning("librdkafka isn't called directly, since %s: records are read and written more slowly", reason)
     return not reason
@@ -79,7 +79,7 @@ def _declare() -> str:
     return ""
 
 
-def _unlike_expected() -> str:
+def _handle_mismatch() -> str:
     """Why a client's handle isn't where it is looked for, or nothing.
 
     A wrong address would end the process when librdkafka follows it. So it is the kernel that looks first: it answers

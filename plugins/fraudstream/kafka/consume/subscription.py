@@ -35,7 +35,7 @@ from fraudstream.kafka.consume.message_consumer import MessageConsumer, Records,
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.dead_letters.invalid_records import InvalidRecords, KnownDeadLetters
 from fraudstream.kafka.records import Batch, Partition, Report, Sink
-from fraudstream.kafka.topic.group_offsets import told_offsets
+from fraudstream.kafka.topic.group_offsets import require_committed
 from fraudstream.kafka.topic.topic_identity import SameTopic, first_available
 from fraudstream.settings import Settings
 
@@ -136,7 +136,7 @@ class Subscription:
                     self._flush(consumer)
                 if time.monotonic() - reported > _REPORT_SECONDS:
                     reported = time.monotonic()
-                    topic.require_the_same()
+                    topic.require_unchanged()
                     self._log_progress(reported - self._started)
             self._flush(consumer)
         except BaseException:
@@ -241,7 +241,7 @@ class Subscription:
         # What comes while this one leaves goes to others at once, and a client that closes answers nothing any more.
         if not partitions or self._closing:
             return
-        for entry in told_offsets(consumer, self._connection, partitions, self._group):
+        for entry in require_committed(consumer, self._connection, partitions, self._group):
             partition = Partition(entry.topic, entry.partition)
             committed = entry.offset if entry.offset >= 0 else None
             start = self._sink.assigned(partition, committed)

@@ -102,14 +102,14 @@ def _plan(settings: Settings, topic: str, letters: Any, *, force: bool, most: in
             plan.before.append(letter)
         elif most is not None and len(plan.produced) >= most:
             break
-        elif reason := _why_left(settings, codec, letter, force=force):
+        elif reason := _reason_to_leave(settings, codec, letter, force=force):
             plan.left.append((letter, reason))
         else:
             plan.produced.append(letter)
     return plan
 
 
-def _why_left(settings: Settings, codec: Codec, letter: DeadLetter, *, force: bool) -> str:
+def _reason_to_leave(settings: Settings, codec: Codec, letter: DeadLetter, *, force: bool) -> str:
     """Why the record can't be produced again, or would be a dead letter again if it was now; or nothing."""
     try:
         value = _record(settings, letter)[1]

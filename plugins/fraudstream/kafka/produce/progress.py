@@ -14,7 +14,7 @@ from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import INGEST_PROGRESS
-from fraudstream.kafka.topic.topic_identity import told_offset
+from fraudstream.kafka.topic.topic_identity import require_offset
 from fraudstream.settings import Settings
 
 #: Longer than the brokers leave a producer's transaction open, which is a minute.
@@ -106,7 +106,7 @@ def _high_watermark(admin: AdminClient) -> int:
     while True:
         try:
             asked = admin.list_offsets({place: OffsetSpec.latest()}, request_timeout=10)
-            return told_offset(asked[place].result(), place)
+            return require_offset(asked[place].result(), place)
         except (KafkaException, KafkaUnavailable) as error:
             may_pass = isinstance(error, KafkaUnavailable) or error.args[0].retriable()
             if not may_pass or time.monotonic() > until:

@@ -115,7 +115,7 @@ class Publisher:
                     return progress
                 progress = replace(progress, source=self._source.uri)  # where the file lies now
                 if progress == beginning:
-                    self._rejected.judge_beginning(self._source, self._settings.dataset_start_date, self._limit)
+                    self._rejected.check_first_rows(self._source, self._settings.dataset_start_date, self._limit)
                     with transaction:
                         return self._run(transaction, columns, progress, chunks)
             with self._encoded(progress) as chunks, ColumnsProducer(producer) as columns, transaction:

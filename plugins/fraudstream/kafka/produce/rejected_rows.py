@@ -30,7 +30,7 @@ class RejectedRows:
         self._rows = 0
         self._rejected = 0
 
-    def judge_beginning(self, source: Source, start_date: datetime, limit: int | None) -> None:
+    def check_first_rows(self, source: Source, start_date: datetime, limit: int | None) -> None:
         """Judges a file by its first rows, `limit` at most, before anything of it is sent.
 
         :raises TooManyRejected: more of these rows are rejected than the run bears

@@ -60,7 +60,7 @@ class Transaction:
         self, _: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, KafkaException):
-            self.broken_by = what_broke(self.producer, error.args[0])
+            self.broken_by = abort_reason(self.producer, error.args[0])
         if self._open:
             self.timed_out = time.monotonic() - self._begun >= _TIMEOUT_SECONDS
             self._abort()
@@ -102,7 +102,7 @@ class Transaction:
             )
 
 
-def what_broke(producer: Producer, error: Code) -> Code:
+def abort_reason(producer: Producer, error: Code) -> Code:
     """The client's reason for a broken transaction, where `error` only says that it is broken."""
     try:
         producer.poll(0)  # brings the reports of the records that weren't taken

@@ -38,7 +38,7 @@ def committed_offsets(
         consumer.close()
 
 
-def told_offsets(
+def require_committed(
     consumer: Consumer, connection: Connection, partitions: list[TopicPartition], group: str
 ) -> list[TopicPartition]:
     """What a group's member is told that the group has committed; an offset below 0: nothing.

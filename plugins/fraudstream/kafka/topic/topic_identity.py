@@ -52,7 +52,7 @@ class Topics:
             places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
         )
         try:
-            return {place.partition: told_offset(answer.result(_SECONDS), place) for place, answer in asked.items()}
+            return {place.partition: require_offset(answer.result(_SECONDS), place) for place, answer in asked.items()}
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing=f"asking for the ends of topic {topic}") from error
 
@@ -69,12 +69,12 @@ class Topics:
         self._connection.open(self._admin, partition.topic)  # a client that knows no leader waits 1 to 3 s for one
         asked = self._admin.list_offsets({place: spec}, request_timeout=_SECONDS)
         try:
-            return told_offset(asked[place].result(_SECONDS), place)
+            return require_offset(asked[place].result(_SECONDS), place)
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing=f"asking for the offsets of {partition}") from error
 
 
-def told_offset(answer: ListOffsetsResultInfo, place: TopicPartition) -> int:
+def require_offset(answer: ListOffsetsResultInfo, place: TopicPartition) -> int:
     """The offset of an answer to list_offsets.
 
     :raises KafkaUnavailable: there is none in it: where a leader just went away, the client says -1001 and no error
@@ -96,7 +96,7 @@ class SameTopic:
         self._topics = Topics(settings)
         self._id = self._topics.id(topic)
 
-    def require_the_same(self) -> None:
+    def require_unchanged(self) -> None:
         """:raises TopicChanged: the topic was made anew meanwhile"""
         now = self._topics.id(self._topic)
         if now != self._id:

@@ -67,7 +67,7 @@ def save(store: ObjectStore, position: Position, at: datetime) -> None:
     store.replace(_POSITION, json.dumps(document).encode(), position.generation, content_type=JSON)
 
 
-def go_back(store: ObjectStore, kept: Mapping[Partition, int]) -> None:
+def rewind(store: ObjectStore, kept: Mapping[Partition, int]) -> None:
     """Has the next audit begin at these offsets at most: from there on partitions hold other records than it saw.
 
     :raises LakeError: the position is unreadable

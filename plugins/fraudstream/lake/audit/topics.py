@@ -264,11 +264,11 @@ class _Reader:
                         f"no answer from Kafka at {self._servers} about {', '.join(map(str, sorted(unread)))} for"
                         f" {_SILENCE_SECONDS:.0f} s: are the brokers running?"
                     )
-                yield from self._sorted_out(messages, unread).items()
+                yield from self._messages_by_partition(messages, unread).items()
         finally:
             self._consumer.close()
 
-    def _sorted_out(self, messages: list[Message], unread: set[Partition]) -> dict[Partition, list[Message]]:
+    def _messages_by_partition(self, messages: list[Message], unread: set[Partition]) -> dict[Partition, list[Message]]:
         """Messages by partition; what comes after the end that a partition had when it was met is left out."""
         by_partition: dict[Partition, list[Message]] = defaultdict(list)
         for message in messages:

@@ -218,7 +218,7 @@ def _sorted_files(
     try:
         view_of_lines(db, folder, pattern, exact=False)
         files = _copied(db, table, statement, directory / "fast", target_bytes)
-        if _all_below_exact(files):
+        if _all_amounts_exact(files):
             return files
     except duckdb.InvalidInputException as error:
         log.info("%s/: reading amounts as text, since DuckDB says: %s", folder, error)
@@ -242,7 +242,7 @@ def _copied(db: duckdb.DuckDBPyConnection, table: Table, statement: str, target:
     return sorted(target.iterdir(), key=lambda path: int(path.stem.rpartition("_")[2]))
 
 
-def _all_below_exact(files: list[Path]) -> bool:
+def _all_amounts_exact(files: list[Path]) -> bool:
     """Whether no amount in the files has more digits than a double holds."""
     for path in files:
         metadata = pq.read_metadata(path)

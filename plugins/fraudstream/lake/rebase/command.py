@@ -11,9 +11,9 @@ from fraudstream.errors import KafkaError
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY
 from fraudstream.kafka.topic.topic_identity import Topics
-from fraudstream.lake.audit.position import go_back
+from fraudstream.lake.audit.position import rewind
 from fraudstream.lake.rebase.agreement import agreement
-from fraudstream.lake.rebase.rebase import carry_out, plan
+from fraudstream.lake.rebase.rebase import apply_plan, plan
 from fraudstream.lake.stream.names import FOLDER_OF
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
@@ -46,8 +46,8 @@ def rebase_command(lake: Lake, settings: Settings, options: argparse.Namespace, 
     if not options.yes:
         out.print("nothing is changed; run it again with --yes")
         return 0
-    go_back(lake.store, found.kept)
-    carry_out(lake.store, found)
+    rewind(lake.store, found.kept)
+    apply_plan(lake.store, found)
     out.print(f"done: the consumers of {topic} go on with the topic as it is")
     return 0
 

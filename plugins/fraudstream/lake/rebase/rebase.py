@@ -112,7 +112,7 @@ def _filled(store: ObjectStore, found: Plan, chains: Mapping[tuple[str, Partitio
     return replace(found, objects=objects, moves=moves)
 
 
-def carry_out(store: ObjectStore, found: Plan) -> None:
+def apply_plan(store: ObjectStore, found: Plan) -> None:
     """Does what a plan says; safe to repeat after a crash, with a plan that was made anew.
 
     :raises TopicChanged: somebody moved a progress meanwhile: stop the consumers and start over

@@ -44,12 +44,12 @@ def settled_objects(
             found[named.partition].append(Settled(info, Link.of(info)))
     # 3. walk
     return {
-        partition: _walked(folder, partition, objects, since.get(partition, 0), ends[partition], before)
+        partition: _contiguous(folder, partition, objects, since.get(partition, 0), ends[partition], before)
         for partition, objects in found.items()
     }
 
 
-def _walked(
+def _contiguous(
     folder: str, partition: Partition, objects: list[Settled], start: int, end: int, before: date | None
 ) -> list[Settled]:
     taken: list[Settled] = []

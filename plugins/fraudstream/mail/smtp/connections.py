@@ -83,7 +83,7 @@ class Connections:
             else:
                 conversation.wake()
 
-    def useful(self) -> None:
+    def reset_failures(self) -> None:
         """The server took a mail: what comes next is the first failure in a row."""
         self._failures = 0
 

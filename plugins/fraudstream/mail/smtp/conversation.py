@@ -68,10 +68,10 @@ class Post(Protocol):
     def refused(self, conversation: "Conversation", mail: Mail, stage: Stage, code: int, reply: str) -> bool:
         """The server answered 4xx or 5xx; returns whether the connection is to be used on."""
 
-    def doubtful(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
+    def no_reply(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
         """The content was sent, and the connection was lost before the reply, or the reply was `waited` for in vain."""
 
-    def given_back(self, mail: Mail, *, counts: bool) -> None:
+    def not_sent(self, mail: Mail, *, counts: bool) -> None:
         """The connection was lost before the server was asked to keep it; not a try.
 
         `counts`: the mail may be the reason, since the server was busy with it.
@@ -161,11 +161,11 @@ class Conversation(asyncio.Protocol):
             if mail is None:
                 continue
             if stage is Stage.CONTENT:
-                self._post.doubtful(mail, reason, waited=self._waited)
+                self._post.no_reply(mail, reason, waited=self._waited)
             elif stage is Stage.DATA or not self._pipelining:
                 if self._refusal is None:
                     beyond_mail = index < 2 if self._pipelining else stage is not Stage.MAIL
-                    self._post.given_back(mail, counts=expected[0][1] is mail and (beyond_mail or not self.accepted))
+                    self._post.not_sent(mail, counts=expected[0][1] is mail and (beyond_mail or not self.accepted))
                 else:
                     self._post.refused(self, mail, *self._refusal)
                     self._refusal = None
@@ -249,7 +249,7 @@ class Conversation(asyncio.Protocol):
                 self._refused = True
                 self._leave(f"the server takes no more mails here: {reply}")
         else:
-            self._post.doubtful(mail, f"reply out of turn: {reply}")
+            self._post.no_reply(mail, f"reply out of turn: {reply}")
             self.abort(f"reply out of turn: {reply}")
 
     def _next(self) -> None:

@@ -169,7 +169,7 @@ class Delivery:
         return mail
 
     def accepted(self, mail: Mail, reply: str) -> None:
-        self._connections.useful()
+        self._connections.reset_failures()
         self._accepted += 1
         self._pace.accepted()
         self._refusals.accepted()
@@ -193,7 +193,7 @@ class Delivery:
         self._decide()
         return True
 
-    def doubtful(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
+    def no_reply(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
         mail.unanswered += 1
         reply = f"no reply after the mail was sent: {reason}"
         if mail.unanswered >= self._attempts:
@@ -206,7 +206,7 @@ class Delivery:
             pause = self._pauses.after(mail.unanswered)
             heapq.heappush(self._later, (time.monotonic() + pause, self._serial, mail))
 
-    def given_back(self, mail: Mail, *, counts: bool) -> None:
+    def not_sent(self, mail: Mail, *, counts: bool) -> None:
         self._return(mail, counts=counts, reply="the server closed the connection when it was asked to take the mail")
 
     def _return(self, mail: Mail, *, counts: bool, reply: str) -> None:

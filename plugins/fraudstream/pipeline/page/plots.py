@@ -24,7 +24,7 @@ class Line:
 
 def plot(title: str, lines: Sequence[Line], *, start: float, end: float, ticks: Sequence[str]) -> Markup:
     """One plot of `start` to `end`, with `ticks` at equal distances under it."""
-    top = _nice(max((value for line in lines for _, value in line.points if value is not None), default=0.0))
+    top = _round_up(max((value for line in lines for _, value in line.points if value is not None), default=0.0))
     parts = [
         Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>').format(
             _WIDTH, _HEIGHT, title, title
@@ -90,7 +90,7 @@ def _runs(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
     return [run for run in runs if run]
 
 
-def _nice(value: float) -> float:
+def _round_up(value: float) -> float:
     """The next of 1, 2, 5, 10, 20, ... at or above a value."""
     if value <= 0:
         return 1.0

@@ -11,7 +11,7 @@ from fraudstream.kafka.client.client_config import one_read
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import MAIL_RETRY, MAIL_RETRY_WAITS, Partition
 from fraudstream.kafka.topic.group_offsets import committed_offsets
-from fraudstream.kafka.topic.topic_identity import told_offset
+from fraudstream.kafka.topic.topic_identity import require_offset
 from fraudstream.kafka.topic.topic_reader import GROUP
 from fraudstream.pipeline.sampling.groups import Group
 from fraudstream.pipeline.sampling.sample import GroupFigures
@@ -69,8 +69,8 @@ class GroupLag:
             )
             return {
                 Partition(place.topic, place.partition): (
-                    told_offset(first[place].result(_SECONDS), place),
-                    told_offset(last[place].result(_SECONDS), place),
+                    require_offset(first[place].result(_SECONDS), place),
+                    require_offset(last[place].result(_SECONDS), place),
                 )
                 for place in places
             }

@@ -89,10 +89,10 @@ def test_brokers_that_do_not_say_may_do_so_later(admin: Admin, failure: Exceptio
 
 def test_a_topic_that_was_made_anew_is_another_one(admin: Admin) -> None:
     same = SameTopic(Settings(), "payments", "lake")
-    same.require_the_same()
+    same.require_unchanged()
     admin.ids = ["another id"]
     with pytest.raises(TopicChanged, match="its id was an id and is another id"):
-        same.require_the_same()
+        same.require_unchanged()
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from fraudstream.kafka.records import Partition
 from fraudstream.lake import __main__ as command_line
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.rebase import command as rebase_command
-from fraudstream.lake.rebase.rebase import carry_out, plan
+from fraudstream.lake.rebase.rebase import apply_plan, plan
 from fraudstream.lake.stream import lines, names, progress
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.chain import Link, ObjectChain
@@ -84,7 +84,7 @@ def rebased(store, topics, agreed=None):
     """Lake and topic hold the same records below `agreed`; None: below the topic's end."""
     found = plan(store, topics, TOPIC, lambda partition, end: end if agreed is None else min(agreed, end))
     if found:
-        carry_out(store, found)
+        apply_plan(store, found)
     return found
 
 
@@ -241,7 +241,7 @@ def test_a_consumer_that_runs_meanwhile_is_noticed():
     there = progress.load(store, FOLDER, PARTITION)
     progress.save(store, FOLDER, PARTITION, Progress(11, there.generation, "first id"))
     with pytest.raises(TopicChanged, match="is running"):
-        carry_out(store, found)
+        apply_plan(store, found)
 
 
 def test_compacted_records_that_would_have_to_go_are_named():

@@ -43,5 +43,5 @@ def test_it_begins_where_a_truncated_topic_is_read_again(monkeypatch: pytest.Mon
 def test_notices_that_did_not_arrive_are_counted_again_from_there_too() -> None:
     store, events, notices = MemoryStore(), Partition(CASE_EVENT, 0), Partition(position.NOTICES, 0)
     position.save(store, Position({events: 8, notices: 9}, IDS), datetime.now(UTC))
-    position.go_back(store, {events: 5})
+    position.rewind(store, {events: 5})
     assert position.load(store).since(IDS) == {events: 5, notices: 5}

@@ -56,10 +56,10 @@ class Told:
         self.told.append(("refused", mail.recipient, stage, code, reply))
         return self.use_on
 
-    def doubtful(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
-        self.told.append(("doubtful", mail.recipient, reason, waited))
+    def no_reply(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
+        self.told.append(("no_reply", mail.recipient, reason, waited))
 
-    def given_back(self, mail: Mail, *, counts: bool) -> None:
+    def not_sent(self, mail: Mail, *, counts: bool) -> None:
         self.told.append(("given back", mail.recipient, counts))
 
     def ended(self, conversation: Conversation, reason: str, *, busy: bool) -> None:

@@ -17,7 +17,7 @@ class TestLoss:
         line.says(OK, OK, GO_ON)
         line.conversation.connection_lost(None)
         assert line.told == [
-            ("doubtful", "a@bank.example", "the server closed the connection", False),
+            ("no_reply", "a@bank.example", "the server closed the connection", False),
             ("given back", "b@bank.example", False),
             ("ended", "the server closed the connection", True),
         ]
@@ -143,7 +143,7 @@ class TestLoss:
         line = Line(A)
         line.says(OK, OK, GO_ON)
         line.conversation.abort("no reply for 600 s", waited=True)
-        assert line.told[0] == ("doubtful", "a@bank.example", "no reply for 600 s", True)
+        assert line.told[0] == ("no_reply", "a@bank.example", "no reply for 600 s", True)
 
     @in_loop
     def test_a_connection_that_ended_during_the_login_has_ended(self) -> None:

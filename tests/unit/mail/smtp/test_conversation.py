@@ -113,8 +113,8 @@ class TestRefusals:
         line = Line(A)
         line.says(OK, OK, GO_ON)
         line.says(reply)
-        doubtful, ended = line.told
-        assert doubtful == ("doubtful", "a@bank.example", f"reply out of turn: {reply}", False)
+        no_reply, ended = line.told
+        assert no_reply == ("no_reply", "a@bank.example", f"reply out of turn: {reply}", False)
         assert ended[0] == "ended"
         assert line.wire.aborted
 

@@ -39,7 +39,7 @@ class Played:
         """Takes a mail."""
         takes_one(self)
 
-    def useful(self) -> None:
+    def reset_failures(self) -> None:
         """A mail was taken."""
 
     async def cancel(self) -> None:
@@ -119,7 +119,7 @@ def test_a_mail_that_is_in_doubt_is_sent_again_after_its_pause(
     def loses_the_first(connections: Played) -> None:
         mail = connections.post.take()
         if mail is not None and not mail.unanswered:
-            connections.post.doubtful(mail, "the connection was lost")
+            connections.post.no_reply(mail, "the connection was lost")
         elif mail is not None:
             connections.post.accepted(mail, "250 ok")
 
@@ -161,7 +161,7 @@ def test_the_pause_of_a_mail_in_doubt_is_kept(made: Callable[..., Delivery], mon
         if mail is not None:
             tries.append(clock.now)
             if len(tries) == 1:
-                connections.post.doubtful(mail, "the connection was lost")
+                connections.post.no_reply(mail, "the connection was lost")
             else:
                 connections.post.accepted(mail, "250 ok")
 

@@ -25,7 +25,7 @@ class NoConnections:
         self.useful_calls = 0
         self.pauses: list[str] = []
 
-    def useful(self) -> None:
+    def reset_failures(self) -> None:
         self.useful_calls += 1
 
     def pause(self, reason: str, waiting: int) -> None:
@@ -86,7 +86,7 @@ def test_no_mail_is_handed_out_during_a_pause_or_after_an_error(desk: Desk, monk
 def test_a_mail_without_an_answer_is_sent_as_often_as_the_setting_says_and_then_failed(desk: Desk) -> None:
     mail, statuses = desk.take(), []
     for _ in range(TRIES):
-        desk.delivery.doubtful(mail, "the connection was lost")
+        desk.delivery.no_reply(mail, "the connection was lost")
         statuses.append(mail.status)
         if mail.status == "deferred":  # its reader brings it back later
             mail.status = ""
@@ -101,7 +101,7 @@ def test_a_mail_without_an_answer_is_sent_as_often_as_the_setting_says_and_then_
 
 def test_a_mail_whose_reply_was_waited_for_in_vain_is_deferred_at_once(desk: Desk) -> None:
     mail = desk.take()
-    desk.delivery.doubtful(mail, "no reply for 600 s", waited=True)
+    desk.delivery.no_reply(mail, "no reply for 600 s", waited=True)
     assert (mail.status, mail.unanswered) == ("deferred", 1)
 
 
@@ -224,10 +224,10 @@ def test_a_mail_that_always_ends_the_connection_is_deferred_once_the_server_took
     desk.delivery.accepted(desk.take(), "250 ok")
     mail = desk.take()
     for _ in range(9):
-        desk.delivery.given_back(mail, counts=True)
+        desk.delivery.not_sent(mail, counts=True)
         assert desk.take() is mail
         assert mail.status == ""
-    desk.delivery.given_back(mail, counts=True)
+    desk.delivery.not_sent(mail, counts=True)
     assert (mail.status, mail.attempts) == ("deferred", 1)
 
 
@@ -236,11 +236,11 @@ def test_a_mail_that_always_ends_the_connection_makes_way_for_others_before_the_
     first, second = desk.mails
     for _ in range(delivery._LOST_HERE):
         assert desk.take() is first
-        desk.delivery.given_back(first, counts=True)
+        desk.delivery.not_sent(first, counts=True)
     assert desk.take() is second
     desk.delivery.accepted(second, "250 ok")
     assert desk.take() is first
-    desk.delivery.given_back(first, counts=True)
+    desk.delivery.not_sent(first, counts=True)
     assert (first.status, second.status) == ("deferred", "sent")
 
 
@@ -271,7 +271,7 @@ class TestPauses:
     def test_they_double_up_to_the_longest_and_a_mail_that_is_taken_resets_them(self, now: SimpleNamespace) -> None:
         open_ones = Connections(SERVER, 1, SimpleNamespace(), lambda error: None, Pauses(1.0, 10.0))  # type: ignore[arg-type]
         assert self.lengths(open_ones, now, 6) == [1, 2, 4, 8, 10, 10]
-        open_ones.useful()
+        open_ones.reset_failures()
         assert self.lengths(open_ones, now, 2) == [1, 2]
 
     def test_what_ends_several_connections_at_once_is_one_failure(self, now: SimpleNamespace) -> None:
