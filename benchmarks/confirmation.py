@@ -1,28 +1,28 @@
-"""Click → resolved sensor in a running Airflow with 100, 1,000 and 2,500 cases waiting, against the Kafka provider's.
+"""Click → resolved sensor in a running Airflow with 100, 1,000 and 2,500 cases waiting, against what else can wait.
 
-STAGES picks some of stock, 100, 1000, 2500, idle, trickle and 8213 (without: all but the last two), TRIGGERERS how many
-there are. Stage trickle: 3,000 cases (or CASES) that come one every half second.
+STAGES picks some of peers, 100, 1000, 2500, idle, trickle and 8213 (without: all but the last two), PEERS some of the
+peers, TRIGGERERS how many triggerers there are. Stage trickle: 3,000 cases (or CASES) that come one every half second.
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from fraudstream.dataset.generator import PUBLISHED_FRAUDS
 from fraudstream.orchestration.runs import DAG_ID
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
-from benchmarks.report import OURS, Report
-from benchmarks.rounds import BenchmarkFailed, Figures
+from benchmarks.report import OURS, Report, reaches
+from benchmarks.rounds import WARM_UP, BenchmarkFailed, Figures
 from benchmarks.topics import settings_of
 from benchmarks.waiting.airflow import Airflow, heartbeats, sample
 from benchmarks.waiting.customers import RATE, Customers
-from benchmarks.waiting.stock import NAMES as STOCK
-from benchmarks.waiting.stock import connections, stock
+from benchmarks.waiting.interleaved import Round, interleave
+from benchmarks.waiting.peers import MOST_SECONDS, PEERS, connections, run_peer
+from benchmarks.waiting.progress import wait_for_count
+from benchmarks.waiting.stages import TRICKLE, WHOLE, WHOLE_STAGE, peer_cases, peers, stages, triggerers
 from benchmarks.waiting.trickle import CONSUMER, trickle
 from local.applications import airflow as airflow_parts
 from local.applications import pipeline, postgres
@@ -32,18 +32,16 @@ from local.services import mail
 from local.supervisor.control import Control
 from local.supervisor.part import Part
 
-STAGES = ("stock", "100", "1000", "2500", "idle")
-TRICKLE = "trickle"
-WHOLE = sum(PUBLISHED_FRAUDS.values())
-_WHOLE = str(WHOLE)
 _WHOLE_ROWS = 10_000
 _WHOLE_WITHIN = 500.0
-_TRIGGERERS = 2
 #: At 20 a second; what is answered at once is all that wait then.
 _STEADY = {100: 100, 1_000: 400, 2_500: 400}
 _BURSTS = {100: 3, 1_000: 1, 2_500: 1}
 _SAMPLED = (0, 500, 1_000, 2_500)
 _WITHIN = 400.0
+_PEER_ROUNDS = 3
+#: Before them, uncounted: cases, and seconds for all to be resolved.
+_WARM_UP = (10, 30.0)
 
 Say = Callable[[str], None]
 
@@ -56,30 +54,12 @@ def parts(ports: Ports) -> list[Part]:
     more = {
         "PYTHONPATH": str(ROOT),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": f"[{', '.join(bundles)}]",
-        **connections(site.env["FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"]),
     }
     airflow = airflow_parts(ports, triggerers())
     for part in airflow:
-        part.env = part.env | more
+        part.env = part.env | more | connections(site.env["FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"], part.name)
     site.env = site.env | {"FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "1000000000"}
     return [*postgres(ports), *airflow, site, mail(ports)]
-
-
-def stages() -> list[str]:
-    """What is asked for, in the order in which it is run.
-
-    :raises BenchmarkFailed: there is no such stage
-    """
-    asked = os.environ.get("STAGES", ",".join(STAGES)).split(",")
-    there_are = [*STAGES, TRICKLE, _WHOLE]
-    if unknown := set(asked) - set(there_are):
-        raise BenchmarkFailed(f"STAGES has {', '.join(sorted(unknown))}; there are {', '.join(there_are)}")
-    return [stage for stage in there_are if stage in asked]
-
-
-def triggerers() -> int:
-    """How many triggerers share the cases."""
-    return int(os.environ.get("TRIGGERERS", _TRIGGERERS))
 
 
 def benchmark(environment: Mapping[str, str], say: Say) -> Report:
@@ -87,7 +67,7 @@ def benchmark(environment: Mapping[str, str], say: Say) -> Report:
     keys = [SecretStr(environment["FRAUDSTREAM_CONFIRMATION_KEYS"])]
     settings = settings_of(environment).model_copy(update={"confirmation_keys": keys})
     with Airflow(environment) as airflow:
-        airflow.api.wait_for_dags({DAG_ID, "produce_transactions", CONSUMER, "idle", *STOCK})
+        airflow.api.wait_for_dags({DAG_ID, "produce_transactions", CONSUMER, "idle", *PEERS})
         return _Run(environment, settings, airflow, say).report(stages())
 
 
@@ -112,13 +92,13 @@ class _Run:
         """Runs the stages."""
         self._sample("ours", 0)
         for stage in asked:
-            if stage == "stock":
-                self._stock()
+            if stage == "peers":
+                self._peers()
             elif stage == "idle":
                 self._idle()
             elif stage == TRICKLE:
                 self._trickle()
-            elif stage == _WHOLE:
+            elif stage == WHOLE_STAGE:
                 self._whole()
             else:
                 self._stage(int(stage))
@@ -129,7 +109,7 @@ class _Run:
         single = None if OURS in self._figures else (self._fastest, self._peak())
         return Report(
             "confirmation",
-            "resolutions/s at N = 100" if OURS in self._figures else "resolutions/s",
+            f"resolutions/s at N = {self._figures[OURS].items}" if OURS in self._figures else "resolutions/s",
             self._figures if OURS in self._figures else {},
             self._checks,
             notes=self._notes,
@@ -156,8 +136,7 @@ class _Run:
             f"{seconds['p99']:.2f} s, max {seconds['max']:.2f} s; all at once: {rate:.1f} resolutions/s"
         )
         if number == 100:
-            self._figures = {OURS: Figures(bursts)} | self._figures
-            self._check_stock()
+            self._figures.setdefault(OURS, Figures(bursts))
         if number == 1_000:
             self._checks["1,000 waiting: p99 < 5 s"] = seconds["p99"] < 5
             self._checks["1,000 waiting: 40 resolutions/s"] = rate >= 40
@@ -179,7 +158,7 @@ class _Run:
         started = time.monotonic()
         with heartbeats(self._airflow) as worst:
             self._customers.replay(_WHOLE_ROWS, WHOLE)
-            self._airflow.wait_for(lambda: self._airflow.waiting() == WHOLE, _WHOLE_WITHIN)
+            wait_for_count(self._airflow.waiting, WHOLE, _WHOLE_WITHIN, self._say, "waiting")
             waiting = time.monotonic() - started
             if self._airflow.waiting() != WHOLE:
                 raise BenchmarkFailed(f"{self._airflow.waiting():,} cases wait after {waiting:.0f} s, not {WHOLE:,}")
@@ -256,23 +235,34 @@ class _Run:
     def _peak(self) -> float:
         return max(cost["pss_mib"] for costs in self._cost.values() for cost in costs.values())
 
-    def _stock(self) -> None:
-        resolved = {}
-        for name in STOCK:
-            outcome = stock(name, self._environment, self._airflow, self._say)
-            resolved[name] = outcome["resolved"]
-            if outcome["resolved"] == outcome["waiting"]:
-                self._figures[name] = Figures([outcome])
-            else:
-                self._notes.append(
-                    f"{name}: did not finish, {outcome['resolved']} of {outcome['waiting']} resolved in time"
-                )
-        self._also["stock_resolved"] = resolved
+    def _peers(self) -> None:
+        """Ours and the peers in turn: so many cases wait, and all are answered at once."""
 
-    def _check_stock(self) -> None:
-        for name in STOCK:
-            if name in self._figures:
-                self._checks[f"4 x {name}"] = self._figures[OURS].median >= 4 * self._figures[name].median
+        def ours(number: int, _: int) -> dict[str, Any]:
+            self._fill(number)
+            return self._burst(number) | {"waiting": number}
+
+        def peer(name: str, number: int, label: int, within: float = MOST_SECONDS) -> dict[str, Any]:
+            return run_peer(name, str(label), number, self._environment, self._airflow, self._say, within=within)
+
+        chosen, cases = peers(), peer_cases()
+        few, seconds = _WARM_UP
+        ours(few, WARM_UP)
+        for name in chosen:
+            peer(name, few, WARM_UP, seconds)
+        subjects: dict[str, Round] = {OURS: partial(ours, cases)}
+        subjects |= {name: partial(peer, name, cases) for name in chosen}
+        figures, unfinished = interleave(subjects, _PEER_ROUNDS)
+        self._figures = figures
+        self._notes += [f"{name}: {PEERS[name].configuration}" for name in chosen]
+        self._notes += [
+            f"{name}: did not finish, {outcome['items']} of {outcome['waiting']} resolved in {outcome['seconds']:.0f} s"
+            for name, outcome in unfinished.items()
+        ]
+        self._also["unfinished"] = {name: outcome["items"] for name, outcome in unfinished.items()}
+        for name in ("stock_default", "stock_tuned"):
+            if name in figures:
+                self._checks[f"4 x {name}"] = reaches(figures[OURS], 4, figures[name])
 
     def _idle(self) -> None:
         """The same number of triggers that do nothing: what is Airflow's own."""

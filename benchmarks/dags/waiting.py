@@ -1,14 +1,17 @@
 """
 ### Waiting, for comparison
 
-Of the benchmark `confirmation`: sensors of the Kafka provider, and sensors that wait for nothing.
+Of the benchmark `confirmation`: sensors and triggers of the Kafka provider, tasks that ask a person, and sensors that
+wait for nothing.
 """
 
 from airflow.providers.apache.kafka.sensors.kafka import AwaitMessageSensor
+from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import DAG, BaseSensorOperator, task
 from airflow.triggers.base import StartTriggerArgs
+from fraudstream.cases.answers.decisions import OUTCOMES
 
-from benchmarks.waiting.stock import TUNED_POLL_INTERVAL
+from benchmarks.waiting.peers import TUNED_POLL_INTERVAL
 
 MANY = {"max_active_runs": 1_000, "max_active_tasks": 10_000, "schedule": None}
 
@@ -28,13 +31,45 @@ class Idle(BaseSensorOperator):
         self.number = number
 
 
-with DAG("idle", **MANY):
+class AwaitSharedStream(BaseSensorOperator):
+    """Waits in the triggerer for the answer to its case, and ends there."""
+
+    template_fields = ("topics", "case")
+    start_from_trigger = True
+    start_trigger_args = StartTriggerArgs(
+        trigger_cls="benchmarks.waiting.shared_stream.CaseTrigger",
+        trigger_kwargs={
+            "topics": ["{{ dag_run.conf['topic'] }}"],
+            "kafka_config_id": "shared_stream",
+            "case": "{{ dag_run.conf['cases'][ti.map_index] }}",
+        },
+        next_method="execute_complete",
+    )
+
+    def __init__(self, *, number: int, topics=(), case="", **kwargs):
+        super().__init__(**kwargs)
+        self.number = number
+        self.topics = topics
+        self.case = case
+
+
+@task
+def numbers(dag_run=None) -> list[int]:
+    return list(range(len(dag_run.conf["cases"])))
+
+
+for name, sensor in {"idle": Idle, "shared_stream": AwaitSharedStream}.items():
+    with DAG(name, **MANY):
+        sensor.partial(task_id="wait").expand(number=numbers())
+
+
+with DAG("hitl", **MANY):
 
     @task
-    def numbers(dag_run=None) -> list[int]:
-        return list(range(len(dag_run.conf["cases"])))
+    def questions(dag_run=None) -> list[dict]:
+        return dag_run.conf["questions"]
 
-    Idle.partial(task_id="wait").expand(number=numbers())
+    HITLOperator.partial(task_id="wait", options=list(OUTCOMES)).expand_kwargs(questions())
 
 
 for name, options in {"stock_default": {}, "stock_tuned": {"poll_interval": TUNED_POLL_INTERVAL}}.items():
@@ -45,5 +80,5 @@ for name, options in {"stock_default": {}, "stock_tuned": {"poll_interval": TUNE
             return dag_run.conf["sensors"]
 
         AwaitMessageSensor.partial(
-            task_id="wait", topics=[name], apply_function="benchmarks.waiting.stock.answer_of", **options
+            task_id="wait", apply_function="benchmarks.waiting.peers.answer_of", **options
         ).expand_kwargs(sensors())

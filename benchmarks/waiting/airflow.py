@@ -57,6 +57,11 @@ class Airflow:
             dag,
         )
 
+    def awaiting_input(self, dag: str) -> int:
+        """Tasks that wait for a person; no triggerer has them."""
+        query = "select count(*) from task_instance where dag_id = %s and state = 'awaiting_input'"
+        return self._number(query, dag)
+
     def runs(self, dag: str = DAG_ID) -> int:
         """Runs of a DAG, over or not."""
         return self._number("select count(*) from dag_run where dag_id = %s", dag)

@@ -1,6 +1,5 @@
 """Cases that come one every half second, opened by the product's DAGs: how many runs they make, and what that costs."""
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,16 +7,12 @@ from typing import Any
 from benchmarks.rounds import BenchmarkFailed
 from benchmarks.waiting.airflow import Airflow, heartbeats
 from benchmarks.waiting.customers import Customers
+from benchmarks.waiting.progress import wait_for_count
+from benchmarks.waiting.stages import trickle_cases
 
 CONSUMER = "consume_fraud_transactions"
-CASES = 3_000
 PER_SECOND = 2
 _AFTER_THE_LAST = 180.0
-
-
-def cases() -> int:
-    """How many come; CASES picks fewer, for a look."""
-    return int(os.environ.get("CASES", CASES))
 
 
 def trickle(airflow: Airflow, customers: Customers, say: Callable[[str], None]) -> tuple[list[str], dict[str, Any]]:
@@ -25,13 +20,17 @@ def trickle(airflow: Airflow, customers: Customers, say: Callable[[str], None]) 
 
     :raises BenchmarkFailed: they don't all wait in time
     """
-    count = cases()
+    count = trickle_cases()
     before, waited_before, known = airflow.runs(), airflow.waiting(), set(customers.frauds())
+
+    def waiting() -> int:
+        return airflow.waiting() - waited_before
+
     started = time.monotonic()
     with heartbeats(airflow) as worst:
         customers.replay(count, count, rows_per_second=PER_SECOND)
-        airflow.wait_for(lambda: airflow.waiting() >= waited_before + count, count / PER_SECOND + _AFTER_THE_LAST)
-    if (found := airflow.waiting() - waited_before) != count:
+        wait_for_count(waiting, count, count / PER_SECOND + _AFTER_THE_LAST, say, "trickle, waiting")
+    if (found := waiting()) != count:
         raise BenchmarkFailed(f"{found:,} cases wait {_AFTER_THE_LAST:.0f} s after the last came, not {count:,}")
     airflow.api.pause(CONSUMER, True)
     figures = {

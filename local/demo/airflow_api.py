@@ -52,7 +52,7 @@ class AirflowApi:
 
     def pause(self, dag: str, paused: bool) -> None:
         """Pauses or unpauses a DAG."""
-        self._client.patch(f"/api/v2/dags/{dag}", json={"is_paused": paused}).raise_for_status()
+        self.patch(f"/api/v2/dags/{dag}", {"is_paused": paused})
 
     def trigger(self, dag: str, conf: dict[str, Any], run: str | None = None) -> str:
         """Triggers a DAG as a person would, unpausing it first; returns the run's id, which may be given."""
@@ -62,7 +62,7 @@ class AirflowApi:
 
     def end(self, dag: str, run: str) -> None:
         """Marks a run failed, which ends its running tasks with SIGTERM."""
-        self._client.patch(f"/api/v2/dags/{dag}/dagRuns/{run}", json={"state": "failed"}).raise_for_status()
+        self.patch(f"/api/v2/dags/{dag}/dagRuns/{run}", {"state": "failed"})
 
     def clear(self, dag: str, run: str, *tasks: str | tuple[str, int]) -> None:
         """Clears tasks of a run, or instances of a mapped one, as the button in the UI does: they run again."""
@@ -95,6 +95,10 @@ class AirflowApi:
     def tasks(self, dag: str, run: str) -> Iterator[dict[str, Any]]:
         """All task instances of a run; "~" stands for any run."""
         return self._pages(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", "task_instances")
+
+    def hitl_details(self, dag: str, run: str) -> Iterator[dict[str, Any]]:
+        """What a run's tasks ask people, with the task instances."""
+        return self._pages(f"/api/v2/dags/{dag}/dagRuns/{run}/hitlDetails", "hitl_details")
 
     def count(self, dag: str, task: str, *states: str) -> int:
         """How many instances of a DAG's task are in one of these states now."""
@@ -132,3 +136,7 @@ class AirflowApi:
         answer = self._client.post(path, json=body)
         answer.raise_for_status()
         return answer.json()
+
+    def patch(self, path: str, body: dict[str, Any]) -> None:
+        """Changes what is there."""
+        self._client.patch(path, json=body).raise_for_status()

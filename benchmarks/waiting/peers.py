@@ -1,0 +1,155 @@
+"""What else lets a task wait for an answer in a Kafka topic, each configured as a competent user would."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, partial
+from typing import Any
+
+from confluent_kafka import Message, Producer
+from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.records import FRAUD_CONFIRMATION
+from fraudstream.settings import Settings, get_settings
+
+from benchmarks.topics import create, settings_of
+from benchmarks.waiting.airflow import Airflow
+from benchmarks.waiting.hitl import answering
+from benchmarks.waiting.progress import wait_for_count
+
+#: Seconds; tried on this project's machines: 5 (its default), 1, 0.1 and 0.
+TUNED_POLL_INTERVAL = 0
+#: How many cases wait at most; each sensor of `stock_tuned` has a connection of its own.
+WAITING = 100
+_TRANSACTION = {
+    "timestamp": datetime(2023, 10, 1, tzinfo=UTC),
+    "step": 1,
+    "type": "TRANSFER",
+    "amount": 1_000,
+    "nameOrig": "C1",
+    "oldbalanceOrg": 1_000,
+    "newbalanceOrig": 0,
+    "nameDest": "C2",
+    "oldbalanceDest": 0,
+    "newbalanceDest": 0,
+    "isFraud": 1,
+    "isFlaggedFraud": 0,
+    "status": "REPORTED_FRAUD",
+}
+_DEFER_SECONDS = 240
+#: Within this time all must be resolved.
+MOST_SECONDS = 150
+_TASK = "wait"
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A DAG of benchmarks/dags whose task `wait` is mapped over cases."""
+
+    configuration: str
+    #: The run's conf, of the topic with the answers and the ids of the cases.
+    conf: Callable[[str, list[str]], dict[str, Any]]
+    #: Whether a person is asked, and a script passes the answers on to Airflow.
+    asks: bool = False
+
+
+def _sensors(connection: Callable[[int], str], topic: str, cases: list[str]) -> dict[str, Any]:
+    options = [
+        {"topics": [topic], "apply_function_kwargs": {"case": case}, "kafka_config_id": connection(number)}
+        for number, case in enumerate(cases)
+    ]
+    return {"sensors": options}
+
+
+PEERS = {
+    "stock_default": Peer(
+        "AwaitMessageSensor with its defaults: all sensors share the consumer group of one connection",
+        partial(_sensors, lambda _: "kafka_default"),
+    ),
+    "stock_tuned": Peer(
+        "AwaitMessageSensor with poll_interval=0, and a connection with a consumer group of its own for each sensor",
+        partial(_sensors, "stock_{}".format),
+    ),
+    "shared_stream": Peer(
+        "KafkaSharedStreamTrigger with a filter for the case that decodes each record once, started and ended in the "
+        "triggerer; enable.auto.commit=false, and a consumer group for each triggerer, so that each sees all answers",
+        lambda topic, cases: {"topic": topic, "cases": cases},
+    ),
+    "hitl": Peer(
+        "HITLOperator; a script reads the topic and passes each answer on with PATCH hitlDetails, 8 at once over kept "
+        "connections, logged in once, with the paths of the cases looked up before",
+        lambda _, cases: {"questions": [{"subject": case} for case in cases]},
+        asks=True,
+    ),
+}
+
+
+def answer_of(message: Message, case: str) -> str | None:
+    """The sensors' apply_function: the status, where the message answers this case."""
+    record = _codec().decode(message.value())
+    return str(record["status"]) if record["idTransaction"] == case else None
+
+
+@cache
+def _codec() -> Codec:
+    return Codec.for_topic(FRAUD_CONFIRMATION, get_settings())
+
+
+def connections(brokers: str, part: str) -> dict[str, str]:
+    """Environment of a part of Airflow: connections for all, for each tuned sensor, and for the shared stream."""
+    common = {"bootstrap.servers": brokers, "auto.offset.reset": "earliest"}
+    extras = {name: {"group.id": name} for name in ("kafka_default", *map("stock_{}".format, range(WAITING)))}
+    extras["shared_stream"] = {"group.id": f"shared_stream_{part}", "enable.auto.commit": "false"}
+    return {
+        f"AIRFLOW_CONN_{name.upper()}": json.dumps({"conn_type": "kafka", "extra": common | extra})
+        for name, extra in extras.items()
+    }
+
+
+def run_peer(
+    name: str,
+    label: str,
+    count: int,
+    environment: Mapping[str, str],
+    airflow: Airflow,
+    say: Callable[[str], None],
+    *,
+    within: float = MOST_SECONDS,
+) -> dict[str, Any]:
+    """Lets so many tasks wait, answers all of them at once, straight into a topic; how many were resolved, and when.
+
+    :param label: of the round; its topic and run are its own
+    """
+    peer = PEERS[name]
+    settings = settings_of(environment)
+    topic = f"{name}-{label}"
+    create(environment, [topic])
+    cases = [f"{topic}-{number}" for number in range(count)]
+    before = airflow.resolved(name, _TASK)
+    airflow.open(name, topic, peer.conf(topic, cases))
+    waiting = partial(airflow.awaiting_input if peer.asks else airflow.waiting, name)
+    took = wait_for_count(waiting, count, _DEFER_SECONDS, say, f"{name}, waiting")
+    say(f"{name}, {label}: {waiting()} of {count} wait after {took:.0f} s")
+    script: AbstractContextManager[None] = (
+        answering(settings, topic, airflow.api, topic) if peer.asks else nullcontext()
+    )
+    with script:
+        started = time.time()
+        _answer(settings, topic, cases)
+        wait_for_count(lambda: airflow.resolved(name, _TASK) - before, count, within, say, f"{name}, resolved")
+    ends = [end for end in airflow.ends(name, _TASK) if end >= started]
+    airflow.close(name)
+    seconds = max(ends) - started if len(ends) == count else within
+    say(f"{name}, {label}: {len(ends)} of {count} resolved in {seconds:.1f} s")
+    return {"items": len(ends), "waiting": count, "seconds": seconds, "peak_rss_mib": 0.0}
+
+
+def _answer(settings: Settings, topic: str, cases: list[str]) -> None:
+    codec = Codec.for_topic(FRAUD_CONFIRMATION, settings)
+    producer = Producer(settings.kafka_config(acks="all"))
+    for case in cases:
+        answer = _TRANSACTION | {"idTransaction": case, "answeredAt": datetime.now(UTC)}
+        producer.produce(topic, key=case, value=codec.encode(answer))
+    producer.flush()
