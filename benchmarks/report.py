@@ -106,7 +106,7 @@ class Report:
                 *(f"{_rounded(rate):,}" for rate in (figures.median, min(figures.rates), max(figures.rates))),
                 "" if name == OURS else f"{ours / figures.median:,.2f} x",
                 _process_seconds(figures),
-                f"{statistics.median(outcome['peak_rss_mib'] for outcome in figures.outcomes):,.0f}",
+                _peak_rss(figures),
             )
         return table
 
@@ -158,6 +158,12 @@ def _is_ceiling(name: str) -> bool:
 def _process_seconds(figures: Figures) -> str:
     seconds = [outcome["process_seconds"] for outcome in figures.outcomes if "process_seconds" in outcome]
     return f"{statistics.median(seconds):.2f}" if seconds else ""
+
+
+def _peak_rss(figures: Figures) -> str:
+    """Nothing for what has no process of its own."""
+    peak = statistics.median(outcome["peak_rss_mib"] for outcome in figures.outcomes)
+    return f"{peak:,.0f}" if peak else ""
 
 
 def _rounded(rate: float) -> float:

@@ -10,6 +10,7 @@ from functools import cache, partial
 from typing import Any
 
 from confluent_kafka import Message, Producer
+from fraudstream.cases.answers.publisher import Status, channel_of
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings, get_settings
@@ -36,7 +37,6 @@ _TRANSACTION = {
     "newbalanceDest": 0,
     "isFraud": 1,
     "isFlaggedFraud": 0,
-    "status": "REPORTED_FRAUD",
 }
 _DEFER_SECONDS = 240
 #: Within this time all must be resolved.
@@ -90,6 +90,13 @@ def answer_of(message: Message, case: str) -> str | None:
     """The sensors' apply_function: the status, where the message answers this case."""
     record = _codec().decode(message.value())
     return str(record["status"]) if record["idTransaction"] == case else None
+
+
+def answer_to(case: str) -> dict[str, Any]:
+    """The record with which a customer reports a fraud."""
+    status: Status = "REPORTED_FRAUD"
+    now = datetime.now(UTC)
+    return _TRANSACTION | {"idTransaction": case, "status": status, "answeredAt": now} | channel_of(status, None)
 
 
 @cache
@@ -150,6 +157,5 @@ def _answer(settings: Settings, topic: str, cases: list[str]) -> None:
     codec = Codec.for_topic(FRAUD_CONFIRMATION, settings)
     producer = Producer(settings.kafka_config(acks="all"))
     for case in cases:
-        answer = _TRANSACTION | {"idTransaction": case, "answeredAt": datetime.now(UTC)}
-        producer.produce(topic, key=case, value=codec.encode(answer))
+        producer.produce(topic, key=case, value=codec.encode(answer_to(case)))
     producer.flush()
