@@ -70,3 +70,16 @@ def test_the_last_line_is_the_document_that_is_kept_and_the_verdict_is_every_che
     assert found.show(Console(file=io.StringIO()), tmp_path) is holds
     line = capsys.readouterr().out.splitlines()[-1]
     assert json.loads(line) == json.loads((tmp_path / "produce.json").read_text()) == found.document()
+
+
+def test_what_has_no_process_of_its_own_has_no_memory_in_the_table(tmp_path: Path) -> None:
+    peer = Figures([{"items": 2, "seconds": 1.0, "peak_rss_mib": 0.0}])
+    shown = io.StringIO()
+    Report("confirmation", "resolutions/s", {"ours": figures(8), "peer": peer}, {}).show(
+        Console(file=shown, width=200), tmp_path
+    )
+    ours, other = (
+        next(line for line in shown.getvalue().splitlines() if line.startswith(name)) for name in ("ours", "peer")
+    )
+    assert ours.split()[-1] == "80"
+    assert other.split()[-2:] == ["4.00", "x"]
