@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.client.queueing import queue
 from fraudstream.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,9 @@ class ConfirmedProducer:
         self._failed.clear()
         for record in records:
             try:
-                self._producer.produce(
-                    self._topic, record.value, record.key, record.partition, on_delivery=self._delivered
-                )
-            except (BufferError, KafkaException) as error:
-                if isinstance(error, KafkaException) and error.args[0].code() == Code._FATAL:
+                queue(self._producer, self._topic, seconds=_SECONDS, on_delivery=self._delivered, **record._asdict())
+            except KafkaException as error:
+                if error.args[0].code() == Code._FATAL:
                     # an idempotent producer that lost its sequence never sends again: a new one does
                     logger.warning("topic %s: a new producer replaces one that ended: %s", self._topic, error)
                     self._producer = self._connect()

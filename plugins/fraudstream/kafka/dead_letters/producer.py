@@ -7,11 +7,14 @@ from confluent_kafka import KafkaException, Message, Producer
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.client.queueing import queue
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
+
+_SECONDS = 60
 
 
 class DeadLetters:
@@ -37,16 +40,12 @@ class DeadLetters:
     def put(self, letter: DeadLetter) -> None:
         """Takes a record as it was on its topic; logs where it lay and why it is no good.
 
-        :raises KafkaError: the client has ended; a new run writes the letter
+        :raises KafkaError: the client has ended, or is full of letters that the brokers don't take; a new run writes it
         """
         log.warning("%s goes to %s: %s", letter, dead_letter_topic(letter.partition.topic), letter.reason)
         message = letter.to_message()
         try:
-            try:
-                self._producer.produce(**message, on_delivery=self._delivered)
-            except BufferError:  # the client's memory is full of letters
-                self.flush()
-                self._producer.produce(**message, on_delivery=self._delivered)
+            queue(self._producer, seconds=_SECONDS, **message, on_delivery=self._delivered)
         except KafkaException as error:
             raise self._connection.error(error, doing=f"writing a dead letter to {message['topic']}") from error
 
@@ -55,11 +54,13 @@ class DeadLetters:
 
         :raises KafkaError: they don't have one; its record must not count as done
         """
-        left = self._producer.flush(60)
+        left = self._producer.flush(_SECONDS)
         if left or self._failed:
             if self._failed:
                 raise self._failed[0]
-            raise KafkaUnavailable(f"{left} dead letters are without an answer after 60 s; a new run writes them again")
+            raise KafkaUnavailable(
+                f"{left} dead letters are without an answer after {_SECONDS} s; a new run writes them again"
+            )
 
     def _delivered(self, error: Code | None, message: Message) -> None:
         if error is not None:

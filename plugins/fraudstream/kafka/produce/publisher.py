@@ -30,10 +30,11 @@ from fraudstream.dataset.source.source import Source
 from fraudstream.errors import KafkaError, KafkaRefused, KafkaUnavailable, ProducerFenced
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection, unwritable
+from fraudstream.kafka.client.queueing import queue
 from fraudstream.kafka.produce.columns_producer import ColumnsProducer, Messages
 from fraudstream.kafka.produce.progress import IngestProgress, last_progress
 from fraudstream.kafka.produce.rejected_rows import RejectedRows
-from fraudstream.kafka.produce.transaction import Transaction, transactional
+from fraudstream.kafka.produce.transaction import TIMEOUT_SECONDS, Transaction, transactional
 from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
@@ -203,7 +204,8 @@ class Publisher:
         columns.produce(FRAUD_TRANSACTION, encoded.frauds)
         for rejected in encoded.rejected:
             headers = {"source": self._source.uri, "line": str(rejected.line), "reason": rejected.reason}
-            producer.produce(INGEST_DEAD_LETTER, value=rejected.text.encode(), headers=headers)
+            value = rejected.text.encode()
+            queue(producer, INGEST_DEAD_LETTER, seconds=TIMEOUT_SECONDS, value=value, headers=headers)
         self._rejected.add(encoded.position.row - progress.row, encoded.rejected)
         return replace(
             progress,
@@ -218,7 +220,8 @@ class Publisher:
     def _commit(self, transaction: Transaction, progress: IngestProgress) -> None:
         # 4. the position they reach
         value = self._positions.encode(progress.to_record())
-        transaction.producer.produce(INGEST_PROGRESS, key=self._source.identity.encode(), value=value)
+        key = self._source.identity.encode()
+        queue(transaction.producer, INGEST_PROGRESS, seconds=TIMEOUT_SECONDS, key=key, value=value)
         # 5. visible together
         transaction.commit()
 

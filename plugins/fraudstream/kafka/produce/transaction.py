@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 _ROWS = 500_000
 _SECONDS = 2.0
 #: The brokers end a transaction that is open for longer; the property transaction.timeout.ms.
-_TIMEOUT_SECONDS = 60
+TIMEOUT_SECONDS = 60
 _ABORT_SECONDS = 10
 #: The client's codes that say that something broke before, and not what.
 _BROKEN_BEFORE = {Code._STATE, Code._FATAL}
@@ -27,7 +27,7 @@ def transactional(source: str) -> dict[str, Any]:
     """The client's properties for the one producer of a source: a newer one with the same id fences it."""
     return {
         "transactional.id": f"fraudstream-produce-{hashlib.sha256(source.encode()).hexdigest()[:16]}",
-        "transaction.timeout.ms": 1000 * _TIMEOUT_SECONDS,
+        "transaction.timeout.ms": 1000 * TIMEOUT_SECONDS,
         "compression.type": "lz4",
         # At full speed each partition's batch fills up before that; a commit sends at once what there is.
         "linger.ms": 200,
@@ -62,7 +62,7 @@ class Transaction:
         if isinstance(error, KafkaException):
             self.broken_by = abort_reason(self.producer, error.args[0])
         if self._open:
-            self.timed_out = time.monotonic() - self._begun >= _TIMEOUT_SECONDS
+            self.timed_out = time.monotonic() - self._begun >= TIMEOUT_SECONDS
             self._abort()
 
     def begin(self, row: int) -> None:
@@ -98,7 +98,7 @@ class Transaction:
                 "the open transaction couldn't be aborted: %s. The brokers end it %d s after its begin; read_committed "
                 "readers of its topics wait until then",
                 error.args[0],
-                _TIMEOUT_SECONDS,
+                TIMEOUT_SECONDS,
             )
 
 

@@ -21,6 +21,7 @@ class Brokers:
         self.failure: Code | None = None
         self.unanswered = 0
         self.clients: list[FakeProducer] = []
+        self.room = 10**9
 
     def end_all_clients(self) -> None:
         for client in self.clients:
@@ -35,11 +36,20 @@ class FakeProducer:
         self.ended = False
         brokers.clients.append(self)
 
+    def __len__(self) -> int:
+        return len(self._reports)
+
     def produce(self, topic: str, value: bytes, key: bytes, partition: int, on_delivery: Any) -> None:
         if self.ended:
             raise KafkaException(Code(Code._FATAL))
+        if len(self) >= self._brokers.room:
+            raise BufferError("Local: Queue full")
         self._brokers.records.append((topic, key, value, partition))
         self._reports.append(on_delivery)
+
+    def poll(self, seconds: float) -> None:
+        if not self._brokers.unanswered:
+            self.flush(seconds)
 
     def flush(self, seconds: float) -> int:
         for report in self._reports:
@@ -80,3 +90,16 @@ def test_a_client_that_ended_for_good_is_replaced(brokers: Brokers) -> None:
     producer.write(RECORDS)
     assert len(brokers.records) == len(RECORDS)
     assert len(brokers.clients) == 2
+
+
+def test_more_records_than_the_client_has_room_for_wait_for_the_brokers(
+    brokers: Brokers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brokers.room = 2
+    producer = ConfirmedProducer(Settings(), "topic")
+    producer.write(RECORDS * 3)
+    assert len(brokers.records) == 6
+    brokers.unanswered = 1
+    monkeypatch.setattr(confirmed_producer, "_SECONDS", 0)
+    with pytest.raises(KafkaUnavailable, match=r"a record for topic topic got no room in the Kafka client .* 2 others"):
+        producer.write(RECORDS * 3)

@@ -38,6 +38,9 @@ class Producer:
             raise BufferError
         self.waiting.append(on_delivery)
 
+    def poll(self, seconds: float) -> None:
+        self.flush(seconds)
+
     def flush(self, seconds: float) -> int:
         for delivered in self.waiting:
             delivered(self.report, SimpleNamespace(topic=lambda: "fraud_transaction.dead_letter"))

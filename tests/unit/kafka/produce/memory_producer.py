@@ -21,11 +21,20 @@ class FakeProducer:
         #: Raised by the next call of that name.
         self.failures: dict[str, Code] = {}
         self._pending: list[tuple[str, int]] = []
+        #: Records that wait in the client for the brokers, as many of them as it has room for, and who answers.
+        self.waiting = 0
+        self.room = 10**9
+        self.brokers_answer = True
+
+    def __len__(self) -> int:
+        return self.waiting
 
     def list_topics(self, topic: str | None, timeout: float) -> object:
         return SimpleNamespace(topics={})
 
     def poll(self, timeout: float) -> int:
+        if self.brokers_answer:
+            self.waiting = 0
         return 0
 
     def init_transactions(self, seconds: float) -> None:
@@ -35,6 +44,9 @@ class FakeProducer:
         self._call("begin_transaction", "ready", "open")
 
     def produce(self, topic: str, value: bytes = b"", **_: object) -> None:
+        if self.waiting >= self.room:
+            raise BufferError("Local: Queue full")
+        self.waiting += 1
         self.queue(topic, 1)
 
     def queue(self, topic: str, count: int) -> None:

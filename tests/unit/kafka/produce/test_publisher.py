@@ -11,7 +11,7 @@ from fraudstream.dataset.reader import Chunk, read_chunks
 from fraudstream.errors import DatasetError, KafkaUnavailable, ProducerFenced, TooManyRejected
 from fraudstream.kafka.produce import publisher, rejected_rows, transaction
 from fraudstream.kafka.produce.publisher import Publisher
-from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
+from fraudstream.kafka.records import FRAUD_TRANSACTION, INGEST_DEAD_LETTER, INGEST_PROGRESS, NON_FRAUD_TRANSACTION
 
 from tests.integration.pipeline import good_row, paysim
 from tests.unit.dataset.test_files import FILES, READ, REFUSED
@@ -88,7 +88,7 @@ def _broken(producer: FakeProducer) -> None:
 def test_a_transaction_that_the_brokers_ended_for_its_age_may_be_tried_again(
     producer: FakeProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transaction, "_TIMEOUT_SECONDS", 0)
+    monkeypatch.setattr(transaction, "TIMEOUT_SECONDS", 0)
     producer.failures["commit_transaction"] = Code(Code._FENCED, "fenced", fatal=True)
     with pytest.raises(KafkaUnavailable) as raised:
         publishing(paysim([good_row(n) for n in range(6)], tmp_path)).run()
@@ -172,3 +172,22 @@ def test_nothing_is_sent_of_a_file_that_is_refused(producer: FakeProducer, name:
     with pytest.raises(error, match=message):
         publishing(FILES / name).run()
     assert producer.visible == []
+
+
+def test_more_rejected_rows_than_the_client_has_room_for_wait_for_the_brokers(
+    producer: FakeProducer, tmp_path: Path
+) -> None:
+    producer.room = 2
+    publishing(paysim([good_row(0), *["rubbish"] * 7], tmp_path), max_rejected_share=1).run()
+    assert (producer.rows(INGEST_DEAD_LETTER), producer.rows(NON_FRAUD_TRANSACTION)) == (7, 1)
+    assert producer.rows(INGEST_PROGRESS) == 1
+
+
+def test_rejected_rows_that_brokers_never_take_fail_the_run_with_their_topic(
+    producer: FakeProducer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer.room, producer.brokers_answer = 2, False
+    monkeypatch.setattr(publisher, "TIMEOUT_SECONDS", 0)
+    with pytest.raises(KafkaUnavailable, match=rf"{INGEST_DEAD_LETTER} got no room .* 2 others wait .* A new run"):
+        publishing(paysim([good_row(0), *["rubbish"] * 7], tmp_path), max_rejected_share=1).run()
+    assert (producer.state, producer.visible, producer.aborted) == ("ready", [], 1)

@@ -1,0 +1,30 @@
+"""Handing a record to a client whose memory may be full of records that the brokers haven't confirmed yet."""
+
+import time
+from typing import Any
+
+from confluent_kafka import Producer
+
+from fraudstream.errors import KafkaUnavailable
+
+
+def queue(producer: Producer, topic: str, *, seconds: float, **record: Any) -> None:
+    """Queues a record; a client that has no room for it is given `seconds` to get some.
+
+    :raises KafkaUnavailable: it got none: the brokers confirmed nothing
+    :raises KafkaException: the client refuses the record
+    """
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            producer.produce(topic, **record)
+        except BufferError as error:
+            if time.monotonic() > until:
+                raise KafkaUnavailable(
+                    f"a record for topic {topic} got no room in the Kafka client within {seconds:g} s: "
+                    f"{len(producer):,} others wait for the brokers. Are they running, and is their disk or network "
+                    f"slow? A new run writes it again"
+                ) from error
+            producer.poll(0.1)
+        else:
+            return
