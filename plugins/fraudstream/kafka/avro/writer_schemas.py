@@ -16,7 +16,7 @@ from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.registry import Registry
 
 #: How long an id that the registry doesn't know isn't asked for again, and how many of them are remembered.
-_UNKNOWN_SECONDS = 30.0
+UNKNOWN_SECONDS = 30.0
 _UNKNOWN_IDS = 1_000
 #: Ids of registries are positive ints of Java.
 _LAST_ID = 2**31 - 1
@@ -74,7 +74,7 @@ class WriterSchemas:
         if registered is None:
             if len(self._unknown) >= _UNKNOWN_IDS:
                 self._unknown.clear()
-            self._unknown[identifier] = time.monotonic() + _UNKNOWN_SECONDS
+            self._unknown[identifier] = time.monotonic() + UNKNOWN_SECONDS
             raise UnknownSchema(unknown)
         if registered.kind != "AVRO":
             return f"unusable schema: schema id {identifier} is {registered.kind}, expected AVRO"

@@ -51,7 +51,8 @@ def add_parser(commands: Any) -> None:
         parents=[common],
         help="produce them again to their topic, each once",
         description="Produces the dead letters of a topic again, each once however often this is run, with the key, "
-        "value, headers and partition that they had. Those that would be dead letters again are left.",
+        "value, headers and partition that they had. Those that would be dead letters again, or that "
+        "the brokers refuse, are left. Where a schema was unknown, it waits 30 s until consumers ask for it again.",
         epilog="Exit codes: 0 nothing is left, 1 some are left or something failed.",
     )
     again.add_argument("topic", choices=SOURCES, metavar="topic", help=_WHERE)
@@ -144,12 +145,12 @@ def _redrive(settings: Settings, options: argparse.Namespace, out: Console) -> i
     if options.json:
         print(json.dumps(_summary(done, dry_run=options.dry_run)))
     else:
-        rows = [{"partition": x.partition.number, "offset": x.offset, "invalid since": why} for x, why in done.left]
+        rows = [{"partition": x.partition.number, "offset": x.offset, "why": why} for x, why in done.left]
         _print(rows, options, out, "none is left")
         what = "would be produced" if options.dry_run else "are produced"
         out.print(
             f"{len(done.produced):,} {what} again to {done.topic}; {len(done.before):,} were before; "
-            f"{len(done.left):,} would be dead letters again and are left"
+            f"{len(done.left):,} are left"
         )
     return _LEFT if done.left else _DONE
 

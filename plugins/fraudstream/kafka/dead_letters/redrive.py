@@ -20,16 +20,28 @@ from typing import Any
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.errors import KafkaError, ProducerFenced, RecordError
+from fraudstream.errors import ProducerFenced, RecordError
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.avro.writer_schemas import UNKNOWN_SECONDS
 from fraudstream.kafka.client.connection import Connection
+from fraudstream.kafka.client.queueing import queue
 from fraudstream.kafka.dead_letters.letters import DeadLetter, read_dead_letters
+from fraudstream.kafka.produce.transaction import abort_reason
 from fraudstream.kafka.topic.topic_reader import read_record
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _IN_ONE_TRANSACTION = 500
+_SECONDS = 60
+_AGAIN = "then redrive it again"
+#: Codes that are about one record, and what to do.
+_REFUSED = {
+    Code.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of topic {topic}, and for more than 2,000,000 bytes "
+    f"message.max.bytes in FRAUDSTREAM_KAFKA_PROPERTIES, too; {_AGAIN}",
+    Code._UNKNOWN_PARTITION: f"topic {{topic}} has fewer partitions than it had; add them; {_AGAIN}",
+    Code.INVALID_RECORD: f"the settings of topic {{topic}} don't allow it; change them; {_AGAIN}",
+}
 _FENCED = {Code._FENCED, Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_EPOCH}
 #: Header of a record that was produced again: where it lay before.
 REDRIVEN_FROM = "redriven_from"
@@ -56,7 +68,8 @@ def redrive(
 ) -> Redriven:
     """Produces the chosen dead letters of a topic again: same key, value and partition, its headers and one more.
 
-    One whose record is too large for its letter, and isn't on its topic any more, is left.
+    One whose record is too large for its letter, and isn't on its topic any more, is left, and so is one whose record
+    the client or the brokers refuse.
 
     :param force: those too that would be dead letters again
     :param dry_run: only say which ones
@@ -68,8 +81,11 @@ def redrive(
         producer = None if dry_run else _producer(settings, topic, connection)
         # 2. letters and markers
         plan = _plan(settings, topic, filter(chosen, read_dead_letters(settings, topic)), force=force, most=most)
-        for first in range(0, len(plan.produced) if producer else 0, _IN_ONE_TRANSACTION):
-            _produce(settings, producer, plan.produced[first : first + _IN_ONE_TRANSACTION])
+        if producer is not None:
+            letters, plan.produced = plan.produced, []
+            _wait_for_consumers(letters)
+            for first in range(0, len(letters), _IN_ONE_TRANSACTION):
+                _produce(settings, producer, letters[first : first + _IN_ONE_TRANSACTION], plan)
     except KafkaException as error:
         if error.args[0].code() in _FENCED:
             raise ProducerFenced(f"another redrive of topic {topic} fenced this one: {error.args[0].str()}") from error
@@ -90,7 +106,7 @@ def _producer(settings: Settings, topic: str, connection: Connection) -> Produce
     )
     connection.open(producer)
     # 1. fence
-    producer.init_transactions(60)
+    producer.init_transactions(_SECONDS)
     return producer
 
 
@@ -120,6 +136,13 @@ def _reason_to_leave(settings: Settings, codec: Codec, letter: DeadLetter, *, fo
     return ""
 
 
+def _wait_for_consumers(letters: Sequence[DeadLetter]) -> None:
+    """Until no consumer remembers any more that the registry didn't know a schema, which it does know by now."""
+    if any(letter.kind == "unknown schema" for letter in letters):
+        log.warning("waiting %d s, for which consumers may remember that a schema was unknown", UNKNOWN_SECONDS)
+        time.sleep(UNKNOWN_SECONDS)
+
+
 def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes | None, Sequence[Any]]:
     """Key, value and headers of the letter's record: from its topic, where the letter has only their beginning.
 
@@ -135,12 +158,33 @@ def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes
     return key, value, list(message.headers() or [])
 
 
-def _produce(settings: Settings, producer: Any, letters: Sequence[DeadLetter]) -> None:
-    failed: list[str] = []
+def _produce(settings: Settings, producer: Any, letters: Sequence[DeadLetter], done: Redriven) -> None:
+    """Produces letters in one transaction; where a record is refused, in several, so that it alone is left.
 
-    def delivered(error: Any, message: Any) -> None:
+    The brokers refuse a record that is too large together with the small ones that the client sends with it.
+    """
+    try:
+        _produce_together(settings, producer, letters)
+    except RecordError as error:
+        if len(letters) == 1:
+            done.left.append((letters[0], str(error)))
+            return
+        half = len(letters) // 2
+        _produce(settings, producer, letters[:half], done)
+        _produce(settings, producer, letters[half:], done)
+    else:
+        done.produced += letters
+        log.info("%d dead letters are produced again", len(letters))
+
+
+def _produce_together(
+    settings: Settings, producer: Any, letters: Sequence[DeadLetter], *, after_refused: bool = True
+) -> None:
+    failed: list[Any] = []
+
+    def delivered(error: Any, _: Any) -> None:
         if error is not None:
-            failed.append(f"{message.topic()}[{message.partition()}]: {error.str()}")
+            failed.append(error)
 
     # 3. records and markers
     producer.begin_transaction()
@@ -148,22 +192,33 @@ def _produce(settings: Settings, producer: Any, letters: Sequence[DeadLetter]) -
         for letter in letters:
             key, value, headers = _record(settings, letter)
             origin = (REDRIVEN_FROM, f"{letter.partition} offset {letter.offset}".encode())
-            producer.produce(
+            queue(
+                producer,
                 letter.partition.topic,
+                seconds=_SECONDS,
                 partition=letter.partition.number,
                 key=key,
                 value=value,
                 headers=[*headers, origin],
                 on_delivery=delivered,
             )
-            producer.produce(**letter.to_marker(int(time.time() * 1000)), on_delivery=delivered)
-            producer.poll(0)
+            queue(producer, seconds=_SECONDS, **letter.to_marker(int(time.time() * 1000)), on_delivery=delivered)
+        # The commit of a record that is refused meanwhile may wait in vain; that of one that was refused says why.
+        while len(producer) and not failed:
+            producer.poll(0.1)
         # 4. visible together
-        producer.commit_transaction(60)
+        producer.commit_transaction(_SECONDS)
     except BaseException as error:
+        reason = abort_reason(producer, error.args[0]) if isinstance(error, KafkaException) else None
         with suppress(KafkaException):  # brokers that don't hear of it end the transaction by themselves
             producer.abort_transaction(10)
-        if failed:
-            raise KafkaError(f"nothing of this transaction was produced again: {failed[0]}") from error
-        raise
-    log.info("%d dead letters are produced again", len(letters))
+        if reason is None:
+            raise
+        if reason.code() in _REFUSED:
+            topic = letters[0].partition.topic
+            raise RecordError(f"{reason.str()}; {_REFUSED[reason.code()].format(topic=topic)}") from error
+        # After a refused record the client's next transaction fails, too, as its sequence numbers have a gap.
+        if after_refused and reason.code() == Code.OUT_OF_ORDER_SEQUENCE_NUMBER:
+            _produce_together(settings, producer, letters, after_refused=False)
+        else:
+            raise KafkaException(reason) from error

@@ -146,7 +146,7 @@ def test_a_redrive_says_what_it_did_and_ends_with_1_where_some_are_left(
     code, printed = run(capsys, "redrive", FRAUD_TRANSACTION, "--reason", "unknown", "--limit", "5", "--dry-run")
     assert code == 1
     assert asked == {"force": False, "dry_run": True, "most": 5, "chosen": [1, 2]}
-    assert "1 would be produced again to fraud_transaction; 1 were before; 1 would be dead letters again" in printed
+    assert "1 would be produced again to fraud_transaction; 1 were before; 1 are left" in printed
     code, printed = run(capsys, "redrive", FRAUD_TRANSACTION, "--offset", "3", "--json")
     assert asked["chosen"] == [3]
     assert json.loads(printed) == {

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException
-from fraudstream.errors import KafkaRefused, ProducerFenced, RecordError
+from fraudstream.errors import KafkaRefused, KafkaUnavailable, ProducerFenced, RecordError
+from fraudstream.kafka.avro.writer_schemas import UNKNOWN_SECONDS
 from fraudstream.kafka.dead_letters import redrive as module
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.dead_letters.redrive import REDRIVEN_FROM, redrive
@@ -31,6 +32,11 @@ class Brokers:
         self.steps_left = 10**9
         self.epoch = 0
         self.invalid: set[bytes] = set()
+        #: Values that the client refuses, and those that the brokers do, with all that are sent with them; why.
+        self.refused_by_client: set[bytes] = set()
+        self.refused_by_brokers: set[bytes] = set()
+        self.reason = Code.MSG_SIZE_TOO_LARGE
+        self.slept: list[float] = []
 
     def step(self) -> None:
         self.steps_left -= 1
@@ -46,6 +52,8 @@ class Producer:
     def __init__(self, brokers: Brokers) -> None:
         self._brokers = brokers
         self._open: list[dict[str, Any]] = []
+        self._unconfirmed: list[Any] = []
+        self._gap = False
 
     def init_transactions(self, seconds: float) -> None:
         self._brokers.step()
@@ -55,16 +63,36 @@ class Producer:
     def begin_transaction(self) -> None:
         self._open = []
 
+    def __len__(self) -> int:
+        return len(self._unconfirmed)
+
     def produce(self, topic: str, on_delivery: Any, **message: Any) -> None:
         self._brokers.step()
+        if message.get("value") in self._brokers.refused_by_client:
+            raise KafkaException(Code(self._brokers.reason, "Unable to produce message: refused"))
         self._open.append({"topic": topic, **message})
+        self._unconfirmed.append(on_delivery)
 
-    def poll(self, seconds: float) -> None: ...
+    def poll(self, seconds: float) -> None:
+        for delivered in self._unconfirmed:
+            delivered(Code(self._brokers.reason) if self._refused() else None, None)
+        self._unconfirmed = []
+
+    def _refused(self) -> bool:
+        return any(message.get("value") in self._brokers.refused_by_brokers for message in self._open)
 
     def commit_transaction(self, seconds: float) -> None:
         self._brokers.step()
+        if self._unconfirmed and self._refused():
+            raise KafkaException(Code(Code._TIMED_OUT, "the client waits in vain for records that are refused"))
         if self._epoch != self._brokers.epoch:
             raise KafkaException(Code(Code._FENCED, "fenced", fatal=True))
+        if self._gap:
+            self._gap = False
+            raise KafkaException(Code(Code.OUT_OF_ORDER_SEQUENCE_NUMBER, "skipped sequence numbers"))
+        if self._refused():
+            self._gap = True
+            raise KafkaException(Code(self._brokers.reason, "ProduceRequest failed: refused"))
         for message in self._open:
             if message["topic"] == FRAUD_TRANSACTION:
                 self._brokers.records.append(message)
@@ -74,7 +102,7 @@ class Producer:
         self._brokers.step()
 
     def abort_transaction(self, seconds: float) -> None:
-        self._open = []
+        self._open, self._unconfirmed = [], []
 
 
 class Codec:
@@ -93,6 +121,7 @@ def brokers(monkeypatch: pytest.MonkeyPatch) -> Brokers:
     monkeypatch.setattr(module, "Producer", lambda config: Producer(brokers))
     monkeypatch.setattr(module, "read_dead_letters", brokers.read)
     monkeypatch.setattr(module.Connection, "open", lambda *_: None)
+    monkeypatch.setattr(module.time, "sleep", brokers.slept.append)
     monkeypatch.setattr(module.Codec, "for_topic", lambda topic, settings: Codec(brokers))
     return brokers
 
@@ -216,3 +245,52 @@ def test_a_right_that_is_missing_is_no_other_redrive(brokers: Brokers, monkeypat
     monkeypatch.setattr(Producer, "init_transactions", refused)
     with pytest.raises(KafkaRefused, match=r"may not.*grant the right"):
         run()
+
+
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        (Code.MSG_SIZE_TOO_LARGE, f"raise max.message.bytes of topic {FRAUD_TRANSACTION}"),
+        (Code._UNKNOWN_PARTITION, f"topic {FRAUD_TRANSACTION} has fewer partitions"),
+        (Code.INVALID_RECORD, f"settings of topic {FRAUD_TRANSACTION}"),
+    ],
+)
+@pytest.mark.parametrize("who", ["refused_by_client", "refused_by_brokers"])
+@pytest.mark.parametrize("refused", [{b"v1"}, {b"v0", b"v4", b"v5"}, set(ALL)], ids=len)
+def test_a_record_that_is_refused_is_left_and_the_others_are_produced_once_each(
+    brokers: Brokers, who: str, refused: set[bytes], reason: int, advice: str
+) -> None:
+    setattr(brokers, who, refused)
+    brokers.reason = reason
+    done = run()
+    assert {letter.value for letter, why in done.left if advice in why} == refused
+    assert produced(brokers) == sorted(letter.value for letter in done.produced) == sorted(set(ALL) - refused)
+    setattr(brokers, who, set())
+    run()
+    assert produced(brokers) == ALL
+
+
+def test_an_error_that_is_about_no_record_ends_the_redrive_and_the_next_one_goes_on(brokers: Brokers) -> None:
+    brokers.refused_by_brokers = {b"v4"}
+    brokers.reason = Code.NOT_ENOUGH_REPLICAS
+    with pytest.raises(KafkaUnavailable, match=f"producing dead letters again to topic {FRAUD_TRANSACTION}"):
+        run()
+    assert produced(brokers) == ALL[:3]
+    brokers.refused_by_brokers = set()
+    run()
+    assert produced(brokers) == ALL
+
+
+def test_records_of_a_schema_that_was_unknown_wait_until_no_consumer_remembers_that(brokers: Brokers) -> None:
+    run(most=1)
+    assert brokers.slept == []
+    brokers.letters[2] = replace(brokers.letters[2], reason="unknown schema: the schema registry has no schema id 9")
+    run(dry_run=True)
+    assert brokers.slept == []
+    brokers.invalid = {b"v2"}
+    run(chosen=lambda letter: letter.offset == 2)
+    assert brokers.slept == []
+    brokers.invalid = set()
+    run()
+    assert brokers.slept == [UNKNOWN_SECONDS]
+    assert produced(brokers) == ALL
