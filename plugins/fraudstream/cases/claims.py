@@ -49,14 +49,18 @@ class Plan:
 
     @property
     def run_id(self) -> str:
-        """Topic, partition and offsets of the first part; of several parts also what tells them from all others."""
-        links = [part.link for part in self.parts]
-        first = links[0]
-        run_id = f"{first.partition.topic}-{first.partition.number}-{first.first}-{first.end}"
-        if len(links) == 1:
-            return run_id
-        ranges = " ".join(f"{link.partition.number}:{link.first}-{link.end}" for link in links)
-        return f"{run_id}-{hashlib.sha256(ranges.encode()).hexdigest()[:12]}"
+        """Topic, partition and offsets of the first part, and a digest of all parts and their cases.
+
+        Of the cases, since a topic that was restored to an earlier state has other ones at the same offsets.
+        """
+        first = self.parts[0].link
+        parts = [
+            (link.partition.number, link.first, link.end, [case["idTransaction"] for case in part.cases])
+            for part in self.parts
+            for link in [part.link]
+        ]
+        digest = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+        return f"{first.partition.topic}-{first.partition.number}-{first.first}-{first.end}-{digest}"
 
     def body(self) -> bytes:
         """As it is kept in each claim: a line that says what the parts are, then a line for each case."""
@@ -116,14 +120,17 @@ class Claims:
         """
         lost = self._finish(plan)
         ends = {part.link.partition: part.link.end for part in plan.parts}
-        for partition, theirs in lost.items():
+        for partition, (theirs, end) in lost.items():
             self._finish(theirs)
-            ends[partition] = next(part.link.end for part in theirs.parts if part.link.partition == partition)
+            ends[partition] = end
         return ends
 
-    def _finish(self, plan: Plan) -> dict[Partition, Plan]:
-        """Opens the plan's run; returns the plans that parts of it turned out to belong to."""
-        body, lost = plan.body(), {}
+    def _finish(self, plan: Plan) -> dict[Partition, tuple[Plan, int]]:
+        """Opens the plan's run; returns the plans that parts of it turned out to belong to, and where their claims end.
+
+        A claim ends before its plan's part does if its topic was restored since: the frauds from there on are others.
+        """
+        body, lost = plan.body(), dict[Partition, tuple[Plan, int]]()
         for part in plan.parts:
             name = part.name(self._folder)
             # 1. create the claim
@@ -137,7 +144,7 @@ class Claims:
                 )
             theirs = Plan.of(name, found.data)
             if theirs.run_id != plan.run_id:
-                lost[part.link.partition] = theirs
+                lost[part.link.partition] = (theirs, Link.of(found.info).end)
         # 3. open the run
         own = [part for part in plan.parts if part.link.partition not in lost]
         if own:

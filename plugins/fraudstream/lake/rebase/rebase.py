@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 _ASIDE = "_rebased/"
 _CASES = "_cases"
+#: Those that have chains.
+_FOLDERS = (*names.FOLDERS, _CASES)
 
 InTable = Callable[[str], Mapping[Partition, int]]
 
@@ -77,8 +79,8 @@ def plan(
     topic_id = topics.id(topic)
     chains = {
         (folder, partition): there
-        for folder in _folders(store)
-        for partition, there in progress.every(store, folder).items()
+        for folder in _FOLDERS
+        for partition, there in _chains(store, folder).items()
         if partition.topic == topic
     }
     if found is None or found.topic_id != topic_id or not _filled(store, found, chains):
@@ -95,7 +97,7 @@ def plan(
             reason, kept = _decision(partition, known, topic_id, end, agreement)
             if reason:
                 found.kept[partition], found.reasons[partition] = kept, reason
-    _refuse_compacted(found, _folders(store), in_table)
+    _refuse_compacted(found, in_table)
     return _filled(store, found, chains)
 
 
@@ -126,7 +128,7 @@ def apply_plan(store: ObjectStore, found: Plan) -> None:
     generation = 0 if there is None else there.info.generation
     store.replace(_decision_name(found.topic), json.dumps(decision).encode(), generation, content_type=JSON)
     # 2. set aside
-    for folder in _folders(store):
+    for folder in _FOLDERS:
         for partition in found.kept:
             for name, link in _behind(store, found, folder, partition):
                 _set_aside(store, found, folder, name, link)
@@ -172,9 +174,10 @@ def _decision(
     return "", furthest
 
 
-def _folders(store: ObjectStore) -> list[str]:
-    """The folders that have chains."""
-    return sorted({info.name.split("/")[1] for info in store.list("_progress/")})
+def _chains(store: ObjectStore, folder: str) -> dict[Partition, Progress]:
+    """The progress of each chain; of one whose first writer died before it had one, the beginning."""
+    found = (names.parse_object_name(info.name) for info in store.list(f"{folder}/"))
+    return {named.partition: Progress(0, 0) for named in found if named is not None} | progress.every(store, folder)
 
 
 def _behind(store: ObjectStore, found: Plan, folder: str, partition: Partition) -> list[tuple[str, Link]]:
@@ -218,10 +221,10 @@ def _create_cut(store: ObjectStore, name: str, link: Link, whole: StoredObject, 
     store.create(name, igzip.compress(b"".join(lines), 1), content_type=GZIP, metadata=metadata)
 
 
-def _refuse_compacted(found: Plan, folders: list[str], in_table: InTable) -> None:
+def _refuse_compacted(found: Plan, in_table: InTable) -> None:
     tables = [
         folder
-        for folder in folders
+        for folder in _FOLDERS
         if any(end > found.kept.get(partition, end) for partition, end in in_table(folder).items())
     ]
     if tables:
