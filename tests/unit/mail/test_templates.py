@@ -165,6 +165,15 @@ class TestBytes:
         with pytest.raises(SettingsError, match="FRAUDSTREAM_MAIL_SENDER"):
             MailTemplates(Settings(mail_sender=sender))
 
+    def test_a_sender_whose_message_ids_would_not_fit_into_a_record_is_refused(self) -> None:
+        domain = ".".join(["a" * 60, "b" * 60, "c" * 60, "d" * 7])
+        identity = message_id(
+            "fraud_transaction", "fraud_notice", "tx", MailTemplates(Settings(mail_sender=f"no-reply@{domain}")).domain
+        )
+        assert len(f"{identity}/99999999") == 255
+        with pytest.raises(SettingsError, match=r"FRAUDSTREAM_MAIL_SENDER .* has 191 characters"):
+            MailTemplates(Settings(mail_sender=f"no-reply@{domain}d"))
+
     def test_answers_go_to_the_address_of_the_setting(self) -> None:
         templates = MailTemplates(Settings(mail_reply_to="Help <help@bücher.example>"))
         message = parse(templates.render("notice", FACTS, recipient="c@x", identity="<x@y>", sent_at=AT))

@@ -52,6 +52,11 @@ class ReturnAddresses:
                 f"FRAUDSTREAM_MAIL_ENVELOPE_SENDER is {self._plain!r}: its local part may have 9 characters at most, so"
                 " that the mail's id and signature fit into an address. Expected something like bounces@bank.example"
             )
+        if self._keys and len(self._plain) > 254 - 55:
+            raise SettingsError(
+                f"FRAUDSTREAM_MAIL_ENVELOPE_SENDER is {self._plain!r}: it has {len(self._plain)} characters. Expected"
+                f" {254 - 55} at most, so that an address with the mail's id and signature has no more than 254"
+            )
 
     @property
     def signed(self) -> bool:

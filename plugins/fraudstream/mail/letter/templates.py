@@ -83,6 +83,9 @@ _KEYS = {
     if field.name not in ("language", "status")
 }
 
+#: A record of mail_retry has at most 255 bytes for "<kind.digest@domain>/deferrals".
+_LONGEST_DOMAIN = 190
+
 
 def message_id(topic: str, kind: Kind, id_transaction: str, domain: str) -> str:
     """The Message-ID of a mail: the same in every re-send, another one for every other mail."""
@@ -107,6 +110,11 @@ class MailTemplates:
         if settings.mail_envelope_sender:
             _, self.envelope_sender = _address("FRAUDSTREAM_MAIL_ENVELOPE_SENDER", settings.mail_envelope_sender)
         self.domain = self.sender.rpartition("@")[2]
+        if len(self.domain) > _LONGEST_DOMAIN:
+            raise SettingsError(
+                f"FRAUDSTREAM_MAIL_SENDER is {settings.mail_sender!r}: its domain has {len(self.domain)} characters."
+                f" Expected {_LONGEST_DOMAIN} at most, so that Message-IDs fit into the records of topic mail_retry"
+            )
         self._texts = texts_of(settings)
         self._language = next(iter(self._texts))
         self._always = {

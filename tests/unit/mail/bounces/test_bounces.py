@@ -18,6 +18,7 @@ from fraudstream.mail.bounces.addresses import About, ReturnAddresses
 from fraudstream.mail.bounces.receiver import Bounces, Receiver
 from fraudstream.mail.bounces.reports import Outcome, read_report
 from fraudstream.mail.bounces.webhook import create_webhook
+from fraudstream.mail.letter.recipients import is_address
 from fraudstream.settings import Settings
 
 CASE = "738e366774-000000042"
@@ -109,6 +110,10 @@ Sorry, no mailbox here by that name. (#5.1.1)
 """
 
 
+#: With "bounces@" 199 characters.
+LONG_DOMAIN = ".".join(["a" * 63, "b" * 63, "c" * 63])
+
+
 def addresses(*keys: str, sender: str = "bounces@bank.example") -> ReturnAddresses:
     return ReturnAddresses(Settings(mail_bounce_keys=",".join(keys or (KEY,)), mail_envelope_sender=sender))
 
@@ -154,6 +159,11 @@ class TestReturnAddresses:
         assert addresses(OTHER_KEY, KEY).read(made) == About("receipt", CASE)
         assert addresses(OTHER_KEY, KEY).of("receipt", CASE) == addresses(OTHER_KEY).of("receipt", CASE)
 
+    def test_the_longest_return_address_is_one_that_mail_servers_take(self) -> None:
+        address = addresses(sender=f"bounces@{LONG_DOMAIN}").of("fraud_notice", "0" * 36)
+        assert len(address) == 254
+        assert is_address(address)
+
     def test_without_keys_or_with_an_odd_id_the_plain_address_is_used(self) -> None:
         plain = ReturnAddresses(Settings(mail_envelope_sender="bounces@bank.example"))
         assert plain.of("notice", CASE) == "bounces@bank.example"
@@ -165,6 +175,7 @@ class TestReturnAddresses:
         [
             ({"mail_bounce_keys": "short"}, "MAIL_BOUNCE_KEYS"),
             ({"mail_bounce_keys": KEY, "mail_envelope_sender": "a-long-local-part@bank.example"}, "ENVELOPE_SENDER"),
+            ({"mail_bounce_keys": KEY, "mail_envelope_sender": f"bounces@{LONG_DOMAIN}a"}, "ENVELOPE_SENDER"),
             ({"mail_envelope_sender": "no address"}, "ENVELOPE_SENDER"),
         ],
     )
