@@ -122,16 +122,19 @@ class CaseIndex:
         """A record of case_event."""
         self._add("events", record["idTransaction"], record, placed)
 
-    def forget_before(self, moment: datetime) -> None:
-        """Drops cases that came before a moment, and what belongs to them.
+    def forget(self, kept: timedelta, now: datetime) -> None:
+        """Drops cases that came longer ago than `kept`, and what belongs to them.
 
+        Counted from the youngest case, or from `now` where a broker's clock was ahead: this machine's may be, too.
         A case whose own record isn't read yet, while its topic's feed waits for the registry, say, is as young as the
         youngest of what is known of it.
         """
         known = "SELECT id, at FROM answers UNION ALL SELECT id, at FROM events"
         youngest = f"SELECT max(at) FROM ({known}) AS known WHERE known.id = cases.id"
         with self._lock:
-            self._db.execute(f"DELETE FROM cases WHERE coalesce(came_at, ({youngest})) < ?", (_ms(moment),))
+            (newest,) = self._db.execute("SELECT max(came_at) FROM cases").fetchone()
+            begin = min(_ms(now), newest or 0) - int(kept.total_seconds() * 1000)
+            self._db.execute(f"DELETE FROM cases WHERE coalesce(came_at, ({youngest})) < ?", (begin,))
             for table in ("answers", "events"):
                 self._db.execute(f"DELETE FROM {table} WHERE id NOT IN (SELECT id FROM cases)")
 

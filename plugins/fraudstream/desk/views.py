@@ -89,7 +89,7 @@ class DeskViews:
         """
         if time.monotonic() - self._pruned_at > _PRUNE_SECONDS:
             self._pruned_at = time.monotonic()
-            self.index.forget_before(datetime.now(UTC) - self._kept)
+            self.index.forget(self._kept, datetime.now(UTC))
         return all(feed.caught_up for feed in self._feeds)
 
     def wait(self, seconds: float) -> bool:

@@ -243,7 +243,7 @@ def test_what_is_known_of_a_case_is_kept_until_its_record_is_read_and_is_old() -
     views = FakeDeskViews()
     views.event("case-1", ASSIGNED, assignee="ana")
     views.answer("case-2", "REPORTED_FRAUD")
-    views.index.forget_before(CAME - timedelta(days=1))
+    views.index.forget(timedelta(days=1), NOW)
     for case in ("case-1", "case-2"):
         views.add(case)
     known = views.index.case("case-1")
@@ -251,7 +251,8 @@ def test_what_is_known_of_a_case_is_kept_until_its_record_is_read_and_is_old() -
     assert known.queued.assignee == "ana"
     assert state(views, "case-2") == "answered"
     views.event("case-3", ASSIGNED, assignee="ana")
-    views.index.forget_before(NOW + timedelta(days=1))
+    views.add("case-4", NOW + timedelta(days=2))
+    views.index.forget(timedelta(days=1), NOW + timedelta(days=2))
     views.add("case-3")
     known = views.index.case("case-3")
     assert known is not None
@@ -264,6 +265,15 @@ def test_answers_and_events_of_unknown_cases_are_in_no_queue_and_old_cases_are_f
     views.answer("case-y", "REPORTED_FRAUD")
     assert views.index.case("case-x") is None
     assert views.index.queue(ALL, NOW).total == len(views.index) == 10
-    views.index.forget_before(NOW - timedelta(hours=35))
+    views.index.forget(timedelta(hours=35), NOW)
     assert views.index.queue(ALL, NOW).total == 4
     assert views.index.case("case-4") is None
+
+
+@pytest.mark.parametrize("ahead_is_the_brokers_clock", [False, True])
+def test_one_clock_that_is_ahead_makes_the_index_forget_nothing_that_is_young(ahead_is_the_brokers_clock: bool) -> None:
+    views, ahead = FakeDeskViews(), NOW + timedelta(days=365)
+    views.add("case-1")
+    views.add("case-2", ahead if ahead_is_the_brokers_clock else CAME)
+    views.index.forget(timedelta(days=30), NOW if ahead_is_the_brokers_clock else ahead)
+    assert len(views.index) == 2

@@ -68,6 +68,7 @@ class FirstValues(Generic[T]):
         self._lock = threading.Lock()
         self._values: dict[str, Read[T]] = {}
         self._order = CaseOrder()
+        self._newest = 0
         self._positions: dict[int, int] = {}
         self._waiting: dict[str, set[_Waiter[T]]] = {}
         self._following: dict[int, dict[_Waiter[None], int]] = {}
@@ -89,6 +90,7 @@ class FirstValues(Generic[T]):
         woken: list[_Waiter[Any]] = []
         with self._lock:
             for read in reads:
+                self._newest = max(self._newest, read.timestamp)
                 known = self._values.get(read.key)
                 placed = read
                 if known is not None:
@@ -120,10 +122,17 @@ class FirstValues(Generic[T]):
             waiter.result = self._values[key].value
         return waiters
 
-    def forget_before(self, timestamp: int) -> None:
-        """Drops values whose records are older than `timestamp`, oldest first as they came."""
+    def forget(self, horizon: int, now: int) -> None:
+        """Drops values whose records are older than `horizon`, oldest first as they came; both in ms.
+
+        Not by this machine's clock alone: one that is ahead would drop what it can't read again. So a record's age is
+        its distance from the youngest record, or from `now` where a broker's clock was ahead.
+        """
         with self._lock:
-            old = list(takewhile(lambda key: self._values[key].timestamp < timestamp, self._values))
+            now = min(now, self._newest)
+            # a record whose time is yet to come holds up none behind it
+            came = (key for key, read in self._values.items() if read.timestamp <= now)
+            old = list(takewhile(lambda key: self._values[key].timestamp < now - horizon, came))
             for key in old:
                 del self._values[key]
                 self._order.forget(key)

@@ -18,7 +18,7 @@ def start_offsets(
     """
     if horizon is None:
         return [TopicPartition(topic, number, OFFSET_BEGINNING) for number in ends]
-    begin = oldest(horizon)
+    begin = int((time.time() - horizon.total_seconds()) * 1000)
     asked = [TopicPartition(topic, number, begin) for number in ends]
     answered = consumer.offsets_for_times(asked, timeout=10)
     for partition in answered:
@@ -27,8 +27,3 @@ def start_offsets(
         if partition.offset < 0:  # nothing is that young
             partition.offset = ends[partition.partition]
     return cast(list[TopicPartition], answered)
-
-
-def oldest(horizon: timedelta) -> int:
-    """When the horizon begins, in milliseconds since 1970."""
-    return int((time.time() - horizon.total_seconds()) * 1000)

@@ -11,7 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message,
 from confluent_kafka import KafkaError as Code
 
 from fraudstream.cases.views.first_value_store import FirstValues, Read
-from fraudstream.cases.views.start_offsets import oldest, start_offsets
+from fraudstream.cases.views.start_offsets import start_offsets
 from fraudstream.errors import FraudstreamError, KafkaError
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
 from fraudstream.kafka.client.connection import Connection
@@ -210,7 +210,7 @@ class TopicView(Generic[T]):
                 self._add_partitions(consumer)
             if self._horizon is not None and time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + FORGET_EVERY_SECONDS
-                self._first.forget_before(oldest(self._horizon))
+                self._first.forget(int(self._horizon.total_seconds() * 1000), int(time.time() * 1000))
 
     def _assign(self, consumer: Consumer) -> bool:
         """Step 1; False when the brokers don't answer it yet."""

@@ -44,7 +44,7 @@ def test_the_last_superseding_value_counts_otherwise_the_first_however_the_log_i
 def test_a_superseding_value_is_kept_as_long_as_its_own_record_and_keeps_no_other() -> None:
     store = FirstValues[str]()
     store.advance([read("a", "old", 1), read("b", "old", 2), Read("a", 9, "decision", 0, 3, supersedes=True)], {})
-    store.forget_before(5)
+    store.forget(4, now=9)
     assert (store.get("a"), store.get("b")) == ("decision", None)
 
 
@@ -161,8 +161,25 @@ def test_the_end_of_the_feeding_thread_is_raised_to_all_who_wait_and_all_who_ask
 def test_what_is_older_than_the_horizon_is_forgotten_and_the_rest_stays() -> None:
     first = FirstValues[str]()
     first.advance([read("old", "1", 10), read("younger", "2", 20), read("young", "3", 30)], {})
-    first.forget_before(20)
+    first.forget(10, now=30)
     assert (first.get("old"), first.get("younger"), first.get("young")) == (None, "2", "3")
+
+
+def test_a_clock_that_is_ahead_drops_nothing_from_within_the_horizon() -> None:
+    first = FirstValues[str]()
+    first.advance([read("older", "1", 15), read("young", "2", 30)], {})
+    first.forget(20, now=1_000)  # the reader's clock
+    assert (first.get("older"), first.get("young")) == ("1", "2")
+    first.advance([read("ahead", "3", 1_000)], {})  # a broker's
+    first.forget(20, now=31)
+    assert (first.get("older"), first.get("young"), first.get("ahead")) == ("1", "2", "3")
+
+
+def test_a_record_of_the_future_holds_up_none_behind_it() -> None:
+    first = FirstValues[str]()
+    first.advance([read("ahead", "1", 1_000), read("old", "2", 10), read("young", "3", 30)], {})
+    first.forget(15, now=30)
+    assert (first.get("ahead"), first.get("old"), first.get("young")) == ("1", None, "3")
 
 
 def until(condition: Callable[[], bool]) -> None:
