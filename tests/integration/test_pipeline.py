@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from fraudstream.cases.answers.decisions import decide
+from fraudstream.cases.answers.publisher import shared_publisher
 from fraudstream.cases.links.signed import Links
 from fraudstream.dataset import open_source
 from fraudstream.lake.store.cloud_storage import Store
@@ -38,6 +39,13 @@ def consuming(airflow: AirflowApi) -> Iterator[None]:
             if run["state"] in {"running", "queued"}:
                 airflow.end(dag, run["dag_run_id"])
     eventually(lambda: not any(airflow.count(dag, "running") for dag in CONSUMERS), "the consumers end")
+
+
+@pytest.fixture(autouse=True)
+def no_producer_outlives_the_brokers() -> Iterator[None]:
+    """Decisions are written by the process's own producer, which would go on looking for brokers that are gone."""
+    yield
+    shared_publisher(Settings()).close()
 
 
 def eventually(found: Callable[[], Any], what: str, seconds: float = 150) -> Any:
