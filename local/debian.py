@@ -26,7 +26,7 @@ def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[s
     found = shutil.which(name, path=_PLACES)
     if found:
         return [found]
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "fraudstream" / packages[0]
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fraudstream" / packages[0]
     if not (programs := _programs(cache, name)):
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise MissingProgram(how)

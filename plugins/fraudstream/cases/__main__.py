@@ -4,13 +4,13 @@ A case of an amount that takes two people (FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT
 """
 
 import argparse
-import getpass
 import logging
 import sys
 from collections.abc import Sequence
 
 from fraudstream.cases.answers.decisions import OUTCOMES, decide
 from fraudstream.errors import FraudstreamError
+from fraudstream.process_user import add_by
 from fraudstream.settings import get_settings
 
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = commands.add_parser("decide", help="write a staff decision; safe to repeat")
     made.add_argument("case", metavar="ID", help="idTransaction of the case")
     made.add_argument("--outcome", required=True, choices=OUTCOMES)
-    made.add_argument("--by", default=getpass.getuser(), help="who decides; by default the user of this process")
+    add_by(made, "who decides")
     made.add_argument("--reason", required=True, help="why, in words for an auditor")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import getpass
 import logging
 import signal
 import sys
@@ -15,6 +14,7 @@ from fraudstream.mail.bounces.addresses import ReturnAddresses
 from fraudstream.mail.bounces.receiver import Bounces, smtp_protocol
 from fraudstream.mail.bounces.webhook import create_webhook
 from fraudstream.mail.resend import REASONS, read_cases, resend
+from fraudstream.process_user import add_by
 from fraudstream.settings import Settings, get_settings
 from fraudstream.site.serving import listening, server
 
@@ -89,7 +89,7 @@ def main() -> int:
         "--reason", action="append", default=[], choices=REASONS, help="cases whose last notice came to this end"
     )
     again.add_argument("--open", action="store_true", help="all open cases")
-    again.add_argument("--by", default=getpass.getuser(), help="who is named in the case's event")
+    add_by(again, "who is named in the case's event")
     again.add_argument("--dry-run", action="store_true", help="only say what would be sent")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
