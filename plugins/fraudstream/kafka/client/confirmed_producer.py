@@ -52,7 +52,7 @@ class ConfirmedProducer:
                     # an idempotent producer that lost its sequence never sends again: a new one does
                     logger.warning("topic %s: a new producer replaces one that ended: %s", self._topic, error)
                     self._producer = self._connect()
-                raise KafkaUnavailable(f"writing to topic {self._topic}: {error}; a new run writes it again") from error
+                raise self._error(error) from error
         left = self._producer.flush(_SECONDS)
         if self._failed:
             raise self._failed[0]
@@ -73,4 +73,7 @@ class ConfirmedProducer:
 
     def _delivered(self, error: Code | None, message: Message) -> None:
         if error is not None:
-            self._failed.append(self._connection.error(error, doing=f"writing to topic {self._topic}"))
+            self._failed.append(self._error(error))
+
+    def _error(self, error: KafkaException | Code) -> KafkaError:
+        return self._connection.error(error, doing=f"writing to topic {self._topic}")

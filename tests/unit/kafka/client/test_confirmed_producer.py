@@ -42,6 +42,8 @@ class FakeProducer:
     def produce(self, topic: str, value: bytes, key: bytes, partition: int, on_delivery: Any) -> None:
         if self.ended:
             raise KafkaException(Code(Code._FATAL))
+        if len(value) > 100:
+            raise KafkaException(Code(Code.MSG_SIZE_TOO_LARGE, "Message size too large"))
         if len(self) >= self._brokers.room:
             raise BufferError("Local: Queue full")
         self._brokers.records.append((topic, key, value, partition))
@@ -103,3 +105,9 @@ def test_more_records_than_the_client_has_room_for_wait_for_the_brokers(
     monkeypatch.setattr(confirmed_producer, "_SECONDS", 0)
     with pytest.raises(KafkaUnavailable, match=r"a record for topic topic got no room in the Kafka client .* 2 others"):
         producer.write(RECORDS * 3)
+
+
+def test_a_record_that_no_try_can_write_is_no_outage(brokers: Brokers) -> None:
+    with pytest.raises(KafkaError, match=r"writing to topic topic .*: Message size too large") as raised:
+        ConfirmedProducer(Settings(), "topic").write([Outgoing(b"a", b"1" * 101)])
+    assert not raised.value.retryable
