@@ -46,8 +46,8 @@ def write(number: int, *entries: dict[str, object], rest: str = "") -> None:
     log.write_text("\n".join(lines) + "\n" + rest)
 
 
-def error(kind: str) -> dict[str, object]:
-    return {"event": "Task failed with exception", "error_detail": [{"exc_type": kind, "exc_value": "it says why"}]}
+def error(kind: str, message: str = "it says why") -> dict[str, object]:
+    return {"event": "Task failed with exception", "error_detail": [{"exc_type": kind, "exc_value": message}]}
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,10 @@ def test_a_try_that_ended_by_itself_is_none(home: Path) -> None:
 def test_an_error_that_no_retry_heals_is_a_finding_and_another_is_none(home: Path) -> None:
     write(1, error("MailError"))
     write(2, error("TypeError"))
+    busy = "API_SERVER_ERROR: {'status_code': None, 'message': 'timed out', 'exception_type': 'ReadTimeout'}"
+    write(3, error("AirflowRuntimeError", busy))
     kinds, findings = logs.ends(0)
-    assert kinds == {"MailError": 1, "TypeError": 1}
+    assert kinds == {"MailError": 1, "TypeError": 1, "AirflowRuntimeError": 1}
     assert findings == {"send_mail-fraud_transaction ended with TypeError: it says why": 1}
 
 

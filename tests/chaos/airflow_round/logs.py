@@ -20,6 +20,8 @@ _GAVE_UP = "didn't finish its batch in time"
 _CAME_TO_ITS_END = ("Pushing xcom", "::group::Post Execute")
 #: What a task hears that is done with a run that somebody ended: the round does that, too.
 _ENDED_BY_SOMEBODY = "TI was not in the running state"
+#: What Airflow says of its own API server where the machine stood still for long; it tries the task again.
+_API_SERVER_BUSY = "API_SERVER_ERROR: {'status_code': None, 'message': 'timed out'"
 RETRYABLE = {
     error.__name__
     for error in vars(errors).values()
@@ -70,9 +72,13 @@ def ends(since: float) -> tuple[Counter[str], Counter[str]]:
     for one in tries():
         if one.ended_at >= since:
             kinds[one.error[0] if one.error else "finished" if one.complete else "killed or ended in its work"] += 1
-            if one.error and one.error[0] not in RETRYABLE and _ENDED_BY_SOMEBODY not in one.error[1]:
+            if one.error and not _retried(*one.error):
                 findings[f"{one.worker} ended with {one.error[0]}: {one.error[1]}"] += 1
     return kinds, findings
+
+
+def _retried(kind: str, message: str) -> bool:
+    return kind in RETRYABLE or _ENDED_BY_SOMEBODY in message or message.startswith(_API_SERVER_BUSY)
 
 
 def _entry(line: str) -> dict[str, Any] | None:
