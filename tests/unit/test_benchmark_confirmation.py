@@ -4,6 +4,8 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 
 from benchmarks.rounds import BenchmarkFailed
-from benchmarks.waiting import hitl, peers, progress, shared_stream, stages
+from benchmarks.waiting import hitl, peers, progress, shared_stream, stages, trickle
 from benchmarks.waiting.interleaved import Round, interleave
 from benchmarks.waiting.peers import PEERS, answer_to, connections
 
@@ -114,6 +116,46 @@ def test_a_wait_ends_in_time(clock: Clock) -> None:
     said: list[str] = []
     assert progress.wait_for_count(lambda: 1, 2, 20, said.append, "waiting") == 20
     assert not said
+
+
+class Trickling:
+    """An Airflow in which 5 cases wait already and two more each second, up to a number; and its customers."""
+
+    def __init__(self, clock: Clock, most: int) -> None:
+        self._clock, self._most = clock, most
+        self.paused: list[str] = []
+        self.api = SimpleNamespace(pause=lambda dag, _: self.paused.append(dag))
+
+    def waiting(self) -> int:
+        return 5 + min(self._most, int(self._clock.now * 2))
+
+    def runs(self) -> int:
+        return 1 + int(self._clock.now / 30)
+
+    def frauds(self) -> list[str]:
+        return [f"case-{number}" for number in range(self.waiting())]
+
+    def replay(self, rows: int, frauds: int, *, rows_per_second: int) -> None:
+        assert rows == frauds and rows_per_second == 2
+
+
+def test_the_stage_trickle_says_how_far_it_is(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASES", "100")
+    monkeypatch.setattr(trickle, "heartbeats", lambda _: nullcontext({"scheduler": 1.0}))
+    airflow, said = Trickling(clock, 100), []
+    cases, figures = trickle.trickle(airflow, airflow, said.append)
+    assert said[0] == "trickle, waiting: 60 of 100 after 30 s"
+    assert cases == [f"case-{number}" for number in range(5, 105)]
+    assert (figures["cases"], figures["runs"]) == (100, 1)
+    assert airflow.paused == ["consume_fraud_transactions"]
+
+
+def test_the_stage_trickle_fails_where_cases_are_missing(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASES", "100")
+    monkeypatch.setattr(trickle, "heartbeats", lambda _: nullcontext({}))
+    airflow = Trickling(clock, 90)
+    with pytest.raises(BenchmarkFailed, match="90 cases wait"):
+        trickle.trickle(airflow, airflow, lambda _: None)
 
 
 def test_the_conf_of_a_run_names_each_case_once() -> None:
