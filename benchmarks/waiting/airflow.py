@@ -71,6 +71,13 @@ class Airflow:
         query = "select count(*) from task_instance where dag_id = %s and task_id = %s and state = 'success'"
         return self._number(query, dag, task)
 
+    def over(self, dag: str, task: str) -> int:
+        """Tasks that succeeded or failed."""
+        query = (
+            "select count(*) from task_instance where dag_id = %s and task_id = %s and state in ('success', 'failed')"
+        )
+        return self._number(query, dag, task)
+
     def ends(self, dag: str = DAG_ID, task: str = SENSOR) -> list[float]:
         """When each sensor succeeded, seconds since 1970."""
         return [
