@@ -120,17 +120,14 @@ class Claims:
         """
         lost = self._finish(plan)
         ends = {part.link.partition: part.link.end for part in plan.parts}
-        for partition, (theirs, end) in lost.items():
+        for partition, theirs in lost.items():
             self._finish(theirs)
-            ends[partition] = end
+            ends[partition] = next(part.link.end for part in theirs.parts if part.link.partition == partition)
         return ends
 
-    def _finish(self, plan: Plan) -> dict[Partition, tuple[Plan, int]]:
-        """Opens the plan's run; returns the plans that parts of it turned out to belong to, and where their claims end.
-
-        A claim ends before its plan's part does if its topic was restored since: the frauds from there on are others.
-        """
-        body, lost = plan.body(), dict[Partition, tuple[Plan, int]]()
+    def _finish(self, plan: Plan) -> dict[Partition, Plan]:
+        """Opens the plan's run; returns the plans that parts of it turned out to belong to."""
+        body, lost = plan.body(), {}
         for part in plan.parts:
             name = part.name(self._folder)
             # 1. create the claim
@@ -144,7 +141,7 @@ class Claims:
                 )
             theirs = Plan.of(name, found.data)
             if theirs.run_id != plan.run_id:
-                lost[part.link.partition] = (theirs, Link.of(found.info).end)
+                lost[part.link.partition] = theirs
         # 3. open the run
         own = [part for part in plan.parts if part.link.partition not in lost]
         if own:

@@ -21,6 +21,7 @@ from functools import partial
 
 from isal import igzip
 
+from fraudstream.cases import claims
 from fraudstream.errors import LakeError, TopicChanged
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.topic_identity import Topics
@@ -86,13 +87,18 @@ def plan(
     if found is None or found.topic_id != topic_id or not _filled(store, found, chains):
         found = Plan(topic, topic_id, datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"), {})
         there = set(topics.partitions(topic))
-        for partition in sorted({partition for _, partition in chains}):
+        claimed = [part for _, parts in _unfinished(store, topic) for part in parts]
+        for partition in sorted({partition for _, partition in chains} | {part.partition for part in claimed}):
             # A writer that died has left objects behind its progress: they count as read, too.
             known = {
                 folder: replace(position, end=written_end(store, folder, partition, partial(in_table, folder)))
                 for (folder, other), position in chains.items()
                 if other == partition
             }
+            ends = [part.end for part in claimed if part.partition == partition]
+            if ends:
+                position = known.get(_CASES, Progress(0, 0))
+                known[_CASES] = replace(position, end=max(position.end, *ends))
             end = topics.end_offset(partition) if partition in there else 0
             reason, kept = _decision(partition, known, topic_id, end, agreement)
             if reason:
@@ -111,6 +117,7 @@ def _filled(store: ObjectStore, found: Plan, chains: Mapping[tuple[str, Partitio
             after = replace(before, end=end, topic_id=found.topic_id, taken=0)
             if after != before:  # the objects from there on lie on any day
                 moves[names.progress_name(folder, *partition)] = (before, replace(after, day=None))
+    objects += [claim.info.name for claim in _half_kept(store, found) if claim.info.name not in objects]
     return replace(found, objects=objects, moves=moves)
 
 
@@ -128,6 +135,10 @@ def apply_plan(store: ObjectStore, found: Plan) -> None:
     generation = 0 if there is None else there.info.generation
     store.replace(_decision_name(found.topic), json.dumps(decision).encode(), generation, content_type=JSON)
     # 2. set aside
+    for claim in _half_kept(store, found):
+        aside = f"{_ASIDE}{found.time}/unfinished/{claim.info.name}"
+        store.create(aside, claim.data, content_type=GZIP, metadata=claim.info.metadata)
+        store.delete(claim.info.name, claim.info.generation)
     for folder in _FOLDERS:
         for partition in found.kept:
             for name, link in _behind(store, found, folder, partition):
@@ -193,6 +204,27 @@ def _behind(store: ObjectStore, found: Plan, folder: str, partition: Partition) 
             if link.end > kept:
                 objects[name] = link
     return sorted(objects.items())
+
+
+def _unfinished(store: ObjectStore, topic: str) -> list[tuple[StoredObject, list[Link]]]:
+    """Claims behind their progress, each with the parts of its run: whoever finds one claims the rest of them."""
+    ends, found = progress.ends(store, _CASES), []
+    for info in store.list(f"{_CASES}/"):
+        link = Link.of(info)
+        if link.partition.topic == topic and link.end > ends.get(link.partition, 0):
+            claim = store.get(info.name)
+            if claim is not None:
+                found.append((claim, [part.link for part in claims.Plan.of(info.name, claim.data).parts]))
+    return found
+
+
+def _half_kept(store: ObjectStore, found: Plan) -> list[StoredObject]:
+    """Unfinished claims of a run with a part that isn't kept: they go whole, for the topic has other frauds there."""
+    return [
+        claim
+        for claim, parts in _unfinished(store, found.topic)
+        if any(part.end > found.kept.get(part.partition, part.end) for part in parts)
+    ]
 
 
 def _set_aside(store: ObjectStore, found: Plan, folder: str, name: str, link: Link) -> None:

@@ -1,9 +1,10 @@
 """Cases of topics that were restored to an earlier state: whatever was claimed before, each fraud is opened.
 
-Records of the topic are named after a version, "old" before the restore, "new" behind its end after it.
+Frauds of the topic are named after a version, "old" before the restore, "new" behind the topic's ends after it.
 """
 
 import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -17,7 +18,9 @@ from tests.fakes.memory_store import MemoryStore
 from tests.unit.lake.rebase.test_rebase import Topics
 from tests.unit.lake.rows import batch, row
 
-PARTITION = Partition(FRAUD_TRANSACTION, 3)
+BEFORE, AFTER = 6, 8
+#: Of partitions 0 and 1: the offset from which on frauds are new.
+Ends = tuple[int, int]
 
 
 class Crash(Exception):
@@ -37,41 +40,46 @@ class Airflow:
         return {case for cases in self.runs.values() for case in cases}
 
 
-def cases(kept: int, end: int) -> list[str]:
-    return [f"{'old' if offset < kept else 'new'}-{offset}" for offset in range(end)]
+def cases(kept: Ends, end: int) -> list[list[str]]:
+    """The frauds of both partitions."""
+    return [[f"{'old' if n < kept[number] else 'new'}-{number}-{n}" for n in range(end)] for number in range(2)]
 
 
-def opened(store: MemoryStore, topics: Topics, airflow: Airflow, ids: list[str], rows: int) -> None:
-    """The topic's frauds are opened, so many at once."""
-    chain = ObjectChain(store, "_cases", topics)  # type: ignore[arg-type]
+def read(store: MemoryStore, airflow: Airflow, frauds: list[list[str]], rows: int, owned: Sequence[int]) -> None:
+    """A member of the group opens the frauds of the partitions that it owns, so many of each at once."""
+    chain = ObjectChain(store, "_cases", Topics(ends={0: AFTER, 1: AFTER}))  # type: ignore[arg-type]
     sink = CaseSink(chain, airflow.open_run, time_limit=timedelta(hours=72), wait_seconds=0)
-    for start in range(sink.assigned(PARTITION, None), len(ids), rows):
-        offsets = range(start, min(start + rows, len(ids)))
-        records = [row(offset, idTransaction=ids[offset], isFraud=1, type="TRANSFER") for offset in offsets]
-        sink.write(batch(offsets, rows=records, partition=PARTITION))
-        sink.flush()
+    partitions = {number: Partition(FRAUD_TRANSACTION, number) for number in owned}
+    at = {number: sink.assigned(partition, None) for number, partition in partitions.items()}
+    while behind := [number for number in owned if at[number] < len(frauds[number])]:
+        for number in behind:
+            offsets = range(at[number], min(at[number] + rows, len(frauds[number])))
+            records = [row(n, idTransaction=frauds[number][n], isFraud=1, type="TRANSFER") for n in offsets]
+            sink.write(batch(offsets, rows=records, partition=partitions[number]))
+        at |= {partition.number: end for partition, end in sink.flush().items()}
 
 
-@pytest.mark.parametrize("rows", [2, 3, 10])
-@pytest.mark.parametrize("dies_before", [0, 3, None])
-@pytest.mark.parametrize("end", [0, 1, 4, 5, 9])
-def test_every_fraud_of_a_restored_topic_is_opened_whatever_was_claimed_at_its_offset(
-    rows: int, dies_before: int | None, end: int
-) -> None:
-    """The reader before the restore may die between a claim and the progress, which it moves so many times."""
-    store, airflow = MemoryStore(), Airflow()
-    moves = itertools.count()
+@pytest.mark.parametrize("ends", list(itertools.product([0, 1, 3, 6], repeat=2)))
+@pytest.mark.parametrize("rows", [2, 6])
+def test_every_fraud_of_a_restored_topic_is_opened_whatever_was_claimed_at_its_offset(rows: int, ends: Ends) -> None:
+    """The reader before the restore dies at any write of claims and progress; those after it are one or two."""
+    for dies_at, readers in itertools.product(range(13), ([[0, 1]], [[0], [1]], [[1], [0]])):
+        store, airflow, writes = MemoryStore(), Airflow(), itertools.count()
 
-    def crash(operation: str, name: str) -> None:
-        if operation == "replace" and next(moves) == dies_before:
-            raise Crash
+        def crash(operation: str, name: str, dies_at: int = dies_at, writes: Iterator[int] = writes) -> None:
+            if operation in {"create", "replace"} and next(writes) == dies_at:
+                raise Crash
 
-    store.before = crash
-    with suppress(Crash):
-        opened(store, Topics(), airflow, cases(10, 10), rows)
-    store.before = lambda operation, name: None
+        store.before = crash
+        with suppress(Crash):
+            read(store, airflow, cases((BEFORE, BEFORE), BEFORE), rows, [0, 1])
+        store.before = lambda operation, name: None
 
-    restored = Topics(ends={3: end})
-    apply_plan(store, plan(store, restored, FRAUD_TRANSACTION, lambda partition, end: end))  # type: ignore[arg-type]
-    opened(store, Topics(), airflow, cases(end, 10), rows)
-    assert airflow.opened() >= set(cases(end, 10))
+        topics = Topics(ends=dict(enumerate(ends)))
+        found = plan(store, topics, FRAUD_TRANSACTION, lambda partition, end: end)  # type: ignore[arg-type]
+        if found:
+            apply_plan(store, found)
+        frauds = cases(ends, AFTER)
+        for owned in readers:
+            read(store, airflow, frauds, rows, owned)
+        assert airflow.opened() >= set(itertools.chain(*frauds)), (dies_at, readers)
