@@ -28,7 +28,7 @@ _MOST_SECONDS = 60
 def wrk() -> list[str]:
     """The command of wrk.
 
-    :raises BenchmarkFailed: it isn't there; the message says what to type
+    :raises BenchmarkFailed: it is missing; the message has the command that installs it
     """
     return debian.tool("wrk", ["wrk", "libluajit-5.1-2"], "usr/lib/*-linux-gnu", _HOW)
 

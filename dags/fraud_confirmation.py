@@ -52,7 +52,7 @@ for the customer; the case still ends with an outcome on the topic, by the DAG `
     on_failure_callback=Alert(
         subject="fraud_confirmation: sensors of a run failed",
         text="<p>Run {{ run_id }} has failed tasks. Clear them: they wait on, or find the outcome that was recorded. "
-        "Cases that nobody sees to end with NO_RESPONSE by the DAG close_expired_cases.</p>",
+        "If nobody does, the DAG close_expired_cases ends their cases with NO_RESPONSE.</p>",
     ),
     # Cases wait for days, and waiting ones cost no slot: neither runs nor sensors may queue up behind them.
     max_active_runs=100_000,

@@ -2,8 +2,8 @@
 ### Try deferred mails again
 
 Sends the mails that a mail server deferred (greylisting, a full mailbox, a quota). The first retry is due after five
-minutes. The waits grow with each retry, and retries go on for `FRAUDSTREAM_MAIL_RETRY_HOURS`. Deferred mails are kept
-on the topic `mail_retry`. Each try adds a line to `email_confirmation/`; the last line has the final status of the
+minutes. The waits grow with each retry, and retries continue for `FRAUDSTREAM_MAIL_RETRY_HOURS`. Deferred mails are
+kept on the topic `mail_retry`. Each try adds a line to `email_confirmation/`; the last line has the final status of the
 mail. `python -m fraudstream.mail resend` uses the same topic, so this DAG sends these mails too.
 
 **When:** every five minutes. A run ends when no mail is due.

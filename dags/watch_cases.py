@@ -12,7 +12,7 @@ which shares of the time limit.
 **Needs:** `start_kafka` has run; the connection that `FRAUDSTREAM_ALERT_CONN_ID` names.
 
 **When it fails:** the log names the topic that can't be used, or the mail server's reply. The next run does what is
-left: no reminder is sent twice, and an escalation that people weren't told of is told then.
+left: no reminder is sent twice, and an escalation that was not reported yet is reported then.
 """
 
 from datetime import UTC, datetime, timedelta

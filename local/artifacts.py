@@ -1,7 +1,7 @@
 """What the stack runs that PyPI doesn't have: fetched from Maven Central once, checked, kept outside the checkout.
 
 ``artifacts.lock`` names each file and its SHA-256; a file with another checksum is never used.
-``python -m local.artifacts`` resolves the versions below anew and rewrites the lock.
+``python -m local.artifacts`` resolves the versions below again and rewrites the lock.
 """
 
 import hashlib

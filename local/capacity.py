@@ -1,4 +1,4 @@
-"""Whether the machine has room for the stack, asked before anything is started."""
+"""Checks free memory and disk space before the stack is started."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import psutil
 from fraudstream.errors import FraudstreamError
 
 _GIB = 1 << 30
-#: What `make demo` and `make test` were seen to take: 4.1 GiB of memory (PSS) and 1.5 GiB of disk, and some room.
+#: Measured for `make demo` and `make test`: 4.1 GiB of memory (PSS) and 1.5 GiB of disk; plus a reserve.
 MEMORY_BYTES = 5 * _GIB
 DISK_BYTES = 3 * _GIB
 
@@ -17,7 +17,7 @@ class NoRoom(FraudstreamError):
 
 
 def require_room(folder: Path) -> None:
-    """Returns where a stack with its state in `folder` has room.
+    """Returns if there is room for a stack with its state in `folder`.
 
     :raises NoRoom: it names what is free and what is needed
     """

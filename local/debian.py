@@ -1,4 +1,4 @@
-"""Programs that aren't on PyPI: found on the machine, or taken out of Debian's packages without installing them."""
+"""Programs that are not on PyPI: found on the machine, or extracted from Debian packages, not installed."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ _PLACES = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/us
 
 
 class MissingProgram(FraudstreamError):
-    """A program isn't here, and can't be had; the message has the line to type."""
+    """A program is missing; the message has the command that installs it."""
 
 
 def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[str]:
@@ -21,7 +21,7 @@ def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[s
     :param packages: of Debian, the program's own first
     :param libraries: folder in which these have the program's libraries; a pattern
     :param how: how a person installs it
-    :raises MissingProgram: it isn't there; the message says what to type
+    :raises MissingProgram: it is missing; the message has the command that installs it
     """
     found = shutil.which(name, path=_PLACES)
     if found:

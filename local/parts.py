@@ -19,7 +19,7 @@ EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 
 @dataclass(frozen=True)
 class Shape:
-    """What is chosen when the stack starts."""
+    """Options that are chosen when the stack starts."""
 
     triggerers: int = 1
     #: local: tasks run in the scheduler; celery: on workers, one for each queue
@@ -27,7 +27,7 @@ class Shape:
 
 
 def shape_of(parts: Sequence[Status]) -> Shape:
-    """What was chosen for a stack that runs; the defaults for one that doesn't."""
+    """The options of a running stack; the defaults if it is not running."""
     names = [part.name for part in parts]
     triggerers = sum(name.startswith("airflow-triggerer") for name in names)
     return Shape(triggerers or 1, "celery" if "redis" in names else "local")
@@ -51,6 +51,6 @@ def stack_parts(progress: Callable[[str], None], shape: Shape | None = None) -> 
     ]
     components = airflow(ports, shape.triggerers, celery=shape.executor == "celery")
     runs_tasks = ("airflow-scheduler", "airflow-triggerer", "airflow-worker")
-    for service in services:  # tasks finish what they have in hand
+    for service in services:  # tasks finish their current batch
         service.stops_after = [part.name for part in components if part.name.startswith(runs_tasks)]
     return [*services, *postgres(ports), *components, *pipeline(ports), kafka_ui(ports), *monitoring(ports)]

@@ -14,15 +14,15 @@ from local.debian import MissingProgram
 
 _HOW = (
     "smtp-sink and smtp-source, which come with Postfix, aren't on this machine. Install them: "
-    "`sudo apt-get install --no-install-recommends postfix`, `sudo dnf install postfix`; macOS has smtp-source in "
-    "/usr/libexec/postfix. As root on Debian or Ubuntu they are taken out of the package without being asked for"
+    "`sudo apt-get install --no-install-recommends postfix`, `sudo dnf install postfix`. "
+    "As root on Debian or Ubuntu they are extracted from the package, without installing it"
 )
 
 
 def tool(name: str) -> list[str]:
     """The command of one of Postfix's test programs.
 
-    :raises MissingProgram: it isn't there; the message says what to type
+    :raises MissingProgram: it is missing; the message has the command that installs it
     """
     return debian.tool(name, ["postfix"], "usr/lib/postfix", _HOW)
 

@@ -12,7 +12,7 @@ BY_HAND = "sudo apt-get install prometheus    # its package has promtool"
 def find_promtool() -> list[str]:
     """The command.
 
-    :raises MissingProgram: it isn't there; the message says what to type
+    :raises MissingProgram: it is missing; the message has the command that installs it
     """
     try:
         return tool("promtool", ["prometheus"], "usr/bin", BY_HAND)

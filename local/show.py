@@ -1,4 +1,4 @@
-"""How the stack is shown: a live table on a terminal, a line for each part that is ready anywhere else."""
+"""Prints the stack: a live table on a terminal, otherwise a line for each part that is ready."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def table(parts: Sequence[Status], memory: Mapping[str, int], faults: Mapping[st
 
 
 def addresses(parts: Sequence[Status]) -> Table:
-    """What a person opens."""
+    """The addresses that a person opens."""
     out = Table.grid(padding=(0, 2))
     for part in parts:
         if part.address:
@@ -50,7 +50,7 @@ def addresses(parts: Sequence[Status]) -> Table:
 
 
 def report_problems(parts: Sequence[Status], faults: Mapping[str, str], console: Console) -> int:
-    """Prints what went wrong with each part; 1 when anything did or nothing runs, else 0."""
+    """Prints the problems of each part. Returns 1 if there are any or if nothing runs, else 0."""
     problems = [part.problem for part in parts if part.problem]
     problems += [f"{name} runs, but {fault}; its log: make logs PART={name}" for name, fault in faults.items()]
     for problem in problems:
@@ -67,7 +67,7 @@ class Progress:
         self._said: set[str] = set()
 
     def update(self, parts: Sequence[Status]) -> None:
-        """Takes the present state of every part."""
+        """Updates the state of every part."""
         if self._live:
             self._live.update(table(parts, {}, {}))
             return

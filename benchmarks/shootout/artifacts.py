@@ -1,6 +1,6 @@
 """The peers' jars: as the stack's, from Maven Central into the same cache, checked against ``artifacts.lock``.
 
-``python -m benchmarks.shootout.artifacts`` resolves the versions below anew and rewrites the lock.
+``python -m benchmarks.shootout.artifacts`` resolves the versions below again and rewrites the lock.
 """
 
 import sys

@@ -20,7 +20,7 @@ _FEED_SECONDS = 20.0
 #: When the fault begins, as a share of the feed.
 _MIDDLE = (0.3, 0.6)
 _UP_WITHIN = 120.0
-#: When nothing has become visible for so long, the workers are started anew, once; what isn't there after that is lost.
+#: When nothing has become visible for so long, the workers are restarted once; what isn't there after that is lost.
 #: The subject's own time to its first record comes twice on top: it may be starting again, or for the second time.
 _SILENT_SECONDS = 25.0
 _WHOLE_SECONDS = 240.0
@@ -144,7 +144,7 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
         # 3. everything, or silence
         every = len(records.ids)
         if not course.wait_for(every, _WHOLE_SECONDS, silent):
-            notes.append(f"{every - course.visible():,} missing after {silent:.0f} s of silence, started anew")
+            notes.append(f"{every - course.visible():,} missing after {silent:.0f} s of silence, restarted")
             fleet.retire_all()
             fleet.start(3)
             course.wait_for(every, _WHOLE_SECONDS, silent)

@@ -158,7 +158,7 @@ class Demo:
             require_room(VAR)
         environment = self._control.environment("airflow-scheduler")
         if running and (other := [name for name in wanted if environment.get(name) != os.environ[name]]):
-            self._console.print(f"the running stack has another {', '.join(other)}: starting it anew")
+            self._console.print(f"the running stack has another {', '.join(other)}: restarting it")
             self._control.down()
         with show.Progress(self._console) as progress:
             self._control.up(parts, progress.update)

@@ -1,4 +1,4 @@
-"""The demo's play: a file through the DAGs, customers who answer, and the counting of what is there in the end."""
+"""Runs a file through the DAGs of the stack, answers as the customers would, and counts the results."""
 
 from collections import Counter
 from dataclasses import replace
@@ -46,7 +46,7 @@ QUESTIONS = (
 
 
 class Play:
-    """One file's way through the running stack."""
+    """The path of one file through the running stack."""
 
     def __init__(self, stages: Stages, chromium: str | None) -> None:
         self._stages = stages
@@ -54,7 +54,7 @@ class Play:
         self._console = stages.console
 
     def run(self, path: Path, limit: int, mails: Mails) -> Summary:
-        """Uploads a file and plays its first `limit` rows to the end; returns what is there then."""
+        """Uploads a file, runs its first `limit` rows through the pipeline, and returns the counts."""
         ports = Ports.from_environment()
         settings = Settings()
         lake = Lake.connect(settings)
@@ -109,7 +109,7 @@ class Play:
         return summary | {"seconds": self._stages.seconds}
 
     def _ask(self, lake: Lake) -> None:
-        """What the compacted lake answers over its views."""
+        """Queries the compacted lake."""
         with self._stages.stage("lake query"):
             for sql in QUESTIONS:
                 self._console.print(f'python -m fraudstream.lake query "{sql}"', markup=False, soft_wrap=True)
@@ -123,7 +123,7 @@ class Play:
         return f"gs://{store.bucket}/{name}"
 
     def _source(self, uri: str) -> Source:
-        """The file as a replay of its own, as it may have been played before, unless its rows have ids."""
+        """The file as a new replay, since it may have been produced before, unless its rows have ids."""
         source = open_source(uri, storage.Client())
         return source if Head.of(source).form.restamped else replace(source, replay=uri)
 

@@ -1,4 +1,4 @@
-"""Speaking to the supervisor of a state folder, and starting one."""
+"""The client of a supervisor: starts it and sends it commands."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ class Control:
         return [] if answer is None else TypeAdapter(list[Status]).validate_python(answer)
 
     def faults(self) -> dict[str, str]:
-        """What is wrong now with parts that run and were ready; a few seconds where one hangs."""
+        """Failed readiness checks of parts that were ready; takes some seconds if a part hangs."""
         return TypeAdapter(dict[str, str]).validate_python(self._ask("faults") or {})
 
     def memory(self) -> dict[str, int]:
@@ -56,7 +56,7 @@ class Control:
         return next((part.env for part in parts if part.name == name), {})
 
     def up(self, parts: Sequence[Part], changed: Callable[[list[Status]], None]) -> bool:
-        """Starts what isn't running and waits until all is ready; False where everything ran already.
+        """Starts the parts that are not running and waits until all are ready; False if all were running.
 
         `changed` is called with the status several times a second.
 
@@ -96,12 +96,12 @@ class Control:
         return True
 
     def left_over(self) -> int:
-        """How many processes of a stack are there though its supervisor isn't."""
+        """The number of processes of a stack whose supervisor has ended."""
         sessions = Record(self.state / SESSIONS).read().values()
         return 0 if self.status() else sum(len(session.processes()) for session in sessions)
 
     def down(self) -> int:
-        """Stops everything in order, at once what doesn't stop, and ends what a killed supervisor left behind.
+        """Stops all parts in order, kills those that do not stop, and ends what a killed supervisor left.
 
         Returns how many parts were running.
         """

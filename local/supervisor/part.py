@@ -82,7 +82,7 @@ class Logged(BaseModel):
     text: str
 
     async def passes(self, since: float) -> bool:
-        """`since`: seconds since 1970 when the part was started; its log starts anew with it."""
+        """`since`: seconds since 1970 when the part was started; its log starts empty."""
         return self.text in self.file.read_text(errors="replace")
 
     @property

@@ -9,35 +9,35 @@
     │   ├── WrongFormat            it is no CSV, or its numbers were rounded
     │   ├── UnknownHeader          the columns are of no known form
     │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
-    ├── KafkaError                 a broker, topic or the schema registry didn't do what was asked
+    ├── KafkaError                 a request to a broker, topic or the schema registry failed
     │   ├── KafkaUnavailable       may pass: retry
     │   │   └── AnswerUnknown      an answer was sent and not acknowledged: it may be in the topic; retry is harmless
-    │   ├── ProducerFenced         a newer producer of the same source goes on; retrying would fence that one
-    │   ├── KafkaRefused           login, certificate, protocol or a right is wrong: an operator must change it
+    │   ├── ProducerFenced         a newer producer of the same source continues; retrying would fence that one
+    │   ├── KafkaRefused           login, certificate, protocol or ACL is wrong: an operator must change it
     │   ├── TopicChanged           a topic isn't the one that was read before, or lost records: see docs/restore.md
     │   ├── TopicsDiffer           topics that exist aren't as the pipeline needs them
     │   ├── SchemaRegistryError    may pass: retry
     │   ├── TooManyDeadLetters     more records are invalid than kafka_max_dead_letter_share allows
     │   └── RecordError            one record is invalid: it becomes a dead letter
-    ├── LakeError                  an object or the bucket didn't do what was asked
+    ├── LakeError                  a request for an object or the bucket failed
     │   ├── LakeUnavailable        may pass: retry
     │   │   └── Overtaken          someone else changed a table first: start over
     │   ├── QueryRefused           SQL that can't be run on the lake; retrying can't help
     │   ├── PartitionLost          another reader owns the partition now: retry with what is left
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
-    ├── MailError                  the SMTP server can't be used at all; may pass: retry
+    ├── MailError                  the SMTP server can't be used at all; temporary: retry
     ├── DirectoryUnavailable       the customer directory doesn't answer; may pass: retry
     ├── MachineError               an instance wasn't started or stopped; may pass: retry
     ├── RunNotOpened               Airflow didn't open a DAG run; may pass: retry
     ├── LoginRefused               a Google account may not log in to Airflow
     └── ConfirmationError
-        ├── DecisionRefused        a staff decision lacks something; the message says what
+        ├── DecisionRefused        a staff decision is incomplete; the message says what is missing
         ├── LinkError              a token is forged, truncated, expired or of another key
         │   └── LinkExpired        made by us, but its time is over
         └── UnknownCase            no case has this id
 
 Each message says which connection, setting or record, what was found, what was expected, what to do.
-`retryable` says whether the same call may succeed later without anyone changing anything.
+`retryable` says whether the same call may succeed later without a change by an operator.
 """
 
 
@@ -72,7 +72,7 @@ class TooManyRejected(DatasetError):
 
 
 class KafkaError(FraudstreamError):
-    """A broker, a topic or the registry didn't do what was asked."""
+    """A request to a broker, a topic or the registry failed."""
 
 
 class KafkaUnavailable(KafkaError):
@@ -86,7 +86,7 @@ class AnswerUnknown(KafkaUnavailable):
 
 
 class KafkaRefused(KafkaError):
-    """The brokers turn this client away until an operator changes its login, certificate, protocol or rights."""
+    """The brokers refuse this client until an operator changes its login, certificate, protocol or ACLs."""
 
 
 class ProducerFenced(KafkaError):
@@ -94,7 +94,7 @@ class ProducerFenced(KafkaError):
 
 
 class TopicChanged(KafkaError):
-    """A topic was recreated, restored or truncated: offsets that are known mean other records now, or none."""
+    """A topic was recreated, restored or truncated: known offsets now point to other records, or to none."""
 
     def __init__(self, topic: str, what: str) -> None:
         super().__init__(
@@ -122,7 +122,7 @@ class RecordError(KafkaError):
 
 
 class LakeError(FraudstreamError):
-    """An object or the bucket didn't do what was asked."""
+    """A request for an object or the bucket failed."""
 
 
 class LakeUnavailable(LakeError):
@@ -136,11 +136,11 @@ class Overtaken(LakeUnavailable):
 
 
 class QueryRefused(LakeError):
-    """SQL that is wrong, changes something, or reaches for anything but the lake's views."""
+    """SQL that is invalid, changes data, or reads anything but the lake's views."""
 
 
 class PartitionLost(LakeError):
-    """Another reader moved the progress of a topic-partition: join the group anew, with what is left."""
+    """Another reader moved the progress of a topic-partition: join the group again, with the remaining partitions."""
 
     retryable = True
 
@@ -182,7 +182,7 @@ class ConfirmationError(FraudstreamError):
 
 
 class DecisionRefused(ConfirmationError):
-    """A staff decision has no such outcome, no name, no reason, or nobody may confirm it."""
+    """A staff decision has an unknown outcome, no name or no reason, or the user may not confirm it."""
 
 
 class LinkError(ConfirmationError):

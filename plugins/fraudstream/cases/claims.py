@@ -1,12 +1,12 @@
-"""Which DAG run a fraud belongs to: decided once and for all by objects in the lake, whatever crashes when.
+"""Which DAG run a fraud belongs to: decided once by objects in the lake, even if any process crashes.
 
 A run takes what waits in several topic-partitions, and each of these has a chain of objects, the claims. All claims
 that a run is made of hold the same body, the run's *plan*: its parts and their cases. A part is the run's if its claim,
 the object under the name of the part's first offset, holds the run's plan. Since an object is created once, everybody
-who looks sees the same run, and whoever comes across one claim of a plan can finish the rest:
+every reader sees the same run, and any reader that finds one claim of a plan can finish the rest:
 
 1. create the claims that aren't there yet,
-2. read those that somebody else created: they may be of another plan,
+2. read those that another process created: they may belong to another plan,
 3. open the run with the cases of the parts that are its own; its id is made of the plan.
 """
 
@@ -133,11 +133,12 @@ class Claims:
             # 1. create the claim
             if self._store.create(name, body, content_type=GZIP, metadata=part.link.metadata()).ours:
                 continue
-            # 2. read somebody else's
+            # 2. read those of other processes
             found = self._store.get(name)
             if found is None:
                 raise LakeError(
-                    f"object {name} was there a moment ago and is gone: somebody removes objects of {self._folder}/"
+                    f"object {name} was there a moment ago and is gone: another process removes objects of"
+                    f" {self._folder}/"
                 )
             theirs = Plan.of(name, found.data)
             if theirs.run_id != plan.run_id:

@@ -2,7 +2,7 @@
 
 The notice has the time limit to be accepted by a mail server, counted from the case's record. From then on the customer
 has the time limit to answer. So a case waits for at most twice the time limit, and one whose notice is never accepted
-for once. The first notice that is accepted counts; reminders and notices that are sent anew don't move the deadline.
+for once. The first notice that is accepted counts; reminders and notices that are sent again don't move the deadline.
 """
 
 from datetime import datetime, timedelta

@@ -12,7 +12,7 @@ from fraudstream.kafka.client.confirmed_producer import ConfirmedProducer, Outgo
 from fraudstream.kafka.records import CASE_EVENT
 from fraudstream.settings import Settings
 
-#: The mail server refused a mail for good, or it was tried for too long.
+#: The mail server refused a mail permanently, or it was tried for too long.
 MAIL_FAILED = "MAIL_FAILED"
 #: A mail wasn't sent: safe mode, or the customer directory has no valid entry for the account.
 MAIL_SUPPRESSED = "MAIL_SUPPRESSED"
@@ -20,7 +20,7 @@ MAIL_SUPPRESSED = "MAIL_SUPPRESSED"
 MAIL_BOUNCED = "MAIL_BOUNCED"
 #: The recipient reported a mail as spam.
 MAIL_COMPLAINED = "MAIL_COMPLAINED"
-#: A person had a mail sent anew.
+#: A person sent a mail again.
 MAIL_RESENT = "MAIL_RESENT"
 #: The mail server accepted a fraud notice, which is no reminder; details: messageId. The first one of a case starts its
 #: customer's time limit.
@@ -35,7 +35,7 @@ ESCALATED = "ESCALATED"
 ALERTED = "ALERTED"
 #: A person's remark; reason is its text.
 NOTE = "NOTE"
-#: A person looks after the case from now on; details: assignee (empty: nobody does any more).
+#: The case is assigned to a person; details: assignee (empty: to nobody).
 ASSIGNED = "ASSIGNED"
 #: Four eyes: a person asks another one to confirm a decision; reason is the decision's, details: request, outcome.
 DECISION_REQUESTED = "DECISION_REQUESTED"

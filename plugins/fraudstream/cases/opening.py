@@ -61,7 +61,7 @@ def run_note(cases: Sequence[Case]) -> str:
     customers = "1 answer" if len(cases) == 1 else f"{len(cases)} answers"
     return (
         f"Waits for {customers} about payments of {amount}, until {last:%Y-%m-%d %H:%M} UTC or later."
-        " The page Cases has them."
+        " The page Cases lists them."
     )
 
 
@@ -73,7 +73,7 @@ class _Fraud:
 
 
 class CaseSink:
-    """:class:`~fraudstream.kafka.records.Sink` that opens DAG runs for frauds, up to 200 a run, whatever partition.
+    """:class:`~fraudstream.kafka.records.Sink` that opens DAG runs for frauds, up to 200 a run, over all partitions.
 
     1. make a plan of a run: the first frauds that wait, over all partitions,
     2. claim them, and open the run, or the runs that they turn out to be in: see :mod:`fraudstream.cases.claims`,
@@ -199,7 +199,7 @@ class Budget:
     """How many runs that aren't full may be opened: ten at once, and one more every 30 s.
 
     Cases wait up to 72 hours, and their runs with them: at a run every two seconds that would be 130,000 that the
-    scheduler looks at again and again. So it is 9,400, with a consumer that starts anew each hour.
+    scheduler looks at again and again. So it is 9,400, with a consumer that restarts each hour.
     """
 
     _MOST, _SECONDS_EACH = 10.0, 30.0
@@ -215,7 +215,7 @@ class Budget:
         return self._left >= 1
 
     def take(self) -> None:
-        """Uses one, also if there is none: what a consumer that ends has in hand isn't left waiting."""
+        """Uses one, even if none is left: a consumer that ends still opens runs for its waiting frauds."""
         self.left()
         self._left = max(0.0, self._left - 1)
 

@@ -52,7 +52,7 @@ class UndeliveredNotices:
 def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
     """Cases whose notice failed, bounced or was suppressed, each once, with its last such event.
 
-    A case whose notice was sent anew since isn't counted: it may have arrived.
+    A case whose notice was sent again since is not counted: the notice may have arrived.
 
     :param events: in the order of the log for each case
     """

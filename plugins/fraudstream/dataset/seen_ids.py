@@ -13,8 +13,8 @@ _FIRST_SLOTS = 1 << 16
 class SeenIds:
     """A set of ids, kept as 64-bit hashes in a table of twice to four times as many slots: 16 to 32 bytes an id.
 
-    Two ids with the same hash are taken for the same. The hash is Python's, keyed anew in each process; among all of
-    PaySim's ids, that two share one has a chance of about one in a million.
+    Two ids with the same hash are taken for the same. The hash is Python's, with a new key in each process; among all
+    of PaySim's ids, that two share one has a chance of about one in a million.
     """
 
     def __init__(self) -> None:

@@ -130,7 +130,7 @@ class Desk:
         return self._each(ids, one)
 
     def send_again(self, ids: Sequence[str], *, by: str, reason: str) -> Done:
-        """Sends the notices of open cases anew, with the next run of the DAG retry_mails."""
+        """Sends the notices of open cases again, with the next run of the DAG retry_mails."""
         text, who = words(reason), person(by)
 
         def one(known: KnownCase) -> str:

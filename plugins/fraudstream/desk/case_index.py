@@ -1,7 +1,7 @@
 """The cases of the last weeks in SQLite in memory: what the queue filters, sorts and counts. Knows nothing of Kafka.
 
 Records of the three topics come in any order between topics and, within one, in the order of the log. Each of them is
-kept, and the columns of its case are worked out anew from what is known of it; so the order doesn't matter.
+kept, and the columns of its case are computed again from all of them, so the order does not matter.
 """
 
 import json
@@ -215,7 +215,7 @@ class CaseIndex:
         return [Answer(case, row["status"], row["answeredAt"], number, offset, row) for row, number, offset in found]
 
     def _events(self, case: str) -> list[tuple[CaseEvent, Placed]]:
-        """What the pipeline wrote twice after a crash is there once; people, and notices sent anew, may do it again."""
+        """Without what the pipeline repeated after a crash; people may repeat an event, and so may resent notices."""
         found: dict[object, tuple[CaseEvent, Placed]] = {}
         resent = 0
         for at, partition, offset, text in self._rows("events", case):

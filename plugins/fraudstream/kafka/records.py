@@ -14,7 +14,7 @@ FRAUD_CONFIRMATION = "fraud_confirmation"
 CASE_EVENT = "case_event"
 #: Mails that a server deferred; a partition for each length of the wait.
 MAIL_RETRY = "mail_retry"
-#: Seconds that a record of each partition of mail_retry waits; the first is for mails that are sent anew by hand.
+#: Seconds that a record of each partition of mail_retry waits; the first is for mails that a person sends again.
 MAIL_RETRY_WAITS = (0, 300, 600, 1200, 2400, 3600)
 #: Seconds that mail_retry keeps a record: for so long one that is put a second time is known to be there.
 MAIL_RETRY_KEPT = 7 * 24 * 3600
@@ -39,7 +39,7 @@ class Batch:
 
     `rows` has one row a record in the schema's columns (money: int64 minor units, times: timestamp[ms]);
     `offsets` (int64) and `timestamps` (int64, ms since 1970, of the Kafka record) are as long. Offsets have gaps
-    where transaction markers and dead letters lie. `next_offset` is where reading goes on after the batch,
+    where transaction markers and dead letters lie. `next_offset` is where reading continues after the batch,
     beyond such records at its end.
     """
 
@@ -53,7 +53,7 @@ class Batch:
         return len(self.offsets)
 
     def head(self, rows: int) -> "Batch":
-        """The first `rows` records; reading goes on with the one after them."""
+        """The first `rows` records; reading continues with the next one."""
         if rows >= len(self):
             return self
         return Batch(

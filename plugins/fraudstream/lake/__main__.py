@@ -1,4 +1,4 @@
-"""``python -m fraudstream.lake``: look at the lake, ask it, prove it, compact it, maintain its tables.
+"""``python -m fraudstream.lake``: list, query, audit and compact the lake, and maintain its tables.
 
 Exit codes: 0 all is well, 1 something is missing, doubled or different, 2 wrong usage or something can't be reached.
 """
@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     show.set_defaults(command=_show)
     asked = commands.add_parser(
         "query",
-        help="answer SQL",
+        help="run a SQL query",
         description="Views: transaction, fraud_confirmation, email_confirmation, fraud_case (a row a case).",
     )
     asked.add_argument("sql", metavar="SQL", help="one SELECT, in DuckDB's dialect")
@@ -83,16 +83,16 @@ def _parser() -> argparse.ArgumentParser:
     whole.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     whole.set_defaults(command=_audit)
     smaller = commands.add_parser("compact", parents=[chosen, until], help="move JSON of closed days to the tables")
-    smaller.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="up to and with this day (default: yesterday)")
+    smaller.add_argument("--day", type=_day, metavar="YYYY-MM-DD", help="last day (default: yesterday)")
     smaller.add_argument(
         "--keep-json-days", type=_not_negative, default=0.0, metavar="DAYS", help="default: %(default)s"
     )
     smaller.set_defaults(command=_compact)
     back = commands.add_parser(
-        "rebase", help="go on with a topic that was recreated, restored or truncated (docs/restore.md)"
+        "rebase", help="continue with a topic that was recreated, restored or truncated (docs/restore.md)"
     )
     back.add_argument("topic", choices=REBASED_TOPICS)
-    back.add_argument("--yes", action="store_true", help="do it; without it, only say what would be done")
+    back.add_argument("--yes", action="store_true", help="apply the plan; without it, only print it")
     back.set_defaults(command=rebase_command)
     upkeep = commands.add_parser(
         "maintain", parents=[chosen, until], help="rewrite small files, expire snapshots, remove orphan files"
@@ -105,7 +105,7 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day; write it like 2023-10-07") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it as 2023-10-07") from None
 
 
 def _not_negative(text: str) -> float:
@@ -114,7 +114,7 @@ def _not_negative(text: str) -> float:
     except ValueError:
         days = -1.0
     if not 0 <= days < 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 0 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days (0 or more)")
     return days
 
 

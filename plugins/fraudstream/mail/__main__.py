@@ -1,4 +1,4 @@
-"""``python -m fraudstream.mail bounces`` takes returned mails; ``resend`` sends fraud notices anew."""
+"""``python -m fraudstream.mail bounces`` receives returned mails; ``resend`` sends fraud notices again."""
 
 import argparse
 import asyncio
@@ -58,7 +58,7 @@ async def take_bounces(settings: Settings) -> None:
 
 
 def send_again(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Prints what is sent anew; exit code 1 where an asked case isn't."""
+    """Prints what is sent again; exit code 1 if a requested case is not."""
     if not (arguments.case or arguments.reason or arguments.open):
         print("say which: --case ID, --reason REASON or --open", file=sys.stderr)
         return 2
@@ -73,7 +73,7 @@ def send_again(settings: Settings, arguments: argparse.Namespace) -> int:
         print(f"{case}: has an outcome already, nothing is sent")
     for case, reason in found.refused.items():
         print(f"{case}: {reason}")
-    what = "would be sent anew" if arguments.dry_run else "go out with the next run of DAG retry_mails"
+    what = "would be sent again" if arguments.dry_run else "go out with the next run of DAG retry_mails"
     print(f"{len(found.letters)} fraud notices {what}")
     return 1 if missing or closed or found.refused else 0
 
@@ -82,15 +82,15 @@ def main() -> int:
     """Exit code 0 when all was done; 1 with the reason on standard error or in the lines printed; 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m fraudstream.mail", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("bounces", help="take returned mails and a provider's webhook until SIGTERM")
-    again = commands.add_parser("resend", help="send fraud notices of open cases anew: new links, same case")
+    commands.add_parser("bounces", help="receive returned mails and a provider's webhook until SIGTERM")
+    again = commands.add_parser("resend", help="send fraud notices of open cases again: new links, same case")
     again.add_argument("--case", action="append", default=[], metavar="ID", help="this case; may be given repeatedly")
     again.add_argument(
-        "--reason", action="append", default=[], choices=REASONS, help="cases whose last notice came to this end"
+        "--reason", action="append", default=[], choices=REASONS, help="cases whose last notice ended this way"
     )
     again.add_argument("--open", action="store_true", help="all open cases")
-    add_by(again, "who is named in the case's event")
-    again.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    add_by(again, "the name in the case's event")
+    again.add_argument("--dry-run", action="store_true", help="only print what would be sent")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:

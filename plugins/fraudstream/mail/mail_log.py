@@ -200,7 +200,7 @@ class MailLog:
             logger.warning(
                 "%s offsets %d to %d are logged, but neither object %s nor the table has them: whether deferred mails"
                 " among them wait in topic mail_retry isn't checked. `python -m fraudstream.mail resend --case ID`"
-                " sends one anew",
+                " sends one again",
                 partition,
                 letter.offset,
                 known.end,

@@ -1,6 +1,6 @@
 """No fraud notice goes out for a case that is over: neither late, nor again, nor as a reminder.
 
-So no receipt comes before its notice either: whoever got a receipt has an outcome, and gets no notice any more.
+So no receipt comes before its notice either: a case with a receipt has an outcome, and gets no notice any more.
 """
 
 import logging
@@ -13,7 +13,7 @@ from fraudstream.mail.letter.letters import Letter, WritesLetters
 
 logger = logging.getLogger(__name__)
 
-#: A notice whose record is younger than this is sent without a look: nobody can have answered it.
+#: A notice whose record is younger than this is sent without a check: there cannot be an answer yet.
 _FRESH_SECONDS = 30.0
 
 

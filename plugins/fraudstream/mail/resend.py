@@ -1,4 +1,4 @@
-"""Sends fraud notices anew: the same case, a new mail with new links."""
+"""Sends fraud notices again: the same case, a new mail with new links."""
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -57,7 +57,7 @@ class Cases:
 
 @dataclass(frozen=True, slots=True)
 class Resent:
-    """What was, or would be, sent anew; the cases that can't be, each with the reason."""
+    """What was, or would be, sent again; and the cases that cannot be, each with the reason."""
 
     letters: list[Letter]
     refused: dict[str, str]

@@ -51,7 +51,7 @@ class Delivers(Protocol):
         """Settles every mail, or raises :class:`~fraudstream.errors.MailError`."""
 
     def close(self) -> None:
-        """Takes leave of the server."""
+        """Ends the session with QUIT."""
 
 
 class FollowsUp(Protocol):
@@ -108,7 +108,7 @@ def mail_sink(
 
 @dataclass
 class _Piece:
-    """Letters of one partition that are sent together, and the offset where reading goes on after them."""
+    """Letters of one partition that are sent together, and the offset where reading continues after them."""
 
     letters: list[Letter]
     end: int

@@ -10,7 +10,7 @@ GROUP = "fraudstream"
 
 #: Updated when compact_lake has done what there was to do.
 LAKE = Asset(name="fraudstream_lake", uri="fraudstream://lake", group=GROUP)
-#: What produce_transactions reads, whatever file a run is given.
+#: What produce_transactions reads, for any file that a run is given.
 FILES = Asset(name="fraudstream_files", uri="fraudstream://files", group=GROUP)
 #: History of audits, folder audit/ of the lake.
 AUDITS = Asset(name="fraudstream_audits", uri="fraudstream://lake/audit", group=GROUP)

@@ -32,7 +32,7 @@ _PROBLEMS_NAMED = 20
 class AuditLake(BaseOperator):
     """Compares topics, lake and mail log, prints the table, and fails when anything is missing, doubled or stuck.
 
-    A green audit is where the next one goes on; each one is kept in folder audit/ of the lake.
+    The next audit continues after a green one; each one is kept in folder audit/ of the lake.
 
     :param settle_seconds: a topic-partition that is behind and doesn't move within this time is stuck
     :param full: audit everything, not only what came since the last green audit

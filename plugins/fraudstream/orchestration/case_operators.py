@@ -33,7 +33,7 @@ class CloseExpiredCases(BaseOperator):
         self.look_back_days = look_back_days
 
     def execute(self, context: Context) -> list[str]:
-        """:raises FraudstreamError: a topic or the lake can't be used; a retry goes on with what is left"""
+        """:raises FraudstreamError: a topic or the lake can't be used; a retry continues with what is left"""
         settings = get_settings()
         look_back = timedelta(days=float(self.look_back_days))
         closed = asyncio.run(close_expired(settings, lake(settings), look_back=look_back))

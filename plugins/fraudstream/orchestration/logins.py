@@ -1,6 +1,6 @@
-"""A login per person for Airflow's pages: Google says who somebody is, ``login_users`` says what they may do.
+"""A login per person for Airflow's pages: Google identifies a person, ``login_users`` says what they may do.
 
-What Airflow's FAB auth manager asks when somebody logs in, by include/airflow/webserver_config.py. The accounts in
+What Airflow's FAB auth manager calls when a person logs in, by include/airflow/webserver_config.py. The accounts in
 Airflow's database follow the setting: a person gets one at the first login, the role of the setting at each login, and
 an account that the setting no longer names is switched off when the API server starts.
 """

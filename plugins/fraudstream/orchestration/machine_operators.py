@@ -1,4 +1,4 @@
-"""Starting and stopping the brokers' machines on Compute Engine, and waiting until nobody needs them."""
+"""Starting and stopping the brokers' machines on Compute Engine, and waiting until no client needs them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -70,7 +70,7 @@ class _Machine(ComputeEngineBaseOperator):
     def _explained(self, where: str, error: HttpError) -> Exception:
         problem: Exception = MachineError(
             f"{self.doing} {where} failed: Compute Engine answers {error.status_code}, {error.reason}. A retry "
-            f"follows; if it goes on, look at the instance in the console"
+            f"follows; if it persists, look at the instance in the console"
         )
         if error.status_code == _NOT_FOUND:
             problem = AirflowFailException(
@@ -104,7 +104,7 @@ class AwaitIdle(BaseSensorOperator):
     It holds a slot only while it looks.
 
     :param minutes: longest wait
-    :param anyway: go on at once, with the running DAGs named in the log
+    :param anyway: stop at once, with the running DAGs named in the log
     """
 
     template_fields = ("minutes", "anyway")
@@ -127,14 +127,14 @@ class AwaitIdle(BaseSensorOperator):
         if str(self.anyway) == "True":
             self.log.warning(
                 "the brokers are stopped under %s, as `anyway` asks: their tasks wait for the brokers and, once "
-                "start_kafka has run, go on where they were last durable; nothing is lost",
+                "start_kafka has run, continue where they were last durable; nothing is lost",
                 running,
             )
             return True
         started = context["ti"].get_first_reschedule_date(context) or datetime.now(UTC)
         if datetime.now(UTC) - started >= timedelta(minutes=float(self.minutes)):
             raise AirflowFailException(
-                f"the brokers go on running, because {running} still needs them after {self.minutes} minutes. "
+                f"the brokers keep running, because {running} still needs them after {self.minutes} minutes. "
                 f"Pause these DAGs, mark their running tasks as success, which lets them finish the batch at hand, "
                 f"and run stop_kafka again; or run it with `anyway`"
             )

@@ -92,7 +92,7 @@ class ProduceTransactions(_Stoppable):
         self.replay = replay
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises FraudstreamError: see :meth:`Publisher.run`; a retry goes on where this try was last durable"""
+        """:raises FraudstreamError: see :meth:`Publisher.run`; a retry continues where this try was last durable"""
         settings = get_settings()
         uri = self.source or settings.dataset
         source = open_source(uri, storage_client() if uri.startswith("gs://") else None, self.replay)
@@ -110,7 +110,7 @@ class ProduceTransactions(_Stoppable):
 class Consume(_Stoppable):
     """One member of the consumer group `<role>-<topic>`; returns what it did. See :class:`Subscription`.
 
-    It ends at its run's deadline, however often it was tried and whatever it waits for then.
+    It ends at its run's deadline, whichever try it is and whatever it waits for.
 
     :param role: what is done with the records; of a topic's groups one sends dead letters: write_lake, or
         send_mail of the mails that are tried again
@@ -128,7 +128,7 @@ class Consume(_Stoppable):
         self.worker = worker
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises FraudstreamError: see :meth:`Subscription.run`; nothing is lost, the retry goes on"""
+        """:raises FraudstreamError: see :meth:`Subscription.run`; nothing is lost, the retry continues"""
         settings = get_settings()
         ends_at = time.monotonic() + (deadline(context, self.max_minutes) - datetime.now(UTC)).total_seconds()
         made = _SINKS[self.role](settings, self.topic, lambda: self._killed_at < inf or time.monotonic() >= ends_at)
@@ -174,7 +174,7 @@ def _first_only(settings: Settings, topic: str, sink: Sink) -> Sink:
 
 
 def _in_table(settings: Settings, folder: str) -> InTable:
-    """What a folder's table holds, asked only where a chain's progress is lost: it goes on after that."""
+    """What a folder's table holds, asked only if a chain's progress is lost: the chain continues after that."""
     return lambda: Tables.connect(settings, settings.lake_bucket).offsets(folder)
 
 

@@ -44,7 +44,7 @@ class UntilDeadline(WhatMayPass):
         task = context["task"]
         delay = min(task.max_retry_delay, task.retry_delay * 2 ** min(try_number - 1, 10))
         if datetime.now(UTC) + delay >= deadline(context, task.max_minutes):
-            return RetryDecision.fail("the run's time is over before the next try: the next run goes on")
+            return RetryDecision.fail("the run's time is over before the next try: the next run continues")
         return RetryDecision.retry(delay)
 
 

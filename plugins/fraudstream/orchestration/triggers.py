@@ -71,7 +71,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         """Yields one event, with the outcome.
 
         It logs beside the event loop. The triggerer's supervisor reads these lines, and while it hands over new cases
-        it reads none: a loop that waits for it to take a line can't take the cases, and both would wait for good.
+        it reads none: a loop that waits for it to take a line can't take the cases, and both would wait for ever.
         """
         case: Case = json.loads(self.case)
         await self.log.ainfo("case %s", described(case))

@@ -1,7 +1,7 @@
 """Airflow's Celery worker, whose tasks end with it: ``python -m fraudstream.orchestration.worker --queues producer``.
 
 On SIGTERM Celery takes no new task and waits for those at hand, which for a consumer is up to a day. So each of them
-gets the signal too: a consumer finishes its batch, commits and succeeds; what has no ``on_kill`` goes on to its end.
+gets the signal too: a consumer finishes its batch, commits and succeeds; what has no ``on_kill`` runs to its end.
 """
 
 import os

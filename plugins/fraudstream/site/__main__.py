@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> int:
 
 
 async def _end_with_a_view(views: tuple[TopicView[Any], ...], servers: tuple[Server, ...]) -> None:
-    """A view that ended doesn't come back: end too, so that whoever runs the site starts it anew."""
+    """A view that ended does not come back: the process ends too, so that its supervisor restarts it."""
     ends = [asyncio.ensure_future(view.ended()) for view in views]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -19,9 +19,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fraudstream.errors import SettingsError
 
-#: Longer than an answer may take to be confirmed: who pressed the button hears what came of it.
+#: Longer than an answer may take to be confirmed, so that the customer who pressed the button gets the result.
 GRACE_SECONDS = 15
-#: Below the 1,024 files that a process may open where nobody raised that.
+#: Below the default limit of 1,024 open files of a process.
 MOST_CONNECTIONS = 800
 #: Request line and headers. A link's campaign parameters may fill most of it.
 LONGEST_HEAD = 64 * 1024
@@ -39,8 +39,8 @@ class Connection(H11Protocol):
 
     * A client owes the head of its first request from the start, of a later one from its first byte, the rest of a body
       once the request is answered, and must take its response: each within :data:`PATIENCE_SECONDS`.
-    * The connection that is one too many takes the place of one without a request in hand: of the one that has been
-      silent for longest, or else of the one that has been kept for longest since its last request.
+    * The connection that is one too many replaces one without a pending request: the one that has been silent for
+      longest, or else the one whose last request is oldest.
     """
 
     def __init__(self, *args: Any, most_connections: int, on_end: Callable[[Ended], None], **kwargs: Any) -> None:
@@ -84,7 +84,7 @@ class Connection(H11Protocol):
         self._set_deadline(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever ended it."""
+        """Either side ended it."""
         self._set_deadline(False)
         super().connection_lost(exc)
 
@@ -105,7 +105,7 @@ class Connection(H11Protocol):
 
     def _make_room(self) -> None:
         others = [c for c in self.connections if isinstance(c, Connection) and c is not self and not c._request_pending]
-        # whose first request hasn't come, then by age; all have a request in hand: the newcomer ends
+        # first those without a first request, then by age; if all have a pending request, the new one ends
         min(others, key=lambda c: (c.cycle is not None, c._waiting_since), default=self)._end("crowded")
 
 
@@ -135,7 +135,7 @@ def server(
             ws="none",
             access_log=False,  # it would log tokens
             log_config=None,
-            log_level="error",  # a line for each request that is none would let anybody fill the log: they are counted
+            log_level="error",  # a line for each invalid request would let anyone fill the log: they are counted
             server_header=False,
             proxy_headers=False,  # the app itself trusts the configured ones, and no others
             lifespan="off",

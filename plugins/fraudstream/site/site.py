@@ -135,7 +135,7 @@ class Desk:
         self._rate = Buckets(CASE_REQUESTS_PER_MINUTE, 60)
 
     async def show(self, request: Request) -> Response:
-        """The case and its two answers, or what is in force. Decides nothing, whoever opens it how often."""
+        """The case and its two answers, or what is in force. Opening it decides nothing, however often."""
         link = self._link_of(request)
         answer = self._answer_of(link)
         if answer is None and self._links.is_answered(request.query_params.get("answered", ""), link.case):

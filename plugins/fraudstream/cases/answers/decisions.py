@@ -4,7 +4,7 @@ A decision is a record of fraud_confirmation with channel STAFF, the person's na
 that has no answer yet ends with it; that of one which has keeps the first answer as its XCom. What the decision
 supersedes stays in the topic and in the lake. See :mod:`fraudstream.cases.answers.staff` for the rule.
 
-From the setting's amount on, a decision takes two people (:func:`needs_second_person`), whoever writes it: one requests
+From the setting's amount on, a decision takes two people (:func:`needs_second_person`), on every channel: one requests
 it and another one confirms it. Events DECISION_REQUESTED and DECISION_CONFIRMED on case_event, and between them the
 decision, in the name of who requested it. Both do it at the page Cases, where a login says who they are; the command
 line takes any name, so it refuses such a case.

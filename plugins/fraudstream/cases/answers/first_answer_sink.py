@@ -1,4 +1,4 @@
-"""Only the first answer of each case and staff decisions go on: what makes one outcome of any number of clicks."""
+"""Passes on only the first answer of each case and staff decisions: any number of clicks makes one outcome."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -40,7 +40,7 @@ class FirstAnswers:
     partitions were added to the topic meanwhile; `elsewhere` then knows of an earlier one in another partition.
 
     :param elsewhere: where the first answer of each case lies, over all partitions; closed with this sink
-    :param column: what identifies a case; on another topic, whatever must not be there twice
+    :param column: what identifies a case; on another topic, the column that must be unique
     :param also: which rows pass in any case
     """
 

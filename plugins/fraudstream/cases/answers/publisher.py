@@ -33,7 +33,7 @@ STATUS_OF: dict[Proposal, Status] = {"fraud": "REPORTED_FRAUD", "not-fraud": "RE
 
 #: An answer that isn't durable after this long is failed, and its customer told so.
 DELIVERY_SECONDS = 10
-#: How long an answer waits for others to travel with: nobody notices, and the brokers have fewer requests to handle.
+#: How long an answer waits for others in its batch: customers do not notice, and the brokers handle fewer requests.
 LINGER_MS = 20
 POLL_SECONDS = 0.5
 
@@ -61,7 +61,7 @@ class AnswerPublisher:
         self._producer = self._connect()
         #: Those that it replaces, as long as answers of theirs are without a report.
         self._ended: list[Producer] = []
-        #: Appended to by librdkafka's callbacks, which run in whatever thread polls.
+        #: Appended to by librdkafka's callbacks, which run in the thread that polls.
         self._reported: deque[_Report] = deque()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve_reports, name="answers' delivery reports", daemon=True)

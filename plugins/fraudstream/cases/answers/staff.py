@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Channel = Literal["LINK", "TIMEOUT", "STAFF"]
-#: The customer's link; nobody answered in time; a person of the bank.
+#: The customer's link; no answer in time; a person of the bank.
 LINK: Channel = "LINK"
 TIMEOUT: Channel = "TIMEOUT"
 STAFF: Channel = "STAFF"

@@ -14,7 +14,7 @@ _WHOLE = re.compile(rf"/confirm/({_TOKEN.pattern})/(not-fraud|fraud)")
 _BEFORE_TOKEN = re.compile(r"confirm[.]*", re.IGNORECASE)
 _NEVER_IN_A_LINK = re.compile(r"[^A-Za-z0-9._-]+")
 
-#: A target is looked at up to here: a token lies before whatever was appended to its link.
+#: A target is looked at up to here: a token comes before anything that was appended to its link.
 LONGEST_LOOK = 8_192
 #: A link inside a link is percent-encoded once more by each that wraps it.
 _MOST_WRAPPINGS = 4

@@ -4,7 +4,7 @@ A link is ``<confirmation_url>/confirm/<token>/<answer>``. The token holds the c
 nothing personal; it can't be made or changed without a key, and it expires with the case's time limit. Keys rotate
 without breaking links that are already in inboxes: the first of `confirmation_keys` signs, each of them is accepted.
 A link may name the language of its page, as ``?lang=id``.
-A link is read whatever stands around its token (:mod:`~fraudstream.cases.links.damaged`); the token must be whole.
+A link is read whatever surrounds its token (:mod:`~fraudstream.cases.links.damaged`); the token must be whole.
 
 A second kind of token, the page token, is written into the form of the page that a link opens. It binds the POST to
 a page that this site made for this very case a short while ago. A third, the answer token, is in the address to which

@@ -115,7 +115,7 @@ def shared_view(settings: Settings) -> ConfirmationView:
 
 
 class _WhileUsed(Generic[V]):
-    """The one view of a topic in this process that is there while somebody uses it."""
+    """The view of a topic that all users in this process share, open while it is used."""
 
     def __init__(self, make: Callable[[Settings], V]) -> None:
         self._make = make

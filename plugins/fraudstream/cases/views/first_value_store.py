@@ -59,7 +59,7 @@ class FirstValues(Generic[T]):
     One thread feeds it; any number of event loops in any threads ask. A value costs O(1) however many wait, a waiter
     costs one future, and a cancelled waiter leaves nothing behind.
 
-    :param settled: whether what is read is complete from the start; if not, nobody is woken before :meth:`settle`,
+    :param settled: whether what is read is complete from the start; if not, no waiter is woken before :meth:`settle`,
         since a record of another partition that is yet to be read may be the first one of its key
     """
 

@@ -45,7 +45,7 @@ class TopicView(Generic[T]):
     topic meanwhile: then the first is the one that a broker took first (:attr:`Read.place`). So nobody is told a
     value before the view is caught up. Partitions that are added are read within seconds.
 
-    Nothing is committed anywhere: the view is built anew from the topic at each start, from the records of the last
+    Nothing is committed anywhere: the view is built from the topic at each start, from the records of the last
     `horizon` on (None: all of them), and forgets what gets older than that. It survives brokers and the registry being
     away. A record that can't be decoded is logged and passed over.
 
@@ -169,7 +169,7 @@ class TopicView(Generic[T]):
             reason = f"ended: {error}"
             logger.exception("the view of topic %s ended", self.topic)
         finally:
-            # nobody else would ever wake the waiters: they hear of whatever ends the thread
+            # nothing else would wake the waiters: they get whatever error ends the thread
             self._first.fail(f"the view of topic {self.topic} {reason}")
 
     def _config(self) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class TopicView(Generic[T]):
                 "enable.auto.offset.store": False,
                 "enable.partition.eof": True,  # tells the end of a partition behind transaction markers
                 "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",  # what retention took away is gone: go on with the rest
+                "auto.offset.reset": "earliest",  # what retention deleted is gone: continue with the rest
                 "queued.max.messages.kbytes": 8192,
                 "error_cb": self._on_error,
             }

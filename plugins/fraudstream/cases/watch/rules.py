@@ -9,7 +9,7 @@ from fraudstream.cases.watch.state import NOT_REACHED, CaseState
 
 #: The customer has had most of the time and didn't answer.
 NO_ANSWER = "no_answer"
-#: Answers differ, and nobody of the staff has decided since.
+#: Answers differ, and the staff has not decided since.
 DISAGREEMENT = "disagreement"
 
 
@@ -29,7 +29,7 @@ class Limits:
 def reminder_due(case: CaseState, limits: Limits, now: datetime) -> float | None:
     """The share of the time limit that a reminder is due for; None: no reminder is.
 
-    Of several that are due, because nobody looked for a while, only the last one is sent. Who wasn't reached isn't
+    If several are due, because the DAG did not run for a while, only the last one is sent. Who wasn't reached isn't
     reminded, and whose time is up isn't either.
     """
     if not case.open or case.accepted_at is None or case.undelivered is not None or now >= limits.until(case):
@@ -51,7 +51,7 @@ def causes(case: CaseState, limits: Limits, now: datetime) -> dict[str, str]:
     if case.accepted_at is not None:
         silent = now - case.accepted_at >= limits.escalation * limits.time_limit
         return {NO_ANSWER: f"no answer within {share} limit"} if silent else {}
-    # a notice that was sent anew has the time that was left to be accepted
+    # a notice that was sent again has the time that was left to be accepted
     start = case.resent_at or case.came_at
     if now - start < limits.escalation * (limits.until(case) - start):
         return {}

@@ -41,9 +41,9 @@ class CaseState:
     record: Batch
     #: When a mail server accepted the first notice.
     accepted_at: datetime | None = None
-    #: The last event that says that the notice didn't reach its customer; None once it was sent anew.
+    #: The last event that says that the notice didn't reach its customer; None once it was sent again.
     undelivered: CaseEvent | None = None
-    #: When it was last sent anew.
+    #: When it was last sent again.
     resent_at: datetime | None = None
     #: Statuses of answers since the last staff decision, that decision first.
     statuses: list[str] = field(default_factory=list)
@@ -87,7 +87,7 @@ class CaseState:
             self.alerted.add(str(event.details.get("cause")))
 
     def _reset_not_reached(self) -> None:
-        """What people were told of the notice isn't about the one that was sent anew."""
+        """A notice that was sent again is escalated for itself."""
         self.escalated.discard(NOT_REACHED)
         self.alerted.discard(NOT_REACHED)
 

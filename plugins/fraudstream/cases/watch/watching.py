@@ -6,7 +6,7 @@ Numbered as in the code, for each look:
    drops what it has seen,
 2. write an event REMINDED of each,
 3. write an event ESCALATED of each case and cause that is new,
-4. send one mail about all that are open and that nobody was told of,
+4. send one mail about all open cases that were not reported yet,
 5. write an event ALERTED of each.
 
 A process that is killed between two steps leaves the rest to the next look. Between 1 and 2 the reminder is handed over

@@ -1,6 +1,6 @@
 """Where a dataset lies: a local file or a Cloud Storage object, read by ranges of exactly one generation.
 
-Positions are bytes of the unpacked content. A packing is told by its first bytes, whatever the name or the
+Positions are bytes of the unpacked content. Compression is recognised by the first bytes, whatever the name or the
 Content-Encoding say: objects are downloaded as they are stored, so that Cloud Storage never decompresses one on the
 way, where ranges would count other bytes.
 """

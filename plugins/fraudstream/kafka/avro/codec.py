@@ -1,6 +1,6 @@
 """Avro in the Confluent wire format: a zero byte, the schema id (4 bytes, big-endian), the Avro body.
 
-One record at a time goes through fastavro, batches through pyruhvro (Arrow ↔ Avro in Rust); nobody else knows which.
+One record at a time goes through fastavro, batches through pyruhvro (Arrow ↔ Avro in Rust); callers do not know which.
 Wire format: the section "Wire format" of Confluent's schema registry documentation.
 """
 
@@ -232,7 +232,7 @@ class Codec:
                 record = fastavro.schemaless_reader(body, writer.parsed, self._schema)
         except MemoryError:
             raise
-        except Exception as error:  # the bytes are anybody's, and so is what is wrong with them
+        except Exception as error:  # the bytes can be anything, and so can the error
             raise RecordError(f"not Avro of its schema: {type(error).__name__} {error}"[:_REASON]) from error
         if behind:
             raise RecordError(f"not Avro of its schema: {behind} bytes behind the record")

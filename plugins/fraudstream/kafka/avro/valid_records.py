@@ -1,7 +1,7 @@
 """What a valid record is: the one definition for every topic, for batches and for single records.
 
 A record is valid if its value decodes completely (:mod:`fraudstream.kafka.avro.codec`) and all that is in it has room
-in the lake, the tables, the mails and Airflow. Whoever reads a topic passes over the same records: its validity depends
+in the lake, the tables, the mails and Airflow. All readers of a topic skip the same records: its validity depends
 on its value, its timestamp and the schema registry, and on nothing else.
 """
 

@@ -1,6 +1,6 @@
 """The schemas that values were written with, by their ids: which ones a topic's values can be read with, and why not.
 
-A schema in the registry may be anybody's. What is read by fastavro with one that refers to itself, or has lists of
+Any client may have registered a schema. What is read by fastavro with one that refers to itself, or has lists of
 items that take no byte, ends the process or fills its memory: records of such schemas aren't read.
 """
 
@@ -85,7 +85,7 @@ class WriterSchemas:
             )
         try:
             return self._parsed(identifier, json.loads(registered.text))
-        except Exception as error:  # noqa: BLE001  # the schema is anybody's, and so is what is wrong with it
+        except Exception as error:  # noqa: BLE001  # the schema can be anything, and so can the error
             return f"unusable schema: schema id {identifier} is no Avro schema: {type(error).__name__} {error}"[:500]
 
     def _parsed(self, identifier: int, schema: Any) -> WriterSchema | str:

@@ -77,12 +77,12 @@ def group_member(group: str) -> dict[str, Any]:
     return {
         "group.id": group,
         "isolation.level": "read_committed",
-        # Where an offset isn't there, nobody goes on elsewhere by themselves.
+        # If an offset does not exist, the consumer fails instead of continuing elsewhere.
         "auto.offset.reset": "error",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "partition.assignment.strategy": "cooperative-sticky",
-        # A killed member's partitions move on after this; heartbeats go on while a sink is busy.
+        # After this a killed member's partitions are reassigned; heartbeats continue while a sink is busy.
         "session.timeout.ms": 10_000,
         # A mail server that is down holds a flush up for as long as it is down: that is no dead member.
         "max.poll.interval.ms": 3_600_000,

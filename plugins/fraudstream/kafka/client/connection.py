@@ -1,7 +1,7 @@
 """What the brokers refuse, in words that say what to change: the login, the certificate, the protocol, a right.
 
-The client library goes on trying for as long as it lives, and tells why to a callback alone; the calls that wait only
-say that time is up. A :class:`Connection` hears the callback of one client and puts both together.
+The client library retries for as long as it lives, and reports the reason only to a callback; the calls that wait only
+say that time is up. A :class:`Connection` listens to the callback of one client and combines both.
 """
 
 import time
@@ -104,7 +104,7 @@ class Connection:
     def error(self, error: KafkaException | Code | TimeoutError, *, doing: str = "asking the brokers") -> KafkaError:
         """What to raise for an error of the client; `doing` names the topic, group or file."""
         settings = self._settings
-        if isinstance(error, TimeoutError):  # of a future of the admin client: nobody answered in time
+        if isinstance(error, TimeoutError):  # of a future of the admin client: no answer in time
             error = Code(Code._TIMED_OUT)
         reason = error.args[0] if isinstance(error, KafkaException) else error
         said = "no broker said why" if self._last is None else self._last.str()
@@ -134,7 +134,7 @@ class Connection:
                 f"{where}: the brokers close every connection. Does their listener speak "
                 f"{settings.kafka_security_protocol} (FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL)?"
             )
-        # The client's own codes are below 0: nobody answered.
+        # The client's own codes are below 0: no broker answered.
         if reason.code() < 0 or reason.retriable() or reason.code() in _PASSING:
             return KafkaUnavailable(f"{where}: {answer}; {said}. Are the brokers running?")
         return KafkaError(f"{where}: {answer}")

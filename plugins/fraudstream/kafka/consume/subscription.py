@@ -113,8 +113,8 @@ class Subscription:
 
         :raises KafkaUnavailable: the brokers don't answer at the start
         :raises KafkaRefused: they turn the user away, or a right is missing
-        :raises TopicChanged: the topic was truncated, restored or made anew; it says what to do
-        :raises FraudstreamError: what the sink or the registry raised; nothing is lost, a new run goes on
+        :raises TopicChanged: the topic was truncated, restored or recreated; the message says what to do
+        :raises FraudstreamError: what the sink or the registry raised; nothing is lost, a new run continues
         """
         # Arrow's own allocator keeps for each thread what that one freed, though others use it: 50 MiB more.
         pa.set_memory_pool(pa.system_memory_pool())
@@ -189,7 +189,7 @@ class Subscription:
     def _on_event(self, consumer: Consumer, partition: Partition, offset: int, error: Code) -> None:
         if error.code() == Code._AUTO_OFFSET_RESET:
             self._available(consumer, partition, offset)
-            raise KafkaUnavailable(f"{partition} begins behind offset {offset} now; a new run goes on at its beginning")
+            raise KafkaUnavailable(f"{partition} begins behind offset {offset} now; a new run continues there")
         if error.code() != Code._PARTITION_EOF:
             what = partition if partition.number >= 0 else self._topic
             raise self._connection.error(error, doing=f"reading {what} in group {self._group}")

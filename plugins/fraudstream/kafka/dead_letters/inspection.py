@@ -87,7 +87,7 @@ def _fields(schema: Any, body: bytes) -> tuple[dict[str, Any], str | None, int]:
             fields = {name: _shown(content) for name, content in fastavro.schemaless_reader(stream, part).items()}
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001  # the bytes are anybody's, and so is what is wrong with them
+        except Exception as error:  # noqa: BLE001  # the bytes can be anything, and so can the error
             return fields, f"field {last['name']}: {type(error).__name__} {error}", read
         read = stream.tell()
     return fields, None, read

@@ -41,7 +41,7 @@ Places = Mapping[int, Collection[int | None]]
 
 
 def is_dead(places: Places, offset: int, timestamp: int) -> bool:
-    """Whether a letter is of this very record: a topic that was made anew has other records at the same offsets."""
+    """Whether a letter is of this very record: a topic that was recreated has other records at the same offsets."""
     return not {None, timestamp}.isdisjoint(places.get(offset, ()))
 
 

@@ -56,7 +56,7 @@ class DeadLetter:
 
     @property
     def _place(self) -> dict[str, object]:
-        """Headers that say which record it is. Its time tells it from one of a topic that was made anew."""
+        """Headers that say which record it is. Its timestamp tells it from a record of a topic that was recreated."""
         place = {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
         return place if self.timestamp is None else place | {"timestamp": self.timestamp}
 
@@ -126,7 +126,7 @@ def letters_of(messages: Iterable[Message]) -> Iterator[DeadLetter]:
     """The letters and markers among a dead-letter topic's records.
 
     What something else wrote there is logged and passed over: it stays on the topic, and every group of the source
-    topic reads all of it, so it would stop them for good.
+    topic reads all of it, so it would stop them permanently.
     """
     for message in messages:
         try:

@@ -146,7 +146,7 @@ def _wait_for_consumers(letters: Sequence[DeadLetter]) -> None:
 def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes | None, Sequence[Any]]:
     """Key, value and headers of the letter's record: from its topic, where the letter has only their beginning.
 
-    :raises RecordError: it isn't there any more, or another one is: the topic was made anew
+    :raises RecordError: it is deleted, or the topic was recreated and has another record there
     """
     if not letter.cut:
         return letter.key, letter.value, letter.headers
@@ -154,7 +154,7 @@ def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes
     key, value = message.key(), message.value()
     same = (key or b"").startswith(letter.key or b"") and (value or b"").startswith(letter.value or b"")
     if not same or letter.timestamp not in {None, message.timestamp()[1]}:
-        raise RecordError(f"{letter} is another record now: the topic was made anew, and the letter has only a part")
+        raise RecordError(f"{letter} is another record now: the topic was recreated, and the letter has only a part")
     return key, value, list(message.headers() or [])
 
 

@@ -87,7 +87,7 @@ def _messages(consumer: Consumer, connection: Connection, end: int) -> Iterator[
         if message is None:
             if time.monotonic() > until:
                 raise KafkaUnavailable(
-                    f"topic {INGEST_PROGRESS} can be read to offset {position}, and its records go on to {end}, after "
+                    f"topic {INGEST_PROGRESS} can be read to offset {position}, and its records reach to {end}, after "
                     f"{_WAIT_SECONDS:.0f} s: another producer's transaction is open, or the brokers don't answer"
                 )
         elif (error := message.error()) is None:
@@ -120,5 +120,5 @@ def _decoded(codec: Codec, message: Message) -> dict[str, Any]:
     except RecordError as error:
         raise RecordError(
             f"{INGEST_PROGRESS}[0] offset {message.offset()} is no position of {message.key()!r}: {error}. Nothing is "
-            f"produced, because where to go on is unknown: find out who wrote it"
+            f"produced, because the position is unknown: find out who wrote it"
         ) from error

@@ -8,9 +8,9 @@ The protocol, numbered as in the code:
 4. the new position, in the same transaction,
 5. commit; rows and position become visible together or not at all.
 
-An error in 3 to 5 aborts the transaction: readers don't wait for one that nobody commits. A thread reads and encodes
-the chunks to come meanwhile, so that a commit, which waits for the brokers, costs little; a commit that is due doesn't
-wait for a chunk that comes late.
+An error in 3 to 5 aborts the transaction: readers do not wait for a transaction that is never committed. A thread reads
+and encodes the chunks to come meanwhile, so that a commit, which waits for the brokers, costs little; a commit that is
+due doesn't wait for a chunk that comes late.
 """
 
 import logging
@@ -97,7 +97,7 @@ class Publisher:
         :raises DatasetError: the source can't be read, or too many rows are rejected: of its first ones before any is
             sent; later, what was committed stays
         :raises ProducerFenced: a newer run of the same source took over; not to be tried again
-        :raises KafkaError: the brokers refuse; a new run goes on at the last committed position
+        :raises KafkaError: the brokers refuse; a new run continues at the last committed position
         """
         properties = transactional(self._source.identity) | {"error_cb": self._connection.on_error}
         producer = Producer(self._settings.producer_config(**properties), logger=log)
@@ -231,7 +231,7 @@ class Publisher:
             already = "%s is produced already, all %s rows, from %s; to produce it once more, name a replay"
             log.info(already, what, f"{progress.row:,}", progress.source)
         elif progress.row:
-            log.info("%s goes on after row %s, where the last run stopped", what, f"{progress.row:,}")
+            log.info("%s continues after row %s, where the last run stopped", what, f"{progress.row:,}")
         else:
             log.info("%s starts at its first row", what)
 
@@ -264,11 +264,11 @@ class Publisher:
         if reason.code() in _FENCED and not timed_out:
             return ProducerFenced(
                 f"{self._source.uri} is being produced by a newer run, which fenced this one: {reason.str()}. Nothing "
-                f"to do: the newer run goes on where this one's last commit was. Don't clear this task while it runs"
+                f"to do: the newer run continues after this one's last commit. Don't clear this task while it runs"
             )
         return KafkaUnavailable(
             f"producing {self._source.uri} to Kafka at {self._settings.kafka_bootstrap_servers} failed: {reason}. "
-            f"Nothing after the last committed transaction is visible; a new run goes on there"
+            f"Nothing after the last committed transaction is visible; a new run continues there"
         )
 
 

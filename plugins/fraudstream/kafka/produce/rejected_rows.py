@@ -58,7 +58,7 @@ class RejectedRows:
         """:raises TooManyRejected: the share is too high after `row` rows, all of them committed"""
         if self.too_many(whole):
             raise self._error(
-                f"They lie in {INGEST_DEAD_LETTER} with line and reason; a new run goes on after row {row:,}"
+                f"They are in {INGEST_DEAD_LETTER} with line and reason; a new run continues after row {row:,}"
             )
 
     def log(self) -> None:

@@ -15,7 +15,7 @@ _SECONDS = 30
 def committed_offsets(
     settings: Settings, group: str, partitions: Iterable[Partition], **config: Any
 ) -> dict[Partition, int]:
-    """Where a group goes on in each partition; without those in which it has committed nothing.
+    """The committed offsets of a group by partition; without partitions in which it has committed nothing.
 
     Not asked of the admin client: librdkafka (2.16, its issue 5040) ends the process where a broker answers that to
     an admin client while the group's coordinator moves.
@@ -41,9 +41,10 @@ def committed_offsets(
 def require_committed(
     consumer: Consumer, connection: Connection, partitions: list[TopicPartition], group: str
 ) -> list[TopicPartition]:
-    """What a group's member is told that the group has committed; an offset below 0: nothing.
+    """The committed offsets of a group, asked for by one of its members; an offset below 0: none.
 
-    :raises KafkaError: the brokers don't say it of one of the partitions: else the group would begin anew there
+    :raises KafkaError: the brokers give no answer for a partition; without it the group would start from the
+        beginning
     """
     try:
         found: list[TopicPartition] = consumer.committed(partitions, timeout=_SECONDS)

@@ -1,7 +1,7 @@
 """Whether a topic is the one that was read before: its id (KIP-516), and the offsets that its partitions have.
 
-One that is deleted and made anew under the same name has another id; one that is truncated or restored with the
-brokers' disks ends before offsets that its readers know.
+A topic that is deleted and created again under the same name has another id. A topic that is truncated or restored with
+the brokers' disks ends before offsets that its readers know.
 """
 
 import logging
@@ -20,7 +20,7 @@ _SECONDS = 30
 
 
 class Topics:
-    """What topics are now; asks the brokers each time anew.
+    """What topics are now; asks the brokers each time.
 
     :raises KafkaUnavailable: from every method, the brokers don't answer
     :raises KafkaError: from every method, the topic isn't there, or the user may not look at it
@@ -97,12 +97,12 @@ class SameTopic:
         self._id = self._topics.id(topic)
 
     def require_unchanged(self) -> None:
-        """:raises TopicChanged: the topic was made anew meanwhile"""
+        """:raises TopicChanged: the topic was recreated"""
         now = self._topics.id(self._topic)
         if now != self._id:
             raise TopicChanged(
                 self._topic,
-                f"topic {self._topic} was made anew while group {self._group} read it: its id was {self._id} and is "
+                f"topic {self._topic} was recreated while group {self._group} read it: its id was {self._id} and is "
                 f"{now}",
             )
 
@@ -121,13 +121,13 @@ def first_available(consumer: Consumer, connection: Connection, partition: Parti
         raise TopicChanged(
             partition.topic,
             f"{partition}: group {group} is at offset {start}, but the partition's records are from {first} to {end}: "
-            f"it was truncated, restored or made anew",
+            f"it was truncated, restored or recreated",
         )
     if not 0 <= start < first:
         return start
     log.error(
-        "%s: up to %d records that group %s never read are deleted, offsets %d to %d: retention, or somebody's "
-        "DeleteRecords, took them. It goes on at %d; look at retention.ms and retention.bytes of the topic",
+        "%s: up to %d records that group %s never read are deleted, offsets %d to %d: retention or "
+        "DeleteRecords deleted them. The group continues at %d; check retention.ms and retention.bytes of the topic",
         partition,
         first - start,
         group,

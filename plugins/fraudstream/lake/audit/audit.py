@@ -7,7 +7,7 @@
 4. read what lake and mail log hold from there on; what came behind the topics' ends meanwhile is left out
 5. compare offset by offset, and the control totals of the span, for each topic-partition
 6. count what is wrong without a record being missing: dead letters, undelivered mails, deferred mails that nobody
-   tries again, records that retention took unread, topics that were made anew or truncated
+   tries again, records that retention deleted unread, topics that were recreated or truncated
 
 The topics come first, so that whatever is counted there had its chance; a record at or after the end of its chain
 is `behind`, not missing: its reader hasn't come to it yet. The chains' ends come before the rows, since readers go on
@@ -56,7 +56,7 @@ def audit(
 ) -> AuditReport:
     """Compares topics, lake and mail log; changes nothing anywhere.
 
-    :param position: of the last green audit, where this one goes on; None: all there is is audited
+    :param position: of the last green audit, where this one continues; None: everything is audited
     :raises KafkaUnavailable, SchemaRegistryError, LakeError: one of the sides can't be read
     """
     started = time.monotonic()

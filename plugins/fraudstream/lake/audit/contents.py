@@ -21,7 +21,7 @@ from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.schemas import rows_schema
 
 _PLACE = ("topic", "partition", "offset")
-#: A mail's status when nobody will try it again.
+#: A mail's status when it will not be tried again.
 _FAILED = "failed"
 
 

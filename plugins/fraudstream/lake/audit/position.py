@@ -34,7 +34,7 @@ class Position:
     generation: int = 0
 
     def since(self, topic_ids: Mapping[str, str]) -> dict[Partition, int]:
-        """Where to go on; a topic that was made anew is audited from its beginning."""
+        """Where to continue; a topic that was recreated is audited from its beginning."""
         return {
             partition: end
             for partition, end in self.ends.items()

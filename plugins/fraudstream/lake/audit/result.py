@@ -64,7 +64,7 @@ class AuditReport:
     checks: list[Check] = field(default_factory=list)
     #: What was read of the topics.
     topics: TopicsContent = field(default_factory=TopicsContent)
-    #: Where the next audit goes on if this one is green.
+    #: Where the next audit continues if this one is green.
     position: Position = field(default_factory=Position)
 
     @property

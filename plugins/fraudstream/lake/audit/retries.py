@@ -29,7 +29,7 @@ _GROUP = f"send_mail-{MAIL_RETRY}"
 class Retries:
     """Mails that are tried again."""
 
-    #: Where the group that sends them goes on.
+    #: The committed offset of the group that sends them.
     committed: Mapping[Partition, int] = field(default_factory=dict)
     #: Records that the group should have read by now: what they are about has been deferred for too long.
     overdue: dict[Partition, Offsets] = field(default_factory=dict)

@@ -73,7 +73,7 @@ def stage(work: Work) -> Staged:
 
 
 def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
-    """A snapshot on the branch in which each day's files are written anew, as few and sorted."""
+    """A snapshot on the branch in which the files of each day are rewritten as a few sorted files."""
     written = []
     for day, of_day in files.items():
         with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:

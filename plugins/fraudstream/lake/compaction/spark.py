@@ -4,7 +4,8 @@
 2. Spark writes the rows to the branch, sums them by SQL on its executors, and leaves the totals beside the job
 3. :func:`finish` compares the totals with those of the objects and publishes the branch: no machine reads the rows back
 
-What the job took as the table's snapshot still has to be current in the end: otherwise the job is done in vain.
+What the job took as the table's snapshot still has to be current in the end: otherwise the work of the job is
+discarded.
 """
 
 import json
@@ -40,7 +41,7 @@ CONFIGURATION = {
 
 
 def catalog_configuration() -> dict[str, str]:
-    """Spark's configuration of the catalog, made of pyiceberg's without its secrets: whoever sees a batch sees it.
+    """Spark's configuration of the catalog, made of pyiceberg's. Without secrets, because it is part of the batch.
 
     :raises SettingsError: it is none that Spark's machines can reach
     """

@@ -1,6 +1,6 @@
 """Which views a statement reads, and which of their rows can't matter to it: found in the tree of DuckDB's own parser.
 
-Only conditions that are safe whatever stands around them are taken: parts, joined by AND, of the WHERE of the SELECT
+Only conditions that are safe in any context are used: parts, joined by AND, of the WHERE of the SELECT
 that names the view, which compare one of its columns with a constant. Such a comparison is never true of NULL, so it
 also holds behind an outer join. Everything else is left to DuckDB, which sees more rows then, never fewer.
 """

@@ -48,7 +48,7 @@ def rebase_command(lake: Lake, settings: Settings, options: argparse.Namespace, 
         return 0
     rewind(lake.store, found.kept)
     apply_plan(lake.store, found)
-    out.print(f"done: the consumers of {topic} go on with the topic as it is")
+    out.print(f"done: the consumers of {topic} continue with the topic as it is")
     return 0
 
 

@@ -8,7 +8,7 @@ The protocol, numbered as in the code; nothing may read the topic meanwhile:
 
 1. decide for each partition which offsets are kept, and write that down: after a crash the same is done again,
 2. copy what lies behind to _rebased/<time>/ and remove it; an object that is in both is cut,
-3. move the progress objects back, with the topic's new id: from here on consumers go on,
+3. move the progress objects back, with the topic's new id: from here on consumers continue,
 4. forget the decision.
 """
 
@@ -50,7 +50,7 @@ class Plan:
     topic_id: str
     #: Names what is set aside.
     time: str
-    #: The offset from which on each partition's records are written anew.
+    #: The offset from which the records of each partition are written again.
     kept: dict[Partition, int]
     #: Why, by partition.
     reasons: dict[Partition, str] = field(default_factory=dict)
@@ -122,9 +122,9 @@ def _filled(store: ObjectStore, found: Plan, chains: Mapping[tuple[str, Partitio
 
 
 def apply_plan(store: ObjectStore, found: Plan) -> None:
-    """Does what a plan says; safe to repeat after a crash, with a plan that was made anew.
+    """Applies a plan. After a crash, make a new plan and apply it.
 
-    :raises TopicChanged: somebody moved a progress meanwhile: stop the consumers and start over
+    :raises TopicChanged: another process moved a progress meanwhile: stop the consumers and start over
     """
     decision = {
         "topic_id": found.topic_id,
@@ -262,7 +262,7 @@ def _refuse_compacted(found: Plan, in_table: InTable) -> None:
     if tables:
         raise LakeError(
             f"tables hold records of {found.topic} that the topic doesn't have any more: {', '.join(tables)}. "
-            f"They can't be taken out one by one: docs/restore.md says how to fill the folder anew"
+            f"They can't be removed one by one: docs/restore.md says how to fill the folder again"
         )
 
 

@@ -43,7 +43,7 @@ class Downloads:
         :raises DataCorruption: these aren't the bytes that the store says it sent
         :raises ConnectionError: the connection failed, or nothing came for 30 s
         """
-        headers = {"Accept-Encoding": "gzip"}  # whatever is stored is sent as it is
+        headers = {"Accept-Encoding": "gzip"}  # the stored bytes are sent unchanged
         if span is not None:
             headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"  # HTTP ranges name their last byte
         path = f"{self._path}{quote(name, safe='')}?alt=media&generation={generation}"

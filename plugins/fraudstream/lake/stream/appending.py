@@ -2,13 +2,13 @@
 
 Cloud Storage takes about one write a second of one object name, and each costs as much as an object's. So the
 progress lags behind the chain, and the next reader adopts the objects behind it from a listing. It moves the progress
-as it opens the chain, which stops whoever had it open before at that one's next object.
+as it opens the chain, which stops the previous reader at its next object.
 
-What may be deleted ends at or before the progress. A zombie that doesn't know of a later progress could therefore
-find a name free again, create it with another end, and go on from there, with names that the chain never has. So an
-object counts as written only after another look at the progress: while nobody else moved it, nothing at or behind it
-was deleted, and the name that was just created or adopted is the chain's. Whoever finds it moved stops; the one
-object that it may have left begins before what is deleted, and counts for no reader.
+What may be deleted ends at or before the progress. A zombie that doesn't know of a later progress could therefore find
+a name free again, create it with another end, and continue from there, with names that the chain never has. So an
+object counts as written only after another look at the progress: while no other reader moved it, nothing at or behind
+it was deleted, and the name that was just created or adopted is the chain's. A reader that finds it moved stops; the
+one object that it may have left begins before what is deleted, and counts for no reader.
 """
 
 import logging
@@ -68,7 +68,7 @@ class AppendingChain(ObjectChain):
             self._moved_at[partition] = float("-inf")
             if end is None:
                 return None
-            # 3. they are the chain's unless somebody moved the progress meanwhile
+            # 3. they are the chain's unless another reader moved the progress meanwhile
             behind_end = self._progress[partition].taken - (there.taken if there else 0)
             taken = (there.taken if there else 0) + self._taken_before(partition, adopted)
             self._progress[partition] = replace(self._progress[partition], taken=taken)
@@ -76,7 +76,7 @@ class AppendingChain(ObjectChain):
                 self.advance(partition, end, day)
             except PartitionLost:
                 continue
-            # What retention took is counted once the chain goes on behind it, and that is told with its next object.
+            # What retention deleted is counted once the chain continues behind it, and reported with its next object.
             if behind_end:
                 self._progress[partition] = replace(self._progress[partition], taken=taken + behind_end)
                 self._moved_at[partition] = float("-inf")
@@ -89,7 +89,7 @@ class AppendingChain(ObjectChain):
     ) -> Appended:
         """Adds the records of [`first_offset`, `end_offset`) as one object.
 
-        If an object of that name was there already, `body` was not written, and the caller goes on with what it has
+        If an object of that name was there already, `body` was not written, and the caller continues with what it has
         at and after the returned end, which may be `end_offset` all the same. A crash leaves an object that the next
         reader adopts.
 
@@ -99,7 +99,7 @@ class AppendingChain(ObjectChain):
         """
         # 1. create or adopt
         appended = self.claim(partition, first_offset, end_offset, day, body, totals)
-        # 2. move the progress, or see that nobody else did
+        # 2. move the progress, or check that no other reader did
         if self._clock() - self._moved_at[partition] >= PROGRESS_SECONDS:
             self.advance(partition, appended.end, day)
         else:
@@ -128,7 +128,7 @@ class AppendingChain(ObjectChain):
         self._moved_at[partition] = self._clock()
 
     def _taken_before(self, partition: Partition, adopted: Sequence[Link]) -> int:
-        """Offsets before an adopted object that were deleted unread: whoever wrote it died before it told.
+        """Offsets before an adopted object that were deleted unread, if its writer died before it reported them.
 
         It is the one that begins where the topic does now, or behind. Of the others nothing tells a marker that was
         passed over from a record.

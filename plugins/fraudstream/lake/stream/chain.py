@@ -2,7 +2,7 @@
 
 The name of an object is made of the offset of its first record, and that is the first record at or after the end
 of the object before it. So the names form one chain that every reader of the topic-partition walks in the same
-way, however it cuts its batches: whoever creates a name first decides where that object ends, and everybody else
+way, however it cuts its batches: the writer that creates a name first decides where that object ends, and every other
 takes that end over. A zombie can therefore write nothing that the chain doesn't hold already, or it writes the
 chain's next link, which the new owner then adopts. The progress object says where the chain ends; since it only
 moves by compare-and-set, of two readers that both think they own a partition one finds out at its next step.
@@ -129,7 +129,7 @@ class ObjectChain:
         self._ends: dict[Partition, int | None] = {}
 
     def open(self, partition: Partition, read_to: int = 0) -> int | None:
-        """Where reading goes on for a partition this reader now owns; None: its chain has no object yet.
+        """Where reading continues in a partition that this reader now owns; None: its chain has no object yet.
 
         Where the progress object is missing, the objects and the table say where the chain's last object
         starts: one may always be there that the progress doesn't know yet, and is adopted.
@@ -162,7 +162,7 @@ class ObjectChain:
                 partition.topic,
                 f"{partition}: the topic's id is {now}, but folder {self.folder}/ of bucket {self.store.bucket} holds "
                 f"records of the topic with id {position.topic_id}, up to offset {end}: the topic was deleted "
-                f"and made anew, or restored. Nothing is read",
+                f"and created again, or restored. Nothing is read",
             )
         behind, held = topics.end_offset(partition), max(position.end, end)
         if held > behind:
@@ -228,5 +228,5 @@ class ObjectChain:
         self.forget(partition)
         return PartitionLost(
             f"{partition}: another reader moved the progress of folder {self.folder}/ while this one was at offset "
-            f"{end}; it stops here and the partition goes on at its new owner"
+            f"{end}; it stops here, and the new owner of the partition continues"
         )

@@ -4,9 +4,9 @@ It only moves by compare-and-set, and nothing before it is ever written again: w
 settled, so compaction may take it. What lies behind it (further on) may be a dead writer's object that its successor
 has yet to adopt under the same name; an object that vanished there would be written a second time, with another end.
 
-A topic that is deleted and made anew, or restored from a backup, has another id and other records at the offsets that
-the chain knows: the topic's id (KIP-516) is kept with the offset, so that readers notice. How many offsets were
-deleted before they were read is kept, too: whoever looks later still sees it.
+A topic that is deleted and created again, or restored from a backup, has another id and other records at the offsets
+that the chain knows: the topic's id (KIP-516) is kept with the offset, so that readers notice. How many offsets were
+deleted before they were read is kept, too, for later readers.
 """
 
 import json

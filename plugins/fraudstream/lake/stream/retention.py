@@ -1,4 +1,4 @@
-"""What retention took from topics before it was read: for the audit, and whoever asks."""
+"""What retention deleted from topics before it was read, for the audit and commands."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The objects of a folder that nobody will write again: what compaction may take, and the audit may count on."""
+"""The objects of a folder that will not be written again: compaction may take them, the audit may rely on them."""
 
 from collections.abc import Mapping
 from datetime import date

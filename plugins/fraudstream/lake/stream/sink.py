@@ -1,6 +1,6 @@
 """Decoded records to gzipped JSON lines in the lake, each record in exactly one object.
 
-Lines are made, compressed and written in threads as the records come in, so that the thread that polls goes on
+Lines are made, compressed and written in threads as the records come in, so that the thread that polls continues
 polling; an object's body is these pieces one after the other, as a gzip may consist of several members (RFC 1952, 2.2).
 """
 
@@ -58,7 +58,7 @@ class JsonSink:
     An object holds consecutive records of one topic-partition and of one UTC day (of the Kafka record timestamp).
     It is written once `flush_rows` rows of a partition wait, or the oldest row waits for `flush_seconds`; partitions
     in parallel, and the objects of one in their order. Where a partition's chain ends decides where reading starts,
-    not the group's committed offset: a lake that lost nothing goes on, an empty lake is filled from the beginning.
+    not the group's committed offset: a complete lake continues, an empty lake is filled from the beginning.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class JsonSink:
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="lake-writer")
 
     def assigned(self, partition: Partition, committed: int | None) -> int:
-        """The end of the partition's chain; 0 where it has none: whatever the group committed, nothing is written."""
+        """The end of the partition's chain; 0 if it has none, whatever the group committed."""
         self._drop(partition)
         start = self._chain.open(partition) or 0
         self._durable[partition] = start
         if committed is not None and committed != start:
-            log.info("%s: the group committed offset %d, the lake goes on at %d", partition, committed, start)
+            log.info("%s: the group committed offset %d, the lake continues at %d", partition, committed, start)
         return start
 
     def write(self, batch: Batch) -> None:
@@ -162,7 +162,7 @@ class JsonSink:
         return _Member(igzip.compress(self._to_lines(batch), _GZIP_LEVEL) if len(batch) else b"", totals)
 
     def _write_partition(self, partition: Partition, parts: list[_Part]) -> int:
-        """Appends what waits of one partition, an object a day, and returns where reading of it goes on."""
+        """Appends what waits of one partition, an object a day, and returns where reading of it continues."""
         end = parts[-1].next_offset
         durable = self._durable[partition]
         while parts := self._since(parts, durable):

@@ -1,7 +1,7 @@
 """Control totals: a few sums over rows that a lost, doubled or changed row would change.
 
 They are made of the decoded columns before anything is formatted, kept in each object's metadata, and added up by
-whoever holds them against something else: compaction against its table, the audit against the topic. Text is measured
+those who compare them with something else: compaction with its table, the audit against the topic. Text is measured
 in characters (Unicode code points), which Arrow, DuckDB, Spark, Trino and BigQuery all call the length of a string;
 a null adds nothing, so rows from before a column was added agree with rows that have it as null.
 """

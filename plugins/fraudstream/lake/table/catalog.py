@@ -61,7 +61,7 @@ _TYPES = {
 }
 _PROPERTIES = {
     "format-version": "2",
-    "commit.retry.num-retries": "0",  # whoever loses starts over, from what the winner left
+    "commit.retry.num-retries": "0",  # the process that loses starts over, from the winner's snapshot
     "commit.manifest.min-count-to-merge": "20",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",

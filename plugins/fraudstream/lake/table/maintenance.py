@@ -1,4 +1,4 @@
-"""What keeps tables fast and small: few files a day, few snapshots, no files that nobody names.
+"""What keeps tables fast and small: few files a day, few snapshots, no orphan files.
 
 1. rewrite the small files of closed days, all in one snapshot, proven and published as a compaction is
 2. expire snapshots that are older than they are kept, and drop a branch that a killed run left; those that say which

@@ -26,7 +26,7 @@ NOTHING = {_OFFSETS: "{}"}
 def summary(offsets: Offsets, added: Mapping[Partition, Totals] | None = None) -> dict[str, str]:
     """Properties for a snapshot that holds all records before `offsets`.
 
-    :param added: control totals of the rows that the snapshot adds; None: it only writes rows anew
+    :param added: control totals of the rows that the snapshot adds; None: it only rewrites rows
     """
     properties = {_OFFSETS: _text(offsets)}
     if added is not None:
@@ -47,7 +47,7 @@ def offsets_of(table: Table, snapshot: Snapshot | None = None) -> dict[Partition
     raise LakeError(
         f"no snapshot of table {'.'.join(table.name())} has {_OFFSETS} in its summary: another program wrote to the"
         " table and expired the snapshots of compact_lake; roll back to a snapshot that has it, or create the table"
-        " anew and replay its topics"
+        " again and replay its topics"
     )
 
 

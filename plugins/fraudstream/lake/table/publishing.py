@@ -1,7 +1,7 @@
-"""Write-audit-publish: new files become visible all at once, proven, and only if nobody else was faster.
+"""Write-audit-publish: new files become visible at once, verified, and only if no other process was faster.
 
 1. a branch at the snapshot that the work started from, with the files and what the snapshot says of itself
-2. whoever calls reads the branch back (:func:`added_files`) and compares
+2. the caller reads the branch back (:func:`added_files`) and compares
 3. the main branch moves to the snapshot, if it still is where the work started; the branch is dropped
 
 The branch always has the same name. Of two runs at work at once, the later one takes it over, and the earlier one

@@ -1,7 +1,7 @@
 """Return addresses that say which mail they belong to (variable envelope return paths), signed.
 
 ``bounces+<kind><transaction>.<signature>@bank.example``: a returned mail is about the mail whose return address it was
-sent to, whatever its text says. Nobody can make bounces up without a key. Lower case throughout, since mail servers may
+sent to, whatever its text says. Without a key nobody can forge bounces. Lower case throughout, since mail servers may
 change the case.
 """
 

@@ -79,7 +79,7 @@ def read_report(content: bytes) -> Report:
 
 
 def _undeliverable(message: Message) -> list[str]:
-    """Recipients that a notice without a format says aren't reached for good."""
+    """Recipients that a notice without a format reports as permanently unreachable."""
     try:
         return sorted(address.decode("ascii", "replace") for address in scan_message(message))
     except Exception:

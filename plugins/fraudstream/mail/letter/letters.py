@@ -32,7 +32,7 @@ class Letter:
 
     `about` and `row` are where the transaction or answer lies that the mail is about: for a mail that is tried again,
     another record than the one that caused this try. `deferrals` is how often it was deferred before, `resend` the
-    command that sends it anew, if one does.
+    command that sends it again, if one does.
     """
 
     mail: Mail
@@ -78,7 +78,7 @@ class LetterWriter:
     """Writes the letters of batches of each topic in `kinds`.
 
     A customer who may not or can't get mail gets a letter that is settled already: ``suppressed`` by safe mode or
-    because the directory has nobody to write to, ``failed`` where the transaction's columns make no address.
+    because the directory has no address, ``failed`` where the transaction's columns make no address.
 
     :raises SettingsError: sender, texts or source of the customers are unusable
     """
@@ -155,7 +155,7 @@ class LetterWriter:
 
 
 def reminder_id(share: float) -> str:
-    """The `resend` of a reminder after a share of the time limit: the same whoever sends it, however often."""
+    """The `resend` of a reminder after a share of the time limit: always the same, to recognise repetitions."""
     return f"{_REMINDER}{share:g}"
 
 

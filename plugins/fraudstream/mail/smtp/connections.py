@@ -147,7 +147,7 @@ class Connections:
         except FraudstreamError as error:
             self._on_error(error)
         except Exception as error:
-            # A task that fails tells nobody: the next look would open another one, again and again without a pause.
+            # A task that fails reports nothing: the next check would open another one, again and again without a pause.
             logger.exception("SMTP server %s", self._server)
             self._on_error(MailError(f"SMTP server {self._server}: connecting ended with {error!r}"))
         else:

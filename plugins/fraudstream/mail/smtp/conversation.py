@@ -69,7 +69,7 @@ class Post(Protocol):
         """The server answered 4xx or 5xx; returns whether the connection is to be used on."""
 
     def no_reply(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
-        """The content was sent, and the connection was lost before the reply, or the reply was `waited` for in vain."""
+        """The content was sent, but the connection was lost before the reply, or the reply timed out (`waited`)."""
 
     def not_sent(self, mail: Mail, *, counts: bool) -> None:
         """The connection was lost before the server was asked to keep it; not a try.
@@ -78,7 +78,7 @@ class Post(Protocol):
         """
 
     def ended(self, conversation: "Conversation", reason: str, *, busy: bool) -> None:
-        """The connection is gone; `busy`: replies were awaited, or the mails are to go on elsewhere."""
+        """The connection is gone; `busy`: replies were awaited, or the mails are to be sent elsewhere."""
 
 
 _Awaited = tuple[Stage, Mail | None]

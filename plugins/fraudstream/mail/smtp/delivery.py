@@ -1,8 +1,8 @@
-"""Delivers mails over several SMTP connections: each is sent, failed or deferred, whatever the server does meanwhile.
+"""Delivers mails over several SMTP connections: each mail ends as sent, failed or deferred, however the server behaves.
 
 - Accepted (2xx): sent, with the reply.
-- One mailbox refused for good (5xx): failed. Refused for now (4xx): deferred, and tried again later by whoever reads
-  the deferred ones; nobody waits for it here.
+- One mailbox, refused permanently (5xx): failed. Refused temporarily (4xx): deferred. The DAG retry_mails tries it
+  again; this delivery does not wait for it.
 - The session or the server: no connection, 421, 4xx at MAIL, a limit of mails a session, 4xx to everyone. The mail
   waits, which costs no try: for a new connection if the last one took mails, else for a pause, and at a slower pace
   where the server throttles.
@@ -33,7 +33,7 @@ from fraudstream.mail.smtp.server import SmtpServer
 
 #: Seconds between two looks at time limits, due retries and whether to stop.
 _TICK = 0.05
-#: Seconds that a delivery goes on after it was asked to stop, as long as the server takes mails.
+#: Seconds that a delivery continues after it was asked to stop, as long as the server accepts mails.
 _STOP_GRACE = 2.0
 #: Longest reply kept, in characters.
 _REPLY_LENGTH = 500
@@ -95,7 +95,7 @@ class Delivery:
         self._runner.run(self._deliver(mails))
 
     def close(self) -> None:
-        """Takes leave of the server."""
+        """Ends the session with QUIT."""
         self._runner.run(self._connections.quit())
         self._runner.close()
 
@@ -104,7 +104,7 @@ class Delivery:
         self._error = None
         self._ready.extend(mails)
         try:
-            # Connections that ended while nobody listened are found out before they are used.
+            # Connections that ended in the meantime are detected before they are used.
             await asyncio.sleep(0)
             self._connections.wake()
             while self._unsettled:

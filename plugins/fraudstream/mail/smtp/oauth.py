@@ -32,7 +32,7 @@ def token_source(
     """Where the tokens for a connection come from; nothing is asked yet.
 
     :param application: MSAL's, which finds out about the tenant when it is made
-    :raises SettingsError: the extra has no token and no client, or nobody is named to log in as
+    :raises SettingsError: the extra has no token and no client, or no user to log in as
     """
     if not user:
         raise SettingsError(

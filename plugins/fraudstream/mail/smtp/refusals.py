@@ -22,7 +22,7 @@ _MANY, _MANY_NAMED = 10, 3
 _NEARLY_ALL = 0.9
 #: Share of refused mails that is the server's doing: at full speed, and after it was slowed down.
 _SHARE, _SHARE_SLOWED = 0.5, 0.1
-#: Replies by which a server asks for a login, at whatever command (RFC 4954).
+#: Replies by which a server asks for a login, at any command (RFC 4954).
 _LOGIN = {530, 534, 535, 538}
 _NO_RELAY = re.compile(r"relay|authenticat|not logged in", re.IGNORECASE)
 _GREYLISTED = re.compile(r"gr[ea]y-?list", re.IGNORECASE)

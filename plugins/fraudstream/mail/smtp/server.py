@@ -123,8 +123,8 @@ def _host_name() -> str:
 async def open_connection(server: SmtpServer) -> Opened:
     """Connects, encrypts and logs in.
 
-    :raises SettingsError: the server refuses the client or its login for good, offers no STARTTLS or AUTH, or shows an
-        invalid certificate: the connection must be changed
+    :raises SettingsError: the server refuses the client or its login permanently, offers no STARTTLS or AUTH, or has
+        an invalid certificate: the connection must be changed
     :raises MailError: anything else, which may pass
     """
     client = aiosmtplib.SMTP(

@@ -20,9 +20,9 @@ class GivenUp(Exception):
 class BoundedSink:
     """:class:`~fraudstream.kafka.records.Sink` around another, whose calls run in a thread of their own.
 
-    Airflow kills a task 5 s after it asked it to end, and then nobody takes leave of the consumer group. So a call that
-    isn't back by `until` is left to itself: the subscription ends with :class:`GivenUp` and closes its consumer. What
-    the call was to make durable is read again by the next reader, which finds out by the chain what was.
+    Airflow kills a task 5 s after it asked it to end, and then the member does not leave the consumer group. So a call
+    that isn't back by `until` is left to itself: the subscription ends with :class:`GivenUp` and closes its consumer.
+    What the call was to make durable is read again by the next reader, which finds out by the chain what was.
 
     :param until: the moment, on time.monotonic's clock, up to which a call is waited for; asked all the time
     """

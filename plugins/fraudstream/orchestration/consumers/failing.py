@@ -1,4 +1,4 @@
-"""Tells people once that a member of a consumer group has been failing for 15 minutes, or fails for good.
+"""Tells people once that a member of a consumer group has been failing for 15 minutes, or fails permanently.
 
 Since when it fails is kept in an Airflow variable, because tries and runs come and go meanwhile. A member that has
 worked for a minute is well again, and the variable goes.
@@ -37,7 +37,7 @@ class Failing:
         self._told = False
 
     def note(self, reason: str, *, since: datetime | None = None, for_good: bool = False) -> None:
-        """It fails, and people are told if it has for long enough, or if it is `for_good`, unless they know."""
+        """Reports a failure. People are told once, when it has lasted long enough or is permanent (`for_good`)."""
         now = datetime.now(UTC)
         kept = Variable.get(self._variable, default=None, deserialize_json=True)
         state = {"since": (since or now).isoformat(), "told": False} | (kept or {})

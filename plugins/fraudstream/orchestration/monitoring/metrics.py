@@ -1,4 +1,4 @@
-"""Reports metrics through Airflow's own: to StatsD or OpenTelemetry, as Airflow is configured, or to nobody."""
+"""Reports metrics through Airflow's own: to StatsD or OpenTelemetry, as Airflow is configured, or not at all."""
 
 from airflow.sdk.observability import stats
 

@@ -1,7 +1,7 @@
 """Samples of the pipeline, taken by a thread of the API server and kept for a day in Airflow's database.
 
-Each API server's process has the thread. A sample belongs to a slot of time, which is the key of its row: whoever
-inserts the row first takes the sample, so that any number of processes take one for each slot.
+Each API server's process has the thread. A sample belongs to a slot of time, which is the key of its row: the process
+that inserts the row first takes the sample, so that any number of processes take one for each slot.
 """
 
 import logging

@@ -2,7 +2,8 @@
 
 Airflow shows neither: a sensor that starts and ends in the triggerer is never rendered by a worker, so that it has no
 rendered fields and no name but its map index. The pages read the run's conf and the sensors' XComs, for those who may
-read the DAG's task instances. They don't show the customer's links: nobody here may answer for a customer.
+read the DAG's task instances. They do not show the customer's links, because users of Airflow must not answer for a
+customer.
 """
 
 import json

@@ -19,7 +19,7 @@ class Sensor:
     link: str
     run_link: str
     text: str
-    #: Its task is over, but the case has no outcome: somebody marked it, which decides nothing.
+    #: Its task is over, but the case has no outcome: a user marked it, which decides nothing.
     marked: bool
 
 

@@ -56,7 +56,7 @@ class _Answer(NamedTuple):
 
 @dataclass
 class Counted:
-    """What the records say, whatever order topics come in. No records, no Kafka: :meth:`take` is given both."""
+    """What the records say, in whatever order topics are read. No records, no Kafka: :meth:`take` is given both."""
 
     #: Time of each case's record, in seconds since 1970.
     cases: dict[str, float] = field(default_factory=dict)

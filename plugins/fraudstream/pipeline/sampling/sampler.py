@@ -61,7 +61,7 @@ class Sampler:
         try:
             complete = self._followed.read(ends, _COUNT_SECONDS)
         except FraudstreamError:
-            self._followed.close()  # of the records at hand some may not be counted: the next sample starts anew
+            self._followed.close()  # some records in memory may not be counted: the next sample reads from the start
             self._followed = None
             raise
         if not complete:

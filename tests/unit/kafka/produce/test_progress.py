@@ -71,7 +71,7 @@ def test_a_position_behind_another_producers_open_transaction_is_waited_for(monk
 def test_a_transaction_that_stays_open_is_not_read_past(monkeypatch: pytest.MonkeyPatch) -> None:
     topic = written(HALF_WAY, replace(HALF_WAY, row=9))
     topic.readable[0], topic.clock.step = 2, 1.0
-    with pytest.raises(KafkaUnavailable, match="read to offset 2, and its records go on to 4, after 90 s"):
+    with pytest.raises(KafkaUnavailable, match="read to offset 2, and its records reach to 4, after 90 s"):
         last(monkeypatch, topic)
     assert topic.clock.now - 1_000 == pytest.approx(91)
 

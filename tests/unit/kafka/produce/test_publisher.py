@@ -127,7 +127,7 @@ def test_too_many_rejected_rows_later_on_are_committed_before_the_run_fails(
     monkeypatch.setattr(rejected_rows, "_BEGINNING_ROWS", 4)
     monkeypatch.setattr(rejected_rows, "_SHARE_ROWS", 4)
     path = paysim([*map(good_row, range(6)), "rubbish", *map(good_row, range(7, 20))], tmp_path)
-    with pytest.raises(TooManyRejected, match=r"1 of 8 rows .* in line 8: 1 columns\. They lie in .* after row 8"):
+    with pytest.raises(TooManyRejected, match=r"1 of 8 rows .* in line 8: 1 columns\. They are in .* after row 8"):
         publishing(path, max_rejected_share=0.1).run()
     assert (producer.state, producer.aborted) == ("ready", 0)
     assert producer.rows(NON_FRAUD_TRANSACTION) == 7

@@ -293,7 +293,7 @@ def test_the_command_says_what_it_would_do_and_does_it_with_yes(monkeypatch, cap
     assert store.objects == before
 
     assert command_line.main(["rebase", TOPIC, "--yes"]) == 0
-    assert "the consumers of non_fraud_transaction go on" in capsys.readouterr().out
+    assert "the consumers of non_fraud_transaction continue" in capsys.readouterr().out
     assert lake(store) == [(offset, "old") for offset in range(5)]
     assert command_line.main(["rebase", TOPIC]) == 0
     assert "the lake agrees with the topic; nothing to do" in capsys.readouterr().out
