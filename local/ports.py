@@ -60,7 +60,7 @@ class Ports(dict[str, int]):
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Ports":
         """The table of the stack that the environment names, with the ports that it overrides.
 
-        :raises SettingsError: a value is no port, two parts share one, or a variable names no part or no stack
+        :raises SettingsError: a value is not a port, two parts share one, or a variable names no part or no stack
         """
         shift = _APART * stack_number(environment)
         ports = cls({name: default + shift for name, (default, _) in PORTS.items()})

@@ -50,7 +50,7 @@ def main(folder: str) -> int:
     for info in store.list(f"{folder}/"):
         link, named = Link.of(info), names.parse_object_name(info.name)
         if named is None:
-            raise SystemExit(f"{info.name} is no object of the lake")
+            raise SystemExit(f"{info.name} is not an object of the lake")
         if link.partition not in ends:
             ends[link.partition] = chain.open(link.partition) or 0
         if link.end <= ends[link.partition]:

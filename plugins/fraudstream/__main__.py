@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _id(text: str) -> str:
     if not 0 < len(text) <= _LONGEST_ID or not text.isprintable():
-        raise argparse.ArgumentTypeError(f"{text[:50]!r} is no id of a transaction")
+        raise argparse.ArgumentTypeError(f"{text[:50]!r} is not an id of a transaction")
     return text
 
 

@@ -6,7 +6,7 @@
     ├── SettingsError              a setting, connection or parameter is unusable; retrying can't help
     ├── DatasetError               the source file can't be read as PaySim
     │   ├── DatasetNotFound        no such file, object or bucket
-    │   ├── WrongFormat            it is no CSV, or its numbers were rounded
+    │   ├── WrongFormat            it is not CSV, or its numbers were rounded
     │   ├── UnknownHeader          the columns are of no known form
     │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
     ├── KafkaError                 a request to a broker, topic or the schema registry failed
@@ -60,7 +60,7 @@ class DatasetNotFound(DatasetError):
 
 
 class WrongFormat(DatasetError):
-    """The content is no CSV with commas, or its numbers have lost digits; nothing was sent."""
+    """The content is not CSV with commas, or its numbers have lost digits; nothing was sent."""
 
 
 class UnknownHeader(DatasetError):

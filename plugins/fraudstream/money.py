@@ -24,7 +24,7 @@ def to_minor(text: str) -> int:
     """
     match = _DECIMAL.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is no amount with at most two decimals")
+        raise ValueError(f"{text!r} is not an amount with at most two decimals")
     sign, whole, cents = match.groups()
     minor = int(whole) * 100 + int((cents or "").ljust(2, "0"))
     return -minor if sign else minor

@@ -357,7 +357,7 @@ class Settings(DagSettings):
     @classmethod
     def _known_zone(cls, value: str) -> str:
         if value not in available_timezones():
-            raise ValueError(f"{value!r} is no time zone; expected a name such as UTC or Asia/Jakarta")
+            raise ValueError(f"{value!r} is not a time zone; expected a name such as UTC or Asia/Jakarta")
         return value
 
     @field_validator("compute_instances")
@@ -365,7 +365,7 @@ class Settings(DagSettings):
     def _zone_and_name(cls, value: list[str], info: ValidationInfo) -> list[str]:
         wrong = [instance for instance in value if not re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", instance)]
         if wrong:
-            raise ValueError(f"{', '.join(map(repr, wrong))} is no zone/name, such as us-central1-a/kafka-1")
+            raise ValueError(f"{', '.join(map(repr, wrong))} is not zone/name, such as us-central1-a/kafka-1")
         if value and not info.data.get("compute_project"):
             raise ValueError("instances need a project: set FRAUDSTREAM_COMPUTE_PROJECT too")
         return value
@@ -376,7 +376,7 @@ class Settings(DagSettings):
         first = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
         # Records have times in 1971 to 2199, and the last step that a file may have is 114 years after the first.
         if not 1971 <= first.year < 2085:
-            raise ValueError(f"{first.date()} is no start of a dataset: expected a date in 1971 to 2084")
+            raise ValueError(f"{first.date()} is not a start of a dataset: expected a date in 1971 to 2084")
         return first
 
     @property

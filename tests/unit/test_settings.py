@@ -164,7 +164,7 @@ def test_the_properties_of_every_client_are_known_to_the_library() -> None:
 @pytest.mark.parametrize("date", ["1970-12-31", "0023-10-01", "2085-01-01", "9999-12-31"])
 def test_a_start_of_the_dataset_that_makes_no_records_is_refused(date: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAUDSTREAM_DATASET_START_DATE", date)
-    with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_DATASET_START_DATE: .*{date} is no start of a dataset"):
+    with pytest.raises(SettingsError, match=rf"FRAUDSTREAM_DATASET_START_DATE: .*{date} is not a start of a dataset"):
         get_settings()
 
 

@@ -97,7 +97,7 @@ def test_a_time_is_that_of_the_zone_and_names_it(language: str, zone: str, shown
 
 
 def test_an_unknown_time_zone_is_refused_at_the_start() -> None:
-    with pytest.raises(ValidationError, match="'Mars/Base' is no time zone; expected a name such as UTC"):
+    with pytest.raises(ValidationError, match="'Mars/Base' is not a time zone; expected a name such as UTC"):
         Settings(bank_time_zone="Mars/Base")
 
 

@@ -22,8 +22,8 @@ MAIL_BOUNCED = "MAIL_BOUNCED"
 MAIL_COMPLAINED = "MAIL_COMPLAINED"
 #: A person sent a mail again.
 MAIL_RESENT = "MAIL_RESENT"
-#: The mail server accepted a fraud notice, which is no reminder; details: messageId. The first one of a case starts its
-#: customer's time limit.
+#: The mail server accepted a fraud notice, which is not a reminder; details: messageId. The first one of a case starts
+#: its customer's time limit.
 NOTICE_ACCEPTED = "NOTICE_ACCEPTED"
 #: The confirmation site showed the case's page: to the customer, or to a program that follows the links of mails.
 PAGE_OPENED = "PAGE_OPENED"

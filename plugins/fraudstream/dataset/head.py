@@ -31,7 +31,7 @@ class Head:
     def of(cls, source: Source) -> Self:
         """Looks at the beginning of a source.
 
-        :raises WrongFormat: it is no CSV with commas in UTF-8, or a spreadsheet has rounded its numbers
+        :raises WrongFormat: it is not CSV with commas in UTF-8, or a spreadsheet has rounded its numbers
         :raises UnknownHeader: its columns are of no known form
         :raises DatasetError: it is empty, or can't be unpacked
         """

@@ -1,4 +1,4 @@
-"""CSV lines to checked columns; a line that fails is no row, and is said why."""
+"""CSV lines to checked columns; a line that fails is not a row, and is said why."""
 
 import csv
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _SHOWN = 100
 
 
 class Rejected(NamedTuple):
-    """A line that is no valid row.
+    """A line that is not a valid row.
 
     `line` is its 1-based line in the file, `row` its 0-based place among the data rows, `text` its beginning (2,000
     characters at most, without the line break). `rule` is what it breaks, the same for all that break it, and `found`
@@ -50,7 +50,7 @@ class Checked(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Why a line is no row."""
+    """Why a line is not a row."""
 
     rule: str
     found: str
@@ -86,7 +86,7 @@ class LineReader:
         return Checked(read, valid, texts, whole)
 
     def fault(self, line: str) -> Fault | None:
-        """Why a line that failed :meth:`check` is no row: the first thing wrong; None: it is blank."""
+        """Why a line that failed :meth:`check` is not a row: the first thing wrong; None: it is blank."""
         text = line.rstrip("\r\n")
         if not text.strip(_BLANK):
             return None

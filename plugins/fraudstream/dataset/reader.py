@@ -30,7 +30,7 @@ REJECTED_TEXT = 2_000
 class Position(NamedTuple):
     """A place between rows: `byte` of the unpacked content where the next row starts, `row` data rows before it.
 
-    `blank` counts the blank lines before it, which are no rows. ``Position(0, 0)`` is the beginning of the file, before
+    `blank` counts the blank lines before it, which are not rows. ``Position(0, 0)`` is the start of the file, before
     its header.
     """
 
@@ -69,9 +69,9 @@ def read_chunks(
     time of step 0. A row of a re-stamped file whose id an earlier row has is rejected; to know, reading from the
     middle of one reads the rows before, too.
 
-    :raises WrongFormat: before any chunk: it is no CSV; or, mostly before any, a spreadsheet has rounded its numbers
+    :raises WrongFormat: before any chunk: it is not CSV; or, mostly before any, a spreadsheet has rounded its numbers
     :raises UnknownHeader: before any chunk
-    :raises DatasetError: it is a replay of rows that have ids of their own, `start` is no position of this file, a line
+    :raises DatasetError: it is a replay of rows that have their own ids, `start` is not a position of this file, a line
         is over 1 MiB, or what :class:`Stream` raises
     """
     head = Head.of(source)
@@ -96,7 +96,7 @@ def _chunks(source: Source, head: Head, position: Position, start_date: datetime
         if seen is not None:
             checked, repeated = _without_repeated(checked, seen)
             faults |= {index: (_text(lines, ends, index), fault) for index, fault in repeated.items()}
-        # Blank lines are no rows: they have no row number.
+        # Blank lines are not rows: they have no row number.
         is_row = np.ones(len(ends), bool)
         is_row[[index for index, found in faults.items() if found is None]] = False
         numbers = position.row + np.cumsum(is_row) - 1

@@ -1,6 +1,6 @@
 """What is known of one transaction: the lake first, then the topics where the lake can't know.
 
-1. fraud_confirmation/ and, if the transaction is no fraud, transaction/: the row says where the record lies
+1. fraud_confirmation/ and, if the transaction is not a fraud, transaction/: the row says where the record lies
 2. if there is no row: the transaction topics, from where the lake's chains end
 3. email_confirmation/, from the record's day on
 4. of a fraud: case_event and fraud_confirmation, in the partition that the id decides; the claim of its DAG run

@@ -15,7 +15,7 @@ from fraudstream.settings import Settings
 class Reminders:
     """Hands reminders to the DAG retry_mails, whose task writes and sends them.
 
-    :raises SettingsError: `mail_sender` is no address that mail can come from
+    :raises SettingsError: `mail_sender` is not an address that mail can come from
     """
 
     def __init__(self, settings: Settings) -> None:

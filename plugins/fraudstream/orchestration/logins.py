@@ -42,7 +42,9 @@ class Logins(FabAirflowSecurityManagerOverride):
         vouched = claims.get("email_verified") is True and (email.endswith("@gmail.com") or claims.get("hd"))
         role = _users().get(email)
         if role is None or not vouched:
-            reason = "is not in FRAUDSTREAM_LOGIN_USERS" if role is None else "is no address that Google vouches for"
+            reason = (
+                "is not in FRAUDSTREAM_LOGIN_USERS" if role is None else "is not an address that Google vouches for"
+            )
             raise LoginRefused(f"login refused: {email!r} {reason}")
         return {
             "username": email,

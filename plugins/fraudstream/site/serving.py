@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 10.0
 #: Google's balancer keeps a connection for 600 s: it must be the one that closes it.
 KEEP_ALIVE_SECONDS = 620
 
-#: Why a connection was ended: its client was too slow, others needed its place, or it sent what is no request.
+#: Why a connection was ended: its client was too slow, others needed its place, or it sent what is not a request.
 Ended = Literal["slow", "crowded", "invalid"]
 
 
@@ -63,7 +63,7 @@ class Connection(H11Protocol):
         self._set_deadline(not self._request_pending and self.conn.their_state in {h11.IDLE, h11.SEND_BODY})
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no request, or its head is too long."""
+        """What came is not a request, or its head is too long."""
         self._on_end("invalid")
         super().send_400_response(msg)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 NAMES = st.text("AZaz09_-CM", min_size=1, max_size=12) | st.just("C" * 64)
 MINOR_UNITS = st.integers(0, 10**17 - 1)
-#: In place of a line's values: it is no row, and not rejected either.
+#: In place of a line's values: it is not a row, and not rejected either.
 BLANK: dict[str, Any] = {}
 
 

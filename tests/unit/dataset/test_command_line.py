@@ -64,7 +64,7 @@ def test_check_says_as_json_why_a_file_is_refused(tmp_path: Path, capsys: pytest
     [
         (None, "no such file in"),
         (b"", "is empty: found 0 bytes, expected a header and rows"),
-        (b"a,b\n1,2\n", "no known header: found a,b, expected 'step,type,"),
+        (b"a,b\n1,2\n", "not a known header: found a,b, expected 'step,type,"),
         (gzip.compress(CONTENT)[:-9], "ends inside its gzip stream"),
     ],
     ids=["missing", "empty", "unknown header", "cut off"],

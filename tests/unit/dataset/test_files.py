@@ -33,7 +33,7 @@ REFUSED = {
     "05e-powershell-utf16.csv": (WrongFormat, "is text in UTF-16;.* iconv -f UTF-16 -t UTF-8 < "),
     "05f-semicolons.csv": (WrongFormat, r"is a CSV with semicolons and decimal commas;.* sed 's/,/\./g; s/;/,/g' < "),
     "06b-missing-column.csv": (UnknownHeader, "nearest to the form PaySim: missing: newbalanceOrig"),
-    "08c-trailing-garbage.csv.gz": (DatasetError, "has bytes behind the end of its gzip that are no gzip"),
+    "08c-trailing-garbage.csv.gz": (DatasetError, "has bytes behind the end of its gzip that are not gzip"),
     "08e-bzip2.csv.bz2": (WrongFormat, "is a bzip2 file;.* bzip2 -d < "),
 }
 

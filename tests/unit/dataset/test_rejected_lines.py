@@ -1,4 +1,4 @@
-"""Which lines are no rows, what is said of them, and how times are read."""
+"""Which lines are not rows, what is said of them, and how times are read."""
 
 from datetime import datetime
 

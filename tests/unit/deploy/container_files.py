@@ -28,7 +28,7 @@ _KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")
 
 
 def boot_module(root: Path) -> Any:
-    """docker/vm/boot.py, which is no part of a package."""
+    """docker/vm/boot.py, which is not part of a package."""
     spec = spec_from_file_location("boot", root / "docker/vm/boot.py")
     assert spec is not None
     assert spec.loader is not None

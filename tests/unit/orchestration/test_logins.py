@@ -95,4 +95,4 @@ def test_google_sends_people_back_to_the_end_of_the_tunnel(seen: dict[str, Any])
 
 def test_the_log_says_why_somebody_was_refused(seen: dict[str, Any]) -> None:
     assert "login refused: 'stranger@bank.example' is not in FRAUDSTREAM_LOGIN_USERS" in seen["log"]
-    assert "login refused: 'clerk@bank.example' is no address that Google vouches for" in seen["log"]
+    assert "login refused: 'clerk@bank.example' is not an address that Google vouches for" in seen["log"]

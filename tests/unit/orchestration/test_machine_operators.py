@@ -126,7 +126,7 @@ class TestSettings:
         monkeypatch.setenv("FRAUDSTREAM_COMPUTE_PROJECT", "my-project")
         monkeypatch.setenv("FRAUDSTREAM_COMPUTE_INSTANCES", value)
         get_settings.cache_clear()
-        with pytest.raises(SettingsError, match=r"FRAUDSTREAM_COMPUTE_INSTANCES: .*is no zone/name"):
+        with pytest.raises(SettingsError, match=r"FRAUDSTREAM_COMPUTE_INSTANCES: .*is not zone/name"):
             get_settings()
 
     def test_instances_without_a_project_are_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:

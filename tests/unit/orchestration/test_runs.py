@@ -38,7 +38,8 @@ def supervisor(monkeypatch: pytest.MonkeyPatch) -> Supervisor:
 
 def test_the_note_says_how_many_answers_about_how_much_and_until_when() -> None:
     expected = (
-        "Waits for 2 answers about payments of 2,001.00, until 2026-01-01 14:00 UTC or later. The page Cases lists them."
+        "Waits for 2 answers about payments of 2,001.00, until 2026-01-01 14:00 UTC or later."
+        " The page Cases lists them."
     )
     assert run_note(CASES) == expected
     one = "Waits for 1 answer about payments of 1,000.50, until 2026-01-01 13:00 UTC or later."

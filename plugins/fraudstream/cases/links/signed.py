@@ -85,7 +85,7 @@ class Links:
     """Makes and reads the links of one confirmation site; safe to use from any thread.
 
     :raises SettingsError: no key, a key that is too short, the example key on an address that others reach, or an
-        address that is no http(s) URL
+        address that is not an http(s) URL
     """
 
     def __init__(self, settings: Settings) -> None:

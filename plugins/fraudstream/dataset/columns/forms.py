@@ -116,7 +116,7 @@ def _difference(found: tuple[str, ...], nearest: str) -> str:
     if not known & set(names):
         expected = " or ".join(repr(",".join(columns)) for columns in FORMS.values())
         shown = _cut(",".join(found)) or "a blank line"
-        return f"the first line is no known header: found {shown}, expected {expected}, in any order"
+        return f"the first line is not a known header: found {shown}, expected {expected}, in any order"
     twice = sorted({name for name in found if names.count(_plain(name)) > 1})
     unexpected = [name for name in found if not _is_index(name) and _plain(name) not in known]
     parts = (("missing", missing), ("unexpected", unexpected), ("twice", twice))

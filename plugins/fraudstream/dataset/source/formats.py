@@ -1,4 +1,4 @@
-"""What a source is packed in, and which contents are no CSV: each is refused by name, with a command to convert it."""
+"""What a source is packed in, and which contents are not CSV: each is refused by name, with a command to convert it."""
 
 import re
 import shlex
@@ -118,7 +118,7 @@ def _binary(head: bytes) -> Format | None:
 
 
 def _not_text(line: bytes) -> bool:
-    """Whether a first line can't be a header: bytes that are no UTF-8 and control characters."""
+    """Whether a first line can't be a header: bytes that are not UTF-8 and control characters."""
     return bool(re.search(rb"[\x02-\x08\x0e-\x1a]", line)) and "\\x" in line.decode(errors="backslashreplace")
 
 

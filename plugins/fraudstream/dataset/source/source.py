@@ -92,7 +92,7 @@ def _open_file(uri: str, replay: str) -> Source:
     try:
         generation, size = _file_generation(path.stat())
         if not path.is_file():
-            raise DatasetError(f"dataset {uri!r} is no regular file")
+            raise DatasetError(f"dataset {uri!r} is not a regular file")
 
         def fetch(start: int, length: int) -> bytes:
             try:

@@ -115,7 +115,7 @@ class Stream(Iterator[bytes]):
         uri, packing = self._source.uri, self._source.packing
         if any(words in str(error) for words in _BEHIND):
             return DatasetError(
-                f"{uri} has bytes behind the end of its {packing} that are no {packing} ({str(error)[:_SHOWN]}): "
+                f"{uri} has bytes behind the end of its {packing} that are not {packing} ({str(error)[:_SHOWN]}): "
                 f"upload it again. If they aren't part of the data, {conversion(uri, '', packing, '')} leaves them "
                 f"out; it makes another file, so rows that were produced of this one would come again"
             )

@@ -49,7 +49,7 @@ def arrow_schema(topic: str) -> pa.Schema:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecord:
-    """A record of a batch that is no valid one.
+    """A record of a batch that is not a valid one.
 
     `unknown_schema`: so says the schema registry, which may say otherwise later; else it is so for ever.
     """
@@ -125,7 +125,7 @@ class Codec:
         """The record of one value, times as datetime in UTC.
 
         :param timestamp: of the Kafka record, ms since 1970; None where it doesn't matter
-        :raises RecordError: it is no valid record; the caller adds topic, partition and offset
+        :raises RecordError: it is not a valid record; the caller adds topic, partition and offset
         """
         rows, invalid = self._decode_each([value], None if timestamp is None else np.array([timestamp]))
         if invalid:
@@ -171,7 +171,7 @@ class Codec:
         return DecodedMessages(rows, valid, [(messages[record.index], record.reason) for record in invalid])
 
     def _decode_at_once(self, values: pa.BinaryArray) -> pa.RecordBatch | None:
-        """All values through pyruhvro; None where one of them has another schema or is no valid record."""
+        """All values through pyruhvro; None where one of them has another schema or is not a valid record."""
         if not len(values):
             return pa.RecordBatch.from_pylist([], self._arrow)
         first = values[0].as_py()

@@ -86,7 +86,9 @@ class WriterSchemas:
         try:
             return self._parsed(identifier, json.loads(registered.text))
         except Exception as error:  # noqa: BLE001  # the schema can be anything, and so can the error
-            return f"unusable schema: schema id {identifier} is no Avro schema: {type(error).__name__} {error}"[:500]
+            return f"unusable schema: schema id {identifier} is not an Avro schema: {type(error).__name__} {error}"[
+                :500
+            ]
 
     def _parsed(self, identifier: int, schema: Any) -> WriterSchema | str:
         parsed = fastavro.parse_schema(schema)

@@ -84,7 +84,7 @@ def group_member(group: str) -> dict[str, Any]:
         "partition.assignment.strategy": "cooperative-sticky",
         # After this a killed member's partitions are reassigned; heartbeats continue while a sink is busy.
         "session.timeout.ms": 10_000,
-        # A mail server that is down holds a flush up for as long as it is down: that is no dead member.
+        # A mail server that is down holds a flush up for as long as it is down: that is not a dead member.
         "max.poll.interval.ms": 3_600_000,
         "queued.max.messages.kbytes": 32_768,
         "fetch.wait.max.ms": 100,

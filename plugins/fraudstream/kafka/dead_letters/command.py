@@ -179,5 +179,5 @@ def _print(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console
 
 
 def console() -> Console:
-    """For people; where the output is no terminal, nothing is cut or wrapped to fit one."""
+    """For people; where the output is not a terminal, nothing is cut or wrapped to fit one."""
     return Console(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False)

@@ -78,7 +78,7 @@ def _fields(schema: Any, body: bytes) -> tuple[dict[str, Any], str | None, int]:
     fields: dict[str, Any] = {}
     read = 0
     if not isinstance(schema, dict) or schema["type"] != "record":
-        return fields, "the schema is no record", read
+        return fields, "the schema is not a record", read
     for count, last in enumerate(schema["fields"], start=1):
         stream = io.BytesIO(body)
         try:

@@ -1,7 +1,7 @@
 """A dead letter as it lies on its topic, and reading all of them.
 
 The record's own headers come first, then those of the letter: topic, partition, offset, timestamp, cut and reason. A
-record with the header `redriven` is no letter but says that the letter with the same place was produced again.
+record with the header `redriven` is not a letter but says that the letter with the same place was produced again.
 """
 
 import logging

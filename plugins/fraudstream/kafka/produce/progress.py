@@ -119,6 +119,6 @@ def _decoded(codec: Codec, message: Message) -> dict[str, Any]:
         return codec.decode(message.value())
     except RecordError as error:
         raise RecordError(
-            f"{INGEST_PROGRESS}[0] offset {message.offset()} is no position of {message.key()!r}: {error}. Nothing is "
-            f"produced, because the position is unknown: find out who wrote it"
+            f"{INGEST_PROGRESS}[0] offset {message.offset()} is not a position of {message.key()!r}: {error}. Nothing "
+            f"is produced, because the position is unknown: find out who wrote it"
         ) from error

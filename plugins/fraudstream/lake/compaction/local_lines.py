@@ -37,7 +37,7 @@ def download(store: ObjectStore, infos: Sequence[ObjectInfo], directory: Path) -
     DuckDB needs more than twice as long as ISA-L to unpack gzip, and some time for each file.
 
     :raises Vanished: one of them is gone
-    :raises LakeError: one of them is no whole gzip file
+    :raises LakeError: one of them is not a whole gzip file
     """
     directory.mkdir()
     room = shutil.disk_usage(directory).free > _ROOM * sum(info.size for info in infos)

@@ -15,7 +15,7 @@ _AS_WIDE_AS_IT_GETS = 10_000
 
 
 def console(out: IO[str], **options: Any) -> Console:
-    """For people; where `out` is no terminal, nothing is cut or wrapped to fit one."""
+    """For people; where `out` is not a terminal, nothing is cut or wrapped to fit one."""
     return Console(file=out, width=None if out.isatty() else _AS_WIDE_AS_IT_GETS, **options)
 
 

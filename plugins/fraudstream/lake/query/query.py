@@ -48,7 +48,7 @@ _CASES = f"""
 def query(lake: Lake, sql: str) -> Iterator[pa.RecordBatchReader]:
     """Result of one SELECT (or EXPLAIN, DESCRIBE) as a stream, to be read inside the ``with``.
 
-    :raises QueryRefused: the SQL is wrong, is no single SELECT, or reads something else than the views; what goes
+    :raises QueryRefused: the SQL is wrong, is not a single SELECT, or reads something else than the views; what goes
         wrong while the stream is read, like a division by zero, comes as an error of DuckDB or Arrow
     :raises LakeUnavailable: store or catalog don't answer, or objects went on vanishing
     """

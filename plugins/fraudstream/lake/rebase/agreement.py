@@ -62,7 +62,7 @@ def _lake_records(lake: Lake, partition: Partition) -> dict[int, _Record]:
 
 
 def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterator[tuple[int, _Record, bool]]:
-    """Offset and record of what is no dead letter below `end`, in order, and whether it is a staff decision."""
+    """Offset and record of what is not a dead letter below `end`, in order, and whether it is a staff decision."""
     codec = Codec.for_topic(partition.topic, settings)
     letters = read_dead_letters(settings, partition.topic)
     dead = {(letter.offset, letter.timestamp) for letter in letters if letter.partition == partition}

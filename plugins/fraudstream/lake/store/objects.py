@@ -10,7 +10,7 @@ from isal import igzip, igzip_lib
 
 from fraudstream.errors import LakeError
 
-#: What is raised for content that is no whole gzip file.
+#: What is raised for content that is not a whole gzip file.
 _DAMAGED = (OSError, EOFError, cast(type[Exception], igzip_lib.IsalError))  # the stub says the last is an instance
 GZIP = "application/gzip"
 JSON = "application/json"
@@ -88,4 +88,4 @@ def unpacked(name: str, data: bytes) -> bytes:
     try:
         return bytes(igzip.decompress(data))
     except _DAMAGED as error:
-        raise LakeError(f"object {name} is no whole gzip file ({error}): restore it, or replay its topic") from error
+        raise LakeError(f"object {name} is not a whole gzip file ({error}): restore it, or replay its topic") from error

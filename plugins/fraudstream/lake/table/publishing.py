@@ -73,7 +73,7 @@ def publish(table: Table, base: Snapshot, staged: Snapshot) -> None:
     """Step 3: moves main from `base` to the staged snapshot, and drops the branch.
 
     The catalog checks both places. A fresh handle would take main from wherever it is by now, even to a branch that
-    is no descendant of it; so `base` is the one that the caller started from.
+    is not a descendant of it; so `base` is the one that the caller started from.
 
     :raises Overtaken: main or the branch moved meanwhile
     :raises LakeError: the staged snapshot isn't a child of `base`

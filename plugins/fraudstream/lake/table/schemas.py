@@ -82,7 +82,7 @@ def rows_of_lines(folder: str, name: str, lines: bytes, columns: Sequence[str] |
 
     :param name: of the object, for the message
     :param columns: read only these, which must not be parts of a nested value; other fields may then be anything
-    :raises LakeError: a line is no JSON, lacks its place on the topic, or has a field or value of no known type
+    :raises LakeError: a line is not JSON, lacks its place on the topic, or has a field or value of no known type
     """
     schema = json_schema(folder)
     if columns:

@@ -65,7 +65,7 @@ def create_webhook(bounces: Bounces, keys: Sequence[str], clock: Callable[[], fl
         try:
             found = orjson.loads(bytes(body))
         except ValueError as error:
-            logger.warning("the mail provider posted what is no JSON: %s", error)
+            logger.warning("the mail provider posted what is not JSON: %s", error)
             bounces.refused("webhook")
             return Response(status_code=400)
         posted = found if isinstance(found, list) else [found]

@@ -126,11 +126,11 @@ def _customer(entries: Sequence[Entry]) -> Customer | NotReachable:
 def _problem(entry: Entry, address: str) -> str:
     """What is wrong with an entry, without its values: they are personal."""
     if not is_address(address):
-        return "address is no mail address"
+        return "address is not a mail address"
     if entry.language and not _LANGUAGE.fullmatch(entry.language):
-        return "language is no tag such as id or en-GB"
+        return "language is not a tag such as id or en-GB"
     if entry.time_zone and entry.time_zone not in _time_zones():
-        return "time_zone is no name such as Asia/Jakarta"
+        return "time_zone is not a name such as Asia/Jakarta"
     if len(entry.name) > _LONGEST_NAME or not entry.name.isprintable():
         return f"name is longer than {_LONGEST_NAME} characters or holds unprintable ones"
     return ""

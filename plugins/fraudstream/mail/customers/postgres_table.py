@@ -89,7 +89,7 @@ def _parameters(uri: str) -> dict[str, Any]:
         given: dict[str, Any] = conninfo_to_dict(uri)
     except (ValueError, psycopg.Error):
         raise SettingsError(
-            "FRAUDSTREAM_CUSTOMER_DATABASE_URI is no address of a database; "
+            "FRAUDSTREAM_CUSTOMER_DATABASE_URI is not an address of a database; "
             "FRAUDSTREAM_CUSTOMER_DIRECTORY needs one for a table there, postgresql://user:password@host:port/database"
         ) from None
     options = f"-c default_transaction_read_only=on -c statement_timeout={_SECONDS * 1000}"

@@ -98,7 +98,7 @@ def _fields(line: bytes) -> list[str] | str:
     try:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        return "bytes that are no UTF-8"
+        return "bytes that are not UTF-8"
     if '"' not in text:
         return text.split(",")
     try:

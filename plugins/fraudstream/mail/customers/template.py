@@ -30,7 +30,7 @@ class TemplateCustomers:
         if not is_address(sample):
             raise SettingsError(
                 f"FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE is {self._template!r}, which makes {sample!r} of a transaction:"
-                " that is no mail address. Expected something like {nameOrig}@example.com"
+                " that is not a mail address. Expected something like {nameOrig}@example.com"
             )
 
     def of(self, rows: Sequence[Mapping[str, object]]) -> list[Customer | NotReachable]:

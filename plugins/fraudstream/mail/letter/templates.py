@@ -101,7 +101,7 @@ def cleaned(value: str) -> str:
 class MailTemplates:
     """Writes the mails of one sender.
 
-    :raises SettingsError: `mail_sender` is no address that mail can come from, or the bank's own texts are unusable
+    :raises SettingsError: `mail_sender` is not an address that mail can come from, or the bank's own texts are unusable
     """
 
     def __init__(self, settings: Settings) -> None:

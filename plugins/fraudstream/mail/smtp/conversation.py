@@ -186,7 +186,7 @@ class Conversation(asyncio.Protocol):
             text, self._lines = " ".join(self._lines), []
             code = line[:3]
             if not code.isdigit() or len(code) != 3:
-                self.abort(f"the server's reply is no SMTP reply: {line[:80]!r}")
+                self.abort(f"the server's reply is not an SMTP reply: {line[:80]!r}")
                 return
             self._reply(int(code), text)
         self._write()

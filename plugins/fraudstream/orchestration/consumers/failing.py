@@ -83,7 +83,7 @@ class Waiting(Protocol):
 
 
 class Watch(threading.Thread):
-    """Looks every half minute whether a try gets on: a wait for a mail server, say, is no error to it."""
+    """Looks every half minute whether a try gets on: a wait for a mail server, say, is not an error to it."""
 
     def __init__(self, context: Context, *parts: Waiting) -> None:
         super().__init__(name="watch", daemon=True)

@@ -262,5 +262,5 @@ def _hours(text: str) -> timedelta | None:
     except ValueError:
         hours = float("nan")
     if not abs(hours) <= _MOST_HOURS:
-        raise HTTPException(422, f"{text[:50]!r} is no number of hours up to {_MOST_HOURS:,}")
+        raise HTTPException(422, f"{text[:50]!r} is not a number of hours up to {_MOST_HOURS:,}")
     return timedelta(hours=hours)

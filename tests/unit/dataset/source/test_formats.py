@@ -99,13 +99,13 @@ DAMAGED = {
     "empty zip": (zipped({}), "a zip of 0 files"),
     "cut gzip": (gzip.compress(CONTENT)[:-9], "ends inside its gzip stream"),
     "cut zstd": (zstd(CONTENT)[:-9], "ends inside its zstd stream"),
-    "bytes behind zstd": (zstd(CONTENT) + b"XX", "has bytes behind the end of its zstd that are no zstd"),
-    "a byte behind gzip": (gzip.compress(CONTENT) + b"\n", "has bytes behind the end of its gzip that are no gzip"),
+    "bytes behind zstd": (zstd(CONTENT) + b"XX", "has bytes behind the end of its zstd that are not zstd"),
+    "a byte behind gzip": (gzip.compress(CONTENT) + b"\n", "has bytes behind the end of its gzip that are not gzip"),
     "bytes behind gzip": (
         gzip.compress(CONTENT) + b"X" * 9,
         "has bytes behind the end of its gzip .* gzip -dc < paysim",
     ),
-    "many behind gzip": (gzip.compress(CONTENT) + b"X" * 999, "has bytes behind the end of its gzip that are no gzip"),
+    "many behind gzip": (gzip.compress(CONTENT) + b"X" * 999, "has bytes behind the end of its gzip that are not gzip"),
     "bytes behind padding": (gzip.compress(CONTENT) + bytes(512) + b"X", "has bytes behind the end of its gzip"),
     "cut header of a second gzip": (gzip.compress(CONTENT) + b"\x1f\x8b\x08\0", "ends inside its gzip stream"),
     "gzip of another sum": (gzip.compress(CONTENT)[:-8] + bytes(8), "is a damaged gzip .*CRC"),
@@ -222,7 +222,7 @@ def test_a_zip_of_another_compression_is_refused_with_the_command_to_unpack_it()
 
 
 def test_a_sentence_is_no_csv_with_spaces() -> None:
-    with pytest.raises(DatasetError, match="the first line is no known header: found Please sign in"):
+    with pytest.raises(DatasetError, match="the first line is not a known header: found Please sign in"):
         read(b"Please sign in to your account to see this\n")
 
 

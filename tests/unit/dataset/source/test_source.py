@@ -67,7 +67,7 @@ class TestLocalFile(SourceBehaviour):
         assert first.id_prefix == second.id_prefix
 
     def test_a_directory_is_refused(self, tmp_path: Path) -> None:
-        with pytest.raises(DatasetError, match="is no regular file"):
+        with pytest.raises(DatasetError, match="is not a regular file"):
             open_source(str(tmp_path), None)
 
 

@@ -79,7 +79,7 @@ def test_a_transaction_that_stays_open_is_not_read_past(monkeypatch: pytest.Monk
 def test_a_position_that_can_not_be_decoded_is_named_and_nothing_is_produced(monkeypatch: pytest.MonkeyPatch) -> None:
     topic = written(HALF_WAY, replace(HALF_WAY, row=9))
     topic.contents[0, 2] = (b"file-a", b"rubbish")
-    with pytest.raises(RecordError, match=r"ingest_progress\[0\] offset 2 is no position of b'file-a'"):
+    with pytest.raises(RecordError, match=r"ingest_progress\[0\] offset 2 is not a position of b'file-a'"):
         last(monkeypatch, topic)
 
 

@@ -1,4 +1,4 @@
-"""Where a partition has no leader, the client may say offset -1001 and no error: that is no offset."""
+"""Where a partition has no leader, the client may say offset -1001 and no error: that is not an offset."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future

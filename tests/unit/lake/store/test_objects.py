@@ -21,7 +21,7 @@ DAMAGED = {
 @pytest.mark.parametrize("damaged", DAMAGED.values(), ids=DAMAGED)
 @pytest.mark.parametrize("read", [unpacked, Plan.of])
 def test_a_damaged_object_is_named(read: Callable[[str, bytes], object], damaged: bytes) -> None:
-    with pytest.raises(LakeError, match=r"object a/b\.json\.gz is no whole gzip file \(.*restore it"):
+    with pytest.raises(LakeError, match=r"object a/b\.json\.gz is not a whole gzip file \(.*restore it"):
         read("a/b.json.gz", damaged)
 
 

@@ -95,7 +95,7 @@ def test_parquet_with_bytes_that_are_no_text_spoils_its_own_row_only(tmp_path: P
         (b"C2,b@x.example,id,Asia/Jakarta,Siti, Rahayu", "line 3 has 6 fields instead of 5"),
         (b'C2,b@x.example,id,Asia/Jakarta,"Siti', "line 3 has a quote that doesn't enclose a field"),
         (b'"C2",b@x.example,id,Asia/Jakarta,"Si"ti', "line 3 has a quote that doesn't enclose a field"),
-        (b"C2,b@x.example,id,Asia/Jakarta,Zo\xeb", "line 3 has bytes that are no UTF-8"),
+        (b"C2,b@x.example,id,Asia/Jakarta,Zo\xeb", "line 3 has bytes that are not UTF-8"),
     ],
 )
 def test_a_malformed_line_is_that_accounts_problem_alone(

@@ -53,7 +53,7 @@ def test_each_customer_gets_a_mail_of_their_own_and_the_others_are_suppressed_wi
         "not sent: not reachable, the customer directory has no entry for the account",
     )
     assert lines[3][:2] == ("suppressed", "")
-    assert "malformed: address is no mail address" in lines[3][2]
+    assert "malformed: address is not a mail address" in lines[3][2]
 
     events: list[CaseEvent] = []
 

@@ -20,7 +20,7 @@ def test_a_name_that_is_no_table_is_refused(table: str) -> None:
     ["", "hidden-word", "postgresql+psycopg2://u:hidden-word@db/bank", "postgresql://u:hidden-word@db/bank?nonsense=1"],
 )
 def test_an_address_that_is_none_is_refused_and_not_shown(uri: str) -> None:
-    with pytest.raises(SettingsError, match="FRAUDSTREAM_CUSTOMER_DATABASE_URI is no address") as raised:
+    with pytest.raises(SettingsError, match="FRAUDSTREAM_CUSTOMER_DATABASE_URI is not an address") as raised:
         PostgresTable("postgres:customers", SecretStr(uri))
     assert "hidden-word" not in str(raised.value)
     assert raised.value.__suppress_context__

@@ -106,7 +106,7 @@ class TestLoss:
     def test_what_is_no_smtp_reply_ends_the_connection(self, reply: str) -> None:
         line = Line(A)
         line.says(reply)
-        assert line.told[-1][1].startswith("the server's reply is no SMTP reply")
+        assert line.told[-1][1].startswith("the server's reply is not an SMTP reply")
         assert line.wire.aborted
 
     @pytest.mark.parametrize(("data", "ended"), [(b"2" * 65_536, False), (b"2" * 65_537, True)])
