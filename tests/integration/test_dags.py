@@ -151,9 +151,8 @@ def fraud_case(limit: timedelta) -> tuple[dict[str, object], dict[str, object]]:
 
 def test_a_case_resolves_from_an_answer_that_came_before(laptop: Run, settings: Settings) -> None:
     transaction, case = fraud_case(timedelta(minutes=5))
-    publisher = AnswerPublisher(settings)
-    asyncio.run(publisher.publish("REPORTED_FRAUD", transaction, datetime.now(UTC)))
-    publisher.close()
+    with AnswerPublisher(settings) as publisher:
+        asyncio.run(publisher.publish("REPORTED_FRAUD", transaction, datetime.now(UTC)))
     log = dags_test(laptop, "fraud_confirmation", {"cases": [case]})
     assert f"case {transaction['idTransaction']} is REPORTED_FRAUD" in log
 
