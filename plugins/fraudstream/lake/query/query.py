@@ -30,15 +30,21 @@ from fraudstream.lake.table.schemas import rows_schema
 
 _ROWS_AT_ONCE = 10_000
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-#: The outcome of a case takes precedence over its PENDING row; of several the last staff decision counts.
+#: The outcome of a case takes precedence over its PENDING row; of several the last staff decision counts. The order is
+#: that of :mod:`fraudstream.cases.answers.order`: the clock of a partition's broker may have been set back.
 _CASES = f"""
     CREATE VIEW {FRAUD_CASE_VIEW} AS
-    SELECT * EXCLUDE (topic, "partition", "offset", recordTimestamp, dt),
+    SELECT * EXCLUDE (topic, "partition", "offset", recordTimestamp, dt, taken_ms),
         min(recordTimestamp) OVER (PARTITION BY idTransaction) AS openedAt, recordTimestamp AS changedAt
-    FROM fraud_confirmation
+    FROM (
+        SELECT *, max(epoch_ms(recordTimestamp)) OVER (
+            PARTITION BY idTransaction, topic, "partition" ORDER BY "offset"
+        ) AS taken_ms
+        FROM fraud_confirmation
+    )
     QUALIFY row_number() OVER (
         PARTITION BY idTransaction
-        ORDER BY status = 'PENDING', channel IS DISTINCT FROM 'STAFF', -epoch_ms(recordTimestamp),
+        ORDER BY status = 'PENDING', channel IS DISTINCT FROM 'STAFF', -taken_ms,
             topic, "partition" DESC, "offset" DESC
     ) = 1
 """

@@ -104,6 +104,20 @@ def test_a_case_is_one_row_in_its_latest_state():
     assert ask(lake, sql) == expected
 
 
+def test_the_last_staff_decision_is_that_of_the_log_though_the_clock_of_its_broker_was_set_back():
+    lake = with_cases()
+    staff = {"channel": "STAFF", "decidedBy": "ana", "reason": "called"}
+    for number, offsets, times in ((2, [2, 3], [50, 10]), (5, [0], [20])):
+        said = [answer(0, "REPORTED_NOT_FRAUD" if time == 10 else "REPORTED_FRAUD", **staff) for time in times]
+        places = {
+            "timestamps": [MIDNIGHT_MS + time for time in times],
+            "partition": Partition(FRAUD_CONFIRMATION, number),
+        }
+        engine_behaviour.put(lake, CASES, batch(offsets, rows=said, **places))
+    sql = "SELECT status, epoch_ms(changedAt) FROM fraud_case WHERE idTransaction = 'tx-0'"
+    assert ask(lake, sql) == [("REPORTED_NOT_FRAUD", MIDNIGHT_MS + 10)]
+
+
 def test_the_last_staff_decision_is_the_state_of_its_case():
     lake = with_cases()
     answers = Partition(FRAUD_CONFIRMATION, 2)
