@@ -13,7 +13,8 @@ from fraudstream.mail.letter.letters import Letter, WritesLetters
 
 logger = logging.getLogger(__name__)
 
-#: A notice whose record is younger than this is sent without a check: there cannot be an answer yet.
+#: A notice whose record is younger than this is sent without a check: there cannot be an answer yet. One of the future
+#: isn't: a broker's clock was ahead.
 _FRESH_SECONDS = 30.0
 
 
@@ -43,11 +44,13 @@ class OpenCasesOnly:
         :raises KafkaUnavailable: the answers can't be read
         """
         letters = self._writer.letters(batch)
-        fresh_since = (self._clock() - _FRESH_SECONDS) * 1000
+        now = self._clock() * 1000
         asked = [
             letter
             for letter in letters
-            if letter.kind == "fraud_notice" and letter.unsettled and letter.record_timestamp < fresh_since
+            if letter.kind == "fraud_notice"
+            and letter.unsettled
+            and abs(now - letter.record_timestamp) > _FRESH_SECONDS * 1000
         ]
         if asked:
             self._answers = self._answers or self._make_answers()

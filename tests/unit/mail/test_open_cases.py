@@ -60,6 +60,11 @@ def test_a_late_notice_of_a_case_with_an_outcome_is_not_sent() -> None:
     assert answers.closed
 
 
+def test_a_notice_of_a_broker_whose_clock_was_ahead_is_not_sent_either_once_its_case_is_over() -> None:
+    writer = only_open(Answers("tx-0"), MIDNIGHT - 3600)
+    assert [letter.mail.status for letter in writer.letters(frauds(1))] == ["over"]
+
+
 def test_a_fresh_notice_and_other_mails_are_sent_without_a_look() -> None:
     answers = Answers("tx-0")
     writer = only_open(answers, MIDNIGHT + 29)
