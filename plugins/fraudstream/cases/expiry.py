@@ -87,7 +87,9 @@ async def close_expired(settings: Settings, store: ObjectStore, *, look_back: ti
             # 2. without an outcome
             now = datetime.now(UTC)
             late = now - limit - GRACE
-            waiting = [case for case in frauds.seen.values() if case.came_at < late and outcomes.get(case.id) is None]
+            # that a record is of the future, from a broker whose clock was ahead, says nothing: its claim does
+            found = (case for case in frauds.seen.values() if not late <= case.came_at <= now)
+            waiting = [case for case in found if outcomes.get(case.id) is None]
             moments = {case.id: accepted.get(case.id) for case in waiting}
         # 3. whose time is up
         expired = await asyncio.to_thread(expired_by_claim, store, waiting, now, limit, moments)

@@ -123,8 +123,10 @@ class CaseSink:
     def write(self, batch: Batch) -> None:
         """Takes frauds; they wait for :meth:`flush`."""
         rows, offsets, timestamps = batch.rows.to_pylist(), batch.offsets.tolist(), batch.timestamps.tolist()
+        now = time.time()
+        # One of the future is from a broker whose clock was ahead: its case would wait that much longer.
         self._waiting.setdefault(batch.partition, []).extend(
-            _Fraud(offset, timestamp, case_of(row, datetime.fromtimestamp(timestamp / 1000, UTC), self._time_limit))
+            _Fraud(offset, timestamp, case_of(row, _moment(min(timestamp / 1000, now)), self._time_limit))
             for row, offset, timestamp in zip(rows, offsets, timestamps, strict=True)
         )
         self._read_to[batch.partition] = batch.next_offset
@@ -218,6 +220,10 @@ class Budget:
         """Uses one, even if none is left: a consumer that ends still opens runs for its waiting frauds."""
         self.left()
         self._left = max(0.0, self._left - 1)
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _iso(moment: datetime) -> str:

@@ -108,7 +108,7 @@ def test_what_has_no_outcome_gets_one(monkeypatch: pytest.MonkeyPatch, published
     store, old = MemoryStore(), datetime.now(UTC) - 2 * LIMIT
     monkeypatch.setattr("tests.unit.cases.test_expiry.NOW", old)
     cases = {case.id: case for case in claim(store, timedelta(0), timedelta(minutes=1), timedelta(minutes=2))}
-    cases["case-young"] = OpenCase(datetime.now(UTC), {"idTransaction": "case-young"})
+    cases["case-young"] = OpenCase(datetime.now(UTC) - timedelta(minutes=1), {"idTransaction": "case-young"})
     monkeypatch.setattr(expiry, "_Frauds", lambda settings, horizon: View(cases))
     monkeypatch.setattr(expiry, "ConfirmationView", lambda settings, horizon: View({"case-1": object()}))
     monkeypatch.setattr(expiry, "AcceptedView", lambda settings, horizon: View({}))
@@ -149,3 +149,21 @@ def test_cases_are_looked_for_from_as_far_back_as_they_may_wait(
     look_back = timedelta(days=1)
     asyncio.run(close_expired(Settings(), MemoryStore(), look_back=look_back))
     assert horizons == [2 * LIMIT + look_back] * 3
+
+
+def test_a_case_of_a_broker_whose_clock_was_ahead_is_closed_when_its_claim_says_so(
+    monkeypatch: pytest.MonkeyPatch, published: list[tuple[str, str]]
+) -> None:
+    ahead = OpenCase(datetime.now(UTC) + timedelta(days=365), {"idTransaction": "case-0"})
+    asked: list[OpenCase] = []
+
+    def by_claim(store: object, waiting: list[OpenCase], *_: object) -> list[OpenCase]:
+        asked.extend(waiting)
+        return waiting
+
+    monkeypatch.setattr(expiry, "_Frauds", lambda settings, horizon: View({"case-0": ahead}))
+    monkeypatch.setattr(expiry, "ConfirmationView", lambda settings, horizon: View({}))
+    monkeypatch.setattr(expiry, "AcceptedView", lambda settings, horizon: View({}))
+    monkeypatch.setattr(expiry, "expired_by_claim", by_claim)
+    assert asyncio.run(close_expired(Settings(), MemoryStore(), look_back=timedelta(days=1))) == ["case-0"]
+    assert asked == [ahead]

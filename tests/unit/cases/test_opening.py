@@ -1,6 +1,7 @@
 """Each fraud is in exactly one DAG run, whatever crashes when and however the batches are cut."""
 
 import gzip
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -165,6 +166,17 @@ def test_a_run_has_at_most_its_share_of_cases():
     sink.flush()
     assert sorted(map(len, airflow.runs.values())) == [1, CASES_PER_RUN, CASES_PER_RUN]
     assert [run for run in airflow.runs if run.startswith(f"{FRAUD_TRANSACTION}-2-0-{CASES_PER_RUN}-")]
+
+
+def test_a_case_whose_broker_had_a_clock_that_was_ahead_waits_no_longer_than_others(monkeypatch):
+    store, found = MemoryStore(), []
+    monkeypatch.setattr("time.time", lambda: MIDNIGHT_MS / 1000)
+    sink = CaseSink(ObjectChain(store, "_cases"), lambda _, conf: found.extend(conf["cases"]), time_limit=LIMIT)
+    sink.assigned(PARTITION, None)
+    records = frauds(0, 2)
+    sink.write(replace(records, timestamps=MIDNIGHT_MS + np.array([-60_000, 365 * 86_400_000])))
+    sink.flush()
+    assert [case["openedAt"] for case in found] == ["2023-10-06T23:59:00.000Z", "2023-10-07T00:00:00.000Z"]
 
 
 def test_records_that_were_passed_over_count_as_read():
