@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,63 +13,16 @@ import pytest
 
 from local.ports import HOST
 from local.supervisor.control import Control, StackError
-from local.supervisor.part import Answers, Exits, Part, State
+from local.supervisor.part import Exits, Part, State
 from local.supervisor.sessions import Record
 from local.supervisor.supervisor import PARTS, SESSIONS
+from tests.components.small_parts import PLAIN_ENVIRONMENT, unseen, until
 
 pytestmark = pytest.mark.integration
 
-#: starts a child that ignores SIGTERM, as kaskade's does, then serves
-STUBBORN_CHILD = """
-import http.server, subprocess, sys
-ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-subprocess.Popen([sys.executable, "-c", ignore])
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
-"""
-PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"]}
-
-
-@pytest.fixture
-def control(tmp_path: Path) -> Iterator[Control]:
-    """A stack of its own; whatever a test leaves is ended."""
-    control = Control(tmp_path / "stack", tmp_path / "log")
-    yield control
-    control.down()
-    _until(lambda: not _at_work(control), 15)
-
-
-def _at_work(control: Control) -> list[int]:
-    """Supervisors and guardians that are at work for a stack."""
-    command = ["-m", "local.supervisor", str(control.state)]
-    found = []
-    for process in psutil.process_iter(["cmdline"]):
-        if (process.info["cmdline"] or [])[1:4] == command:
-            found.append(process.pid)
-    return found
-
-
-@pytest.fixture
-def web(tmp_path: Path) -> Callable[..., Part]:
-    """Makes a part that serves HTTP on a free port."""
-
-    def make(name: str, **fields: object) -> Part:
-        port = _free_port()
-        values: dict[str, object] = {
-            "name": name,
-            "command": [sys.executable, "-u", "-c", STUBBORN_CHILD, str(port)],
-            "env": PLAIN_ENVIRONMENT,
-            "cwd": tmp_path,
-            "ready": Answers(url=f"http://{HOST}:{port}/"),
-            "ports": [port],
-            "stop_within": 1,
-        }
-        return Part.model_validate(values | fields)
-
-    return make
-
 
 def test_a_part_starts_when_what_it_depends_on_is_ready(control: Control, web: Callable[..., Part]) -> None:
-    control.up([web("second", depends_on=["first"]), web("first")], _unseen)
+    control.up([web("second", depends_on=["first"]), web("first")], unseen)
 
     status = {part.name: part for part in control.status()}
 
@@ -81,8 +33,8 @@ def test_a_part_starts_when_what_it_depends_on_is_ready(control: Control, web: C
 def test_up_says_that_everything_runs_already(control: Control, web: Callable[..., Part]) -> None:
     parts = [web("only")]
 
-    assert control.up(parts, _unseen)
-    assert not control.up(parts, _unseen)
+    assert control.up(parts, unseen)
+    assert not control.up(parts, unseen)
 
 
 def test_what_runs_once_and_for_all_is_not_run_again(control: Control, tmp_path: Path) -> None:
@@ -95,18 +47,18 @@ def test_what_runs_once_and_for_all_is_not_run_again(control: Control, tmp_path:
         ready=Exits(marker=tmp_path / "marker"),
     )
     for _ in range(2):
-        control.up([part], _unseen)
+        control.up([part], unseen)
         control.down()
 
     assert (tmp_path / "ran").read_text() == "x"
 
 
 def test_a_dead_part_is_told_with_its_signal_and_the_end_of_its_log(control: Control, web: Callable[..., Part]) -> None:
-    control.up([web("other"), web("victim")], _unseen)
+    control.up([web("other"), web("victim")], unseen)
     processes = _processes(control, "victim")
 
     control.command("kill", "victim")
-    _until(lambda: _state(control, "victim") is State.DIED)
+    until(lambda: _state(control, "victim") is State.DIED)
 
     (problem,) = [part.problem for part in control.status() if part.problem]
     assert problem.startswith("victim was ended by SIGKILL")
@@ -117,7 +69,7 @@ def test_a_dead_part_is_told_with_its_signal_and_the_end_of_its_log(control: Con
 
 
 def test_a_part_that_hangs_is_told_with_what_it_no_longer_does(control: Control, web: Callable[..., Part]) -> None:
-    control.up([web("other"), web("hangs")], _unseen)
+    control.up([web("other"), web("hangs")], unseen)
     assert control.faults() == {}
     hung = next(part for part in control.status() if part.name == "hangs")
     assert hung.pid is not None
@@ -134,12 +86,12 @@ def test_a_part_that_hangs_is_told_with_what_it_no_longer_does(control: Control,
 
 def test_up_starts_again_what_died(control: Control, web: Callable[..., Part]) -> None:
     parts = [web("other"), web("victim")]
-    control.up(parts, _unseen)
+    control.up(parts, unseen)
     untouched = _processes(control, "other")
     control.command("kill", "victim")
-    _until(lambda: _state(control, "victim") is State.DIED)
+    until(lambda: _state(control, "victim") is State.DIED)
 
-    control.up(parts, _unseen)
+    control.up(parts, unseen)
 
     assert _state(control, "victim") is State.READY
     assert _processes(control, "other") == untouched
@@ -147,17 +99,17 @@ def test_up_starts_again_what_died(control: Control, web: Callable[..., Part]) -
 
 def test_up_forgets_a_stopped_part_that_is_no_longer_wanted(control: Control, web: Callable[..., Part]) -> None:
     wanted, other = web("wanted"), web("other")
-    control.up([wanted, other], _unseen)
+    control.up([wanted, other], unseen)
     control.command("stop", "other")
     control.command("stop", "wanted")
 
-    control.up([wanted], _unseen)
+    control.up([wanted], unseen)
 
     assert {part.name: part.state for part in control.status()} == {"wanted": State.READY}
 
 
 def test_one_part_is_stopped_and_started(control: Control, web: Callable[..., Part]) -> None:
-    control.up([web("only")], _unseen)
+    control.up([web("only")], unseen)
     before = _processes(control, "only")
 
     control.command("stop", "only")
@@ -165,7 +117,7 @@ def test_one_part_is_stopped_and_started(control: Control, web: Callable[..., Pa
     assert [p for p in before if _runs(p)] == []
 
     control.command("start", "only")
-    _until(lambda: _state(control, "only") is State.READY)
+    until(lambda: _state(control, "only") is State.READY)
 
 
 def test_a_part_that_fails_is_told_with_its_log_and_what_was_started_is_ended(
@@ -174,7 +126,7 @@ def test_a_part_that_fails_is_told_with_its_log_and_what_was_started_is_ended(
     fails = web("fails", command=[sys.executable, "-c", "raise SystemExit('no such thing as a free lunch')"])
 
     with pytest.raises(StackError, match=r"fails exited with 1 before it was ready(.|\n)*free lunch"):
-        control.up([web("first"), fails, web("later", depends_on=["fails"])], _unseen)
+        control.up([web("first"), fails, web("later", depends_on=["fails"])], unseen)
 
     assert control.status() == []
     assert not (control.state / SESSIONS).exists()
@@ -182,14 +134,14 @@ def test_a_part_that_fails_is_told_with_its_log_and_what_was_started_is_ended(
 
 def test_a_program_that_is_not_there_is_told(control: Control, web: Callable[..., Part]) -> None:
     with pytest.raises(StackError, match=r"missing can't be started: .*no-such-program"):
-        control.up([web("missing", command=["/no-such-program"])], _unseen)
+        control.up([web("missing", command=["/no-such-program"])], unseen)
 
 
 def test_a_part_that_is_never_ready_is_told_with_the_time_it_had(control: Control, web: Callable[..., Part]) -> None:
     sleeps = web("sleeps", command=[sys.executable, "-c", "import time; time.sleep(600)"], ready_within=1)
 
     with pytest.raises(StackError, match="sleeps not ready within 1 s"):
-        control.up([sleeps], _unseen)
+        control.up([sleeps], unseen)
 
 
 def test_a_taken_port_is_named_with_its_holder_before_anything_starts(
@@ -203,30 +155,30 @@ def test_a_taken_port_is_named_with_its_holder_before_anything_starts(
 
         said = re.escape(f"port {part.ports[0]} is taken by {ours.name()} (pid {ours.pid})")
         with pytest.raises(StackError, match=said):
-            control.up([web("first"), part], _unseen)
+            control.up([web("first"), part], unseen)
 
     assert not (control.state / PARTS).exists()
 
 
 def test_down_leaves_no_process_behind(control: Control, web: Callable[..., Part]) -> None:
-    control.up([web("first"), web("second", depends_on=["first"])], _unseen)
+    control.up([web("first"), web("second", depends_on=["first"])], unseen)
     processes = [*_processes(control, "first"), *_processes(control, "second")]
     supervisors = _supervisors(control)
 
     assert control.down() == 2
 
     assert [p for p in processes if _runs(p)] == []
-    _until(lambda: not any(_runs(p) for p in supervisors), seconds=1)  # they have answered, all that is left is to exit
+    until(lambda: not any(_runs(p) for p in supervisors), seconds=1)  # they have answered, all that is left is to exit
 
 
 def test_a_killed_supervisor_takes_every_process_with_it(control: Control, web: Callable[..., Part]) -> None:
-    control.up([web("first")], _unseen)
+    control.up([web("first")], unseen)
     processes = _processes(control, "first")
     guardian, supervisor = _supervisors(control)
 
     supervisor.kill()
 
-    _until(lambda: not any(_runs(p) for p in [*processes, guardian]), seconds=20)
+    until(lambda: not any(_runs(p) for p in [*processes, guardian]), seconds=20)
 
 
 @pytest.mark.parametrize("command", ["down", "up"])
@@ -234,13 +186,13 @@ def test_when_the_guardian_is_killed_too_the_next_command_ends_what_is_left(
     control: Control, web: Callable[..., Part], command: str
 ) -> None:
     parts = [web("first")]
-    control.up(parts, _unseen)
+    control.up(parts, unseen)
     processes = _processes(control, "first")
     for process in _supervisors(control):
         process.kill()
-    _until(lambda: control.left_over() == len(processes))
+    until(lambda: control.left_over() == len(processes))
 
-    control.down() if command == "down" else control.up(parts, _unseen)
+    control.down() if command == "down" else control.up(parts, unseen)
 
     assert [p for p in processes if _runs(p)] == []
     assert (command == "up") == bool(control.status())
@@ -272,16 +224,6 @@ def heeds_interrupts() -> Iterator[None]:
     signal.signal(signal.SIGINT, before)
 
 
-def _unseen(_: object) -> None:
-    """Nobody watches."""
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
 def _state(control: Control, name: str) -> State:
     (state,) = [part.state for part in control.status() if part.name == name]
     return state
@@ -309,10 +251,3 @@ def _runs(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)

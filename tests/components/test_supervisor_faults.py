@@ -17,34 +17,30 @@ from local.supervisor.control import Control, StackError
 from local.supervisor.part import AirflowHeartbeat, Logged, Part
 from local.supervisor.sessions import Session
 from local.supervisor.supervisor import Supervisor
-from tests.components.test_supervisor import PLAIN_ENVIRONMENT, control, web  # noqa: F401 - fixtures
+from tests.components.small_parts import PLAIN_ENVIRONMENT, unseen
 
 pytestmark = pytest.mark.integration
 
 
-def _unseen(_: object) -> None:
-    """Nobody watches."""
-
-
-def test_a_readiness_check_that_raises_is_the_part_s_failure(control: Control, web: Callable[..., Part]) -> None:  # noqa: F811
+def test_a_readiness_check_that_raises_is_the_part_s_failure(control: Control, web: Callable[..., Part]) -> None:
     """It got HTML where it expected JSON; `up` waited for it for ever."""
     part = web("odd")
     url = f"http://{HOST}:{part.ports[0]}/"
     odd = part.model_copy(update={"ready": AirflowHeartbeat(url=url, component="triggerer")})
     with pytest.raises(StackError, match=r"odd can't be looked after: JSONDecodeError"):
-        control.up([odd], _unseen)
+        control.up([odd], unseen)
     assert control.status() == []
 
 
 def test_a_check_that_raises_later_is_a_fault_and_hides_no_other(
-    control: Control,  # noqa: F811
-    web: Callable[..., Part],  # noqa: F811
+    control: Control,
+    web: Callable[..., Part],
     tmp_path: Path,
 ) -> None:
     says = tmp_path / "says.txt"
     says.write_text("ready")
     parts = [web("logged", ready=Logged(file=says, text="ready")), web("hangs")]
-    control.up(parts, _unseen)
+    control.up(parts, unseen)
     says.unlink()
     hung = next(status for status in control.status() if status.name == "hangs")
     psutil.Process(hung.pid).suspend()
@@ -56,7 +52,7 @@ def test_a_check_that_raises_later_is_a_fault_and_hides_no_other(
     assert "its readiness check raised FileNotFoundError" in faults["logged"]
 
 
-def test_up_tells_that_the_supervisor_ended_while_it_waited(control: Control, web: Callable[..., Part]) -> None:  # noqa: F811
+def test_up_tells_that_the_supervisor_ended_while_it_waited(control: Control, web: Callable[..., Part]) -> None:
     sleeps = web("sleeps", command=[sys.executable, "-c", "import time; time.sleep(600)"])
 
     def kill(_: object) -> None:
@@ -69,12 +65,12 @@ def test_up_tells_that_the_supervisor_ended_while_it_waited(control: Control, we
 
 
 def test_down_ends_what_takes_longer_than_down_may(
-    control: Control,  # noqa: F811
-    web: Callable[..., Part],  # noqa: F811
+    control: Control,
+    web: Callable[..., Part],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    control.up([web("stubborn", stop_all=True, stop_within=600)], _unseen)
+    control.up([web("stubborn", stop_all=True, stop_within=600)], unseen)
     monkeypatch.setattr(control_module, "DOWN_WITHIN", 1)
     with caplog.at_level(logging.WARNING):
         assert control.down() == 1

@@ -12,7 +12,7 @@ from fraudstream.mail.bounces.receiver import LARGEST, Bounces, smtp_protocol
 from fraudstream.settings import Settings
 
 from local.inbox.returns import Returns
-from tests.unit.mail.bounces.test_bounces import CASE, KEY, POSTFIX
+from tests.unit.mail.bounces.returned_mails import CASE, KEY, POSTFIX
 
 pytestmark = pytest.mark.integration
 

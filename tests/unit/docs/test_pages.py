@@ -139,3 +139,14 @@ def test_the_words_and_names_that_replaced_others_are_in_use_and_the_others_are_
     for before, after, _ in names:
         assert f"def {before.strip('`| ')}(" not in modules
         assert after.strip("`") in modules, after
+
+
+def test_the_decision_on_the_local_stack_counts_the_lines_of_its_programs() -> None:
+    text = (ROOT / "docs/decisions/0002-local-stack.md").read_text()
+    for total, folder, named in re.findall(r"(\d+) lines in `(local/\w+)/`([^\n]*?)\.", text):
+        lines = {file.name: len(file.read_text().splitlines()) for file in (ROOT / folder).glob("*.py")}
+        assert sum(lines.values()) - lines["__init__.py"] == int(total), folder
+        assert re.findall(r"`(\w+\.py)` (\d+)", named) == [
+            (name, str(lines[name])) for name in re.findall(r"`(\w+\.py)`", named)
+        ]
+    assert text.count(" lines in `local/") == 2

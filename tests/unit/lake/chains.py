@@ -2,12 +2,19 @@
 
 import gzip
 import json
+from datetime import date
 
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.sink import JsonSink
 
 from tests.unit.lake.rows import PARTITION
+
+DAY = date(2023, 10, 7)
+
+
+class Crash(Exception):
+    """The process dies here."""
 
 
 class Clock:

@@ -17,14 +17,14 @@ from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.audit.checks import Limits
 from fraudstream.lake.audit.position import Position
 from fraudstream.lake.audit.result import AuditReport
-from fraudstream.lake.stream import names
+from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.appending import AppendingChain
 from fraudstream.lake.stream.totals import totals_of
 from fraudstream.settings import Settings
 from isal import igzip
 
 from tests.fakes.lakes import new_lake
-from tests.unit.lake.audit.test_audit import DAY, lines, mail_line
+from tests.unit.lake.audit.audited_lake import DAY, mail_line
 from tests.unit.lake.rows import MIDNIGHT_MS, batch
 
 NON_FRAUD = Partition(NON_FRAUD_TRANSACTION, 0)

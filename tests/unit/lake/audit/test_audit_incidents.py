@@ -11,8 +11,8 @@ from fraudstream.lake.stream.progress import Progress
 from fraudstream.lake.stream.totals import Totals
 from isal import igzip
 
+from tests.unit.lake.audit.audited_lake import DAY
 from tests.unit.lake.audit.audited_pipeline import NON_FRAUD, RETRIES, Pipeline, new_pipeline
-from tests.unit.lake.audit.test_audit import DAY
 from tests.unit.lake.rows import batch
 
 LOST = "non_fraud_transaction[0]: 1 records missing in the {} (offsets 22)"

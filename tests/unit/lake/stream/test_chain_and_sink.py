@@ -2,29 +2,20 @@
 
 import gzip
 import json
-from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import pytest
-from fraudstream.errors import LakeError, LakeUnavailable, PartitionLost, TopicChanged
+from fraudstream.errors import LakeError, LakeUnavailable, PartitionLost
 from fraudstream.kafka.records import Batch, Partition
-from fraudstream.lake.stream import lines, names, progress
+from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.totals import total, totals_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes.memory_store import MemoryStore
-from tests.unit.lake.chains import Clock, chain_on, sink_on, written_offsets
+from tests.unit.lake.chains import DAY, Clock, Crash, sink_on, written_offsets
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, batch
-
-DAY = date(2023, 10, 7)
-
-
-class Crash(Exception):
-    """The process dies here."""
-
 
 # a log: offsets with gaps (markers, dead letters), record timestamps that may cross midnight back and forth
 logs = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2)), min_size=1, max_size=25).map(
@@ -264,102 +255,3 @@ def test_batches_out_of_order_are_refused():
     with pytest.raises(ValueError, match="not in offset order"):
         sink.write(batch([1]))
     sink.close()
-
-
-@dataclass
-class Topic:
-    """What the brokers say of the topic."""
-
-    identity: str
-    first: int = 0
-
-    def id(self, topic):
-        return self.identity
-
-    def first_offset(self, partition):
-        return self.first
-
-    def end_offset(self, partition):
-        return 100
-
-
-def test_a_chain_of_a_topic_that_was_deleted_since_is_not_gone_on_with():
-    store = MemoryStore()
-    chain = chain_on(store, Topic("first id"))
-    assert chain.open(PARTITION) is None
-    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([5])))
-    assert chain_on(store, Topic("first id")).open(PARTITION) == 5
-    with pytest.raises(
-        TopicChanged, match=rf"id is second id, .*id first id, up to offset 5.*rebase {PARTITION.topic}"
-    ):
-        chain_on(store, Topic("second id")).open(PARTITION)
-
-
-def test_a_chain_that_knows_no_topic_id_learns_it():
-    store = MemoryStore()
-    before = chain_on(store)
-    before.open(PARTITION)
-    before.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([5])))
-    chain = chain_on(store, Topic("an id"))
-    assert chain.open(PARTITION) == 5
-    chain.append(PARTITION, 5, 7, DAY, b"", totals_of(np.array([5])))
-    chain.settle()
-    with pytest.raises(TopicChanged):
-        chain_on(store, Topic("another id")).open(PARTITION)
-    assert chain_on(store).open(PARTITION) == 7  # who only looks needs no brokers
-
-
-def test_offsets_that_were_deleted_before_they_were_read_stay_known():
-    store = MemoryStore()
-    for first, end in ((3, 5), (5, 7), (20, 22)):
-        chain = chain_on(store, Topic("an id", first))
-        chain.open(PARTITION)
-        chain.append(PARTITION, first, end, DAY, b"", totals_of(np.array([first])))
-        chain.settle()
-        chain_on(store, Topic("an id", first)).open(PARTITION)  # reads nothing, and counts nothing again
-    assert progress.load(store, "transaction", PARTITION).taken == 3 + 0 + 13
-
-
-def test_offsets_that_were_deleted_unread_are_known_though_the_reader_that_wrote_behind_them_died():
-    store = MemoryStore()
-    chain = chain_on(store, Topic("an id"))
-    chain.open(PARTITION)
-    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([0])))
-    chain.settle()
-    survived = chain_on(store, Topic("an id", 8))
-    survived.open(PARTITION)
-
-    def crash(operation, name):
-        if operation == "replace":
-            raise Crash
-
-    store.before = crash
-    with pytest.raises(Crash):
-        survived.append(PARTITION, 9, 12, DAY, b"", totals_of(np.array([9])))  # offset 8 is a marker
-    store.before = lambda operation, name: None
-    for _ in range(2):  # whoever adopts the object counts them, once
-        assert chain_on(store, Topic("an id", 8)).open(PARTITION) == 12
-        assert progress.load(store, "transaction", PARTITION).taken == 3
-
-
-def test_offsets_that_were_deleted_unread_are_kept_with_the_next_object():
-    store = MemoryStore()
-    chain = chain_on(store, Topic("an id"))
-    chain.open(PARTITION)
-    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([0])))
-    chain.settle()
-    chain = chain_on(store, Topic("an id", 8))
-    chain.open(PARTITION)
-    chain.append(PARTITION, 8, 12, DAY, b"", totals_of(np.array([8])))
-    assert progress.load(store, "transaction", PARTITION).taken == 3
-    assert chain_on(store, Topic("an id", 20)).open(PARTITION) == 12  # read before retention came so far
-
-
-def test_an_object_that_was_read_before_retention_came_so_far_counts_nothing_when_it_is_adopted():
-    store = MemoryStore()
-    chain = chain_on(store, Topic("an id"))
-    chain.open(PARTITION)
-    for first, end in ((0, 5), (6, 12)):  # 5 is a marker
-        chain.append(PARTITION, first, end, DAY, b"", totals_of(np.array([first])))
-    assert chain_on(store, Topic("an id", 10)).open(PARTITION) == 12
-    assert progress.load(store, "transaction", PARTITION).taken == 0

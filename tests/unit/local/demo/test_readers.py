@@ -9,7 +9,7 @@ from pyiceberg.table import Table
 
 from local import readers
 from tests.fakes.settled import settle
-from tests.unit.lake.audit.test_audit import NON_FRAUD, put
+from tests.unit.lake.audit.audited_lake import NON_FRAUD, put
 from tests.unit.lake.compaction.engine_behaviour import DAY, all_folders
 
 

@@ -1,255 +1,30 @@
-"""Returned mails: which mail they are about, what they say, and what becomes of that."""
+"""The receiver of returned mails and the webhook of a mail provider, and the events that they write."""
 
 import asyncio
-import codecs
 import hashlib
 import hmac
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
 import pytest
 from aiosmtpd.smtp import Envelope
 from fastapi.testclient import TestClient
-from fraudstream.cases.events import MAIL_BOUNCED, MAIL_COMPLAINED, CaseEvent
-from fraudstream.errors import KafkaUnavailable, SettingsError
+from fraudstream.cases.events import MAIL_BOUNCED, MAIL_COMPLAINED
 from fraudstream.mail.bounces import receiver
-from fraudstream.mail.bounces.addresses import About, ReturnAddresses
 from fraudstream.mail.bounces.receiver import Bounces, Receiver
-from fraudstream.mail.bounces.reports import Outcome, read_report
 from fraudstream.mail.bounces.webhook import create_webhook
-from fraudstream.mail.letter.recipients import is_address
-from fraudstream.settings import Settings
 
-CASE = "738e366774-000000042"
-KEY, OTHER_KEY = "a-key-of-the-tests-only", "another-key-of-the-tests"
-NOW = 1_700_000_000
-
-POSTFIX = b"""\
-From: MAILER-DAEMON@relay.example (Mail Delivery System)
-To: %b
-Subject: Undelivered Mail Returned to Sender
-Auto-Submitted: auto-replied
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=delivery-status; boundary="b"
-
---b
-Content-Type: text/plain
-
-<c1@example.com>: host mx.example.com said: 550 5.1.1 unknown
-
---b
-Content-Type: message/delivery-status
-
-Reporting-MTA: dns; relay.example
-Arrival-Date: Fri, 27 Nov 2026 09:00:00 +0000
-
-Final-Recipient: rfc822; c1@example.com
-Action: %b
-Status: 5.1.1
-Diagnostic-Code: smtp; 550 5.1.1 <c1@example.com>:
-    Recipient address rejected
-
---b
-Content-Type: text/rfc822-headers
-
-From: no-reply@bank.example
-
---b--
-"""
-COMPLAINT = b"""\
-From: feedback@provider.example
-To: complaints@bank.example
-Subject: FW: Was this yours?
-MIME-Version: 1.0
-Content-Type: multipart/report; report-type=feedback-report; boundary="b"
-
---b
-Content-Type: text/plain
-
-This is an email abuse report.
-
---b
-Content-Type: message/feedback-report
-
-Feedback-Type: abuse
-User-Agent: Provider/1.0
-Version: 1
-%b
-
---b
-Content-Type: message/rfc822
-
-Return-Path: <%b>
-From: no-reply@bank.example
-Subject: Was this yours?
-
-text
---b--
-"""
-VACATION = b"""\
-From: c1@example.com
-Subject: Out of office
-Auto-Submitted: auto-replied
-
-I am away.
-"""
-QMAIL = b"""\
-From: MAILER-DAEMON@mx.example.com
-Subject: failure notice
-
-Hi. This is the qmail-send program at mx.example.com.
-I'm afraid I wasn't able to deliver your message to the following addresses.
-This is a permanent error; I've given up. Sorry it didn't work out.
-
-<c1@example.com>:
-Sorry, no mailbox here by that name. (#5.1.1)
-
---- Below this line is a copy of the message.
-
-"""
-
-
-#: With "bounces@" 199 characters.
-LONG_DOMAIN = ".".join(["a" * 63, "b" * 63, "c" * 63])
-
-
-def addresses(*keys: str, sender: str = "bounces@bank.example") -> ReturnAddresses:
-    return ReturnAddresses(Settings(mail_bounce_keys=",".join(keys or (KEY,)), mail_envelope_sender=sender))
-
-
-class Events:
-    """Stands for the topic."""
-
-    def __init__(self) -> None:
-        self.published: list[CaseEvent] = []
-        self.down = False
-
-    def publish(self, events: Iterable[CaseEvent]) -> None:
-        if self.down:
-            raise KafkaUnavailable("no answer")
-        self.published += events
-
-
-class TestReturnAddresses:
-    @pytest.mark.parametrize("kind", ["notice", "fraud_notice", "receipt"])
-    def test_an_address_says_which_mail_it_belongs_to_whatever_servers_do_to_its_case(self, kind: Any) -> None:
-        made = addresses().of(kind, CASE)
-        assert made.startswith("bounces+")
-        assert len(made.rpartition("@")[0]) <= 64
-        for spelling in (made, made.upper(), f"<{made}>"):
-            assert addresses().read(spelling) == About(kind, CASE)
-
-    def test_nothing_that_was_changed_or_made_up_is_read(self) -> None:
-        made = addresses().of("fraud_notice", CASE)
-        for forged in (
-            made.replace("+f", "+n"),
-            made.replace("000000042", "000000043"),
-            made.replace("@bank", "@other"),
-            made[:9] + made[10:],
-            addresses(OTHER_KEY).of("fraud_notice", CASE),
-            "bounces@bank.example",
-            "",
-            "bounces+f1.aaaaaaaaaaaaaaaa@bank.example",
-        ):
-            assert addresses().read(forged) is None, forged
-
-    def test_a_key_is_replaced_without_losing_mails_that_are_out(self) -> None:
-        made = addresses(KEY).of("receipt", CASE)
-        assert addresses(OTHER_KEY, KEY).read(made) == About("receipt", CASE)
-        assert addresses(OTHER_KEY, KEY).of("receipt", CASE) == addresses(OTHER_KEY).of("receipt", CASE)
-
-    def test_the_longest_return_address_is_one_that_mail_servers_take(self) -> None:
-        address = addresses(sender=f"bounces@{LONG_DOMAIN}").of("fraud_notice", "0" * 36)
-        assert len(address) == 254
-        assert is_address(address)
-
-    def test_without_keys_or_with_an_odd_id_the_plain_address_is_used(self) -> None:
-        plain = ReturnAddresses(Settings(mail_envelope_sender="bounces@bank.example"))
-        assert plain.of("notice", CASE) == "bounces@bank.example"
-        assert addresses().of("notice", "an id\r\nRCPT") == "bounces@bank.example"
-        assert ReturnAddresses(Settings()).of("notice", CASE) == "no-reply@bank.example"
-
-    @pytest.mark.parametrize(
-        ("values", "setting"),
-        [
-            ({"mail_bounce_keys": "short"}, "MAIL_BOUNCE_KEYS"),
-            ({"mail_bounce_keys": KEY, "mail_envelope_sender": "a-long-local-part@bank.example"}, "ENVELOPE_SENDER"),
-            ({"mail_bounce_keys": KEY, "mail_envelope_sender": f"bounces@{LONG_DOMAIN}a"}, "ENVELOPE_SENDER"),
-            ({"mail_envelope_sender": "no address"}, "ENVELOPE_SENDER"),
-        ],
-    )
-    def test_what_can_not_work_is_refused_by_name(self, values: dict[str, str], setting: str) -> None:
-        with pytest.raises(SettingsError, match=setting):
-            ReturnAddresses(Settings(**values))
-
-
-class TestReports:
-    def test_a_bounce_has_its_reason_status_and_recipient(self) -> None:
-        report = read_report(POSTFIX % (b"x", b"failed"))
-        assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "c1@example.com")
-        assert report.reason == "550 5.1.1 <c1@example.com>: Recipient address rejected"
-
-    def test_a_bounce_with_text_in_any_encoding_is_one(self) -> None:
-        bounce = POSTFIX % (b"x", b"failed")
-        for charset, reason in (("utf-8", "ящика нет"), ("koi8-r", "����� ���")):
-            report = read_report(bounce.replace(b"Recipient address rejected", "ящика нет".encode(charset)))
-            assert (report.outcome, report.status) == (Outcome.BOUNCED, "5.1.1")
-            assert report.reason == f"550 5.1.1 <c1@example.com>: {reason}"
-
-    @pytest.mark.parametrize("encoding", ["8bit", "base64", "quoted-printable"])
-    def test_a_bounce_of_internationalized_mail_is_one(self, encoding: str) -> None:
-        head, _, rest = (POSTFIX % (b"x", b"failed")).partition(b"Content-Type: message/delivery-status\n\n")
-        body, end, rest = rest.partition(b"\n--b\n")
-        body = body.replace(b"rfc822; c1@", "utf-8; ящик@".encode())
-        if encoding != "8bit":
-            body = codecs.encode(body, encoding)
-        kind = f"Content-Type: message/global-delivery-status\nContent-Transfer-Encoding: {encoding}\n\n".encode()
-        report = read_report(head + kind + body + end + rest)
-        assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "ящик@example.com")
-
-    @pytest.mark.parametrize(
-        ("was", "became"),
-        [
-            (b"+0000\n\nFinal", b"+0000\nFinal"),
-            (b"Reporting-MTA: dns; relay.example\nArrival-Date: Fri, 27 Nov 2026 09:00:00 +0000\n\n", b""),
-            (b"Action: failed", b"Action: Failed (for good)"),
-        ],
-        ids=["one block", "no block about the mail", "comment"],
-    )
-    def test_a_bounce_in_other_blocks_than_the_standard_says_is_one(self, was: bytes, became: bytes) -> None:
-        bounce = POSTFIX % (b"x", b"failed")
-        assert was in bounce
-        report = read_report(bounce.replace(was, became))
-        assert (report.outcome, report.status, report.recipient) == (Outcome.BOUNCED, "5.1.1", "c1@example.com")
-
-    @pytest.mark.parametrize("action", [b"delayed", b"delivered", b"relayed"])
-    def test_a_mail_that_is_still_on_its_way_has_not_bounced(self, action: bytes) -> None:
-        assert read_report(POSTFIX % (b"x", action)).outcome is Outcome.IN_PROGRESS
-
-    def test_words_of_servers_without_a_format_are_known(self) -> None:
-        assert read_report(QMAIL).outcome is Outcome.BOUNCED
-        assert read_report(QMAIL).recipient == "c1@example.com"
-        subject = read_report(QMAIL.replace(b"failure notice", "не доставлено".encode()))
-        assert (subject.outcome, subject.reason) == (Outcome.BOUNCED, "не доставлено")
-
-    def test_a_vacation_notice_is_no_bounce(self) -> None:
-        assert read_report(VACATION).outcome is Outcome.OTHER
-        assert read_report(VACATION.replace(b"replied", "replied (ответ)".encode())).outcome is Outcome.OTHER
-
-    def test_a_complaint_names_where_the_mail_came_from(self) -> None:
-        report = read_report(COMPLAINT % (b"Original-Mail-From: <one@x>", b"two@x"))
-        assert report.outcome is Outcome.COMPLAINED
-        assert list(report.addresses) == ["<one@x>", "<two@x>"]
-        report = read_report(COMPLAINT % ("Original-Mail-From: ящик@x".encode(), b"two@x"))
-        assert list(report.addresses) == ["ящик@x", "<two@x>"]
-
-    @pytest.mark.parametrize(
-        "content",
-        [b"", b"\x00\xff" * 100, POSTFIX[:300], COMPLAINT[:200], b"Content-Type: message/delivery-status\n\n"],
-    )
-    def test_whatever_comes_is_read(self, content: bytes) -> None:
-        assert read_report(content).outcome in (Outcome.OTHER, Outcome.IN_PROGRESS)
+from tests.unit.mail.bounces.returned_mails import (
+    CASE,
+    COMPLAINT,
+    KEY,
+    NOW,
+    OTHER_KEY,
+    POSTFIX,
+    VACATION,
+    Events,
+    addresses,
+)
 
 
 class TestReceiver:

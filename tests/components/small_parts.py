@@ -1,0 +1,47 @@
+"""What the tests of the supervisor run: small parts, and waiting for what becomes of them."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+
+import psutil
+
+from local.ports import HOST
+from local.supervisor.control import Control
+
+#: starts a child that ignores SIGTERM, as kaskade's does, then serves
+STUBBORN_CHILD = """
+import http.server, subprocess, sys
+ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+subprocess.Popen([sys.executable, "-c", ignore])
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+"""
+PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"]}
+
+
+def at_work(control: Control) -> list[int]:
+    """Supervisors and guardians that are at work for a stack."""
+    command = ["-m", "local.supervisor", str(control.state)]
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if (process.info["cmdline"] or [])[1:4] == command:
+            found.append(process.pid)
+    return found
+
+
+def unseen(_: object) -> None:
+    """Nobody watches."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
