@@ -42,10 +42,10 @@ def test_the_template_is_filled_with_the_columns() -> None:
         ("{nameOrig!r}@example.com", "conversion"),
         ("{nameOrig:>10}@example.com", "format"),
         ("{nameOrig@example.com", "nameOrig@example.com"),
-        ("{nameOrig}", "no mail address"),
-        ("{nameOrig}@", "no mail address"),
-        ("{nameOrig} @example.com", "no mail address"),
-        ("{nameOrig}@example.com\r\nBcc: a@b.example", "no mail address"),
+        ("{nameOrig}", "not a mail address"),
+        ("{nameOrig}@", "not a mail address"),
+        ("{nameOrig} @example.com", "not a mail address"),
+        ("{nameOrig}@example.com\r\nBcc: a@b.example", "not a mail address"),
     ],
 )
 def test_an_unusable_template_is_refused_at_the_start(template: str, problem: str) -> None:
