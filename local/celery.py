@@ -12,10 +12,10 @@ from local.installed import installed, state_folder
 from local.ports import HOST, Ports
 from local.supervisor.part import Listening, Logged, Part
 
-#: What the parts of Airflow get on top of the stack's environment. The workers' slots bound how much runs at once.
+#: Variables of Airflow's parts beside the stack's environment. The workers' slots limit how many tasks run at once.
 EXECUTOR = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__PARALLELISM": "32"}
-#: What workers don't get, here as in docker/compose.yaml: tasks reach Airflow through its API, with a token that the
-#: scheduler signed.
+#: Variables that workers don't get, as in docker/compose.yaml: tasks reach Airflow through its API, with a token that
+#: the scheduler signed.
 NOT_FOR_WORKERS = {
     "AIRFLOW__API_AUTH__JWT_SECRET",
     "AIRFLOW__CORE__FERNET_KEY",
@@ -50,7 +50,7 @@ def redis(ports: Ports) -> Part:
 
 
 def workers() -> list[Part]:
-    """A worker for each queue that the settings name, and one for what has no role."""
+    """A worker for each queue that the settings name, and one for tasks without a role."""
     environment = stack_environment() | EXECUTOR
     return [worker(queue, environment) for queue in _queues(environment)]
 

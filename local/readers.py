@@ -44,7 +44,7 @@ Counts = dict[str, int]
 
 
 def main() -> int:
-    """Prints what each reader counts; the exit code."""
+    """Prints the counts of each reader; returns the exit code."""
     uri = os.environ.get("FRAUDSTREAM_LAKE_CATALOG_URI")
     if uri is None or not _SUMMARY.exists():
         missing = "FRAUDSTREAM_LAKE_CATALOG_URI isn't set" if uri is None else f"{_SUMMARY} isn't there"
@@ -73,7 +73,7 @@ def main() -> int:
 
 
 def of_demo(lake: dict[str, Any]) -> Counts:
-    """What a summary of the demo says of its lake."""
+    """The counts of the lake in a summary of the demo."""
     cases = lake["fraud_confirmation"]
     return {
         "transactions": lake["transaction"],

@@ -1,4 +1,4 @@
-"""``make demo``: starts what isn't running, plays a file through the pipeline and the customers' part, counts all.
+"""``make demo``: starts the stack if it is not running, runs a file through the pipeline, and counts the results.
 
 Writes var/demo/summary.json; exit code 0 only if every count agrees. On a terminal it stays up until Ctrl-C,
 elsewhere it takes down what it started.
@@ -124,7 +124,7 @@ class Demo:
         return MailFile(file)
 
     def _chromium(self) -> str | None:
-        """The browser of one of the customers; None, said so, where none can be had."""
+        """The browser of one of the customers; None, with a message, if there is none."""
         try:
             return find_chromium()
         except NoChromium as error:
@@ -132,7 +132,7 @@ class Demo:
             return None
 
     def _dataset(self, dataset: Path | None, rows: int | None) -> tuple[Path, int, int]:
-        """The file to play, how many of its rows, and how many of them are frauds."""
+        """The file, the number of its rows to use, and the number of frauds among them."""
         if dataset is None:
             rows = rows or 20_000
             path = VAR / "demo" / f"paysim-{rows}.csv"
@@ -148,7 +148,7 @@ class Demo:
         return dataset, min(rows or found, found), frauds
 
     def _start(self, time_limit: int) -> bool:
-        """Starts the stack, or what is missing of it; True where nothing of it ran before."""
+        """Starts the parts of the stack that are not running; True if none was running."""
         wanted = demo_settings(time_limit)
         for name, value in wanted.items():
             os.environ.setdefault(name, value)

@@ -15,7 +15,7 @@ _OVER = {"success", "failed"}
 
 
 class RunFailed(FraudstreamError):
-    """A DAG run ended badly, or not in time."""
+    """A DAG run failed or timed out."""
 
 
 class AirflowApi:
@@ -37,7 +37,7 @@ class AirflowApi:
     def wait_for_dags(self, dags: set[str], seconds: float = 120) -> None:
         """Waits until the DAG processor has parsed all of these.
 
-        :raises RunFailed: it hasn't in time; the message names import errors
+        :raises RunFailed: not in time; the message has the import errors
         """
         until = time.monotonic() + seconds
         while missing := dags - {dag["dag_id"] for dag in self._pages("/api/v2/dags", "dags")}:

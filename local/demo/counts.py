@@ -1,4 +1,4 @@
-"""What really is in the topics, the lake, the inbox and Airflow; nothing here remembers what the demo did."""
+"""Counts what is in the topics, the lake, the inbox and Airflow, read from each of them."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from local.demo.airflow_api import AirflowApi
 from local.demo.follow_ups import Answers, Events, answers_of, events_of
 
 TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
-#: Of each folder: columns that its rows are counted by, and those that tell two rows of a transaction apart besides.
+#: By folder: the columns by which rows are counted, and those that distinguish two rows of a transaction.
 _COUNTED: dict[str, tuple[list[str], list[str]]] = {
     "transaction": ([], []),
     "fraud_confirmation": (["status", "channel"], []),
@@ -45,7 +45,7 @@ _COUNTED: dict[str, tuple[list[str], list[str]]] = {
 
 @dataclass(frozen=True)
 class Watched:
-    """Cheap figures for the progress bars, of all there is: each is compared with what it was at the start."""
+    """Cheap counts for the progress bars; each is compared with its value at the start."""
 
     produced: int
     confirmations: int
@@ -81,7 +81,7 @@ class Counts:
         self._consumer.close()
 
     def dataset(self) -> dict[str, int]:
-        """Rows, frauds and rejected rows of the file; remembers what other counts go by: ids, and what was there."""
+        """Rows, frauds and rejected rows of the file. Keeps its ids and the earlier counts, which other counts use."""
         self._dead_before = self._dead()
         self._bounced_before = self.bounced_notices()
         of_frauds = customers(self._settings)
@@ -107,7 +107,7 @@ class Counts:
         return sum(table.scan().count() for table in tables if table is not None)
 
     def unread(self) -> dict[str, int]:
-        """How many records that are there already each consumer group hasn't read yet, of groups with such records."""
+        """Unread records by consumer group, for groups that have any."""
         found = {}
         for topic in TOPICS:
             for role in ("write_lake", "send_mail"):
@@ -139,7 +139,7 @@ class Counts:
         return found | {"dead_letter": dead + self._dead() - self._dead_before}
 
     def lake(self) -> tuple[dict[str, Counter[tuple[str, ...]]], int]:
-        """Rows of each folder by the columns that they are counted by, and how many are there twice."""
+        """Rows of each folder by its counted columns, and the number of duplicates."""
         found: dict[str, Counter[tuple[str, ...]]] = {}
         doubled = 0
         for folder in FOLDERS:
@@ -172,7 +172,7 @@ class Counts:
         return int(audited["undelivered_notices"]["bounced"]) - self._bounced_before
 
     def watched_by_airflow(self) -> tuple[int, int]:
-        """How many reminders and escalations the runs of watch_cases that began since this was made say they made."""
+        """Reminders and escalations that the runs of watch_cases since the start report."""
         found = [
             self._airflow.xcom("watch_cases", run["dag_run_id"], "remind_and_escalate")
             for run in self._airflow.runs("watch_cases")

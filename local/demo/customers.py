@@ -1,4 +1,4 @@
-"""The customers: they read their mail, open a link, and press a button. Or they don't, or after a reminder only.
+"""Simulated customers: each opens a link of the mail and presses a button, at once, after a reminder, or never.
 
 One of them does it in a real browser where there is one, the others over HTTP as a browser would.
 """
@@ -23,7 +23,7 @@ class Habit(NamedTuple):
     late: bool = False
 
 
-#: What every ten customers do who get their mails, in the order of these.
+#: What ten customers in a row do, if they get their mails.
 HABITS = (
     Habit(("fraud",)),
     Habit(("not-fraud",)),
@@ -50,7 +50,7 @@ def habits_of(cases: Sequence[str]) -> dict[str, Habit]:
 
 
 def answer_all(mails: Sequence[Links], habits: Sequence[Habit], chromium: str | None) -> tuple[int, str | None]:
-    """Lets every customer do what is their habit, the first one in `chromium` if there is one.
+    """Lets every customer act, the first one in `chromium` if there is one.
 
     Returns how many did nothing, or came too late, and what the browser's page said in the end.
 

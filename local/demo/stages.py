@@ -1,4 +1,4 @@
-"""How long each stage took, and the bars of those that run at once."""
+"""The duration of each stage, and progress bars for stages that run in parallel."""
 
 import time
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ class Stages:
 
 
 class Bars:
-    """A bar for each of the stages that run at once; lines instead where there is no terminal."""
+    """A progress bar for each stage that runs in parallel; lines if there is no terminal."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
@@ -57,11 +57,11 @@ class Bars:
         return all(self._progress.tasks[self._tasks[name]].finished for name in names)
 
     def advance(self, name: str, completed: int) -> None:
-        """Moves a bar forward, and notes when it got full."""
+        """Advances a bar, and records when it is full."""
         if self.full(name):
             return
         task = self._progress.tasks[self._tasks[name]]
-        # A few offsets are transaction markers: a bar is never more than full. What waited once, waited.
+        # A few offsets are transaction markers: a bar is never more than full, and never goes back.
         reached = max(int(task.completed), min(completed, int(task.total or 0)))
         self._progress.update(task.id, completed=reached)
         if self.full(name):

@@ -1,4 +1,4 @@
-"""The demo's middle: rows are produced, and everything downstream happens, customers and staff included.
+"""The main stage of the demo: rows are produced and consumed, and customers and staff act.
 
 Numbered as in the code:
 
@@ -37,7 +37,7 @@ _ACCEPTED_WITHIN = 3.0
 
 
 class Streaming:
-    """One file's rows on their way."""
+    """The rows of one file in the pipeline."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Streaming:
         self.reminder_mails = 0
 
     def run(self, conf: dict[str, Any]) -> None:
-        """Returns once everything is written, with no run of watch_cases and retry_mails to come."""
+        """Returns when everything is written and no further run of watch_cases and retry_mails starts."""
         with bounce_receiver() as port:
             no_mailbox = self._counts.fraud_addresses[NO_MAILBOX]
             if not self._mails.return_mails(no_mailbox, port):
@@ -124,7 +124,7 @@ class Streaming:
             self._console.print(f"one of them in {self._chromium}, where the page said: {said}")
 
     def _remind(self, late: list[str], habits: dict[str, Habit], mailed_at: float) -> None:
-        """Has customers reminded, and those answer who wait for it, as long as there is time."""
+        """Waits for reminders, and answers for the customers who wait for one, as long as there is time."""
         if not self._settings.confirmation_reminders or not self._wait_for(
             mailed_at, self._settings.confirmation_reminders[0]
         ):
@@ -173,7 +173,7 @@ class Streaming:
         self._console.print(done.stdout.strip(), markup=False)
 
     def _end_watching(self) -> None:
-        """No run of the two DAGs from here on: what is counted stays as it is."""
+        """Stops runs of the two DAGs, so that the counts do not change any more."""
 
         def active() -> bool:
             return any(
@@ -215,7 +215,7 @@ class Streaming:
                 self._notices[case] = links
 
     def _wait_for(self, mailed_at: float, share: float) -> bool:
-        """Waits until a share of all customers' time has passed; False: somebody's time would be over by then."""
+        """Waits until a share of all customers' time has passed; False: a case would have expired by then."""
         due = mailed_at + share * self._limit + _ACCEPTED_WITHIN
         self._until(lambda: time.monotonic() > due, 300 + 2 * self._frauds, f"{share:.0%} of the time limit")
         return due < mailed_at + self._limit

@@ -66,7 +66,7 @@ class Mailbox:
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # A local inbox: what a power failure may cost is worth less than not waiting for the disk at each mail.
+        # A local inbox: losing mails in a power failure costs less than waiting for the disk at each mail.
         self._database.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA}")
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Mailbox:
         limit: int = 50,
         skip: int = 0,
     ) -> tuple[int, list[Listed]]:
-        """How many mails there are like that, and some of them, the newest first.
+        """The number of matching mails, and some of them, newest first.
 
         :param search: part of the subject, the sender or a recipient
         :param waiting: fraud notices of cases that have no receipt yet

@@ -1,4 +1,4 @@
-"""Who runs a command, for the records that say who wrote them."""
+"""The user who runs a command, for records that name their author."""
 
 import argparse
 import getpass

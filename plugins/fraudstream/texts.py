@@ -1,4 +1,4 @@
-"""What pages and mails say in each language: one catalogue of sentences, and amounts and times as people write them."""
+"""The texts of pages and mails in each language: a catalogue of sentences, and formats of amounts and times."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Fraud transactions to waiting cases: each fraud is in exactly one DAG run, even if any process is killed."""
+"""Opens a case for each fraud transaction, in exactly one DAG run, even if any process is killed."""
 
 import logging
 import time
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 #: Folder of the lake that remembers which cases each DAG run was opened for; the underscore keeps it from readers.
 FOLDER = "_cases"
 CASES_PER_RUN = 200
-#: How often one that waits for its turn looks whether it is to stop.
+#: How often a wait for a slot checks whether to stop.
 _LOOK_SECONDS = 0.2
 
 

@@ -79,7 +79,7 @@ class Connection(H11Protocol):
         self._set_deadline(True)
 
     def resume_writing(self) -> None:
-        """It does."""
+        """The client takes its response again."""
         super().resume_writing()
         self._set_deadline(False)
 
@@ -114,7 +114,7 @@ class Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Leaves them alone."""
+        """Does not handle signals."""
         yield
 
 

@@ -1,23 +1,12 @@
 """What holds for every DAG file: parsing it needs no setting but the queues, and its tasks can be copied."""
 
 import copy
-import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pytest
-from fraudstream.settings import ROOT, get_settings
+from fraudstream.settings import get_settings
 
-DAGS = sorted((ROOT / "dags").glob("*.py"))
-
-
-def parsed(path: Path) -> Any:
-    """The DAG of a file."""
-    spec = importlib.util.spec_from_file_location(f"parsed_{path.stem}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, path.stem)()
+from tests.unit.orchestration.dag_files import DAGS, parsed
 
 
 @pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)

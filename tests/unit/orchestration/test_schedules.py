@@ -1,27 +1,12 @@
 """What only shows after days: the schedules of the long-running DAGs."""
 
-import importlib.util
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from airflow.serialization.serialized_objects import DagSerialization
 from airflow.timetables.base import DataInterval, TimeRestriction
 from fraudstream.orchestration.consumers.consumer_dags import POOL
-from fraudstream.settings import ROOT
 
-CONSUMERS = sorted(path.stem for path in (ROOT / "dags").glob("consume_*.py"))
-
-
-def load(name: str):
-    """The DAG of a file, as the scheduler has it."""
-    path = Path(ROOT, "dags", f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"dag_{name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    dag = getattr(module, name)()
-    return DagSerialization.from_dict(DagSerialization.to_dict(dag))
+from tests.unit.orchestration.dag_files import CONSUMERS, load
 
 
 @pytest.mark.parametrize("name", CONSUMERS)

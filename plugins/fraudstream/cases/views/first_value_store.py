@@ -1,4 +1,4 @@
-"""The value of each key that counts, and those who wait for one: the state behind a view of a topic.
+"""The current value of each key, and the coroutines that wait for one: the state behind a view of a topic.
 
 The first value of a key counts, until one that supersedes it comes. Knows nothing of Kafka.
 """

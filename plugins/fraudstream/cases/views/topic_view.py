@@ -1,4 +1,4 @@
-"""A view of a topic: one consumer in one thread keeps the value of each key that counts in this process's memory."""
+"""A view of a topic: one consumer in one thread keeps the current value of each key in this process's memory."""
 
 import logging
 import threading
@@ -27,9 +27,9 @@ RETRY_SECONDS = 2.0
 FORGET_EVERY_SECONDS = 60.0
 #: How long partitions may be there before a view reads them.
 REFRESH_EVERY_SECONDS = 5.0
-#: Never read, so that only the view's end wakes who waits for it.
+#: Never read: a waiter on it is woken only when the view ends.
 _NO_PARTITION = -1
-#: What no retry heals: the view ends with it.
+#: Errors that no retry can fix: the view ends with them.
 _HOPELESS = {
     Code.TOPIC_AUTHORIZATION_FAILED,
     Code.CLUSTER_AUTHORIZATION_FAILED,

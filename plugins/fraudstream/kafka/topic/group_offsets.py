@@ -17,7 +17,7 @@ def committed_offsets(
 ) -> dict[Partition, int]:
     """The committed offsets of a group by partition; without partitions in which it has committed nothing.
 
-    Not asked of the admin client: librdkafka (2.16, its issue 5040) ends the process where a broker answers that to
+    The admin client is not used: librdkafka (2.16, its issue 5040) ends the process where a broker answers that to
     an admin client while the group's coordinator moves.
 
     :param config: more properties of the client

@@ -31,7 +31,7 @@ from fraudstream.mail.smtp.pace import Pace
 from fraudstream.mail.smtp.refusals import About, Refusals, about, replies_of
 from fraudstream.mail.smtp.server import SmtpServer
 
-#: Seconds between two looks at time limits, due retries and whether to stop.
+#: Seconds between two checks of time limits, due retries and `stop`.
 _TICK = 0.05
 #: Seconds that a delivery continues after it was asked to stop, as long as the server accepts mails.
 _STOP_GRACE = 2.0
@@ -46,7 +46,7 @@ _THROTTLED_HERE, _LOST_HERE = 3, 10
 class Delivery:
     """Delivers mails through one server.
 
-    `stop` is asked all the time while mails are delivered; once it says true, :meth:`deliver` ends soon.
+    `stop` is called repeatedly while mails are delivered; once it returns true, :meth:`deliver` ends soon.
     To be used from one thread; connections stay open between calls.
 
     :param attempts: how often at most a mail is sent without an answer to its content, before it is failed
@@ -150,7 +150,7 @@ class Delivery:
         self._error = self._error or error
         self._changed.set()
 
-    # Asked and told by conversations
+    # Called by conversations
 
     @property
     def waiting(self) -> int:

@@ -1,4 +1,4 @@
-"""Where each case's first answer lies; answers that are dead letters are none."""
+"""The position of each case's first answer; answers that are dead letters do not count."""
 
 from typing import Any
 
