@@ -2,13 +2,13 @@
 
 For each piece of at most `mail_batch_rows` records, numbered as in the code:
 
-1. write the mails,
+1. compose the mails,
 2. deliver them until each is settled: sent, failed, deferred, suppressed or over,
 3. append their log lines to the chain of folder email_confirmation/,
-4. do what belongs to them: retries of deferred ones, events of fraud notices,
+4. follow up: queue retries of deferred mails, write events of fraud notices,
 5. only then report the offset as done.
 
-The mails of the next piece are written while the log of the one before is; they are delivered after it.
+The mails of the next piece are composed while the previous log is written, and delivered after it.
 
 A crash before 3 repeats the mails of one piece at most, with the same Message-IDs; after 3 it repeats none. A crash
 before 5 repeats 4, for the letters that the log says need it; see ``mail_log.py``. So the log has exactly one line a
@@ -72,7 +72,7 @@ def mail_sink(
     compacted: Compacted = lambda partition, start: (0, {}),
     time_of_day: Callable[[], float] = time.time,
 ) -> Sink:
-    """The sink of send_mail for a topic; `stop` is asked while the server is waited for, so that this can be ended.
+    """The sink of send_mail for a topic; `stop` is checked while it waits for the server.
 
     :param links: None for a topic none of whose mails has links
     :param compacted: finds log lines that aren't in objects any more
@@ -115,14 +115,14 @@ class _Piece:
 
 
 class _Logging:
-    """Log objects that are being written, and the letters whose log they are."""
+    """Log objects that are being written, with their letters."""
 
     def __init__(self, appended: list[Future[None]], letters: list[Letter]) -> None:
         self._appended = appended
         self.letters = letters
 
     def wait(self) -> None:
-        """Until they are written; each is waited for: one lost partition must not keep others' mails out of the log.
+        """Waits until all are written: one lost partition must not keep others' mails out of the log.
 
         :raises FraudstreamError: what one of them raised
         """
@@ -177,7 +177,7 @@ class MailSink:
         return self._clock() - self._oldest >= _LINGER or sum(map(len, self._waiting)) >= self._piece_rows
 
     def flush(self) -> dict[Partition, int]:
-        """Sends what waits; where nothing waits, the log's progress catches up with what was logged."""
+        """Sends the waiting mails; if there are none, moves the progress of the log to its end."""
         self._mail_log.settle(only_overdue=bool(self._waiting))
         moved: dict[Partition, int] = {}
         logging = _Logging([], [])
@@ -207,7 +207,7 @@ class MailSink:
         self._mail_log.forget(partition)
 
     def _take_piece(self) -> list[Batch]:
-        """What is sent next: the oldest records, at most a piece of them."""
+        """The next piece to send: the oldest records."""
         piece: list[Batch] = []
         room = self._piece_rows
         while self._waiting and room:
@@ -235,7 +235,7 @@ class MailSink:
             if letters:
                 self._delivery.deliver([letter.mail for letter in letters])
         except (MailError, SettingsError):
-            # What the server took before it was given up isn't sent again.
+            # Mails that the server accepted before the delivery stopped are not sent again.
             for piece in pieces.values():
                 _defer_gaps(piece.letters)
             self._finish(self._log(pieces))
@@ -262,7 +262,7 @@ class MailSink:
             self._follow_up.done(settled)
 
     def _log_partition(self, partition: Partition, letters: list[Letter], end: int) -> None:
-        """Appends an object a UTC day, up to the first letter that isn't settled; `end` is that of the whole list."""
+        """Appends one object per UTC day, up to the first unsettled letter; `end` is that of the whole list."""
         first = self._logged(partition, letters)
         while first < len(letters) and not letters[first].unsettled:
             day = day_of(letters[first].timestamp)
@@ -273,7 +273,7 @@ class MailSink:
             first = self._logged(partition, letters)
 
     def _logged(self, partition: Partition, letters: list[Letter]) -> int:
-        """How many of the letters are in the log by now."""
+        """The number of letters that are in the log."""
         return bisect_left(letters, self._mail_log.end(partition), key=lambda letter: letter.offset)
 
 

@@ -1,4 +1,4 @@
-"""Operators around the producer and the subscriptions: SIGTERM ends them after the batch at hand."""
+"""Operators for the producer and the subscriptions: SIGTERM ends them after the current batch."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ from fraudstream.settings import Settings, get_settings
 Stop = Callable[[], bool]
 Role = Literal["write_lake", "send_mail", "open_cases"]
 
-#: Seconds for the batch at hand after SIGTERM, of the 5 that Airflow gives, and after the run's deadline.
+#: Seconds for the current batch after SIGTERM (Airflow allows 5) and after the run's deadline.
 _KILL_GRACE, _DEADLINE_GRACE = 3.0, 15.0
 
 
@@ -167,7 +167,7 @@ class Consume(_Stoppable):
 
 
 def _first_only(settings: Settings, topic: str, sink: Sink) -> Sink:
-    """The sink behind what drops the answers that don't count, and all but the first record of each try of a mail."""
+    """The sink behind a filter of answers that don't count and of repeated records of a mail's try."""
     if topic == FRAUD_CONFIRMATION:
         return FirstAnswers(sink, elsewhere=AnswerPlaces(settings), also=staff_decisions)
     return FirstAnswers(sink, "tryId") if topic == MAIL_RETRY else sink
@@ -189,7 +189,7 @@ def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
 
 def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     chain = AppendingChain(lake(settings), MAILS, Topics(settings), _in_table(settings, MAILS))
-    # other mails have no links, and who sends them has no key
+    # other mails have no links, and their senders have no key
     links = Links(settings) if topic in {FRAUD_TRANSACTION, MAIL_RETRY} else None
     compacted = CompactedLog(lambda: Tables.connect(settings, settings.lake_bucket))
     return mail_sink(settings, smtp_server(), topic, chain, links, stop=stop, compacted=compacted)

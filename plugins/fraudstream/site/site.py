@@ -40,14 +40,14 @@ CASE_REQUESTS_PER_MINUTE = 60
 
 
 class Cases(Protocol):
-    """What the site asks of the view of cases."""
+    """The view of cases, as the site uses it."""
 
     def get(self, key: str) -> dict[str, Any] | None: ...
     def wait(self, key: str) -> Awaitable[dict[str, Any]]: ...
 
 
 class Answers(Protocol):
-    """What the site asks of the view of answers."""
+    """The view of answers, as the site uses it."""
 
     @property
     def caught_up(self) -> bool: ...
@@ -57,7 +57,7 @@ class Answers(Protocol):
 
 
 class Publisher(Protocol):
-    """What the site asks of the publisher."""
+    """The publisher, as the site uses it."""
 
     def publish(self, status: Status, transaction: Mapping[str, Any], answered_at: datetime) -> Awaitable[Place]: ...
 

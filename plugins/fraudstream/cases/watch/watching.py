@@ -1,4 +1,4 @@
-"""One look at all cases: reminds customers, and tells people which cases they have to look at.
+"""Checks all cases once: reminds customers, and reports the cases that need a person.
 
 Numbered as in the code, for each look:
 
@@ -43,13 +43,13 @@ class PublishesEvents(Protocol):
         """Returns once each event is durable."""
 
 
-#: Tells people how many cases there are of each cause, and some of their ids; False: there is nobody to tell.
+#: Reports the number of cases by cause, and some of their ids; False: there is no address to report to.
 Tells = Callable[[Mapping[str, int], Sequence[str]], bool]
 
 
 @dataclass(slots=True)
 class Watched:
-    """What a look did: ids of customers reminded; cases escalated, by cause; of how many cases people were told."""
+    """The result of a check: ids of reminded cases, escalated cases by cause, number of reported cases."""
 
     reminded: list[str] = field(default_factory=list)
     escalated: dict[str, list[str]] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Records that a group can't settle yet: their partitions are paused, and the others are read on."""
+"""Records that a group can't settle yet: their partitions are paused, the others are read."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ from fraudstream.kafka.records import Partition
 
 log = logging.getLogger(__name__)
 
-#: How often it is looked whether they can be settled.
+#: How often held-back records are checked.
 _LOOK_SECONDS = 1.0
 
 
@@ -36,7 +36,7 @@ class HeldBack:
         return min(list(self._since.values()), default=None)
 
     def add(self, consumer: Consumer, partition: Partition, records: Records) -> None:
-        """Pauses the partition; its records wait behind those that do already."""
+        """Pauses the partition; its records wait behind those that already wait."""
         if partition not in self._records:
             consumer.pause([TopicPartition(*partition)])
             self._records[partition] = deque()
@@ -44,7 +44,7 @@ class HeldBack:
         self._records[partition].append(records)
 
     def retry(self, consumer: Consumer, settle: Callable[[Partition, Records], bool]) -> None:
-        """Every second: settles what can be, and resumes the partitions that nothing of waits any more."""
+        """Every second: settles the records that can be, and resumes partitions without waiting records."""
         if time.monotonic() < self._look_at:
             return
         for partition, waiting in list(self._records.items()):
@@ -55,7 +55,7 @@ class HeldBack:
         self._look_at = time.monotonic() + _LOOK_SECONDS
 
     def forget(self, consumer: Consumer, partitions: Iterable[Partition]) -> None:
-        """Drops what waits of these partitions, which are still assigned, and resumes them."""
+        """Drops the waiting records of these partitions, which are still assigned, and resumes them."""
         for partition in self._records.keys() & set(partitions):
             consumer.resume([TopicPartition(*partition)])
             del self._records[partition], self._since[partition]

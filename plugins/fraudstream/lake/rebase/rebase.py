@@ -1,4 +1,4 @@
-"""Bringing the lake back to a topic that was recreated, restored or truncated: what it holds beyond is set aside.
+"""Rolls the lake back to a topic that was recreated, restored or truncated; what it holds beyond is set aside.
 
 Kafka is the source of truth, the lake is a projection of it. Offsets up to which lake and topic hold the same records
 stay; what lies behind them is moved out of the folders, so that the consumers write the topic's records under names
@@ -44,7 +44,7 @@ InTable = Callable[[str], Mapping[Partition, int]]
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for a topic."""
+    """The plan for one topic."""
 
     topic: str
     topic_id: str
@@ -207,7 +207,7 @@ def _behind(store: ObjectStore, found: Plan, folder: str, partition: Partition) 
 
 
 def _unfinished(store: ObjectStore, topic: str) -> list[tuple[StoredObject, list[Link]]]:
-    """Claims behind their progress, each with the parts of its run: whoever finds one claims the rest of them."""
+    """Claims behind their progress, each with the parts of its run: the reader that finds one claims the rest."""
     ends, found = progress.ends(store, _CASES), []
     for info in store.list(f"{_CASES}/"):
         link = Link.of(info)
@@ -219,7 +219,7 @@ def _unfinished(store: ObjectStore, topic: str) -> list[tuple[StoredObject, list
 
 
 def _half_kept(store: ObjectStore, found: Plan) -> list[StoredObject]:
-    """Unfinished claims of a run with a part that isn't kept: they go whole, for the topic has other frauds there."""
+    """Unfinished claims of a run with a part that isn't kept: they are removed, as the topic has other frauds there."""
     return [
         claim
         for claim, parts in _unfinished(store, found.topic)

@@ -1,4 +1,4 @@
-"""Decoded records to gzipped JSON lines in the lake, each record in exactly one object.
+"""Writes decoded records to the lake as gzipped JSON lines, each record to exactly one object.
 
 Lines are made, compressed and written in threads as the records come in, so that the thread that polls continues
 polling; an object's body is these pieces one after the other, as a gzip may consist of several members (RFC 1952, 2.2).
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _DAY_MS = 86_400_000
 #: ISA-L's level 1 takes half the time of zlib-ng's level 1 and a fifth of zlib's, and its output is the smaller one.
 _GZIP_LEVEL = 1
-#: Rows that are made lines together, as soon as so many wait: of a poll's share of one partition a fifth is overhead.
+#: Lines are made of so many rows at a time: with the fewer rows of one poll and partition, a fifth is overhead.
 _PIECE_ROWS = 10_000
 _WRITERS = 4
 _ENCODERS = 2
@@ -111,7 +111,7 @@ class JsonSink:
         return waited or self._chain.overdue()
 
     def flush(self) -> dict[Partition, int]:
-        """Writes what waits; where nothing waits, the progress catches up with what was written."""
+        """Writes the waiting rows; if there are none, moves the progress to the end of what was written."""
         if not self._rows and not self._writing:
             self._chain.settle()
         for partition in list(self._rows):
@@ -162,7 +162,7 @@ class JsonSink:
         return _Member(igzip.compress(self._to_lines(batch), _GZIP_LEVEL) if len(batch) else b"", totals)
 
     def _write_partition(self, partition: Partition, parts: list[_Part]) -> int:
-        """Appends what waits of one partition, an object a day, and returns where reading of it continues."""
+        """Appends the waiting rows of one partition, one object per day, and returns where reading continues."""
         end = parts[-1].next_offset
         durable = self._durable[partition]
         while parts := self._since(parts, durable):
@@ -207,7 +207,7 @@ def _first_day(parts: list[_Part]) -> list[_Part]:
 
 
 def _days(batch: Batch) -> list[Batch]:
-    """The batch cut where a record is of another UTC day than the one before it."""
+    """The batch, split at each change of the UTC day."""
     days = batch.timestamps // _DAY_MS
     cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(batch)]
     return [

@@ -60,7 +60,7 @@ class Connections:
 
     @property
     def pausing(self) -> bool:
-        """Whether nothing is to be asked of the server for now."""
+        """Whether nothing is sent for now."""
         return time.monotonic() < self._resume_at
 
     def fill(self, waiting: int) -> None:
@@ -74,7 +74,7 @@ class Connections:
             task.add_done_callback(self._connecting.discard)
 
     def wake(self) -> None:
-        """Has idle connections ask for a mail, and ends those that the server has left without a reply for too long."""
+        """Lets idle connections take a mail, and ends those that have waited too long for a reply."""
         for conversation in list(self._open):
             content = conversation.awaits is Stage.CONTENT
             limit = self._server.content_timeout if content else self._server.timeout
@@ -84,11 +84,11 @@ class Connections:
                 conversation.wake()
 
     def reset_failures(self) -> None:
-        """The server took a mail: what comes next is the first failure in a row."""
+        """The server accepted a mail: the count of consecutive failures starts again."""
         self._failures = 0
 
     def pause(self, reason: str, waiting: int) -> None:
-        """Nothing is asked of the server for a while; several connections ended by one cause are one failure."""
+        """Sends nothing for a while; several connections that one cause ended count as one failure."""
         if self.pausing:
             return
         self._failures += 1
@@ -105,7 +105,7 @@ class Connections:
         )
 
     def ended(self, conversation: Conversation, reason: str, waiting: int) -> None:
-        """One is gone; `waiting` mails would have used it. One that took mails is replaced at once."""
+        """A connection ended; `waiting` mails would have used it. One that sent mails is replaced at once."""
         self._open.discard(conversation)
         if not waiting:
             return
@@ -129,7 +129,7 @@ class Connections:
             conversation.abort(reason)
 
     async def quit(self) -> None:
-        """Takes leave of the server; no connection is left to the event loop, which is closed next."""
+        """Sends QUIT on all connections and waits until they are closed, before the event loop is closed."""
         for conversation in self._open:
             conversation.quit()
         self._open.clear()

@@ -6,7 +6,7 @@ The order on the wire (RFC 5321, RFC 2920); each number waits for the reply of t
 2. The content with its final dot; when pipelining, the next mail's step 1 goes in the same write.
 3. The reply to the content settles the mail. A connection lost between 2 and 3 leaves it in doubt.
 
-A callback machine and not a coroutine, since this is the hot path: a mail costs one read and one write.
+Callbacks instead of a coroutine, because this is the hot path: a mail costs one read and one write.
 """
 
 import asyncio
@@ -53,17 +53,17 @@ class Stage(Enum):
 
 
 class Post(Protocol):
-    """Where a conversation gets its mails and tells what the server said."""
+    """Gives mails to a conversation, and receives the server's replies."""
 
     @property
     def waiting(self) -> int:
-        """How many mails aren't settled."""
+        """The number of mails that are not settled."""
 
     def take(self) -> Mail | None:
         """The next mail to send now, if there is one; counts as a try."""
 
     def accepted(self, mail: Mail, reply: str) -> None:
-        """The server has it."""
+        """The server accepted it."""
 
     def refused(self, conversation: "Conversation", mail: Mail, stage: Stage, code: int, reply: str) -> bool:
         """The server answered 4xx or 5xx; returns whether the connection is to be used on."""
@@ -132,7 +132,7 @@ class Conversation(asyncio.Protocol):
         self._end(None)
 
     def quit(self) -> None:
-        """Says goodbye to the server without waiting for its answer."""
+        """Sends QUIT without waiting for the reply."""
         self._over = True
         if not self._transport.is_closing():
             self._transport.write(b"QUIT\r\n")
@@ -276,7 +276,7 @@ class Conversation(asyncio.Protocol):
         self._unsent.append(data)
 
     def _write(self) -> None:
-        """Sends in one piece what the replies at hand led to: each write is a system call, and they are what costs."""
+        """Sends all commands that the received replies lead to in one write, because each write is a system call."""
         if self._unsent and not self._over:
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()
