@@ -2,7 +2,7 @@
 
 A run takes what waits in several topic-partitions, and each of these has a chain of objects, the claims. All claims
 that a run is made of hold the same body, the run's *plan*: its parts and their cases. A part is the run's if its claim,
-the object under the name of the part's first offset, holds the run's plan. Since an object is created once, everybody
+the object under the name of the part's first offset, holds the run's plan. Since an object is created once,
 every reader sees the same run, and any reader that finds one claim of a plan can finish the rest:
 
 1. create the claims that aren't there yet,
@@ -143,6 +143,8 @@ class Claims:
             theirs = Plan.of(name, found.data)
             if theirs.run_id != plan.run_id:
                 lost[part.link.partition] = theirs
+            else:  # the same run: its cases have the times that were claimed, also in the claims that are missing
+                plan, body = theirs, found.data
         # 3. open the run
         own = [part for part in plan.parts if part.link.partition not in lost]
         if own:
