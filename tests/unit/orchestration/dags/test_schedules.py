@@ -6,7 +6,7 @@ import pytest
 from airflow.timetables.base import DataInterval, TimeRestriction
 from fraudstream.orchestration.consumers.consumer_dags import POOL
 
-from tests.unit.orchestration.dag_files import CONSUMERS, load
+from tests.unit.orchestration.dags.dag_files import CONSUMERS, load
 
 
 @pytest.mark.parametrize("name", CONSUMERS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 USERS = {"Me@gmail.com": "Admin", "clerk@bank.example": "Clerk", "gone@bank.example": "Viewer"}
 BANK = {"email_verified": True, "hd": "bank.example"}
 #: What Google's ID token says → whether that lets a person in.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fraudstream.settings import get_settings
 
-from tests.unit.orchestration.dag_files import DAGS, parsed
+from tests.unit.orchestration.dags.dag_files import DAGS, parsed
 
 
 @pytest.mark.parametrize("path", DAGS, ids=lambda path: path.stem)

@@ -22,7 +22,7 @@ from isal import igzip
 from tests.fakes.lakes import new_lake
 from tests.fakes.settled import settle
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, batch
-from tests.unit.orchestration.dag_files import load
+from tests.unit.orchestration.dags.dag_files import load
 
 FOLDER = names.TRANSACTIONS
 FIRST = date(2023, 10, 7)

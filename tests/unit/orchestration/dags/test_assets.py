@@ -10,7 +10,7 @@ from fraudstream.orchestration.assets import folder_asset, table_asset, topic_as
 from fraudstream.orchestration.operators import Consume
 from fraudstream.pipeline.sampling.groups import GROUPS
 
-from tests.unit.orchestration.dag_files import DAGS, parsed
+from tests.unit.orchestration.dags.dag_files import DAGS, parsed
 
 #: Only what can't be decoded there has dead letters of its own, and nothing in Airflow reads the topic as a group.
 _NOBODY = {"case_event.dead_letter"}

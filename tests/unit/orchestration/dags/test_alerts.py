@@ -17,7 +17,7 @@ from fraudstream.orchestration.consumers.bounded_sink import BoundedSink
 from fraudstream.orchestration.consumers.failing import Failing, Watch, consumer_failed
 from fraudstream.settings import ROOT, get_settings
 
-from tests.unit.orchestration.dag_files import CONSUMERS, load, parsed
+from tests.unit.orchestration.dags.dag_files import CONSUMERS, load, parsed
 
 Sent = list[dict[str, Any]]
 

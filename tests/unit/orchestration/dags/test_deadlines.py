@@ -17,7 +17,7 @@ from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 from fraudstream.settings import Settings
 
-from tests.unit.orchestration.dag_files import CONSUMERS, load
+from tests.unit.orchestration.dags.dag_files import CONSUMERS, load
 
 
 class Given:
