@@ -189,7 +189,7 @@ class Subscription:
     def _on_event(self, consumer: Consumer, partition: Partition, offset: int, error: Code) -> None:
         if error.code() == Code._AUTO_OFFSET_RESET:
             self._available(consumer, partition, offset)
-            raise KafkaUnavailable(f"{partition} begins behind offset {offset} now; a new run continues there")
+            raise KafkaUnavailable(f"{partition} begins behind offset {offset} now; a new run reads from its beginning")
         if error.code() != Code._PARTITION_EOF:
             what = partition if partition.number >= 0 else self._topic
             raise self._connection.error(error, doing=f"reading {what} in group {self._group}")
