@@ -1,8 +1,5 @@
-"""A query sees each row once, changes nothing, and reaches for nothing but the lake."""
+"""SQL on the lake: each row once, in tables and JSON, and only the files that a query needs are read."""
 
-import csv
-import io
-import json
 from datetime import timedelta
 
 import pyarrow as pa
@@ -10,39 +7,18 @@ import pyarrow.parquet as pq
 import pytest
 from fraudstream.errors import QueryRefused
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
-from fraudstream.lake.__main__ import main
 from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.query.files import TableFiles
-from fraudstream.lake.query.query import query
 from fraudstream.lake.query.view import read_rows
 from fraudstream.lake.stream import lines
 from fraudstream.lake.table import positions, schemas
-from fraudstream.lake.table.lake import Lake
 
 from tests.fakes.lakes import catalog_of, new_lake
 from tests.unit.lake.compaction import engine_behaviour
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, Killed, filled, put
+from tests.unit.lake.query.queried_lake import ADDED, CASES, PLACES, ask, with_cases
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, answer, batch, row
-
-CASES = "fraud_confirmation"
-ADDED = ["channel", "decidedBy", "reason"]
-PLACES = 'SELECT "partition", "offset" FROM transaction ORDER BY ALL'
-
-
-def ask(lake, sql):
-    with query(lake, sql) as rows:
-        return [tuple(found.values()) for found in rows.read_all().to_pylist()]
-
-
-def with_cases():
-    """Three cases: reported as fraud, without an answer, and still pending."""
-    lake = new_lake()
-    cases, answers = Partition(FRAUD_TRANSACTION, 1), Partition(FRAUD_CONFIRMATION, 2)
-    engine_behaviour.put(lake, CASES, batch([0, 1, 2], rows=[row(0), row(1), row(2)], partition=cases))
-    said = [answer(0, "REPORTED_FRAUD"), answer(1, "NO_RESPONSE")]
-    engine_behaviour.put(lake, CASES, batch([0, 1], rows=said, partition=answers))
-    return lake
 
 
 def test_rows_are_the_same_before_and_after_a_compaction_and_with_late_json_beside_it():
@@ -240,65 +216,6 @@ def test_a_filter_on_one_day_of_many_reads_that_day_and_no_json_of_others(monkey
 def test_what_isnt_a_select_over_the_views_is_refused_with_the_reason(sql, problem):
     with pytest.raises(QueryRefused, match=problem):
         ask(filled(), sql)
-
-
-@pytest.fixture
-def printed(monkeypatch, capsys):
-    def run(*arguments, lake=None):
-        chosen = lake or with_cases()
-        monkeypatch.setattr(Lake, "connect", classmethod(lambda cls, settings, bucket: chosen))
-        monkeypatch.setenv("COLUMNS", "120")
-        code = main(["query", *arguments])
-        return code, *capsys.readouterr()
-
-    return run
-
-
-SOME = "SELECT idTransaction, amount, refund_amount, answeredAt FROM fraud_case ORDER BY 1 LIMIT 2"
-
-
-def test_a_table_is_printed_for_people(printed):
-    code, out, _ = printed(SOME)
-    assert code == 0
-    assert "│ tx-0          │ 9839.64 │       9839.64 │ 2023-10-07T00:00:00.000Z │" in out
-
-
-def test_csv_has_a_header_and_exact_money(printed):
-    code, out, _ = printed("--format", "csv", SOME)
-    assert code == 0
-    assert list(csv.DictReader(io.StringIO(out))) == [
-        {
-            "idTransaction": "tx-0",
-            "amount": "9839.64",
-            "refund_amount": "9839.64",
-            "answeredAt": "2023-10-07T00:00:00.000Z",
-        },
-        {"idTransaction": "tx-1", "amount": "9839.65", "refund_amount": "", "answeredAt": "2023-10-07T00:00:00.001Z"},
-    ]
-
-
-def test_json_is_a_document_a_line_and_money_is_a_number_as_written_in_the_lake(printed):
-    code, out, _ = printed("--format", "json", SOME)
-    assert code == 0
-    assert '"amount":9839.64,' in out
-    assert [json.loads(line)["idTransaction"] for line in out.splitlines()] == ["tx-0", "tx-1"]
-    _, out, _ = printed(
-        "--format", "json", "SELECT {'a': [1.50, NULL], 'b': 'ä\"'} AS x, DATE '2023-10-07' AS d, 1 > 0 AS t"
-    )
-    assert json.loads(out) == {"x": {"a": [1.5, None], "b": 'ä"'}, "d": "2023-10-07", "t": True}
-
-
-def test_bad_sql_is_exit_code_2_and_says_where(printed):
-    code, out, err = printed("SELECT nope FROM fraud_case")
-    assert (code, out) == (2, "")
-    assert err.startswith("lake: the query can't be run: Binder Error")
-    assert "Candidate bindings" in err
-
-
-def test_an_error_in_the_middle_of_the_rows_is_exit_code_2(printed):
-    code, _, err = printed("--format", "csv", "SELECT CAST(nameOrig AS INTEGER) FROM fraud_case")
-    assert code == 2
-    assert "Could not convert string" in err
 
 
 def test_other_days_and_folders_dont_mix():
