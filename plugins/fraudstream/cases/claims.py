@@ -100,8 +100,9 @@ def claimed_on(store: ObjectStore, folder: str, day: date) -> dict[str, Case]:
     for info in store.list(f"{folder}/dt={day.isoformat()}/"):
         found = store.get(info.name)
         if found is not None:
-            plan = Plan.of(info.name, found.data)
-            cases |= {case["idTransaction"]: case for part in plan.parts for case in part.cases}
+            # the plan's other parts may have turned out to belong to other runs: their claims say so
+            mine = [part for part in Plan.of(info.name, found.data).parts if part.name(folder) == info.name]
+            cases |= {case["idTransaction"]: case for part in mine for case in part.cases}
     return cases
 
 

@@ -19,28 +19,47 @@ class Crash(Exception):
     """The process dies here."""
 
 
-@pytest.mark.parametrize("claims", [1, 2])
-def test_a_run_that_was_claimed_and_not_opened_is_opened_as_it_was_claimed(claims: int) -> None:
-    """The reader before dies behind so many claims; meanwhile the time limit was changed."""
-    store = MemoryStore()
-    opened: list[Case] = []
+def read(store: MemoryStore, opened: list[Case], partitions: list[Partition], time_limit: timedelta) -> None:
+    """All frauds of the partitions are opened, in one run."""
+    sink = CaseSink(ObjectChain(store, FOLDER), lambda _, conf: opened.extend(conf["cases"]), time_limit=time_limit)
+    for partition in partitions:
+        sink.assigned(partition, None)
+        records = [row(n, idTransaction=f"tx-{partition.number}-{n}", isFraud=1, type="TRANSFER") for n in range(2)]
+        sink.write(batch(range(2), rows=records, partition=partition))
+    sink.flush()
+
+
+def dies_after(store: MemoryStore, claims: int, partitions: list[Partition], time_limit: timedelta) -> None:
+    """A reader that dies behind so many claims."""
 
     def dies(operation: str, name: str) -> None:
         if len([name for name in store.objects if name.startswith(FOLDER)]) == claims:
             raise Crash
 
-    def read(time_limit: timedelta) -> None:
-        sink = CaseSink(ObjectChain(store, FOLDER), lambda _, conf: opened.extend(conf["cases"]), time_limit=time_limit)
-        for partition in PARTITIONS:
-            sink.assigned(partition, None)
-            records = [row(n, idTransaction=f"tx-{partition.number}-{n}", isFraud=1, type="TRANSFER") for n in range(2)]
-            sink.write(batch(range(2), rows=records, partition=partition))
-        sink.flush()
-
     store.after = dies
     with pytest.raises(Crash):
-        read(timedelta(hours=72))
+        read(store, [], partitions, time_limit)
     store.after = lambda operation, name: None
-    read(timedelta(hours=1))
+
+
+def claimed(store: MemoryStore) -> dict[str, Case]:
+    return claimed_on(store, FOLDER, day_of(MIDNIGHT_MS))
+
+
+@pytest.mark.parametrize("claims", [1, 2])
+def test_a_run_that_was_claimed_and_not_opened_is_opened_as_it_was_claimed(claims: int) -> None:
+    """Meanwhile the time limit was changed."""
+    store, opened = MemoryStore(), list[Case]()
+    dies_after(store, claims, PARTITIONS, timedelta(hours=72))
+    read(store, opened, PARTITIONS, timedelta(hours=1))
     assert {case["expiresAt"] for case in opened} == {"2023-10-10T00:00:00.000Z"}
-    assert claimed_on(store, FOLDER, day_of(MIDNIGHT_MS)) == {case["idTransaction"]: case for case in opened}
+    assert claimed(store) == {case["idTransaction"]: case for case in opened}
+
+
+def test_a_case_has_the_times_of_the_run_that_it_is_in_not_those_of_another_plan() -> None:
+    store, opened = MemoryStore(), list[Case]()
+    dies_after(store, 1, PARTITIONS[:1], timedelta(hours=72))
+    read(store, opened, PARTITIONS, timedelta(hours=1))
+    assert len(opened) == 4
+    assert {case["expiresAt"] for case in opened} == {"2023-10-10T00:00:00.000Z", "2023-10-07T01:00:00.000Z"}
+    assert claimed(store) == {case["idTransaction"]: case for case in opened}
