@@ -147,7 +147,8 @@ class _Run:
         self._waiting += cases
         last, self._waiting = self._waiting[-_STEADY[100] :], self._waiting[: -_STEADY[100]]
         seconds = self._steady(last)
-        self._burst(len(self._waiting))
+        if self._waiting:
+            self._burst(len(self._waiting))
         self._also["trickle"] = figures | seconds
         self._notes.append(f"trickle: {self._also['trickle']}")
         self._checks["trickle: p99 < 5 s at the end"] = seconds["p99"] < 5
