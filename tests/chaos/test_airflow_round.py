@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fraudstream.errors import SchemaRegistryError
+from fraudstream.errors import KafkaUnavailable, LakeError, SchemaRegistryError
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.lake.audit.audit import AuditReport
 from fraudstream.lake.audit.checks import Check
@@ -19,7 +19,7 @@ from local.supervisor.control import StackError
 from local.supervisor.part import State, Status
 from tests.chaos.airflow_round import faults, logs
 from tests.chaos.airflow_round.contents import Outcome, Outcomes, check_outcomes, with_receipts
-from tests.chaos.airflow_round.incidents import in_red_audit
+from tests.chaos.airflow_round.incidents import caught_up, in_red_audit
 from tests.chaos.airflow_round.poison import EveryPoison
 from tests.chaos.airflow_round.tasks import Attempt, Tasks
 from tests.chaos.fleet import Interruption
@@ -121,6 +121,24 @@ def test_a_bad_record_waits_for_a_registry_that_another_fault_took(monkeypatch: 
     monkeypatch.setattr("tests.chaos.airflow_round.poison.time.sleep", lambda seconds: None)
     poison = EveryPoison.__new__(EveryPoison)
     assert poison._value("mutated", FRAUD_TRANSACTION, random.Random(1)) == b"bad"  # noqa: S311  no secret
+
+
+def test_an_audit_is_tried_again_where_a_retry_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [KafkaUnavailable("the leader is changing"), AuditReport([], 0), LakeError("damaged")]
+
+    def audited(*of: object) -> AuditReport:
+        answer = answers.pop(0)
+        if isinstance(answer, AuditReport):
+            return answer
+        raise answer
+
+    monkeypatch.setattr("tests.chaos.airflow_round.incidents.audit", audited)
+    monkeypatch.setattr("tests.chaos.airflow_round.incidents.Lake", SimpleNamespace(connect=lambda settings: None))
+    monkeypatch.setattr("tests.chaos.airflow_round.incidents.time.sleep", lambda seconds: None)
+    arena: Any = SimpleNamespace(settings=None)
+    assert caught_up(arena, 240) == []
+    with pytest.raises(LakeError):
+        caught_up(arena, 240)
 
 
 class Supervised:

@@ -8,6 +8,7 @@ from pathlib import Path
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 from fraudstream.dataset.generator import plan, write_file
+from fraudstream.errors import FraudstreamError
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.kafka.topic.topics import create_topics
 from fraudstream.lake.audit.audit import audit
@@ -112,13 +113,17 @@ def caught_up(arena: AirflowArena, seconds: float, *, outcomes: bool = True) -> 
     """Waits until lake and mail log have come to the topics' ends, and cases have `outcomes`; a problem if not."""
     deadline = time.monotonic() + seconds
     while True:
-        report = audit(arena.settings, Lake.connect(arena.settings))
-        if not report.total("behind") and not (outcomes and report.open_cases):
-            return []
-        if time.monotonic() > deadline:
-            return [
-                f"after {seconds:.0f} s {report.total('behind')} records are behind, {report.open_cases} cases open"
-            ]
+        try:
+            report = audit(arena.settings, Lake.connect(arena.settings))
+        except FraudstreamError as error:  # such as a change of a partition's leader
+            if not error.retryable or time.monotonic() > deadline:
+                raise
+        else:
+            if not report.total("behind") and not (outcomes and report.open_cases):
+                return []
+            if time.monotonic() > deadline:
+                behind = report.total("behind")
+                return [f"after {seconds:.0f} s {behind} records are behind, {report.open_cases} cases open"]
         time.sleep(3)
 
 
