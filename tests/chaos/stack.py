@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from fraudstream.kafka.topic.cluster import register_schemas, wait_for_brokers
@@ -117,9 +117,15 @@ class Stack:
         self._wait(name, AT_REST, 30)
 
     def start(self, name: str) -> None:
-        """Starts a part that was killed, and returns when it is ready."""
-        self.control.command("start", name)
-        self._wait(name, {State.READY}, _READY_WITHIN)
+        """Starts a part that was killed, and returns when it is ready.
+
+        One that ends before it is ready, such as a registry on a machine without a free processor, is started again.
+        """
+        deadline = time.monotonic() + _READY_WITHIN
+        state = None
+        while state is not State.READY:
+            self.control.command("start", name)
+            state = self._wait(name, {State.READY, State.FAILED}, deadline - time.monotonic())
         self._killed.discard(name)
 
     def ended(self) -> list[str]:
@@ -130,12 +136,12 @@ class Stack:
             if part.state in {State.FAILED, State.DIED} and part.name not in self._killed
         ]
 
-    def _wait(self, name: str, wanted: set[State], seconds: float) -> None:
+    def _wait(self, name: str, wanted: Collection[State], seconds: float) -> State:
         deadline = time.monotonic() + seconds
         while True:
             status = next(part for part in self.control.status() if part.name == name)
             if status.state in wanted:
-                return
+                return status.state
             if time.monotonic() > deadline:
                 raise StackError(f"{name} is {status.state} after {seconds:.0f} s, expected {wanted}: {status.problem}")
             time.sleep(0.1)

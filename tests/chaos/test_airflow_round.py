@@ -144,14 +144,19 @@ def test_an_audit_is_tried_again_where_a_retry_helps(monkeypatch: pytest.MonkeyP
 class Supervised:
     """In place of the stack's supervisor."""
 
-    def __init__(self, *parts: Status) -> None:
+    def __init__(self, *parts: Status, failures: int = 0) -> None:
         self.parts = parts
+        self.failures = failures
 
     def status(self) -> list[Status]:
         return list(self.parts)
 
     def command(self, command: str, name: str) -> None:
         part = next(part for part in self.parts if part.name == name)
+        if command == "start" and self.failures:
+            self.failures -= 1
+            part.state = State.FAILED
+            return
         part.state = State.DIED if command == "kill" else State.READY
         part.problem = f"{name} was ended by SIGKILL" if command == "kill" else ""
 
@@ -165,6 +170,16 @@ def test_a_part_that_ended_by_itself_is_named_and_a_killed_one_is_not() -> None:
     stack.start("kafka-1")
     stack.control.command("kill", "kafka-1")
     assert stack.ended() == [dead.problem, "kafka-1 was ended by SIGKILL"]
+
+
+def test_a_part_that_ends_before_it_is_ready_is_started_again() -> None:
+    stack = Stack()
+    supervisor = Supervised(Status(name="schema-registry", state=State.READY), failures=2)
+    stack.control = supervisor  # type: ignore[assignment]
+    stack.kill("schema-registry")
+    stack.start("schema-registry")
+    assert supervisor.failures == 0
+    assert stack.ended() == []
 
 
 def test_without_an_answer_of_airflow_the_part_that_ended_is_named() -> None:

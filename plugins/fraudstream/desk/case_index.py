@@ -157,9 +157,18 @@ class CaseIndex:
         else:
             state = facts.state
         self._db.execute(
-            "UPDATE cases SET state = ?1, outcome = ?2, assignee = ?3, request = ?4, accepted_at = ?5,"
-            " deadline = iif(came_at IS NULL, NULL, time_is_up(came_at + ?6, ?5, ?6)) WHERE id = ?7",
-            (state, outcome and outcome.status, facts.assignee, facts.request, facts.accepted_at, self._limit_ms, case),
+            "UPDATE cases SET state = :state, outcome = :outcome, assignee = :assignee, request = :request,"
+            " accepted_at = :accepted_at,"
+            " deadline = iif(came_at IS NULL, NULL, time_is_up(came_at + :limit, :accepted_at, :limit)) WHERE id = :id",
+            {
+                "state": state,
+                "outcome": outcome and outcome.status,
+                "assignee": facts.assignee,
+                "request": facts.request,
+                "accepted_at": facts.accepted_at,
+                "limit": self._limit_ms,
+                "id": case,
+            },
         )
 
     # ---- asked ----

@@ -22,7 +22,7 @@ EVERY_KIND = (
     *(f"schema {name}" for name in (*FOREIGN, "referring")),
 )
 #: Longest time that the registry is away.
-_REGISTRY_WITHIN = 120.0
+_REGISTRY_WITHIN = 300.0
 
 
 class EveryPoison(Poisoner):
