@@ -152,10 +152,7 @@ class MailLog:
         known.end, ours = self._chain.append(partition, first.offset, end, day, body, totals)
         if not ours:
             # Its lines count, also where it ends at the same offset: its mails may have met another answer.
-            self._read_object(partition, first, known)
-            for letter in letters:
-                if letter.offset < known.read:
-                    self._settle(letter, known.lines.pop(letter.offset, None))
+            self.recall(partition, letters)
         known.read = max(known.read, known.end)
 
     def _read_object(self, partition: Partition, letter: Letter, known: _Known) -> None:

@@ -30,6 +30,18 @@ class Topic:
         return 100
 
 
+def chain_after_retention():
+    """A store with the records of [0, 5) of a topic that begins at 8 by now, and the chain of the next reader."""
+    store = MemoryStore()
+    chain = chain_on(store, Topic("an id"))
+    chain.open(PARTITION)
+    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([0])))
+    chain.settle()
+    chain = chain_on(store, Topic("an id", 8))
+    chain.open(PARTITION)
+    return store, chain
+
+
 def test_a_chain_of_a_topic_that_was_deleted_since_is_not_gone_on_with():
     store = MemoryStore()
     chain = chain_on(store, Topic("first id"))
@@ -68,13 +80,7 @@ def test_offsets_that_were_deleted_before_they_were_read_stay_known():
 
 
 def test_offsets_that_were_deleted_unread_are_known_though_the_reader_that_wrote_behind_them_died():
-    store = MemoryStore()
-    chain = chain_on(store, Topic("an id"))
-    chain.open(PARTITION)
-    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([0])))
-    chain.settle()
-    survived = chain_on(store, Topic("an id", 8))
-    survived.open(PARTITION)
+    store, survived = chain_after_retention()
 
     def crash(operation, name):
         if operation == "replace":
@@ -90,13 +96,7 @@ def test_offsets_that_were_deleted_unread_are_known_though_the_reader_that_wrote
 
 
 def test_offsets_that_were_deleted_unread_are_kept_with_the_next_object():
-    store = MemoryStore()
-    chain = chain_on(store, Topic("an id"))
-    chain.open(PARTITION)
-    chain.append(PARTITION, 0, 5, DAY, b"", totals_of(np.array([0])))
-    chain.settle()
-    chain = chain_on(store, Topic("an id", 8))
-    chain.open(PARTITION)
+    store, chain = chain_after_retention()
     chain.append(PARTITION, 8, 12, DAY, b"", totals_of(np.array([8])))
     assert progress.load(store, "transaction", PARTITION).taken == 3
     assert chain_on(store, Topic("an id", 20)).open(PARTITION) == 12  # read before retention came so far
