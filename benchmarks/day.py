@@ -37,8 +37,8 @@ from local.supervisor.part import Listening, Part
 
 _ROWS = int(os.environ.get("ROWS") or 30_000)
 _SECONDS = 60 * float(os.environ.get("MINUTES") or 2.5)
-#: Eight times PaySim's share: of its own, 39, a 99th percentile says nothing.
-_FRAUDS = max(1, _ROWS // 100)
+#: PaySim's share, or up to 300 of a short day: a 99th percentile of the share of 30,000 rows, 39, says nothing.
+_FRAUDS = max(plan(_ROWS).frauds, min(300, _ROWS // 100))
 _DAGS = ("consume_non_fraud_transactions", "consume_fraud_transactions", "consume_fraud_confirmations")
 _GROUPS = (*CONSUMERS, ("write_lake", FRAUD_CONFIRMATION), ("send_mail", FRAUD_CONFIRMATION))
 _READY_WITHIN, _DONE_WITHIN = 120.0, 120.0

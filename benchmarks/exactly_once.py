@@ -7,6 +7,7 @@ how many seeds there are.
 import os
 import shutil
 import subprocess
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from fraudstream.errors import FraudstreamError
@@ -95,14 +96,14 @@ class _Shootout:
         self._records = read_records(self._settings, rows)
         self._folder = FOLDER / "exactly_once"
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._failed: set[type[Subject]] = set()
+        self._failures: Counter[type[Subject]] = Counter()
         self.outcomes: list[Outcome] = []
         #: Records a second of undisturbed runs, from the start of the process on.
         self.rates: dict[str, list[float]] = {}
 
     def run(self, subject: type[Subject], fault: str, seed: int) -> None:
-        """One trial; a subject that could not do one isn't tried again."""
-        if subject in self._failed or (fault == "rebalance" and not subject.has_group):
+        """One trial; a subject that could not do two isn't tried again."""
+        if self._failures[subject] > 1 or (fault == "rebalance" and not subject.has_group):
             return
         name = f"{subject.name}-{fault}-{seed}"
         busy = wait_until_quiet() if fault == _RATE else 0.0
@@ -110,7 +111,7 @@ class _Shootout:
         try:
             said = self._one(subject(self._trial(name, seed)), fault)
         except (FraudstreamError, subprocess.CalledProcessError) as error:
-            self._failed.add(subject)
+            self._failures[subject] += 1
             self.outcomes.append(Outcome(subject.name, fault, seed, None, error=str(error)))
             said = self.outcomes[-1].line()
         self._say(said + noise)
