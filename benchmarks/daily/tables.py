@@ -26,13 +26,16 @@ _TIME = "recordTimestamp"
 
 
 def last_commit(lake: Lake) -> tuple[float, float] | None:
-    """When the table of transactions got its snapshot, and the time of its newest row, seconds since 1970."""
+    """When the table of transactions got its snapshot, and the time of its newest row, seconds since 1970.
+
+    None: the table isn't there, or has no rows. It is made with an empty snapshot, before the first rows are moved.
+    """
     with open_view(lake, TRANSACTIONS, copy=False) as view:
         snapshot = view.table.current_snapshot() if view.table else None
-        if snapshot is None:
-            return None
-        times = pa.concat_tables(view.table_rows((_TIME,)))[_TIME]
-    newest: datetime = pc.max(times).as_py()
+        rows = list(view.table_rows((_TIME,)))
+    if snapshot is None or not rows:
+        return None
+    newest: datetime = pc.max(pa.concat_tables(rows)[_TIME]).as_py()
     return snapshot.timestamp_ms / 1000, newest.timestamp()
 
 

@@ -2,18 +2,24 @@
 
 import json
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from fraudstream.lake.compaction.protocol import compact
+from fraudstream.lake.stream.names import TRANSACTIONS
 from fraudstream.settings import ROOT
 
 from benchmarks import plots
 from benchmarks.daily.costs import DATABASE, MACHINE_OF, Machine, dollars_per_million
 from benchmarks.daily.findings import by_hour
 from benchmarks.daily.pattern import HOURS, PAYSIM_HOURS, Habits, ages, hour_of, rows_until, used
+from benchmarks.daily.tables import last_commit
 from benchmarks.daily.usage import part_of
+from tests.fakes.lakes import new_lake
+from tests.unit.lake.compaction.engine_behaviour import DAY, all_folders
 
 STARTED = datetime(2026, 11, 27, 20, tzinfo=UTC)
 
@@ -51,6 +57,18 @@ def test_the_same_seed_gives_the_same_customers() -> None:
 
 def test_a_tables_newest_row_ages_until_the_next_commit() -> None:
     assert ages([(10.0, 8.0), (20.0, 19.5)], 26.0) == [(10.0, 2.0), (20.0, 12.0), (20.0, 0.5), (26.0, 6.5)]
+
+
+def test_only_a_table_with_rows_has_a_newest_row() -> None:
+    lake = new_lake()
+    assert last_commit(lake) is None
+    lake.tables.load_or_create(TRANSACTIONS)
+    assert last_commit(lake) is None
+    begun = time.time()
+    compact(all_folders(lake), TRANSACTIONS, DAY)
+    committed, newest = last_commit(lake) or (0.0, 0.0)
+    assert int(begun) <= committed <= time.time()
+    assert datetime.fromtimestamp(newest, UTC).date() == DAY
 
 
 @pytest.mark.parametrize(("at", "hour"), [(99, 0), (100, 0), (109.9, 0), (110, 1), (339.9, 23), (400, 23)])
