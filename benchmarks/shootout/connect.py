@@ -108,6 +108,8 @@ class FileStreamSink(Connect):
     """The example that Kafka ships: each record is printed to a file, offsets are committed from time to time."""
 
     name = "connect-file"
+    #: It has one task, which stays where it is when a second worker starts.
+    has_group = False
 
     def connector(self) -> dict[str, object]:
         return {"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector", "file": self._file}

@@ -45,12 +45,22 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     #: Why there are no counts.
     error: str = ""
+    #: Another way to read the same files, and what it counts.
+    other: tuple[str, Counts] | None = None
 
     def document(self) -> dict[str, Any]:
         """As it is kept."""
         counted: Mapping[str, Any] = vars(self.counts) if self.counts else {}
-        kept = {name: value for name, value in vars(self).items() if name != "counts"}
-        return {**kept, **counted}
+        kept = {name: value for name, value in vars(self).items() if name not in {"counts", "other"}}
+        other = {self.other[0]: vars(self.other[1])} if self.other else {}
+        return {**kept, **counted, **other}
+
+    def cell(self) -> str:
+        """Lost and doubled records, for a table."""
+        if self.counts is None:
+            return "did not run"
+        other = f" ({self.other[0]}: {self.other[1].lost:,} / {self.other[1].doubled:,})" if self.other else ""
+        return f"{self.counts.lost:,} / {self.counts.doubled:,}{other}"
 
     def line(self) -> str:
         """For people."""
@@ -60,6 +70,8 @@ class Outcome:
         unknown = f", {self.counts.unknown:,} unknown" if self.counts.unknown else ""
         recovered = "not recovered" if self.recovered is None else f"recovered after {self.recovered:.1f} s"
         rest = f"{recovered}, peak RSS {self.peak_mib:,.0f} MiB, {self.restarts} restarts"
+        if self.other:
+            rest += f"; by {self.other[0]} {self.other[1].lost:,} lost, {self.other[1].doubled:,} doubled"
         return (
             start
             + f"{self.counts.lost:,} lost, {self.counts.doubled:,} doubled{unknown}; {rest}"
@@ -72,8 +84,7 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
     faults = list(dict.fromkeys(outcome.fault for outcome in outcomes))
     cells: dict[str, dict[str, list[str]]] = {}
     for outcome in outcomes:
-        cell = "did not run" if outcome.counts is None else f"{outcome.counts.lost:,} / {outcome.counts.doubled:,}"
-        cells.setdefault(outcome.subject, {}).setdefault(outcome.fault, []).append(cell)
+        cells.setdefault(outcome.subject, {}).setdefault(outcome.fault, []).append(outcome.cell())
     rows = [
         f"| {subject} | {' | '.join(', '.join(found.get(fault, ['-'])) for fault in faults)} |"
         for subject, found in cells.items()

@@ -6,7 +6,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 from pyiceberg.table import Table
 
 from benchmarks.shootout.connect import Connect
-from benchmarks.shootout.readers import IcebergTable, Reader
+from benchmarks.shootout.readers import Files, IcebergTable, Reader, ids_in_parquet
 from benchmarks.shootout.subject import FLUSH_SECONDS, Trial
 from benchmarks.topics import create
 
@@ -42,6 +42,9 @@ class IcebergSink(Connect):
 
     def reader(self) -> Reader:
         return IcebergTable(self._load)
+
+    def other_reader(self) -> tuple[str, Reader]:
+        return "file listing", Files(self.trial.files, ids_in_parquet, "*.parquet")
 
     def _load(self) -> Table:
         catalog = SqlCatalog(_CATALOG, uri=f"sqlite:///{self._database}", warehouse=self.trial.files.as_uri())

@@ -45,14 +45,15 @@ class Objects(Reader):
 class Files(Reader):
     """Files in a folder; hidden ones, which begin with . or _, don't count. One that changed is read again."""
 
-    def __init__(self, folder: Path, read: Callable[[Path], Iterable[str]]) -> None:
+    def __init__(self, folder: Path, read: Callable[[Path], Iterable[str]], pattern: str = "*") -> None:
         self._folder = folder
         self._read = read
+        self._pattern = pattern
         self._seen: dict[Path, int] = {}
 
     def new(self) -> list[str]:
         found: list[str] = []
-        for path in sorted(self._folder.rglob("*")):
+        for path in sorted(self._folder.rglob(self._pattern)):
             hidden = any(part.startswith((".", "_")) for part in path.relative_to(self._folder).parts)
             if hidden or not path.is_file() or self._seen.get(path) == (size := path.stat().st_size):
                 continue

@@ -45,8 +45,8 @@ class SparkFiles(Subject):
     def reader(self) -> Reader:
         return Files(self.trial.files, ids_in_file)
 
-    def own_reader(self) -> Reader:
-        return Committed(self.trial.files)
+    def other_reader(self) -> tuple[str, Reader]:
+        return "Spark's own reader", Committed(self.trial.files)
 
 
 class Committed(Reader):

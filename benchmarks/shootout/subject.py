@@ -38,7 +38,7 @@ class Subject(ABC):
     """Makes one run of it; what it can't do it says with a :class:`BenchmarkFailed`."""
 
     name: str
-    #: Whether two workers can share the work.
+    #: Whether a second worker takes a part of the work.
     has_group = True
 
     def __init__(self, trial: Trial) -> None:
@@ -52,8 +52,8 @@ class Subject(ABC):
     def reader(self) -> Reader:
         """A new one, that has read nothing yet."""
 
-    def own_reader(self) -> Reader | None:
-        """One with special knowledge, where the subject promises exactly once to such a reader only."""
+    def other_reader(self) -> tuple[str, Reader] | None:
+        """Another way to read the same files and its name, where it may see something else."""
         return None
 
     def attend(self) -> None:  # noqa: B027

@@ -137,8 +137,10 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
         # 2. disturbed in the middle
         feed.start(_FEED_SECONDS)
         _pass(course, _FEED_SECONDS * course_rng.uniform(*_MIDDLE))
+        before = course.visible()
         FAULTS[fault](course)
         over, produced = time.monotonic(), feed.fed
+        notes.append(f"{course.visible() - before:,} became visible during the fault")
         recovered = time.monotonic() - over if course.wait_for(produced, _WHOLE_SECONDS, silent) else None
         feed.finish()
         # 3. everything, or silence
@@ -152,10 +154,11 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
         fleet.retire_all()
     # 4. counted from the beginning: files may have gone since
     counts = compare(records.ids, subject.reader().new())
-    if own := subject.own_reader():
-        by_own = compare(records.ids, own.new())
-        notes.append(f"by its own reader {by_own.lost:,} lost, {by_own.doubled:,} doubled")
-    return Outcome(subject.name, fault, trial.seed, counts, recovered, fleet.peak_mib, fleet.restarts, notes)
+    other = subject.other_reader()
+    return Outcome(
+        *(subject.name, fault, trial.seed, counts, recovered, fleet.peak_mib, fleet.restarts, notes),
+        other=(other[0], compare(records.ids, other[1].new())) if other else None,
+    )
 
 
 def run_rate(subject: Subject, feed: Feed, records: Records) -> float:
@@ -168,14 +171,16 @@ def run_rate(subject: Subject, feed: Feed, records: Records) -> float:
     with subject.running(), Fleet(subject.trial.folder, subject.command) as fleet:
         begun = time.monotonic()
         fleet.start(1)
-        reader, visible = subject.reader(), 0
-        while (visible := visible + len(reader.new())) < len(records.ids):
+        reader = subject.reader()
+        visible = set(reader.new())
+        while len(visible) < len(records.ids):
             if time.monotonic() - begun > _WHOLE_SECONDS:
                 raise BenchmarkFailed(
-                    f"{visible:,} records visible after {_WHOLE_SECONDS:.0f} s; its log: {_end_of(fleet)}"
+                    f"{len(visible):,} records visible after {_WHOLE_SECONDS:.0f} s; its log: {_end_of(fleet)}"
                 )
             time.sleep(_RATE_LOOK_SECONDS)
             subject.attend()
+            visible.update(reader.new())
         seconds = time.monotonic() - begun
         fleet.retire_all()
     return len(records.ids) / seconds

@@ -1,6 +1,7 @@
 """What is counted when sinks are compared under faults."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,14 +54,14 @@ def test_the_table_has_a_row_for_each_subject_and_every_seed() -> None:
         outcome("ours", "kill", Counts(0, 0)),
         outcome("ours", "kill", Counts(0, 0), seed=2),
         outcome("ours", "rebalance", Counts(0, 0)),
-        outcome("peer", "kill", Counts(1_000, 2)),
+        replace(outcome("peer", "kill", Counts(1_000, 2)), other=("its own reader", Counts(0, 0))),
         outcome("other", "kill", None),
     ]
     assert table(outcomes) == [
         "| lost / doubled | kill | rebalance |",
         "|---|---|---|",
         "| ours | 0 / 0, 0 / 0 | 0 / 0 |",
-        "| peer | 1,000 / 2 | - |",
+        "| peer | 1,000 / 2 (its own reader: 0 / 0) | - |",
         "| other | did not run | - |",
     ]
 
@@ -69,6 +70,9 @@ def test_an_outcome_that_is_kept_has_its_counts_or_the_error() -> None:
     kept = outcome("peer", "store", Counts(1, 2, 3)).document()
     assert (kept["lost"], kept["doubled"], kept["unknown"]) == (1, 2, 3)
     assert "lost" not in outcome("peer", "store", None).document()
+    other = replace(outcome("peer", "kill", Counts(0, 5)), other=("file listing", Counts(0, 7)))
+    assert other.document()["file listing"] == {"lost": 0, "doubled": 7, "unknown": 0}
+    assert "by file listing 0 lost, 7 doubled" in other.line()
     assert "did not run: no such class" in outcome("peer", "store", None).line()
     assert "1 lost, 2 doubled, 3 unknown; not recovered" in outcome("peer", "store", Counts(1, 2, 3)).line()
 
@@ -105,6 +109,8 @@ def test_hidden_files_do_not_count_and_one_that_changed_is_read_again(tmp_path: 
     (tmp_path / "part-0").write_text("a b")
     assert reader.new() == ["a", "b"]
     assert Files(tmp_path, lambda path: path.read_text().split()).new() == ["a", "b"]
+    (tmp_path / "part-1.json").write_text("c")
+    assert Files(tmp_path, lambda path: path.read_text().split(), "*.json").new() == ["c"]
 
 
 def test_sparks_own_reader_counts_only_files_that_its_log_names(tmp_path: Path) -> None:
