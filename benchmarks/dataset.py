@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import polars as pl
 from fraudstream.dataset.generator import plan, write_file
 from fraudstream.lake.store.cloud_storage import Store
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
+from isal import igzip
 
 from benchmarks.stack import FOLDER
 
@@ -32,6 +34,16 @@ def lake(environment: Mapping[str, str]) -> Store:
         client_options={"api_endpoint": environment["STORAGE_EMULATOR_HOST"]},
     )
     return Store(client, environment["FRAUDSTREAM_LAKE_BUCKET"])
+
+
+def lines_and_records(store: Store, prefix: str) -> tuple[int, int]:
+    """Lines of all JSON objects under a prefix, and how many different records they are."""
+    places = pl.concat(
+        pl.read_ndjson(igzip.decompress(store.download(info) or b"")).select("partition", "offset", "idTransaction")
+        for info in store.list(prefix)
+    )
+    different = min(places.select("partition", "offset").n_unique(), places["idTransaction"].n_unique())
+    return len(places), different
 
 
 def upload(store: Store, path: Path, name: str) -> str:

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-import polars as pl
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
-from fraudstream.lake.store.cloud_storage import Store
-from isal import igzip
 
-from benchmarks.dataset import lake, paysim, upload
+from benchmarks.dataset import lake, lines_and_records, paysim, upload
 from benchmarks.limit import limit_note, write_limit
 from benchmarks.produce import QUIX, ROUNDS
 from benchmarks.report import CEILING, KAFKA_PERF_TEST, OURS, Report, reaches
@@ -46,7 +43,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
         figures = run_rounds(subjects, ROUNDS, limited, say)
     ours, records = figures[OURS], figures[CEILING].items
     best_peer = max((figures[name] for name in _PEERS), key=lambda peer: peer.median)
-    contents = [_content(store, f"round-{number}/") for number in range(ROUNDS)]
+    contents = [lines_and_records(store, f"round-{number}/") for number in range(ROUNDS)]
     return Report(
         "lake",
         "records/s",
@@ -64,13 +61,3 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             limit_note(refused),
         ],
     )
-
-
-def _content(store: Store, prefix: str) -> tuple[int, int]:
-    """Lines of all objects, and how many different records they are."""
-    places = pl.concat(
-        pl.read_ndjson(igzip.decompress(store.download(info) or b"")).select("partition", "offset", "idTransaction")
-        for info in store.list(prefix)
-    )
-    different = min(places.select("partition", "offset").n_unique(), places["idTransaction"].n_unique())
-    return len(places), different

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.outcome import peak_rss_mib
 from benchmarks.rounds import BenchmarkFailed
 from local import debian
 
@@ -52,7 +53,7 @@ def main(address: str, requests: str, connections: int, pid: int, brokers: Seque
         "cpu_seconds": _cpu(server) - before,
         "brokers_cpu_seconds": sum(map(_cpu, others)) - others_before,
         "client_cpu_seconds": sum(os.times()[2:4]),
-        "peak_rss_mib": server.memory_info().rss / 2**20,
+        "peak_rss_mib": peak_rss_mib(server.pid),
     }
     sys.stdout.write(json.dumps(outcome) + "\n")
 

@@ -38,7 +38,7 @@ def timed() -> Iterator[Timed]:
     sys.stdout.flush()
 
 
-def peak_rss_mib() -> float:
-    """Highest resident memory of this process so far. ru_maxrss isn't it: that has the parent's before exec."""
-    status = Path("/proc/self/status").read_text()
+def peak_rss_mib(process: int | str = "self") -> float:
+    """Highest resident memory of a process so far. ru_maxrss isn't it: that has the parent's before exec."""
+    status = Path(f"/proc/{process}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

@@ -25,7 +25,10 @@ CEILING = "ceiling"
 KAFKA_PERF_TEST = "ceiling, Kafka's perf test"
 #: Every run of every benchmark, a line each.
 HISTORY = "history.jsonl"
-_PACKAGES = ("confluent-kafka", "pyarrow", "polars", "pyruhvro", "fastavro", "isal")
+_PACKAGES = (
+    *("confluent-kafka", "pyarrow", "polars", "pyruhvro", "fastavro", "isal", "duckdb", "pandas", "pyiceberg"),
+    *("apache-airflow", "aiosmtplib"),
+)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """write_lake of a topic into a folder, until caught up. Arguments: topic, folder. Timed from the assignment on."""
 
 import sys
+import time
 
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription
@@ -26,6 +27,7 @@ class TimedSink(JsonSink):
         if not self._begun:
             self._begun = True
             self.work.start()
+            self.work.also["began"] = time.time()
         return super().assigned(partition, committed)
 
 
@@ -49,6 +51,7 @@ def main(topic: str, folder: str) -> None:
     with timed() as work:
         sink.work = work
         work.items = subscription.run().records
+        work.also["ended"] = time.time()
 
 
 if __name__ == "__main__":
