@@ -1,4 +1,4 @@
-"""1,000 rows/s for 60 s: from the row produced to its mail accepted, and to its JSON in the lake."""
+"""1,000 rows/s for 60 s: from the broker's timestamp of a record to its mail accepted, and to its JSON in the lake."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -39,7 +39,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     peak = max(outcome["peak_rss_mib"] for outcome in [produced, *outcomes.values()])
     return Report(
         "latency",
-        "s, p99 from row to mail",
+        "s, p99 from record to mail",
         {},
         {
             "a mail for each row": len(mail) == _ROWS,
@@ -48,7 +48,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             "lake: p99 < flush interval + 2 s": also["lake"]["p99"] < settings.lake_flush_seconds + 2,
         },
         notes=[
-            f"row → {name}: p50 {found['p50']:.2f} s, p99 {found['p99']:.2f} s, max {found['max']:.2f} s"
+            f"record → {name}: p50 {found['p50']:.2f} s, p99 {found['p99']:.2f} s, max {found['max']:.2f} s"
             for name, found in also.items()
         ],
         also={**also, "flush_seconds": settings.lake_flush_seconds},

@@ -43,7 +43,7 @@ def report(
     }
     return Report(
         "day",
-        "s, p99 from row to mail",
+        "s, p99 from record to mail",
         {},
         {
             "each row and answer in the lake": len(json) == rows + len(clicks),

