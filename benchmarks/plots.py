@@ -40,6 +40,7 @@ def day(measured: dict[str, Any], target: Path) -> None:
     records = latencies.twinx()
     records.bar([hour + 0.5 for hour in range(len(hours))], [hour["records"] for hour in hours], 0.9, color=_GREY)
     records.set_ylabel("records in the hour (bars)")
+    records.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}"))
     latencies.set_zorder(records.get_zorder() + 1)
     latencies.patch.set_visible(False)
     for name, label, colour in (("mail", "mail accepted", _BLUE), ("lake", "JSON in the lake", _RED)):
@@ -88,7 +89,7 @@ def _tried(axes: Axes, points: list[dict[str, Any]], key: str, lines: dict[str, 
             [str(point[key]) for point in points], [point[value] for point in points], "o-", color=colour, label=label
         )
     axes.set_xlabel(key)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(bottom=0, top=axes.get_ylim()[1] * 1.05)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:,.0f}" if number >= 10 else f"{number:g}"))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
