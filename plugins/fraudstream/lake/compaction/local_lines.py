@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from fraudstream.errors import LakeError
 from fraudstream.lake.compaction.work import Vanished
 from fraudstream.lake.store.objects import ObjectInfo, ObjectStore, unpacked
 from fraudstream.lake.table.schemas import json_schema
@@ -20,6 +21,8 @@ _FILES = 16
 #: Bytes of local disk that a day needs for each gzipped one: its lines, which have seven times as many, the same once
 #: more while they are sorted, the Parquet files, and as much again for others.
 _ROOM = 32
+#: The least: a copy of each gzipped object, and the Parquet files.
+_LEAST_ROOM = 2
 _TYPES = {
     "string": "VARCHAR",
     "int32": "INTEGER",
@@ -37,10 +40,17 @@ def download(store: ObjectStore, infos: Sequence[ObjectInfo], directory: Path) -
     DuckDB needs more than twice as long as ISA-L to unpack gzip, and some time for each file.
 
     :raises Vanished: one of them is gone
-    :raises LakeError: one of them is not a whole gzip file
+    :raises LakeError: one of them is not a whole gzip file, or the disk has no room for them
     """
     directory.mkdir()
-    room = shutil.disk_usage(directory).free > _ROOM * sum(info.size for info in infos)
+    free, packed = shutil.disk_usage(directory).free, sum(info.size for info in infos)
+    if free < _LEAST_ROOM * packed:
+        raise LakeError(
+            f"{directory.parent.parent} has {free >> 20:,} MiB free. The {len(infos):,} JSON objects of a day have"
+            f" {packed >> 20:,} MiB, and compaction needs at least {_LEAST_ROOM} times as much for their copies and the"
+            " Parquet files: free some, or set TMPDIR to a folder on a larger disk"
+        )
+    room = free > _ROOM * packed
 
     def content(info: ObjectInfo) -> bytes:
         data = store.download(info)

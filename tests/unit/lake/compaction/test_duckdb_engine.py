@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from fraudstream.errors import LakeError, ProofFailed
@@ -132,3 +133,15 @@ def test_a_file_of_which_the_store_has_other_bytes_is_not_published(monkeypatch,
     assert lake.tables.load(names.TRANSACTIONS).current_snapshot().summary["total-records"] == "0"
     compact_day(lake, names.TRANSACTIONS, DAY)
     assert read(lake, names.TRANSACTIONS).equals(before)
+
+
+def test_a_day_that_does_not_fit_the_disk_is_refused_before_anything_is_written(monkeypatch):
+    lake = all_folders()
+    before = read(lake, names.TRANSACTIONS)
+    packed = sum(info.size for info in lake.store.list(f"{names.TRANSACTIONS}/"))
+    monkeypatch.setattr(local_lines.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * packed - 1))
+    with pytest.raises(LakeError, match=r"has 0 MiB free. The 9 JSON objects .* set TMPDIR"):
+        compact_day(lake, names.TRANSACTIONS, DAY)
+    assert read(lake, names.TRANSACTIONS).equals(before)
+    monkeypatch.setattr(local_lines.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2 * packed))
+    assert compact_day(lake, names.TRANSACTIONS, DAY).json_rows == len(before)
