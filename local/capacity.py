@@ -7,7 +7,7 @@ import psutil
 from fraudstream.errors import FraudstreamError
 
 _GIB = 1 << 30
-#: Measured for `make demo` and `make test`: 4.1 GiB of memory (PSS) and 1.5 GiB of disk; plus a reserve.
+#: `make demo` and `make test` were measured at 4.1 GiB of memory (PSS) and 1.5 GiB of disk. The limits add a reserve.
 MEMORY_BYTES = 5 * _GIB
 DISK_BYTES = 3 * _GIB
 
@@ -17,9 +17,9 @@ class NoRoom(FraudstreamError):
 
 
 def require_room(folder: Path) -> None:
-    """Returns if there is room for a stack with its state in `folder`.
+    """Checks that memory and disk suffice for a stack with its state in `folder`.
 
-    :raises NoRoom: it names what is free and what is needed
+    :raises NoRoom: one of them doesn't suffice; the message names how much is free and how much is needed
     """
     while not folder.exists():
         folder = folder.parent

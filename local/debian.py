@@ -1,4 +1,4 @@
-"""Programs that are not on PyPI: found on the machine, or extracted from Debian packages, not installed."""
+"""Programs that are not on PyPI: found on the machine, or extracted from Debian packages without installing them."""
 
 import os
 import shutil
@@ -16,12 +16,12 @@ class MissingProgram(FraudstreamError):
 
 
 def tool(name: str, packages: Sequence[str], libraries: str, how: str) -> list[str]:
-    """The command of a program.
+    """Returns the command that runs a program. As root with apt, a missing program's packages are extracted.
 
-    :param packages: of Debian, the program's own first
-    :param libraries: folder in which these have the program's libraries; a pattern
-    :param how: how a person installs it
-    :raises MissingProgram: it is missing; the message has the command that installs it
+    :param packages: Debian packages to extract, the program's own first
+    :param libraries: glob pattern of the folder in the packages that has the program's libraries
+    :param how: a sentence or command for the user: how to install the program
+    :raises MissingProgram: the program is missing and can't be extracted; the message has `how`
     """
     found = shutil.which(name, path=_PLACES)
     if found:

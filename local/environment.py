@@ -1,4 +1,4 @@
-"""The environment in which Airflow's and fraudstream's processes run on the local stack."""
+"""Environment variables, secrets and folders of the local stack's processes."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ from fraudstream.settings import ROOT
 
 from local.ports import HOST, Ports, stack_number
 
-#: The stack's state and logs: of the stack 0 under var/, of another number under var/stack-NUMBER/.
+#: Folder for the state and logs of the stack: var/ for stack 0, var/stack-NUMBER/ for another stack.
 VAR = ROOT / "var" / (f"stack-{number}" if (number := stack_number()) else "")
 STACK = VAR / "stack"
 LOGS = VAR / "log"
@@ -26,29 +26,29 @@ DESK_USERS = (AIRFLOW_USER, "clerk")
 DATABASE_USER = "airflow"
 LAKE_BUCKET = "fraudstream-lake"
 CONSUMERS_POOL = "consumers"
-#: Size of the consumers' pool on a new stack: two members of each group. Four slots more are for all else.
+#: Size of the consumers' pool on a new stack: two members of each group. Four more tasks can run outside the pool.
 CONSUMER_SLOTS = 16
 SMTP_CONNECTION = "AIRFLOW_CONN_SMTP_DEFAULT"
-#: Programs that the stack runs where all of them are installed, see local/monitoring.py.
+#: Programs that the stack runs only if all of them are installed, see local/monitoring.py.
 MONITORING = ("prometheus", "statsd_exporter")
 
-#: What a process needs of the machine and its user; all else (PYTHON*, AIRFLOW__*) would change what the stack does.
+#: Variables of the machine and its user that a process needs. Others (PYTHON*, AIRFLOW__*) would change its behaviour.
 _MACHINE = ("HOME", "USER", "LOGNAME", "TZ", "TMPDIR", "TERM", "LANG", "LC_ALL", "LC_CTYPE", "XDG_CACHE_HOME")
 _MACHINE_NETWORK = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY")
-#: What users set to point the pipeline somewhere else; theirs wins.
+#: Prefixes of the variables that users may set; their values override the stack's.
 _USERS = ("FRAUDSTREAM_", "AIRFLOW_CONN_", "PYICEBERG_CATALOG__")
-#: What `stack_secrets` makes.
 SIGNING_KEYS = "FRAUDSTREAM_CONFIRMATION_KEYS"
+#: Names of the secrets that `stack_secrets` generates.
 _SECRETS = {
     *("jwt_secret", "api_secret_key", "fernet_key", "confirmation_key", "bounce_key"),
     *("airflow_password", "postgres_password", "redis_password"),
 }
-#: Variables of which `masked` shows no value.
+#: `masked` hides the value of a variable whose name contains one of these.
 _SECRET = ("PASSWORD", "SECRET", "_KEY", "_KEYS", "SQL_ALCHEMY_CONN", "BROKER_URL", "RESULT_BACKEND", "CATALOG_URI")
 
 
 def machine_environment() -> dict[str, str]:
-    """The part of this process's environment that every part of the stack gets."""
+    """The variables of this process's environment that every part of the stack gets, with this Python's bin on PATH."""
     names = (*_MACHINE, *_MACHINE_NETWORK, *(name.lower() for name in _MACHINE_NETWORK))
     kept = {name: os.environ[name] for name in names if name in os.environ}
     bin_first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
@@ -56,7 +56,7 @@ def machine_environment() -> dict[str, str]:
 
 
 def stack_secrets() -> dict[str, str]:
-    """Keys and passwords of this checkout's stack, made at random when first asked for and kept under var/."""
+    """The stack's keys and passwords by name. Missing ones are generated at random and stored under var/."""
     path = STACK / "secrets.json"
     kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     if missing := _SECRETS - kept.keys():
@@ -72,7 +72,7 @@ def stack_secrets() -> dict[str, str]:
 def _new_secret(name: str) -> str:
     if name == "fernet_key":
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return secrets.token_urlsafe(12 if name == "airflow_password" else 32)  # a person types that one
+    return secrets.token_urlsafe(12 if name == "airflow_password" else 32)  # short, because users type the password
 
 
 def airflow_login() -> tuple[str, str]:
@@ -81,8 +81,10 @@ def airflow_login() -> tuple[str, str]:
 
 
 def stack_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The complete environment; `environment` moves ports and overrides FRAUDSTREAM_* and AIRFLOW_CONN_*.
+    """The complete environment of the stack's processes.
 
+    :param environment: its variables change ports (see :mod:`local.ports`), and its FRAUDSTREAM_*, AIRFLOW_CONN_* and
+        PYICEBERG_CATALOG__* override the stack's
     :raises SettingsError: a port is unusable
     """
     ports = Ports.from_environment(environment)
@@ -92,23 +94,23 @@ def stack_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
 
 def smtp_connection(port: int) -> str:
     """Airflow's connection to a mail server of this machine, as JSON."""
-    # A server of this machine doesn't filter mails for minutes: one that is silent is gone.
+    # The timeout is short: a server on this machine runs no slow spam filter, so one that doesn't answer is down.
     plain = {"disable_ssl": True, "disable_tls": True, "content_timeout": 30}
     return json.dumps({"conn_type": "smtp", "host": HOST, "port": port, "extra": plain})
 
 
 def is_monitored() -> bool:
-    """Whether the stack has Prometheus, and Airflow reports metrics."""
+    """Whether Prometheus and the StatsD exporter are installed: the stack runs them, and Airflow reports metrics."""
     return all(shutil.which(program) for program in MONITORING)
 
 
 def without_keys(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that neither signs nor reads the links of mails."""
+    """The environment without the signing keys, for a process that neither signs nor verifies links."""
     return {name: value for name, value in environment.items() if name != SIGNING_KEYS}
 
 
 def masked(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment to show: no secret's value in it."""
+    """The environment sorted by name, with the values of secrets replaced by ``***``."""
     return {
         name: "***" if any(part in name for part in _SECRET) else value for name, value in sorted(environment.items())
     }
@@ -138,12 +140,12 @@ def _fraudstream(ports: Ports) -> dict[str, str]:
 
 
 def catalog_environment(ports: Ports, uri: str) -> dict[str, str]:
-    """pyiceberg's configuration: a SQL catalog at `uri`, tables in the stack's bucket."""
+    """Variables that configure pyiceberg: a SQL catalog at `uri`, with its tables in the stack's bucket."""
     properties = {
         "TYPE": "sql",
         "WAREHOUSE": f"gs://{LAKE_BUCKET}/iceberg",
         "GCS__SERVICE__HOST": ports.url("gcs"),
-        "GCS__OAUTH2__TOKEN": "none",  # the emulator asks for none, but without one pyarrow looks for real ones
+        "GCS__OAUTH2__TOKEN": "none",  # the emulator needs no token, but without one pyarrow looks for real credentials
         "GCS__OAUTH2__TOKEN_EXPIRES_AT": "4102444800000",  # in 2100
     }
     return {f"PYICEBERG_CATALOG__FRAUDSTREAM__{name}": value for name, value in properties.items()} | {
@@ -166,7 +168,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "load_examples": False,
             "executor": "LocalExecutor",
             "mp_start_method": "fork",  # workers share the scheduler's memory
-            # tasks at once, whatever waits; 8 consumers are at work unless somebody asks for more members
+            # limit of running tasks; with one member for each group, 8 of them are consumers
             "parallelism": CONSUMER_SLOTS + 4,
             "max_active_tasks_per_dag": CONSUMER_SLOTS + 4,
             "fernet_key": kept["fernet_key"],
@@ -188,22 +190,22 @@ def _airflow(ports: Ports) -> dict[str, str]:
         "api_auth": {"jwt_secret": kept["jwt_secret"]},
         "dag_processor": {
             "parsing_processes": 1,
-            "min_file_process_interval": 300,  # a changed file is parsed at once all the same
-            "refresh_interval": 30,  # until a new file is seen
-            "stale_dag_threshold": 900,  # a parse that times out hides the DAG otherwise, and its runs stand still
-            "stale_bundle_cleanup_interval": 0,  # DAGs are one folder: a process of each worker would do nothing
+            "min_file_process_interval": 300,  # changed files are parsed at once anyway
+            "refresh_interval": 30,  # after this time a new file is found
+            "stale_dag_threshold": 900,  # with less, a DAG is deactivated when its parsing times out, and its runs stop
+            "stale_bundle_cleanup_interval": 0,  # off: DAGs are one local folder, so there are no old bundles to remove
         },
         "triggerer": {"capacity": 3000},
         "scheduler": {
             "task_instance_heartbeat_timeout": 60,
-            "task_queued_timeout": 90_000,  # a member may wait for a worker as long as its run takes
-            "max_dagruns_per_loop_to_schedule": 2,  # a run of 200 cases takes seconds, with no heartbeat between runs
+            "task_queued_timeout": 90_000,  # a queued member may wait for a worker until its DAG run ends
+            "max_dagruns_per_loop_to_schedule": 2,  # a run of 200 cases takes seconds; the heartbeat waits for the loop
         },
-        # LocalExecutor reads none of these; docs/workers.md says what each bounds
+        # Only CeleryExecutor reads these; docs/workers.md explains what each limits.
         "celery": {
             "broker_url": f"redis://:{kept['redis_password']}@{ports.address('redis')}/0",
             "result_backend": f"db+{database}",
-            "worker_concurrency": 7,  # the six tasks of the fraud consumers, and the one that numbers their members
+            "worker_concurrency": 7,  # six consumer tasks for frauds, and the task that numbers their members
             "worker_prefetch_multiplier": 1,
             "sync_parallelism": 1,
         },
@@ -214,7 +216,7 @@ def _airflow(ports: Ports) -> dict[str, str]:
             "statsd_on": True,
             "statsd_host": HOST,
             "statsd_port": ports["statsd"],
-            "statsd_influxdb_enabled": True,  # tags, which plain StatsD has not
+            "statsd_influxdb_enabled": True,  # adds tags, which plain StatsD doesn't have
         }
     return {
         "AIRFLOW_HOME": str(AIRFLOW_HOME),

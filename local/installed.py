@@ -1,4 +1,4 @@
-"""Where the parts' programs and state lie."""
+"""Finds the parts' programs and state folders."""
 
 import importlib.util
 import subprocess
@@ -12,14 +12,17 @@ from local.environment import STACK
 
 
 def state_folder(name: str) -> Path:
-    """Where a part keeps its state; made when it isn't there."""
+    """The folder for a part's state; it is created if it is missing."""
     folder = STACK / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def installed(package: str) -> Path:
-    """Where a package lies; it isn't imported, for what comes with it is run and not called."""
+    """The folder of an installed package, found without importing it.
+
+    :raises SettingsError: the package isn't installed
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise SettingsError(f"the package {package} isn't installed; run: make venv")
@@ -27,7 +30,10 @@ def installed(package: str) -> Path:
 
 
 def tool(environment: str, program: str) -> Path:
-    """A program of one of the environments under .venvs/."""
+    """Path of a program in one of the environments under .venvs/.
+
+    :raises SettingsError: the program is missing
+    """
     path = ROOT / ".venvs" / environment / "bin" / program
     if not path.exists():
         raise SettingsError(f"{path.relative_to(ROOT)} is missing; run: make venv")
@@ -35,10 +41,10 @@ def tool(environment: str, program: str) -> Path:
 
 
 def make_environment(name: str) -> None:
-    """Makes .venvs/NAME from its locked requirements, unless it is there."""
+    """Creates .venvs/NAME from its locked requirements, unless it exists."""
     subprocess.run(["make", f"PYTHON={sys.executable}", f".venvs/{name}/synced"], cwd=ROOT, check=True)
 
 
 def words(options: dict[str, str]) -> list[str]:
-    """Options and values as a command line has them."""
+    """Options and their values as the words of a command line."""
     return [word for option in options.items() for word in option]

@@ -1,7 +1,7 @@
-"""Makes the tables of Airflow's database.
+"""Creates or migrates the tables of Airflow's database, and creates the consumers' pool.
 
-What ``airflow db migrate`` made of an empty database before, for the same requirements, is loaded in a second from a
-dump in the cache; else it is run, which takes 15 s or more.
+``airflow db migrate`` takes 15 s or more. Its result on an empty database is therefore cached as a dump for each
+version of the requirements; an empty database is loaded from the dump in a second.
 """
 
 import hashlib
@@ -21,9 +21,9 @@ from local.installed import installed
 
 
 def main() -> None:
-    """Expects the stack's environment, and a database that is empty or of an older Airflow.
+    """Runs with the stack's environment, on a database that is empty or of this or an older version of Airflow.
 
-    :raises FraudstreamError: the dump can't be loaded; nothing of it is in the database then
+    :raises FraudstreamError: the dump can't be loaded; the database is unchanged then
     """
     url = urlsplit(os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
     login = {"PGUSER": url.username, "PGPASSWORD": url.password, "PGHOST": url.hostname, "PGPORT": str(url.port)}
@@ -39,7 +39,7 @@ def main() -> None:
             raise FraudstreamError(f"{dump} can't be loaded as Airflow's database; remove it and try again")
     else:
         _migrate(empty, dump, programs, environment)
-    # Airflow's own command for it takes four seconds.
+    # `airflow pools set` would take four seconds.
     values = f"'{CONSUMERS_POOL}', {CONSUMER_SLOTS}, 'Members of consumer groups', false"
     columns = "pool, slots, description, include_deferred"
     pool = f"insert into slot_pool ({columns}) values ({values}) on conflict (pool) do nothing"  # noqa: S608  constants
@@ -48,7 +48,7 @@ def main() -> None:
 
 def _migrate(empty: bool, dump: Path, programs: Path, environment: Mapping[str, str]) -> None:
     subprocess.run([str(Path(sys.executable).with_name("airflow")), "db", "migrate"], check=True)
-    if empty:  # else there are runs, and perhaps secrets, in it
+    if empty:  # otherwise the dump would have DAG runs, and perhaps secrets
         partial = dump.with_suffix(f".{os.getpid()}")
         partial.parent.mkdir(parents=True, exist_ok=True)
         subprocess.run([str(programs / "pg_dump"), "--no-owner", f"--file={partial}"], env=environment, check=True)
@@ -56,7 +56,7 @@ def _migrate(empty: bool, dump: Path, programs: Path, environment: Mapping[str, 
 
 
 def requirements_key() -> str:
-    """Names all requirements: another version of Airflow, of a provider or of Postgres has another key."""
+    """A hash of all locked requirements: it changes with the version of Airflow, of a provider or of Postgres."""
     files = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements-dev.txt")]
     return hashlib.sha256(b"".join(files)).hexdigest()[:16]
 

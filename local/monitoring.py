@@ -1,4 +1,4 @@
-"""Prometheus with the alert rules and the StatsD exporter that it scrapes, for a stack where both are installed."""
+"""The parts for Prometheus with the alert rules and for the StatsD exporter that it scrapes, if both are installed."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ _PROMETHEUS, _EXPORTER = MONITORING
 
 
 def monitoring(ports: Ports) -> list[Part]:
-    """Both programs; none where one of them isn't installed."""
+    """Both parts; an empty list if one of the programs isn't installed."""
     if not is_monitored():
         return []
     folder = state_folder("prometheus")

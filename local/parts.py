@@ -1,4 +1,4 @@
-"""The parts of the stack, in the order in which they are shown, and in which order they stop."""
+"""All parts of the stack, and the order in which they stop."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ EXECUTORS: tuple[Executor, ...] = get_args(Executor)
 
 @dataclass(frozen=True)
 class Shape:
-    """Options that are chosen when the stack starts."""
+    """The options with which the stack starts."""
 
     triggerers: int = 1
-    #: local: tasks run in the scheduler; celery: on workers, one for each queue
+    #: local: tasks run in the scheduler; celery: tasks run on workers, one for each queue
     executor: Executor = "local"
 
 
@@ -34,11 +34,12 @@ def shape_of(parts: Sequence[Status]) -> Shape:
 
 
 def stack_parts(progress: Callable[[str], None], shape: Shape | None = None) -> list[Part]:
-    """Every part, in the order in which they are shown. Downloads what is missing and makes the state's folders.
+    """Returns all parts in the order in which they are shown. Downloads missing files and creates the state folders.
 
-    :param shape: without it that of the running stack
-    :raises SettingsError: a port is unusable
-    :raises ArtifactError: a download isn't the locked file
+    :param progress: called with name and version before each download
+    :param shape: the stack's options; None: those of the running stack, or the defaults
+    :raises SettingsError: a port is unusable, or a program is missing
+    :raises ArtifactError: a downloaded file has another checksum than the lock names
     """
     shape = shape or shape_of(Control(STACK, LOGS).status())
     ports = Ports.from_environment()
@@ -51,6 +52,6 @@ def stack_parts(progress: Callable[[str], None], shape: Shape | None = None) -> 
     ]
     components = airflow(ports, shape.triggerers, celery=shape.executor == "celery")
     runs_tasks = ("airflow-scheduler", "airflow-triggerer", "airflow-worker")
-    for service in services:  # tasks finish their current batch
+    for service in services:  # tasks need the services until they have finished their current batch
         service.stops_after = [part.name for part in components if part.name.startswith(runs_tasks)]
     return [*services, *postgres(ports), *components, *pipeline(ports), kafka_ui(ports), *monitoring(ports)]

@@ -1,8 +1,8 @@
-"""Every port of the stack, and who holds one that is taken.
+"""The ports of the stack, and which process holds a port that is taken.
 
-``FRAUDSTREAM_STACK=1`` (to 9) means another stack beside the first one, which is 0: it has state of its own, and every
-port is 300 times that number higher. Tests use 9, benchmarks 8, chaos 7. A single port is moved with the variable
-``FRAUDSTREAM_PORT_<NAME>``, name in capitals: ``FRAUDSTREAM_PORT_KAFKA_UI=9081``.
+Several stacks can run on one machine, with the numbers 0 to 9. ``FRAUDSTREAM_STACK`` has the number, 0 by default. Each
+stack has its own state, and 300 times its number is added to every port. Tests use stack 9, benchmarks 8, chaos 7. The
+variable ``FRAUDSTREAM_PORT_<NAME>``, with the name in capitals, sets a single port: ``FRAUDSTREAM_PORT_KAFKA_UI=9081``.
 """
 
 import os
@@ -15,10 +15,10 @@ from fraudstream.errors import SettingsError
 HOST = "127.0.0.1"
 PREFIX = "FRAUDSTREAM_PORT_"
 STACK_NUMBER = "FRAUDSTREAM_STACK"
-#: No two ports of any two stacks from 0 to 9 are the same with it.
+#: With this distance no two stacks from 0 to 9 share a port.
 _APART = 300
 
-#: name → (default, what listens there)
+#: name → (default, what listens on it)
 PORTS: dict[str, tuple[int, str]] = {
     "kafka_1": (19092, "Kafka broker 1"),
     "kafka_2": (19093, "Kafka broker 2"),
@@ -43,9 +43,9 @@ PORTS: dict[str, tuple[int, str]] = {
 
 
 def stack_number(environment: Mapping[str, str] = os.environ) -> int:
-    """Which of the stacks beside each other is meant, 0 to 9.
+    """The number of the stack, 0 to 9, from FRAUDSTREAM_STACK.
 
-    :raises SettingsError: the variable is something else
+    :raises SettingsError: the variable has another value
     """
     value = environment.get(STACK_NUMBER, "0")
     if not (value.isascii() and value.isdecimal() and int(value) <= 9):
@@ -58,9 +58,10 @@ class Ports(dict[str, int]):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Ports":
-        """The table of the stack that the environment names, with the ports that it overrides.
+        """The ports of the stack that the environment names, with the ports that the environment overrides.
 
-        :raises SettingsError: a value is not a port, two parts share one, or a variable names no part or no stack
+        :raises SettingsError: a value is not a port, two names have the same port, or a variable names an unknown port
+            or stack
         """
         shift = _APART * stack_number(environment)
         ports = cls({name: default + shift for name, (default, _) in PORTS.items()})
@@ -91,7 +92,7 @@ class Ports(dict[str, int]):
 
 
 def is_free(port: int) -> bool:
-    """Whether something could listen on this loopback port now."""
+    """Whether a process could listen on this loopback port now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -102,7 +103,7 @@ def is_free(port: int) -> bool:
 
 
 def taken(ports: Iterable[int]) -> list[str]:
-    """A sentence for each port that is taken, with the name and pid of the process that holds it."""
+    """Returns a sentence for each port that is taken, with the name and pid of the process that holds it."""
     busy = [port for port in ports if not is_free(port)]
     return [f"port {port} is taken by {_holder(port)}" for port in busy]
 

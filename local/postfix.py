@@ -1,4 +1,4 @@
-"""Postfix's smtp-sink and smtp-source."""
+"""Runs Postfix's test programs smtp-sink and smtp-source."""
 
 import os
 import shutil
@@ -20,21 +20,24 @@ _HOW = (
 
 
 def tool(name: str) -> list[str]:
-    """The command of one of Postfix's test programs.
+    """Returns the command that runs one of Postfix's test programs.
 
-    :raises MissingProgram: it is missing; the message has the command that installs it
+    :raises MissingProgram: the program is missing; the message has the command that installs it
     """
     return debian.tool(name, ["postfix"], "usr/lib/postfix", _HOW)
 
 
 @contextmanager
 def smtp_sink(connections: int = 200, *, into: Path | None = None) -> Iterator[int]:
-    """Port of an smtp-sink, which accepts every mail, and drops it or appends it to the file `into`.
+    """Runs smtp-sink, which accepts every mail and drops it or appends it to the file `into`; yields its port.
 
-    As root it is nobody's, and so is the file with its folder then.
+    Started by root, smtp-sink runs as user nobody, who then also owns the file and its folder.
+
+    :param connections: the largest number of waiting connections
+    :raises MissingProgram: smtp-sink is missing or doesn't start
     """
     if into:
-        into.touch()  # readers may come before the first mail
+        into.touch()  # the file may be read before the first mail arrives
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -47,7 +50,7 @@ def smtp_sink(connections: int = 200, *, into: Path | None = None) -> Iterator[i
         [*tool("smtp-sink"), *options, f"127.0.0.1:{port}", str(connections)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        cwd=into.parent if into else None,  # by its name alone: a % in the path would be part of a date to it
+        cwd=into.parent if into else None,  # -D gets only the name: smtp-sink expands a % in the path as a date
     ) as process:
         try:
             _wait_until_listening(port)

@@ -1,4 +1,4 @@
-"""promtool, which tests the alert rules: found on the machine, or taken out of Debian's package."""
+"""Finds promtool, which tests the alert rules: on the machine, or extracted from Debian's package."""
 
 import os
 import shutil
@@ -10,15 +10,15 @@ BY_HAND = "sudo apt-get install prometheus    # its package has promtool"
 
 
 def find_promtool() -> list[str]:
-    """The command.
+    """Returns the command that runs promtool.
 
-    :raises MissingProgram: it is missing; the message has the command that installs it
+    :raises MissingProgram: promtool is missing; the message has the command that installs it
     """
     try:
         return tool("promtool", ["prometheus"], "usr/bin", BY_HAND)
     except MissingProgram:
         if os.geteuid() != 0 or not shutil.which("apt-get"):
             raise
-    # a new machine's apt knows no packages yet
+    # apt on a new machine has no package lists yet
     subprocess.run(["apt-get", "-o", "DPkg::Lock::Timeout=300", "update"], check=False, capture_output=True)
     return tool("promtool", ["prometheus"], "usr/bin", BY_HAND)

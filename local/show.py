@@ -1,4 +1,4 @@
-"""Prints the stack: a live table on a terminal, otherwise a line for each part that is ready."""
+"""Prints the state of the stack: a live table on a terminal, otherwise a line for each part that is ready."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,10 @@ _STYLE = {
 
 
 def table(parts: Sequence[Status], memory: Mapping[str, int], faults: Mapping[str, str]) -> Table:
-    """State, pid, memory (bytes by part), uptime and address of each part; then the memory of all.
+    """A table with state, pid, memory, uptime and address of each part, and a last row with the sum of memory.
 
-    A part with a fault is shown as silent: it runs, and was ready.
+    :param memory: bytes by part
+    :param faults: failed readiness checks by part; such a part is shown as silent: it runs and was ready before
     """
     out = Table("part", "state", "pid", "ready after", "PSS", "up", "address", box=None, pad_edge=False)
     for part in parts:
@@ -41,7 +42,7 @@ def table(parts: Sequence[Status], memory: Mapping[str, int], faults: Mapping[st
 
 
 def addresses(parts: Sequence[Status]) -> Table:
-    """The addresses that a person opens."""
+    """A table with the address of each part that has one."""
     out = Table.grid(padding=(0, 2))
     for part in parts:
         if part.address:

@@ -1,4 +1,4 @@
-"""Spark on this machine, in its own environment with a JDK of its own, and Iceberg's runtime for it."""
+"""Runs Spark on this machine: in its own environment, with its own JDK, and with Iceberg's runtime for Spark."""
 
 import os
 import shlex
@@ -14,14 +14,14 @@ from local import artifacts, installed
 
 ENVIRONMENT = ROOT / ".venvs" / "spark"
 JOB = ROOT / "include" / "spark" / "compact.py"
-#: What Spark loads besides its own: coordinate and SHA-256 on Maven Central.
+#: Additional JARs that Spark loads: coordinate on Maven Central and SHA-256.
 _JARS = {
     "org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:1.12.0": (
         "3123c3798af642dd537230923548e013ef41cc28b6626e5225808cf5670a0f82"
     ),
     "org.xerial:sqlite-jdbc:3.54.1.0": "f8dce420a6016278497f4f0560f65602b9db858de141b541cf91a4644ebe4639",
 }
-#: For a catalog that is in Postgres.
+#: The JAR for a catalog in Postgres.
 POSTGRES = {"org.postgresql:postgresql:42.7.11": "1981b31d3993c58702783c1cddf10a34e48c1f413d70ff1cb6def0a143484647"}
 _NONE: Mapping[str, str] = {}
 _ON_THIS_MACHINE = {
@@ -33,12 +33,12 @@ _ON_THIS_MACHINE = {
 
 
 def make_environment() -> None:
-    """Makes .venvs/spark from its locked requirements, unless it is there."""
+    """Creates .venvs/spark from its locked requirements, unless it exists."""
     installed.make_environment(ENVIRONMENT.name)
 
 
 def catalog(database: Path, warehouse: str) -> dict[str, str]:
-    """Spark's configuration of a catalog that pyiceberg keeps in a SQLite file."""
+    """Spark's configuration for a catalog that pyiceberg stores in a SQLite file."""
     prefix = "spark.sql.catalog.fraudstream"
     return {
         f"{prefix}.type": "jdbc",
@@ -49,9 +49,10 @@ def catalog(database: Path, warehouse: str) -> dict[str, str]:
 
 
 def options(configuration: Mapping[str, str], more: Mapping[str, str] = _NONE) -> list[str]:
-    """What spark-submit is given before the script: Spark on two cores of this machine.
+    """The options of spark-submit, for two cores of this machine. Downloads the JARs that aren't cached.
 
-    :param more: other JARs by coordinate, with their checksums
+    :param configuration: Spark properties
+    :param more: further JARs: coordinate and SHA-256
     """
     jars = [artifacts.fetch(coordinate, checksum, print) for coordinate, checksum in {**_JARS, **more}.items()]
     every = {**_ON_THIS_MACHINE, **CONFIGURATION, **configuration}
@@ -64,7 +65,7 @@ def options(configuration: Mapping[str, str], more: Mapping[str, str] = _NONE) -
 
 
 def environment() -> dict[str, str]:
-    """For processes that run Spark."""
+    """The environment of a process that runs Spark."""
     binaries = ENVIRONMENT / "bin"
     python = str(binaries / "python")
     java = subprocess.run(
@@ -80,14 +81,14 @@ def environment() -> dict[str, str]:
 
 
 def submitting(configuration: Mapping[str, str], more: Mapping[str, str] = _NONE) -> dict[str, str]:
-    """The environment in which a Python process that makes a Spark session gets these options."""
+    """The environment of a Python process whose Spark session gets the options of :func:`options`."""
     return environment() | {"PYSPARK_SUBMIT_ARGS": shlex.join([*options(configuration, more), "pyspark-shell"])}
 
 
 def compact(lake: Path, job: str, configuration: Mapping[str, str]) -> None:
-    """Runs a job of :mod:`fraudstream.lake.compaction.spark` on a lake that lies in a folder.
+    """Runs a job of :mod:`fraudstream.lake.compaction.spark` on a lake in a local folder.
 
-    :raises LakeError: it failed; the message has the end of Spark's log
+    :raises LakeError: the job failed; the message has the end of Spark's log
     """
     done = subprocess.run(
         [str(ENVIRONMENT / "bin" / "spark-submit"), *options(configuration), str(JOB), lake.as_uri(), job],

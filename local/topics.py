@@ -1,4 +1,4 @@
-"""What lies in a topic now, for whoever looks at the pipeline from outside."""
+"""Reads whole topics, for the demo, tests and benchmarks."""
 
 import itertools
 import time
@@ -21,22 +21,22 @@ _OPEN_TRANSACTION_SECONDS = 5
 
 
 def reader(settings: Settings) -> Consumer:
-    """A read_committed consumer that is told where partitions end and joins no group; a context manager."""
+    """A read_committed consumer (a context manager) that joins no group and gets an event at each partition's end."""
     return Consumer(settings.kafka_config(**one_read("fraudstream-reader")))
 
 
 def admin_client(settings: Settings) -> AdminClient:
-    """An admin client that tells of errors, not of events that it drops when it ends."""
+    """An admin client that logs errors only; at its end librdkafka would otherwise log events that it drops."""
     return AdminClient(settings.kafka_config(log_level=3))
 
 
 def partitions(consumer: Consumer, topic: str) -> list[int]:
-    """Numbers of a topic's partitions."""
+    """The sorted numbers of a topic's partitions."""
     return sorted(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
 
 
 def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
-    """Where a consumer group goes on, by partition; without those in which it has committed nothing."""
+    """The committed offsets of a consumer group by partition, without partitions in which it has committed nothing."""
     with reader(settings) as asking:
         places = [Partition(topic, number) for number in partitions(asking, topic)]
     return {place.number: offset for place, offset in committed_offsets(settings, group, places).items()}
@@ -45,20 +45,22 @@ def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
 def records(
     consumer: Consumer, settings: Settings, topic: str, since: Mapping[int, int] | None = None
 ) -> Iterator[Message]:
-    """All committed records of a topic as it is now; of partitions in `since` those from that offset on.
+    """Yields the committed records of a topic up to its current end.
 
-    Partitions get a transaction's marker a moment after its commit, and tell a read_committed reader an earlier end
-    until then: what is produced decides how far to read. A transaction that stays open for 5 s isn't waited for.
+    A partition gets the marker of a transaction a moment after the commit. Until then a read_committed consumer sees an
+    earlier end, so this function reads up to the end of all produced records. It waits at most 5 s for an open
+    transaction.
 
-    :raises KafkaError: it can't be read to its end
+    :param since: offset of the first record to read, by partition; other partitions are read from their start
+    :raises KafkaError: the topic can't be read to its end
     """
     ends = _produced(settings, topic, partitions(consumer, topic))
     starts = dict.fromkeys(ends, OFFSET_BEGINNING) | dict(since or {})
     consumer.assign([TopicPartition(topic, number, start) for number, start in starts.items()])
-    held: set[int] = set()  # partitions read to a record of a transaction that is open
+    held: set[int] = set()  # partitions that are read up to the first record of an open transaction
     heard = time.monotonic()
     while ends:
-        messages = consumer.consume(_BATCH_RECORDS, 0.05)  # waits for all of them, or that long
+        messages = consumer.consume(_BATCH_RECORDS, 0.05)  # returns when the batch is full, or after 0.05 s
         for message in messages:
             number = message.partition()
             error = message.error()
@@ -82,7 +84,7 @@ def records(
 
 
 def _produced(settings: Settings, topic: str, numbers: list[int]) -> dict[int, int]:
-    """The offset after each partition's last record, committed or not; a new leader may take a moment to know it."""
+    """The end offset of each partition, with uncommitted records. Retries while a new leader doesn't know it yet."""
     admin = admin_client(settings)
     wanted = {TopicPartition(topic, number): OffsetSpec.latest() for number in numbers}
     deadline = time.monotonic() + _SILENCE_SECONDS
@@ -92,12 +94,12 @@ def _produced(settings: Settings, topic: str, numbers: list[int]) -> dict[int, i
             return {place.partition: int(answer.result().offset) for place, answer in asked.items()}
         except KafkaException as error:
             if not error.args[0].retriable() or time.monotonic() > deadline:
-                raise KafkaError(f"the ends of topic {topic} can't be asked for: {error}") from error
+                raise KafkaError(f"the end offsets of topic {topic} can't be read: {error}") from error
             time.sleep(0.2)
 
 
 def decoded(consumer: Consumer, settings: Settings, topic: str) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """The rows of :func:`records`, a batch in memory at a time, and how many of each batch can't be decoded.
+    """Yields the decoded rows of :func:`records` batch by batch, each with the number of records that can't be decoded.
 
     :raises KafkaError: the topic can't be read to its end
     """

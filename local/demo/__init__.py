@@ -1,1 +1,1 @@
-"""``make demo``: the whole pipeline once, on the real stack, with customers who answer."""
+"""``make demo``: runs the whole pipeline once on the local stack, with simulated customers who answer."""

@@ -1,7 +1,7 @@
 """``make demo``: starts the stack if it is not running, runs a file through the pipeline, and counts the results.
 
-Writes var/demo/summary.json; exit code 0 only if every count agrees. On a terminal it stays up until Ctrl-C,
-elsewhere it takes down what it started.
+Writes var/demo/summary.json. The exit code is 0 only if every count agrees. If the demo started the stack, it stops
+the stack at its end; on a terminal only after Ctrl-C.
 """
 
 import argparse
@@ -44,15 +44,15 @@ from local.postfix import smtp_sink
 from local.supervisor.control import Control
 
 FRAUDS_PER_ROW = 1 / 500
-#: The inbox takes some hundred mails a second less than smtp-sink, and keeps them all.
+#: With more mails the demo uses smtp-sink: the inbox is slower by some hundred mails a second, and keeps all mails.
 INBOX_MAILS = 100_000
 
 
 def main() -> int:
-    """Exit code: 0 when every count agrees."""
+    """Runs the demo and returns its exit code: 0 if every count agrees, 1 if not or on an error, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--rows", type=int, help="rows to generate, or to take of the dataset")
-    parser.add_argument("--dataset", type=Path, help="a PaySim file of your own, in any known form")
+    parser.add_argument("--rows", type=int, help="number of rows to generate, or to use from the dataset")
+    parser.add_argument("--dataset", type=Path, help="path of your own PaySim file, in any supported format")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     try:
@@ -66,13 +66,18 @@ def main() -> int:
 
 
 def demo_settings(time_limit: int) -> dict[str, str]:
-    """What the demo sets, unless the user does: days in a minute, and return addresses that say what came back."""
+    """The demo's defaults for variables that the user hasn't set.
+
+    The time limit is short, and the envelope sender lets the receiver of returned mails find the case of each mail.
+
+    :param time_limit: seconds within which a customer has to answer
+    """
     return {
         "FRAUDSTREAM_CONFIRMATION_TIME_LIMIT_SECONDS": str(time_limit),
-        # earlier than by default, so that reminded customers and staff have time to act in so short a limit
+        # earlier than by default, so that reminded customers and staff can act within the short limit
         "FRAUDSTREAM_CONFIRMATION_REMINDERS": "0.3",
         "FRAUDSTREAM_CONFIRMATION_ESCALATION": "0.65",
-        "FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "100000",  # one machine, all customers
+        "FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "100000",  # all customers have the same IP address
         "FRAUDSTREAM_MAIL_ENVELOPE_SENDER": "bounces@bank.example",
         "FRAUDSTREAM_MAIL_BOUNCE_KEYS": stack_secrets()["bounce_key"],
     }
@@ -87,14 +92,14 @@ class Demo:
         self._stages = Stages(console)
 
     def run(self, dataset: Path | None, rows: int | None) -> int:
-        """The whole demo; returns the exit code."""
+        """Runs the whole demo and returns the exit code."""
         chromium = self._chromium()
         with self._stages.stage("dataset"):
             path, limit, frauds = self._dataset(dataset, rows)
         with ExitStack() as sinks:
             sink = self._sink(sinks) if limit > INBOX_MAILS else None
             with self._stages.stage("stack"):
-                # How many customers have to be waited for decides how long a case may wait.
+                # The time limit of a case grows with the number of frauds: more customers need more time.
                 started = self._start(60 + frauds // 8) or sink is not None
             try:
                 mails = sink or sinks.enter_context(Inbox(Ports.from_environment().url("inbox"), emptied=True))
@@ -110,21 +115,25 @@ class Demo:
         return 1 if wrong else 0
 
     def _sink(self, sinks: ExitStack) -> MailFile:
-        """A mail server that keeps up with a large file, in the place of the stack's own.
+        """Starts smtp-sink in place of the stack's mail server, which is too slow for a large file.
 
-        :raises MissingProgram: it isn't there
+        :raises MissingProgram: smtp-sink isn't on this machine
+        :raises SettingsError: a stack runs, with its own mail server
         """
         if self._control.status():
-            raise SettingsError(f"more than {INBOX_MAILS:,} mails go to smtp-sink, but a stack runs: type `make down`")
+            raise SettingsError(
+                f"a demo with more than {INBOX_MAILS:,} rows needs smtp-sink as mail server, but a stack runs with its"
+                " own: type `make down`, then try again"
+            )
         (VAR / "demo").mkdir(parents=True, exist_ok=True)
         file = Path(sinks.enter_context(TemporaryDirectory(prefix="mails-", dir=VAR / "demo"))) / "mails"
         port = sinks.enter_context(smtp_sink(into=file))
         os.environ[SMTP_CONNECTION] = smtp_connection(port)
-        self._console.print(f"more mails than the inbox can take: they go to smtp-sink, and from there to {file}")
+        self._console.print(f"more mails than the inbox can take: smtp-sink receives them and writes them to {file}")
         return MailFile(file)
 
     def _chromium(self) -> str | None:
-        """The browser of one of the customers; None, with a message, if there is none."""
+        """Path of the browser that one customer uses. None if there is none; the reason is printed."""
         try:
             return find_chromium()
         except NoChromium as error:
@@ -132,7 +141,7 @@ class Demo:
             return None
 
     def _dataset(self, dataset: Path | None, rows: int | None) -> tuple[Path, int, int]:
-        """The file, the number of its rows to use, and the number of frauds among them."""
+        """The file, the number of its rows to use, and the number of frauds in the whole file."""
         if dataset is None:
             rows = rows or 20_000
             path = VAR / "demo" / f"paysim-{rows}.csv"
@@ -152,13 +161,14 @@ class Demo:
         wanted = demo_settings(time_limit)
         for name, value in wanted.items():
             os.environ.setdefault(name, value)
-        parts = stack_parts(lambda what: self._console.print(f"downloading {what}"))  # in its shape, where it runs
+        # with the options of the running stack, if one runs
+        parts = stack_parts(lambda what: self._console.print(f"downloading {what}"))
         running = bool(self._control.status())
         if not running:
             require_room(VAR)
         environment = self._control.environment("airflow-scheduler")
         if running and (other := [name for name in wanted if environment.get(name) != os.environ[name]]):
-            self._console.print(f"the running stack has another {', '.join(other)}: restarting it")
+            self._console.print(f"the running stack has other values of {', '.join(other)}: restarting it")
             self._control.down()
         with show.Progress(self._console) as progress:
             self._control.up(parts, progress.update)

@@ -1,4 +1,4 @@
-"""What the demo asks of Airflow, over its public REST API."""
+"""A client of Airflow's public REST API, with the calls that the demo needs."""
 
 import json
 import time
@@ -35,19 +35,19 @@ class AirflowApi:
         self._client.close()
 
     def wait_for_dags(self, dags: set[str], seconds: float = 120) -> None:
-        """Waits until the DAG processor has parsed all of these.
+        """Waits until the DAG processor has parsed all of these DAGs.
 
-        :raises RunFailed: not in time; the message has the import errors
+        :raises RunFailed: some are missing after `seconds`; the message has the import errors
         """
         until = time.monotonic() + seconds
         while missing := dags - {dag["dag_id"] for dag in self._pages("/api/v2/dags", "dags")}:
             if time.monotonic() > until:
                 errors = [error["stack_trace"] for error in self._pages("/api/v2/importErrors", "import_errors")]
-                raise RunFailed(f"DAGs {', '.join(sorted(missing))} aren't there after {seconds:.0f} s. {errors or ''}")
+                raise RunFailed(f"DAGs {', '.join(sorted(missing))} are missing after {seconds:.0f} s. {errors or ''}")
             time.sleep(0.5)
 
     def unpaused(self) -> set[str]:
-        """The DAGs that aren't paused."""
+        """The ids of the DAGs that aren't paused."""
         return {dag["dag_id"] for dag in self._pages("/api/v2/dags", "dags") if not dag["is_paused"]}
 
     def pause(self, dag: str, paused: bool) -> None:
@@ -55,7 +55,10 @@ class AirflowApi:
         self.patch(f"/api/v2/dags/{dag}", {"is_paused": paused})
 
     def trigger(self, dag: str, conf: dict[str, Any], run: str | None = None) -> str:
-        """Triggers a DAG as a person would, unpausing it first; returns the run's id, which may be given."""
+        """Unpauses and triggers a DAG; returns the run's id.
+
+        :param run: the run's id; Airflow chooses one if it is None
+        """
         self.pause(dag, False)
         body = {"logical_date": None, "conf": conf} | ({"dag_run_id": run} if run else {})
         return str(self.post(f"/api/v2/dags/{dag}/dagRuns", body)["dag_run_id"])
@@ -65,7 +68,10 @@ class AirflowApi:
         self.patch(f"/api/v2/dags/{dag}/dagRuns/{run}", {"state": "failed"})
 
     def clear(self, dag: str, run: str, *tasks: str | tuple[str, int]) -> None:
-        """Clears tasks of a run, or instances of a mapped one, as the button in the UI does: they run again."""
+        """Clears tasks of a run as the button in the UI does, so that they run again.
+
+        :param tasks: task ids, or (task id, map index) for one instance of a mapped task
+        """
         body = {"dag_run_id": run, "task_ids": tasks, "dry_run": False, "only_failed": False}
         self.post(f"/api/v2/dags/{dag}/clearTaskInstances", body)
 
@@ -74,9 +80,9 @@ class AirflowApi:
         return str(self.get(f"/api/v2/dags/{dag}/dagRuns/{run}")["state"])
 
     def wait(self, dag: str, run: str, seconds: float) -> None:
-        """Waits until a run succeeded.
+        """Waits until a run has succeeded.
 
-        :raises RunFailed: it failed, or isn't over in time; the message has the tasks' states
+        :raises RunFailed: the run failed, or hasn't ended after `seconds`; the message has the tasks' states
         """
         until = time.monotonic() + seconds
         while (state := self.state(dag, run)) not in _OVER and time.monotonic() < until:
@@ -97,19 +103,19 @@ class AirflowApi:
         return self._pages(f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances", "task_instances")
 
     def hitl_details(self, dag: str, run: str) -> Iterator[dict[str, Any]]:
-        """What a run's tasks ask people, with the task instances."""
+        """The human-in-the-loop requests of a run, each with its task instance."""
         return self._pages(f"/api/v2/dags/{dag}/dagRuns/{run}/hitlDetails", "hitl_details")
 
     def count(self, dag: str, task: str, *states: str) -> int:
-        """How many instances of a DAG's task are in one of these states now."""
+        """The number of instances of a DAG's task, in all runs, that are in one of these states."""
         path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances"
         return int(self.get(path, task_id=task, state=list(states), limit=1)["total_entries"])
 
     def xcom(self, dag: str, run: str, task: str, map_index: int = -1) -> Any:
-        """What a task instance returned."""
+        """The return value of a task instance."""
         path = f"/api/v2/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value"
         value = self.get(path, map_index=map_index)["value"]
-        # What a trigger returned is stored as JSON text, what a worker did as JSON.
+        # A value that a trigger returned is stored as a string of JSON, one that a worker returned as JSON.
         return json.loads(value) if isinstance(value, str) else value
 
     def _pages(self, path: str, field: str) -> Iterator[dict[str, Any]]:
@@ -122,21 +128,21 @@ class AirflowApi:
                 return
 
     def get(self, path: str, **query: Any) -> Any:
-        """JSON of a GET request."""
+        """The JSON body of the response to a GET request."""
         answer = self.page(path, query)
         answer.raise_for_status()
         return answer.json()
 
     def page(self, path: str, query: dict[str, Any]) -> httpx.Response:
-        """Whatever a GET request is answered."""
+        """The response to a GET request, whatever its status."""
         return self._client.get(path, params=query)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        """JSON of a POST request's answer."""
+        """The JSON body of the response to a POST request."""
         answer = self._client.post(path, json=body)
         answer.raise_for_status()
         return answer.json()
 
     def patch(self, path: str, body: dict[str, Any]) -> None:
-        """Changes what is there."""
+        """Sends a PATCH request with a JSON body."""
         self._client.patch(path, json=body).raise_for_status()

@@ -1,4 +1,4 @@
-"""The receiver of returned mails, as a process of the demo's own: the stack has none."""
+"""Runs the receiver of returned mails as a process of the demo, because the stack has none."""
 
 import os
 import socket
@@ -24,9 +24,9 @@ class NoReceiver(FraudstreamError):
 
 @contextmanager
 def bounce_receiver() -> Iterator[int]:
-    """Port of ``python -m fraudstream.mail bounces`` with this process's settings.
+    """Runs ``python -m fraudstream.mail bounces`` with this process's settings; yields its SMTP port.
 
-    :raises NoReceiver: it ends, or isn't there within a minute
+    :raises NoReceiver: the process ends, or doesn't listen within a minute
     """
     smtp, web = _free_ports()
     binds = {"FRAUDSTREAM_MAIL_BOUNCE_BIND": f"{HOST}:{smtp}", "FRAUDSTREAM_MAIL_WEBHOOK_BIND": f"{HOST}:{web}"}

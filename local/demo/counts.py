@@ -1,4 +1,4 @@
-"""Counts what is in the topics, the lake, the inbox and Airflow, read from each of them."""
+"""Counts records of the topics, rows of the lake, and runs and XComs of Airflow, each at its source."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from local.demo.airflow_api import AirflowApi
 from local.demo.follow_ups import Answers, Events, answers_of, events_of
 
 TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
-#: By folder: the columns by which rows are counted, and those that distinguish two rows of a transaction.
+#: For each folder: the columns to group the counts by, and further columns that distinguish two rows of a transaction.
 _COUNTED: dict[str, tuple[list[str], list[str]]] = {
     "transaction": ([], []),
     "fraud_confirmation": (["status", "channel"], []),
@@ -45,7 +45,7 @@ _COUNTED: dict[str, tuple[list[str], list[str]]] = {
 
 @dataclass(frozen=True)
 class Watched:
-    """Cheap counts for the progress bars; each is compared with its value at the start."""
+    """Cheap counts for the progress bars, which show each count minus its value at the start."""
 
     produced: int
     confirmations: int
@@ -57,7 +57,7 @@ class Watched:
 
 
 class Counts:
-    """Counts what belongs to the first `limit` rows of one source file, by their ids."""
+    """Counts records and rows that belong to the first `limit` rows of one source file, by their idTransaction."""
 
     def __init__(self, settings: Settings, lake: Lake, airflow: AirflowApi, source: Source, limit: int) -> None:
         self._settings = settings
@@ -66,10 +66,10 @@ class Counts:
         self._source = source
         self._limit = limit
         self._ids: set[str] = set()
-        #: The file's rejected rows by reason; known after :meth:`dataset`.
+        #: The file's rejected rows by reason; filled by :meth:`dataset`.
         self.rejected = Tally()
         self._dead_before = self._bounced_before = 0
-        #: Addresses of the frauds' customers, in the file's order; known after :meth:`dataset`.
+        #: Addresses of the frauds' customers, in the file's order; filled by :meth:`dataset`.
         self.fraud_addresses: list[str] = []
         self._began = datetime.now(UTC)
         self._consumer = topics.reader(settings)
@@ -81,7 +81,10 @@ class Counts:
         self._consumer.close()
 
     def dataset(self) -> dict[str, int]:
-        """Rows, frauds and rejected rows of the file. Keeps its ids and the earlier counts, which other counts use."""
+        """Counts rows, frauds and rejected rows of the file. Call it first: the other counts need the ids it collects.
+
+        It also counts the dead letters and returned notices of earlier runs, so that they can be subtracted.
+        """
         self._dead_before = self._dead()
         self._bounced_before = self.bounced_notices()
         of_frauds = customers(self._settings)
@@ -102,12 +105,12 @@ class Counts:
         return {"rows": len(self._ids) + rejected, "fraud": fraud, "rejected": rejected}
 
     def table_rows(self) -> int:
-        """Rows of all tables, counted by pyiceberg as any reader of them does."""
+        """The number of rows of all Iceberg tables, by pyiceberg's scans."""
         tables = [self._lake.tables.load(folder) for folder in FOLDERS]
         return sum(table.scan().count() for table in tables if table is not None)
 
     def unread(self) -> dict[str, int]:
-        """Unread records by consumer group, for groups that have any."""
+        """The number of unread records by consumer group, without groups that have none."""
         found = {}
         for topic in TOPICS:
             for role in ("write_lake", "send_mail"):
@@ -116,7 +119,7 @@ class Counts:
         return {group: records for group, records in found.items() if records}
 
     def watched(self) -> Watched:
-        """Figures that cost little: ends of partitions, and the rows that objects say they have."""
+        """Counts from partitions' end offsets and from row counts in objects' metadata; reads no records or rows."""
         ends = {topic: self._ends(topic) for topic in (*TOPICS, MAIL_RETRY, CASE_EVENT)}
         rows = {folder: self._rows(folder) for folder in FOLDERS}
         return Watched(
@@ -130,7 +133,7 @@ class Counts:
         )
 
     def topics(self) -> dict[str, int]:
-        """Records of each topic, and dead letters."""
+        """The number of records of each topic, and of dead letters."""
         found = {}
         for topic in TOPICS:
             found[topic] = sum(map(self._ours, self._ids_of(topic)))
@@ -139,7 +142,7 @@ class Counts:
         return found | {"dead_letter": dead + self._dead() - self._dead_before}
 
     def lake(self) -> tuple[dict[str, Counter[tuple[str, ...]]], int]:
-        """Rows of each folder by its counted columns, and the number of duplicates."""
+        """The number of rows of each folder, grouped by its columns in `_COUNTED`, and the number of duplicates."""
         found: dict[str, Counter[tuple[str, ...]]] = {}
         doubled = 0
         for folder in FOLDERS:
@@ -156,23 +159,23 @@ class Counts:
         return found, doubled
 
     def answers(self) -> Answers:
-        """What topic fraud_confirmation says."""
+        """The answers in topic fraud_confirmation."""
         return answers_of(self._records(FRAUD_CONFIRMATION, "status", "answeredAt", "channel"))
 
     def events(self) -> Events:
-        """What topic case_event says."""
+        """The events in topic case_event."""
         return events_of(self._records(CASE_EVENT, "eventType", "at", "details"))
 
     def bounced_notices(self) -> int:
-        """Cases of the whole topic case_event whose notice was returned last: what the audit counts."""
+        """The number of cases, of all files, whose notice was last returned and not sent again, as the audit counts."""
         return read_undelivered(self._settings).counts()["bounced"]
 
     def bounced_by(self, audited: dict[str, Any]) -> int:
-        """How many more an audit counted than there were before."""
+        """The number of returned notices that an audit counted, without those of earlier runs."""
         return int(audited["undelivered_notices"]["bounced"]) - self._bounced_before
 
     def watched_by_airflow(self) -> tuple[int, int]:
-        """Reminders and escalations that the runs of watch_cases since the start report."""
+        """The numbers of reminders and escalations that the successful runs of watch_cases returned since the start."""
         found = [
             self._airflow.xcom("watch_cases", run["dag_run_id"], "remind_and_escalate")
             for run in self._airflow.runs("watch_cases")
@@ -181,7 +184,7 @@ class Counts:
         return sum(one["reminded"] for one in found), sum(sum(one["escalated"].values()) for one in found)
 
     def cases(self) -> tuple[int, int, Counter[str]]:
-        """Cases in the confs of DAG runs, sensors that succeeded, and the outcomes in their XComs by status."""
+        """Counts cases in the conf of the DAG runs, sensors that succeeded, and, by status, the outcomes in XComs."""
         opened = resolved = 0
         outcomes: Counter[str] = Counter()
         for run in self._airflow.runs("fraud_confirmation"):
@@ -200,26 +203,26 @@ class Counts:
         return opened, resolved, outcomes
 
     def _rows(self, folder: str) -> int:
-        """Rows of a folder, as objects and files say."""
+        """The number of rows of a folder, from the metadata of its objects and data files."""
         with open_view(self._lake, folder, copy=False) as view:
             return sum(rows_of(info.metadata) for info in view.json) + sum(
                 day.rows for day in table_days(view).values()
             )
 
     def _records(self, topic: str, *columns: str) -> Iterator[dict[str, Any]]:
-        """Ours, with these columns, in log order for each case."""
+        """The records of this file's transactions with these columns, in log order for each case."""
         for rows, _ in topics.decoded(self._consumer, self._settings, topic):
             yield from (
                 row for row in rows.select(["idTransaction", *columns]).to_pylist() if self._ours(row["idTransaction"])
             )
 
     def _ids_of(self, topic: str) -> Iterator[str]:
-        """The idTransaction of each record that can be decoded: the others are dead letters."""
+        """The idTransaction of each record that can be decoded. The other records are dead letters."""
         for rows, _ in topics.decoded(self._consumer, self._settings, topic):
             yield from rows.column("idTransaction").to_pylist()
 
     def _dead(self) -> int:
-        """Dead letters of the topics, whatever file their records came of."""
+        """The number of dead letters of the topics, from this file or any other."""
         return sum(len(read_dead_letters(self._settings, topic)) for topic in TOPICS)
 
     def _ours(self, id_transaction: str) -> bool:

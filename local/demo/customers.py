@@ -1,6 +1,6 @@
-"""Simulated customers: each opens a link of the mail and presses a button, at once, after a reminder, or never.
+"""Simulated customers. Each opens a link of the mail and presses a button: at once, after a reminder, or never.
 
-One of them does it in a real browser where there is one, the others over HTTP as a browser would.
+One customer uses a real browser if there is one. The others send a browser's HTTP requests.
 """
 
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from local.demo.mails import Links
 
 
 class Habit(NamedTuple):
-    """The buttons that a customer presses, one after the other, and whether only after a reminder."""
+    """The buttons that a customer presses, one after the other; `late`: only after a reminder."""
 
     presses: tuple[str, ...] = ()
     late: bool = False
 
 
-#: What ten customers in a row do, if they get their mails.
+#: What ten successive customers do, if they receive their mails.
 HABITS = (
     Habit(("fraud",)),
     Habit(("not-fraud",)),
@@ -41,18 +41,18 @@ NO_MAILBOX = slice(3, None, 10)
 
 
 class CustomerError(FraudstreamError):
-    """A page or mail wasn't what a customer expects."""
+    """The confirmation page didn't answer as a customer expects."""
 
 
 def habits_of(cases: Sequence[str]) -> dict[str, Habit]:
-    """What the customer of each case does; the cases in the order of their mails."""
+    """Assigns a habit to the customer of each case, in turn; `cases` are in the order of their mails."""
     return {case: HABITS[number % len(HABITS)] for number, case in enumerate(cases)}
 
 
 def answer_all(mails: Sequence[Links], habits: Sequence[Habit], chromium: str | None) -> tuple[int, str | None]:
-    """Lets every customer act, the first one in `chromium` if there is one.
+    """Lets every customer act; the first one uses the browser `chromium`, if it isn't None.
 
-    Returns how many did nothing, or came too late, and what the browser's page said in the end.
+    Returns how many did nothing or were too late, and the heading of the browser's last page.
 
     :raises CustomerError: a page isn't as expected
     """
@@ -74,9 +74,9 @@ def answer_all(mails: Sequence[Links], habits: Sequence[Habit], chromium: str | 
 def press_in_browser(chromium: str, link: str, answer: str) -> tuple[bool, str]:
     """Opens a link in a real browser and presses the button of an answer, if the page still offers one.
 
-    Returns whether it did, and the heading of the last page.
+    Returns whether it pressed the button, and the heading of the last page.
 
-    :raises CustomerError: there is no page that says what is recorded
+    :raises CustomerError: a page doesn't load, or pressing the button shows no outcome
     """
     try:
         with running(chromium) as browser:
@@ -94,22 +94,24 @@ def press_in_browser(chromium: str, link: str, answer: str) -> tuple[bool, str]:
 
 
 def press(browser: httpx.Client, link: str, answer: str) -> bool:
-    """Opens a link and presses the button of an answer, if the page still offers one; False: its time was up.
+    """Opens a link and presses the button of an answer, if the page still offers one.
 
-    :raises CustomerError: the page can't be read, or the answer isn't confirmed
+    Returns False if the case's time was up.
+
+    :raises CustomerError: the page or the answer to the button has an unexpected HTTP status
     """
     page = browser.get(link)
     if page.status_code == httpx.codes.GONE:
         return False
     form = BeautifulSoup(page.text, "html.parser").find("form")
     if page.status_code != httpx.codes.OK:
-        raise CustomerError(f"the confirmation page answers {page.status_code} where a link from a mail was opened")
+        raise CustomerError(f"the confirmation page answers HTTP {page.status_code} to a link from a mail")
     if not isinstance(form, Tag):
         return True  # answered before: the page shows what was recorded
     fields = {str(field["name"]): str(field["value"]) for field in form.find_all("input", type="hidden")}
     confirmed = browser.post(link, data=fields | {"answer": answer}, follow_redirects=True)
     if confirmed.status_code == httpx.codes.GONE:
-        return False  # its time ran out while the page was open
+        return False  # the case's time ran out while the page was open
     if confirmed.status_code != httpx.codes.OK:
-        raise CustomerError(f"the confirmation page answers {confirmed.status_code} to a button")
+        raise CustomerError(f"the confirmation page answers HTTP {confirmed.status_code} to a pressed button")
     return True

@@ -1,4 +1,4 @@
-"""What became of cases after their notices, as the topics say: bounces, reminders, escalations, answers, decisions."""
+"""Counts what followed the fraud notices, from the topics: bounces, reminders, escalations, answers and decisions."""
 
 import json
 from collections import Counter
@@ -13,12 +13,12 @@ from fraudstream.cases.events import ESCALATED, MAIL_BOUNCED, REMINDED
 
 @dataclass(slots=True)
 class Events:
-    """Records of case_event by type, and the cases that some of them are about."""
+    """The number of records of case_event by type, and the cases that were returned, reminded or escalated."""
 
     by_type: Counter[str] = field(default_factory=Counter)
     #: Cases whose notice was returned.
     bounced: set[str] = field(default_factory=set)
-    #: When each customer was reminded.
+    #: The time of each case's last reminder.
     reminded: dict[str, datetime] = field(default_factory=dict)
     escalated: set[str] = field(default_factory=set)
     #: Events ESCALATED by cause.
@@ -27,30 +27,30 @@ class Events:
 
 @dataclass(slots=True)
 class Answers:
-    """Records of fraud_confirmation by the rule of :mod:`fraudstream.cases.answers.staff`."""
+    """The records of fraud_confirmation, evaluated by the rule of :mod:`fraudstream.cases.answers.staff`."""
 
-    #: The first answer of each case, of which its sensor is told.
+    #: The first answer of each case, which its sensor receives.
     first: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    #: Staff decisions by case.
+    #: The number of staff decisions by case.
     decisions: Counter[str] = field(default_factory=Counter)
 
     @property
     def counting(self) -> int:
-        """How many have an outcome row and a receipt: first answers, and decisions that came after one."""
+        """The number of answers that get an outcome row and a receipt: first answers, and later staff decisions."""
         return len(self.first) + self.superseding
 
     @property
     def superseding(self) -> int:
-        """Staff decisions that came after another answer."""
+        """The number of staff decisions that came after another answer."""
         first = [answer["channel"] for answer in self.first.values()].count(STAFF)
         return sum(self.decisions.values()) - first
 
     def first_of(self, status: str) -> int:
-        """How many cases have this first answer."""
+        """The number of cases whose first answer has this status."""
         return sum(answer["status"] == status for answer in self.first.values())
 
     def after(self, reminded: Mapping[str, datetime]) -> int:
-        """How many customers answered by a link after they were reminded."""
+        """The number of customers who answered by a link after their reminder; `reminded`: its time by case."""
         return sum(
             answer["channel"] == LINK and case in reminded and answer["answeredAt"] > reminded[case]
             for case, answer in self.first.items()
@@ -58,7 +58,7 @@ class Answers:
 
 
 def events_of(records: Iterable[Mapping[str, Any]]) -> Events:
-    """Those of the records, which are in log order for each case."""
+    """Evaluates records of case_event, which are in log order for each case."""
     found = Events()
     for record in records:
         case, kind = record["idTransaction"], record["eventType"]
@@ -74,7 +74,7 @@ def events_of(records: Iterable[Mapping[str, Any]]) -> Events:
 
 
 def answers_of(records: Iterable[Mapping[str, Any]]) -> Answers:
-    """As :func:`events_of`."""
+    """Evaluates records of fraud_confirmation, which are in log order for each case."""
     found = Answers()
     for record in records:
         case = record["idTransaction"]

@@ -1,4 +1,4 @@
-"""The mails that all customers got: in the stack's inbox, or in the file of a server that is faster than it."""
+"""The mails of all customers: in the stack's inbox, or in the file that the faster smtp-sink writes."""
 
 import email
 import email.policy
@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 import httpx
 
-#: The links of a fraud notice, by answer.
+#: The links of a fraud notice, by answer: `fraud` and `not-fraud`.
 Links = dict[str, str]
 FRAUD_NOTICE = "fraud_notice"
 _MESSAGE_ID = f"Message-ID: <{FRAUD_NOTICE}.".encode()
@@ -18,28 +18,31 @@ _LINK = re.compile(r"https?://\S+/confirm/\S+/(fraud|not-fraud)\b")
 
 
 class Mails(Protocol):
-    """Mails that came since this was opened."""
+    """The mails that arrived since this object was created."""
 
     def count(self) -> int:
-        """How many there are."""
+        """The number of mails."""
 
     def fraud_links(self) -> Iterator[Links]:
-        """The links of each fraud notice that it hasn't given before, reminders too, in the order in which they came.
+        """Yields the links of each new fraud notice and reminder, in the order of arrival.
 
-        A mail that was returned isn't among them: nobody reads it.
+        A mail is new if no earlier call yielded its links. Returned mails are left out: no customer reads them.
         """
 
     def returned(self, kind: str = "") -> int:
-        """How many were returned, of one kind or of all."""
+        """The number of returned mails, of one kind or of all."""
 
     def return_mails(self, recipients: Sequence[str], port: int) -> bool:
-        """Whether mails to these are returned from now on, to the mail server on a port of this machine."""
+        """Returns mails to these recipients from now on; notices go to the mail server on `port` of this machine.
+
+        False if this mail server can't return mails.
+        """
 
 
 class Inbox:
     """The stack's inbox, over its REST API.
 
-    :param emptied: removes what is there
+    :param emptied: removes all mails that are in the inbox
     """
 
     def __init__(self, url: str, *, emptied: bool = False) -> None:
@@ -58,11 +61,11 @@ class Inbox:
         self._client.close()
 
     def count(self) -> int:
-        """Mails that came since this inbox was opened."""
+        """The number of mails that arrived since this object was created."""
         return int(self._mails(limit=0)["total"])
 
     def fraud_links(self) -> Iterator[Links]:
-        """The links of each fraud notice that it hasn't given before."""
+        """Yields the links of each new fraud notice and reminder, in the order of arrival."""
         notices = self._mails(kind=FRAUD_NOTICE, returned=False, limit=100_000)["mails"]
         for number in sorted(mail["id"] for mail in notices):
             if number not in self._known:
@@ -70,11 +73,11 @@ class Inbox:
                 yield _links(self._client.get(f"/mails/{number}/text").raise_for_status().text)
 
     def returned(self, kind: str = "") -> int:
-        """How many were returned, of one kind or of all."""
+        """The number of returned mails, of one kind or of all."""
         return int(self._mails(kind=kind, returned=True, limit=0)["total"])
 
     def return_mails(self, recipients: Sequence[str], port: int) -> bool:
-        """True: mails to these are returned from now on, to the mail server on a port of this machine."""
+        """Returns mails to these recipients from now on; always True."""
         self._client.put("/api/returns", json={"recipients": list(recipients), "port": port}).raise_for_status()
         return True
 
@@ -85,7 +88,7 @@ class Inbox:
 
 
 class MailFile:
-    """The file that smtp-sink appends each mail to, as a whole, behind a few lines of its own."""
+    """The file to which smtp-sink appends each mail, after a few header lines of its own."""
 
     _BEGIN = re.compile(rb"^X-Client-Addr: .*\nX-Client-Proto: .*\nX-Helo-Args: .*\nX-Mail-Args: ", re.MULTILINE)
     _BLOCK_BYTES = 16 << 20
@@ -99,27 +102,28 @@ class MailFile:
         self._known: set[str] = set()
 
     def count(self) -> int:
-        """How many there are."""
+        """The number of mails."""
         self._read()
         return self._ended + bool(self._last)
 
     def fraud_links(self) -> Iterator[Links]:
-        """The links of each fraud notice that it hasn't given before."""
+        """Yields the links of each new fraud notice and reminder, in the order of arrival."""
         self._read()
         mails, self._frauds = [*self._frauds, self._last], []
         for mail in mails:
             links = self._links_of(mail)
-            # The last mail may be written in part only; else it is met again when it isn't the last any more.
+            # The last mail of the file may be incomplete: then it has fewer links, and a later call yields them. If
+            # it is complete, a later call meets it again and skips it by its link.
             if len(links) == 2 and links["fraud"] not in self._known:
                 self._known.add(links["fraud"])
                 yield links
 
     def returned(self, kind: str = "") -> int:
-        """None: smtp-sink doesn't return mails."""
+        """Always 0: smtp-sink doesn't return mails."""
         return 0
 
     def return_mails(self, recipients: Sequence[str], port: int) -> bool:
-        """False: as :meth:`returned`."""
+        """Always False: smtp-sink doesn't return mails."""
         return False
 
     def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""Runs a file through the DAGs of the stack, answers as the customers would, and counts the results."""
+"""Runs a file through the DAGs of the stack, answers for the simulated customers, and counts the results."""
 
 from collections import Counter
 from dataclasses import replace
@@ -77,15 +77,15 @@ class Play:
             self._console.print(f"  {reason}", markup=False)
         with self._stages.stage("start_kafka"):
             airflow.wait_for_dags(DAGS)
-            # The daily DAGs make their scheduled run now and are free when they are triggered.
+            # Unpaused now, the daily DAGs finish their scheduled run before they are triggered below.
             for dag in ("compact_lake", "audit_lake"):
                 airflow.pause(dag, False)
             airflow.wait("start_kafka", airflow.trigger("start_kafka", {}), 180)
         if unread := counts.unread():
             raise RunFailed(
-                f"consumer groups haven't read what an earlier run left in the topics: {unread}. Its customers would"
-                " be mailed among this run's. Type `make clean` to start without it; or `make up`, switch the DAGs"
-                f" {', '.join(CONSUMERS)} on, and wait until the Kafka UI shows no lag"
+                f"consumer groups haven't read all records of an earlier run: {unread}. Its customers would get mails"
+                " during this run. Type `make clean` to remove these records; or type `make up`, unpause the DAGs"
+                f" {', '.join(CONSUMERS)}, and wait until the Kafka UI shows no lag"
             )
         for dag in ("fraud_confirmation", WATCH, RETRY, *CONSUMERS):
             airflow.pause(dag, False)
@@ -99,7 +99,7 @@ class Play:
             airflow.wait("compact_lake", compaction, 600)
         self._ask(lake)
         with self._stages.stage("audit_lake and count"):
-            # The audit is red for each customer who wasn't reached, unless it is told how many are known.
+            # The audit fails if more notices were undelivered than this parameter allows.
             known = {"settle_seconds": 5, "max_undelivered_notices": counts.bounced_notices()}
             audit = airflow.trigger("audit_lake", known)
             summary = self._summary(counts, airflow, mails, dataset, compaction, rows_before, audit)
@@ -117,13 +117,13 @@ class Play:
                     as_table(rows, self._console.file)
 
     def _upload(self, store: ObjectStore, path: Path) -> str:
-        """Puts the file into the bucket, as a new object."""
+        """Uploads the file to the bucket as a new object; returns its gs:// URI."""
         name = f"dataset/demo-{datetime.now(UTC):%Y%m%dT%H%M%S}-{path.name}"
         store.create(name, path, content_type="application/octet-stream", metadata={})
         return f"gs://{store.bucket}/{name}"
 
     def _source(self, uri: str) -> Source:
-        """The file as a new replay, since it may have been produced before, unless its rows have ids."""
+        """Opens the file as a new replay, because it may have been produced before; a file with ids stays as it is."""
         source = open_source(uri, storage.Client())
         return source if Head.of(source).form.restamped else replace(source, replay=uri)
 
@@ -206,5 +206,5 @@ class Play:
 
 
 def _with(rows: Counter[tuple[str, ...]], kind: str) -> int:
-    """How many rows are of a kind, the first of what they are counted by."""
+    """The number of rows whose first counted column is `kind`."""
     return sum(count for key, count in rows.items() if key[0] == kind)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 
 class Stages:
-    """The stages of a run; ``seconds`` has how long each took, by name."""
+    """The stages of a run; ``seconds`` has the duration of each stage by its name."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -18,7 +18,7 @@ class Stages:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """A stage that runs alone: says when it is done, with its seconds."""
+        """Runs a stage that nothing runs in parallel with, and prints its duration at its end."""
         started = time.monotonic()
         yield
         self.seconds[name] = round(time.monotonic() - started, 1)
@@ -26,7 +26,7 @@ class Stages:
 
 
 class Bars:
-    """A progress bar for each stage that runs in parallel; lines if there is no terminal."""
+    """A progress bar for each stage that runs in parallel. Without a terminal, prints a line when a stage is done."""
 
     def __init__(self, stages: Stages) -> None:
         self._stages = stages
@@ -49,7 +49,7 @@ class Bars:
         self._progress.stop()
 
     def add(self, name: str, total: int) -> None:
-        """Adds a bar."""
+        """Adds a bar that is full at `total`."""
         self._tasks[name] = self._progress.add_task(name, total=total)
 
     def full(self, *names: str) -> bool:
@@ -61,7 +61,7 @@ class Bars:
         if self.full(name):
             return
         task = self._progress.tasks[self._tasks[name]]
-        # A few offsets are transaction markers: a bar is never more than full, and never goes back.
+        # Some offsets are transaction markers, so `completed` may exceed the total. A bar never goes back.
         reached = max(int(task.completed), min(completed, int(task.total or 0)))
         self._progress.update(task.id, completed=reached)
         if self.full(name):

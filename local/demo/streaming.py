@@ -2,11 +2,11 @@
 
 Numbered as in the code:
 
-1. produce; a customer in ten has no mailbox, and the mail server returns their mails,
-2. once all frauds are mailed, most customers answer,
-3. watch_cases reminds those who haven't; retry_mails sends the reminders, and some of them answer,
-4. watch_cases escalates cases: notices that were returned, and customers who stay silent; staff decides one of them,
-5. the time of the others runs out, and everything is written.
+1. Rows are produced. One customer in ten has no mailbox; the mail server returns that customer's mails.
+2. When all fraud notices are sent, most customers answer.
+3. watch_cases reminds the others, retry_mails sends the reminders, and some of these customers answer.
+4. watch_cases escalates cases: those with a returned notice and those without an answer. Staff decides one of them.
+5. The time of the other cases runs out. The stage ends when lake, mail log and events are complete.
 """
 
 import os
@@ -32,7 +32,7 @@ from local.demo.stages import Bars, Stages
 
 #: The DAGs that remind customers and escalate cases.
 WATCH, RETRY = "watch_cases", "retry_mails"
-#: From the moment when a mail is in the inbox until its case's clock starts: the log and the event are written first.
+#: Seconds from a mail's arrival in the inbox until its case's time starts: log and event are written in between.
 _ACCEPTED_WITHIN = 3.0
 
 
@@ -56,11 +56,11 @@ class Streaming:
         self._links = SignedLinks(self._settings)
         self._notices: dict[str, Links] = {}
         self._reminders: dict[str, Links] = {}
-        #: Reminders that came.
+        #: The number of reminders that arrived.
         self.reminder_mails = 0
 
     def run(self, conf: dict[str, Any]) -> None:
-        """Returns when everything is written and no further run of watch_cases and retry_mails starts."""
+        """Runs the stage. At its end everything is written, and watch_cases and retry_mails are paused."""
         with bounce_receiver() as port:
             no_mailbox = self._counts.fraud_addresses[NO_MAILBOX]
             if not self._mails.return_mails(no_mailbox, port):
@@ -90,7 +90,7 @@ class Streaming:
             self._until(self._frauds_mailed, 300 + good / 300, "mailing the frauds")
             # 2
             mailed_at = time.monotonic()
-            # An answer needs no waiting sensor: on a slow machine customers don't wait for the last one to be there.
+            # An answer needs no waiting sensor. On a slow machine customers answer before all sensors wait.
             in_time = mailed_at + self._limit / 3
             self._until(
                 lambda: self._bars.full("cases waiting") or time.monotonic() > in_time, 60 + frauds, "opening the cases"
@@ -124,7 +124,7 @@ class Streaming:
             self._console.print(f"one of them in {self._chromium}, where the page said: {said}")
 
     def _remind(self, late: list[str], habits: dict[str, Habit], mailed_at: float) -> None:
-        """Waits for reminders, and answers for the customers who wait for one, as long as there is time."""
+        """Waits for the reminders of the `late` customers until the time limit, and answers for those who got one."""
         if not self._settings.confirmation_reminders or not self._wait_for(
             mailed_at, self._settings.confirmation_reminders[0]
         ):
@@ -147,7 +147,7 @@ class Streaming:
         self._console.print(f"{len(there) - slow} customers answered after a reminder")
 
     def _decide(self, started: datetime) -> bool:
-        """Staff decides the first escalated case that waits and that one person may decide; False: there is none."""
+        """Lets staff decide the first open escalated case that needs no second person; False if there is none."""
         for case in read_states(self._settings, started).values():
             amount = case.record.rows["amount"][0].as_py()
             if case.open and case.escalated and not needs_second_person(self._settings, {"amount": amount}):
@@ -173,7 +173,7 @@ class Streaming:
         self._console.print(done.stdout.strip(), markup=False)
 
     def _end_watching(self) -> None:
-        """Stops runs of the two DAGs, so that the counts do not change any more."""
+        """Waits until no run of the two DAGs is active and pauses both, so that the counts don't change any more."""
 
         def active() -> bool:
             return any(
@@ -186,11 +186,11 @@ class Streaming:
                 self._airflow.pause(dag, True)
             if not active():
                 return
-            for dag in (WATCH, RETRY):  # a run began in between, and a paused DAG's tasks don't start
+            for dag in (WATCH, RETRY):  # a run began before the pause; tasks of a paused DAG don't start
                 self._airflow.pause(dag, False)
 
     def _written(self) -> bool:
-        """Whether the lake and the mail log have everything, and case_event everything that was returned."""
+        """Whether lake and mail log are complete, and topic and table case_event have all events of returned mails."""
         self._read_mails()
         now, before = self._counts.watched(), self._before
         answers = self._counts.answers().counting
@@ -215,13 +215,13 @@ class Streaming:
                 self._notices[case] = links
 
     def _wait_for(self, mailed_at: float, share: float) -> bool:
-        """Waits until a share of all customers' time has passed; False: a case would have expired by then."""
+        """Waits until a share of the time limit has passed for all customers; False if cases expire before that."""
         due = mailed_at + share * self._limit + _ACCEPTED_WITHIN
         self._until(lambda: time.monotonic() > due, 300 + 2 * self._frauds, f"{share:.0%} of the time limit")
         return due < mailed_at + self._limit
 
     def _dag(self, dag: str) -> None:
-        """Runs a DAG to its end."""
+        """Triggers a DAG and waits until its run has succeeded."""
         run = self._airflow.trigger(dag, {})
         self._until(lambda: self._ended(dag, run), 180, f"a run of {dag}")
         self._airflow.wait(dag, run, 1)
@@ -236,9 +236,9 @@ class Streaming:
         return self._airflow.count("fraud_confirmation", "await_confirmation", "deferred", "success")
 
     def _until(self, done: Callable[[], bool], seconds: float, what: str) -> None:
-        """Waits, and moves the bars meanwhile.
+        """Waits until `done` returns true, and updates the bars meanwhile.
 
-        :raises RunFailed: it takes longer, or the producer failed
+        :raises RunFailed: it isn't true after `seconds`, or the producer's run failed
         """
         deadline = time.monotonic() + seconds
         while not done():

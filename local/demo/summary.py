@@ -1,4 +1,4 @@
-"""What the demo found: the counts, whether they agree, and how they are shown."""
+"""The demo's summary: checks that its counts agree, and shows them as a table."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ STATUSES = ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE")
 
 
 def disagreements(summary: Summary) -> list[str]:
-    """Each pair of counts that should be equal and isn't, as a sentence."""
+    """Returns a sentence for each pair of counts that should be equal and isn't."""
     dataset, topics, lake = summary["dataset"], summary["topics"], summary["lake"]
     mail, cases, compaction = summary["mail"], summary["cases"], summary["compaction"]
     fraud, non_fraud = topics["fraud_transaction"], topics["non_fraud_transaction"]
@@ -61,7 +61,7 @@ def disagreements(summary: Summary) -> list[str]:
 
 
 def table(summary: Summary) -> Table:
-    """The counts, a line each."""
+    """A table with a row for each count."""
     out = Table("what", "count", "", title="What happened", title_justify="left", box=None, pad_edge=False)
     out.columns[1].justify = "right"
     for part, values in summary.items():

@@ -1,1 +1,1 @@
-"""The local stack's mail server: SMTP in, a SQLite file, a page and a JSON API out."""
+"""The local stack's mail server: receives mails over SMTP, stores them in SQLite, has a web page and a JSON API."""

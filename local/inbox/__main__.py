@@ -1,4 +1,4 @@
-"""``python -m local.inbox``: takes mails over SMTP and shows them over HTTP, on loopback alone."""
+"""``python -m local.inbox``: receives mails over SMTP and shows them over HTTP, on loopback only."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ _MAIL_BYTES = 10 << 20
 
 
 class _Keep:
-    """What aiosmtpd calls for each mail."""
+    """The handler that aiosmtpd calls for each mail."""
 
     def __init__(self, mailbox: Mailbox, returns: Returns) -> None:
         self._mailbox = mailbox

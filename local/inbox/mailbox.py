@@ -1,4 +1,4 @@
-"""The mails that the local SMTP server got, in a SQLite file."""
+"""Stores the mails that the local SMTP server received, in a SQLite file."""
 
 import re
 import sqlite3
@@ -42,14 +42,15 @@ _TEXTS = tomllib.loads((Path(__file__).parents[2] / "include" / "templates" / "t
 _TRANSACTION = re.compile(rf"^(?:{'|'.join(text['label_id'] for text in _TEXTS.values())}):\s+(\S+)$", re.MULTILINE)
 _RETURNED = "id IN (SELECT id FROM returned)"
 _LISTED = f"id, received, sender, recipients, subject, kind, {_RETURNED}"
-_HEADERS = BytesHeaderParser()  # without a policy it leaves headers as they are, in a third of the time
+_HEADERS = BytesHeaderParser()  # with policy compat32: decodes no headers, and takes a third of the time of `default`
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A mail as a list shows it; `kind` is what fraudstream wrote it for, empty for other mails.
+    """A mail without its content.
 
-    A returned mail never reached its recipient.
+    `kind` is fraudstream's kind of the mail, such as fraud_notice, or empty. `returned`: the server sent the mail back,
+    so it never reached its recipient.
     """
 
     id: int
@@ -62,11 +63,11 @@ class Listed:
 
 
 class Mailbox:
-    """One file; not for use by several threads at once."""
+    """The mails in one SQLite file. Not thread-safe."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # A local inbox: losing mails in a power failure costs less than waiting for the disk at each mail.
+        # Without fsync a power failure may lose mails. For a local inbox this is better than an fsync for each mail.
         self._database.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; {_SCHEMA}")
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class Mailbox:
         self._database.close()
 
     def add(self, sender: str, recipients: Sequence[str], content: bytes, *, returned: bool = False) -> int:
-        """Keeps a mail as it came; returns its id."""
+        """Stores a mail unchanged; returns its id."""
         headers = _HEADERS.parsebytes(content)
         kind, dot, _ = str(headers["Message-ID"] or "").lstrip("<").partition(".")
         kind = kind if dot else ""
@@ -109,12 +110,13 @@ class Mailbox:
         limit: int = 50,
         skip: int = 0,
     ) -> tuple[int, list[Listed]]:
-        """The number of matching mails, and some of them, newest first.
+        """The number of matching mails, and at most `limit` of them after the first `skip`, newest first.
 
         :param search: part of the subject, the sender or a recipient
-        :param waiting: fraud notices of cases that have no receipt yet
-        :param returned: mails that were returned, or those that weren't; None: both
-        :param after: id of the last mail that isn't wanted
+        :param waiting: only fraud notices of cases that have no receipt yet
+        :param kind: only mails of this kind
+        :param returned: True: only returned mails; False: only others; None: both
+        :param after: only mails with an id above this one
         """
         conditions: list[str] = ["id > ?"]
         values: list[str | int] = [after]
@@ -139,12 +141,12 @@ class Mailbox:
         return int(total), [_listed(row) for row in rows]
 
     def listed(self, number: int) -> Listed | None:
-        """A mail as a list shows it; None: there is none."""
+        """The mail with this id, without its content; None if there is none."""
         row = self._database.execute(f"SELECT {_LISTED} FROM mail WHERE id = ?", (number,)).fetchone()  # noqa: S608
         return None if row is None else _listed(row)
 
     def source(self, number: int) -> bytes | None:
-        """A mail as it came; None: there is none."""
+        """The unchanged content of the mail with this id; None if there is none."""
         row = self._database.execute("SELECT content FROM source WHERE id = ?", (number,)).fetchone()
         return None if row is None else bytes(row[0])
 
@@ -159,7 +161,7 @@ def _listed(row: tuple[Any, ...]) -> Listed:
 
 
 def text_of(content: bytes, kind: str = "plain") -> str:
-    """The plain or html body of a mail; empty where it has none."""
+    """The body of a mail as text, `kind` is plain or html; empty if the mail has no such body."""
     message = message_from_bytes(content, policy=default)
     assert isinstance(message, EmailMessage)  # noqa: S101 - the policy makes it so
     body = message.get_body((kind,))

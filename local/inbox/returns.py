@@ -1,7 +1,7 @@
-"""Mails that the local mail server returns: it takes them, and tells their sender that the mailbox isn't there.
+"""Returns mails: the local mail server accepts a mail, then notifies its sender that there is no such mailbox.
 
-The notice is a delivery status notification (RFC 3464), as a provider's server sends one for a mailbox that it learns
-about after it took the mail.
+The notice is a delivery status notification (RFC 3464). A provider's server sends one if it finds out only after
+accepting a mail that the mailbox doesn't exist.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _TRIES = 120
 
 
 class Returns:
-    """Which recipients have no mailbox, and where notices are sent to; at first every recipient has one."""
+    """The recipients without a mailbox, and the mail server that gets the notices. At first every recipient has one."""
 
     def __init__(self) -> None:
         self._recipients: frozenset[str] = frozenset()
@@ -34,15 +34,15 @@ class Returns:
         self._sending: set[asyncio.Task[None]] = set()
 
     def set(self, recipients: Collection[str], port: int) -> None:
-        """From now on mails to these are returned, to the mail server on a port of this machine."""
+        """Returns mails to these recipients from now on; notices go to the mail server on `port` of this machine."""
         self._recipients, self._port = frozenset(recipients), port
 
     def concern(self, sender: str, recipients: Sequence[str]) -> bool:
-        """Whether a mail is to be returned; one without an envelope sender is a notice itself."""
+        """Whether a mail must be returned. A mail without an envelope sender is itself a notice and is not."""
         return bool(sender) and not self._recipients.isdisjoint(recipients)
 
     def send_back(self, sender: str, recipients: Sequence[str], content: bytes) -> None:
-        """Sends a notice of each recipient without a mailbox, soon."""
+        """Starts sending a notice for each recipient without a mailbox, in the background."""
         for recipient in self._recipients & set(recipients):
             task = asyncio.create_task(self._send(sender, notice(sender, recipient, content)))
             self._sending.add(task)
@@ -53,15 +53,15 @@ class Returns:
             try:
                 await asyncio.to_thread(_deliver, self._port, to, content)
             except (OSError, smtplib.SMTPException) as error:
-                logger.warning("a returned mail isn't taken yet: %s", error)
+                logger.warning("a notice of a returned mail isn't accepted yet, trying again: %s", error)
                 await asyncio.sleep(_AGAIN_SECONDS)
             else:
                 return
-        logger.error("a returned mail to %s was given up after %d tries", to, _TRIES)
+        logger.error("a notice of a returned mail to %s was dropped after %d tries", to, _TRIES)
 
 
 def notice(sender: str, recipient: str, returned: bytes) -> bytes:
-    """A delivery status notification about a mail to one recipient, with the mail's headers; CRLF line ends."""
+    """A delivery status notification about a mail to one recipient, with the mail's headers and CRLF line ends."""
     whole = MIMEMultipart("report")
     whole.set_param("report-type", "delivery-status")
     whole["From"], whole["To"] = f"Mail Delivery System <MAILER-DAEMON@{_NAME}>", sender

@@ -1,4 +1,4 @@
-"""The inbox in a browser, and its JSON API."""
+"""The inbox's web pages and JSON API."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ _TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoesc
 
 
 class NoMailbox(BaseModel):
-    """Recipients whose mails are returned, to the mail server on a port of this machine."""
+    """Recipients whose mails are returned, and the port on this machine of the mail server that gets the notices."""
 
     recipients: list[str]
     port: int = 0

@@ -1,1 +1,1 @@
-"""Runs the parts of the stack as processes: knows what a part is, not what it is for."""
+"""Starts, watches and stops the parts of the stack as processes, from data that says nothing of a part's purpose."""

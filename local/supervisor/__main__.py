@@ -1,8 +1,9 @@
-"""The process that owns the stack.
+"""The supervisor: the process that starts all parts of the stack.
 
-``python -m local.supervisor STATE_FOLDER LOG_FOLDER`` runs parts.json of the state folder and takes commands on a
-socket there (:mod:`local.supervisor.control` speaks to it). A guardian, its parent, ends every part should the
-supervisor itself be killed; should both be, the record of sessions lets the next ``up`` or ``down`` do it.
+``python -m local.supervisor STATE_FOLDER LOG_FOLDER`` starts the parts in parts.json of the state folder and accepts
+commands on a socket there; :mod:`local.supervisor.control` is the client. The supervisor's parent, the guardian, ends
+every part if the supervisor is killed. If both are killed, the next ``up`` or ``down`` ends the parts: it finds them in
+the record of sessions.
 """
 
 import asyncio
@@ -21,7 +22,10 @@ logger = logging.getLogger("local.supervisor")
 
 
 def main(state: Path, logs: Path) -> int:
-    """Leaves guardian and supervisor running in the background; returns when commands are answered, 1 if it failed."""
+    """Starts guardian and supervisor in the background and returns when the supervisor accepts commands.
+
+    Returns 0, or 1 if the supervisor ended before. The call also returns in both background processes, at their end.
+    """
     answers, serving = os.pipe()
     if os.fork():
         os.close(serving)
@@ -39,7 +43,7 @@ def main(state: Path, logs: Path) -> int:
 
 
 def _guard(supervisor: int, state: Path) -> int:
-    """Waits for the supervisor's end and ends what it left."""
+    """Waits for the end of the supervisor, ends the processes that it left, and returns the supervisor's exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: os.kill(supervisor, number))
     _, wait_status = os.waitpid(supervisor, 0)
@@ -78,7 +82,7 @@ async def _serve(state: Path, logs: Path, serving: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: stopping.add(loop.create_task(supervisor.down())))
     (state / SOCKET).unlink(missing_ok=True)
-    os.chdir(state)  # the path of a socket is short, that of a checkout may not be
+    os.chdir(state)  # a socket's path is limited to 108 bytes, so it is opened by its relative path
     server = await asyncio.start_unix_server(answer, SOCKET)
     await supervisor.up()
     os.write(serving, b"1")

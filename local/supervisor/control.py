@@ -1,4 +1,4 @@
-"""The client of a supervisor: starts it and sends it commands."""
+"""The client of the supervisor: starts it and sends it commands."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from local.supervisor.supervisor import PARTS, SESSIONS, SOCKET
 
 log = logging.getLogger(__name__)
 
-#: longer than any part may take to stop
+#: Seconds to wait for `down`; longer than any single part may take to stop.
 DOWN_WITHIN = 90
 
 
@@ -30,53 +30,55 @@ class StackError(FraudstreamError):
 
 
 class Control:
-    """The stack of one state folder."""
+    """The stack whose state is in one folder."""
 
     def __init__(self, state: Path, logs: Path) -> None:
         self.state = state
         self.logs = logs
 
     def status(self) -> list[Status]:
-        """Every part in the order of its definition; empty when no supervisor runs."""
+        """The status of every part, in the order of their definition; empty if no supervisor runs."""
         answer = self._ask("status")
         return [] if answer is None else TypeAdapter(list[Status]).validate_python(answer)
 
     def faults(self) -> dict[str, str]:
-        """Failed readiness checks of parts that were ready; takes some seconds if a part hangs."""
+        """The failed readiness checks, by name, of parts that were ready; takes some seconds if a part hangs."""
         return TypeAdapter(dict[str, str]).validate_python(self._ask("faults") or {})
 
     def memory(self) -> dict[str, int]:
-        """Bytes of each running part, shared pages counted by their share (PSS)."""
+        """The memory (PSS) of each started part, in bytes."""
         return {part: session.pss() for part, session in Record(self.state / SESSIONS).read().items()}
 
     def environment(self, name: str) -> dict[str, str]:
-        """The environment that a part was started with; empty when it never was."""
+        """The environment of a part as the last start of the stack defined it; empty if there was none."""
         definition = self.state / PARTS
         parts = TypeAdapter(list[Part]).validate_json(definition.read_bytes()) if definition.exists() else []
         return next((part.env for part in parts if part.name == name), {})
 
     def up(self, parts: Sequence[Part], changed: Callable[[list[Status]], None]) -> bool:
-        """Starts the parts that are not running and waits until all are ready; False if all were running.
+        """Starts the parts that are not running and waits until all are ready; False if all were ready already.
 
-        `changed` is called with the status several times a second.
+        If this call started the supervisor and fails, it stops all parts again.
 
-        :raises StackError: a port is taken (nothing was started then), or a part failed (it names the end of its log);
-            what this call started is stopped again where it started the supervisor
+        :param changed: called several times a second with the status of the parts that this call starts
+        :raises StackError: a port is taken (then nothing was started), or a part failed (the message has the end of its
+            log)
         """
-        # 1. What a killed supervisor left behind goes first: it holds the ports.
+        # 1. End the processes that a killed supervisor left behind: they hold ports.
         before = {status.name: status for status in self.status()}
         if not before:
             self._sweep()
-        # 2. Nothing is started while a port is taken.
+        # 2. Start nothing while a port is taken.
         starting = [part for part in parts if part.name not in before or before[part.name].state in AT_REST]
         if not starting and all(status.state in {State.READY, State.DONE} for status in before.values()):
             return False
         problems = taken(port for part in starting for port in part.ports)
         if problems:
             raise StackError(
-                f"{'; '.join(problems)}. Stop it, or move ours: FRAUDSTREAM_PORT_<PART> (see local/ports.py)"
+                f"{'; '.join(problems)}. Stop that process, or set another port: FRAUDSTREAM_PORT_<NAME>"
+                " (see local/ports.py)"
             )
-        # 3. The supervisor starts them and we watch.
+        # 3. Let the supervisor start the parts, and wait until they are ready.
         self.state.mkdir(parents=True, exist_ok=True)
         self.logs.mkdir(parents=True, exist_ok=True)
         definition = self.state / PARTS
@@ -101,12 +103,12 @@ class Control:
         return 0 if self.status() else sum(len(session.processes()) for session in sessions)
 
     def down(self) -> int:
-        """Stops all parts in order, kills those that do not stop, and ends what a killed supervisor left.
+        """Stops all parts in order, kills those that do not stop, and ends processes that a killed supervisor left.
 
-        Returns how many parts were running.
+        Returns the number of parts that were running.
         """
         parts = self.status()
-        if parts:  # a supervisor is there, even where none of its parts runs any more
+        if parts:  # a supervisor runs, even if none of its parts does any more
             try:
                 self._ask("down", timeout=DOWN_WITHIN)
             except TimeoutError:
@@ -119,9 +121,9 @@ class Control:
         return sum(status.pid is not None for status in parts)
 
     def command(self, command: str, name: str) -> None:
-        """`start`, `stop` or `kill` for one part.
+        """Sends the command `start`, `stop` or `kill` for one part.
 
-        :raises StackError: the stack isn't running or has no such part
+        :raises StackError: the stack isn't running, it has no such part, or the part to kill isn't running
         """
         parts = {status.name: status for status in self.status()}
         if not parts:
@@ -166,21 +168,23 @@ class Control:
         record.forget()
 
     def _ask(self, *request: str, timeout: float = 30) -> object:
-        """The supervisor's answer; None when none is running."""
+        """Sends a command and returns the supervisor's answer; None if no supervisor is running."""
         path = self.state / SOCKET
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(timeout)
             try:
-                # a socket's path has at most 108 bytes: the shorter of the two names
+                # A socket's path is limited to 108 bytes: take the shorter of the absolute and the relative path.
                 connection.connect(min(str(path), os.path.relpath(path), key=len))
                 connection.sendall(json.dumps(request).encode() + b"\n")
                 with connection.makefile() as answer:
                     line = answer.readline()
             except (FileNotFoundError, ConnectionError):
-                return None  # not there, or it ended while it was asked
+                return None  # no supervisor is running, or it ended during the request
         if not line:
             return None
         reply = json.loads(line)
         if "error" in reply:
-            raise StackError(f"the supervisor couldn't {request[0]}: {reply['error']}; see {self.logs}/supervisor.log")
+            raise StackError(
+                f"the supervisor's command {request[0]} failed: {reply['error']}; see {self.logs}/supervisor.log"
+            )
         return reply["answer"]

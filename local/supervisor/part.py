@@ -1,4 +1,4 @@
-"""What a part of the stack is: data that the supervisor can run without knowing what it is for."""
+"""The data that defines a part of the stack, its readiness check and its status."""
 
 import asyncio
 import http.client
@@ -16,7 +16,7 @@ from local.ports import HOST
 
 
 class Listening(BaseModel):
-    """Ready when something accepts connections on a loopback port."""
+    """A part is ready when a process accepts connections on a loopback port."""
 
     kind: Literal["listening"] = "listening"
     port: int
@@ -37,7 +37,7 @@ class Listening(BaseModel):
 
 
 class Answers(BaseModel):
-    """Ready when a URL answers 200."""
+    """A part is ready when a URL answers with HTTP status 200."""
 
     kind: Literal["answers"] = "answers"
     url: str
@@ -53,7 +53,7 @@ class Answers(BaseModel):
 
 
 class AirflowHeartbeat(BaseModel):
-    """Ready when Airflow's health page shows a heartbeat of this component from after its start."""
+    """A part is ready when Airflow's health page shows a heartbeat of its component that is newer than its start."""
 
     kind: Literal["airflow_heartbeat"] = "airflow_heartbeat"
     url: str
@@ -75,7 +75,7 @@ class AirflowHeartbeat(BaseModel):
 
 
 class Logged(BaseModel):
-    """Ready when its log has this text."""
+    """A part is ready when its log has this text."""
 
     kind: Literal["logged"] = "logged"
     file: Path
@@ -92,9 +92,9 @@ class Logged(BaseModel):
 
 
 class Exits(BaseModel):
-    """A part that runs once: ready when it exited with 0.
+    """A part that runs to its end: it is done when it has exited with 0.
 
-    With `marker`, an empty file made on success, it runs once for as long as that file is there.
+    `marker` is an empty file that is created on success. While it exists, the part isn't run again.
     """
 
     kind: Literal["exits"] = "exits"
@@ -106,7 +106,7 @@ class Part(BaseModel):
 
     name: str
     command: list[str]
-    #: the complete environment: nothing of the supervisor's own leaks in
+    #: the complete environment: the supervisor's own variables aren't passed on
     env: dict[str, str]
     cwd: Path
     ready: Annotated[Listening | Answers | AirflowHeartbeat | Logged | Exits, Field(discriminator="kind")]
@@ -114,19 +114,19 @@ class Part(BaseModel):
     depends_on: list[str] = []
     #: parts that need this one until they have stopped, though they can start without it
     stops_after: list[str] = []
-    #: loopback ports it will listen on
+    #: loopback ports on which it listens
     ports: list[int] = []
-    #: what a person opens or connects to
+    #: the address that users open or connect to
     address: str = ""
     ready_within: float = Field(120, description="seconds")
     stop_signal: int = signal.SIGTERM
-    #: whether the signal goes to all of its processes, or to the first one, which then stops the others
+    #: True: the signal goes to all processes of the part. False: only to the first one, which stops the others
     stop_all: bool = False
     stop_within: float = Field(20, description="seconds from the signal to SIGKILL")
 
 
 class State(StrEnum):
-    """Where a part is in its life."""
+    """The state of a part in its lifecycle."""
 
     WAITING = "waiting"
     STARTING = "starting"
@@ -138,7 +138,7 @@ class State(StrEnum):
     DIED = "died"
 
 
-#: States in which nothing of the part runs and `start` may start it.
+#: States in which no process of the part runs and the part can be started.
 AT_REST = {State.STOPPED, State.FAILED, State.DIED}
 
 
@@ -150,15 +150,15 @@ class Status(BaseModel):
     pid: int | None = None
     #: seconds since 1970
     started: float | None = None
-    #: how long it took to be ready
+    #: seconds from its start until it was ready
     seconds: float | None = None
-    #: what went wrong, with the end of its log
+    #: the error message, with the end of its log
     problem: str = ""
     address: str = ""
 
 
 def _get(url: str) -> bytes | None:
-    """The body of a 200 answer within 5 s; None for anything else."""
+    """The body of the response if its status is 200; None for another status, on an error and on a timeout of 5 s."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or HOST, parts.port, timeout=5)
     try:

@@ -1,9 +1,9 @@
-"""Finding and ending all the processes of a part, also those that it forgot or that outlived it.
+"""Finds and ends all processes of a part, also those that its first process no longer knows or that outlived it.
 
-Each part is started in a session of its own. What it starts stays in the session (Airflow's task processes make
-process groups, so groups aren't enough) or is a child of one that is in it (each connection of Postgres is a session).
-A session's number can't be given to a new process while anything is left in it, so the number and the start time of
-its first process find it even when that process is gone.
+Each part is started in its own session. Processes that it starts stay in the session, or are children of a process in
+it: each backend process of Postgres makes its own session. Process groups wouldn't be enough, because Airflow's task
+processes make their own. The kernel doesn't reuse a session's id while a process is left in it. So the id, together
+with the start time of the first process, identifies the session even after that process has ended.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 from fraudstream.errors import FraudstreamError
 
-#: seconds that the clock may have been set by since a process was started
+#: seconds by which the clock may have been adjusted since a process was started
 _CLOCK_TOLERANCE = 60
 
 
@@ -32,11 +32,11 @@ class Session:
     started: float
 
     def processes(self) -> list[psutil.Process]:
-        """What is alive in it."""
+        """The running processes of the session and their descendants, without zombies."""
         try:
             first = psutil.Process(self.id)
             if abs(first.create_time() - self.started) > _CLOCK_TOLERANCE:
-                return []  # the number is another process's by now
+                return []  # the session has ended, and another process has its id now
         except psutil.NoSuchProcess:
             pass
         everything = list(psutil.process_iter(["ppid", "status"]))
@@ -49,17 +49,17 @@ class Session:
         return [p for p in everything if p.pid in found and p.info["status"] != psutil.STATUS_ZOMBIE]
 
     def pss(self) -> int:
-        """Bytes of memory, shared pages counted by their share."""
+        """The memory (PSS) of all its processes, in bytes."""
         total = 0
         for process in self.processes():
             try:
                 total += process.memory_full_info().pss
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue  # gone since it was listed, or another user's
+                continue  # it has ended since it was listed, or belongs to another user
         return total
 
     def signal_first(self, number: int) -> None:
-        """Sends a signal to the first process; if it has ended, to the processes that it started."""
+        """Sends a signal to the first process; if that has ended, to all other processes."""
         alive = self.processes()
         _send(number, [process for process in alive if process.pid == self.id] or alive)
 
@@ -69,32 +69,32 @@ class Session:
 
 
 class Record:
-    """The file that says which sessions the supervisor started: it outlives the supervisor."""
+    """The file with the sessions that the supervisor started. It survives the supervisor."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read(self) -> dict[str, Session]:
-        """Sessions by part; none where there is no file."""
+        """The sessions by part; empty if there is no file."""
         if not self._path.exists():
             return {}
         return {part: Session(**fields) for part, fields in json.loads(self._path.read_text()).items()}
 
     def write(self, sessions: dict[str, Session]) -> None:
-        """Replaces the record as a whole."""
+        """Replaces the file atomically."""
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps({part: asdict(session) for part, session in sessions.items()}))
         new.replace(self._path)
 
     def forget(self) -> None:
-        """Removes the record, once nothing it names is alive."""
+        """Removes the file. Call it only when no process of the sessions is left."""
         self._path.unlink(missing_ok=True)
 
 
 def sweep(sessions: Iterable[Session], grace: float = 10) -> int:
-    """Ends all processes of the sessions: SIGTERM, after `grace` seconds SIGKILL. Returns how many there were.
+    """Ends all processes of the sessions: SIGTERM, then SIGKILL after `grace` seconds. Returns their number.
 
-    :raises FraudstreamError: some are there still `grace` seconds after SIGKILL
+    :raises FraudstreamError: some still run `grace` seconds after SIGKILL
     """
     sessions = list(sessions)
     count = sum(len(session.processes()) for session in sessions)

@@ -1,4 +1,4 @@
-"""Starts each part of the stack when what it depends on is ready, watches it, stops it."""
+"""Starts each part of the stack when the parts that it depends on are ready, watches it, and stops it."""
 
 import asyncio
 import logging
@@ -18,9 +18,9 @@ logger = logging.getLogger("local.supervisor")
 PARTS = "parts.json"
 SOCKET = "supervisor.sock"
 SESSIONS = "sessions.json"
-#: how often a part that starts or stops is looked at
+#: interval of checks while a part starts or stops
 POLL_SECONDS = 0.2
-#: a log that has grown beyond this many bytes is moved to .log.1, looked at so often
+#: a log above this size is copied to .log.1 and truncated; the interval of this check
 LOG_BYTES, LOG_SECONDS = 20 << 20, 10
 LOG_TAIL_LINES = 25
 
@@ -42,7 +42,7 @@ class Supervisor:
     # -- commands
 
     async def up(self) -> None:
-        """Starts every part that isn't running, as parts.json defines it now; forgets those it no longer has."""
+        """Starts every part of parts.json that isn't running. Removes stopped parts that parts.json no longer has."""
         parts = TypeAdapter(list[Part]).validate_json((self._state / PARTS).read_bytes())
         for name in self._status.keys() - {part.name for part in parts}:
             if self._status[name].state in AT_REST:
@@ -57,18 +57,18 @@ class Supervisor:
             self._start(self._parts[name])
 
     async def stop(self, name: str) -> None:
-        """Stops one part and all its processes; what depends on it goes on without it."""
+        """Stops one part and all its processes. Parts that depend on it keep running."""
         status = self._status[name]
         status.state = State.STOPPING
         await self._end(self._parts[name])
         await self._move(status, State.STOPPED)
 
     async def kill(self, name: str) -> None:
-        """SIGKILL to all processes of a part, as a crash would; it is then seen to have died."""
+        """Sends SIGKILL to all processes of a part, to simulate a crash. The part's state becomes DIED."""
         self._sessions[name].signal(signal.SIGKILL)
 
     async def down(self) -> None:
-        """Stops every part after those that need it, then ends the supervisor."""
+        """Stops all parts, each one after the parts that need it, then ends the supervisor."""
         for status in self._status.values():
             if status.state not in AT_REST:
                 status.state = State.STOPPING
@@ -76,11 +76,11 @@ class Supervisor:
         self.finished.set()
 
     async def status(self) -> list[dict[str, object]]:
-        """What `Status` says of each part, as JSON values."""
+        """The `Status` of each part as JSON values."""
         return [status.model_dump() for status in self._status.values()]
 
     async def faults(self) -> dict[str, str]:
-        """What is wrong, by name, with parts that run and were ready: what made them so doesn't hold now."""
+        """Repeats the readiness checks of all parts that are READY; returns the failed ones as messages by part."""
         ready = [part for part in self._parts.values() if self._status[part.name].state is State.READY]
         return dict(filter(None, await asyncio.gather(*map(self._fault, ready))))
 
@@ -90,11 +90,11 @@ class Supervisor:
             return None
         try:
             passed = await part.ready.passes(started)
-        except Exception as error:  # noqa: BLE001 - one check that can't be made must not hide what the others find
+        except Exception as error:  # noqa: BLE001 - an error in one check must not hide the results of the others
             return part.name, f"its readiness check raised {error!r}"
         return None if passed else (part.name, part.ready.fault)
 
-    # -- one part's life
+    # -- the lifecycle of one part
 
     def _start(self, part: Part) -> None:
         self._parts[part.name] = part
@@ -102,7 +102,7 @@ class Supervisor:
         self._tasks[part.name] = asyncio.create_task(self._live_or_fail(part, self._status[part.name]), name=part.name)
 
     async def _live_or_fail(self, part: Part, status: Status) -> None:
-        """Whatever goes wrong with a part, also in this supervisor or in a readiness check, is that part's failure."""
+        """Runs a part. Any exception, also one of the supervisor itself or of a readiness check, makes it FAILED."""
         try:
             await self._live(part, status)
         except Exception as error:
@@ -111,14 +111,14 @@ class Supervisor:
             await self._fail(part, status, State.FAILED, f"can't be looked after: {error!r}")
 
     async def _live(self, part: Part, status: Status) -> None:
-        # 1. What it depends on is ready, or it can't start.
+        # 1. Wait until the parts that it depends on are ready. If one of them isn't running, don't start.
         if not await self._dependencies_ready(part, status):
             return
-        # 2. A part that has run once and for all stays as it is.
+        # 2. A part with a marker file has run already and isn't run again.
         if isinstance(part.ready, Exits) and part.ready.marker and part.ready.marker.exists():
             await self._move(status, State.DONE)
             return
-        # 3. Start, and ask until it is ready.
+        # 3. Start it and wait until it is ready.
         try:
             process = await self._spawn(part, status)
         except OSError as error:
@@ -135,7 +135,7 @@ class Supervisor:
         if not isinstance(part.ready, Exits):
             code = await exited
             if status.state is State.READY:
-                await self._end(part)  # what it started must not outlive it
+                await self._end(part)  # processes that it started must not outlive it
                 await self._fail(part, status, State.DIED, f"{_exit(code)}, {_uptime(status)} after its start")
 
     async def _dependencies_ready(self, part: Part, status: Status) -> bool:
@@ -155,7 +155,7 @@ class Supervisor:
         log = self.log(part.name)
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
-        with log.open("ab") as output:  # appending goes on at the start once the log was rotated
+        with log.open("ab") as output:  # append mode: after rotate_logs() truncates the file, output starts at 0 again
             process = await asyncio.create_subprocess_exec(
                 *part.command,
                 env=part.env,
@@ -173,7 +173,7 @@ class Supervisor:
         return process
 
     async def _until_ready(self, part: Part, status: Status, exited: "asyncio.Task[int]") -> str:
-        """Empty when it is ready, else what went wrong."""
+        """Waits until a part is ready or done; returns an empty string then, else the reason why it isn't."""
         assert status.started is not None  # noqa: S101 - set by _spawn
         while status.state is State.STARTING:
             if exited.done():
@@ -192,7 +192,7 @@ class Supervisor:
         return "stopped while it was starting"
 
     async def _end(self, part: Part) -> None:
-        """Ends every process of a part: its signal, and SIGKILL for what is left in the end."""
+        """Ends every process of a part: sends its stop signal, and SIGKILL to those that run after `stop_within`."""
         session = self._sessions.get(part.name)
         if session is None:
             return
@@ -200,7 +200,7 @@ class Supervisor:
         (session.signal if part.stop_all else session.signal_first)(part.stop_signal)
         while session.processes():
             if time.monotonic() > deadline:
-                logger.warning("%s: SIGKILL to what is left after %.0f s", part.name, part.stop_within)
+                logger.warning("%s: SIGKILL to processes that run after %.0f s", part.name, part.stop_within)
                 session.signal(signal.SIGKILL)
             await asyncio.sleep(POLL_SECONDS)
 
@@ -214,7 +214,7 @@ class Supervisor:
 
         if status.state is State.STOPPING:
             async with self._changed:
-                self._changed.notify_all()  # one that waits for its dependencies gives up
+                self._changed.notify_all()  # a part that waits for its dependencies isn't started any more
                 await self._changed.wait_for(unneeded)
             await self._end(part)
             await self._move(status, State.STOPPED)
@@ -240,7 +240,7 @@ class Supervisor:
             self._changed.notify_all()
 
     async def rotate_logs(self) -> None:
-        """Runs until it is cancelled; a few lines written while a log is copied may be lost."""
+        """Rotates logs that are too large until it is cancelled. Lines written while a log is copied may be lost."""
         while True:
             await asyncio.sleep(LOG_SECONDS)
             for name in self._parts:
@@ -250,7 +250,7 @@ class Supervisor:
                     os.truncate(log, 0)
 
     def log(self, name: str) -> Path:
-        """A part's log; the one of the start before has .1 at its end."""
+        """Path of a part's log. The log of its previous start has the suffix .log.1."""
         return self._logs / f"{name}.log"
 
 
