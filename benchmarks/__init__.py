@@ -1,1 +1,1 @@
-"""Speed of the data plane against its ceiling and its peers; see docs/benchmarks.md."""
+"""Benchmarks that compare the pipeline with a ceiling and with other tools; see docs/benchmarks.md."""

@@ -1,6 +1,6 @@
-"""``make benchmark NAME=…``: runs one benchmark on a stack of its own; without NAME, lists them.
+"""``make benchmark NAME=…``: runs one benchmark on its own stack; without NAME, lists all benchmarks.
 
-Exit code 0 when every check holds, 1 when one doesn't, 2 when it couldn't run.
+The exit code is 0 if every check holds, 1 if one doesn't, and 2 if the benchmark couldn't run.
 """
 
 import os
@@ -22,7 +22,7 @@ NAMES = (
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code."""
+    """Runs a benchmark and returns the exit code."""
     console = Console(width=None if sys.stdout.isatty() else 150, highlight=False, soft_wrap=False)
     modules = {name: f"benchmarks.{name}" for name in NAMES}
     if len(arguments) != 1 or arguments[0] not in modules:
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         return 2 if arguments else 0
     environment = own_environment(os.environ)
     if environment != dict(os.environ):
-        # The stack's folder is settled when its modules are imported: begin again with ours.
+        # Modules of the local stack read its number when they are imported: start again with the benchmarks' number.
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks", *arguments], environment)  # noqa: S606
     chosen = import_module(modules[arguments[0]])
     benchmark: Callable[[Mapping[str, str], Callable[[str], None]], Report] = chosen.benchmark
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
     def say(text: str) -> None:
         console.print(text, markup=False)
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # takes the stack down, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # SystemExit stops the stack, too
     try:
         with stack(say, *([chosen.parts] if hasattr(chosen, "parts") else [])) as started:
             report = benchmark(started, say)

@@ -1,4 +1,4 @@
-"""The audit of 1,000,000 new rows after 6 million audited ones (or MILLIONS=number), against 1,000,000 alone."""
+"""The audit of 1,000,000 new rows after 6 million audited rows (MILLIONS: another number), and of 1,000,000 alone."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ _MOST = 1.3
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """All in one lake: the first million alone, then the others up to a green audit, then one more."""
+    """Runs in one lake: audits the first million alone, then all millions, then only one more million."""
     store, path = lake(environment), paysim(_ROWS)
     console = Console(stderr=True, force_terminal=sys.stderr.isatty())
     with Progress(console=console) as bar:
@@ -33,7 +33,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             bar.advance(task)
 
         million(0)
-        _audited(environment)  # the brokers' Java is slow until it is compiled
+        _audited(environment)  # warm-up: the brokers' Java is slow until it is compiled
         alone = _figures(environment, _ALONE, say)
         for number in range(1, _MILLIONS):
             million(number)
@@ -63,7 +63,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
 
 
 def _add(environment: Mapping[str, str], uri: str) -> None:
-    """Rows in topics, lake and mail log."""
+    """Writes the rows of a file to the topics, the lake and the mail log."""
     run("benchmarks.ours.produce", [uri], environment)
     for topic in (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION):
         run("benchmarks.ours.lake", [topic, FOLDER_OF[topic]], environment)
@@ -73,7 +73,7 @@ def _add(environment: Mapping[str, str], uri: str) -> None:
 def _audited(environment: Mapping[str, str], *how: str) -> dict[str, Any]:
     outcome = run("benchmarks.ours.audit", how, environment)
     if not outcome["ok"] or outcome["behind"]:
-        raise BenchmarkFailed(f"the audit isn't green: {outcome['problems']}, {outcome['behind']} records behind")
+        raise BenchmarkFailed(f"the audit failed: {outcome['problems']}, {outcome['behind']} records behind")
     return outcome
 
 

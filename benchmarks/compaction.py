@@ -1,4 +1,4 @@
-"""A day of 1,000,000 rows in 500 objects to an Iceberg table, proven; what that gives queries; a day of 6,362,620."""
+"""Compaction of 1,000,000 rows in 500 objects to an Iceberg table, queries before and after; then 6,362,620 rows."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,18 +18,18 @@ from local import spark
 
 ROWS = 1_000_000
 OBJECTS = 500
-#: Spark takes most of a minute in each.
+#: Each round takes about a minute, mostly for Spark.
 ROUNDS = 3
 _CASES, _MAILS = 1_000, 100_000
 _WHOLE_PEAK_MIB = 1536
-#: DuckDB's sorted COPY of the same files, the second with ISA-L unpacking them first, as ours does.
+#: DuckDB's sorted COPY of the same files. In the second ceiling ISA-L decompresses them first, as in the pipeline.
 _DUCKDB = f"{CEILING}, duckdb-sorted"
 _CEILINGS = {_DUCKDB: "duckdb-sorted", f"{CEILING}, isal and duckdb-sorted": "isal_duckdb-sorted"}
 _OTHERS = ("duckdb", "polars", "polars-sorted", "pandas")
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Ours with order, proof, commit and store, against conversions of the files on disk with none of them."""
+    """Compares the compaction, which sorts, verifies, uploads and commits, with mere conversions of local files."""
     day = json_day(ROWS, OBJECTS)
     store = bucket(environment, "compaction")
     upload_day(store, day)
@@ -80,7 +80,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
 
 
 def _questions(environment: Mapping[str, str], day: Path) -> dict[str, Any]:
-    """Seconds and megabytes of each question, by what it was asked of."""
+    """Seconds and megabytes read of each query, over JSON and over tables."""
     store = bucket(environment, "questions")
     upload_day(store, day)
     cases_and_mails(store, _CASES, _MAILS)
@@ -107,7 +107,7 @@ def _peer(name: str, library: str, folder: Path, result: Path) -> Subject:
 
 
 def bucket(environment: Mapping[str, str], name: str) -> Store:
-    """A new bucket of the benchmarks' stack."""
+    """Creates a bucket on the benchmarks' stack."""
     client = storage.Client(
         project="local",
         credentials=AnonymousCredentials(),

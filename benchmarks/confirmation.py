@@ -1,7 +1,8 @@
-"""Click → resolved sensor in a running Airflow with 100, 1,000 and 2,500 cases waiting, against what else can wait.
+"""Time from a click to the resolved sensor, with 100, 1,000 and 2,500 waiting cases, against other sensors of Airflow.
 
-STAGES picks some of peers, 100, 1000, 2500, idle, trickle and 8213 (without: all but the last two), PEERS some of the
-peers, TRIGGERERS how many triggerers there are. Stage trickle: 3,000 cases (or CASES) that come one every half second.
+STAGES selects some of peers, 100, 1000, 2500, idle, trickle and 8213 (default: all but the last two). PEERS selects
+some of the peers, TRIGGERERS sets the number of triggerers. In stage trickle 3,000 cases (or CASES) arrive, one every
+half second.
 """
 
 import time
@@ -34,20 +35,20 @@ from local.supervisor.part import Part
 
 _WHOLE_ROWS = 10_000
 _WHOLE_WITHIN = 500.0
-#: At 20 a second; what is answered at once is all that wait then.
+#: By the number of waiting cases: how many are answered at 20 a second, and how often all are answered at once.
 _STEADY = {100: 100, 1_000: 400, 2_500: 400}
 _BURSTS = {100: 3, 1_000: 1, 2_500: 1}
 _SAMPLED = (0, 500, 1_000, 2_500)
 _WITHIN = 400.0
 _PEER_ROUNDS = 3
-#: Before them, uncounted: cases, and seconds for all to be resolved.
+#: The warm-up before the peers' rounds: number of cases, and seconds within which all must be resolved.
 _WARM_UP = (10, 30.0)
 
 Say = Callable[[str], None]
 
 
 def parts(ports: Ports) -> list[Part]:
-    """Airflow with the DAGs of this benchmark beside the product's, and the site."""
+    """The parts beyond brokers, registry and store: Airflow, also with this benchmark's DAGs, site and mail server."""
     _, site = pipeline(ports)
     bundle = '{{"name": "{}", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {{{}}}}}'
     bundles = [bundle.format("dags-folder", ""), bundle.format("benchmarks", f'"path": "{ROOT}/benchmarks/dags"')]
@@ -63,7 +64,7 @@ def parts(ports: Ports) -> list[Part]:
 
 
 def benchmark(environment: Mapping[str, str], say: Say) -> Report:
-    """The stages that are asked for, one after the other in one Airflow."""
+    """Runs the selected stages one after the other, in one Airflow."""
     keys = [SecretStr(environment["FRAUDSTREAM_CONFIRMATION_KEYS"])]
     settings = settings_of(environment).model_copy(update={"confirmation_keys": keys})
     with Airflow(environment) as airflow:
@@ -72,7 +73,7 @@ def benchmark(environment: Mapping[str, str], say: Say) -> Report:
 
 
 class _Run:
-    """One run; what it found grows in `also`, `checks` and `notes`."""
+    """One run of the benchmark. Its stages add their results to `_also`, `_checks` and `_notes`."""
 
     def __init__(self, environment: Mapping[str, str], settings: Settings, airflow: Airflow, say: Say) -> None:
         self._environment = environment
@@ -89,7 +90,7 @@ class _Run:
         self._notes: list[str] = []
 
     def report(self, asked: Sequence[str]) -> Report:
-        """Runs the stages."""
+        """Runs the stages and returns the report."""
         self._sample("ours", 0)
         for stage in asked:
             if stage == "peers":
@@ -118,7 +119,7 @@ class _Run:
         )
 
     def _stage(self, number: int) -> None:
-        """N wait; some are answered at 20 a second; N wait again; all are answered at once."""
+        """Opens N cases and answers some at 20 a second; then fills up to N again and answers all at once."""
         for wanted in [size for size in (*_SAMPLED, number) if size <= number and size not in self._cost["ours"]]:
             self._fill(wanted)
             self._sample("ours", wanted)
@@ -142,7 +143,7 @@ class _Run:
             self._checks["1,000 waiting: 40 resolutions/s"] = rate >= 40
 
     def _trickle(self) -> None:
-        """Cases come one by one; at the end some are answered at 20 a second, then the others at once."""
+        """Lets cases arrive one by one; at the end answers some at 20 a second, then the others at once."""
         cases, figures = trickle(self._airflow, self._customers, self._say)
         self._waiting += cases
         last, self._waiting = self._waiting[-_STEADY[100] :], self._waiting[: -_STEADY[100]]
@@ -155,7 +156,7 @@ class _Run:
         self._checks["trickle: a run for 30 s of cases, and ten more"] = figures["runs"] <= figures["seconds"] / 30 + 11
 
     def _whole(self) -> None:
-        """As many cases as PaySim has frauds: produced and opened by the product's DAGs, then all answered at once."""
+        """Produces and opens as many cases as PaySim has frauds with the pipeline's DAGs, then answers all at once."""
         started = time.monotonic()
         with heartbeats(self._airflow) as worst:
             self._customers.replay(_WHOLE_ROWS, WHOLE)
@@ -183,7 +184,7 @@ class _Run:
         )
 
     def _fill(self, number: int) -> None:
-        """So many wait, and the triggerers have them."""
+        """Opens cases until `number` cases wait and all their triggers are assigned to triggerers."""
         if (missing := number - len(self._waiting)) <= 0:
             return
         started = time.monotonic()
@@ -193,7 +194,7 @@ class _Run:
             self._airflow.wait_for(lambda: self._airflow.waiting() == number, _WITHIN)
         if self._airflow.waiting() != number:
             raise BenchmarkFailed(f"{self._airflow.waiting()} cases wait after {_WITHIN:.0f} s, expected {number}")
-        time.sleep(3)  # what the database calls assigned has still to be started by its triggerer
+        time.sleep(3)  # a triggerer starts a trigger a moment after the database shows it as assigned
         self._say(
             f"{number:,} wait: {missing:,} opened in {opened:.0f} s, all waiting after "
             f"{time.monotonic() - started:.0f} s; oldest heartbeats {worst}"
@@ -237,7 +238,7 @@ class _Run:
         return max(cost["pss_mib"] for costs in self._cost.values() for cost in costs.values())
 
     def _peers(self) -> None:
-        """Ours and the peers in turn: so many cases wait, and all are answered at once."""
+        """Runs the pipeline's sensors and the peers in turn: cases wait, and all are answered at once."""
 
         def ours(number: int, _: int) -> dict[str, Any]:
             self._fill(number)
@@ -266,7 +267,7 @@ class _Run:
                 self._checks[f"4 x {name}"] = reaches(figures[OURS], 4, figures[name])
 
     def _idle(self) -> None:
-        """The same number of triggers that do nothing: what is Airflow's own."""
+        """Measures triggers that do nothing, to find Airflow's own share of the cost."""
         open_now = 0
         conf = {"cases": [{"idTransaction": f"{n:030d}", "filler": "x" * 400} for n in range(200)]}
         for number in _SAMPLED:

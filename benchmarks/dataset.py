@@ -1,4 +1,4 @@
-"""The files that are played, in the store and on disk."""
+"""The benchmarks' data set files, on disk and in the object store."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ _SEED = 1
 
 
 def paysim(rows: int) -> Path:
-    """A PaySim-shaped file with so many rows, kept from one benchmark to the next."""
+    """Path of a PaySim-shaped file with this many rows; it is generated once and kept for later benchmarks."""
     path = FOLDER / f"paysim-{rows}.csv"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def lake(environment: Mapping[str, str]) -> Store:
 
 
 def lines_and_records(store: Store, prefix: str) -> tuple[int, int]:
-    """Lines of all JSON objects under a prefix, and how many different records they are."""
+    """The number of lines in all JSON objects under a prefix, and the number of different records among them."""
     places = pl.concat(
         pl.read_ndjson(igzip.decompress(store.download(info) or b"")).select("partition", "offset", "idTransaction")
         for info in store.list(prefix)
@@ -47,6 +47,9 @@ def lines_and_records(store: Store, prefix: str) -> tuple[int, int]:
 
 
 def upload(store: Store, path: Path, name: str) -> str:
-    """The file as a new object; benchmarks.ours.produce replays it under its name, with ids of its own."""
+    """Uploads a file as a new object and returns its URI. benchmarks.ours.produce uses the URI as the replay's name.
+
+    So the same file under another name gives rows with other ids.
+    """
     store.create(f"dataset/{name}", path, content_type="text/csv", metadata={})
     return f"gs://{store.bucket}/dataset/{name}"

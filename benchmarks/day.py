@@ -1,6 +1,6 @@
-"""A simulated day: rows come as in PaySim, through the product's DAGs, with customers who answer.
+"""A simulated day: rows arrive in PaySim's daily pattern, pass through the pipeline's DAGs, and customers answer.
 
-It takes 2.5 minutes (MINUTES) and has 30,000 rows (ROWS), a stack that starts and the last answers apart.
+The day has 30,000 rows (ROWS) and takes 2.5 minutes (MINUTES), without the stack's start and the last answers.
 """
 
 import logging
@@ -37,12 +37,12 @@ from local.supervisor.part import Listening, Part
 
 _ROWS = int(os.environ.get("ROWS") or 30_000)
 _SECONDS = 60 * float(os.environ.get("MINUTES") or 2.5)
-#: PaySim's share, or up to 300 of a short day: a 99th percentile of the share of 30,000 rows, 39, says nothing.
+#: PaySim's share of frauds, but on a short day more, up to 300: 30,000 rows would have only 39, too few for a p99.
 _FRAUDS = max(plan(_ROWS).frauds, min(300, _ROWS // 100))
 _DAGS = ("consume_non_fraud_transactions", "consume_fraud_transactions", "consume_fraud_confirmations")
 _GROUPS = (*CONSUMERS, ("write_lake", FRAUD_CONFIRMATION), ("send_mail", FRAUD_CONFIRMATION))
 _READY_WITHIN, _DONE_WITHIN = 120.0, 120.0
-#: Until the groups have formed.
+#: Seconds until the consumer groups have assigned their partitions.
 _JOIN_SECONDS = 15.0
 _IDLE_SECONDS = 15.0
 _SEED = 1
@@ -51,7 +51,7 @@ Say = Callable[[str], None]
 
 
 def parts(ports: Ports) -> list[Part]:
-    """Airflow with the product's DAGs, the site, and smtp-sink where the local stack has its inbox."""
+    """The parts beyond brokers, registry and store: Airflow with the pipeline's DAGs, the site, and smtp-sink."""
     _, site = pipeline(ports)
     site.env = site.env | {"FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "1000000000"}
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
@@ -67,11 +67,11 @@ def parts(ports: Ports) -> list[Part]:
 
 
 def benchmark(environment: Mapping[str, str], say: Say) -> Report:
-    """Everything that is measured is a time of a record, the mail log, an object, a snapshot or Airflow's database."""
-    # Airflow's tasks and the compaction share one catalog.
+    """Runs the day. Latencies come from times in records, mail log, objects, snapshots and Airflow's database."""
+    # Airflow's tasks and the compaction must share one catalog.
     name = "FRAUDSTREAM_LAKE_CATALOG_URI"
     environment = {**environment, name: stack_environment()[name]}
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # a line for each question to the registry
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log each request to the registry
     keys = [SecretStr(environment["FRAUDSTREAM_CONFIRMATION_KEYS"])]
     settings = settings_of(environment).model_copy(update={"confirmation_keys": keys})
     with Airflow(environment) as airflow, Usage() as usage:
@@ -98,7 +98,7 @@ def _start_consumers(airflow: Airflow) -> None:
 
 
 def _idle(airflow: Airflow, usage: Usage) -> dict[str, float]:
-    """Cores that each part takes while nothing comes."""
+    """CPU cores that each part uses while no rows arrive."""
     tasks, before = airflow.tasks(), usage.cpu(airflow.tasks())
     time.sleep(_IDLE_SECONDS)
     return {part: round(cpu / _IDLE_SECONDS, 3) for part, cpu in used(before, usage.cpu(tasks)).items()}
@@ -117,16 +117,16 @@ class _Day:
         self._say = say
         self._habits = Habits(_SEED)
         self._known: set[str] = set()
-        #: Cases with the answer that their customer will give, and when.
+        #: By case: the answer that its customer will give, and the time of that answer.
         self._intended: dict[str, tuple[str, float]] = {}
         self.clicks: dict[str, tuple[float, str]] = {}
 
     def run(self) -> dict[str, Any]:
-        """The day; what is known of it at its end."""
+        """Runs the day and returns its measurements."""
         path = FOLDER / f"day-{_ROWS}.csv"
         write_file(path, plan(_ROWS, frauds=_FRAUDS), _SEED, lambda _: None)
         uri = upload(lake(self._environment), path, path.name)
-        started = time.time() + 3  # what an interpreter needs
+        started = time.time() + 3  # time for the two processes to start
         before, busy = self._usage.cpu(self._airflow.tasks()), _busy_seconds()
         self._say(f"{_ROWS:,} rows with {_FRAUDS} frauds in {_SECONDS:.0f} s, an hour in {_SECONDS / HOURS:.2f} s")
         producer = Task(self._environment, "benchmarks.daily.rows", uri, _ROWS, _SECONDS, started)
@@ -161,7 +161,7 @@ class _Day:
         }
 
     def _answer(self) -> None:
-        """Presses the buttons whose time has come; new customers decide when theirs is."""
+        """Sends the answers that are due, and draws answer and time for customers of new cases."""
         now = time.time()
         for case in self._customers.frauds():
             if case in self._known:
@@ -177,6 +177,6 @@ class _Day:
 
 
 def _busy_seconds() -> float:
-    """Of all cores since the machine's start."""
+    """CPU seconds of all cores since the machine's start, without idle time."""
     times = psutil.cpu_times()
     return float(times.user + times.nice + times.system)

@@ -1,4 +1,4 @@
-"""The page "Cases" with 10,000 open cases in the topic and a day of 1 M rows in the lake, as JSON and compacted."""
+"""Latency of the page "Cases" with 10,000 open cases and a day of 1 M rows in the lake, as JSON and compacted."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,12 +12,12 @@ from benchmarks.rounds import run
 from benchmarks.stack import FOLDER
 
 CASES, ROWS, OBJECTS, MAILS = 10_000, 1_000_000, 500, 10_000
-#: Milliseconds: what 99 % of the queue's requests may take, and half of those of a case's page and of the traces.
+#: Limits in milliseconds: p99 of the queue's requests, p50 of a case's page and of traces.
 _QUEUE_MS, _CASE_MS, _TRACE_MS = 500, 1_000, 5_000
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Requests one after the other, as a person makes them, through the app without Airflow's login."""
+    """Sends requests one after the other, as a user does, to the app without Airflow's login."""
     path = FOLDER / "desk-frauds.csv"
     write_file(path, plan(CASES, frauds=CASES), 1, lambda _: None)
     run("benchmarks.ours.produce", [upload(lake(environment), path, path.name)], environment)

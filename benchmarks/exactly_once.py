@@ -1,7 +1,7 @@
-"""Ours and other sinks under the same faults: records lost and doubled, as a reader without special knowledge counts.
+"""Lost and duplicated records of write_lake and of other sinks under the same faults, as a plain reader counts them.
 
-ROWS is how many records (without: 1,000,000), SUBJECTS and FAULTS pick some of them, SEED is the first seed and RUNS
-how many seeds there are.
+ROWS sets the number of records (default: 1,000,000). SUBJECTS and FAULTS select some of the sinks and faults. SEED sets
+the first seed, RUNS the number of seeds.
 """
 
 import os
@@ -31,7 +31,7 @@ from local.environment import LOGS, STACK
 from local.supervisor.control import Control
 
 _ROWS = 1_000_000
-#: Rows of a file for each that goes to the non-fraud topic.
+#: Rows of the file for each row that goes to the non-fraud topic.
 _MORE_ROWS = 1.01
 _RATE = "rate"
 _BUSY = 0.2
@@ -43,7 +43,7 @@ Say = Callable[[str], None]
 
 
 def benchmark(environment: Mapping[str, str], say: Say) -> Report:
-    """Everything that is asked for, one trial after the other."""
+    """Runs the selected trials one after the other."""
     subjects = _asked("SUBJECTS", list(SUBJECTS))
     faults = _asked("FAULTS", [_RATE, *FAULTS])
     rows, seed, runs = (
@@ -77,9 +77,9 @@ def benchmark(environment: Mapping[str, str], say: Say) -> Report:
 
 
 def _asked(variable: str, known: Sequence[str]) -> list[str]:
-    """What is asked for, in the order in which it is.
+    """The names in an environment variable, in their order there; all known names if it isn't set.
 
-    :raises BenchmarkFailed: there is no such one
+    :raises BenchmarkFailed: a name isn't known
     """
     asked = os.environ.get(variable, ",".join(known)).split(",")
     if unknown := set(asked) - set(known):
@@ -88,7 +88,7 @@ def _asked(variable: str, known: Sequence[str]) -> list[str]:
 
 
 class _Shootout:
-    """All trials on one stack; what they found grows in `outcomes` and `rates`."""
+    """All trials, on one stack. Each trial adds its result to `outcomes` or `rates`."""
 
     def __init__(self, environment: Mapping[str, str], say: Say, rows: int) -> None:
         self._environment = environment
@@ -99,11 +99,11 @@ class _Shootout:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._failures: Counter[type[Subject]] = Counter()
         self.outcomes: list[Outcome] = []
-        #: Records a second of undisturbed runs, from the start of the process on.
+        #: Records per second of runs without a fault, measured from the start of the process.
         self.rates: dict[str, list[float]] = {}
 
     def run(self, subject: type[Subject], fault: str, seed: int) -> None:
-        """One trial; a subject that could not do two isn't tried again."""
+        """Runs one trial. A subject that failed in two trials isn't run again."""
         if self._failures[subject] > 1 or (fault == "rebalance" and not subject.has_group):
             return
         name = f"{subject.name}-{fault}-{seed}"

@@ -1,6 +1,6 @@
-"""How the cost of a compaction grows with its rows, on one machine and on Spark in local mode.
+"""Time and memory of a compaction by its number of rows, with DuckDB and with Spark in local mode.
 
-Whole runs: Spark's includes the start of its JVM. ``python -m benchmarks.plots`` draws the result.
+Whole runs are measured: Spark's include the start of the JVM. ``python -m benchmarks.plots`` draws the result.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,13 +16,13 @@ from local import spark
 SIZES = (250_000, 1_000_000, 3_000_000)
 ROWS_OF_AN_OBJECT = 2_000
 SPARK = "Spark"
-#: Three times the rows may take so many times as long, and so much more memory on one machine.
+#: Limits for three times as many rows with the pipeline's own engine: factor of the time, and factor of the memory.
 _STEEPEST, _MORE_MEMORY = 3.6, 1.6
 _WHOLE_PEAK_MIB = 1536
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Each size once with each engine, in a process of its own and on a bucket of its own."""
+    """Runs each size once with each engine, each in its own process and bucket."""
     spark.make_environment()
     figures = {OURS: Figures(), SPARK: Figures()}
     for rows in SIZES:

@@ -1,4 +1,4 @@
-"""1,000,000 records from a topic to JSON in the store, exactly once."""
+"""write_lake: 1,000,000 records from a topic to JSON in the object store, exactly once."""
 
 from collections.abc import Callable, Mapping
 
@@ -10,7 +10,7 @@ from benchmarks.produce import QUIX, ROUNDS
 from benchmarks.report import CEILING, KAFKA_PERF_TEST, OURS, Report, reaches
 from benchmarks.rounds import Subject, run, run_rounds
 
-#: So many that the non-fraud topic alone gets more than a million.
+#: With this number of rows the non-fraud topic alone gets more than 1,000,000 records.
 _FILE_ROWS = 1_002_000
 _QUIX_RECORDS = 50_000
 _ROW_RECORDS = 1_000
@@ -19,7 +19,7 @@ _PEERS = ("object a record", "quix streams file sink")
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Ours against reading alone, an object a record, and the sink of a kept library."""
+    """Compares write_lake with reading only, with an object for each record, and with Quix Streams' file sink."""
     topic = NON_FRAUD_TRANSACTION
     store = lake(environment)
     run("benchmarks.ours.produce", [upload(store, paysim(_FILE_ROWS), "lake.csv")], environment)

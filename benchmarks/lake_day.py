@@ -1,4 +1,4 @@
-"""A day of the lake as its readers would have written it: gzipped JSON lines, on disk and in a bucket."""
+"""Generates a day of the lake as write_lake would have written it: gzipped JSON lines, on disk and in a bucket."""
 
 import json
 from collections.abc import Mapping
@@ -29,12 +29,12 @@ _MIDNIGHT = int(datetime(2023, 10, 7, tzinfo=UTC).timestamp() * 1000)
 _PARTITIONS = 6
 _MAILS_OF_AN_OBJECT = 2_000
 _MONEY = sorted(lines.MONEY)
-#: File of a day's folder with the control totals of each object.
+#: Name of the file, in a day's folder, with the control totals of each object.
 _TOTALS = "totals.json"
 
 
 def json_day(rows: int, objects: int) -> Path:
-    """A folder with the objects of a day of `rows` transactions; kept from one benchmark to the next."""
+    """A folder with the objects of a day of `rows` transactions; it is generated once and kept for later benchmarks."""
     folder = FOLDER / f"lake-{rows}-{objects}-totals"
     if not folder.exists():
         part = folder.with_suffix(".part")
@@ -44,7 +44,7 @@ def json_day(rows: int, objects: int) -> Path:
 
 
 def cases_and_mails(store: Store, cases: int, mails: int) -> None:
-    """Fraud cases, and a log of mails of which one in a hundred failed, of the same day."""
+    """Writes fraud cases of the same day, and a mail log in which one mail in a hundred failed."""
     moment = "2023-10-07T00:00:00.000Z"
     place = Partition(FRAUD_TRANSACTION, 0)
     frauds = [
@@ -75,14 +75,14 @@ def _put_lines(store: Store, folder: str, place: Partition, start: int, log: lis
 
 
 def without_tables(lake: Lake) -> None:
-    """Drops the tables that an earlier round made; its JSON counts again."""
+    """Drops the tables that an earlier round created, so that the JSON is compacted again."""
     for folder in names.FOLDERS:
         if lake.tables.load(folder) is not None:
             lake.tables.catalog.drop_table((lake.tables.namespace, folder))
 
 
 def upload_day(store: Store, folder: Path) -> None:
-    """Puts a day's objects into an empty bucket."""
+    """Uploads a day's objects to an empty bucket, and writes the progress of each partition."""
     totals = json.loads((folder / _TOTALS).read_text())
 
     def put(path: Path) -> Link:
@@ -104,7 +104,7 @@ def upload_day(store: Store, folder: Path) -> None:
 
 
 def settle(store: ObjectStore, folder: str, ends: Mapping[Partition, int]) -> None:
-    """Moves each progress on to an end, as the reader that wrote the objects would have done."""
+    """Sets the progress of each partition to its end offset, as the consumer that writes the objects does."""
     for partition, end in ends.items():
         there = progress.load(store, folder, partition)
         progress.save(store, folder, partition, Progress(end, there.generation if there else 0, day=DAY))
@@ -136,7 +136,10 @@ def _write(source: Path, objects: int, folder: Path) -> None:
 
 
 def batch_of(rows: int, partition: Partition, first: int, midnight: int) -> Batch:
-    """Records of a topic-partition from an offset on, made of the data set's first rows."""
+    """A batch of a topic-partition from offset `first` on, with `rows` rows of the data set.
+
+    :param midnight: timestamp of all records, in milliseconds since 1970
+    """
     frame = _frame(paysim(rows))
     schema = arrow_schema(NON_FRAUD_TRANSACTION)
     made = _one_batch(frame.select(schema.names).to_arrow().cast(schema))
@@ -144,7 +147,7 @@ def batch_of(rows: int, partition: Partition, first: int, midnight: int) -> Batc
 
 
 def _frame(source: Path) -> pl.DataFrame:
-    """The data set as decoded records have it."""
+    """The data set with the columns and types of decoded records."""
     frame = pl.read_csv(source, schema_overrides=dict.fromkeys(_MONEY, pl.String))
     return frame.with_row_index("row").with_columns(
         pl.col(_MONEY).str.to_decimal(scale=2).cast(pl.Decimal(18, 2)).mul(100).cast(pl.Int64),

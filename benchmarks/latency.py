@@ -1,4 +1,4 @@
-"""1,000 rows/s for 60 s: from the broker's timestamp of a record to its mail accepted, and to its JSON in the lake."""
+"""Latency at 1,000 rows/s for 60 s: from the timestamp of a record to its accepted mail, and to its JSON in the lake."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -22,7 +22,7 @@ _ROWS = 60_000
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """All consumers beside the producer; times are the record's, the mail log's and the object's."""
+    """Runs all consumers in parallel with the producer. Times come from records, mail log and objects."""
     store, settings = lake(environment), settings_of(environment)
     uri = upload(store, paysim(_ROWS), "latency.csv")
     with smtp_sink() as port, tasks(environment, port) as running:
@@ -67,14 +67,14 @@ def summary(seconds: pl.Series) -> dict[str, float]:
 
 
 def mails(store: Store) -> pl.DataFrame:
-    """Of each line of the mail log: `at`, the record's time, and `seconds` until its mail was accepted."""
+    """For each line of the mail log: `at`, the record's time, and `seconds` until its mail was accepted."""
     return pl.concat(
         _spans(lines, _time(lines, "finishedAt")) for info in store.list(f"{MAILS}/") for lines in [_lines(store, info)]
     )
 
 
 def objects(store: Store) -> pl.DataFrame:
-    """Of each line of the other folders' JSON: `at`, the record's time, and `seconds` until its object was there."""
+    """For each JSON line of the other folders: `at`, the record's time, and `seconds` until its object was written."""
     return pl.concat(
         _spans(lines, pl.lit(info.updated, pl.Datetime("ms", "UTC")))
         for folder in sorted(set(FOLDER_OF.values()))

@@ -4,7 +4,7 @@ ffi.cdef("int getpid(void); int kill(int, int);")
 local SIGINT = 2
 
 local requests, count, sent = {}, 0, 0
-local pages = {} -- what is sent while the last answers are on their way: it changes nothing
+local pages = {} -- GET requests without effect, sent while the last responses are outstanding
 
 function init(args)
    local headers = { ["Accept-Language"] = "en", ["Host"] = wrk.headers["Host"] }
@@ -24,7 +24,7 @@ function request()
       return requests[sent]
    end
    if sent == count + 1 then
-      ffi.C.kill(ffi.C.getpid(), SIGINT) -- wrk would go on until its time is up
+      ffi.C.kill(ffi.C.getpid(), SIGINT) -- otherwise wrk runs until its time limit
    end
    return pages[(sent - 1) % count + 1]
 end

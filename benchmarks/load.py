@@ -1,7 +1,7 @@
-"""wrk sends each request of a file once to a server on this machine.
+"""Sends each request of a file once to a server on this machine, with wrk.
 
-Arguments: address, file, connections, pid of the server, pids of the brokers. The outcome's CPU seconds and memory
-are the server's; what the brokers and wrk itself took is told beside them.
+Arguments: address, file, connections, pid of the server, pids of the brokers. `cpu_seconds` and `peak_rss_mib` of the
+outcome are the server's; the CPU seconds of the brokers and of wrk have their own fields.
 """
 
 import json
@@ -19,23 +19,26 @@ from local import debian
 
 _HOW = (
     "wrk, the HTTP load client, isn't on this machine. Install it: `sudo apt-get install --no-install-recommends wrk`, "
-    "`sudo dnf install wrk`, `brew install wrk`. As root on Debian or Ubuntu this benchmark takes it out of the "
+    "`sudo dnf install wrk`, `brew install wrk`. As root on Debian or Ubuntu this benchmark extracts it from the "
     "package by itself"
 )
-#: Whoever isn't through by then is measured over what was done.
+#: wrk stops after this time; requests that aren't sent by then don't count.
 _MOST_SECONDS = 60
 
 
 def wrk() -> list[str]:
-    """The command of wrk.
+    """Returns the command that runs wrk.
 
-    :raises BenchmarkFailed: it is missing; the message has the command that installs it
+    :raises MissingProgram: wrk is missing; the message has the command that installs it
     """
     return debian.tool("wrk", ["wrk", "libluajit-5.1-2"], "usr/lib/*-linux-gnu", _HOW)
 
 
 def main(address: str, requests: str, connections: int, pid: int, brokers: Sequence[int]) -> None:
-    """Sends, and prints the outcome."""
+    """Sends the requests and prints the outcome.
+
+    :raises BenchmarkFailed: a request failed
+    """
     server, others = psutil.Process(pid), [psutil.Process(broker) for broker in brokers]
     before, others_before = _cpu(server), sum(map(_cpu, others))
     options = ["-t", "1", "-c", str(connections), "-d", f"{_MOST_SECONDS}s", "--timeout", "30s"]

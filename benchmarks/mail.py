@@ -1,4 +1,4 @@
-"""50,000 notices to Postfix's smtp-sink on this machine, the log written."""
+"""send_mail: 50,000 notices to Postfix's smtp-sink on this machine, with the mail log."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from benchmarks.rounds import Subject, run, run_rounds
 from benchmarks.topics import committed_ids, settings_of
 from local.postfix import smtp_sink
 
-#: So many that there are 50,000 that aren't frauds.
+#: With this number of rows at least 50,000 aren't frauds.
 _FILE_ROWS = 50_100
 _SMTPLIB_MAILS = 1_000
 _HOOK = "benchmarks.peers.smtp_hook"
@@ -27,7 +27,7 @@ _AIOSMTPLIB = "benchmarks.peers.aiosmtplib_mails"
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Ours from the topic to the written log, against smtp-source and the ways of a script and of Airflow."""
+    """Compares send_mail, from the topic to the written log, with smtp-source, Airflow's SmtpHook and libraries."""
     topic = NON_FRAUD_TRANSACTION
     store = lake(environment)
     run("benchmarks.ours.produce", [upload(store, paysim(_FILE_ROWS), "mail.csv")], environment)
@@ -68,7 +68,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
 
 
 def mail_bytes(settings: Settings) -> int:
-    """Size of a notice."""
+    """The size of a notice in bytes."""
     facts = Facts("738e366774-000000000", "9,839.64", "Payment", "****6815", "****7155", "1 October 2023, 01:00 UTC")
     templates = MailTemplates(settings)
     identity = f"<notice.{40 * '0'}@{templates.domain}>"
@@ -77,7 +77,7 @@ def mail_bytes(settings: Settings) -> int:
 
 
 def _logged(store: Store, prefix: str) -> list[str]:
-    """idTransaction of each mail that the log says was sent."""
+    """The idTransaction of each line of the log with status sent."""
     lines = (
         json.loads(line)
         for info in store.list(prefix)

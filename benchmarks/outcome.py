@@ -1,4 +1,7 @@
-"""What a measured process tells its parent; the standard library alone, for it runs in other environments too."""
+"""Measures a process and prints its outcome for the parent process.
+
+The module uses the standard library only, because it also runs in the peers' environments.
+"""
 
 import json
 import os
@@ -11,7 +14,7 @@ from typing import Any
 
 
 class Timed:
-    """Seconds between the start and the end of :func:`timed`, and what the work says of itself."""
+    """The clock of :func:`timed`, the number of processed items, and further fields of the outcome."""
 
     def __init__(self) -> None:
         self.items = 0
@@ -19,13 +22,13 @@ class Timed:
         self.start()
 
     def start(self) -> None:
-        """Starts the clock, again if it was running: what came before doesn't count."""
+        """Starts or restarts the clock."""
         self.started, self.cpu = time.perf_counter(), cpu_seconds()
 
 
 @contextmanager
 def timed() -> Iterator[Timed]:
-    """Times the block and prints the outcome as the process's last line: items, seconds, peak_rss_mib."""
+    """Times the block and prints the outcome as JSON: items, seconds, cpu_seconds, peak_rss_mib and `also`."""
     work = Timed()
     yield work
     outcome = {
@@ -45,6 +48,6 @@ def cpu_seconds() -> float:
 
 
 def peak_rss_mib(process: int | str = "self") -> float:
-    """Highest resident memory of a process so far. ru_maxrss isn't it: that has the parent's before exec."""
+    """The highest resident memory of a process so far. ru_maxrss would include the parent's memory before exec."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) / 1024

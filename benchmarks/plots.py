@@ -1,4 +1,4 @@
-"""``python -m benchmarks.plots``: the pictures of docs/benchmarks.md, from what the benchmarks measured last."""
+"""``python -m benchmarks.plots``: draws the pictures of docs/benchmarks.md from the benchmarks' latest results."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ _ENGINES = {"ours": ("one machine", _BLUE, "o"), "Spark": ("Spark, local mode", 
 
 
 def growth(measured: dict[str, Any], target: Path) -> None:
-    """Time and memory of a compaction over its rows, a line for each engine."""
+    """Draws time and memory of a compaction over its number of rows, with a line for each engine."""
     figure = _figure(9, 3.6)
     seconds, memory = figure.subplots(1, 2)
     _lines(seconds, measured["points"], "seconds", "seconds, whole run")
@@ -33,7 +33,7 @@ def growth(measured: dict[str, Any], target: Path) -> None:
 
 
 def day(measured: dict[str, Any], target: Path) -> None:
-    """A simulated day: what came and how long it took, how old the table was, and what took the CPU."""
+    """Draws a simulated day: records and latencies by hour, age of the table's newest row, and CPU seconds by part."""
     figure = _figure(9, 8)
     latencies, freshness, cpu = figure.subplots(3, 1, height_ratios=[3, 2, 3])
     hours = measured["hours"]
@@ -69,7 +69,7 @@ def day(measured: dict[str, Any], target: Path) -> None:
 
 
 def scaling(measured: dict[str, Any], target: Path) -> None:
-    """Rates over workers and partitions, times over the days of the lake; each axis has the numbers that were tried."""
+    """Draws rates over workers and over partitions, and times over the lake's number of days."""
     points = measured["points"]
     figure = _figure(9, 3.2)
     workers, partitions, days = figure.subplots(1, 3)
@@ -96,7 +96,7 @@ def _tried(axes: Axes, points: list[dict[str, Any]], key: str, lines: dict[str, 
 
 
 def _figure(width: float, height: float) -> Figure:
-    # The same figures give the same file.
+    # With a fixed salt the same data give the same file.
     mpl.rcParams |= {"svg.hashsalt": "fraudstream", "svg.fonttype": "none", "font.size": 10}
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -125,4 +125,4 @@ if __name__ == "__main__":
             draw(json.loads(source.read_text()), image)
             sys.stdout.write(f"{image.relative_to(ROOT)}\n")
         else:
-            sys.stderr.write(f"{source} isn't there: `make benchmark NAME={name}` makes it\n")
+            sys.stderr.write(f"{source} is missing: `make benchmark NAME={name}` writes it\n")

@@ -1,4 +1,4 @@
-"""A PaySim-shaped file of 1,000,000 rows from the store to both topics; then the whole 6,362,620 rows."""
+"""produce_transactions: a PaySim-shaped file of 1,000,000 rows from the store to both topics; then 6,362,620 rows."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ _TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Ours in transactions with its position, against sending alone and against row by row."""
+    """Compares Publisher, which sends rows and its position in transactions, with sending only and with row by row."""
     path, store = paysim(ROWS), lake(environment)
     create(environment, [f"{who}.{topic}" for who in ("ceiling", "perf", "peer") for topic in _TOPICS])
     record = record_bytes(environment, path)
@@ -49,7 +49,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
         ),
     ]
     figures = run_rounds(subjects, ROUNDS, environment, say)
-    found_and_different = _ids(environment)  # of the rounds and of the warm-up
+    found_and_different = _ids(environment)  # of all rounds and the warm-up
     whole = run("benchmarks.ours.produce", [upload(store, paysim(PUBLISHED_ROWS), "whole.csv")], environment)
     say(f"whole file: {whole['items']:,} rows in {whole['seconds']:.1f} s, peak RSS {whole['peak_rss_mib']:.0f} MiB")
     ours = figures[OURS]
@@ -85,19 +85,19 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
 
 
 def record_bytes(environment: Mapping[str, str], path: Path) -> int:
-    """Mean length of the key and value of a file's records."""
+    """The mean length of key and value, in bytes, of a file's first records."""
     found = list(itertools.islice(messages(settings_of(environment), str(path)), 2))
     whole = sum(pc.sum(pc.binary_length(column)).as_py() or 0 for _, *columns in found for column in columns)
     return round(whole / sum(len(values) for _, _, values in found))
 
 
 def _ceilings_records(environment: Mapping[str, str]) -> int:
-    """Records that the ceiling's topics have: it gets no delivery reports."""
+    """The number of records in the ceiling's topics. The ceiling itself gets no delivery reports."""
     settings = settings_of(environment)
     return sum(sum(ends_of_records(settings, f"ceiling.{topic}").values()) for topic in _TOPICS)
 
 
 def _ids(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Records of both topics that a read_committed reader finds, and how many ids they have."""
+    """The number of committed records in both topics, and the number of different ids among them."""
     ids = pa.chunked_array([part for topic in _TOPICS for part in committed_ids(environment, topic)])
     return len(ids), pc.count_distinct(ids).as_py()

@@ -1,4 +1,4 @@
-"""1,000,000 rows (or ROWS=number) through everything at once: produce, lake, mail (to smtp-sink), cases."""
+"""1,000,000 rows (ROWS: another number) through all tasks in parallel: produce, lake, mail (to smtp-sink), cases."""
 
 import os
 import time
@@ -17,7 +17,7 @@ _ROWS = int(os.environ.get("ROWS") or 1_000_000)
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Everything starts at once; each consumer is stopped when its group isn't behind any more."""
+    """Starts producer and consumers in parallel; stops each consumer when its group has no lag any more."""
     store = lake(environment)
     uri = upload(store, paysim(_ROWS), "replay.csv")
     seconds: dict[str, float] = {}

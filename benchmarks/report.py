@@ -1,4 +1,4 @@
-"""What a benchmark found: a table for people, one line of JSON for programs."""
+"""The result of a benchmark: printed as a table and as one line of JSON, and added to a history."""
 
 import json
 import os
@@ -20,10 +20,11 @@ from rich.table import Table
 from benchmarks.rounds import Figures
 
 OURS = "ours"
-#: What does less than ours, without its guarantees. Where several have names that begin so, the fastest counts.
+#: Name of a subject that does less than the pipeline, without its guarantees. If several subjects have this prefix, the
+#: fastest one counts.
 CEILING = "ceiling"
 KAFKA_PERF_TEST = "ceiling, Kafka's perf test"
-#: Every run of every benchmark, a line each.
+#: Name of the file with a line for every run of every benchmark.
 HISTORY = "history.jsonl"
 _PACKAGES = (
     *("confluent-kafka", "pyarrow", "polars", "pyruhvro", "fastavro", "isal", "duckdb", "pandas", "pyiceberg"),
@@ -33,7 +34,7 @@ _PACKAGES = (
 
 @dataclass
 class Report:
-    """One benchmark's result; `checks` are what must hold, each true or false."""
+    """One benchmark's result; `checks` has the conditions that must hold, each with whether it does."""
 
     name: str
     unit: str
@@ -41,11 +42,11 @@ class Report:
     checks: dict[str, bool]
     notes: list[str] = field(default_factory=list)
     also: dict[str, Any] = field(default_factory=dict)
-    #: For what isn't measured in rounds: the one figure, and the highest memory of a process.
+    #: For a benchmark without rounds: its main figure, and the highest memory of a process in MiB.
     single: tuple[float, float] | None = None
 
     def document(self) -> dict[str, Any]:
-        """As it is printed and kept."""
+        """The result as it is printed and stored."""
         medians = {name: _rounded(figures.median) for name, figures in self.figures.items()}
         ours, peak = self.single or (medians[OURS], self.figures[OURS].peak_rss_mib)
         ceiling = _rounded(fastest_ceiling(self.figures).median) if any(map(_is_ceiling, medians)) else None
@@ -65,7 +66,7 @@ class Report:
         }
 
     def show(self, console: Console, folder: Path) -> bool:
-        """Prints table and line, keeps the line in `folder` and adds it to the history; whether every check holds."""
+        """Prints table and JSON, stores the JSON in `folder` and in the history; returns whether every check holds."""
         now, load = datetime.now(UTC), os.getloadavg()[0]
         console.print(f"\n{self.name}, {now:%Y-%m-%d %H:%M} UTC, commit {commit()}, load {load:.1f}; {machine()}")
         if self.figures:
@@ -115,15 +116,14 @@ class Report:
 
 
 def fastest_ceiling(figures: Mapping[str, Figures]) -> Figures:
-    """The ceiling that counts."""
+    """The figures of the ceiling with the highest median rate."""
     return max((found for name, found in figures.items() if _is_ceiling(name)), key=lambda found: found.median)
 
 
 def reaches(ours: Figures, share: float, other: Figures) -> bool:
-    """Whether ours is `share` times the other, as far as the noise lets one say.
+    """Whether `ours` is at least `share` times as fast as `other`, within the noise.
 
-    Both ran in the same rounds: the median of the rounds' ratios counts, and the noise is their median deviation from
-    it.
+    Both ran in the same rounds. The median of the rounds' ratios counts; the noise is their median absolute deviation.
     """
     ratios = [mine / theirs for mine, theirs in zip(ours.rates, other.rates, strict=True)]
     median = statistics.median(ratios)
@@ -131,7 +131,7 @@ def reaches(ours: Figures, share: float, other: Figures) -> bool:
 
 
 def last_of(history: Path, name: str) -> dict[str, Any] | None:
-    """The last run of a benchmark that its history has."""
+    """The last run of a benchmark in the history; None if there is none."""
     if not history.exists():
         return None
     lines = (json.loads(line) for line in history.read_text().splitlines())
@@ -139,7 +139,7 @@ def last_of(history: Path, name: str) -> dict[str, Any] | None:
 
 
 def change(document: Mapping[str, Any], last: Mapping[str, Any]) -> str:
-    """Ours against the last run; what lies within the rounds of both runs is no change."""
+    """A sentence that compares this run with the last one. Overlapping ranges of their rounds count as no change."""
     ratio = document["ours"] / last["ours"] if last["ours"] else float("inf")
     now, before = (run["rounds"].get(OURS) or [run["ours"]] for run in (document, last))
     apart = min(now) > max(before) or max(now) < min(before)
@@ -148,7 +148,7 @@ def change(document: Mapping[str, Any], last: Mapping[str, Any]) -> str:
 
 
 def commit() -> str:
-    """The checkout's, with + where files are changed."""
+    """The checkout's commit, with a + if files are changed."""
     command = ["git", "describe", "--always", "--dirty=+", "--exclude", "*"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip() or "unknown"
@@ -164,18 +164,18 @@ def _process_seconds(figures: Figures) -> str:
 
 
 def _peak_rss(figures: Figures) -> str:
-    """Nothing for what has no process of its own."""
+    """The median peak memory; empty for a subject without its own process."""
     peak = statistics.median(outcome["peak_rss_mib"] for outcome in figures.outcomes)
     return f"{peak:,.0f}" if peak else ""
 
 
 def _rounded(rate: float) -> float:
-    """Tenths, of the slowest four decimals."""
+    """Rounds to one decimal, and a rate below 1 to four."""
     return round(rate, 1 if rate >= 1 else 4)
 
 
 def machine() -> str:
-    """What the figures depend on."""
+    """The machine and the versions that the figures depend on."""
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         platform.machine(),

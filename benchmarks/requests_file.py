@@ -1,4 +1,4 @@
-"""Requests to the confirmation site as load.lua reads them."""
+"""Writes files with requests to the confirmation site, in the format that load.lua reads."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from benchmarks.stack import FOLDER
 
 
 def requests_file(links: Links, method: str, cases: Sequence[str], name: str) -> Path:
-    """A file with a request for each case: its page, or its button "fraud"."""
+    """Writes a file with a request for each case: GET of its page, or POST of its button "fraud"."""
     path = FOLDER / f"requests-{name}.tsv"
     with path.open("w") as file:
         for case in cases:

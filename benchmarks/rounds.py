@@ -1,4 +1,4 @@
-"""Runs what is measured: a process for each, one after the other, in rounds, while the machine is quiet."""
+"""Runs the measured subjects in rounds: each in its own process, one after the other, when the machine is quiet."""
 
 import json
 import statistics
@@ -13,7 +13,7 @@ import psutil
 from fraudstream.errors import FraudstreamError
 from fraudstream.settings import ROOT
 
-#: What other processes may take of the machine when a measurement starts, and how long that is waited for.
+#: CPU share below which the machine counts as quiet, and seconds to wait for it before a measurement.
 _QUIET_SHARE = 0.2
 _QUIET_WITHIN = 10.0
 #: The number of the round that isn't counted.
@@ -21,12 +21,12 @@ WARM_UP = 99
 
 
 class BenchmarkFailed(FraudstreamError):
-    """A measured process failed, or what it did isn't what it had to do."""
+    """A measured process failed or had a wrong result, or the benchmark can't run as requested."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """One thing to measure: a module to run, with its arguments in each round."""
+    """A module to run and measure; `arguments` returns its arguments for the number of a round."""
 
     name: str
     module: str
@@ -36,7 +36,7 @@ class Subject:
 
 @dataclass
 class Figures:
-    """What a subject did in each round; rates are items a second."""
+    """The outcomes of a subject by round; rates are items per second."""
 
     outcomes: list[dict[str, Any]] = field(default_factory=list)
 
@@ -60,9 +60,9 @@ class Figures:
 def run_rounds(
     subjects: Sequence[Subject], rounds: int, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> dict[str, Figures]:
-    """Each subject once a round, every other round in reverse, so that no one always runs first.
+    """Runs each subject once in a round, every other round in reverse order, so that none always runs first.
 
-    Each runs once before, uncounted: the brokers' Java is slow until it is compiled.
+    A warm-up run of each subject comes first and isn't counted: the brokers' Java is slow until it is compiled.
     """
     figures = {subject.name: Figures() for subject in subjects}
     for subject in subjects:
@@ -84,9 +84,9 @@ def run_rounds(
 def run(
     module: str, arguments: Sequence[object], environment: Mapping[str, str], *, python: str = sys.executable
 ) -> dict[str, Any]:
-    """What one process measured, and `process_seconds`: its start and its imports are in them, too.
+    """Runs one process; returns its outcome and `process_seconds`, its whole run time with start and imports.
 
-    :raises BenchmarkFailed: it failed; the message has the end of what it said
+    :raises BenchmarkFailed: the process failed; the message has the end of its error output
     """
     command = [python, "-m", module, *map(str, arguments)]
     started = time.perf_counter()
@@ -98,7 +98,7 @@ def run(
 
 
 def wait_until_quiet() -> float:
-    """Waits until the machine is quiet, or for long enough; the share of it that is busy now."""
+    """Waits until the machine is quiet, at most 10 s; returns the share of its CPU that is busy."""
     deadline = time.monotonic() + _QUIET_WITHIN
     while (busy := float(psutil.cpu_percent(1.0)) / 100) > _QUIET_SHARE and time.monotonic() < deadline:
         pass

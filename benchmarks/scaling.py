@@ -1,6 +1,6 @@
-"""How rates and times change with 1, 2, 4 workers; with 1, 6, 24 partitions; with 1, 10, 100 days of lake.
+"""Rates with 1, 2, 4 workers and with 1, 6, 24 partitions; times with 1, 10, 100 days in the lake.
 
-ROWS is how many rows are read for each point, 500,000 without it. ``python -m benchmarks.plots`` draws the result.
+ROWS sets the number of rows for each point (default: 500,000). ``python -m benchmarks.plots`` draws the result.
 """
 
 import os
@@ -23,14 +23,14 @@ from local.topics import admin_client
 
 WORKERS, PARTITIONS, DAYS = (1, 2, 4), (1, 6, 24), (1, 10, 100)
 _ROWS = int(os.environ.get("ROWS") or 500_000)
-#: Those of them that aren't frauds.
+#: The number of rows that aren't frauds.
 _RECORDS = _ROWS - plan(_ROWS).frauds
 _TOPIC = NON_FRAUD_TRANSACTION
 _GONE_WITHIN = 30.0
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Each point once: the shape is what counts."""
+    """Measures each point once: the trend matters, not the exact figure."""
     store = lake(environment)
     points: dict[str, list[dict[str, Any]]] = {"workers": [], "partitions": []}
     _produce(environment, store, "workers")
@@ -59,15 +59,15 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
 
 
 def _produce(environment: Mapping[str, str], store: Store, name: str) -> float:
-    """Rows a second."""
+    """Produces the rows; returns rows per second."""
     outcome = run("benchmarks.ours.produce", [upload(store, paysim(_ROWS), f"{name}.csv")], environment)
     return float(round(outcome["items"] / outcome["seconds"]))
 
 
 def _write_lake(environment: Mapping[str, str], store: Store, workers: int, folder: str) -> dict[str, Any]:
-    """Members of one group write the topic to the lake; timed from the first assignment to the last one's end.
+    """Lets members of one group write the topic to the lake; timed from the first assignment to the last member's end.
 
-    A member may get no partition, where the others are done before it has joined.
+    A member gets no partition if the others finish before it joins.
     """
     tasks = [Task(environment, "benchmarks.ours.lake", _TOPIC, folder) for _ in range(workers)]
     try:
@@ -89,12 +89,12 @@ def _write_lake(environment: Mapping[str, str], store: Store, workers: int, fold
 
 
 def _recreate(environment: Mapping[str, str], partitions: int) -> None:
-    """The topic anew, with so many partitions.
+    """Deletes the topic and creates it with another number of partitions.
 
-    :raises BenchmarkFailed: the old one doesn't go
+    :raises BenchmarkFailed: it can't be created within 30 s, for example because it isn't deleted yet
     """
     settings = settings_of(environment)
-    admin = admin_client(settings)  # a result never comes to a client that nobody holds
+    admin = admin_client(settings)  # in a variable: a future never completes if its client is garbage-collected
     delete(environment, [_TOPIC])
     topic = NewTopic(
         _TOPIC,
@@ -108,7 +108,7 @@ def _recreate(environment: Mapping[str, str], partitions: int) -> None:
             admin.create_topics([topic])[_TOPIC].result(_GONE_WITHIN)
         except KafkaException as error:
             if time.monotonic() > deadline:
-                raise BenchmarkFailed(f"{_TOPIC} can't be made with {partitions} partitions: {error}") from error
+                raise BenchmarkFailed(f"{_TOPIC} can't be created with {partitions} partitions: {error}") from error
             time.sleep(0.5)
         else:
             return

@@ -1,4 +1,4 @@
-"""GET and POST on one process of the confirmation site, against a bare FastAPI handler on the same server."""
+"""GET and POST requests to one process of the confirmation site, against a bare FastAPI handler on the same server."""
 
 import subprocess
 import sys
@@ -24,18 +24,19 @@ from local.environment import LOGS, STACK
 from local.services import BROKERS
 from local.supervisor.control import Control
 
-#: Small batches are slow until the brokers' Java is compiled, which takes longer than the warm-up: 3 wouldn't do.
+#: More than elsewhere: the brokers' Java handles small batches slowly until it is compiled, and that takes longer than
+#: the warm-up.
 ROUNDS = 5
 _REQUESTS = 10_000
-#: Enough to keep one process busy while each answer is on its way through the brokers and back.
+#: Enough connections to keep one process busy while answers wait for the brokers' acknowledgements.
 _CONNECTIONS = 256
 _SHOW, _BARE_SHOW, _RECORD, _BARE_RECORD = "GET", "bare GET", OURS, CEILING
-#: What both servers say; neither writes a line for a request that it serves.
+#: The log of both servers; neither logs its requests.
 _LOG = FOLDER / "site.log"
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
-    """Every case is answered once; its page is another case's, which is answered by nobody."""
+    """Posts an answer to each case once. Pages are requested of other cases, which aren't answered."""
     cases = _cases(environment)
     brokers = [part.pid for part in Control(STACK, LOGS).status() if part.name in BROKERS]
     with site(environment, len(cases)) as (ours, address):
@@ -102,7 +103,7 @@ def _report(figures: Mapping[str, Figures], page: int, found: int, different: in
 
 
 def _cpu(figures: Figures) -> dict[str, int]:
-    """CPU that a request took, in microseconds: the server's, the three brokers', the client's."""
+    """CPU time of a request in microseconds: of the server, of the three brokers, and of the client."""
     parts = {"server": "cpu_seconds", "brokers": "brokers_cpu_seconds", "client": "client_cpu_seconds"}
     requests = sum(outcome["items"] for outcome in figures.outcomes)
     return {
@@ -113,7 +114,7 @@ def _cpu(figures: Figures) -> dict[str, int]:
 
 @contextmanager
 def site(environment: Mapping[str, str], cases: int) -> Iterator[tuple[int, str]]:
-    """Pid and address of a site that knows so many cases, and refuses no client for its rate."""
+    """Runs a site without rate limit and waits until it knows this many cases; yields its pid and address."""
     own = {**environment, "FRAUDSTREAM_CONFIRMATION_REQUESTS_PER_MINUTE": "1000000000"}
     health = f"http://{own['FRAUDSTREAM_CONFIRMATION_HEALTH_BIND']}"
     with _server(own, "fraudstream.site") as process:
@@ -163,7 +164,7 @@ def _settings(environment: Mapping[str, str]) -> Settings:
 
 
 def _cases(environment: Mapping[str, str]) -> list[str]:
-    """Ids of frauds in the topic: those whose page is opened, then as many for each round, and for the warm-up."""
+    """Produces frauds; returns their ids: some for the pages, then as many for each round and for the warm-up."""
     count = _REQUESTS * (ROUNDS + 2)
     path = FOLDER / "frauds.csv"
     write_file(path, plan(count, frauds=count), 1, lambda _: None)
@@ -172,7 +173,7 @@ def _cases(environment: Mapping[str, str]) -> list[str]:
 
 
 def _chunks(cases: Sequence[str]) -> Iterator[tuple[int, Sequence[str]]]:
-    """The cases of each round, and of the warm-up."""
+    """Yields the number and the cases of each round and of the warm-up."""
     for position, number in enumerate([*range(ROUNDS), WARM_UP]):
         yield number, cases[position * _REQUESTS : (position + 1) * _REQUESTS]
 
@@ -183,6 +184,6 @@ def _page_length(address: str, links: Links, case: str) -> int:
 
 
 def _answers(environment: Mapping[str, str]) -> tuple[int, int]:
-    """Records in the topic of answers, and how many cases they are of."""
+    """The number of records in topic fraud_confirmation, and the number of their cases."""
     ids = list(committed_ids(environment, FRAUD_CONFIRMATION))
     return sum(map(len, ids)), len({case for part in ids for case in pc.unique(part).to_pylist()})

@@ -1,7 +1,6 @@
-"""The local stack's brokers, registry and store, once more: fresh state, ports of their own, removed at the end.
+"""The benchmarks' stack: a second local stack with its own ports and empty state, which is removed at the end.
 
-The stack that a developer has running isn't touched: a million benchmark rows in its topics would be mailed and
-audited by its DAGs.
+A developer's running stack isn't used, because its DAGs would mail and audit a million benchmark rows.
 """
 
 import fcntl
@@ -25,7 +24,7 @@ FOLDER = ROOT / "var" / "benchmarks"
 
 
 def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment in which this module's imports mean the benchmarks' stack."""
+    """The environment with the number of the benchmarks' stack and without other FRAUDSTREAM_* variables."""
     machine = {name: value for name, value in environment.items() if not name.startswith("FRAUDSTREAM_")}
     return {**machine, STACK_NUMBER: "8"}
 
@@ -34,9 +33,10 @@ def own_environment(environment: Mapping[str, str]) -> dict[str, str]:
 def stack(
     say: Callable[[str], None], more: Callable[[Ports], Sequence[Part]] = lambda _: ()
 ) -> Iterator[dict[str, str]]:
-    """A stack with empty topics and an empty bucket; the environment for what talks to it.
+    """Runs a stack with empty topics and an empty bucket; yields the environment for processes that use it.
 
-    :param more: parts that are wanted beyond brokers, registry, store and topics
+    :param more: returns further parts beyond brokers, registry, store and topics
+    :raises BenchmarkFailed: another benchmark is running
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:

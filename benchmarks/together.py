@@ -1,4 +1,4 @@
-"""The pipeline's tasks side by side, a process each, as Airflow would run them."""
+"""Runs the pipeline's tasks in parallel, each in its own process, as Airflow does."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ CONSUMERS = (
     ("send_mail", FRAUD_TRANSACTION),
     ("open_cases", FRAUD_TRANSACTION),
 )
-#: What interpreters need to start and groups to form.
+#: Seconds in which the processes start and the consumer groups assign their partitions.
 _JOIN_SECONDS = 12
 
 
@@ -43,13 +43,13 @@ class Task:
         )
 
     def ended(self) -> bool:
-        """Whether it isn't running any more."""
+        """Whether the process has ended."""
         return self._process.poll() is not None
 
     def outcome(self) -> dict[str, Any]:
-        """Waits for its end.
+        """Waits for the end of the process and returns its outcome.
 
-        :raises BenchmarkFailed: it failed
+        :raises BenchmarkFailed: the process failed
         """
         out, _ = self._process.communicate()
         self._errors.seek(0)
@@ -59,12 +59,12 @@ class Task:
         return outcome
 
     def stop(self) -> dict[str, Any]:
-        """Asks it to end, as Airflow does."""
+        """Sends SIGTERM, as Airflow does, and returns the outcome."""
         self._process.terminate()
         return self.outcome()
 
     def kill(self) -> None:
-        """Ends it at once, if it is still there."""
+        """Kills the process if it still runs."""
         self._process.kill()
         self._process.wait()
         self._errors.close()
@@ -72,7 +72,7 @@ class Task:
 
 @contextmanager
 def tasks(environment: Mapping[str, str], port: int) -> Iterator[dict[tuple[str, str], Task]]:
-    """All consumers, which have joined their groups; whatever still runs at the end is killed."""
+    """Runs all consumers; yields them by role and topic when they have joined their groups. Kills them at the end."""
     running = {
         (role, topic): Task(environment, "benchmarks.ours.consumer", role, topic, port) for role, topic in CONSUMERS
     }
@@ -85,7 +85,7 @@ def tasks(environment: Mapping[str, str], port: int) -> Iterator[dict[tuple[str,
 
 
 class Lags:
-    """How far each consumer group is behind what its topic has now; to be made when producing is over."""
+    """The lag of each consumer group behind the end of its topic. Create it when all records are produced."""
 
     def __init__(self, settings: Settings, groups: Sequence[tuple[str, str]] = CONSUMERS) -> None:
         self._consumers = {
@@ -94,13 +94,13 @@ class Lags:
         self._ends = {topic: ends_of_records(settings, topic) for topic in {topic for _, topic in groups}}
 
     def of(self, role: str, topic: str) -> int:
-        """Offsets that the group hasn't committed yet."""
+        """The lag of a group: the number of offsets that it hasn't committed."""
         ends = self._ends[topic]
         places = [TopicPartition(topic, number) for number in ends]
         done = {place.partition: place.offset for place in self._consumers[role, topic].committed(places, timeout=30)}
         return sum(max(0, end - max(0, done[number])) for number, end in ends.items())
 
     def close(self) -> None:
-        """Leaves no connection open."""
+        """Closes the consumers."""
         for consumer in self._consumers.values():
             consumer.close()

@@ -1,4 +1,4 @@
-"""Topics of the benchmarks' stack: making more of them, and reading what is in them."""
+"""Creates, deletes and reads topics of the benchmarks' stack."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,7 @@ from fraudstream.settings import Settings
 
 from local.topics import admin_client, decoded, partitions, reader, records
 
-#: More than a partition has at its end.
+#: More transaction markers than a partition has after its last record.
 _MARKERS = 1_000
 
 
@@ -24,7 +24,7 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
 
 
 def create(environment: Mapping[str, str], names: list[str]) -> None:
-    """More topics, laid out as the pipeline's own."""
+    """Creates topics with the pipeline's numbers of partitions and replicas."""
     settings = settings_of(environment)
     wanted = [
         NewTopic(
@@ -41,14 +41,17 @@ def create(environment: Mapping[str, str], names: list[str]) -> None:
 
 
 def delete(environment: Mapping[str, str], names: list[str]) -> None:
-    """Removes topics that :func:`create` made."""
+    """Deletes topics."""
     admin = admin_client(settings_of(environment))
     for deleted in admin.delete_topics(names).values():
         deleted.result()
 
 
 def committed_ids(environment: Mapping[str, str], topic: str) -> Iterator[pa.Array]:
-    """idTransaction of all committed records of a topic."""
+    """Yields the idTransaction of all committed records of a topic, batch by batch.
+
+    :raises KafkaError: the topic can't be read, or has records that can't be decoded
+    """
     settings = settings_of(environment)
     with reader(settings) as consumer:
         for rows, bad in decoded(consumer, settings, topic):

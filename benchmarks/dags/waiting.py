@@ -1,8 +1,8 @@
 """
 ### Waiting, for comparison
 
-Of the benchmark `confirmation`: sensors and triggers of the Kafka provider, tasks that ask a person, and sensors that
-wait for nothing.
+DAGs of the benchmark `confirmation`: sensors and triggers of the Kafka provider, human-in-the-loop tasks, and sensors
+whose trigger does nothing.
 """
 
 from airflow.providers.apache.kafka.sensors.kafka import AwaitMessageSensor
@@ -17,7 +17,7 @@ MANY = {"max_active_runs": 1_000, "max_active_tasks": 10_000, "schedule": None}
 
 
 class Idle(BaseSensorOperator):
-    """Waits in the triggerer as AwaitConfirmation does, with the same conf, and does nothing there."""
+    """Defers at once, as AwaitConfirmation does and with the same conf, to a trigger that does nothing."""
 
     start_from_trigger = True
     start_trigger_args = StartTriggerArgs(
@@ -32,7 +32,7 @@ class Idle(BaseSensorOperator):
 
 
 class AwaitSharedStream(BaseSensorOperator):
-    """Waits in the triggerer for the answer to its case, and ends there."""
+    """Defers at once to a trigger that waits for the answer to its case and ends the task from the triggerer."""
 
     template_fields = ("topics", "case")
     start_from_trigger = True

@@ -1,1 +1,1 @@
-"""Parts of the benchmark `day`: what comes when, what it takes, and what that costs."""
+"""Modules of the benchmark `day`: the daily pattern of rows and answers, the usage of CPU and memory, and costs."""

@@ -1,4 +1,4 @@
-"""What CPU seconds cost on the machines of docs/deploy.md: calculated, as if these machines had nothing idle."""
+"""Calculates the cost of CPU seconds on the machines of docs/deploy.md, as if these machines were never idle."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,9 +7,9 @@ _SECONDS_OF_A_MONTH = 730 * 3600
 
 
 class Machine(NamedTuple):
-    """A machine type with its price of docs/deploy.md, in US dollars a month, and the vCPUs that it has all the time.
+    """A machine type, its price in docs/deploy.md in US dollars a month, and the vCPUs that it can use permanently.
 
-    An e2-medium has two for moments, and one all the time.
+    An e2-medium can use two vCPUs for short bursts, and one permanently.
     """
 
     name: str
@@ -18,11 +18,11 @@ class Machine(NamedTuple):
 
     @property
     def dollars_of_a_second(self) -> float:
-        """Of one vCPU."""
+        """The price of one vCPU second in US dollars."""
         return self.dollars / self.cpus / _SECONDS_OF_A_MONTH
 
 
-#: The machines of docs/deploy.md for production, by what runs there. The database has 2 vCPU and 8 GB, twice.
+#: The production machines of docs/deploy.md. The database is two instances, each with 2 vCPU and 8 GB.
 BROKERS = Machine("n2-standard-4", 113.46, 4)
 REGISTRY = Machine("e2-standard-2", 48.92, 2)
 AIRFLOW = Machine("e2-standard-8", 195.67, 8)
@@ -46,7 +46,10 @@ MACHINE_OF = {
 
 
 def dollars_per_million(cpu_seconds: Mapping[str, float], records: int) -> dict[str, float]:
-    """Of each part that has a machine; the object store and the mail server are somebody else's service."""
+    """US dollars per million records of each part that runs on such a machine.
+
+    The object store and the mail server aren't included: in production these are services of other providers.
+    """
     return {
         part: seconds * MACHINE_OF[part].dollars_of_a_second * 1_000_000 / records
         for part, seconds in cpu_seconds.items()

@@ -1,4 +1,4 @@
-"""What the benchmark `day` found: latencies, freshness, what each part took, and what that costs."""
+"""The report of the benchmark `day`: latencies, freshness of the table, CPU and memory of each part, and costs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,13 +18,16 @@ def report(
     outcomes: Mapping[str, Sequence[tuple[float, str, float]]],
     seconds: float,
 ) -> Report:
-    """The report of a day that took so many seconds.
+    """Builds the report.
 
-    :param outcomes: of each case: when its sensors succeeded, with which status, and since when they had waited
+    :param found: the result of the day
+    :param outcomes: for each case, its succeeded sensors: end time, status and start time (seconds since 1970)
+    :param seconds: duration of the simulated day
     """
     mail, json = mails(store), objects(store)
     clicks: dict[str, tuple[float, str]] = found.pop("clicks")
-    # A case whose sensor wasn't there at the click waited for its run: the pace of open_cases isn't compressed.
+    # If the sensor started after the click, the case waited for its DAG run: the pace of open_cases isn't compressed
+    # as the day is. Such cases are left out.
     waited = [case for case, (at, _) in clicks.items() if case in outcomes and outcomes[case][0][2] <= at]
     sensor = pl.Series([outcomes[case][0][0] - clicks[case][0] for case in waited], dtype=pl.Float64)
     points = ages(found["commits"], max(found["ended"], *(at for at, _ in found["commits"])))
@@ -58,7 +61,7 @@ def report(
 
 
 def by_hour(mail: pl.DataFrame, json: pl.DataFrame, started: float, seconds: float) -> list[dict[str, Any]]:
-    """Records of each hour, and how long they took."""
+    """For each simulated hour: the number of records and the summary of their latencies to mail and lake."""
     hours: list[dict[str, Any]] = [{"records": 0} for _ in range(HOURS)]
     for name, spans in {"mail": mail, "lake": json}.items():
         times = spans["at"].dt.timestamp("ms") / 1000

@@ -1,6 +1,6 @@
-"""The producer through a day: each hour's rows in that hour.
+"""Produces a day's rows: each simulated hour's rows within that hour.
 
-Arguments: URI, rows of the day, its seconds, when it starts.
+Arguments: URI of the file, number of rows, duration of the day in seconds, its start in seconds since 1970.
 """
 
 import math
@@ -15,12 +15,12 @@ from google.cloud import storage
 from benchmarks.daily.pattern import HOURS, rows_until
 from benchmarks.outcome import timed
 
-#: Of an hour: the rest is for the start of the next hour's run.
+#: Share of an hour in which its rows are produced; the rest is for the start of the next hour's run.
 _SHARE = 0.85
 
 
 def main(uri: str, rows: int, seconds: float, started: float) -> None:
-    """A run of the publisher for each hour, as produce_transactions with its params limit and rows_per_second."""
+    """Runs the publisher once for each hour, as produce_transactions does with the params limit and rows_per_second."""
     settings, source = Settings(), open_source(uri, storage.Client(), replay=uri)
     hour_seconds = seconds / HOURS
     with timed() as work:

@@ -1,8 +1,10 @@
-"""The compaction through a day, each hour, until SIGTERM. Arguments: seconds of the day, its start.
+"""Compacts the lake in each simulated hour, until SIGTERM.
 
-As compact_lake with FRAUDSTREAM_LAKE_COMPACTION=hourly; the JSON is kept. The outcome has the commits to the table of
-transactions. A run moves what lies before the progress of a topic-partition, which is written every 30 s at most: where
-an hour is shorter, not every run has something to move.
+Arguments: duration of the day in seconds, its start in seconds since 1970.
+
+It works as compact_lake with FRAUDSTREAM_LAKE_COMPACTION=hourly, but keeps the JSON. The outcome has the commits to the
+table transaction. A run moves the rows before the stored progress of each topic-partition. The progress is written
+every 30 s at most, so if an hour is shorter, some runs have nothing to move.
 """
 
 import signal
@@ -26,9 +28,9 @@ _TIME = "recordTimestamp"
 
 
 def last_commit(lake: Lake) -> tuple[float, float] | None:
-    """When the table of transactions got its snapshot, and the time of its newest row, seconds since 1970.
+    """The commit time of the current snapshot of table transaction, and the time of its newest row, seconds since 1970.
 
-    None: the table isn't there, or has no rows. It is made with an empty snapshot, before the first rows are moved.
+    None if the table doesn't exist or has no rows: it is created with an empty snapshot before the first rows come.
     """
     with open_view(lake, TRANSACTIONS, copy=False) as view:
         snapshot = view.table.current_snapshot() if view.table else None
@@ -40,7 +42,7 @@ def last_commit(lake: Lake) -> tuple[float, float] | None:
 
 
 def main(seconds: float, started: float) -> None:
-    """A run that takes longer than an hour delays the next one, as in the DAG."""
+    """Starts a compaction every hour. A run that takes longer than an hour delays the next one, as in the DAG."""
     lake, stop = Lake.connect(Settings()), threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     hour_seconds = seconds / HOURS

@@ -1,4 +1,4 @@
-"""CPU and memory of the stack's parts; Airflow's tasks each by itself."""
+"""Measures CPU and memory of the stack's parts; the consumers' tasks are separated from the other tasks of Airflow."""
 
 import re
 import threading
@@ -25,15 +25,16 @@ _PARTS = {
     "confirmation": "site",
 }
 _CONSUMERS = {"write_lake", "send_mail", "open_cases"}
-#: The titles of the two processes of a task, its supervisor and its runner: they end in the task instance's id.
+#: Matches the titles of a task's two processes, supervisor and runner; they end with the id of the task instance.
 _TASK = re.compile(r"airflow worker -- (?:LocalExecutor: )?([0-9a-f-]{36})")
 
 
 def part_of(name: str, title: str, tasks: Mapping[str, str]) -> str:
-    """What a process counts as.
+    """The part to which a process is attributed.
 
-    :param name: of the stack's part that started it
-    :param tasks: ids of Airflow's task instances, and the names of their tasks
+    :param name: the stack's part that started the process
+    :param title: the process's command line
+    :param tasks: task id by the id of its task instance
     """
     if found := _TASK.search(title):
         task = tasks.get(found[1], "")
@@ -42,14 +43,17 @@ def part_of(name: str, title: str, tasks: Mapping[str, str]) -> str:
 
 
 class Usage:
-    """Looks every five seconds, while it is entered; what a process does after its last look isn't seen."""
+    """Reads CPU and memory of all processes every five seconds while the context is entered.
+
+    CPU time that a process uses after the last reading before its end isn't counted.
+    """
 
     def __init__(self) -> None:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        #: Of each process: the stack's part, its title, and seconds of CPU.
+        #: By pid and start time of each process: the stack's part, the title, and CPU seconds.
         self._processes: dict[tuple[int, float], tuple[str, str, float]] = {}
-        #: Of each look: bytes by part and title.
+        #: For each reading: bytes (PSS) by part and title.
         self._memory: list[Counter[tuple[str, str]]] = []
 
     def __enter__(self) -> Self:
@@ -62,14 +66,14 @@ class Usage:
         self._thread.join()
 
     def cpu(self, tasks: Mapping[str, str]) -> dict[str, float]:
-        """Seconds by part so far."""
+        """CPU seconds by part so far."""
         found: Counter[str] = Counter()
         for name, title, seconds in list(self._processes.values()):
             found[part_of(name, title, tasks)] += seconds  # type: ignore[assignment]
         return dict(found)
 
     def peak_mib(self, tasks: Mapping[str, str]) -> dict[str, int]:
-        """The most memory of each part at one look; shared pages count by their share (PSS)."""
+        """The highest memory (PSS, in MiB) of each part in one reading."""
         peaks: dict[str, float] = {}
         for look in self._memory:
             parts: Counter[str] = Counter()

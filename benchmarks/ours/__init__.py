@@ -1,1 +1,1 @@
-"""What is measured: the pipeline's own parts, put together as the DAGs do."""
+"""The measured processes of the pipeline: its own classes, combined as in the DAGs."""

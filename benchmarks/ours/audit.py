@@ -1,4 +1,7 @@
-"""audit_lake. Arguments: save (keeps the position of a green audit), on (goes on from it); without: everything."""
+"""Runs the audit of audit_lake over the whole lake.
+
+Arguments: ``on`` audits only from the saved position on; ``save`` saves the position at the end.
+"""
 
 import sys
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""compact_lake of all folders, today included."""
+"""Compacts all folders of the lake as compact_lake does, but up to and including today."""
 
 from datetime import UTC, datetime
 

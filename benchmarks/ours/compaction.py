@@ -1,4 +1,4 @@
-"""compact() of the benchmark's day in its bucket; the JSON stays. Argument: bucket."""
+"""Compacts the benchmark's day in a bucket; the JSON is kept. Argument: bucket."""
 
 import sys
 from datetime import timedelta
@@ -14,7 +14,7 @@ from benchmarks.outcome import timed
 if __name__ == "__main__":
     lake = Lake.connect(Settings(), sys.argv[1])
     without_tables(lake)
-    lake.tables.load_or_create(TRANSACTIONS)  # once in a lake's life
+    lake.tables.load_or_create(TRANSACTIONS)  # not timed: this happens once in a lake's life
     with timed() as work:
         report = compact(lake, TRANSACTIONS, DAY, keep_json=timedelta(days=1))
         work.items = report.json_rows

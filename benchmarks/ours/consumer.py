@@ -1,4 +1,4 @@
-"""A consumer task as its DAG runs it, until SIGTERM. Arguments: role, topic, SMTP port."""
+"""Runs a consumer task as its DAG does, until SIGTERM. Arguments: role, topic, SMTP port."""
 
 import signal
 import sys
@@ -27,7 +27,7 @@ from benchmarks.outcome import timed
 
 
 def main(role: str, topic: str, port: int) -> None:
-    """Consumes; the outcome has `cases`, how many were handed to DAG runs."""
+    """Consumes the topic. `cases` in the outcome is the number of cases that were passed to DAG runs."""
     settings = Settings()
     store = Store(storage.Client(), settings.lake_bucket)
     stopped = threading.Event()

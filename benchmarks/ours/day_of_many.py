@@ -1,4 +1,4 @@
-"""The same query of one day, on a lake that has only that day and on one that has sixty; medians of seconds."""
+"""Times the same query of one day on a lake with only that day and on a lake with sixty days (median of seconds)."""
 
 import statistics
 import time
@@ -27,13 +27,16 @@ _SQL = "SELECT type, count(*), sum(amount) FROM transaction WHERE dt = DATE '{}'
 
 
 def empty_lake(bucket: str) -> Lake:
-    """A lake in a new bucket."""
+    """Creates a bucket and returns its empty lake."""
     storage.Client().create_bucket(bucket)
     return Lake.connect(Settings(), bucket)
 
 
 def add_day(lake: Lake, number: int, day: date) -> float:
-    """The lake's day of this number, from 0, with its JSON moved to the table; seconds that the compaction took."""
+    """Adds a day to the lake and compacts it; returns the seconds that the compaction took.
+
+    :param number: how many days the lake has already
+    """
     midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
     made: Batch = batch_of(ROWS, _PLACE, number * ROWS, midnight)
     link = Link(_PLACE, number * ROWS, number * ROWS, (number + 1) * ROWS, totals_of(made.offsets, made.rows))
@@ -50,7 +53,7 @@ def add_day(lake: Lake, number: int, day: date) -> float:
 
 
 def lake_of(days: int) -> Lake:
-    """A lake of so many compacted days that end with the benchmark's."""
+    """Creates a lake with this many compacted days, of which the benchmark's day is the last."""
     lake = empty_lake(f"days-{days}")
     for number in range(days):
         add_day(lake, number, DAY - timedelta(days=days - 1 - number))
@@ -58,7 +61,7 @@ def lake_of(days: int) -> Lake:
 
 
 def seconds(lake: Lake, day: date = DAY) -> float:
-    """The query of a day once."""
+    """Runs the query of a day once and returns the seconds that it took."""
     started = time.perf_counter()
     with query(lake, _SQL.format(day)) as rows:
         if sum(rows.read_all()["count_star()"].to_pylist()) != ROWS:

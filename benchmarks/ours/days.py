@@ -1,4 +1,4 @@
-"""A query of one day, and the compaction of one more, as the lake gets older. Arguments: the numbers of days."""
+"""Times the query and the compaction of one day on a growing lake. Arguments: the numbers of days to measure at."""
 
 import statistics
 import sys
@@ -12,7 +12,7 @@ _TIMES = 5
 
 
 def main(sizes: list[int]) -> None:
-    """Builds one lake day by day, and measures when it has one of these numbers."""
+    """Builds one lake day by day, and measures whenever its number of days is one of `sizes`."""
     lake = empty_lake("older")
     points, compactions = [], []
     with timed() as work:

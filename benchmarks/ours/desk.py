@@ -1,4 +1,4 @@
-"""Requests to the page "Cases", through the app as Airflow mounts it. Arguments: number of cases, the lake's bucket."""
+"""Times requests to the page "Cases" in the app that Airflow mounts. Arguments: number of cases, the lake's bucket."""
 
 import statistics
 import sys
@@ -35,7 +35,7 @@ _KEEP_JSON = timedelta(days=1)
 
 
 def _everybody_may() -> None:
-    """In place of Airflow's login, which isn't what is measured."""
+    """Replaces Airflow's login, which isn't measured: every request is allowed."""
     app.dependency_overrides[get_user] = lambda: SimpleNamespace(get_name=lambda: "clerk")
     app.dependency_overrides[_get_session] = lambda: SimpleNamespace(scalar=lambda _: None)
     manager = SimpleNamespace(is_authorized_custom_view=lambda **_: True)
@@ -84,7 +84,8 @@ if __name__ == "__main__":
     index_seconds = time.perf_counter() - started
     found = views.index.queue(Filter(rows=cases), datetime.now(UTC))
     ids = [case.id for case in found.cases]
-    # The lake's own cases take partition 0, behind whose end a trace looks for those that it doesn't have.
+    # The generated cases of the lake are in partition 0, so its progress there is beyond the offsets of other cases. A
+    # trace of a case in partition 0 would therefore not look for the record in the topic.
     traced = [case for case in ids if (known := views.index.case(case)) and known.place.number != 0][:_TRACES]
     with tempfile.TemporaryDirectory() as name:
         catalog = SqlCatalog(CATALOG, uri=f"sqlite:///{name}/catalog.db", warehouse=Path(name).as_uri())

@@ -1,4 +1,4 @@
-"""A day's compaction by one of the engines. Arguments: ours or spark, bucket, folder with the same day."""
+"""Compacts a day with one of the engines. Arguments: ``ours`` or ``spark``, bucket, folder with the same day."""
 
 import sys
 import tempfile
@@ -27,7 +27,7 @@ _KEEP_JSON = timedelta(days=1)
 
 @contextmanager
 def peak_of_all(work: Timed) -> Iterator[None]:
-    """Takes as the peak the memory of this process and all that it started, in sum."""
+    """Records the peak of the summed resident memory of this process and all its descendants in the outcome."""
     peak, over = 0, threading.Event()
 
     def watch() -> None:
@@ -53,7 +53,11 @@ def peak_of_all(work: Timed) -> Iterator[None]:
 
 
 def on_spark(lake: Lake, directory: Path, day: Path) -> CompactionReport:
-    """Spark reads the day's files from disk, as it would from a bucket; totals are compared here."""
+    """Compacts with Spark, which reads the day's files from disk instead of a bucket; totals are compared here.
+
+    :param directory: working folder for the job's files, the catalog and the table
+    :param day: folder with the day's objects
+    """
     job = spark.prepare(lake, TRANSACTIONS, DAY)
     prepared = lake.store.get(job) if job is not None else None
     if job is None or prepared is None:
@@ -71,7 +75,7 @@ if __name__ == "__main__":
     engine, bucket, folder = sys.argv[1:]
     store = Store.connect(bucket)
     with tempfile.TemporaryDirectory() as name:
-        # Both engines write the table's files to this disk: Spark has no way to the emulated store.
+        # Both engines write the table's files to the local disk: Spark can't reach the emulated store.
         catalog = SqlCatalog(CATALOG, uri=f"sqlite:///{name}/catalog.db", warehouse=Path(name).as_uri())
         lake = Lake(store, Tables(catalog, bucket))
         lake.tables.load_or_create(TRANSACTIONS)

@@ -1,4 +1,7 @@
-"""write_lake of a topic into a folder, until caught up. Arguments: topic, folder. Timed from the assignment on."""
+"""Runs write_lake from a topic to a folder, until the end of the topic. Arguments: topic, folder.
+
+The time starts when the first partition is assigned.
+"""
 
 import sys
 import time
@@ -18,7 +21,7 @@ from benchmarks.outcome import Timed, timed
 
 
 class TimedSink(JsonSink):
-    """The sink, which starts the clock when it gets its first partition."""
+    """A JsonSink that starts the clock when its first partition is assigned."""
 
     work: Timed
     _begun = False

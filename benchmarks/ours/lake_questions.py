@@ -1,7 +1,7 @@
-"""Typical questions over JSON, and over the tables that compaction makes of it.
+"""Times typical queries over JSON, and over the tables to which compaction moves the JSON.
 
-Argument: bucket, with a day of JSON only. Each question is asked three times, the median counts; with it come the
-bytes that were read: of the tables' files, and of the objects with JSON.
+Argument: a bucket that has a day of JSON only. Each query runs three times; the outcome has the median of the times and
+the bytes that were read from data files of tables and from JSON objects.
 """
 
 import statistics
@@ -26,7 +26,7 @@ _TIMES = 3
 
 
 class Counted:
-    """Counts the bytes that are read while it is entered."""
+    """Counts the bytes that are read from the lake while the context is entered."""
 
     def __init__(self) -> None:
         self.read = 0
@@ -56,7 +56,7 @@ class Counted:
 
 
 def answers(lake: Lake, questions: dict[str, str]) -> dict[str, tuple[float, float]]:
-    """Seconds and megabytes of each question."""
+    """Seconds and megabytes read, by the name of each query."""
     found = {}
     for name, sql in questions.items():
         seconds = []
@@ -74,7 +74,7 @@ if __name__ == "__main__":
     lake = Lake.connect(Settings(), sys.argv[1])
     with query(lake, "SELECT nameOrig, idTransaction FROM transaction LIMIT 1") as first:
         customer, transaction = (column[0].as_py() for column in first.read_all().columns)
-    # The values come out of the lake itself.
+    # No injection: both values were read from the lake.
     questions = {
         "a customer's history": f"SELECT * FROM transaction WHERE nameOrig = '{customer}' ORDER BY timestamp",  # noqa: S608
         "fraud by type and day": "SELECT dt, type, count(*), sum(amount) FROM fraud_confirmation"

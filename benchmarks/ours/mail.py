@@ -1,6 +1,6 @@
-"""send_mail of a topic, until caught up. Arguments: topic, folder of the log, SMTP port.
+"""Runs send_mail for a topic, until the end of the topic. Arguments: topic, folder of the log, SMTP port.
 
-Timed from the assignment on.
+The time starts when the first partition is assigned.
 """
 
 import sys
@@ -20,13 +20,13 @@ from benchmarks.outcome import Timed, timed
 
 
 class TimedChain(AppendingChain):
-    """The log's chain, which starts the clock when its first partition is opened."""
+    """The chain of the mail log. It starts the clock when its first partition is opened."""
 
     work: Timed | None = None
     _begun = False
 
     def open(self, partition: Partition, read_to: int = 0) -> int:
-        """Everything is mailed: a partition without a log starts at its beginning."""
+        """Opens a partition. Without a log it starts at offset 0, so that all records are mailed."""
         if self.work is not None and not self._begun:
             self._begun = True
             self.work.start()

@@ -1,6 +1,7 @@
-"""The mail log that send_mail would write for what is in a folder of the lake: a line "sent" for each record.
+"""Writes the mail log that send_mail would write for the records in a folder of the lake, without sending mails.
 
-Argument: folder of the lake. Sending seven million mails takes longer than all the rest of a benchmark.
+Argument: folder of the lake. Each record gets a line with status sent. Sending seven million mails would take longer
+than the rest of the benchmark.
 """
 
 import io
@@ -22,7 +23,7 @@ _KEPT = ("idTransaction", "topic", "partition", "offset", "recordTimestamp")
 
 
 def lines(records: bytes) -> bytes:
-    """The log's lines of the lake's lines."""
+    """Converts JSON lines of the lake to lines of the mail log."""
     rows = pl.read_ndjson(io.BytesIO(records)).select(_KEPT)
     logged = rows.select(
         pl.col("idTransaction"),
@@ -42,7 +43,7 @@ def lines(records: bytes) -> bytes:
 
 
 def main(folder: str) -> int:
-    """Logs what isn't logged yet; returns how many mails that are."""
+    """Writes log lines for the records that the log doesn't have yet; returns their number."""
     store = Store(storage.Client(), Settings().lake_bucket)
     chain = AppendingChain(store, names.MAILS)
     ends: dict[object, int] = {}

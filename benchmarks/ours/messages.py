@@ -1,4 +1,4 @@
-"""The messages that Publisher makes of a file, for what has to send exactly these."""
+"""Encodes a file to the same messages as Publisher, for peers that must send exactly these."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from fraudstream.settings import Settings
 
 
 def messages(settings: Settings, path: str) -> Iterator[tuple[str, pa.StringArray, pa.BinaryArray]]:
-    """Topic, keys and values of messages, some ten thousand at a time."""
+    """Yields topic, keys and values of messages, some ten thousand at a time."""
     codecs = {topic: Codec.for_topic(topic, settings) for topic in (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)}
     for chunk in read_chunks(open_source(path, None), Position(0, 0), start_date=settings.dataset_start_date):
         for topic, flag in ((NON_FRAUD_TRANSACTION, 0), (FRAUD_TRANSACTION, 1)):

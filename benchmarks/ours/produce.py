@@ -1,8 +1,8 @@
-"""Publisher: a file in the store to both topics, in transactions. Arguments: URI, rows a second (all it can)."""
+"""Produces a file of the object store to both topics in transactions. Arguments: URI, rows per second (no limit)."""
 
 import sys
 
-import httpcore2  # noqa: F401  # the registry's client imports it at its first question; imports are timed for nobody
+import httpcore2  # noqa: F401  # the registry's client imports it at its first request; imports must not be timed
 from fraudstream.dataset.source.source import open_source
 from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.settings import Settings
@@ -12,7 +12,7 @@ from benchmarks.outcome import timed
 
 if __name__ == "__main__":
     settings = Settings()
-    source = open_source(sys.argv[1], storage.Client(), replay=sys.argv[1])  # the same rows once more for each name
+    source = open_source(sys.argv[1], storage.Client(), replay=sys.argv[1])  # each URI gives other ids
     rate = int(sys.argv[2]) if len(sys.argv) > 2 else 0
     with timed() as work:
         progress = Publisher(settings, source, rows_per_second=rate).run()

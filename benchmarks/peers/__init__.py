@@ -1,1 +1,1 @@
-"""What is measured beside ours: the raw ceilings, and other ways of doing the same."""
+"""The measured processes that the pipeline is compared with: ceilings, and other tools for the same work."""

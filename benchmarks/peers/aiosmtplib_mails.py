@@ -1,4 +1,4 @@
-"""aiosmtplib over connections that are kept open, a task each. Arguments: port, mails, connections."""
+"""Sends mails with aiosmtplib over kept connections, one asyncio task each. Arguments: port, mails, connections."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ from benchmarks.peers.texts import Notices
 
 
 def notice(notices: Notices, number: int) -> EmailMessage:
-    """One notice."""
+    """Builds one notice."""
     subject, text, html = notices(number)
     message = EmailMessage()
     message["From"] = "Example Bank <no-reply@bank.example>"
@@ -24,7 +24,7 @@ def notice(notices: Notices, number: int) -> EmailMessage:
 
 
 async def main(port: int, mails: int, connections: int) -> None:
-    """Sends so many notices."""
+    """Sends the notices over `connections` connections."""
     notices = Notices()
 
     async def send(first: int) -> None:

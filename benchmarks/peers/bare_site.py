@@ -1,4 +1,4 @@
-"""FastAPI and nothing else: the same routes, a page of the same length, the site's server. Arguments: port, bytes."""
+"""A bare FastAPI app with the site's routes, server and page length, but no logic. Arguments: port, bytes of a page."""
 
 import socket
 import sys

@@ -1,6 +1,7 @@
-"""The same files from local disk to one Parquet file of the same columns, types and compression, with no proof.
+"""Converts the day's files on local disk to one Parquet file with the table's columns, types and compression.
 
-Arguments: library, folder, result. A library's name with "-sorted" sorts the rows as compaction does.
+Nothing is verified. Arguments: library, folder, result. With the suffix "-sorted" after the library's name the rows are
+sorted as in compaction.
 """
 
 import sys
@@ -23,7 +24,7 @@ from benchmarks.outcome import timed
 _ORDER = SORT_ORDER[TRANSACTIONS]
 _SCHEMA = rows_schema(TRANSACTIONS)
 _TIMES = [field.name for field in _SCHEMA if pa.types.is_timestamp(field.type)]
-#: As compaction has them.
+#: Number of decompressed files and of threads, as in compaction.
 _UNPACKED, _THREADS = 16, 4
 _DUCKDB_TYPES = {
     "string": "VARCHAR",
@@ -35,7 +36,7 @@ _DUCKDB_TYPES = {
 
 
 def with_polars(pattern: str, result: str, order: bool) -> None:
-    """Money by way of floats, which is exact for amounts of this size and faster than any other way."""
+    """Reads amounts as floats: this is exact for amounts of this size, and the fastest way."""
     money = [field.name for field in _SCHEMA if pa.types.is_decimal(field.type)]
     read = {field.name: pl.DataFrame(_SCHEMA.empty_table()).schema[field.name] for field in _SCHEMA}
     read |= dict.fromkeys(money, pl.Float64()) | dict.fromkeys(_TIMES, pl.String())
@@ -58,7 +59,7 @@ def with_duckdb(pattern: str, result: str, order: bool) -> None:
 
 
 def with_isal_and_duckdb(pattern: str, result: str, order: bool) -> None:
-    """As compaction does it: a few files of lines, unpacked by ISA-L in threads, are faster than many packed ones."""
+    """Decompresses with ISA-L in threads into a few files first, as compaction does: DuckDB reads these faster."""
     packed = sorted(Path(pattern).parent.glob(Path(pattern).name))
 
     def unpack(number: int) -> None:
@@ -73,7 +74,7 @@ def with_isal_and_duckdb(pattern: str, result: str, order: bool) -> None:
 
 
 def with_pandas(pattern: str, result: str, order: bool) -> None:
-    """With its pyarrow engine; money by way of floats, as with polars, and not sorted."""
+    """Uses the pyarrow engine and reads amounts as floats, as with polars. The rows are never sorted."""
     folder = Path(pattern).parent
     rows = pd.concat([pd.read_json(path, lines=True, engine="pyarrow") for path in sorted(folder.glob("*.json.gz"))])
     rows[_TIMES] = rows[_TIMES].apply(pd.to_datetime, utc=True)

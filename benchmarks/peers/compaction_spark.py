@@ -1,6 +1,6 @@
-"""The same files from local disk to Parquet by Spark in local mode, in its own environment. Arguments: folder, result.
+"""Converts the day's files on local disk to Parquet with Spark in local mode. Arguments: folder, result.
 
-Starting the JVM isn't timed.
+It runs in Spark's own environment. The start of the JVM isn't timed.
 """
 
 import sys

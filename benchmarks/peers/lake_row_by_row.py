@@ -1,6 +1,6 @@
 """A consumer that writes an object for each record: poll(), AvroDeserializer, json.dumps, upload.
 
-Arguments: topic, records. Timed from the first record on.
+Arguments: topic, records. The time starts with the first record.
 """
 
 import json
@@ -17,7 +17,7 @@ from benchmarks.outcome import timed
 
 
 def main(topic: str, records: int) -> None:
-    """Writes the first records of the topic."""
+    """Writes the first `records` records of the topic."""
     settings = Settings()
     bucket = storage.Client().bucket(settings.lake_bucket)
     consumer = Consumer(settings.kafka_config(**{"group.id": "benchmark-rows", "auto.offset.reset": "earliest"}))

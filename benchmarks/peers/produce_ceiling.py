@@ -1,4 +1,4 @@
-"""The ceiling: messages that are encoded already, given to librdkafka as ours are; idempotent, no transaction.
+"""The ceiling for producers: sends encoded messages with the pipeline's ColumnsProducer, idempotent, no transactions.
 
 Arguments: path of the file, prefix of the topics.
 """
@@ -15,7 +15,7 @@ from benchmarks.outcome import timed
 
 
 def main(path: str, prefix: str) -> None:
-    """Encodes all, then measures sending alone."""
+    """Encodes all messages first, then measures only sending them."""
     settings = Settings()
     ready = [(prefix + topic, Messages.of(keys, values)) for topic, keys, values in messages(settings, path)]
     producer = Producer(
@@ -37,7 +37,7 @@ def main(path: str, prefix: str) -> None:
             columns.produce(topic, part)
             work.items += len(part)
         if producer.flush(120):
-            raise KafkaError("not everything was taken within 120 s")
+            raise KafkaError("the brokers didn't acknowledge all messages within 120 s")
 
 
 if __name__ == "__main__":

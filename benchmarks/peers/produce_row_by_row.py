@@ -1,6 +1,6 @@
-"""A producer as tutorials write it: AvroSerializer and produce() for each row; the seed's flushes after each one, too.
+"""A producer as in tutorials: AvroSerializer and produce() for each row.
 
-Arguments: path, rows, prefix of the topics, "flush" or "poll".
+Arguments: path, rows, prefix of the topics, and "poll" (subject tutorial), or "flush" to flush after each row (seed).
 """
 
 import sys
@@ -18,7 +18,7 @@ from benchmarks.peers.rows import rows, topic_of
 
 
 def main(path: str, limit: int, prefix: str, each: str) -> None:
-    """Sends the first rows of the file."""
+    """Sends the first `limit` rows of the file."""
     settings = Settings()
     producer = Producer(settings.kafka_config())
     with SchemaRegistryClient({"url": settings.schema_registry_url}) as registry, timed() as work:

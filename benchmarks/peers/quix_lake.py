@@ -1,6 +1,6 @@
-"""Quix Streams' file sink: gzipped JSON lines to the local disk. Runs in an environment of its own.
+"""Quix Streams' file sink: writes gzipped JSON lines to the local disk. It runs in its own environment.
 
-Arguments: topic, records, group. Timed from the first record on.
+Arguments: topic, records, group. The time starts with the first record.
 """
 
 import json
@@ -19,7 +19,7 @@ from benchmarks.outcome import Timed, timed
 
 
 def main(name: str, records: int, group: str, work: Timed) -> None:
-    """Writes the first records of the topic."""
+    """Writes the first `records` records of the topic."""
     app = Application(
         broker_address=os.environ["FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"],
         consumer_group=group,

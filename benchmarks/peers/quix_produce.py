@@ -1,4 +1,4 @@
-"""Quix Streams: topic.serialize() and its producer, for each row. Runs in an environment of its own.
+"""Quix Streams' producer: topic.serialize() and produce() for each row. It runs in its own environment.
 
 Arguments: path, rows, prefix of the topics, path of the schema.
 """
@@ -17,7 +17,7 @@ from benchmarks.peers.rows import rows, topic_of
 
 
 def main(path: str, limit: int, prefix: str, schema: str) -> None:
-    """Sends the first rows of the file."""
+    """Sends the first `limit` rows of the file."""
     app = Application(
         broker_address=os.environ["FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"],
         producer_extra_config={"compression.type": "lz4", "linger.ms": 20},

@@ -1,4 +1,4 @@
-"""Rows of a PaySim file one by one, as a script reads them: csv.DictReader and a dict a row."""
+"""Reads a PaySim file row by row, as a script does: csv.DictReader and a dict for each row."""
 
 import csv
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ _START = datetime(2023, 10, 1, tzinfo=UTC)
 
 
 def rows(path: str, limit: int) -> Iterator[dict[str, Any]]:
-    """Records of the schema Transaction."""
+    """Yields the first `limit` rows as records of the schema Transaction."""
     with Path(path).open(newline="") as file:
         for number, row in enumerate(islice(csv.DictReader(file), limit)):
             record: dict[str, Any] = dict(row)
@@ -27,5 +27,5 @@ def rows(path: str, limit: int) -> Iterator[dict[str, Any]]:
 
 
 def topic_of(record: dict[str, Any]) -> str:
-    """Where a record goes."""
+    """The topic of a record."""
     return "fraud_transaction" if record["isFraud"] else "non_fraud_transaction"

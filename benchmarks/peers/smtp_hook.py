@@ -1,4 +1,7 @@
-"""Airflow's SmtpHook. Arguments: port, mails, "each" (a connection each, as EmailOperator does) or "one" for all."""
+"""Sends mails with Airflow's SmtpHook.
+
+Arguments: port, mails, and "each" for a connection for each mail, as EmailOperator does, or "one" for one connection.
+"""
 
 import json
 import os
@@ -13,13 +16,13 @@ _NOTICES = Notices()
 
 
 def send(hook: SmtpHook, number: int) -> None:
-    """One notice."""
+    """Sends one notice."""
     subject, _, html = _NOTICES(number)
     hook.send_email_smtp(to=f"C{number}@example.com", subject=subject, html_content=html)
 
 
 def main(port: int, mails: int, connections: str) -> None:
-    """Sends so many notices."""
+    """Sends `mails` notices."""
     os.environ["AIRFLOW_CONN_SMTP_BENCHMARK"] = json.dumps(
         {
             "conn_type": "smtp",

@@ -1,4 +1,4 @@
-"""The ceiling: Postfix's smtp-source. Arguments: port, mails, bytes of a mail, connections."""
+"""The ceiling for mails: Postfix's smtp-source. Arguments: port, mails, bytes of a mail, connections."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""smtplib as scripts use it: an EmailMessage and a connection for each mail. Arguments: port, mails."""
+"""Sends mails with smtplib as scripts do: an EmailMessage and a connection for each mail. Arguments: port, mails."""
 
 import smtplib
 import sys

@@ -1,4 +1,4 @@
-"""The notice's own words for the peers, which build their messages with the email package."""
+"""The texts of the pipeline's notice, for peers that build their messages with the email package."""
 
 from dataclasses import asdict
 
@@ -9,7 +9,7 @@ _AMOUNT = "12345.67"
 
 
 class Notices:
-    """Subject, plain text and HTML of notices that differ in their amount; rendered once."""
+    """Subject, plain text and HTML of notices. The template is rendered once; only the amount differs."""
 
     def __init__(self) -> None:
         facts = Facts(

@@ -1,1 +1,1 @@
-"""The same records through several sinks while faults are injected; counted as a reader without special knowledge."""
+"""Sends the same records through several sinks, injects faults, and counts the result with plain readers."""

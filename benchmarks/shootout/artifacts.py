@@ -1,4 +1,4 @@
-"""The peers' jars: as the stack's, from Maven Central into the same cache, checked against ``artifacts.lock``.
+"""The peers' jars: downloaded from Maven Central to the stack's cache, and checked against ``artifacts.lock``.
 
 ``python -m benchmarks.shootout.artifacts`` resolves the versions below again and rewrites the lock.
 """
@@ -13,7 +13,7 @@ _KAFKA = "4.3.1"
 _ICEBERG = "1.11.0"
 _HADOOP = "3.5.0"
 _SPARK = "4.1.1"
-#: What is loaded together, by its part of the lock: these and all that they need.
+#: For each part of the lock, the artifacts that are loaded together with all their dependencies.
 ROOTS: dict[str, tuple[str, ...]] = {
     "connect": (f"org.apache.kafka:connect-runtime:{_KAFKA}", artifacts.KAFKA_LOGGING),
     "connect-file": (f"org.apache.kafka:connect-file:{_KAFKA}",),
@@ -22,13 +22,13 @@ ROOTS: dict[str, tuple[str, ...]] = {
         f"org.apache.iceberg:iceberg-kafka-connect:{_ICEBERG}",
         f"org.apache.iceberg:iceberg-parquet:{_ICEBERG}",
         f"org.apache.iceberg:iceberg-orc:{_ICEBERG}",
-        "org.apache.avro:avro:1.12.1",  # Parquet names an older one, which Iceberg does not run with
+        "org.apache.avro:avro:1.12.1",  # Parquet depends on an older version, which doesn't work with Iceberg
         f"org.apache.hadoop:hadoop-client-api:{_HADOOP}",
         f"org.apache.hadoop:hadoop-client-runtime:{_HADOOP}",
         "org.xerial:sqlite-jdbc:3.54.1.0",
     ),
 }
-#: The same without what they need: Spark has it.
+#: As `ROOTS`, but without dependencies: these jars contain them, or Flink and Spark have them.
 ALONE: dict[str, tuple[str, ...]] = {
     "flink": (
         "org.apache.flink:flink-sql-connector-kafka:5.0.0-2.2",
@@ -46,7 +46,7 @@ LOCK = Path(__file__).with_name("artifacts.lock")
 
 
 def classpath(part: str) -> list[Path]:
-    """The jars of a part, downloaded where they aren't cached.
+    """Returns the paths of a part's jars. Downloads those that aren't cached.
 
     :raises ArtifactError: a file has another checksum than the lock names
     """

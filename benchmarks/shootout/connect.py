@@ -1,4 +1,4 @@
-"""Kafka Connect in distributed mode: workers that share connectors, and what their operator automates."""
+"""Kafka Connect in distributed mode: workers that share a connector, and the restarts that an operator automates."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from local.ports import HOST
 
 _NAME = "sink"
 _ANSWER_SECONDS = 5.0
-#: Schema ids in the records are those of the registry's Confluent API.
+#: It is configured below for the schema ids of the registry's Confluent API, which the records have.
 _CONVERTER = "io.apicurio.registry.utils.converter.AvroConverter"
 
 
 class Connect(Subject):
-    """A connector; its failed tasks are restarted, as Strimzi's operator does it. Its name is its plugin's, too."""
+    """A connector whose failed tasks are restarted, as Strimzi's operator does. Its plugin has the subject's name."""
 
     def __init__(self, trial: Trial) -> None:
         super().__init__(trial)
@@ -35,7 +35,7 @@ class Connect(Subject):
 
     @abstractmethod
     def connector(self) -> dict[str, object]:
-        """What a connector is configured with beside its topic."""
+        """The connector's configuration without its topics."""
 
     def command(self, worker: int) -> Command:
         topic = self.trial.topic
@@ -59,7 +59,7 @@ class Connect(Subject):
             "offset.flush.interval.ms": FLUSH_SECONDS * 1000,
             "session.timeout.ms": SESSION_SECONDS * 1000,
             "consumer.session.timeout.ms": SESSION_SECONDS * 1000,
-            # By default a lost worker's tasks wait five minutes for it to come back.
+            # By default Connect waits five minutes for a lost worker before it reassigns the worker's tasks.
             "scheduled.rebalance.max.delay.ms": SESSION_SECONDS * 1000,
         }
         config = self.trial.folder / f"connect-{worker}.properties"
@@ -76,7 +76,7 @@ class Connect(Subject):
         )
 
     def attend(self) -> None:
-        """Creates the connector where there is none, and restarts what failed."""
+        """Creates the connector if it doesn't exist, and restarts a failed connector and failed tasks."""
         for port in self._ports.values():
             url = f"http://{HOST}:{port}/connectors/{_NAME}"
             try:
@@ -87,11 +87,11 @@ class Connect(Subject):
                 if any(part["state"] == "FAILED" for part in [status["connector"], *status["tasks"]]):
                     _ask("POST", f"{url}/restart?includeTasks=true&onlyFailed=true")
             except OSError:
-                continue  # it isn't up, or rebalances: the next one is asked, and this one again
+                continue  # this worker isn't up or is rebalancing: ask the next one
             return
 
     def _link_plugins(self) -> Path:
-        """A folder with one for each plugin: Connect loads them apart from each other."""
+        """Creates the plugin path: a folder for each plugin, because Connect isolates their class loaders."""
         folder = self.trial.folder / "plugins"
         for part in ("connect-avro", self.name):
             (folder / part).mkdir(parents=True, exist_ok=True)
@@ -105,10 +105,10 @@ class Connect(Subject):
 
 
 class FileStreamSink(Connect):
-    """The example that Kafka ships: each record is printed to a file, offsets are committed from time to time."""
+    """Kafka's example connector: it prints each record to a file, and offsets are committed periodically."""
 
     name = "connect-file"
-    #: It has one task, which stays where it is when a second worker starts.
+    #: Its only task stays on the first worker when a second one starts.
     has_group = False
 
     def connector(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What a reader found of what was produced."""
+"""Compares the records that a reader found with those that were produced."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Counts:
-    """`doubled`: copies beyond the first one; `unknown`: ids that nobody produced, such as those of torn lines."""
+    """`doubled`: copies beyond the first one; `unknown`: ids that weren't produced, such as those of torn lines."""
 
     lost: int
     doubled: int
@@ -16,12 +16,12 @@ class Counts:
 
     @property
     def exact(self) -> bool:
-        """Whether each record is there once, and nothing else."""
+        """Whether each record was found exactly once, and nothing else."""
         return self == Counts(0, 0)
 
 
 def compare(produced: Sequence[str], found: Iterable[str]) -> Counts:
-    """Counts of the ids found; those in `produced` are all different."""
+    """Compares the found ids with the produced ones, which must be unique."""
     copies = Counter(found)
     there = [copies.pop(one, 0) for one in produced]
     return Counts(there.count(0), sum(number - 1 for number in there if number > 1), sum(copies.values()))
@@ -29,10 +29,10 @@ def compare(produced: Sequence[str], found: Iterable[str]) -> Counts:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one fault did to one subject.
+    """The result of one trial: one subject under one fault.
 
-    `recovered` is the time from the end of the fault until as many records are visible as had been produced by then;
-    None: never. `restarts` counts processes that ended by themselves or were killed, and were started again.
+    `recovered`: seconds from the end of the fault until as many records are visible as were produced at its end; None
+    if that didn't happen. `restarts`: how often a process that had ended or was killed was started again.
     """
 
     subject: str
@@ -43,13 +43,13 @@ class Outcome:
     peak_mib: float = 0.0
     restarts: int = 0
     notes: list[str] = field(default_factory=list)
-    #: Why there are no counts.
+    #: The reason if there are no counts.
     error: str = ""
-    #: Another way to read the same files, and what it counts.
+    #: Name and counts of another reader of the same files.
     other: tuple[str, Counts] | None = None
 
     def document(self) -> dict[str, Any]:
-        """As it is kept."""
+        """The result as it is stored."""
         counted: Mapping[str, Any] = vars(self.counts) if self.counts else {}
         kept = {name: value for name, value in vars(self).items() if name not in {"counts", "other"}}
         other = {self.other[0]: vars(self.other[1])} if self.other else {}
@@ -63,7 +63,7 @@ class Outcome:
         return f"{self.counts.lost:,} / {self.counts.doubled:,}{other}"
 
     def line(self) -> str:
-        """For people."""
+        """The result as a line of text."""
         start = f"{self.subject}, {self.fault}, seed {self.seed}: "
         if self.counts is None:
             return start + f"did not run: {self.error}"
@@ -80,7 +80,7 @@ class Outcome:
 
 
 def table(outcomes: Sequence[Outcome]) -> list[str]:
-    """Lines of a Markdown table: lost / doubled of each subject and fault; seeds are separated by commas."""
+    """Lines of a Markdown table with lost / doubled records by subject and fault; commas separate the seeds."""
     faults = list(dict.fromkeys(outcome.fault for outcome in outcomes))
     cells: dict[str, dict[str, list[str]]] = {}
     for outcome in outcomes:
@@ -93,7 +93,7 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def verdict(outcomes: Sequence[Outcome], subject: str) -> dict[str, bool]:
-    """For each fault whether the subject lost and doubled nothing; one that was not counted does not hold."""
+    """For each fault whether the subject lost and doubled no record in all trials; a trial without counts fails."""
     holds: dict[str, bool] = {}
     for outcome in outcomes:
         if outcome.subject == subject:

@@ -1,4 +1,4 @@
-"""The records: read once from a topic of the pipeline, then produced as they are to a topic for each trial."""
+"""Reads records once from a topic of the pipeline, and produces them unchanged to the topic of each trial."""
 
 import threading
 import time
@@ -13,14 +13,14 @@ from fraudstream.settings import Settings
 from benchmarks.rounds import BenchmarkFailed
 from local.topics import partitions, reader, records
 
-#: What a feed sends before it looks at the clock again.
+#: Interval at which a feed sends the records that are due.
 _TURN_SECONDS = 0.05
 _FLUSH_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Records:
-    """Avro records in the wire format, and the ids in them."""
+    """Keys and Avro values of records in the wire format, and their ids."""
 
     keys: list[bytes]
     values: list[bytes]
@@ -28,9 +28,9 @@ class Records:
 
 
 def read_records(settings: Settings, rows: int) -> Records:
-    """The first records of the non-fraud topic.
+    """The first `rows` records of the non-fraud topic.
 
-    :raises BenchmarkFailed: it has fewer
+    :raises BenchmarkFailed: the topic has fewer records
     """
     codec = Codec.for_topic(NON_FRAUD_TRANSACTION, settings)
     with reader(settings) as consumer:
@@ -69,19 +69,19 @@ class Feed:
         return self._sent - len(self._producer)
 
     def send(self, until: int) -> None:
-        """Produces all records before this number, as fast as the brokers take them."""
+        """Produces all records before this number as fast as possible."""
         self._send(until)
         self._producer.flush(_FLUSH_SECONDS)
 
     def start(self, seconds: float) -> None:
-        """Produces the rest within so many seconds, and returns at once."""
+        """Starts producing the remaining records within this time, in a thread."""
         self._thread = threading.Thread(target=self._run, args=(seconds,), name="feed")
         self._thread.start()
 
     def finish(self) -> None:
-        """Waits for the end.
+        """Waits until all records are produced.
 
-        :raises BenchmarkFailed: the topic doesn't have each record once
+        :raises BenchmarkFailed: the topic doesn't have as many records as the feed
         """
         if self._thread:
             self._thread.join()

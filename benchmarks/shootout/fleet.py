@@ -1,4 +1,4 @@
-"""The processes of a subject: kept running as a supervisor would, and disturbed."""
+"""The processes of a subject: restarts them as a supervisor would, and injects faults into them."""
 
 import os
 import resource
@@ -14,14 +14,14 @@ from types import TracebackType
 import psutil
 
 _LOOK_SECONDS = 0.5
-#: A worker that ended is started again after this time.
+#: Seconds after which a worker that has ended is started again.
 _RESTART_SECONDS = 1.0
 _STOP_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Command:
-    """How a worker is started."""
+    """The command line and the environment of a worker."""
 
     arguments: Sequence[object]
     environment: Mapping[str, str]
@@ -30,16 +30,16 @@ class Command:
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
-    #: Whether it is started again when it ends.
+    #: Whether it is restarted when it ends.
     kept: bool = True
     ended_at: float | None = None
 
 
 class Fleet:
-    """Workers by number; a context manager that ends all of them. Each is a process group of its own.
+    """Workers by number; a context manager that kills all of them at its end. Each worker is its own process group.
 
-    :param folder: for their logs
-    :param command: is asked again whenever a worker is started
+    :param folder: their working folder, also for their logs
+    :param command: called with the number of a worker whenever the worker is started
     """
 
     def __init__(self, folder: Path, command: Callable[[int], Command]) -> None:
@@ -66,29 +66,29 @@ class Fleet:
             self._workers[number].process.wait()
 
     def log(self, number: int) -> Path:
-        """What a worker says, of all of its lives."""
+        """Path of a worker's log, which restarts append to."""
         return self._folder / f"worker-{number}.log"
 
     def start(self, number: int) -> None:
-        """Starts a worker, which is kept running from now on."""
+        """Starts a worker, which is restarted from now on whenever it ends."""
         with self._lock:
             self._workers[number] = _Worker(self._spawn(number))
 
     def kill(self, number: int) -> None:
-        """SIGKILL; the worker is started again."""
+        """Sends SIGKILL; the worker is restarted."""
         self._signal(number, signal.SIGKILL)
 
     def freeze(self, number: int) -> None:
-        """SIGSTOP."""
+        """Stops a worker with SIGSTOP."""
         self._signal(number, signal.SIGSTOP)
 
     def thaw(self, number: int) -> None:
-        """SIGCONT; the worker is not started again where it ends now, since another one replaced it."""
+        """Continues a worker with SIGCONT. It isn't restarted any more, because another worker has replaced it."""
         self._workers[number].kept = False
         self._signal(number, signal.SIGCONT)
 
     def retire(self, number: int) -> None:
-        """SIGTERM, SIGKILL where that isn't enough; not started again."""
+        """Ends a worker for good: SIGTERM, then SIGKILL after 20 s."""
         worker = self._workers[number]
         worker.kept = False
         self._signal(number, signal.SIGTERM)
@@ -104,7 +104,7 @@ class Fleet:
             self.retire(number)
 
     def limit_files(self, size: int) -> None:
-        """From now on no process writes past this size of a file: the write fails with EFBIG. -1: no limit."""
+        """Limits the size of files that processes write, in bytes: larger writes fail with EFBIG. -1: no limit."""
         for process in self._processes():
             try:
                 process.rlimit(psutil.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))

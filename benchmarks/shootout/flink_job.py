@@ -1,11 +1,14 @@
-"""A topic to JSON files. Arguments: topic, folder, checkpoints, seconds between them, jars, checkpoint to begin at."""
+"""Writes a topic to JSON files with Flink.
+
+Arguments: topic, folder, folder of the checkpoints, seconds between checkpoints, jars, checkpoint to start from or "".
+"""
 
 import os
 import sys
 
 from pyflink.table import EnvironmentSettings, TableEnvironment
 
-#: All but `type`: Flink's Avro doesn't read an enum.
+#: All columns except `type`: Flink's Avro format can't read enums.
 _COLUMNS = """idTransaction STRING, `timestamp` TIMESTAMP(3), step INT, amount BIGINT, nameOrig STRING,
 oldbalanceOrg BIGINT, newbalanceOrig BIGINT, nameDest STRING, oldbalanceDest BIGINT, newbalanceDest BIGINT,
 isFraud INT, isFlaggedFraud INT"""

@@ -1,4 +1,4 @@
-"""Kafka Connect with Iceberg's sink: rows and offsets in one commit of the table."""
+"""Kafka Connect with Iceberg's sink, which commits rows and offsets in one snapshot of the table."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _TABLE = "shootout.records"
 
 
 class IcebergSink(Connect):
-    """A table in a JDBC catalog on SQLite, its files on the disk."""
+    """Writes to a table in a JDBC catalog on SQLite, with its files on disk."""
 
     name = "connect-iceberg"
 

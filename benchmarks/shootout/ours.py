@@ -1,4 +1,4 @@
-"""write_lake: gzipped JSON in the store, behind the proxy that limits and fails it."""
+"""write_lake: gzipped JSON in the object store, behind a proxy that limits writes and injects faults."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ _SHARE = 0.6
 
 
 class Ours(Subject):
-    """Objects in a folder of the bucket that is named as the topic is."""
+    """Writes objects to a folder of the bucket; the folder has the topic's name."""
 
     name = OURS
 

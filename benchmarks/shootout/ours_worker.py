@@ -1,4 +1,4 @@
-"""write_lake of a topic into the folder of its name, until SIGTERM, as its DAG runs it. Argument: topic."""
+"""Runs write_lake as its DAG does, from a topic to the folder with the topic's name, until SIGTERM. Argument: topic."""
 
 import logging
 import signal
@@ -16,7 +16,7 @@ from fraudstream.settings import Settings
 
 
 def main(topic: str) -> None:
-    """Consumes."""
+    """Consumes the topic until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings()
     sink = JsonSink(

@@ -1,4 +1,4 @@
-"""Readers without special knowledge of what wrote the records: they list files and read those that are there."""
+"""Plain readers, which know nothing of the sink that wrote the records: they list files and read them."""
 
 import re
 from abc import ABC, abstractmethod
@@ -17,15 +17,15 @@ _IN_LINE = re.compile(rb'"idTransaction" ?: ?"([^"]*)"|idTransaction=([^,}]*)')
 
 
 class Reader(ABC):
-    """Looks once or again: what it has read already isn't read again."""
+    """Reads the ids of records; each call skips files that an earlier call has read."""
 
     @abstractmethod
     def new(self) -> list[str]:
-        """The ids that came since the last look, a copy for each row."""
+        """The ids of the rows that were written since the last call, with duplicates."""
 
 
 class Objects(Reader):
-    """Gzipped JSON lines in a store."""
+    """Reads objects with gzipped JSON lines."""
 
     def __init__(self, store: Store, prefix: str) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Objects(Reader):
 
 
 class Files(Reader):
-    """Files in a folder; hidden ones, which begin with . or _, don't count. One that changed is read again."""
+    """Reads files in a folder, without hidden ones (. or _ at the start). A file whose size changed is read again."""
 
     def __init__(self, folder: Path, read: Callable[[Path], Iterable[str]], pattern: str = "*") -> None:
         self._folder = folder
@@ -63,7 +63,7 @@ class Files(Reader):
 
 
 class IcebergTable(Reader):
-    """The data files of a table's current snapshot."""
+    """Reads the data files of a table's current snapshot."""
 
     def __init__(self, load: Callable[[], Table]) -> None:
         self._load = load
@@ -83,7 +83,7 @@ class IcebergTable(Reader):
 
 
 class GrowingFile(Reader):
-    """One file of lines that grows; a line counts once it is ended."""
+    """Reads one file to which lines are appended. A line counts when it is complete."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -101,7 +101,7 @@ class GrowingFile(Reader):
 
 
 def ids_in_lines(text: bytes) -> list[str]:
-    """Of JSON lines, or of Connect's printed structs; a line without an id counts with what it is."""
+    """The ids in JSON lines or in Connect's printed structs. For a line without an id, the line itself is its id."""
     found = []
     for line in text.splitlines():
         match = _IN_LINE.findall(line)
@@ -110,10 +110,10 @@ def ids_in_lines(text: bytes) -> list[str]:
 
 
 def ids_in_file(path: Path) -> list[str]:
-    """Of one file of lines."""
+    """The ids in one file of lines."""
     return ids_in_lines(path.read_bytes())
 
 
 def ids_in_parquet(path: Path) -> list[str]:
-    """Of one Parquet file."""
+    """The ids in one Parquet file."""
     return pl.read_parquet(path, columns=[_ID])[_ID].to_list()

@@ -1,4 +1,4 @@
-"""Spark Structured Streaming's file sink: one driver, JSON lines on the disk."""
+"""Spark Structured Streaming's file sink: one driver, writes JSON lines to disk."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ _LOG = "_spark_metadata"
 
 
 class SparkFiles(Subject):
-    """A second worker is a second driver on the same checkpoint, as a scheduler starts it for a lost one."""
+    """A second worker is a second driver on the same checkpoint, as a scheduler would start it for a lost driver."""
 
     name = "spark"
     has_group = False
@@ -50,7 +50,7 @@ class SparkFiles(Subject):
 
 
 class Committed(Reader):
-    """Only the files that the sink's log names: Spark's own reader looks there."""
+    """Reads only the files that the sink's log names, as Spark's own reader does."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -1,4 +1,7 @@
-"""A topic to JSON files. Arguments: topic, file with the Avro schema, folder, checkpoint, seconds between batches."""
+"""Writes a topic to JSON files with Spark.
+
+Arguments: topic, file with the Avro schema, folder, folder of the checkpoint, seconds between batches.
+"""
 
 import os
 import sys
@@ -8,7 +11,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.avro.functions import from_avro
 from pyspark.sql.functions import expr
 
-#: Spark's Avro knows no registry: what the Confluent wire format puts before the record is cut off.
+#: Cuts off the 5 bytes that the Confluent wire format puts before a record: Spark's Avro can't use a registry.
 _RECORD = "substring(value, 6, length(value) - 5)"
 
 if __name__ == "__main__":

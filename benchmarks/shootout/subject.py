@@ -1,4 +1,4 @@
-"""What is compared: something that writes a topic's records to files."""
+"""The base class of what is compared: a sink that writes a topic's records to files."""
 
 import time
 from abc import ABC, abstractmethod
@@ -10,18 +10,18 @@ from pathlib import Path
 from benchmarks.shootout.fleet import Command, Fleet
 from benchmarks.shootout.readers import Reader
 
-#: Members of a group are given up after this time, in every subject that has a group.
+#: Session timeout in every subject that has a consumer group.
 SESSION_SECONDS = 10
-#: How long records may wait before they are written or committed, in every subject.
+#: Seconds between two writes or commits, in every subject.
 FLUSH_SECONDS = 5
-#: What the disk takes of a file while it fails.
+#: Limit of a file's size, in bytes, while the disk is "full".
 _FULL_AT = 4096
 _DISK_FAILS_SECONDS = 8.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One subject's run: its topic, its own empty folder, and the environment that leads to the brokers."""
+    """One subject's run: its topic, its own empty folder, and the environment with the brokers' addresses."""
 
     topic: str
     folder: Path
@@ -30,15 +30,15 @@ class Trial:
 
     @property
     def files(self) -> Path:
-        """Where subjects that write to the disk write to."""
+        """The folder for subjects that write to disk."""
         return self.folder / "files"
 
 
 class Subject(ABC):
-    """Makes one run of it; what it can't do it says with a :class:`BenchmarkFailed`."""
+    """A sink in one trial. An instance is used for one run only."""
 
     name: str
-    #: Whether a second worker takes a part of the work.
+    #: Whether a second worker takes over a part of the work.
     has_group = True
 
     def __init__(self, trial: Trial) -> None:
@@ -46,26 +46,26 @@ class Subject(ABC):
 
     @abstractmethod
     def command(self, worker: int) -> Command:
-        """Of a worker, 1 or 2."""
+        """The command of a worker: 1, 2 for the second one, 3 for the one that starts after a restart of all."""
 
     @abstractmethod
     def reader(self) -> Reader:
-        """A new one, that has read nothing yet."""
+        """A new reader, which has read nothing yet."""
 
     def other_reader(self) -> tuple[str, Reader] | None:
-        """Another way to read the same files and its name, where it may see something else."""
+        """Name and reader for another way to read the same files, if that may give other counts; else None."""
         return None
 
     def attend(self) -> None:  # noqa: B027
-        """What somebody who runs it automates, if anything; called every second."""
+        """Does what a user of the sink would automate, such as restarts; called every second."""
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """While the workers run."""
+        """A context that is entered while the workers run."""
         yield
 
     def fail_store(self, fleet: Fleet) -> None:
-        """Lets the store fail for some seconds: the disk is full, in all of the subject's processes."""
+        """Makes the store fail for some seconds: all processes of the subject write to a "full" disk."""
         for _ in _every(0.2, _DISK_FAILS_SECONDS):
             fleet.limit_files(_FULL_AT)
         fleet.limit_files(-1)

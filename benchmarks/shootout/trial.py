@@ -1,4 +1,4 @@
-"""One fault for one subject: produce, disturb, wait, stop, count."""
+"""Runs one trial, one fault for one subject: produces, injects the fault, waits, stops the workers, counts."""
 
 import random
 import time
@@ -14,17 +14,17 @@ from local.services import BROKERS
 from local.supervisor.control import Control
 from local.supervisor.part import AT_REST, State
 
-#: What is produced before the subject starts: it is at work once some of it is visible.
+#: Share of the records that is produced before the subject starts. When one of them is visible, the subject works.
 _HEAD = 0.05
 _FEED_SECONDS = 20.0
 #: When the fault begins, as a share of the feed.
 _MIDDLE = (0.3, 0.6)
 _UP_WITHIN = 120.0
-#: When nothing has become visible for so long, the workers are restarted once; what isn't there after that is lost.
-#: The subject's own time to its first record comes twice on top: it may be starting again, or for the second time.
+#: If no further record becomes visible for this time, all workers are restarted once; records that are missing after
+#: that are lost. Twice the subject's time to its first record is added, because it may be restarting.
 _SILENT_SECONDS = 25.0
 _WHOLE_SECONDS = 240.0
-#: A zombie or a late commit may add copies after everything is there.
+#: Time to wait when all records are visible: a zombie or a late commit may still add duplicates.
 _SETTLE_SECONDS = 6.0
 _LOOK_SECONDS = 1.0
 _RATE_LOOK_SECONDS = 0.2
@@ -35,7 +35,7 @@ Say = Callable[[str], None]
 
 
 class Course:
-    """A trial while it runs."""
+    """A running trial."""
 
     def __init__(self, subject: Subject, fleet: Fleet, feed: Feed, control: Control, rng: random.Random) -> None:
         self.subject = subject
@@ -47,12 +47,12 @@ class Course:
         self._visible: set[str] = set()
 
     def visible(self) -> int:
-        """How many different records a reader sees now."""
+        """The number of different records that a reader has seen so far."""
         self._visible.update(self._reader.new())
         return len(self._visible)
 
     def wait_for(self, number: int, seconds: float, silent: float = float("inf")) -> bool:
-        """Waits until so many records are visible; False: not in time, or nothing new for `silent` seconds."""
+        """Waits until this many records are visible; False after `seconds`, or `silent` seconds without a new one."""
         deadline, grown, before = time.monotonic() + seconds, time.monotonic(), self.visible()
         while before < number:
             if time.monotonic() > deadline or time.monotonic() - grown > silent:
@@ -65,7 +65,7 @@ class Course:
 
 
 def _nothing(course: Course) -> None:
-    """The control."""
+    """No fault, for comparison."""
 
 
 def _kill(course: Course) -> None:
@@ -73,7 +73,7 @@ def _kill(course: Course) -> None:
 
 
 def _zombie(course: Course) -> None:
-    """Frozen for longer than its session; a second worker takes its place meanwhile."""
+    """Freezes the worker for longer than its session timeout, while a second worker replaces it."""
     course.fleet.freeze(1)
     course.fleet.start(2)
     _pass(course, SESSION_SECONDS + 8)
@@ -83,14 +83,14 @@ def _zombie(course: Course) -> None:
 
 
 def _rebalance(course: Course) -> None:
-    """A second worker comes and goes."""
+    """Starts a second worker and stops it again."""
     course.fleet.start(2)
     _pass(course, _SECOND_WORKER_SECONDS)
     course.fleet.retire(2)
 
 
 def _broker(course: Course) -> None:
-    """SIGKILL of one of three; it is started again."""
+    """Kills one of the three brokers with SIGKILL and starts it again."""
     victim = course.rng.choice(BROKERS)
     course.control.command("kill", victim)
     _wait_for_part(course.control, victim, AT_REST)
@@ -114,9 +114,9 @@ FAULTS: dict[str, Callable[[Course], None]] = {
 
 
 def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, control: Control) -> Outcome:
-    """What the fault did.
+    """Runs a trial and returns its result.
 
-    :raises BenchmarkFailed: the subject did not begin to work
+    :raises BenchmarkFailed: the subject wrote no record within 120 s, or the feed or a broker failed
     """
     trial = subject.trial
     course_rng = random.Random(f"{trial.seed} {fault}")  # noqa: S311  no secret
@@ -125,7 +125,7 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
         stack.enter_context(subject.running())
         fleet = stack.enter_context(Fleet(trial.folder, subject.command))
         course = Course(subject, fleet, feed, control, course_rng)
-        # 1. at work
+        # 1. Start the subject and wait for its first record.
         feed.send(int(_HEAD * len(records.ids)))
         begun = time.monotonic()
         fleet.start(1)
@@ -134,7 +134,7 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
         start = time.monotonic() - begun
         silent = _SILENT_SECONDS + 2 * start
         notes.append(f"first record after {start:.0f} s")
-        # 2. disturbed in the middle
+        # 2. Inject the fault while records are produced.
         feed.start(_FEED_SECONDS)
         _pass(course, _FEED_SECONDS * course_rng.uniform(*_MIDDLE))
         before = course.visible()
@@ -143,7 +143,7 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
         notes.append(f"{course.visible() - before:,} became visible during the fault")
         recovered = time.monotonic() - over if course.wait_for(produced, _WHOLE_SECONDS, silent) else None
         feed.finish()
-        # 3. everything, or silence
+        # 3. Wait until all records are visible, or no new ones appear.
         every = len(records.ids)
         if not course.wait_for(every, _WHOLE_SECONDS, silent):
             notes.append(f"{every - course.visible():,} missing after {silent:.0f} s of silence, restarted")
@@ -152,7 +152,7 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
             course.wait_for(every, _WHOLE_SECONDS, silent)
         _pass(course, _SETTLE_SECONDS)
         fleet.retire_all()
-    # 4. counted from the beginning: files may have gone since
+    # 4. Count with a new reader: files may have been removed meanwhile.
     counts = compare(records.ids, subject.reader().new())
     other = subject.other_reader()
     return Outcome(
@@ -162,9 +162,9 @@ def run_trial(subject: Subject, fault: str, feed: Feed, records: Records, contro
 
 
 def run_rate(subject: Subject, feed: Feed, records: Records) -> float:
-    """Records a second of a run that nothing disturbs: all are in the topic before the subject's process starts.
+    """Records per second of a run without a fault; all records are in the topic before the subject starts.
 
-    :raises BenchmarkFailed: not all became visible
+    :raises BenchmarkFailed: not all records became visible in time
     """
     feed.send(len(records.ids))
     feed.finish()

@@ -1,1 +1,1 @@
-"""Parts of the benchmark `confirmation`: cases that wait in a running Airflow."""
+"""Modules of the benchmark `confirmation`: cases that wait in a running Airflow."""

@@ -1,4 +1,4 @@
-"""The running Airflow of the benchmarks' stack: opening runs, and what its database says of the sensors."""
+"""Opens DAG runs in the Airflow of the benchmarks' stack, and reads the state of sensors from its database."""
 
 import json
 import threading
@@ -24,7 +24,7 @@ _SAMPLE_SECONDS = 20.0
 
 
 class Airflow:
-    """Asks the database, where the API would take as long as what is measured."""
+    """Counts with SQL in Airflow's database: the REST API would take as long as the measured work."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.api = AirflowApi(Ports.from_environment().url("airflow"))
@@ -40,17 +40,17 @@ class Airflow:
         self.api.__exit__()
 
     def open(self, dag: str, run: str, conf: dict[str, Any]) -> None:
-        """Opens a run."""
+        """Triggers a DAG run with this id."""
         self.api.trigger(dag, conf, run)
 
     def close(self, dag: str) -> None:
-        """Ends all runs of a DAG and waits until nothing of it waits in a triggerer."""
+        """Fails all unfinished runs of a DAG, and waits up to 120 s until no trigger of any DAG is left."""
         for run in [run for run in self.api.runs(dag) if run["state"] not in {"success", "failed"}]:
             self.api.end(dag, run["dag_run_id"])
         self.wait_for(lambda: self._number("select count(*) from trigger") == 0, 120)
 
     def waiting(self, dag: str = DAG_ID) -> int:
-        """Sensors that wait, and that a triggerer has taken."""
+        """The number of deferred sensors whose trigger is assigned to a triggerer."""
         return self._number(
             "select count(*) from task_instance t join trigger g on g.id = t.trigger_id "
             "where t.dag_id = %s and t.state = 'deferred' and g.triggerer_id is not null",
@@ -58,28 +58,28 @@ class Airflow:
         )
 
     def awaiting_input(self, dag: str) -> int:
-        """Tasks that wait for a person; no triggerer has them."""
+        """The number of tasks that wait for a person's input; they have no trigger."""
         query = "select count(*) from task_instance where dag_id = %s and state = 'awaiting_input'"
         return self._number(query, dag)
 
     def runs(self, dag: str = DAG_ID) -> int:
-        """Runs of a DAG, over or not."""
+        """The number of runs of a DAG, in any state."""
         return self._number("select count(*) from dag_run where dag_id = %s", dag)
 
     def resolved(self, dag: str = DAG_ID, task: str = SENSOR) -> int:
-        """Sensors that succeeded."""
+        """The number of sensors that have succeeded."""
         query = "select count(*) from task_instance where dag_id = %s and task_id = %s and state = 'success'"
         return self._number(query, dag, task)
 
     def over(self, dag: str, task: str) -> int:
-        """Tasks that succeeded or failed."""
+        """The number of task instances that have succeeded or failed."""
         query = (
             "select count(*) from task_instance where dag_id = %s and task_id = %s and state in ('success', 'failed')"
         )
         return self._number(query, dag, task)
 
     def ends(self, dag: str = DAG_ID, task: str = SENSOR) -> list[float]:
-        """When each sensor succeeded, seconds since 1970."""
+        """The end times of all sensors that have succeeded, seconds since 1970."""
         return [
             end.timestamp()
             for (end,) in self._rows(
@@ -88,15 +88,15 @@ class Airflow:
         ]
 
     def running(self) -> int:
-        """Tasks that run."""
+        """The number of running tasks."""
         return self._number("select count(*) from task_instance where state = 'running'")
 
     def tasks(self) -> dict[str, str]:
-        """Ids of all task instances, and the names of their tasks."""
+        """The task id of each task instance, by the instance's id."""
         return {str(number): task for number, task in self._rows("select id, task_id from task_instance")}
 
     def outcomes(self) -> dict[str, list[tuple[float, str, float]]]:
-        """For each case: when each of its sensors succeeded, with which status, and since when it had waited."""
+        """For each case, its succeeded sensors: end time, status and start time (seconds since 1970)."""
         found: dict[str, list[tuple[float, str, float]]] = {}
         for end, value, start in self._rows(
             "select t.end_date, x.value, t.start_date from task_instance t join xcom x on x.dag_run_id = "
@@ -113,7 +113,7 @@ class Airflow:
         return found
 
     def wait_for(self, what: Callable[[], bool], seconds: float) -> float:
-        """Waits until it is so, or for so long; how long it took."""
+        """Waits until `what` returns true, at most `seconds`; returns the seconds that it waited."""
         started = time.monotonic()
         while not what() and time.monotonic() - started < seconds:
             time.sleep(_POLL_SECONDS)
@@ -129,7 +129,7 @@ class Airflow:
 
 
 def sample() -> dict[str, float]:
-    """What the triggerers, all together, take: CPU over some seconds, memory, threads, connections."""
+    """The usage of all triggerers together: CPU in percent of a core over 20 s, memory, threads and connections."""
     processes = _triggerers()
     before = _cpu(processes)
     time.sleep(_SAMPLE_SECONDS)
@@ -154,7 +154,7 @@ def _cpu(processes: list[psutil.Process]) -> float:
 
 @contextmanager
 def heartbeats(airflow: Airflow) -> Iterator[dict[str, float]]:
-    """The highest age in seconds that the scheduler's and the triggerer's heartbeats reached meanwhile."""
+    """Yields the highest age in seconds that the heartbeats of scheduler and triggerer reach during the context."""
     worst = {"scheduler": 0.0, "triggerer": 0.0}
     ended = threading.Event()
 

@@ -1,4 +1,4 @@
-"""Cases are opened as the product does, and answered through the site: at a steady rate, or all at once."""
+"""Opens cases with the pipeline's classes, and answers them through the site: at a steady rate, or all at once."""
 
 import math
 import time
@@ -29,7 +29,7 @@ _CLIENTS = 16
 
 
 class Customers:
-    """Produces frauds, opens their cases, answers them."""
+    """Produces frauds, opens their cases, and answers them."""
 
     def __init__(self, environment: Mapping[str, str], settings: Settings, airflow: Airflow) -> None:
         self._environment = environment
@@ -40,7 +40,10 @@ class Customers:
         self.site = environment["FRAUDSTREAM_CONFIRMATION_BIND"]
 
     def open(self, count: int) -> list[str]:
-        """Opens so many new cases, with the product's sink and at its pace; returns their ids."""
+        """Opens this many new cases with CaseSink and the pace of the settings; returns their ids.
+
+        :raises BenchmarkFailed: another number of cases was opened
+        """
         self._files += 1
         store = lake(self._environment)
         path = FOLDER / f"frauds-{count}.csv"
@@ -66,7 +69,7 @@ class Customers:
         return opened
 
     def replay(self, rows: int, frauds: int, *, rows_per_second: int = 0) -> None:
-        """Has the product's DAGs replay a file with so many frauds; they open the cases, mail, and fill the lake."""
+        """Produces a file with this many frauds with the pipeline's DAGs, which open cases, mail and write the lake."""
         path = FOLDER / f"paysim-{rows}-{frauds}.csv"
         write_file(path, plan(rows, frauds=frauds), 1, lambda _: None)
         source = upload(lake(self._environment), path, path.name)
@@ -76,13 +79,16 @@ class Customers:
         self._airflow.api.trigger("produce_transactions", conf)
 
     def frauds(self) -> list[str]:
-        """Ids of all frauds in their topic."""
+        """The ids of all frauds in topic fraud_transaction."""
         return [case for part in committed_ids(self._environment, FRAUD_TRANSACTION) for case in part.to_pylist()]
 
     def answer(self, cases: Sequence[str], rate: float = math.inf, answer: Proposal = "fraud") -> dict[str, float]:
-        """Presses so many buttons a second, or as many as it can; returns when each was, seconds since 1970.
+        """Posts an answer for each case; returns the time of each click, in seconds since 1970.
 
-        Each answer is acknowledged when this returns.
+        All answers are acknowledged when this method returns.
+
+        :param rate: answers per second; infinite: as fast as possible
+        :raises BenchmarkFailed: the site didn't accept an answer
         """
         clicks: dict[str, float] = {}
         started = time.monotonic()

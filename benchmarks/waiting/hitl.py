@@ -1,4 +1,4 @@
-"""The script that answers HITLOperator's tasks: it reads the topic and passes each answer on to Airflow's REST API."""
+"""The script that responds to HITLOperator's tasks: it reads the topic and sends each answer to Airflow's REST API."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from fraudstream.settings import Settings
 from benchmarks.rounds import BenchmarkFailed
 from local.demo.airflow_api import AirflowApi
 
-#: Requests at once, over kept connections.
+#: Number of parallel requests, over kept connections.
 _CONNECTIONS = 8
 _BATCH = 100
 _POLL_SECONDS = 0.1
@@ -25,7 +25,7 @@ Answer = Callable[[str, str], None]
 
 
 def places(details: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Where each case is answered: its subject → the path of its details in the REST API."""
+    """By subject, which is the case's id: the path of the task's human-in-the-loop details in the REST API."""
     found = {}
     for detail in details:
         task = detail["task_instance"]
@@ -36,7 +36,7 @@ def places(details: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 @contextmanager
 def answering(settings: Settings, topic: str, api: AirflowApi, run: str) -> Iterator[None]:
-    """The script runs meanwhile; its consumer has its partitions before the block starts.
+    """Runs the script during the context. Its consumer has its partitions before the block starts.
 
     :raises BenchmarkFailed: the script failed
     """
@@ -75,7 +75,7 @@ def answering(settings: Settings, topic: str, api: AirflowApi, run: str) -> Iter
 
 
 def pass_on(messages: Iterable[Message], codec: Codec, answer: Answer, requests: ThreadPoolExecutor) -> None:
-    """Answers the cases of these messages, several at once; returns when Airflow has taken all of them.
+    """Answers the cases of these messages in parallel; returns when Airflow has accepted all answers.
 
     :raises BenchmarkFailed: a message is an error of the consumer
     """

@@ -1,4 +1,4 @@
-"""A trigger that waits and does nothing: what it costs is Airflow's own."""
+"""A trigger that only waits, to measure Airflow's own cost of a trigger."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 
 class IdleTrigger(BaseTrigger):
-    """Waits until it is cancelled; `case` is as long as a real one."""
+    """Waits until it is cancelled; `case` is as long as that of a real trigger."""
 
     def __init__(self, case: str) -> None:
         super().__init__()

@@ -1,19 +1,21 @@
-"""Ours and the peers in the same rounds."""
+"""Runs the pipeline's sensors and the peers in the same rounds."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.rounds import Figures
 
-#: Runs one round, by its number; `waiting` is of how many, `items` how many of them were resolved in time.
+#: Runs the round with this number. In its outcome `waiting` is the number of waiting cases, `items` the number of those
+#: that were resolved in time.
 Round = Callable[[int], dict[str, Any]]
 
 
 def interleave(subjects: Mapping[str, Round], rounds: int) -> tuple[dict[str, Figures], dict[str, dict[str, Any]]]:
-    """Runs each subject once a round, every other round in reverse order.
+    """Runs each subject once in a round, every other round in reverse order.
 
-    :return: the figures of those that finished each round, and the last outcome of those that did not finish one: they
-        are not run again, and their figures don't count
+    A subject that doesn't finish a round isn't run again, and its figures don't count.
+
+    :return: the figures of the subjects that finished every round, and the last outcome of each other subject
     """
     figures: dict[str, Figures] = {}
     unfinished: dict[str, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""What else lets a task wait for an answer in a Kafka topic, each configured as a competent user would."""
+"""Other ways to let a task wait for an answer in a Kafka topic, each configured as an experienced user would do it."""
 
 import json
 import time
@@ -20,9 +20,9 @@ from benchmarks.waiting.airflow import Airflow
 from benchmarks.waiting.hitl import answering
 from benchmarks.waiting.progress import wait_for_count
 
-#: Seconds; tried on this project's machines: 5 (its default), 1, 0.1 and 0.
+#: poll_interval of `stock_tuned` in seconds; 5 (the default), 1, 0.1 and 0 were tried on this project's machines.
 TUNED_POLL_INTERVAL = 0
-#: How many cases wait at most; each sensor of `stock_tuned` has a connection of its own.
+#: The largest number of waiting cases; each sensor of `stock_tuned` has its own connection.
 WAITING = 100
 _TRANSACTION = {
     "timestamp": datetime(2023, 10, 1, tzinfo=UTC),
@@ -39,10 +39,10 @@ _TRANSACTION = {
     "isFlaggedFraud": 0,
 }
 _DEFER_SECONDS = 240
-#: The scheduler takes so long to see that the worker of a deferred task has ended. Where an answer comes before, it may
-#: take this end for that of the task, which fails; customers take longer.
+#: Seconds to wait before answering, until the scheduler has seen the end of each deferred task's process. If an answer
+#: came earlier, the scheduler might take this end for that of the task and fail it. Real customers take longer.
 _SETTLED_SECONDS = 15
-#: Within this time all must be resolved.
+#: Seconds within which all cases must be resolved.
 MOST_SECONDS = 150
 _TASK = "wait"
 
@@ -52,9 +52,9 @@ class Peer:
     """A DAG of benchmarks/dags whose task `wait` is mapped over cases."""
 
     configuration: str
-    #: The run's conf, of the topic with the answers and the ids of the cases.
+    #: Returns the run's conf for the topic with the answers and the ids of the cases.
     conf: Callable[[str, list[str]], dict[str, Any]]
-    #: Whether a person is asked, and a script passes the answers on to Airflow.
+    #: Whether the task is a human-in-the-loop task, whose answers a script sends to Airflow.
     asks: bool = False
 
 
@@ -90,7 +90,7 @@ PEERS = {
 
 
 def answer_of(message: Message, case: str) -> str | None:
-    """The sensors' apply_function: the status, where the message answers this case."""
+    """The sensors' apply_function: returns the status if the message answers this case, else None."""
     record = _codec().decode(message.value())
     return str(record["status"]) if record["idTransaction"] == case else None
 
@@ -108,7 +108,7 @@ def _codec() -> Codec:
 
 
 def connections(brokers: str, part: str) -> dict[str, str]:
-    """Environment of a part of Airflow: connections for all, for each tuned sensor, and for the shared stream."""
+    """Variables with a part's connections: of `stock_default`, each sensor of `stock_tuned`, and `shared_stream`."""
     common = {"bootstrap.servers": brokers, "auto.offset.reset": "earliest"}
     extras = {name: {"group.id": name} for name in ("kafka_default", *map("stock_{}".format, range(WAITING)))}
     extras["shared_stream"] = {"group.id": f"shared_stream_{part}", "enable.auto.commit": "false"}
@@ -128,9 +128,10 @@ def run_peer(
     *,
     within: float = MOST_SECONDS,
 ) -> dict[str, Any]:
-    """Lets so many tasks wait, answers all of them at once, straight into a topic; how many were resolved, and when.
+    """Lets `count` tasks wait, produces all answers to a topic at once, and returns the outcome.
 
-    :param label: of the round; its topic and run are its own
+    :param label: distinguishes the rounds; each has its own topic and DAG run
+    :param within: seconds to wait until all tasks have ended
     """
     peer = PEERS[name]
     settings = settings_of(environment)

@@ -1,4 +1,4 @@
-"""The Kafka provider's shared stream: the triggers of a triggerer share one consumer, and each picks its own answer."""
+"""The Kafka provider's shared stream: the triggers of a triggerer share one consumer; each filters for its answer."""
 
 from collections.abc import AsyncIterator
 from functools import cache, lru_cache
@@ -34,7 +34,7 @@ class CaseTrigger(KafkaSharedStreamTrigger):
 
 @lru_cache(maxsize=1_024)
 def answer_in(value: bytes) -> tuple[str, str]:
-    """Case and status of a record; each is decoded once, whatever the number of triggers that look at it."""
+    """Case and status of a record; a record is decoded once, however many triggers read it."""
     record = _codec().decode(value)
     return str(record["idTransaction"]), str(record["status"])
 

@@ -1,4 +1,4 @@
-"""What of the benchmark `confirmation` is asked for, by environment variables."""
+"""Reads the options of the benchmark `confirmation` from environment variables."""
 
 import os
 from collections.abc import Sequence
@@ -17,33 +17,33 @@ _TRIGGERERS = 2
 
 
 def stages() -> list[str]:
-    """STAGES, in the order in which they are run.
+    """The stages in STAGES, in the order in which they are run; by default all but trickle and 8213.
 
-    :raises BenchmarkFailed: there is no such stage
+    :raises BenchmarkFailed: a stage doesn't exist
     """
     return _asked("STAGES", STAGES, [*STAGES, TRICKLE, WHOLE_STAGE])
 
 
 def peers() -> list[str]:
-    """PEERS, in the order of the first round.
+    """The peers in PEERS, in the order of the first round; by default all.
 
-    :raises BenchmarkFailed: there is no such peer
+    :raises BenchmarkFailed: a peer doesn't exist
     """
     return _asked("PEERS", list(PEERS), list(PEERS))
 
 
 def peer_cases() -> int:
-    """How many cases wait for each peer; CASES picks fewer, for a look."""
+    """The number of cases for each peer; CASES sets a smaller number for a quick run."""
     return min(_cases(WAITING), WAITING)
 
 
 def trickle_cases() -> int:
-    """How many cases come in the stage `trickle`; CASES picks fewer, for a look."""
+    """The number of cases in the stage `trickle`; CASES sets another number."""
     return _cases(TRICKLE_CASES)
 
 
 def triggerers() -> int:
-    """How many triggerers share the cases."""
+    """The number of triggerers, from TRIGGERERS."""
     return int(os.environ.get("TRIGGERERS", _TRIGGERERS))
 
 

@@ -1,4 +1,4 @@
-"""Cases that come one every half second, opened by the product's DAGs: how many runs they make, and what that costs."""
+"""Lets a case arrive every half second, opened by the pipeline's DAGs, and counts the DAG runs."""
 
 import time
 from collections.abc import Callable
@@ -16,9 +16,9 @@ _AFTER_THE_LAST = 180.0
 
 
 def trickle(airflow: Airflow, customers: Customers, say: Callable[[str], None]) -> tuple[list[str], dict[str, Any]]:
-    """Lets them come, until all wait; returns their ids, and runs opened, time and oldest heartbeats.
+    """Produces frauds until all cases wait; returns their ids, and the number of runs, seconds and oldest heartbeats.
 
-    :raises BenchmarkFailed: they don't all wait in time
+    :raises BenchmarkFailed: not all cases wait in time
     """
     count = trickle_cases()
     before, waited_before, known = airflow.runs(), airflow.waiting(), set(customers.frauds())
