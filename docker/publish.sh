@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 revision=$(git rev-parse HEAD)
 changed=$(git status --porcelain -- .dockerignore dags docker include plugins requirements.txt)
 if [[ -n ${changed} ]]; then
-  printf 'publish.sh: these are in no commit, so the images would have no revision; commit them first:\n%s\n' "${changed}" >&2
+  printf 'publish.sh: these files have uncommitted changes, so the images would have no revision; commit them first:\n%s\n' "${changed}" >&2
   exit 1
 fi
 metadata=$(mktemp)

@@ -1,6 +1,7 @@
-"""``python -m docs.diagrams FILE``: writes Mermaid, which draws the diagrams of the site, to FILE.
+"""``python -m docs.diagrams FILE``: writes Mermaid, the library that draws the site's diagrams, to FILE.
 
-It comes from Maven Central, with a locked checksum. Without it Material loads it from a CDN when a page is opened.
+The library is downloaded from Maven Central and checked against a locked checksum. Without the file, pages load Mermaid
+from a CDN.
 """
 
 import sys
@@ -14,7 +15,7 @@ SHA256 = "fcc17f377c0f657513a66735d41a3095cad37e8059d80e2d80d39f91458cfbed"
 
 
 def main() -> None:
-    """Argument: the file."""
+    """Downloads the library and writes it to the file in the first argument."""
     jar = fetch(f"org.webjars.npm:mermaid:{VERSION}", SHA256, lambda what: print(f"downloading {what}"))
     with zipfile.ZipFile(jar) as packed:
         library = packed.read(f"META-INF/resources/webjars/mermaid/{VERSION}/dist/mermaid.min.js")

@@ -1,6 +1,6 @@
-"""``python -m docs.generate``: writes docs/dags.md and the tables of the pages on settings and metrics from the code.
+"""``python -m docs.generate``: generates docs/dags.md and the tables in docs/settings.md and docs/metrics.md.
 
-The unit tests fail while a page says anything else than the code does.
+Unit tests fail if a page differs from what this module generates from the code.
 """
 
 import ast
@@ -30,14 +30,14 @@ _PARAM_BOUNDS = {"minimum": "at least", "maximum": "at most", "maxItems": "at mo
 
 
 def main() -> None:
-    """Writes the pages."""
+    """Writes the three pages."""
     DAGS_PAGE.write_text(dags_page(sorted((ROOT / "dags").glob("*.py"))))
     SETTINGS_PAGE.write_text(with_tables(SETTINGS_PAGE.read_text(), SETTINGS_TABLES))
     METRICS_PAGE.write_text(with_tables(METRICS_PAGE.read_text(), METRICS_TABLES))
 
 
 def dags_page(files: list[Path]) -> str:
-    """A list of the DAGs, then each one's docstring and params."""
+    """The page docs/dags.md: a table of all DAGs, then the docstring and the params of each."""
     sections, rows = [], []
     for file in files:
         module = ast.parse(file.read_text())
@@ -59,9 +59,10 @@ def _schedule(value: ast.expr) -> str:
 
 
 def with_tables(page: str, tables: Mapping[str, Callable[[], str]]) -> str:
-    """The page with each table between its two markers made anew.
+    """Returns the page with new tables between their markers.
 
-    :raises ValueError: a marker is missing
+    :param tables: functions that make a table, by the name in its markers
+    :raises ValueError: a table's pair of markers isn't there exactly once
     """
     for name, make in tables.items():
         table = make()
@@ -74,7 +75,7 @@ def with_tables(page: str, tables: Mapping[str, Callable[[], str]]) -> str:
 
 
 def _dag_call(module: ast.Module) -> ast.Call:
-    """The ``@dag(...)`` of a DAG file."""
+    """The call ``dag(...)`` of the decorator in a DAG file."""
     for node in module.body:
         for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else []:
             if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Name) and decorator.func.id == "dag":
@@ -83,7 +84,7 @@ def _dag_call(module: ast.Module) -> ast.Call:
 
 
 def _resolved(module: ast.Module, value: ast.expr) -> ast.expr:
-    """What a name imported from one of our modules stands for there; any other expression as it is."""
+    """The expression itself; for a name imported from a module of plugins/, the expression assigned to it there."""
     if not isinstance(value, ast.Name):
         return value
     imports = (node for node in module.body if isinstance(node, ast.ImportFrom))
@@ -98,7 +99,7 @@ def _resolved(module: ast.Module, value: ast.expr) -> ast.expr:
 
 
 def _items(module: ast.Module, mapping: ast.expr) -> dict[str, ast.expr]:
-    """What is written in a dict, those merged into it with ``**`` included."""
+    """The items of a dict expression, with those of dicts that it merges with ``**``."""
     mapping = _resolved(module, mapping)
     if not isinstance(mapping, ast.Dict):
         raise TypeError(f"line {mapping.lineno} of a DAG file: expected a dict written out, found {ast.dump(mapping)}")
@@ -168,7 +169,7 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def _code(value: Any) -> str:
-    """A value as it is written in the environment or a form; nothing where it is empty."""
+    """A value in Markdown code, as a user types it in a variable or a form; an empty string for an empty value."""
     match value:
         case None | "" | []:
             return ""

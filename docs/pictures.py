@@ -1,7 +1,7 @@
-"""``python -m docs.pictures``: takes the pictures of pages and mails in docs/images with a real Chromium.
+"""``python -m docs.pictures``: takes the screenshots of the confirmation site and of mails in docs/images.
 
-The site is served as it is in production, over topics in memory. Mails are shown as a client shows them: their HTML,
-below the subject. docs/stack_pictures.py takes the pictures of Airflow's pages.
+The site runs with the production server, on fakes of its topics. A mail is rendered as its HTML below its subject.
+docs/stack_pictures.py takes the screenshots of Airflow's pages.
 """
 
 import email
@@ -37,12 +37,13 @@ ANSWERED = datetime(2023, 10, 4, 14, 12, tzinfo=UTC)
 DECIDED = datetime(2023, 10, 4, 15, 3, tzinfo=UTC)
 #: Width, height and pixels per point of each screen.
 SCREENS = {"desktop": (1280, 800, 1), "phone": (360, 740, 2)}
-#: Language of a mail, and what is known of its customer.
+#: For each language of a mail: its customer.
 READERS = {
     "english": Customer("zoe@example.com", "en-GB", "Europe/London", "Zoë O'Brien"),
     "indonesian": Customer("siti@example.com", "id", "Asia/Jakarta", "Siti Rahayu"),
 }
-#: Name of the picture, without its language: kind of mail, status of the case, whether it reminds, or staff decided.
+#: By name of the picture without its language: kind of mail, status of the case, and "reminder", "staff" (receipt of a
+#: staff decision) or "".
 MAILS: dict[str, tuple[Kind, str, str]] = {
     "mail-notice": ("fraud_notice", "", ""),
     "mail-reminder": ("fraud_notice", "", "reminder"),
@@ -50,7 +51,7 @@ MAILS: dict[str, tuple[Kind, str, str]] = {
     "mail-decision": ("receipt", "REPORTED_NOT_FRAUD", "staff"),
 }
 State = Literal["open", "recorded", "decided", "expired", "unknown"]
-#: Name of the picture: state of the case, screen, language.
+#: By name of the picture: state of the case, screen, language.
 PICTURES: dict[str, tuple[State, str, str]] = {
     "confirmation-desktop": ("open", "desktop", "en"),
     "confirmation-phone": ("open", "phone", "en"),
@@ -68,7 +69,7 @@ PICTURES: dict[str, tuple[State, str, str]] = {
 
 
 def main() -> None:
-    """Takes all pictures."""
+    """Takes all screenshots."""
     with running(find_chromium()) as browser:
         for name, (state, screen, language) in PICTURES.items():
             with _site(state) as link:
@@ -82,7 +83,7 @@ def main() -> None:
 
 @contextmanager
 def _site(state: State) -> Iterator[str]:
-    """A link to a case in this state."""
+    """Runs the site with a case in this state; yields the link to the case."""
     cases, answers = FakeCases(), FakeAnswers()
     case = cases.add(transaction(CASE))
     with socket.create_server(("127.0.0.1", 0)) as listener:

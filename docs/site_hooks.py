@@ -1,4 +1,4 @@
-"""What mkdocs.yml can't do: pages from outside docs/, decisions in the navigation, links to source files, Mermaid."""
+"""MkDocs hooks for pages outside docs/, decisions in the navigation, links to source files, and Mermaid."""
 
 import logging
 import posixpath
@@ -13,20 +13,20 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-#: Pages of the site that lie in the root of the repository, by their place in the site.
+#: Pages whose files are in the root of the repository, by their path in the site.
 ROOT_PAGES = {"changelog.md": ROOT / "CHANGELOG.md", "contributing.md": ROOT / "CONTRIBUTING.md"}
 
-#: What draws the diagrams, which `make docs` puts beside MkDocs; and where pages load it from.
+#: Path of Mermaid, which `make docs` writes to MkDocs' environment, and its URL in the site.
 MERMAID = Path(sys.prefix) / "mermaid.min.js"
 MERMAID_URL = "assets/mermaid.min.js"
 
-# A child of MkDocs' logger: a warning of it fails a strict build.
+# A child of MkDocs' logger, so that its warnings fail a strict build.
 log = logging.getLogger("mkdocs.hooks.site")
 _LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Adds what needs no list by hand to the navigation: every decision, and the pages of the root."""
+    """Adds all decisions and the pages of the repository's root to the navigation."""
     decisions = [f"decisions/{file.name}" for file in sorted((DOCS / "decisions").glob("*.md"))]
     sections: dict[str, list[Any]] = {name: pages for entry in config.nav or [] for name, pages in entry.items()}
     sections["Explanation"].append({"Decisions": decisions})
@@ -36,20 +36,20 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Adds the pages of the root, and Mermaid."""
+    """Adds the pages of the repository's root, and Mermaid, to the site's files."""
     for place, source in ROOT_PAGES.items():
         files.append(File.generated(config, place, content=source.read_text()))
     if not MERMAID.exists():
-        log.warning("%s is missing, without it pages load Mermaid from a CDN; run: make docs", MERMAID)
+        log.warning("%s is missing, so pages would load Mermaid from a CDN; run: make docs", MERMAID)
     else:
         files.append(File.generated(config, MERMAID_URL, abs_src_path=str(MERMAID)))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Points links that leave docs/ to the repository, if its address is known; else only their text stays.
+    """Replaces links to files outside docs/ by links to the repository; without a repo_url, by their text.
 
-    A link to a file that doesn't exist is a warning, which fails the build.
+    Logs a warning for a link to a file that doesn't exist, which fails a strict build.
     """
     place = page.file.src_uri
     origin = ROOT_PAGES.get(place, DOCS / place).parent
@@ -74,7 +74,7 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def on_post_page(output: str, *, page: Page, config: MkDocsConfig) -> str:
-    """Loads Mermaid from the site where a page has a diagram; Material loads its own only if there is none."""
+    """Lets a page with a diagram load Mermaid from the site. Otherwise Material would load it from a CDN."""
     if 'class="mermaid"' not in output:
         return output
     url = posixpath.relpath(MERMAID_URL, posixpath.dirname(page.url) or ".")

@@ -1,6 +1,6 @@
-"""``python -m docs.stack_pictures``: pictures of the pages Pipeline and Cases of a stack that runs, such as the demo's.
+"""``python -m docs.stack_pictures``: takes screenshots of the pages Pipeline and Cases of a running stack.
 
-The stack has to be up, with cases of which one is answered: `make up`, then `make demo` in another terminal.
+The stack must have cases, and one of them must be answered: `make up`, then `make demo` in another terminal.
 """
 
 import re
@@ -17,7 +17,7 @@ WIDTH = 1000
 
 
 def main() -> None:
-    """Takes the three pictures."""
+    """Takes the three screenshots."""
     url = Ports.from_environment().url("airflow")
     with running(find_chromium()) as browser:
         page = browser.new_page(viewport={"width": WIDTH, "height": 800})
@@ -47,7 +47,7 @@ def _log_in(page: Page, url: str) -> None:
 
 
 def _open(page: Page, url: str, name: str) -> FrameLocator:
-    """A page of Airflow's navigation."""
+    """Opens a page of Airflow's navigation and returns its frame."""
     page.goto(url)
     page.get_by_role("link", name=name, exact=True).click()
     frame = page.frame_locator(f"iframe[title={name}]")
@@ -57,7 +57,7 @@ def _open(page: Page, url: str, name: str) -> FrameLocator:
 
 def _take(page: Page, name: str, height: int) -> None:
     page.set_viewport_size({"width": WIDTH, "height": height})
-    page.wait_for_timeout(500)  # Airflow's own page takes the new size
+    page.wait_for_timeout(500)  # until Airflow's page has adapted to the new size
     page.screenshot(path=IMAGES / f"{name}.png")
     print(f"docs/images/{name}.png")
 

@@ -1,5 +1,5 @@
 # Airflow's VM (API server, scheduler, DAG processor, two triggerers, the worker of the queue default), its database
-# on Cloud SQL and Celery's broker on Memorystore, both reachable from the private network alone.
+# on Cloud SQL and Celery's broker on Memorystore. Both are reachable only from the private network.
 
 resource "google_sql_database_instance" "airflow" {
   # checkov:skip=CKV2_GCP_13:log_duration would log every one of Airflow's statements, thousands a minute.
@@ -105,7 +105,7 @@ resource "google_sql_database" "airflow" {
   deletion_policy = "ABANDON"
 }
 
-# The results of Celery's tasks, apart from Airflow's own tables: workers read and write these, and nothing of those.
+# Celery's task results have their own database: workers read and write it, and can't access Airflow's tables.
 resource "google_sql_database" "celery" {
   name            = "celery"
   instance        = google_sql_database_instance.airflow.name
@@ -118,9 +118,9 @@ resource "google_sql_database" "registry" {
   deletion_policy = "ABANDON"
 }
 
-# The same ephemeral value goes to the user and then to its secret (secrets.tf) in one apply. Should an apply break just
-# between the two, raise secrets_version.database and apply again. Users and databases go with their instance: one that
-# owns tables can't be dropped by itself.
+# One apply writes the same ephemeral value to the user and then to its secret (secrets.tf). If an apply fails between the
+# two, raise secrets_version.database and apply again. ABANDON: users and databases are deleted with their instance,
+# because a user that owns tables can't be dropped alone.
 resource "google_sql_user" "airflow" {
   name                = "airflow"
   instance            = google_sql_database_instance.airflow.name
@@ -157,7 +157,7 @@ resource "google_redis_instance" "celery" {
   transit_encryption_mode = "SERVER_AUTHENTICATION"
   labels                  = local.labels
 
-  # Celery's queues must never be evicted, or a task would be lost without a word.
+  # Celery's queues must never be evicted, or a task would be lost without an error.
   redis_configs = {
     maxmemory-policy = "noeviction"
   }
@@ -184,15 +184,15 @@ module "airflow" {
 
   environment = merge(local.task_environment, {
     WORKER_QUEUE                    = "default"
-    AIRFLOW_STATSD_ON               = "True" # for the alerts of alerts.tf that the rules of include/alerts become
+    AIRFLOW_STATSD_ON               = "True" # for the alerts that alerts.tf makes from the rules in include/alerts
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "airflow"
     FRAUDSTREAM_DESK_USERS          = join(",", var.desk_users)
     AIRFLOW_AUTH_MANAGER            = "airflow.${local.own_logins ? "providers.fab.auth_manager.fab_auth_manager.FabAuthManager" : "api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"}"
     FRAUDSTREAM_LOGIN_USERS         = local.own_logins ? jsonencode(var.airflow_login.users) : ""
     FRAUDSTREAM_LOGIN_CLIENT_ID     = local.own_logins ? var.airflow_login.client_id : ""
-    airflow_admin_password          = "" # the files' content, unless a secret of that name takes its place
+    airflow_admin_password          = "" # defaults of templates; a secret of the same name takes precedence
     login_client_secret             = ""
-    # compact_lake runs in the queue default, and its Spark batches as an account of their own (spark.tf).
+    # compact_lake runs in the queue default; its Spark batches run as their own service account (spark.tf).
     FRAUDSTREAM_LAKE_SPARK_MIB           = var.lake_spark_mib
     FRAUDSTREAM_DATAPROC_PROJECT         = var.project
     FRAUDSTREAM_DATAPROC_REGION          = var.region

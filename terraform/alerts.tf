@@ -1,15 +1,16 @@
-# What someone should be told about. Three lists, of which monitoring.tf makes a policy each: the rules of
-# include/alerts, other conditions on metrics (PromQL), and lines in logs.
+# Definitions of the alerts, in three lists: the rules of include/alerts, other conditions on metrics (PromQL), and lines
+# in logs. monitoring.tf creates an alert policy for each entry.
 
 locals {
-  # The Ops Agent on Airflow's VM reads what the API server reports of the pipeline (docs/metrics.md).
+  # Alerts on the pipeline's metrics, which the API server reports and the Ops Agent on Airflow's VM scrapes
+  # (docs/metrics.md).
   pipeline_rules = flatten([
     for group in yamldecode(file("${path.module}/../include/alerts/fraudstream.yaml")).groups : group.rules
   ])
   pipeline_alerts = {
     for rule in local.pipeline_rules : rule.alert => {
       query    = rule.expr
-      duration = "${60 * tonumber(trimsuffix(try(rule.for, "0m"), "m"))}s" # Monitoring takes seconds
+      duration = "${60 * tonumber(trimsuffix(try(rule.for, "0m"), "m"))}s" # Monitoring only accepts seconds
       severity = rule.labels.severity == "page" ? "CRITICAL" : "WARNING"
       text     = rule.annotations.description
     }
@@ -17,15 +18,15 @@ locals {
 
   vms = [for machine in values(local.machines) : machine.name]
 
-  # Unread records of a partition, less those that arrived in the last half hour: more than none means that the oldest
-  # has waited for longer. A transaction leaves a marker behind its last record, which nobody reads.
+  # The lag of a group in a partition, minus the records that arrived in the last half hour. If it is above 0, the oldest
+  # unread record is older than that. In topics with transactions the marker after the last record adds 1 to the lag.
   waiting = "kafka_consumergroup_lag%s - on (topic, partition) group_left increase(kafka_topic_partition_current_offset[30m])"
 
-  # Alerts on what the exporter measures, which signs in to brokers of our own only.
+  # Alerts on metrics of the exporter, which only runs with brokers on VMs.
   exporter_alerts = ["consumer stuck", "dead letters", "replicas missing", "broker down", "no metrics of Kafka"]
 
   metric_alerts = {
-    # The Ops Agent on the registry's VM reads the exporter beside the Kafka UI.
+    # The Ops Agent on the registry's VM scrapes the exporter there.
     "consumer stuck" = {
       query = join(" or ", [
         "max by (consumergroup, topic) (${format(local.waiting, "{topic=~\".*_transaction\"}")}) > 1",
@@ -91,8 +92,8 @@ locals {
     }
   }
 
-  # Lines in the containers' logs, as regular expressions. A VM's logs come through Docker's gcplogs driver, the site's on
-  # Cloud Run as plain text.
+  # Regular expressions for lines in the containers' logs. Docker's gcplogs driver writes the logs of VMs; a site on Cloud
+  # Run logs plain text.
   log_alerts = {
     failed_dag_runs = {
       line  = "Marking run .* failed"

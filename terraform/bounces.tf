@@ -1,5 +1,5 @@
-# The receiver of returned mails, where `bounces` asks for it: a VM behind the bank's own mail server, which faces the
-# internet and routes the return addresses to the output bounces_route (docs/mail.md).
+# The receiver of returned mails, if `bounces` is set: a VM behind the bank's own mail server. That server is reachable
+# from the internet and routes the return addresses to the output bounces_route (docs/mail.md).
 
 module "bounces" {
   source = "./modules/group"

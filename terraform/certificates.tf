@@ -1,5 +1,5 @@
-# The authority behind the brokers' TLS: a broker makes its key at boot and has it signed here, so no private key of a
-# broker ever leaves its machine.
+# The certificate authority for the brokers' TLS. A broker creates its key at boot and requests a certificate for it, so
+# its private key never leaves the VM.
 
 resource "google_privateca_ca_pool" "kafka" {
   count = local.own_kafka ? 1 : 0

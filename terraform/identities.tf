@@ -1,5 +1,5 @@
-# One service account a role. What a role may do to a bucket, a secret or a VM is granted beside that resource;
-# here is only what Google grants by project: writing logs and metrics, and asking how an operation went.
+# One service account for each role. Grants on a bucket, a secret or a VM are in the file of that resource. This file has
+# the grants that exist only for a project: writing logs and metrics, and reading the state of operations.
 
 locals {
   roles = {
@@ -39,7 +39,7 @@ resource "google_project_iam_member" "metrics" {
   member  = each.value.member
 }
 
-# OS Login asks for this from whoever logs in to a VM that runs as a service account.
+# OS Login requires this role for logging in to a VM that runs as a service account.
 resource "google_service_account_iam_member" "operators" {
   for_each = {
     for pair in setproduct(keys(local.roles), var.operators) : "${pair[0]} ${pair[1]}" => { role = pair[0], member = pair[1] }
@@ -50,7 +50,7 @@ resource "google_service_account_iam_member" "operators" {
   member             = each.value.member
 }
 
-# start_kafka and stop_kafka: on the brokers' VMs (kafka.tf) and nothing else.
+# The role of start_kafka and stop_kafka. It is granted on the brokers' VMs only (kafka.tf).
 resource "google_project_iam_custom_role" "start_and_stop" {
   role_id     = "fraudstreamStartAndStop"
   title       = "fraudstream: start and stop a VM"
@@ -59,7 +59,7 @@ resource "google_project_iam_custom_role" "start_and_stop" {
   depends_on = [google_project_service.needed]
 }
 
-# Starting and stopping are operations of the zone, which no IAM policy smaller than the project's covers.
+# Starting and stopping are operations of a zone; the right to read them can only be granted for the project.
 resource "google_project_iam_custom_role" "watch_operations" {
   role_id     = "fraudstreamWatchOperations"
   title       = "fraudstream: see how a zone's operation went"
@@ -74,8 +74,8 @@ resource "google_project_iam_member" "watch_operations" {
   member  = google_service_account.role["airflow"].member
 }
 
-# What a VM needs from its first minute on: grants, the way out, and secrets that have a value. IAM takes a while to
-# reach every service, so the boot tries again too (modules/vm/startup.sh, docker/vm/boot.py).
+# What must exist before a VM boots: grants, NAT, and secrets with a value. Grants take a while to become effective, so
+# the boot also retries (modules/vm/startup.sh, docker/vm/boot.py).
 resource "terraform_data" "before_boot" {
   lifecycle {
     precondition {

@@ -1,4 +1,4 @@
-# The images of our own containers: built once by docker/publish.sh, pulled by digest. A VM builds nothing.
+# The repository for the project's images. docker/publish.sh builds and pushes them; VMs pull them by digest.
 
 resource "google_artifact_registry_repository" "images" {
   # checkov:skip=CKV_GCP_84:Google encrypts every image; with a key of our own, losing the key would stop every boot.

@@ -1,10 +1,10 @@
-# Three brokers in three zones, each with a data disk of its own, a fixed node id and a fixed name.
+# Three brokers in three zones, each with its own data disk, a fixed node id and a fixed name.
 
 resource "random_id" "kafka_cluster" {
   byte_length = 16 # a KRaft cluster id is 16 bytes in URL-safe Base64
 }
 
-# A snapshot is the way back when all three replicas are wrong (docs/deploy.md, back-up and restore).
+# Snapshots allow a restore if all three replicas are damaged (docs/deploy.md, back-up and restore).
 resource "google_compute_resource_policy" "snapshots" {
   name   = "fraudstream-kafka"
   region = var.region
@@ -72,7 +72,7 @@ module "kafka" {
   depends_on = [terraform_data.before_boot]
 }
 
-# What start_kafka and stop_kafka may do: start and stop these three.
+# Lets start_kafka and stop_kafka start and stop these three VMs.
 resource "google_compute_instance_iam_member" "start_and_stop" {
   for_each = module.kafka
 

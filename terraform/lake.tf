@@ -1,4 +1,4 @@
-# The data lake: the dataset that comes in, the JSON and the tables' files (tables.tf) that come out.
+# The data lake's bucket, with the input dataset, the JSON, and the files of the tables (tables.tf).
 
 resource "google_storage_bucket" "lake" {
   name                        = local.lake_name
@@ -8,7 +8,7 @@ resource "google_storage_bucket" "lake" {
   force_destroy               = !local.production
   labels                      = local.labels
 
-  # What compaction replaces and what someone deletes stays recoverable: 7 days by soft delete, 30 by versions.
+  # Objects that compaction replaces or somebody deletes can be recovered: for 7 days by soft delete, for 30 by versions.
   versioning {
     enabled = true
   }
@@ -27,7 +27,7 @@ resource "google_storage_bucket" "lake" {
     }
   }
 
-  # A progress object is overwritten up to twice a minute: its old versions are worth nothing after a day.
+  # A progress object is overwritten up to twice a minute. Its old versions have no use after a day.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -39,7 +39,7 @@ resource "google_storage_bucket" "lake" {
     }
   }
 
-  # A Spark job lies here while it runs; one that was given up stays, and serves nobody after two weeks.
+  # Files of a Spark job are here while it runs. Those of an abandoned job stay and are deleted after two weeks.
   lifecycle_rule {
     action {
       type = "Delete"
@@ -50,8 +50,8 @@ resource "google_storage_bucket" "lake" {
     }
   }
 
-  # Rows of the tables that are 90 days old are read rarely, and rewritten by nobody: small files are rewritten when their
-  # day is closed. The metadata beside them stay, since each query reads them; so does JSON, which is compacted by then.
+  # Data files of tables are read rarely after 90 days, and not rewritten: small files are merged when their day is closed.
+  # The tables' metadata keep their class, because each query reads them. JSON is already compacted at that age.
   lifecycle_rule {
     action {
       type          = "SetStorageClass"
@@ -103,7 +103,7 @@ resource "google_storage_bucket" "logs" {
   depends_on = [google_project_service.needed]
 }
 
-# Google's own group that delivers access logs.
+# Google's group for the delivery of access logs.
 resource "google_storage_bucket_iam_member" "access_logs" {
   bucket = google_storage_bucket.logs.name
   role   = "roles/storage.objectCreator"
@@ -118,7 +118,7 @@ resource "google_storage_bucket_object" "dataset" {
   source = pathexpand(var.name_dataset)
 }
 
-# The producer reads the dataset and nothing else.
+# The producer reads only the dataset.
 resource "google_storage_bucket_iam_member" "producer" {
   bucket = google_storage_bucket.lake.name
   role   = "roles/storage.objectViewer"
@@ -130,7 +130,7 @@ resource "google_storage_bucket_iam_member" "producer" {
   }
 }
 
-# The roles that send mails read the customers' table, if it lies in the lake's bucket.
+# The roles that send mails read the customers' table, if it is in the lake's bucket.
 resource "google_storage_bucket_iam_member" "customers" {
   for_each = toset(["consumer-fraud", "consumer-non-fraud"])
 
@@ -145,7 +145,7 @@ resource "google_storage_bucket_iam_member" "customers" {
 }
 
 locals {
-  # Each consumer writes its own folders and how far it got in them, and reads what of them is compacted.
+  # Each consumer writes its own folders and its progress in them.
   consumer_folders = {
     consumer-fraud     = ["fraud_confirmation", "email_confirmation", "case_event", "_cases"]
     consumer-non-fraud = ["transaction", "email_confirmation"]
@@ -161,7 +161,7 @@ locals {
   ]...)
 }
 
-# A grant a folder: Google takes no condition with more than twelve logical operators.
+# One grant for each folder, because a condition can have at most twelve logical operators.
 resource "google_storage_bucket_iam_member" "consumer" {
   for_each = local.consumer_grants
 
@@ -174,21 +174,21 @@ resource "google_storage_bucket_iam_member" "consumer" {
     expression = join(" || ", flatten([
       for prefix in each.value.prefixes : [
         "resource.name.startsWith(\"${local.objects_of_lake}/${prefix}\")",
-        # Listing is asked of the bucket, so the prefix that is listed has to be compared.
+        # A list request is checked against the bucket, so its prefix must be compared.
         "api.getAttribute(\"storage.googleapis.com/objectListPrefix\", \"\").startsWith(\"${prefix}\")",
       ]
     ]))
   }
 }
 
-# compact_lake and audit_lake list, read, replace and delete everywhere in the lake.
+# compact_lake and audit_lake list, read, replace and delete objects in the whole lake.
 resource "google_storage_bucket_iam_member" "airflow" {
   bucket = google_storage_bucket.lake.name
   role   = "roles/storage.objectUser"
   member = google_service_account.role["airflow"].member
 }
 
-# Airflow's task logs: written by the workers, shown by the API server.
+# Airflow's task logs: workers write them, the API server reads them.
 resource "google_storage_bucket_iam_member" "task_logs" {
   for_each = toset(["airflow", "producer", "consumer-fraud", "consumer-non-fraud"])
 

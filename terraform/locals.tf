@@ -1,4 +1,4 @@
-# What "trial" and "production" mean, and names that several files need.
+# The sizes "trial" and "production", and values that several files use.
 
 locals {
   production = var.size == "production"
@@ -30,25 +30,25 @@ locals {
   public_key = var.public_key_vm == "" ? "" : trimspace(file(pathexpand(var.public_key_vm)))
   labels     = { system = "fraudstream", size = var.size }
 
-  # Google's internal names of the VMs; certificates and clients use them.
+  # Brokers and hosts. Certificates and clients use Google's internal DNS names of the VMs.
   brokers           = { for index, zone in local.own_kafka ? var.zones : [] : "kafka-${index + 1}" => { node_id = index + 1, zone = zone } }
   broker_hosts      = { for name, broker in local.brokers : name => "${name}.${broker.zone}.c.${var.project}.internal" }
   bootstrap_servers = local.own_kafka ? join(",", [for host in values(local.broker_hosts) : "${host}:9092"]) : local.managed_bootstrap
   registry_host     = "registry.${var.zones[0]}.c.${var.project}.internal"
   airflow_host      = "airflow.${var.zones[0]}.c.${var.project}.internal"
 
-  # How IAM conditions call the lake's objects.
+  # Resource name of the lake's objects in IAM conditions.
   objects_of_lake = "projects/_/buckets/${google_storage_bucket.lake.name}/objects"
 
   dataset_object = "dataset/${var.name_dataset == "" ? "paysim.csv" : basename(var.name_dataset)}"
 
-  # What every role's clients of Kafka and the registry need; the password comes as the file kafka_sasl_password.
+  # Settings of all clients of Kafka and the registry. The password is in the file kafka_sasl_password.
   client_environment = merge(var.settings, {
     FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS = local.bootstrap_servers
     FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL = "SASL_SSL"
     FRAUDSTREAM_KAFKA_SASL_MECHANISM    = local.own_kafka ? "SCRAM-SHA-512" : "OAUTHBEARER"
     FRAUDSTREAM_KAFKA_TOKEN_SOURCE      = local.own_kafka ? "" : "google"
-    # Google's own brokers have certificates that every machine knows.
+    # Google's managed brokers have certificates of a public authority.
     FRAUDSTREAM_KAFKA_SSL_CA_LOCATION = local.own_kafka ? "/run/secrets/kafka_ca.pem" : "/etc/ssl/certs/ca-certificates.crt"
     FRAUDSTREAM_SCHEMA_REGISTRY_URL   = "http://${local.registry_host}:8081/apis/ccompat/v7"
     FRAUDSTREAM_CONFIRMATION_URL      = "https://${var.domain}"
@@ -56,7 +56,7 @@ locals {
     FRAUDSTREAM_BANK_TEXTS            = replace(jsonencode(var.bank_texts), "'", "\\u0027") # boot.py's files quote with '
   })
 
-  # The tables' catalog is BigLake's (tables.tf); the names are those of pyiceberg's own configuration.
+  # The tables' catalog is BigLake (tables.tf); these variables configure pyiceberg.
   catalog_environment = {
     PYICEBERG_CATALOG__FRAUDSTREAM__TYPE                        = "rest"
     PYICEBERG_CATALOG__FRAUDSTREAM__URI                         = "https://biglake.googleapis.com/iceberg/v1/restcatalog"
@@ -65,7 +65,7 @@ locals {
     PYICEBERG_CATALOG__FRAUDSTREAM__HEADER__X_GOOG_USER_PROJECT = var.project
   }
 
-  # What the pipeline's tasks need, wherever Celery runs them.
+  # Settings of all tasks, on every worker.
   task_environment = merge(local.client_environment, local.catalog_environment, {
     FRAUDSTREAM_LAKE_BUCKET              = google_storage_bucket.lake.name
     FRAUDSTREAM_DATASET                  = "gs://${google_storage_bucket.lake.name}/${local.dataset_object}"
@@ -90,12 +90,12 @@ locals {
     REDIS_PORT                           = google_redis_instance.celery.port
     SMTP_HOST                            = var.smtp.host
     SMTP_PORT                            = var.smtp.port
-    SMTP_STARTTLS                        = var.smtp.port == 465 ? "false" : "true" # 465 is TLS from the first byte
+    SMTP_STARTTLS                        = var.smtp.port == 465 ? "false" : "true" # port 465 uses TLS from the start
     SMTP_USER                            = var.smtp.user
-    mail_bounce_keys                     = "" # the file's content, unless a secret of that name takes its place
+    mail_bounce_keys                     = "" # default of the template; a secret of the same name takes precedence
   })
 
-  # What the VMs of producer, consumer_fraud and consumer_non_fraud have in common.
+  # Arguments that the VMs of producer, consumer_fraud and consumer_non_fraud share.
   worker = {
     project      = var.project
     zone         = var.zones[0]
@@ -111,7 +111,7 @@ locals {
     secrets      = local.task_secrets
   }
 
-  # Files that the tasks' containers read; boot.py makes connections and the database's address out of them.
+  # Secrets for the tasks' containers. boot.py also fills the templates of connections and database URLs with them.
   task_secrets = {
     airflow_secret_key    = google_secret_manager_secret.generated["airflow_secret_key"].id
     celery_password       = google_secret_manager_secret.generated["celery_password"].id

@@ -1,9 +1,9 @@
-# Who may log in to Airflow. With `airflow_login` each person does so with their Google account (docker's FAB auth manager,
-# include/airflow/webserver_config.py), and no password of Airflow exists. Without it, for a trial: the user admin.
+# Logins of Airflow. With `airflow_login` users log in with their Google accounts (FAB's auth manager,
+# include/airflow/webserver_config.py), and Airflow has no passwords. Without it, for a trial, there is the user admin.
 
 locals {
   own_logins = var.airflow_login != null
-  # What the API server's VM reads, by the name of its file.
+  # The secret for the API server's VM, by the name of its file.
   login_secret = (
     local.own_logins
     ? { login_client_secret = google_secret_manager_secret.login[0].id }
@@ -33,7 +33,7 @@ resource "google_secret_manager_secret_version" "login" {
   deletion_policy        = "ABANDON"
 }
 
-# People reach Airflow's page through a tunnel to its port, and nothing else of the VM, unless they are operators too.
+# Lets users open a tunnel to the port of Airflow's page. Only operators reach other ports of the VM.
 resource "google_iap_tunnel_iam_member" "airflow_users" {
   for_each = local.own_logins ? var.airflow_login.users : {}
 

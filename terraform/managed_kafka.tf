@@ -1,10 +1,11 @@
-# Google's Managed Service for Apache Kafka in place of brokers of our own, where `kafka` asks for it. Roles sign in with
-# the token of their service account; what each may do is docker/kafka/acls, as with our own brokers.
+# Google's Managed Service for Apache Kafka instead of brokers on VMs, if `kafka` is managed. Roles log in with the token
+# of their service account. Their rights are those of docker/kafka/acls, as with brokers on VMs.
 
 locals {
   managed_bootstrap = "bootstrap.fraudstream.${var.region}.managedkafka.${var.project}.cloud.goog:9092"
 
-  # The users of docker/kafka/acls → who they are to Google. A group can't sign in to Kafka, so operators are persons.
+  # user of docker/kafka/acls → e-mail addresses of its Google accounts. A group can't log in to Kafka, so only persons
+  # among the operators get the operator's rights.
   kafka_principals = merge(
     { for user in local.kafka_users : user => [google_service_account.role[replace(user, "_", "-")].email] if !contains(["monitor", "operator"], user) },
     {
@@ -20,7 +21,7 @@ locals {
   acl_all  = { topic = "allTopics", group = "allConsumerGroups", transactional-id = "allTransactionalIds" }
   acl_kind = { topic = "topic", group = "consumerGroup", transactional-id = "transactionalId" }
 
-  # resource as the service names it → its entries
+  # id of the resource in the managed service → its ACL entries
   managed_acls = {
     for entry in flatten([
       for line in local.acl_lines : [
@@ -87,7 +88,7 @@ resource "google_managed_kafka_acl" "roles" {
   }
 }
 
-# Lets an account connect; the ACLs decide about the rest.
+# Lets the roles' accounts connect; ACLs decide what each may do.
 resource "google_project_iam_member" "managed_kafka" {
   for_each = local.own_kafka ? toset([]) : setsubtract(keys(local.roles), ["kafka"])
 

@@ -1,4 +1,4 @@
-# Alert policies: of the site, of the lists in alerts.tf, and of the disks.
+# Alert policies: for the site, for the lists in alerts.tf, for replaced VMs and for disks.
 
 locals {
   machines = merge(
@@ -28,7 +28,7 @@ resource "google_monitoring_uptime_check_config" "site" {
   timeout      = "10s"
   period       = "60s"
 
-  # The site answers 404 to whatever isn't a link; the load balancer says 502 when no site answers.
+  # The site answers 404 to a path that isn't a link. The load balancer answers 502 if no site answers.
   http_check {
     path         = "/"
     port         = 443
@@ -91,7 +91,7 @@ resource "google_monitoring_alert_policy" "metrics" {
       query               = each.value.query
       duration            = each.value.duration
       evaluation_interval = "60s"
-      # On the first apply no VM has sent any of these metrics yet, and Monitoring refuses names that it doesn't know.
+      # At the first apply no VM has sent these metrics yet, and Monitoring would refuse unknown names.
       disable_metric_validation = true
     }
   }
@@ -113,7 +113,7 @@ resource "google_monitoring_alert_policy" "logs" {
 
   conditions {
     display_name = each.value.title
-    # The lines themselves, not a metric of them: a policy on a metric that has no data yet is refused.
+    # A condition on the log lines, not on a log-based metric: a policy on a metric without data is refused.
     condition_matched_log {
       filter = join(" OR ", concat(
         ["(resource.type=\"gce_instance\" AND jsonPayload.message=~\"${each.value.line}\")"],
@@ -143,7 +143,7 @@ resource "google_monitoring_alert_policy" "replaced" {
 
   conditions {
     display_name = "a managed instance group replaced its VM"
-    # What Google itself does to a VM is in the audit log.
+    # Google's own actions on a VM are in the audit log.
     condition_matched_log {
       filter = join(" AND ", [
         "resource.type=\"gce_instance\"",
@@ -178,9 +178,9 @@ resource "google_monitoring_alert_policy" "disk" {
       filter = join(" AND ", [
         "metric.type=\"agent.googleapis.com/disk/percent_used\"",
         "metric.label.state=\"used\"",
-        "NOT metric.label.device=starts_with(\"/dev/loop\")", # snaps are always full
+        "NOT metric.label.device=starts_with(\"/dev/loop\")", # mounted snaps are always full
         "resource.type=\"gce_instance\"",
-        "metadata.user_labels.system=\"${local.labels.system}\"", # a VM that is made anew has another instance_id
+        "metadata.user_labels.system=\"${local.labels.system}\"", # not by instance_id, which a recreated VM changes
       ])
       comparison      = "COMPARISON_GT"
       threshold_value = 80

@@ -1,5 +1,5 @@
-# One private subnetwork. Nothing in it has a public address; the way out is NAT, the way in is the load balancer
-# for customers and Identity-Aware Proxy for operators. Firewall rules name service accounts, not addresses.
+# One private subnetwork. Its VMs have no public addresses: outgoing traffic uses NAT, customers come in through the load
+# balancer, operators through Identity-Aware Proxy. Firewall rules name service accounts, not addresses.
 
 resource "google_compute_network" "main" {
   name                    = "fraudstream"
@@ -46,7 +46,7 @@ resource "google_compute_router_nat" "main" {
   }
 }
 
-# Cloud SQL and Memorystore live in Google's network, reached through this peering.
+# Cloud SQL and Memorystore are in Google's network, which this peering connects.
 resource "google_compute_global_address" "services" {
   name          = "fraudstream-services"
   purpose       = "VPC_PEERING"
@@ -59,14 +59,14 @@ resource "google_service_networking_connection" "services" {
   network                 = google_compute_network.main.id
   service                 = "servicenetworking.googleapis.com"
   reserved_peering_ranges = [google_compute_global_address.services.name]
-  # Cloud SQL holds the peering for days after its instance is deleted, and refuses to let it go: it goes with the network.
+  # Cloud SQL blocks the deletion of the peering for days after its instance is deleted. It is deleted with the network.
   deletion_policy = "ABANDON"
 }
 
 locals {
   accounts = { for role, account in google_service_account.role : role => account.email }
 
-  # name → who may open which ports of whom
+  # name → accounts that may connect, accounts of the targets, and ports
   internal_rules = {
     kafka-clients = {
       from  = [for role in ["producer", "consumer-fraud", "consumer-non-fraud", "airflow", "site", "bounces", "registry"] : local.accounts[role]]
@@ -95,7 +95,7 @@ locals {
     }
   }
 
-  # name → the port that a health check asks, and of whom
+  # name → port of the health check, and accounts of the targets
   health_rules = merge(
     {
       airflow  = { port = "8080", to = [local.accounts["airflow"]] }
@@ -125,7 +125,7 @@ resource "google_compute_firewall" "internal" {
   }
 }
 
-# Identity-Aware Proxy's own range; who gets through it is decided by IAM (modules/vm, modules/group).
+# The address range of Identity-Aware Proxy. IAM decides who may use it (modules/vm, modules/group).
 resource "google_compute_firewall" "iap_ssh" {
   name                    = "fraudstream-iap-ssh"
   network                 = google_compute_network.main.id
@@ -160,8 +160,7 @@ resource "google_compute_firewall" "iap_pages" {
   }
 }
 
-# The probes of the groups' health checks (modules/group), each at the one port that it asks. Those of the site come
-# through the next rule.
+# Lets the probes of the groups' health checks (modules/group) reach their port. The next rule covers those of the site.
 resource "google_compute_firewall" "health_checks" {
   for_each = local.health_rules
 
@@ -181,7 +180,7 @@ resource "google_compute_firewall" "health_checks" {
   }
 }
 
-# Google's front ends and their health checks; customers' traffic reaches the site through them alone.
+# Lets Google's front ends and their health checks reach the site. All traffic of customers comes from them.
 resource "google_compute_firewall" "load_balancer" {
   name                    = "fraudstream-load-balancer"
   network                 = google_compute_network.main.id

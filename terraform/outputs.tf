@@ -9,32 +9,32 @@ output "confirmation_url" {
 }
 
 output "airflow_page" {
-  description = "Opens a tunnel; then http://localhost:8080 is Airflow."
+  description = "Command that opens a tunnel to Airflow, at http://localhost:8080."
   value       = "gcloud compute start-iap-tunnel airflow 8080 --local-host-port=localhost:8080 --zone=${module.airflow.zone} --project=${var.project}"
 }
 
 output "airflow_password" {
-  description = "Prints the password of Airflow's user admin; null with airflow_login."
+  description = "Command that prints the password of Airflow's user admin; null with airflow_login."
   value       = local.own_logins ? null : "gcloud secrets versions access latest --secret=fraudstream-airflow-admin-password --project=${var.project}"
 }
 
 output "kafka_ui_page" {
-  description = "Opens a tunnel; then http://localhost:9080 is the Kafka UI, user admin, password in fraudstream-kafka-ui-password."
+  description = "Command that opens a tunnel to the Kafka UI, at http://localhost:9080: user admin, password in the secret fraudstream-kafka-ui-password."
   value       = "gcloud compute start-iap-tunnel registry 9080 --local-host-port=localhost:9080 --zone=${module.registry.zone} --project=${var.project}"
 }
 
 output "image_registry" {
-  description = "Where docker/publish.sh pushes the images."
+  description = "Registry to which docker/publish.sh pushes the images."
   value       = "${var.region}-docker.pkg.dev/${var.project}/${google_artifact_registry_repository.images.repository_id}"
 }
 
 output "bounces_route" {
-  description = "Where the bank's mail server routes the return addresses (Postfix: transport_maps, smtp:[…]:10025); null without `bounces`."
+  description = "Route for the return addresses in the bank's mail server (Postfix: transport_maps, smtp:[…]:10025); null without `bounces`."
   value       = one([for machine in module.bounces : "smtp:[${machine.address}]:10025"])
 }
 
 output "ssh" {
-  description = "Logs in to each VM through Identity-Aware Proxy."
+  description = "Commands that log in to each VM through Identity-Aware Proxy, by VM."
   value = {
     for machine in values(local.machines) : machine.name => join(" ", compact([
       "gcloud compute ssh ${var.public_key_vm == "" ? "" : "fraudstream@"}${machine.name} --tunnel-through-iap",
@@ -45,7 +45,7 @@ output "ssh" {
 }
 
 output "upload_dataset" {
-  description = "Uploads PaySim's CSV, when name_dataset didn't."
+  description = "Command that uploads PaySim's CSV, if name_dataset is empty."
   value       = "gcloud storage cp PS_20174392719_1491204439457_log.csv gs://${google_storage_bucket.lake.name}/${local.dataset_object}"
 }
 
@@ -60,11 +60,11 @@ output "bootstrap_servers" {
 }
 
 output "compute_project" {
-  description = "Setting FRAUDSTREAM_COMPUTE_PROJECT: where start_kafka and stop_kafka look for the instances."
+  description = "Setting FRAUDSTREAM_COMPUTE_PROJECT: the project of the instances that start_kafka and stop_kafka manage."
   value       = var.project
 }
 
 output "compute_instances" {
-  description = "Setting FRAUDSTREAM_COMPUTE_INSTANCES: what start_kafka starts and stop_kafka stops."
+  description = "Setting FRAUDSTREAM_COMPUTE_INSTANCES: the instances that start_kafka starts and stop_kafka stops."
   value       = local.task_environment.FRAUDSTREAM_COMPUTE_INSTANCES
 }

@@ -1,15 +1,15 @@
-# Schema registry and Kafka UI on one VM. The registry keeps its schemas in the database (airflow.tf), so the VM holds
-# no state; the UI and the lag exporter sign in to Kafka as the read-only user monitor.
+# Schema registry, Kafka UI and lag exporter on one VM. The registry stores its schemas in the database (airflow.tf), so
+# the VM holds no state. UI and exporter log in to Kafka as the read-only user monitor.
 
 module "registry" {
   source = "./modules/group"
 
   project         = var.project
   name            = "registry"
-  role            = local.own_kafka ? "registry" : "schema-registry" # the UI and the exporter sign in with SCRAM only
+  role            = local.own_kafka ? "registry" : "schema-registry" # UI and exporter only support SCRAM
   zone            = var.zones[0]
   machine_type    = local.sized.registry
-  health          = { port = 8081, path = "/apis/registry/v2/system/info" } # /health/live asks the database, too
+  health          = { port = 8081, path = "/apis/registry/v2/system/info" } # /health/live would also check the database
   subnetwork      = google_compute_subnetwork.main.id
   service_account = google_service_account.role["registry"].email
   operators       = var.operators

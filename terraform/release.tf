@@ -1,4 +1,4 @@
-# The release: docker/ of this checkout as one object, which each VM fetches at boot. The code is in the images.
+# The release bundle: docker/ of this checkout as one object, which each VM downloads at boot. The code is in the images.
 
 data "archive_file" "release" {
   type        = "zip"
@@ -24,7 +24,7 @@ resource "google_storage_bucket" "release" {
 }
 
 resource "google_storage_bucket_object" "release" {
-  # Each release has a name of its own: a VM that boots during an upload gets the old one or the new one, whole.
+  # Each release has its own name, so a VM that boots during an upload gets either the old or the new release completely.
   name   = "release-${substr(data.archive_file.release.output_sha256, 0, 16)}.zip"
   bucket = google_storage_bucket.release.name
   source = data.archive_file.release.output_path

@@ -1,8 +1,8 @@
-# Secrets: made here as ephemeral values, written to Secret Manager by write-only arguments, so that neither the state
-# nor a plan holds them; read by the VMs at boot into files in memory. Raising secrets_version makes a group anew.
+# Secrets are generated as ephemeral values and written to Secret Manager by write-only arguments, so that neither state
+# nor plan contain them. VMs read them at boot into files in memory. A higher secrets_version generates a group anew.
 
 locals {
-  # Kafka's users that sign in with SCRAM; boot.py makes a user of each on the brokers.
+  # Kafka users that log in with SCRAM; docker/kafka/access.sh creates them on the brokers.
   kafka_users = ["producer", "consumer_fraud", "consumer_non_fraud", "airflow", "site", "bounces", "monitor", "operator"]
 
   # secret → its group in secrets_version, and the roles whose VMs read it
@@ -23,7 +23,7 @@ locals {
     },
     {
       for user in local.kafka_users : "kafka_${user}_password" => {
-        # The operator is a person, who reads the secret by the rights of their own account.
+        # The operator is a person, who reads the secret with the rights of their own account.
         group   = "kafka"
         readers = concat(["kafka"], user == "operator" ? [] : [user == "monitor" ? "registry" : replace(user, "_", "-")])
       }
@@ -60,7 +60,7 @@ ephemeral "random_password" "generated" {
   for_each = local.generated_secrets
 
   length  = 32
-  special = false # they become parts of URLs and of property files
+  special = false # the passwords are parts of URLs and property files
 }
 
 resource "google_secret_manager_secret" "generated" {
@@ -80,19 +80,19 @@ resource "google_secret_manager_secret_version" "generated" {
   for_each = { for name, secret in local.generated_secrets : name => secret if secret.group != "database" }
 
   secret = google_secret_manager_secret.generated[each.key].id
-  # Fernet wants 32 bytes in URL-safe Base64; 32 letters and digits are 32 bytes with 190 bits of chance.
+  # A Fernet key is 32 bytes in URL-safe Base64. 32 letters and digits are 32 bytes with 190 bits of entropy.
   secret_data_wo = (
     each.key == "airflow_fernet_key"
     ? replace(replace(base64encode(ephemeral.random_password.generated[each.key].result), "+", "-"), "/", "_")
     : ephemeral.random_password.generated[each.key].result
   )
   secret_data_wo_version = var.secrets_version[each.value.group]
-  # An older version stays readable until an operator disables it: a VM that hasn't rebooted yet needs it.
+  # An older version stays readable until an operator disables it.
   deletion_policy = "ABANDON"
 }
 
-# The databases' passwords are written after their users and again whenever a user is made or changed: each apply draws
-# new values, so a user that a second apply makes would else have another password than the first apply's secret.
+# The databases' passwords are written after their users, and again whenever a user is created or changed. Each apply
+# generates new values, so otherwise a user created by a second apply would have another password than the secret.
 resource "google_secret_manager_secret_version" "airflow_database" {
   secret                 = google_secret_manager_secret.generated["database_password"].id
   secret_data_wo         = ephemeral.random_password.generated["database_password"].result
@@ -173,13 +173,13 @@ resource "google_secret_manager_secret" "redis" {
   depends_on = [google_project_service.needed]
 }
 
-# Memorystore makes its password itself, so the state does hold this one; it opens a Redis inside the private network.
+# Memorystore generates its own password, so the state contains this one. Redis is reachable only in the private network.
 resource "google_secret_manager_secret_version" "redis" {
   secret      = google_secret_manager_secret.redis.id
   secret_data = google_redis_instance.celery.auth_string
 }
 
-# The two authorities' certificates are public; they lie here so that every file of a VM comes the same way.
+# The certificates of the two authorities are public. They are stored as secrets so that VMs get all files the same way.
 resource "google_secret_manager_secret" "redis_ca" {
   secret_id = "fraudstream-redis-ca"
   labels    = local.labels
@@ -209,7 +209,7 @@ resource "google_secret_manager_secret" "ca" {
 
 resource "google_secret_manager_secret_version" "ca" {
   secret = google_secret_manager_secret.ca.id
-  # Without an authority of our own nobody reads it, but the containers are given the file.
+  # With managed Kafka the file isn't used, but Compose mounts it, so it must exist.
   secret_data = local.own_kafka ? join("\n", google_privateca_certificate_authority.kafka[0].pem_ca_certificates) : "none"
 }
 

@@ -1,4 +1,4 @@
-# Google Cloud APIs that the rest needs.
+# The Google Cloud APIs that the other files need.
 
 resource "google_project_service" "needed" {
   for_each = toset([
@@ -24,5 +24,5 @@ resource "google_project_service" "needed" {
   ])
 
   service            = each.value
-  disable_on_destroy = false # another system in the project may use it
+  disable_on_destroy = false # another system of the project may use the API
 }

@@ -1,15 +1,15 @@
-# The confirmation site behind Google's HTTPS load balancer: certificate by Google, rate limits by Cloud Armor. It is
-# the one thing that customers reach; Airflow isn't.
+# The confirmation site behind Google's HTTPS load balancer, with a certificate of Google and rate limits of Cloud Armor.
+# It is the only part that customers can reach.
 
 locals {
-  # Where Google's front ends and health checks come from.
+  # Address ranges of Google's front ends and health checks.
   load_balancer_ranges = ["35.191.0.0/16", "130.211.0.0/22"]
 
   site_zones = local.run_site ? [] : local.production ? slice(var.zones, 0, 2) : slice(var.zones, 0, 1)
 
   site_environment = merge(local.client_environment, {
     FRAUDSTREAM_KAFKA_SASL_USERNAME = "site"
-    # The balancer appends two entries to X-Forwarded-For: the client's address and its own.
+    # The load balancer appends two entries to X-Forwarded-For: the client's address and its own.
     FRAUDSTREAM_CONFIRMATION_TRUSTED_PROXIES = join(",", concat(local.load_balancer_ranges, [google_compute_global_address.site.address]))
   })
 }
@@ -69,7 +69,7 @@ resource "google_compute_security_policy" "site" {
   name        = "fraudstream-site"
   description = "Rate limits of the confirmation site, and Google's rules against known attacks."
 
-  # Log4Shell and its kin: nothing here runs Log4j, but scanners cost connections.
+  # Blocks Log4Shell and similar attacks. The site isn't vulnerable, but scanners use up connections.
   rule {
     action   = "deny(403)"
     priority = 1000
@@ -102,7 +102,7 @@ resource "google_compute_security_policy" "site" {
     description = "Everyone: at most 120 requests a minute and address"
   }
 
-  # Every policy ends with a rule for what no other rule decided.
+  # The default rule, which every policy must have.
   rule {
     action   = "allow"
     priority = 2147483647
@@ -121,7 +121,7 @@ resource "google_compute_backend_service" "site" {
   protocol              = "HTTP"
   load_balancing_scheme = "EXTERNAL_MANAGED"
   security_policy       = google_compute_security_policy.site.id
-  # Google takes none of these three with Cloud Run, which has a time limit and probes of its own.
+  # Not allowed with a Cloud Run backend, which has its own time limit and probes.
   port_name     = local.run_site ? null : "http"
   timeout_sec   = local.run_site ? null : 30
   health_checks = local.run_site ? null : google_compute_health_check.site[*].id
@@ -139,7 +139,7 @@ resource "google_compute_backend_service" "site" {
   }
 
   log_config {
-    # Paths carry the links' tokens; the site logs what it did without them.
+    # Off, because paths contain the links' tokens. The site's own log doesn't contain them.
     enable = false
   }
 }
@@ -161,8 +161,8 @@ resource "google_compute_url_map" "to_https" {
   depends_on = [google_project_service.needed]
 }
 
-# A certificate can't change and can't be deleted while the proxy uses it: another domain gets another one, by another
-# name, before the old one goes. A name has at most 63 characters, so it doesn't contain the domain.
+# A certificate can't be changed, and can't be deleted while the proxy uses it. So another domain gets a certificate with
+# another name before the old one is deleted. A name has at most 63 characters, so it contains a hash of the domain.
 resource "google_compute_managed_ssl_certificate" "site" {
   name = "fraudstream-${substr(sha256(var.domain), 0, 12)}"
 

@@ -1,10 +1,10 @@
-# The confirmation site on Cloud Run in place of VMs, where `site` asks for it: the same image and settings behind the same
-# load balancer (site.tf). It reaches the brokers and the registry through a subnetwork of its own.
+# The confirmation site on Cloud Run instead of VMs, if `site` is cloud_run: the same image and settings behind the same
+# load balancer (site.tf). It reaches the brokers and the registry through its own subnetwork.
 
 locals {
   run_site = var.site == "cloud_run"
 
-  # Cloud Run's machines have no account that a firewall rule could name, so their addresses say who they are.
+  # Firewall rules can't name the service account of a Cloud Run service, so they name the addresses of its subnetwork.
   run_targets = local.run_site ? merge(
     { registry = "8081" },
     local.own_kafka ? { kafka = "9092" } : {},
@@ -53,17 +53,17 @@ resource "google_cloud_run_v2_service" "site" {
   location            = var.region
   labels              = local.labels
   deletion_protection = local.production
-  # The load balancer alone reaches it, and that without a login: customers have none.
+  # Only the load balancer reaches the service, without authentication: customers have no login.
   ingress              = "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
   invoker_iam_disabled = true
 
   template {
     service_account = google_service_account.role["site"].email
     timeout         = "30s"
-    # An instance reads secrets when it starts: new ones need a new revision.
+    # An instance reads secrets only when it starts, so changed secrets need a new revision.
     labels = { secrets = "${var.secrets_version.confirmation}-${var.secrets_version.kafka}" }
 
-    # The site follows the topics between requests: it has instances and their CPU at all times.
+    # The site also reads the topics between requests, so instances must always run and have CPU.
     scaling {
       min_instance_count = local.production ? 2 : 1
       max_instance_count = local.production ? 4 : 2
@@ -101,7 +101,7 @@ resource "google_cloud_run_v2_service" "site" {
         startup_cpu_boost = true
       }
 
-      # It first reads the cases and answers of the topics.
+      # The site is ready when it has read all cases and answers from the topics.
       startup_probe {
         period_seconds    = 10
         timeout_seconds   = 5

@@ -1,5 +1,5 @@
-# Dataproc Serverless, for the days that compact_lake gives to Spark: who it runs as, where, and who may start it.
-# Nothing of it costs anything until a batch runs.
+# Dataproc Serverless, for days that compact_lake compacts with Spark: its service account, its subnetwork, and the right
+# to run batches. It costs nothing until a batch runs.
 
 resource "google_service_account" "spark" {
   account_id   = "fraudstream-spark"
@@ -8,7 +8,7 @@ resource "google_service_account" "spark" {
   depends_on = [google_project_service.needed]
 }
 
-# Dataproc asks for this role; the condition keeps it from the objects of every bucket but Dataproc's own.
+# Dataproc requires this role. The condition excludes all buckets except Dataproc's own.
 resource "google_project_iam_member" "spark" {
   project = var.project
   role    = "roles/dataproc.worker"
@@ -20,13 +20,14 @@ resource "google_project_iam_member" "spark" {
   }
 }
 
-# It reads what the day has as JSON; the Parquet it makes lies beside its job until compact_lake has proven it.
+# Spark reads the day's JSON from the lake.
 resource "google_storage_bucket_iam_member" "spark_reads" {
   bucket = google_storage_bucket.lake.name
   role   = "roles/storage.objectViewer"
   member = google_service_account.spark.member
 }
 
+# Spark writes the control totals of a job beside the job, and rows to the table (tables.tf).
 resource "google_storage_bucket_iam_member" "spark_writes" {
   bucket = google_storage_bucket.lake.name
   role   = "roles/storage.objectUser"
@@ -46,7 +47,7 @@ resource "google_project_iam_custom_role" "run_batches" {
   depends_on = [google_project_service.needed]
 }
 
-# Batches have no IAM policy of their own.
+# Granted for the project, because batches have no IAM policy of their own.
 resource "google_project_iam_member" "run_batches" {
   project = var.project
   role    = google_project_iam_custom_role.run_batches.id
@@ -59,7 +60,7 @@ resource "google_service_account_iam_member" "airflow_runs_as_spark" {
   member             = google_service_account.role["airflow"].member
 }
 
-# Spark's machines talk to one another on any port, so they have a subnetwork that nothing else is in.
+# Spark's machines connect to each other on any port, so they have their own subnetwork.
 resource "google_compute_subnetwork" "spark" {
   name                     = "fraudstream-spark"
   region                   = var.region

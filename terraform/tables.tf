@@ -1,15 +1,16 @@
-# The lake's Iceberg tables: BigLake's REST catalog, who may use it, and the files of the tables in the lake's bucket.
-# Its address reaches the containers as pyiceberg's own variables (locals.tf).
+# The lake's Iceberg tables: BigLake's REST catalog, and the grants for it and for the tables' files in the lake's bucket.
+# The containers get the catalog's address in pyiceberg's variables (locals.tf).
 
 locals {
   lake_name = "${var.project}-fraudstream-lake"
   tables    = ["transaction", "fraud_confirmation", "email_confirmation", "case_event"]
-  # As fraudstream names its namespace: the bucket with _ for what SQL would want quoted. Tables lie below it.
+  # fraudstream's namespace: the bucket's name with _ instead of -, which SQL would require to be quoted. It is also the
+  # folder of the tables.
   namespace   = replace(local.lake_name, "-", "_")
   table_files = "${local.objects_of_lake}/${local.namespace}/"
 }
 
-# A catalog of this type has its bucket's name. Who reads and writes tables needs grants on the bucket, too.
+# A catalog of this type has the name of its bucket. Its users also need grants on the bucket.
 resource "google_biglake_iceberg_catalog" "lake" {
   name            = google_storage_bucket.lake.name
   catalog_type    = "CATALOG_TYPE_GCS_BUCKET"
@@ -31,7 +32,7 @@ resource "google_project_iam_member" "catalog_editor" {
   depends_on = [google_project_service.needed]
 }
 
-# A consumer whose progress is lost goes on after the rows of the table.
+# A consumer whose progress is lost reads the table to find the offset at which it continues.
 resource "google_project_iam_member" "catalog_viewer" {
   for_each = local.consumer_folders
 
@@ -66,8 +67,8 @@ resource "google_storage_bucket_iam_member" "consumer_reads_tables" {
   }
 }
 
-# Analysts query the tables in BigQuery by names of four parts (docs/lake.md). It reads this catalog directly: a dataset
-# would hold nothing, so there is none.
+# Analysts query the tables in BigQuery by names of four parts (docs/lake.md). BigQuery reads this catalog directly, so
+# there is no BigQuery dataset.
 resource "google_project_iam_member" "analysts_catalog" {
   for_each = toset(var.analysts)
 

@@ -1,7 +1,7 @@
-# The seed's five variables come first and keep their names; terraform.tfvars.example shows them all.
+# The seed's five variables come first and keep their names. terraform.tfvars.example has an example.
 
 variable "credentials_project" {
-  description = "Path of a service account's key file (JSON) for Terraform itself. Leave it empty: `gcloud auth application-default login` replaces it, and no key file lies around. The VMs never get it; each has its role's service account attached."
+  description = "Path of a service account's key file (JSON) for Terraform itself. Leave it empty and use `gcloud auth application-default login` instead, so that no key file is needed. The VMs never get the key: each runs as its role's service account."
   type        = string
   default     = ""
 
@@ -12,7 +12,7 @@ variable "credentials_project" {
 }
 
 variable "public_key_vm" {
-  description = "Path of an SSH public key (.pub) for the user fraudstream on every VM. Leave it empty: OS Login through Identity-Aware Proxy replaces it (`gcloud compute ssh NAME --tunnel-through-iap`), for the members in operators. Giving a key turns OS Login off; port 22 stays reachable through Identity-Aware Proxy alone."
+  description = "Path of an SSH public key (.pub) for the user fraudstream on every VM. Leave it empty to use OS Login through Identity-Aware Proxy (`gcloud compute ssh NAME --tunnel-through-iap`) for the members in operators. A key turns OS Login off; port 22 stays reachable only through Identity-Aware Proxy."
   type        = string
   default     = ""
 
@@ -23,7 +23,7 @@ variable "public_key_vm" {
 }
 
 variable "private_key_vm" {
-  description = "Path of the private key that belongs to public_key_vm. Terraform doesn't read it, since nothing is copied over SSH any more; the output ssh names it in the login command. Leave it empty with OS Login."
+  description = "Path of the private key that belongs to public_key_vm. Terraform doesn't read it; the output ssh contains it in the login command. Leave it empty with OS Login."
   type        = string
   default     = ""
 
@@ -66,7 +66,7 @@ variable "size" {
 }
 
 variable "kafka" {
-  description = "vms: three brokers on VMs of their own, with SCRAM users. managed: Google's Managed Service for Apache Kafka, where each role signs in with the token of its service account. Choose before the first apply: records don't move from one to the other."
+  description = "vms: three brokers on their own VMs, with SCRAM users. managed: Google's Managed Service for Apache Kafka, where each role logs in with the token of its service account. Choose before the first apply: records aren't moved from one to the other."
   type        = string
   default     = "vms"
 
@@ -77,7 +77,7 @@ variable "kafka" {
 }
 
 variable "site" {
-  description = "vms: the confirmation site on VMs of its own. cloud_run: on Cloud Run. Both are behind the same load balancer. Choose before the first apply."
+  description = "vms: the confirmation site on its own VMs. cloud_run: on Cloud Run. Both are behind the same load balancer. Choose before the first apply."
   type        = string
   default     = "vms"
 
@@ -88,7 +88,7 @@ variable "site" {
 }
 
 variable "kafka_disk" {
-  description = "Data disk of each broker. Disks grow in place; another type would be another, empty disk, so choose it before the first apply (pd-ssd for production). size doesn't change it. suffix: end of the disks' names, another one for restored disks (docs/deploy.md)."
+  description = "Data disk of each broker. A disk can grow in place, but another type would need a new, empty disk: choose the type before the first apply (pd-ssd for production). size doesn't change it. suffix: end of the disks' names; change it for restored disks (docs/deploy.md)."
   type = object({
     gb     = optional(number, 50)
     type   = optional(string, "pd-balanced")
@@ -103,13 +103,13 @@ variable "kafka_disk" {
 }
 
 variable "database_instance" {
-  description = "Name of the Cloud SQL instance: another one for a restored clone (docs/deploy.md), since Google keeps a deleted instance's name for a week."
+  description = "Name of the Cloud SQL instance. A restored clone needs another name (docs/deploy.md), because Google reserves a deleted instance's name for a week."
   type        = string
   default     = "fraudstream"
 }
 
 variable "settings" {
-  description = "Other settings of fraudstream, by variable (docs/settings.md), such as { FRAUDSTREAM_MAIL_PER_SECOND = \"20\" }: given to the tasks' VMs and to the site. No secret belongs here: this goes to the VMs' metadata."
+  description = "Further settings of fraudstream by variable (docs/settings.md), such as { FRAUDSTREAM_MAIL_PER_SECOND = \"20\" }, for the tasks' VMs and the site. They must not be secret, because they are stored in the VMs' metadata."
   type        = map(string)
   default     = {}
 
@@ -125,7 +125,7 @@ variable "settings" {
 }
 
 variable "images" {
-  description = "The images by digest, as docker/publish.sh prints them. Without them only the repository can be made: terraform apply -target=google_artifact_registry_repository.images"
+  description = "The images by digest, as docker/publish.sh prints them. Without them only the repository can be created: terraform apply -target=google_artifact_registry_repository.images"
   type = object({
     airflow = string
     site    = string
@@ -139,7 +139,7 @@ variable "images" {
 }
 
 variable "region" {
-  description = "Region of everything."
+  description = "Region of all resources."
   type        = string
   default     = "us-central1"
 
@@ -150,7 +150,7 @@ variable "region" {
 }
 
 variable "zones" {
-  description = "Three zones of the region: a broker in each."
+  description = "Three zones of the region, one for each broker."
   type        = list(string)
   default     = ["us-central1-a", "us-central1-b", "us-central1-c"]
 
@@ -181,7 +181,7 @@ variable "operators" {
 }
 
 variable "alert_email" {
-  description = "Who gets the alerts."
+  description = "E-mail address that receives the alerts."
   type        = string
 
   validation {
@@ -191,7 +191,7 @@ variable "alert_email" {
 }
 
 variable "airflow_login" {
-  description = "Who may log in to Airflow with a Google account. client_id: of the OAuth client that you make by hand (docs/deploy.md); its secret is TF_VAR_airflow_login_secret. users: address → role of Airflow (Admin, Op, User, Viewer), or Clerk, who sees what a Viewer sees and may use the page Cases. null, for a trial only: one user admin with a generated password."
+  description = "Users who may log in to Airflow with their Google accounts. client_id: id of the OAuth client that you create by hand (docs/deploy.md); its secret is TF_VAR_airflow_login_secret. users: address → role in Airflow (Admin, Op, User, Viewer), or Clerk, a Viewer who may use the page Cases. null, for a trial only: one user admin with a generated password."
   type = object({
     client_id = string
     users     = map(string)
@@ -220,7 +220,7 @@ variable "airflow_login" {
 }
 
 variable "airflow_login_secret" {
-  description = "Secret of the OAuth client in airflow_login, given as TF_VAR_airflow_login_secret. It goes to Secret Manager and nowhere else; it is only sent when secrets_version.login changes."
+  description = "Secret of the OAuth client in airflow_login, given as TF_VAR_airflow_login_secret. It is stored only in Secret Manager, and written only when secrets_version.login changes."
   type        = string
   default     = "not-given"
   sensitive   = true
@@ -249,7 +249,7 @@ variable "bank_name" {
 }
 
 variable "bank_texts" {
-  description = "Sentences of the bank's own in place of those in include/templates/texts.toml: language → name → sentence, such as {en = {call = \"If you are unsure, call 0800 123 456.\"}}."
+  description = "The bank's own sentences instead of those in include/templates/texts.toml: language → name → sentence, such as {en = {call = \"If you are unsure, call 0800 123 456.\"}}."
   type        = map(map(string))
   default     = {}
 }
@@ -280,7 +280,7 @@ variable "smtp" {
 }
 
 variable "smtp_password" {
-  description = "Password at the mail provider, given as TF_VAR_smtp_password. It goes to Secret Manager and nowhere else; it is only sent when secrets_version.smtp changes, so later runs can leave it out."
+  description = "Password at the mail provider, given as TF_VAR_smtp_password. It is stored only in Secret Manager, and written only when secrets_version.smtp changes, so later runs can omit it."
   type        = string
   default     = "not-given"
   sensitive   = true
@@ -288,7 +288,7 @@ variable "smtp_password" {
 }
 
 variable "customer_directory" {
-  description = "Table of the customers: gs://bucket/object of a CSV or Parquet file, such as customers/customers.parquet in the lake's bucket, or postgres:table. Empty: mail_recipient_template makes the addresses."
+  description = "Table of the customers: gs://bucket/object of a CSV or Parquet file, such as customers/customers.parquet in the lake's bucket, or postgres:table. Empty: the addresses come from mail_recipient_template."
   type        = string
   default     = ""
 
@@ -299,7 +299,7 @@ variable "customer_directory" {
 }
 
 variable "customer_database_uri" {
-  description = "Database of a customer_directory postgres:table, postgresql://user:password@host/database, given as TF_VAR_customer_database_uri. It goes to Secret Manager and nowhere else; it is only sent when secrets_version.customer_database changes."
+  description = "Database of a customer_directory postgres:table, postgresql://user:password@host/database, given as TF_VAR_customer_database_uri. It is stored only in Secret Manager, and written only when secrets_version.customer_database changes."
   type        = string
   default     = "not-given"
   sensitive   = true
@@ -307,7 +307,7 @@ variable "customer_database_uri" {
 }
 
 variable "bounces" {
-  description = "Receiver of returned mails. envelope_sender: base of the return addresses, such as bounces@example.com, whose MX record is a mail server of yours. relays: address ranges inside the network or peered with it, from which that server and a webhook proxy connect. null: no receiver; returned mails go to smtp.sender."
+  description = "Receiver of returned mails. envelope_sender: base of the return addresses, such as bounces@example.com, whose MX record is your mail server. relays: address ranges, inside the network or peered with it, from which that server and a webhook proxy connect. null: no receiver; returned mails go to smtp.sender."
   type = object({
     envelope_sender = string
     relays          = list(string)
@@ -326,7 +326,7 @@ variable "bounces" {
 }
 
 variable "mail_recipient_template" {
-  description = "Address of a customer, made of the transaction's columns, if there is no customer_directory."
+  description = "Template of a customer's address, filled with columns of the transaction, if there is no customer_directory."
   type        = string
   default     = "{nameOrig}@example.com"
 
@@ -337,7 +337,7 @@ variable "mail_recipient_template" {
 }
 
 variable "mail_allowed_recipients" {
-  description = "Patterns of the recipients that mails really go to (safe mode). [\"*\"] lets every recipient through."
+  description = "Patterns of the recipients to whom mails are sent (safe mode). [\"*\"] allows every recipient."
   type        = list(string)
   default     = ["*@example.com"]
 
@@ -353,7 +353,7 @@ variable "mail_allowed_recipients" {
 }
 
 variable "analysts" {
-  description = "IAM members (user:…, group:…) who may query the lake's tables in BigQuery (docs/lake.md). They see every column, so customers' account names too."
+  description = "IAM members (user:…, group:…) who may query the lake's tables in BigQuery (docs/lake.md). They see all columns, including customers' account names."
   type        = list(string)
   default     = []
 
@@ -364,7 +364,7 @@ variable "analysts" {
 }
 
 variable "lake_spark_mib" {
-  description = "Gzipped JSON of one day and folder, in MiB, from which on compact_lake lets Spark (Dataproc Serverless) compact it; 0: never by itself."
+  description = "Size of a day's gzipped JSON in one folder, in MiB, from which compact_lake uses Spark (Dataproc Serverless); 0: never automatically."
   type        = number
   default     = 0
 
@@ -375,7 +375,7 @@ variable "lake_spark_mib" {
 }
 
 variable "secrets_version" {
-  description = "Raise a number to have the secrets of that group made anew by the next apply, then reboot the VMs that read them (docs/deploy.md)."
+  description = "Raise a number to let the next apply generate the secrets of that group anew, then reboot the VMs that read them (docs/deploy.md)."
   type = object({
     airflow           = optional(number, 1)
     bounces           = optional(number, 1)

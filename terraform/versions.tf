@@ -1,5 +1,5 @@
 terraform {
-  # 1.11 brought write-only arguments: generated secrets reach Secret Manager without lying in the state.
+  # 1.11 introduced write-only arguments, which keep generated secrets out of the state.
   required_version = ">= 1.11"
 
   required_providers {

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Makes the SCRAM users and their ACLs, through a broker's internal listener. Safe to repeat: users get the password
-# of their secret, ACLs that are there stay.
+# Creates the SCRAM users and their ACLs through a broker's internal listener. It is idempotent: it sets each user's
+# password to that of its secret, and existing ACLs stay.
 # Needs KAFKA_HOST, /run/secrets/kafka_admin.properties and a /run/secrets/kafka_<user>_password for each user.
-# A failure ends it with the line that an alert of terraform/alerts.tf looks for.
+# On a failure it prints the line that an alert of terraform/alerts.tf matches, and ends.
 set -euo pipefail
 
 export LOG_DIR=/tmp/logs
@@ -21,14 +21,14 @@ for file in /run/secrets/kafka_*_password; do
   user=${file#/run/secrets/kafka_}
   user=${user%_password}
   step="making the user ${user}"
-  # From a file, so that no process list shows the password. In a file the value has no brackets around it; on the
-  # command line (--add-config) it would.
+  # The password is passed in a file, so that process lists don't show it. In a file the value has no brackets; on the
+  # command line (--add-config) it would need them.
   printf 'SCRAM-SHA-512=password=%s\n' "$(<"${file}")" >/tmp/credentials.properties
   failed=0
   /opt/kafka/bin/kafka-configs.sh "${broker[@]}" "${admin[@]}" \
     --alter --add-config-file /tmp/credentials.properties --entity-type users --entity-name "${user}" \
     >/tmp/output 2>&1 || failed=1
-  # The tool repeats what it can't read, so its lines with the password stay out of the log.
+  # The tool prints input that it can't parse. Lines with the password are removed from its output.
   grep -vFf "${file}" /tmp/output || true
   [[ ${failed} == 0 ]]
 done

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts the lag exporter as the user monitor; its image has no way to read a password from a file.
+# Starts the lag exporter, which logs in as user monitor. The exporter itself can't read a password from a file.
 set -eu
 
 set -- --sasl.enabled --sasl.mechanism=scram-sha512 --sasl.username=monitor \

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Has the running broker of this VM read its key and certificate again, in the container kafka-access.
-# The controller's listener follows: all listeners look at the file again when one of them is changed.
+# Makes the running broker of this VM reload its key and certificate; runs in the container kafka-access.
+# The controller's listener reloads it, too: a change of one listener makes all listeners reload the file.
 # Needs KAFKA_HOST, KAFKA_NODE_ID and /run/secrets/kafka_admin.properties.
 set -euo pipefail
 
@@ -13,7 +13,7 @@ changes=$(
   IFS=,
   echo "${listeners[*]}"
 )
-# The same path as before: Kafka reads the file again all the same.
+# Kafka reloads the file although its path doesn't change.
 exec /opt/kafka/bin/kafka-configs.sh --bootstrap-server "${KAFKA_HOST}:9094" \
   --command-config /run/secrets/kafka_admin.properties \
   --alter --entity-type brokers --entity-name "${KAFKA_NODE_ID}" --add-config "${changes}"

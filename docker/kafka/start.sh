@@ -1,17 +1,17 @@
 #!/bin/bash
-# Starts a broker: 1. its configuration, 2. its storage, formatted once, 3. the broker in place of this shell.
+# Starts a broker: 1. writes its configuration, 2. formats its storage once, 3. replaces this shell with the broker.
 # Needs KAFKA_CLUSTER_ID, KAFKA_NODE_ID, KAFKA_HOST, KAFKA_QUORUM_VOTERS and KAFKA_LISTENERS_FILE.
 set -euo pipefail
 
 config=/tmp/server.properties
-export LOG_DIR=/tmp/logs # a place that can be written, for Kafka's scripts; all logs go to standard output
+export LOG_DIR=/tmp/logs # a writable folder for Kafka's scripts; all logs go to standard output
 export KAFKA_LOG4J_OPTS=-Dlog4j2.configurationFile=/etc/fraudstream/log4j2.properties
-export EXTRA_ARGS='-name kafkaServer' # without -loggc: the garbage collector's log would fill the memory behind /tmp
+export EXTRA_ARGS='-name kafkaServer' # without -loggc: the garbage collector's log would fill the tmpfs of /tmp
 
 # 1.
 umask 077
 cat /etc/fraudstream/server.properties "${KAFKA_LISTENERS_FILE}" >"${config}"
-# The empty line ends the file before it: secrets have no final line break.
+# The empty line ends the last line of the listeners' file: secrets have no final line break.
 cat >>"${config}" <<CONFIG
 
 node.id=${KAFKA_NODE_ID}

@@ -1,4 +1,4 @@
--- Runs once, when the server is made: a database and a user each for what must not read Airflow's own.
+-- Runs once, on an empty data folder: creates a user and a database for each service that must not read Airflow's data.
 CREATE USER registry PASSWORD 'local-only';
 CREATE DATABASE registry OWNER registry;
 CREATE USER celery PASSWORD 'local-only';

@@ -1,4 +1,4 @@
-"""Local profile: the lake's bucket and, in it, a generated dataset, when they aren't there yet."""
+"""Creates the lake's bucket and a generated dataset in it, unless they exist; for profile local."""
 
 import os
 import subprocess
@@ -16,18 +16,18 @@ ROWS = 20_000
 
 
 def main() -> None:
-    """Safe to repeat: an existing bucket and dataset stay as they are."""
+    """Creates what is missing. An existing bucket or dataset isn't changed."""
     settings = get_settings()
     endpoint = ClientOptions(api_endpoint=os.environ["STORAGE_EMULATOR_HOST"])
     client = storage.Client("local", AnonymousCredentials(), client_options=endpoint)
     try:
         client.create_bucket(settings.lake_bucket)
     except Conflict:
-        print(f"bucket {settings.lake_bucket} is there")
+        print(f"bucket {settings.lake_bucket} exists")
     bucket, _, name = settings.dataset.removeprefix("gs://").partition("/")
     dataset = client.bucket(bucket).blob(name)
     if dataset.exists():
-        print(f"{settings.dataset} is there")
+        print(f"{settings.dataset} exists")
         return
     with TemporaryDirectory() as folder:
         file = Path(folder) / "paysim.csv"

@@ -1,13 +1,12 @@
-"""Makes a VM what its metadata says: run as root by the startup script at every boot, with Python alone.
+"""Starts a VM's role, which its metadata names. The startup script runs it as root at every boot; it needs only Python.
 
-1. reads role, environment and the list of secrets from the instance's metadata;
-2. mounts the data disk, where the role has one;
-3. writes the secrets into files in memory, asks for a certificate where the role is a broker, and fills the role's
-   templates;
-4. sets up logging, monitoring and the timers of docker/vm/upkeep.py;
-5. pulls the role's images and starts its compose profile, in place of what ran before.
+1. It reads role, environment and the list of secrets from the instance's metadata.
+2. It mounts the data disk, if the VM has one.
+3. It writes the secrets to files in memory, requests a certificate for a broker, and fills the role's templates.
+4. It configures Docker, the Ops Agent and the timers of docker/vm/upkeep.py.
+5. It pulls the role's images and starts its Compose profile; containers of the previous boot are replaced.
 
-Whatever fails ends the boot with a line that an alert of terraform/alerts.tf looks for; systemd runs it again.
+On a failure it logs a line that an alert of terraform/alerts.tf matches, and ends; systemd runs it again.
 """
 
 import base64
@@ -28,15 +27,15 @@ from typing import Any
 
 DOCKER = Path(__file__).resolve().parents[1]
 TEMPLATES = DOCKER / "vm" / "templates"
-RUN = Path("/run/fraudstream")  # /run is in memory: nothing of it survives a shutdown
+RUN = Path("/run/fraudstream")  # /run is in memory: its files don't survive a shutdown
 DATA = Path("/var/lib/fraudstream/data")
 DATA_DISK = Path("/dev/disk/by-id/google-data")
 METADATA = "http://metadata.google.internal/computeMetadata/v1/instance/"
-#: Tries of a request, and seconds between them.
+#: The number of tries of a request, and the seconds between them.
 TRIES, RETRY_SECONDS = 12, 5.0
-#: Uid of the broker in apache/kafka's image, which writes to the data disk.
+#: Uid of the broker's process in the image apache/kafka; it writes to the data disk.
 KAFKA_UID = 1000
-#: Which folders of templates a role's files are made of.
+#: The folders with the templates of each role.
 TEMPLATE_FOLDERS = {
     "kafka": ["kafka"],
     "registry": ["registry"],
@@ -50,23 +49,32 @@ TEMPLATE_FOLDERS = {
 
 
 class BootError(Exception):
-    """The VM can't become what its metadata says."""
+    """The VM's role can't be started."""
 
 
 class Google:
-    """Metadata server, Secret Manager and Certificate Authority Service, as the VM's service account."""
+    """A client of metadata server, Secret Manager and Certificate Authority Service, as the VM's service account."""
 
     def metadata(self, path: str) -> str:
-        """One value of the instance's metadata."""
+        """Returns one value of the instance's metadata.
+
+        :raises BootError: the metadata server doesn't answer, or has no such value
+        """
         return self._send(urllib.request.Request(METADATA + path, headers={"Metadata-Flavor": "Google"})).decode()  # noqa: S310
 
     def secret(self, name: str) -> bytes:
-        """Newest version of a secret; `name` is projects/…/secrets/…."""
+        """Returns the newest version of a secret; `name` is projects/…/secrets/….
+
+        :raises BootError: the secret can't be read
+        """
         answer = self._call(f"https://secretmanager.googleapis.com/v1/{name}/versions/latest:access")
         return base64.b64decode(answer["payload"]["data"])
 
     def certificate(self, pool: str, request: str) -> str:
-        """Has a signing request (PEM) signed by the authority; returns the chain, the certificate first."""
+        """Lets the authority sign a signing request (PEM); returns the PEM chain, the new certificate first.
+
+        :raises BootError: the authority doesn't sign it
+        """
         name = f"broker-{secrets.token_hex(8)}"
         answer = self._call(
             f"https://privateca.googleapis.com/v1/{pool}/certificates?certificateId={name}",
@@ -75,7 +83,7 @@ class Google:
         return "".join(part.rstrip("\n") + "\n" for part in [answer["pemCertificate"], *answer["pemCertificateChain"]])
 
     def token(self) -> str:
-        """What the VM's service account shows to Google's services."""
+        """An access token of the VM's service account."""
         return str(json.loads(self.metadata("service-accounts/default/token"))["access_token"])
 
     def _call(self, url: str, body: Mapping[str, Any] | None = None) -> Any:
@@ -89,7 +97,7 @@ class Google:
                 with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
                     return bytes(answer.read())
             except urllib.error.HTTPError as error:
-                # A grant takes up to minutes to reach the service that checks it, which answers 403 until then.
+                # A new grant takes up to some minutes to become effective; until then the service answers 403.
                 if not left or error.code not in {403, 404, 408, 429, *range(500, 600)}:
                     raise BootError(f"{request.full_url} answers {error.code}: {error.read(500)!r}") from error
             except OSError as error:
@@ -100,7 +108,10 @@ class Google:
 
 
 def parse_environment(text: str) -> dict[str, str]:
-    """NAME=value lines, as terraform/modules/vm writes them."""
+    """Parses NAME=value lines, as terraform/modules/vm writes them.
+
+    :raises BootError: a line has no =
+    """
     lines = [line for line in text.splitlines() if line]
     wrong = [line for line in lines if "=" not in line]
     if wrong:
@@ -109,9 +120,9 @@ def parse_environment(text: str) -> dict[str, str]:
 
 
 def environment_file(environment: Mapping[str, str]) -> str:
-    """What `docker compose --env-file` reads: every value literal, whatever is in it.
+    """The text of a file for `docker compose --env-file`, with quotes so that Compose interpolates no value.
 
-    :raises BootError: a value can't be written so
+    :raises BootError: a value has a quote, a line break or a final backslash
     """
     wrong = [name for name, value in environment.items() if "'" in value or "\n" in value or value.endswith("\\")]
     if wrong:
@@ -120,9 +131,9 @@ def environment_file(environment: Mapping[str, str]) -> str:
 
 
 def fill(text: str, values: Mapping[str, str], name: str) -> str:
-    """A template with its $names replaced; $name_json is the value as a JSON string.
+    """Replaces the $names in a template by their values; $name_json is a value as a JSON string.
 
-    :raises BootError: it asks for a name that the metadata doesn't give
+    :raises BootError: the template has a name that the metadata doesn't have
     """
     known = dict(values) | {f"{key}_json": json.dumps(value) for key, value in values.items()}
     try:
@@ -134,12 +145,15 @@ def fill(text: str, values: Mapping[str, str], name: str) -> str:
 
 
 def templates_of(role: str) -> list[Path]:
-    """The templates whose results the role's containers read."""
+    """The templates of a role; its containers read the filled ones."""
     return [path for folder in TEMPLATE_FOLDERS[role] for path in sorted((TEMPLATES / folder).iterdir())]
 
 
 def write_secrets(role: str, environment: Mapping[str, str], names: Mapping[str, str], google: Google) -> Path:
-    """Step 3; returns the folder. Only root enters it, each container sees the files that compose gives it."""
+    """Step 3: writes all files of the role; returns their folder.
+
+    Only root can enter the folder. A container sees only the files that Compose mounts into it.
+    """
     folder = RUN / "secrets"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700, parents=True)
@@ -149,7 +163,7 @@ def write_secrets(role: str, environment: Mapping[str, str], names: Mapping[str,
         (folder / file).write_bytes(value)
         values[file] = value.decode()
     for template in templates_of(role):
-        # Airflow's settings *_CMD take a final line break of the file as part of the value.
+        # With Airflow's *_CMD settings a final line break in the file would become a part of the value.
         (folder / template.name).write_text(fill(template.read_text(), values, template.name).rstrip("\n"))
     if role == "kafka":
         (folder / "kafka_keystore.pem").write_text(keystore(environment["KAFKA_HOST"], environment["CA_POOL"], google))
@@ -159,7 +173,7 @@ def write_secrets(role: str, environment: Mapping[str, str], names: Mapping[str,
 
 
 def keystore(host: str, pool: str, google: Google) -> str:
-    """A new private key and its certificate for `host`, as Kafka reads them: PKCS#8, then the chain."""
+    """Creates a private key and its certificate for `host`, in the form that Kafka reads: PKCS#8, then the chain."""
     key = output("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
     request = output(
         *("openssl", "req", "-new", "-key", "/dev/stdin", "-subj", "/O=fraudstream"),
@@ -170,7 +184,7 @@ def keystore(host: str, pool: str, google: Google) -> str:
 
 
 def mount_data() -> None:
-    """Step 2: makes a file system on the data disk once, and mounts it."""
+    """Step 2: mounts the data disk, if there is one. Creates a file system on it first if it is empty."""
     if not DATA_DISK.exists() or os.path.ismount(DATA):
         return
     if not output("lsblk", "--noheadings", "--output", "FSTYPE", str(DATA_DISK)).strip():
@@ -181,7 +195,7 @@ def mount_data() -> None:
 
 
 def configure_machine(role: str) -> None:
-    """Step 4: Docker pulls through Google's mirror of Docker Hub; the Ops Agent reads the role's exporter, if any."""
+    """Step 4: lets Docker pull through Google's mirror of Docker Hub, and the Ops Agent scrape the role's exporter."""
     daemon = Path("/etc/docker/daemon.json")
     wanted = json.dumps({"registry-mirrors": ["https://mirror.gcr.io"], "live-restore": True})
     if not daemon.exists() or daemon.read_text() != wanted:
@@ -194,8 +208,8 @@ def configure_machine(role: str) -> None:
 
 
 def pull(environment: Mapping[str, str], google: Google) -> None:
-    """Step 5: our own images, with a token that is valid for an hour; Compose pulls those of others."""
-    os.environ["DOCKER_CONFIG"] = str(RUN / "docker")  # in memory, as the secrets are
+    """Step 5: pulls the project's images with a token that is valid for an hour. Compose pulls all other images."""
+    os.environ["DOCKER_CONFIG"] = str(RUN / "docker")  # in memory, like the secrets
     for image in (value for name, value in sorted(environment.items()) if name.endswith("_IMAGE")):
         registry = image.partition("/")[0]
         output("docker", "login", "--username", "oauth2accesstoken", "--password-stdin", registry, stdin=google.token())
@@ -203,10 +217,10 @@ def pull(environment: Mapping[str, str], google: Google) -> None:
 
 
 def start_timers(role: str, folder: Path = Path("/etc/systemd/system")) -> None:
-    """Step 4: systemd runs docker/vm/upkeep.py, `renew` on brokers alone."""
+    """Step 4: lets systemd run docker/vm/upkeep.py: `heal` each minute, and on brokers `renew` each month."""
     times = {"heal": "OnCalendar=minutely"}
     if role == "kafka":
-        # Each broker in a night of its own: the delay is drawn once for each machine.
+        # The random delay differs between brokers and is fixed for each, so that they don't renew at the same time.
         times["renew"] = "OnCalendar=monthly\nRandomizedDelaySec=10d\nFixedRandomDelay=true"
     for task, when in times.items():
         unit = f"fraudstream-{task}"
@@ -219,7 +233,10 @@ def start_timers(role: str, folder: Path = Path("/etc/systemd/system")) -> None:
 
 
 def boot(google: Google) -> None:
-    """All five steps."""
+    """Runs all five steps.
+
+    :raises BootError: a step failed
+    """
     # 1.
     role = google.metadata("attributes/fraudstream-role")
     if role not in TEMPLATE_FOLDERS:
@@ -256,9 +273,9 @@ def _run(*command: str) -> None:
 
 
 def output(*command: str, stdin: str = "") -> str:
-    """What a command prints.
+    """Runs a command and returns its standard output.
 
-    :raises BootError: it fails, with what it says about it
+    :raises BootError: the command fails; the message has its error output
     """
     try:
         return subprocess.run(command, check=True, input=stdin, capture_output=True, text=True).stdout
@@ -272,7 +289,7 @@ if __name__ == "__main__":
     try:
         boot(Google())
     except BootError as reason:
-        # The serial console and Cloud Logging both get it.
+        # The line goes to Cloud Logging and to the serial console.
         subprocess.run(["logger", "--tag", "fraudstream", f"fraudstream boot failed: {reason}"], check=False)
         print(f"fraudstream boot failed: {reason}", file=sys.stderr)
         sys.exit(1)

@@ -1,9 +1,9 @@
-"""What keeps a VM in its role between boots: run as root by systemd timers that docker/vm/boot.py makes.
+"""Maintains a VM between boots. systemd timers, which docker/vm/boot.py creates, run it as root.
 
-heal:  restarts each container whose health check failed; Docker itself only restarts those that end.
-renew: gives a broker a new certificate while it runs.
+heal:  restarts each container whose health check failed; Docker itself only restarts containers that end.
+renew: gives a running broker a new certificate.
 
-Each says what it did, or why it couldn't, in a line that an alert of terraform/alerts.tf looks for.
+Both log what they did, or why they failed. Alerts of terraform/alerts.tf match these lines.
 """
 
 import subprocess
@@ -14,16 +14,16 @@ import boot
 
 
 def heal() -> None:
-    """Restarts unhealthy containers; the health checks' own retries decide when one is."""
+    """Restarts unhealthy containers. The retries of a health check decide when its container is unhealthy."""
     for name in boot.output("docker", "ps", "--filter", "health=unhealthy", "--format", "{{.Names}}").split():
         log(f"fraudstream container unhealthy: {name} is restarted")
         boot.output("docker", "restart", name)
 
 
 def renew(google: boot.Google) -> None:
-    """A new key and certificate into the file that the broker has, and the broker reads it again.
+    """Writes a new key and certificate to the broker's file, and makes the broker reload the file.
 
-    The file is written in place: its container sees this file, not another one of the same name.
+    The file is overwritten in place: the container has this file mounted and wouldn't see a new file of the same name.
     """
     environment = boot.parse_environment(google.metadata("attributes/fraudstream-environment"))
     text = boot.keystore(environment["KAFKA_HOST"], environment["CA_POOL"], google)
@@ -45,7 +45,7 @@ def renew(google: boot.Google) -> None:
 
 
 def log(line: str) -> None:
-    """The serial console and Cloud Logging both get it."""
+    """Logs a line to Cloud Logging and to the serial console."""
     subprocess.run(["logger", "--tag", "fraudstream", line], check=False)
 
 

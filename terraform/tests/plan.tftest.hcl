@@ -1,5 +1,6 @@
-# Plans against mocks of the providers that need an account or write files: `terraform test`, wherever the providers can
-# be installed. Nothing is applied, since what an apply makes must be destroyed again and the brokers' disks refuse that. The random provider is real, since Terraform mocks no ephemeral resources.
+# Plans with mocks of the providers that need an account or write files. Run `terraform test` where the providers can be
+# installed. Nothing is applied: a test must destroy what it applies, and the brokers' disks prevent that. The random
+# provider is real, because Terraform can't mock ephemeral resources.
 
 mock_provider "google" {
   mock_resource "google_redis_instance" {
@@ -22,7 +23,7 @@ override_resource {
 }
 
 override_resource {
-  target          = google_compute_address.private # of the module group, where a run plans it alone
+  target          = google_compute_address.private # for runs that plan the module group alone
   override_during = plan
   values          = { address = "10.10.0.8", self_link = "https://www.googleapis.com/compute/v1/projects/my-project/regions/us-central1/addresses/producer" }
 }
@@ -37,7 +38,7 @@ variables {
     airflow = "us-central1-docker.pkg.dev/my-project/fraudstream/airflow@sha256:${sha256("airflow")}"
     site    = "us-central1-docker.pkg.dev/my-project/fraudstream/site@sha256:${sha256("site")}"
   }
-  # Terraform 1.11 wants ephemeral variables given in tests
+  # Terraform 1.11 requires values for ephemeral variables in tests.
   smtp_password         = "secret"
   customer_database_uri = "secret"
   airflow_login_secret  = "secret"
@@ -328,7 +329,7 @@ run "spark_has_an_account_and_a_subnetwork_of_its_own" {
 run "a_dataset_given_as_a_path_is_uploaded" {
   command = plan
   variables {
-    name_dataset = "versions.tf" # any file that is there
+    name_dataset = "versions.tf" # any existing file
   }
 
   assert {
@@ -376,7 +377,7 @@ run "wrong_values_are_refused" {
   expect_failures = [var.project, var.size, var.site, var.zones, var.domain, var.operators, var.analysts, var.alert_email, var.bank_name, var.smtp]
 }
 
-# boot.py refuses them too, but then the VMs are there and come up without their containers.
+# boot.py would refuse these values, too, but only on VMs that then boot without their containers.
 run "values_that_a_vm_can_t_pass_on_are_refused" {
   command = plan
   variables {

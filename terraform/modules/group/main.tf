@@ -1,10 +1,10 @@
-# One VM in a managed instance group of its own, which makes it anew with the same name and address when it is deleted,
-# taken by Google, broken, or unhealthy for ten minutes. It holds no state: its boot disk is a new one each time.
+# One VM in its own managed instance group. The group recreates the VM with the same name and address if it is deleted,
+# preempted, broken, or unhealthy for ten minutes. The VM holds no state: it gets a new boot disk each time.
 
 locals {
   region = join("-", slice(split("-", var.zone), 0, 2))
 
-  # How IAM conditions call the VM.
+  # IAM condition that is true for the VM.
   condition = "resource.type == \"compute.googleapis.com/Instance\" && resource.name.endsWith(\"/zones/${var.zone}/instances/${var.name}\")"
 }
 
@@ -16,7 +16,7 @@ resource "google_compute_address" "private" {
   labels       = var.labels
 }
 
-# The machine. What it runs stands in the per-instance config below, which can change while the VM runs.
+# The machine. Role, release and settings are in the per-instance config below, which can change while the VM runs.
 resource "google_compute_instance_template" "vm" {
   name_prefix  = "${var.name}-"
   machine_type = var.machine_type
@@ -66,8 +66,8 @@ resource "google_compute_instance_template" "vm" {
   }
 }
 
-# Liveness, not readiness: a new VM doesn't bring back Kafka or the database. Within these ten minutes the VM restarts
-# unhealthy containers by itself (docker/vm/upkeep.py), or comes back from a reboot.
+# It checks liveness, not readiness: a new VM wouldn't help if Kafka or the database is down. Ten minutes are enough for
+# the VM to restart unhealthy containers itself (docker/vm/upkeep.py), or to reboot.
 resource "google_compute_health_check" "vm" {
   name                = "fraudstream-${var.name}"
   check_interval_sec  = 60
@@ -89,7 +89,7 @@ resource "google_compute_instance_group_manager" "vm" {
   name               = var.name
   zone               = var.zone
   base_instance_name = var.name
-  # No target_size: the group begins empty, and the per-instance config adds the VM to it.
+  # No target_size: the group is created empty, and the per-instance config adds the VM.
 
   version {
     instance_template = google_compute_instance_template.vm.id
@@ -113,7 +113,7 @@ resource "google_compute_instance_group_manager" "vm" {
     force_update_on_repair    = "YES"
   }
 
-  # Another machine type: the VM is replaced by itself, under its name.
+  # If the machine type changes, the VM is replaced automatically and keeps its name.
   update_policy {
     type                           = "PROACTIVE"
     minimal_action                 = "REFRESH"
@@ -123,18 +123,18 @@ resource "google_compute_instance_group_manager" "vm" {
     max_unavailable_fixed          = 1
   }
 
-  # Terraform then takes a group out of the load balancer before it deletes it: Google deletes none that is in use.
+  # With this Terraform removes a group from the load balancer before deleting it; Google refuses to delete a used group.
   lifecycle {
     create_before_destroy = true
   }
 }
 
-# Its name is the VM's name, and it keeps address and metadata through every replacement.
+# Its name is the VM's name. The VM keeps address and metadata when it is replaced.
 resource "google_compute_per_instance_config" "vm" {
   name                   = var.name
   zone                   = var.zone
   instance_group_manager = google_compute_instance_group_manager.vm.name
-  # A release changes the metadata and restarts nothing; it is rolled out by a reboot.
+  # A release only changes the metadata and doesn't restart the VM; a reboot rolls it out.
   most_disruptive_allowed_action = "REFRESH"
 
   preserved_state {
@@ -156,7 +156,7 @@ resource "google_compute_per_instance_config" "vm" {
   }
 }
 
-# Grants on the VM itself would go with it when it is replaced. These are bound to its address and its name.
+# Grants on the VM itself would be lost when it is replaced. These grants have conditions on its address and its name.
 resource "google_iap_tunnel_iam_member" "operators" {
   for_each = toset(var.operators)
 

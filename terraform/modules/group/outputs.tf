@@ -14,11 +14,11 @@ output "address" {
 }
 
 output "instance_group" {
-  description = "The group, as a load balancer's backend."
+  description = "The instance group, for the backend of a load balancer."
   value       = google_compute_instance_group_manager.vm.instance_group
 }
 
 output "condition" {
-  description = "Expression of an IAM condition that is true for the VM alone, whichever machine it is at the time."
+  description = "Expression of an IAM condition that is true only for the VM, also after it is replaced."
   value       = local.condition
 }

@@ -9,12 +9,12 @@ variable "name" {
 }
 
 variable "role" {
-  description = "What the VM runs: a profile of docker/compose.yaml without state."
+  description = "Role of the VM: a profile of docker/compose.yaml without state."
   type        = string
 
   validation {
     condition     = contains(["registry", "schema-registry", "airflow", "worker", "signing-worker", "site", "bounces"], var.role)
-    error_message = "role must be a profile of docker/compose.yaml: registry, schema-registry, airflow, worker, signing-worker, site or bounces. A broker holds state and is stopped by stop_kafka: it has the module vm."
+    error_message = "role must be a profile of docker/compose.yaml: registry, schema-registry, airflow, worker, signing-worker, site or bounces. A broker has state and is stopped by stop_kafka: use the module vm for it."
   }
 }
 
@@ -29,13 +29,13 @@ variable "machine_type" {
 }
 
 variable "spot" {
-  description = "Whether the VM may be taken away by Google at any time, for a much lower price."
+  description = "Whether the VM is a spot VM, which Google may preempt at any time, for a much lower price."
   type        = bool
   default     = false
 }
 
 variable "health" {
-  description = "Port and path where the role answers 200 over HTTP as long as its process lives."
+  description = "Port and path of an HTTP endpoint that answers 200 as long as the role's process lives."
   type = object({
     port = number
     path = string
@@ -43,18 +43,18 @@ variable "health" {
 }
 
 variable "named_ports" {
-  description = "Ports that a load balancer knows by name."
+  description = "Named ports of the group, for a load balancer: name → port."
   type        = map(number)
   default     = {}
 }
 
 variable "subnetwork" {
-  description = "Subnetwork the VM is in; it gets no public address."
+  description = "Subnetwork of the VM; the VM gets no public address."
   type        = string
 }
 
 variable "service_account" {
-  description = "E-mail of the role's service account; what the VM may do is what this account is granted."
+  description = "E-mail of the role's service account; the VM has the rights of this account."
   type        = string
 }
 
@@ -64,7 +64,7 @@ variable "operators" {
 }
 
 variable "public_key" {
-  description = "SSH public key for the user fraudstream; empty: OS Login alone decides who logs in."
+  description = "SSH public key for the user fraudstream; empty: only OS Login is used."
   type        = string
 }
 
@@ -74,21 +74,21 @@ variable "image" {
 }
 
 variable "release" {
-  description = "bucket/object of the release bundle that the VM fetches at each boot."
+  description = "bucket/object of the release bundle that the VM downloads at each boot."
   type        = string
 }
 
 variable "environment" {
-  description = "What docker/compose.yaml and the settings get; nothing in it is secret, since metadata isn't."
+  description = "Variables for docker/compose.yaml and the settings. They must not be secret, because metadata isn't."
   type        = map(string)
 }
 
 variable "secrets" {
-  description = "File name → Secret Manager secret whose newest version the VM writes there, in memory, at each boot."
+  description = "File name → Secret Manager secret. At each boot the VM writes the secret's newest version to this file, in memory."
   type        = map(string)
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels."
+  description = "Labels of all resources that support labels."
   type        = map(string)
 }

@@ -1,5 +1,5 @@
-# A broker's VM with its data disk. It is in no group, which would start it again when stop_kafka stops it; all other
-# VMs are (../group).
+# A broker's VM with its data disk. Unlike all other VMs (../group) it isn't in an instance group, because a group would
+# start it again after stop_kafka.
 
 locals {
   region = join("-", slice(split("-", var.zone), 0, 2))
@@ -21,7 +21,7 @@ resource "google_compute_disk" "data" {
   size   = var.data_disk_gb
   labels = var.labels
 
-  # All that the brokers know lies here: a plan that would replace it (another type, zone or name) is refused.
+  # The disk has all data of the broker. Terraform refuses a plan that would replace it (another type, zone or name).
   lifecycle {
     prevent_destroy = true
   }
@@ -89,7 +89,7 @@ resource "google_compute_instance" "vm" {
   }
 
   lifecycle {
-    # A newer image of the same family is no reason to replace a machine; a release is rolled out by a reboot.
+    # A newer image of the same family must not replace the VM; a reboot rolls out a release.
     ignore_changes = [boot_disk[0].initialize_params[0].image]
   }
 }

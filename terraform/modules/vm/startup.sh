@@ -1,7 +1,7 @@
 #!/bin/bash
-# Runs at every boot of every VM, twice: Google's startup service runs it once and never again, so that run only makes
-# a systemd unit of this script and starts it; the unit runs it as often as it takes. Then: Docker, the release bundle,
-# and docker/vm/boot.py, which does the rest. A failure is a line that an alert of terraform/alerts.tf looks for.
+# Runs at every boot of every VM. Google's startup service doesn't retry a script, so its run only creates a systemd unit
+# for this script and starts it. The unit's run retries until it succeeds: it installs Docker, downloads the release
+# bundle and runs docker/vm/boot.py. On a failure it logs a line that an alert of terraform/alerts.tf matches.
 set -euo pipefail
 
 unit=/etc/systemd/system/fraudstream-boot.service
@@ -39,7 +39,7 @@ UNIT
   exit 0
 fi
 
-# apt may be at work on its own at the first boot: wait for its lock instead of failing.
+# At the first boot apt may already run in the background: wait for its lock instead of failing.
 apt=(apt-get --option DPkg::Lock::Timeout=600 --yes)
 if ! command -v docker >/dev/null; then
   step='installing Docker'
@@ -62,8 +62,8 @@ token=$(metadata service-accounts/default/token | python3 -c 'import json, sys; 
 object=$(python3 -c 'import sys, urllib.parse; print(urllib.parse.quote(sys.argv[1], safe=""))' "${release#*/}")
 rm -rf /opt/fraudstream.new
 mkdir -p /opt/fraudstream.new/docker
-# The token goes in on standard input, so that no process list shows it. A grant takes up to minutes to reach Cloud
-# Storage, which answers 403 until then.
+# The token is passed on standard input, so that process lists don't show it. A new grant takes up to some minutes to
+# become effective; until then Cloud Storage answers 403.
 curl --silent --show-error --fail --retry 10 --retry-all-errors --config - --output /tmp/release.zip \
   "https://storage.googleapis.com/storage/v1/b/${release%%/*}/o/${object}?alt=media" \
   <<<"header = \"Authorization: Bearer ${token}\""

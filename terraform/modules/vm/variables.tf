@@ -14,7 +14,7 @@ variable "machine_type" {
 }
 
 variable "protected" {
-  description = "Whether Google Cloud refuses to delete the VM until this is off again."
+  description = "Whether the VM has deletion protection."
   type        = bool
 }
 
@@ -39,12 +39,12 @@ variable "snapshot_policy" {
 }
 
 variable "subnetwork" {
-  description = "Subnetwork the VM is in; it gets no public address."
+  description = "Subnetwork of the VM; the VM gets no public address."
   type        = string
 }
 
 variable "service_account" {
-  description = "E-mail of the role's service account; what the VM may do is what this account is granted."
+  description = "E-mail of the role's service account; the VM has the rights of this account."
   type        = string
 }
 
@@ -54,7 +54,7 @@ variable "operators" {
 }
 
 variable "public_key" {
-  description = "SSH public key for the user fraudstream; empty: OS Login alone decides who logs in."
+  description = "SSH public key for the user fraudstream; empty: only OS Login is used."
   type        = string
 }
 
@@ -64,21 +64,21 @@ variable "image" {
 }
 
 variable "release" {
-  description = "bucket/object of the release bundle that the VM fetches at each boot."
+  description = "bucket/object of the release bundle that the VM downloads at each boot."
   type        = string
 }
 
 variable "environment" {
-  description = "What docker/compose.yaml and the settings get; nothing in it is secret, since metadata isn't."
+  description = "Variables for docker/compose.yaml and the settings. They must not be secret, because metadata isn't."
   type        = map(string)
 }
 
 variable "secrets" {
-  description = "File name → Secret Manager secret whose newest version the VM writes there, in memory, at each boot."
+  description = "File name → Secret Manager secret. At each boot the VM writes the secret's newest version to this file, in memory."
   type        = map(string)
 }
 
 variable "labels" {
-  description = "Labels of everything that takes labels."
+  description = "Labels of all resources that support labels."
   type        = map(string)
 }

@@ -1,4 +1,5 @@
-# One Celery worker on a VM of its own, for one queue. It holds no state: a spot VM may be taken away at any time, and comes back.
+# One Celery worker for one queue, on its own VM. It holds no state, so it can be a spot VM: Google may preempt it at any
+# time, and its group recreates it.
 
 locals {
   name = replace(var.queue, "_", "-")
@@ -13,7 +14,7 @@ module "vm" {
   zone            = var.shared.zone
   machine_type    = var.shared.machine_type
   spot            = var.shared.spot
-  health          = { port = 8793, path = "/openapi.json" } # of the server of its tasks' logs
+  health          = { port = 8793, path = "/openapi.json" } # served by the worker's log server
   subnetwork      = var.shared.subnetwork
   service_account = var.service_account
   operators       = var.shared.operators

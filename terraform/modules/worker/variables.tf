@@ -1,20 +1,20 @@
 variable "queue" {
-  description = "Celery queue whose tasks the VM runs; also its user at Kafka and, with hyphens, its name."
+  description = "Celery queue whose tasks the VM runs. It is also the VM's Kafka user and, with hyphens, its name."
   type        = string
 }
 
 variable "service_account" {
-  description = "E-mail of the role's service account; what the VM may do is what this account is granted."
+  description = "E-mail of the role's service account; the VM has the rights of this account."
   type        = string
 }
 
 variable "kafka_password" {
-  description = "Secret Manager secret with the password of the role's user at Kafka."
+  description = "Secret Manager secret with the password of the role's Kafka user."
   type        = string
 }
 
 variable "signing_keys" {
-  description = "Secret Manager secret with the keys that sign the links of fraud notices, for the worker that mails them."
+  description = "Secret Manager secret with the keys that sign the links of fraud notices, for the worker that mails them; null: no keys."
   type        = string
   default     = null
 }
@@ -26,7 +26,7 @@ variable "bounce_keys" {
 }
 
 variable "shared" {
-  description = "What all workers have in common; the names are those of the module group."
+  description = "Arguments that all workers share; the names are those of the module group."
   type = object({
     project      = string
     zone         = string
