@@ -1,1 +1,1 @@
-"""A package of its own: installed libraries have folders called tests, too."""
+"""A package with its own name: installed libraries also have top-level folders called tests."""

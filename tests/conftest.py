@@ -1,8 +1,8 @@
-"""The tests' own stack, for tests that talk to real components: a stack that a person runs isn't touched."""
+"""The tests' own stack, for tests that need real components. A developer's running stack isn't touched."""
 
 import os
 
-# Before anything reads where the stack lies. Its number can be set, for two runs of the tests at once.
+# Set before any module determines the stack's folder. The number can be set, to run the tests twice at the same time.
 os.environ.setdefault("FRAUDSTREAM_STACK", "9")
 import time
 from collections.abc import Iterator, Mapping
@@ -21,20 +21,20 @@ from local.parts import stack_parts
 from local.ports import Ports
 from local.supervisor.control import Control
 
-# A deadline for each example would measure the machine, not the code.
+# A deadline for each example would measure the machine instead of the code.
 hypothesis.settings.register_profile("fraudstream", deadline=None)
 hypothesis.settings.load_profile("fraudstream")
 
 
 @pytest.fixture(scope="session")
 def stack_stays() -> bool:
-    """Whether the tests' stack ran already, so that it isn't taken down at the end."""
+    """Whether the tests' stack was running before, so that it isn't stopped at the end."""
     return bool(Control(STACK, LOGS).status())
 
 
 @pytest.fixture(scope="session")
 def stack(stack_stays: bool) -> Iterator[Mapping[str, str]]:
-    """Environment of the local stack, which is started unless it runs, and then taken down at the end."""
+    """Environment of the tests' stack. The stack is started if it doesn't run, and stopped at the end then."""
     control = Control(STACK, LOGS)
     if not stack_stays:
         require_room(STACK)
@@ -57,7 +57,7 @@ def stack(stack_stays: bool) -> Iterator[Mapping[str, str]]:
 
 
 def _quiet(airflow: AirflowApi, consuming: set[str]) -> None:
-    """Ends the consumers that a demo left at work: they would read along, in the groups that tests read with."""
+    """Ends consumers that a demo left running: they would read in the same groups as the tests."""
     for dag in consuming:
         airflow.pause(dag, True)
         for run in airflow.runs(dag):
@@ -73,7 +73,7 @@ def _quiet(airflow: AirflowApi, consuming: set[str]) -> None:
 
 @pytest.fixture(scope="session")
 def settings(stack: Mapping[str, str]) -> Settings:
-    """Settings that point to the stack."""
+    """Settings of the stack."""
     return Settings()
 
 

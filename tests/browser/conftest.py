@@ -1,4 +1,4 @@
-"""A real Chromium, headless, and cases of the stack for the tests of Airflow's pages."""
+"""A headless Chromium, and cases of the stack, for tests of pages in a real browser."""
 
 import re
 import threading
@@ -21,7 +21,7 @@ from tests.integration.pipeline import lake_consumer, mail_consumer
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Path of a Chromium; stops the tests with the line to type where there is none and none can be installed."""
+    """Path of a Chromium. Stops the tests with the command to install it if there is none and it can't be installed."""
     try:
         return find_chromium(install=True)
     except NoChromium as error:
@@ -30,14 +30,14 @@ def chromium() -> str:
 
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
-    """One Chromium for a module: Playwright runs an event loop in this thread, which other tests need free."""
+    """One Chromium for a module. Playwright runs an event loop in this thread, which would disturb other modules."""
     with running(chromium) as browser:
         yield browser
 
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens an address as a new visitor; what the browser complains about, but an error's status, fails the test."""
+    """Opens an address in a new browser context. Errors that the browser reports, except HTTP errors, fail the test."""
     complaints: list[str] = []
 
     def complain(text: str) -> None:
@@ -64,7 +64,7 @@ def visit(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="module")
 def airflow_ui(browser: Browser) -> Iterator[Page]:
-    """A page of Airflow's UI, of somebody who is logged in."""
+    """A page of Airflow's UI with a logged-in user."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(30_000)
     expect.set_options(timeout=30_000)
@@ -82,13 +82,13 @@ def airflow_ui(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="session")
 def customer() -> str:
-    """The customer of all cases of :func:`run`, and of no others."""
+    """The customer of all cases of :func:`run`, and of no other cases."""
     return f"C{uuid.uuid4().int % 10**12}"
 
 
 @pytest.fixture(scope="session")
 def desk(settings: Settings, airflow: AirflowApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """The bank's and the customers' side of cases."""
+    """Opens cases for the bank and answers them for customers."""
     desk = Desk(settings, airflow, tmp_path_factory.mktemp("cases"))
     yield desk
     desk.close()
@@ -96,9 +96,9 @@ def desk(settings: Settings, airflow: AirflowApi, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="session")
 def run(desk: Desk, airflow: AirflowApi, lake: Store, customer: str) -> Iterator[Run]:
-    """A run of five cases, in lake and mail log: the customer answered the second one, the others wait.
+    """A run with five cases, which are also in lake and mail log: the second is answered, the others wait.
 
-    The first one stays as it is. A decision of the last one takes two people.
+    The first one must not be changed. A decision of the last one needs two people.
     """
     amounts = ("1.25", "2.25", "1200.50", "3400.00", "1000000.00")
     rows = [f"1,TRANSFER,{amount},{customer},{amount},0.00,C7,0.00,{amount},1,0" for amount in amounts]

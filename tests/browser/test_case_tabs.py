@@ -1,4 +1,4 @@
-"""What Airflow's own UI tells of a waiting case: a tab on the sensor's page, a tab on the run's page, log and XCom."""
+"""What Airflow's own UI shows of a waiting case: a tab on the sensor's page, a tab on the run's page, log and XCom."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
 @pytest.fixture(scope="module")
 def ui(airflow_ui: Page, run: Run) -> Callable[[str], Page]:
-    """Opens a page below the run's in Airflow's UI, as somebody who is logged in."""
+    """Opens a page below the run's page in Airflow's UI, as a logged-in user."""
     url = Ports.from_environment().url("airflow")
 
     def open_page(path: str) -> Page:
@@ -46,14 +46,14 @@ def test_the_sensors_page_has_a_tab_with_the_case_that_it_waits_for(ui: Callable
 
 def test_once_it_is_answered_the_tab_says_so_and_the_runs_tab_lists_all(ui: Callable[[str], Page], run: Run) -> None:
     page = ui("")
-    of_the_run = page.locator("a[href*='/runs/']")  # the navigation has a page Cases, too
+    of_the_run = page.locator("a[href*='/runs/']")  # the navigation also has a page Cases
     page.get_by_role("link", name="Cases", exact=True).and_(of_the_run).click()
     cases = page.frame_locator("iframe[title=Cases]")
     waiting = [sensor for sensor in run.sensors().values() if sensor["state"] == "deferred"]
     expect(cases.get_by_role("heading")).to_have_text("5 cases")
     expect(cases.get_by_text(f"Waits for its customer: {len(waiting)}")).to_be_visible()
     cases.get_by_role("link", name=run.transactions[1]["idTransaction"]).click()
-    expect(cases.get_by_role("link", name="All cases of this run")).to_be_visible()  # the case's page has come
+    expect(cases.get_by_role("link", name="All cases of this run")).to_be_visible()  # the case's page is loaded
     expect(cases.get_by_text("Not fraud: the customer confirmed it")).to_be_visible()
     expect(cases.get_by_text(re.compile(r"partition \d+, offset \d+ of topic fraud_confirmation"))).to_be_visible()
 

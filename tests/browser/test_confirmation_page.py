@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 WIDTHS = pytest.mark.parametrize("width", [360, 1280])
 Visit = Callable[..., Page]
 
-#: Contrast of each text with what lies behind it, by WCAG's formula; large and bold text needs 3, other 4.5.
+#: Computes the contrast of each text with its background by WCAG's formula. Large or bold text needs 3, other text 4.5.
 CONTRASTS = """
 () => {
   const channels = (c) => c.match(/[\\d.]+/g).map(Number);
@@ -54,7 +54,7 @@ def english() -> Text:
 
 
 class Site:
-    """The site on a loopback port, over cases and answers in memory."""
+    """Runs the site on a loopback port, with cases and answers in memory."""
 
     def __init__(self) -> None:
         listener = socket.create_server(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""The page Cases in a real Chromium, over topics and a lake in memory: its forms, text of others, sites of others."""
+"""The page Cases in a real Chromium, with topics and a lake in memory: forms, untrusted texts, hostile sites."""
 
 import socket
 import threading
@@ -27,7 +27,7 @@ ATTACK = "\"'><img src=x onerror=\"document.title='taken'\"><script>document.tit
 
 @contextmanager
 def served(app: Any) -> Iterator[str]:
-    """The address of an app on a loopback port."""
+    """Serves an app on a loopback port; yields its address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         serving = server(app)
         thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]})

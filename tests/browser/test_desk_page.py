@@ -1,4 +1,4 @@
-"""The page Cases on the stack: it agrees with the topics; a decision ends the case's sensor and gets into the lake."""
+"""The page Cases on the stack: it agrees with the topics; a decision ends the case's sensor and reaches the lake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,25 +31,25 @@ from tests.integration.confirmations import Run, until
 from tests.integration.pipeline import consumer, decoded, in_lake, with_tables
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
-#: From the POST of a form to the end of the sensor.
+#: Limit from the POST of a form to the end of the sensor.
 SECONDS = 5.0
 REASON = "She <b>called</b>."
 
 
 @pytest.fixture(scope="module")
 def url(run: Run) -> str:
-    """Address of the pages, which know the run's cases."""
+    """Address of the pages; waits until they know the run's cases."""
     return f"{Ports.from_environment().url('airflow')}/fraudstream"
 
 
 @pytest.fixture(scope="module")
 def seconds() -> list[float]:
-    """How long each sensor took to end once its case was decided."""
+    """Seconds from a case's decision to the end of its sensor, for each decision of these tests."""
     return []
 
 
 def token_of(user: str) -> str:
-    """A login of one of the stack's users."""
+    """The API token of one of the stack's users."""
     login = {"username": user, "password": airflow_login()[1]}
     answer = httpx.post(f"{Ports.from_environment().url('airflow')}/auth/token", json=login, timeout=60)
     return f"Bearer {answer.json()['access_token']}"
@@ -57,25 +57,25 @@ def token_of(user: str) -> str:
 
 @contextmanager
 def logged_in(url: str, user: str) -> Iterator[httpx.Client]:
-    """A client of one of the stack's users, as a browser on a page of this server."""
+    """An HTTP client of one of the stack's users, which sends requests as a browser on a page of this server does."""
     headers = {"Sec-Fetch-Site": "same-origin", "Authorization": token_of(user)}
     with httpx.Client(base_url=url, timeout=60, headers=headers) as client:
         yield client
 
 
 def field(text: str, name: str) -> str:
-    """What a page has in a hidden field."""
+    """The value of a hidden field on a page."""
     return text.split(f'name="{name}" value="', 1)[1].split('"', 1)[0]
 
 
 def ended(run: Run, case: dict[str, Any], since: datetime) -> float:
-    """Seconds that a case's sensor took to succeed."""
+    """Seconds until a case's sensor succeeded."""
     run.wait([case], "success", seconds=30)
     return (datetime.fromisoformat(run.sensors()[case["idTransaction"]]["end_date"]) - since).total_seconds()
 
 
 def ends(settings: Settings) -> dict[Partition, int]:
-    """Ends of the topics that the audit reads."""
+    """End offsets of the topics that the audit reads."""
     with topics.reader(settings) as reader:
         return {
             Partition(topic, number): reader.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
@@ -85,7 +85,7 @@ def ends(settings: Settings) -> dict[Partition, int]:
 
 
 def write_lake(settings: Settings, lake: Store) -> None:
-    """The task write_lake of the DAG consume_fraud_confirmations, until it is caught up."""
+    """Runs the task write_lake of the DAG consume_fraud_confirmations until it is caught up."""
     chain = AppendingChain(lake, FOLDER_OF[FRAUD_CONFIRMATION])
     sink = JsonSink(chain, LINES_OF[FRAUD_CONFIRMATION], flush_rows=1_000, flush_seconds=1.0)
     consumer(settings, FRAUD_CONFIRMATION, "write_lake", FirstAnswers(sink, also=staff_decisions)).run()
@@ -101,7 +101,7 @@ def test_the_queue_agrees_with_the_topic_and_a_decision_ends_the_sensor_and_is_i
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_text("4 cases, 1,004,601.75 at stake, page 1 of 1")).to_be_visible()
     rows = page.locator("tbody tr")
-    expect(rows).to_have_count(4)  # the browser may show the line above before it has read the table
+    expect(rows).to_have_count(4)  # the browser may have shown the line above before the table
     shown = {row.locator("a").first.inner_text(): row.locator(".number").inner_text() for row in rows.all()}
     waiting = [run.transactions[number] for number in (0, 2, 3, 4)]
     assert shown == {str(case["idTransaction"]): money.shown(case["amount"]) for case in waiting}
@@ -166,7 +166,7 @@ def test_two_people_decide_a_large_amount(run: Run, url: str, settings: Settings
 
 
 def test_a_decision_ends_the_sensor_within_five_seconds(seconds: list[float]) -> None:
-    """The best of the two: another program of this machine may take the processor during one of them."""
+    """Checks the faster of two: during one of them another program of this machine may have used the CPU."""
     print(f"from the POST to the sensor's success: {', '.join(f'{one:.1f} s' for one in seconds)}")
     assert min(seconds) < SECONDS
 

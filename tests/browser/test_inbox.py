@@ -1,4 +1,4 @@
-"""The local inbox with as many mails as a demo sends, in a real browser. It runs by itself: no stack is needed."""
+"""The local inbox with as many mails as a demo sends, in a real browser. It needs no stack."""
 
 import os
 import socket
@@ -22,7 +22,7 @@ MAILS = 25_000
 
 @pytest.fixture(scope="module")
 def inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an inbox with 25,000 mails, one in 500 a fraud notice, half of these with a receipt."""
+    """Address of an inbox with 25,000 mails. One in 500 is a fraud notice, half of which have a receipt."""
     database = tmp_path_factory.mktemp("inbox") / "inbox.sqlite"
     with closing(Mailbox(database)) as mailbox:
         notice = mail("A payment of NUMBER.00", kind="notice", html="<p>Hello</p>")
@@ -47,7 +47,7 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_it_opens_and_finds_the_fraud_notices_within_two_seconds(browser: Browser, inbox: str) -> None:
-    """The best of three tries: another program of this machine may take the processor during one of them."""
+    """Checks the best of three tries: during one of them another program of this machine may use the CPU."""
     assert min(_seconds_to_find(browser, inbox) for _ in range(3)) < 2
 
 
@@ -72,7 +72,7 @@ def test_the_mails_that_wait_for_an_answer_are_one_click_away(browser: Browser, 
     page.get_by_role("link", name="Waiting for an answer (25)").click()
     page.get_by_text("25 mails, newest first").wait_for()
     page.get_by_role("link", name="Was this yours? 24500").click()
-    expect(page.frame_locator("iframe").get_by_text("?")).to_be_visible()  # the frame loads after the page, in pieces
+    expect(page.frame_locator("iframe").get_by_text("?")).to_be_visible()  # the frame loads after the page
     page.close()
 
 

@@ -1,4 +1,4 @@
-"""The page "Pipeline" in Airflow's UI: its numbers are those of topics, lake and mail log; it needs a login."""
+"""The page "Pipeline" in Airflow's UI: its numbers agree with topics, lake and mail log, and it needs a login."""
 
 import time
 from collections import Counter
@@ -20,7 +20,7 @@ from tests.integration.confirmations import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
-#: Groups that no test before this one reads with all the time.
+#: Lags of groups in which no earlier test reads during this test.
 LAGS = tuple(
     (role, topic)
     for topic in (FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
@@ -36,13 +36,13 @@ def url(airflow: AirflowApi) -> str:
 
 
 def lag(committed: dict[int, int], ends: dict[int, int], last: dict[int, int]) -> int:
-    """What a group has not processed: of partitions with records for it all up to the end, markers too."""
+    """The lag of a group: in partitions with records for it, all offsets up to the end, with transaction markers."""
     starts = {number: committed.get(number, 0) for number in ends}
     return sum(end - starts[number] for number, end in ends.items() if last.get(number, -1) >= starts[number])
 
 
 def expected(settings: Settings) -> dict[str, int]:
-    """What the page has to show, by section, heading and name, as topics, lake and mail log are read to their ends."""
+    """The numbers that the page must show, by section, heading and name, from topics, lake and mail log."""
     found: dict[str, int] = {}
     ids: dict[str, set[str]] = {}
     ends: dict[str, dict[int, int]] = {}
@@ -73,7 +73,7 @@ def expected(settings: Settings) -> dict[str, int]:
 
 
 def numbers(airflow_ui: Page, url: str) -> dict[str, str]:
-    """All numbers of the page, as programs read them, by section, heading and name."""
+    """All numbers of the page by section, heading and name, from its machine-readable form."""
     airflow_ui.goto(f"{url}/fraudstream/pipeline")
     found: dict[str, str] = airflow_ui.evaluate(
         """() => Object.fromEntries([...document.querySelectorAll('section dl > div')].flatMap(group =>
@@ -102,14 +102,14 @@ def test_it_is_in_the_navigation_has_the_theme_that_is_chosen_there_and_its_numb
         airflow_ui.evaluate("theme => localStorage.setItem('theme', theme)", theme)
         expect(body).to_have_css("background-color", ground)
     page.get_by_role("region", name="Airflow", exact=True).get_by_role("link").first.click()
-    airflow_ui.wait_for_url(f"{url}/jobs")  # the whole page, not the frame
+    airflow_ui.wait_for_url(f"{url}/jobs")  # the whole page, not only the frame
 
 
 def test_its_numbers_are_those_of_topics_lake_and_mail_log(
     airflow_ui: Page, url: str, settings: Settings, run: Run
 ) -> None:
     until = time.monotonic() + 120
-    while True:  # it shows the last sample, and one is taken every 15 s
+    while True:  # the page shows the last sample; samples are taken every 15 s
         wanted = expected(settings)
         found = numbers(airflow_ui, url)
         if all(found.get(place) == str(number) for place, number in wanted.items()):
@@ -117,4 +117,4 @@ def test_its_numbers_are_those_of_topics_lake_and_mail_log(
         assert time.monotonic() < until, {place: (number, found.get(place)) for place, number in wanted.items()}
         airflow_ui.wait_for_timeout(1_000)
     assert wanted["Mail log|fraud_transaction|sent"] >= len(run.transactions)
-    assert float(found["Consumer groups|open_cases of fraud_transaction|lag"]) > 0  # the run was opened without it
+    assert float(found["Consumer groups|open_cases of fraud_transaction|lag"]) > 0  # `run` was opened without it

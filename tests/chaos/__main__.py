@@ -1,7 +1,9 @@
-"""``python -m tests.chaos --seed 1 --minutes 5``: faults and their counts, then the verdict; exit code 1 if broken.
+"""``python -m tests.chaos --seed 1 --minutes 5``: injects faults; prints their counts and the verdict.
 
-The tasks are those of the DAGs, in Airflow. With ``--processes`` they run beside each other without it, and ``--short``
-is such a round that belongs to the tests: fewer faults in 40 seconds.
+The exit code is 1 if a promise is broken.
+
+By default the tasks run in Airflow, by their DAGs. With ``--processes`` they run as processes without Airflow.
+``--short`` is a round of 40 seconds with processes and fewer faults, which the tests also run.
 """
 
 import argparse
@@ -11,27 +13,27 @@ import signal
 import sys
 import time
 
-#: The run's own stack; its logs and the result lie with it.
+#: The number of the run's own stack. Logs and result are in its folder.
 STACK_NUMBER = "7"
 _SHORT_SECONDS = 40.0
 
 
 def main() -> int:
-    """Starts itself again in an environment of its own, and there runs and prints."""
+    """Restarts this program in its own environment, where it runs the round and prints the result."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=5.0)
     parser.add_argument("--processes", action="store_true")
     parser.add_argument("--short", action="store_true")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack goes down with the run
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack is stopped at the end of the run
     if os.environ.get("FRAUDSTREAM_STACK") != STACK_NUMBER:
         _again_for_itself()
     return _run(options)
 
 
 def _again_for_itself() -> None:
-    """Replaces this process: local.environment reads at its import where a stack lies."""
+    """Replaces this process: local.environment determines the stack's folder when it is imported."""
     from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.environment
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}

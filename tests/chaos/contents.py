@@ -1,4 +1,4 @@
-"""What file, topics, lake, mail log and cases hold in the end, read without the product's own reading code."""
+"""Reads what file, topics, lake, mail log and cases have at the end, without the pipeline's own readers."""
 
 import csv
 import gzip
@@ -20,13 +20,13 @@ from fraudstream.settings import Settings
 from local import topics
 from tests.chaos.poison import Place
 
-#: In place of a row's type: the row doesn't check.
+#: A type that makes a row invalid.
 BAD_TYPE = "CHAOS"
 TOPICS = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION)
 
 
 class Row(NamedTuple):
-    """Enough of a transaction to tell whether it is the file's, and the topic that it belongs to."""
+    """The columns that identify a transaction of the file, and the topic that it belongs to."""
 
     topic: str
     id_transaction: str
@@ -37,23 +37,23 @@ class Row(NamedTuple):
 
 
 class Content(NamedTuple):
-    """Everything that is compared."""
+    """The contents that are compared."""
 
     rows: list[Row]
-    #: 1-based lines of the file that don't check.
+    #: 1-based numbers of the file's invalid lines.
     rejected_lines: list[int]
     topics: list[tuple[Place, Row]]
     lake: list[tuple[Place, Row]]
     mail_log: list[dict[str, Any]]
-    #: Cases of each run id, as often as it was opened.
+    #: The cases by run id, once for each time that the run was opened.
     runs: list[tuple[str, list[str]]]
-    #: Where the dead letters come from, and what they hold.
+    #: The places of the records that are dead letters, and their values.
     dead: list[tuple[Place, bytes | None]]
     dead_lines: list[int]
 
 
 def read(settings: Settings, file: Path, prefix: str, cases: Path) -> Content:
-    """Reads it all; `prefix` is what the ids of the file's rows start with."""
+    """Reads everything; `prefix` is the start of the ids of the file's rows."""
     rows, rejected = rows_of(file, prefix)
     store = Store.connect(settings.lake_bucket)
     lines = [line for folder in ("transaction", "fraud_confirmation") for line in _lines(store, folder)]

@@ -1,6 +1,6 @@
-"""The faults, and when each happens: lanes run side by side, in one of them a fault comes after the other.
+"""The faults, and when they happen: lanes run in parallel, and the faults of one lane happen one after the other.
 
-Seed and length decide order, moments and victims; what the workers do at those moments differs from run to run.
+Seed and length determine order, times and victims. What the workers do at these times differs from run to run.
 """
 
 import random
@@ -32,27 +32,27 @@ CONSUMERS = {
         ("open_cases", FRAUD_TRANSACTION),
     )
 }
-#: Longer than the session timeout of 10 s: the group gives the frozen worker's partitions away.
+#: Longer than the session timeout of 10 s, so that the group reassigns the frozen worker's partitions.
 _FROZEN_SECONDS = 15.0
 _TAKEN_OVER_WITHIN = 60.0
 _FENCED_WITHIN = 30.0
 _ZOMBIE_TRIES = 4
-#: What a worker's log says when it gets partitions, and when it sees that they are another one's.
+#: Lines that a worker logs when it gets partitions, and when it notices that another worker has them.
 _ASSIGNED = "is read in group"
 _FENCED = ("was away too long", "PartitionLost")
 _JOIN_SECONDS = 5.0
 _SHARE = 0.6
 _LONGEST_GAP = 20.0
-#: Where the workers are held up by another fault, one goes on until it hit something, so many seconds more at most.
+#: If another fault delays the workers, a fault continues until it hit something, at most for this many seconds longer.
 _HIT_WITHIN = 300.0
 
 
 @dataclass
 class Arena:
-    """All that faults are done to, and what they did."""
+    """The objects that faults act on, and the record of what they did."""
 
     stack: Stack
-    #: The workers, of :class:`tests.chaos.fleet.Fleet` or in Airflow: has `kill` and `interruptions`.
+    #: The workers: a :class:`tests.chaos.fleet.Fleet`, or tasks in Airflow. It has `kill` and `interruptions`.
     fleet: Any
     store: FaultyProxy
     registry: FaultyProxy
@@ -60,9 +60,9 @@ class Arena:
     poisoner: Poisoner
     cases: str
     zombies: int = 0
-    #: Zombies that weren't seen to be fenced.
+    #: Zombies that weren't fenced.
     unfenced: list[str] = field(default_factory=list)
-    #: How often each fault was done.
+    #: How often each fault was injected.
     done: dict[str, int] = field(default_factory=dict)
 
     def extra_worker(self, consumer: str, number: int) -> str:
@@ -74,7 +74,7 @@ class Arena:
 
 
 class Fault(NamedTuple):
-    """Something that goes wrong; `seconds` is how long it takes about."""
+    """A fault; `seconds` is its approximate duration."""
 
     name: str
     seconds: float
@@ -82,7 +82,7 @@ class Fault(NamedTuple):
 
 
 def kill_worker(name: str) -> Fault:
-    """kill -9 of the producer or a consumer."""
+    """Kills the producer or a consumer with SIGKILL."""
 
     def do(arena: Arena, rng: random.Random) -> None:
         time.sleep(rng.uniform(0, 2))
@@ -92,7 +92,7 @@ def kill_worker(name: str) -> Fault:
 
 
 def zombie(consumer: str) -> Fault:
-    """SIGSTOP past the session timeout with a second worker there, then SIGCONT: the first one must be fenced."""
+    """Freezes a consumer past the session timeout while a second one runs, then continues it: it must be fenced."""
 
     def do(arena: Arena, rng: random.Random) -> None:
         second = arena.extra_worker(consumer, 2)
@@ -112,7 +112,7 @@ def zombie(consumer: str) -> Fault:
 
 
 def _freeze_and_thaw(arena: Arena, consumer: str, second: str) -> str | None:
-    """Makes one zombie; what speaks against its having been fenced."""
+    """Makes one zombie; returns the reason why it may not have been fenced."""
     fleet = arena.fleet
     for name in (consumer, second):
         fleet.wait_settled(name, _JOIN_SECONDS, 60)
@@ -132,12 +132,12 @@ def _freeze_and_thaw(arena: Arena, consumer: str, second: str) -> str | None:
 
 
 def _owns(said: str) -> bool:
-    """Whether the last that a worker said of its partitions is that it has some."""
+    """Whether the last line about a worker's partitions says that it has some."""
     return said.rfind(_ASSIGNED) > said.rfind(_FENCED[0])
 
 
 def _disturbed(arena: Arena, workers: Sequence[str], since: float) -> bool:
-    """Whether other faults hit the workers or the brokers meanwhile: then the group may have been another one."""
+    """Whether other faults hit the workers or the brokers meanwhile: these may have rebalanced the group."""
     return any(
         i.at > since - _FROZEN_SECONDS and i.what not in {"SIGSTOP", "SIGCONT"} and i.worker in (*workers, *BROKERS)
         for i in arena.fleet.interruptions
@@ -145,7 +145,7 @@ def _disturbed(arena: Arena, workers: Sequence[str], since: float) -> bool:
 
 
 def rebalance(consumer: str) -> Fault:
-    """A second and a third worker come, stay for a while and go."""
+    """Starts a second and a third worker, and stops them after a while."""
 
     def do(arena: Arena, rng: random.Random) -> None:
         second = arena.extra_worker(consumer, 2)
@@ -159,7 +159,7 @@ def rebalance(consumer: str) -> Fault:
 
 
 def kill_brokers(count: int, seconds: float) -> Fault:
-    """SIGKILL of brokers, which start again after some seconds."""
+    """Kills brokers with SIGKILL; they start again after some seconds."""
 
     def do(arena: Arena, rng: random.Random) -> None:
         victims = rng.sample(BROKERS, count)
@@ -175,14 +175,14 @@ def kill_brokers(count: int, seconds: float) -> Fault:
 
 
 def kill_registry(arena: Arena, rng: random.Random) -> None:
-    """SIGKILL of the registry; a worker that starts meanwhile needs it."""
+    """Kills the registry with SIGKILL; workers that start meanwhile need it."""
     arena.stack.kill("schema-registry")
     time.sleep(3)
     arena.stack.start("schema-registry")
 
 
 def registry_fault(arena: Arena, rng: random.Random) -> None:
-    """The registry refuses what a worker asks at its start."""
+    """Makes the registry refuse the requests that a worker sends at its start."""
     with arena.registry.fault(HttpFault.UNAVAILABLE, 0.9):
         victim = rng.choice(sorted(CONSUMERS))
         arena.fleet.kill(victim)
@@ -190,7 +190,7 @@ def registry_fault(arena: Arena, rng: random.Random) -> None:
 
 
 def store_fault(fault: HttpFault, seconds: float) -> Fault:
-    """A share of the requests to the store meets a fault."""
+    """Injects a fault into a share of the requests to the store."""
 
     def do(arena: Arena, rng: random.Random) -> None:
         before = arena.store.hits[fault]
@@ -202,7 +202,7 @@ def store_fault(fault: HttpFault, seconds: float) -> Fault:
 
 
 def smtp_fault(fault: SmtpFault, seconds: float) -> Fault:
-    """A share of the mails meets a fault."""
+    """Injects a fault into a share of the mails."""
 
     def do(arena: Arena, rng: random.Random) -> None:
         before = arena.mailbox.hits[fault.name]
@@ -214,7 +214,7 @@ def smtp_fault(fault: SmtpFault, seconds: float) -> Fault:
 
 
 def poison(kind: str) -> Fault:
-    """A bad record on one of the topics."""
+    """Writes a bad record to one of the topics."""
     return Fault(kind, 0.1, lambda arena, rng: arena.poisoner.write(kind, rng))
 
 
@@ -232,12 +232,12 @@ LANES: dict[str, list[Fault]] = {
     ],
     "brokers": [kill_brokers(1, 3), kill_brokers(2, 20)],
     "registry": [Fault("kill -9 registry", 10, kill_registry)],
-    # A stall outlasts the store client's time limit of 30 s.
+    # A stall must be longer than the store client's timeout of 30 s.
     "store": [store_fault(fault, 35 if fault is HttpFault.STALL else 6) for fault in ANY_SERVER],
     "smtp": [smtp_fault(fault, 8 if "stall" in fault.name else 4) for fault in SMTP_FAULTS],
     "poison": [poison(kind) for kind in KINDS],
 }
-#: What a short round of some 40 s has room for.
+#: The faults that fit into a short round of about 40 s.
 SHORT_LANES: dict[str, list[Fault]] = {
     "workers": [*map(kill_worker, (PRODUCER, _LAKE, _MAIL, _CASES)), zombie(_LAKE)],
     "brokers": [kill_brokers(1, 3)],
@@ -248,9 +248,9 @@ SHORT_LANES: dict[str, list[Fault]] = {
 
 
 def inject(arena: Arena, lanes: dict[str, list[Fault]], seed: int, seconds: float) -> None:
-    """Does the faults of all lanes at random moments for so many seconds, each at least once.
+    """Injects the faults of all lanes at random times for this many seconds, each at least once.
 
-    :raises Exception: what a fault couldn't do; the other lanes end after the fault at hand
+    :raises Exception: the error of a fault that failed; the other lanes end after their current fault
     """
     stop = threading.Event()
     with ThreadPoolExecutor(len(lanes), thread_name_prefix="lane") as pool:
@@ -266,7 +266,7 @@ def inject(arena: Arena, lanes: dict[str, list[Fault]], seed: int, seconds: floa
 
 
 def until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Waits for a condition; whether it came true in time."""
+    """Waits for a condition; returns whether it became true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -276,9 +276,9 @@ def until(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def wait_reading(fleet: Fleet, consumers: Sequence[str]) -> None:
-    """Returns once all of them have got partitions.
+    """Waits until all of these consumers have partitions.
 
-    :raises TimeoutError: one hasn't within two minutes
+    :raises TimeoutError: one has none within two minutes
     """
     for name in consumers:
         if not until(lambda name=name: _ASSIGNED in fleet.said(name), 120):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The workers as processes: started again after they end, with a growing pause, as Airflow's retries would."""
+"""The workers as processes. They are restarted when they end, after growing pauses, as with Airflow's retries."""
 
 import signal
 import subprocess
@@ -16,12 +16,12 @@ from fraudstream.settings import ROOT
 from tests.chaos.workers import FENCED, TEMPORARY
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 8.0
-#: A worker that lived so long starts again at once.
+#: A worker that ran for this time is restarted without a pause.
 _HEALTHY_SECONDS = 15.0
 
 
 class Interruption(NamedTuple):
-    """A worker that was stopped in the middle of its work, by a signal or an error, and when (seconds since 1970)."""
+    """A worker that was stopped during its work by a signal or an error, and the time (seconds since 1970)."""
 
     at: float
     worker: str
@@ -30,13 +30,13 @@ class Interruption(NamedTuple):
 
 @dataclass
 class Worker:
-    """A worker and the process that it is now."""
+    """A worker and its current process."""
 
     name: str
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
-    #: Byte of the log where this process begins.
+    #: Offset in the log at which this process starts, in bytes.
     log_start: int = 0
     pause: float = _FIRST_PAUSE
     start_at: float = 0.0
@@ -46,12 +46,12 @@ class Worker:
 
     @property
     def wanted(self) -> bool:
-        """Whether it shall run."""
+        """Whether it should run."""
         return not (self.done or self.retiring)
 
 
 class Fleet:
-    """Starts workers, watches them from a thread, and is the one who sends them signals; a context manager."""
+    """Starts workers, watches them from a thread, and sends them signals; a context manager."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
         self._environment = dict(environment)
@@ -61,7 +61,7 @@ class Fleet:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fleet")
         self.interruptions: list[Interruption] = []
-        #: What no fault explains: a crash, or an error that no new try would help.
+        #: Events that no fault explains: a crash, or an error that a retry would not resolve.
         self.findings: Counter[str] = Counter()
         self.ends: Counter[str] = Counter()
 
@@ -85,15 +85,15 @@ class Fleet:
             self._start(worker)
 
     def kill(self, name: str) -> None:
-        """SIGKILL, once the worker runs; the watch starts it again."""
+        """Sends SIGKILL as soon as the worker runs; the worker is restarted."""
         self._signal(name, signal.SIGKILL, "kill -9")
 
     def freeze(self, name: str) -> None:
-        """SIGSTOP, once the worker runs."""
+        """Sends SIGSTOP as soon as the worker runs."""
         self._signal(name, signal.SIGSTOP, "SIGSTOP")
 
     def thaw(self, name: str) -> None:
-        """SIGCONT."""
+        """Sends SIGCONT."""
         with self._lock:
             process = self._workers[name].process
             if process is not None:
@@ -101,7 +101,7 @@ class Fleet:
                 process.send_signal(signal.SIGCONT)
 
     def retire(self, *names: str, seconds: float = 90.0) -> None:
-        """SIGTERM; returns when the workers have ended their batches. One that doesn't is a finding."""
+        """Sends SIGTERM and waits until the workers have finished their batches. A worker that doesn't is a finding."""
         with self._lock:
             workers = [self._workers[name] for name in names]
             processes = [worker.process for worker in workers]
@@ -119,9 +119,9 @@ class Fleet:
                 self._signal(name, signal.SIGKILL, "kill -9")
 
     def wait_settled(self, name: str, lived: float, seconds: float) -> None:
-        """Returns once the worker's process lives for some seconds.
+        """Waits until the worker's process has run for some seconds.
 
-        :raises TimeoutError: it doesn't, within `seconds`
+        :raises TimeoutError: it hasn't, within `seconds`
         """
         worker = self._workers[name]
         self._wait(
@@ -129,18 +129,18 @@ class Fleet:
         )
 
     def wait_done(self, name: str, seconds: float) -> None:
-        """Returns once the worker has done all it had to do; that it can't is a finding."""
+        """Waits until the worker has finished all its work; it is a finding if it doesn't."""
         try:
             self._wait(lambda: self._workers[name].done, f"{name} isn't done", seconds)
         except TimeoutError as error:
             self.findings[f"{error}: {self._last_words(name)}"] += 1
 
     def log(self, name: str) -> Path:
-        """Output of all processes that the worker has been."""
+        """Output of all processes of a worker."""
         return self._logs / f"{name}.log"
 
     def said(self, name: str) -> str:
-        """What the worker's process logged until now."""
+        """The text that the worker's current process has logged so far."""
         return self.log(name).read_bytes()[self._workers[name].log_start :].decode(errors="replace")
 
     def _wait(self, condition: Callable[[], bool], problem: str, seconds: float) -> None:
@@ -197,7 +197,7 @@ class Fleet:
         if code == -signal.SIGKILL and process.pid in worker.killed:
             self.ends["killed"] += 1
         elif code == -signal.SIGTERM and worker.retiring:
-            # Asked to leave while Python was still starting: it had done nothing yet.
+            # The signal came while Python was starting: the worker had done nothing yet.
             self.ends["left before it began"] += 1
         elif code in {TEMPORARY, FENCED}:
             self.interruptions.append(Interruption(time.time(), worker.name, "own error"))
@@ -210,6 +210,6 @@ class Fleet:
         worker.start_at = time.monotonic() + worker.pause
 
     def _last_words(self, name: str) -> str:
-        """What a Python process says last: its error, or the last it logged, without the time."""
+        """The last line of a Python process without the time: its error, or its last log message."""
         lines = self.log(name).read_text(errors="replace").splitlines()
         return lines[-1][24:] if lines and lines[-1].startswith("20") else lines[-1] if lines else "nothing"

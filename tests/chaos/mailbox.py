@@ -1,4 +1,4 @@
-"""What the SMTP server does with each mail, and what it remembers of it."""
+"""Decides what the SMTP server does with each mail, and records it."""
 
 import random
 import time
@@ -11,7 +11,7 @@ from tests.fakes.smtp import Fault, Stage
 
 
 class SmtpFault(NamedTuple):
-    """A fault at a stage of the conversation; `name` is what a report calls it."""
+    """A fault at a stage of the SMTP conversation; reports use its `name`."""
 
     name: str
     stage: Stage
@@ -30,7 +30,7 @@ SMTP_FAULTS = (
 
 
 class Delivery(NamedTuple):
-    """A mail that the server took: the transaction it is for, when (seconds since 1970), and if its reply was lost."""
+    """A mail that the server accepted: its transaction, the time (seconds since 1970), whether its reply was lost."""
 
     id_transaction: str
     at: float
@@ -38,20 +38,20 @@ class Delivery(NamedTuple):
 
 
 class Mailbox:
-    """Script of :class:`tests.fakes.smtp.FakeSmtpServer`; recipients are `<idTransaction>@example.com`."""
+    """The script of a :class:`tests.fakes.smtp.FakeSmtpServer`; recipients are `<idTransaction>@example.com`."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)  # noqa: S311  no secret
         self._fault: SmtpFault | None = None
         self._share = 0.0
         self.hits: Counter[str] = Counter()
-        #: Faults that each transaction's mail met.
+        #: The faults that hit each transaction's mail.
         self.met: dict[str, list[str]] = defaultdict(list)
         self.deliveries: list[Delivery] = []
 
     @contextmanager
     def fault(self, fault: SmtpFault, share: float) -> Iterator[None]:
-        """While it lasts, this share of the mails meets the fault."""
+        """Injects the fault into this share of the mails during the context."""
         self._share, self._fault = share, fault
         try:
             yield

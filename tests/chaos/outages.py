@@ -1,6 +1,6 @@
-"""Long outages while cases wait, on the whole stack: ``make chaos`` runs them behind its own round.
+"""Long outages while cases wait, on the whole stack. ``make chaos`` runs them after its own round.
 
-Their name keeps them out of ``make test``, where tests/integration/test_survival.py tries the short ones.
+The file's name keeps them out of ``make test``, where tests/integration/test_survival.py tests short outages.
 """
 
 import subprocess
@@ -36,7 +36,7 @@ def desk(settings: Settings, airflow: AirflowApi, tmp_path: Path) -> Iterator[De
 
 @pytest.fixture
 def control(stack: Mapping[str, str]) -> Iterator[Control]:
-    """The stack's parts, all running again afterwards."""
+    """Controls the stack's parts; all run again afterwards."""
     control = Control(STACK, LOGS)
     yield control
     control.up(stack_parts(print), lambda parts: None)
@@ -66,7 +66,7 @@ def test_cases_wait_through_a_minute_without_kafka_and_no_page_says_recorded(des
     late.wait(opened_meanwhile, "success", 120)
     expired.wait(expiring, "success", 120)
     assert {run.outcome(case)["status"] for case in waiting[1:]} == {"REPORTED_NOT_FRAUD"}
-    # The answer that was given while Kafka was away may have reached it after all; then it was first.
+    # The answer given during Kafka's outage may have reached Kafka after all: then it was the first one.
     first = desk.answers(waiting[0])[0]
     assert run.outcome(waiting[0])["status"] == first
     assert {expired.outcome(case)["status"] for case in expiring} == {"NO_RESPONSE"}
@@ -94,7 +94,7 @@ def test_of_two_triggerers_the_one_left_takes_over_what_the_killed_one_held(
 
 @contextmanager
 def another_triggerer(stack: Mapping[str, str], log: Path) -> Iterator[None]:
-    """A second triggerer beside the stack's own, as docs/deploy.md adds them."""
+    """Runs a second triggerer in addition to the stack's own, as docs/deploy.md describes."""
     command = [str(Path(sys.executable).with_name("airflow")), "triggerer", "--skip-serve-logs"]
     with log.open("wb") as output, subprocess.Popen(command, env=dict(stack), stdout=output, stderr=output) as process:
         try:
@@ -105,7 +105,7 @@ def another_triggerer(stack: Mapping[str, str], log: Path) -> Iterator[None]:
 
 
 def triggerers(airflow: AirflowApi) -> int:
-    """How many are alive by Airflow's own judgement."""
-    # Airflow filters the page that it has read: its total_entries counts those that have ended, too
+    """The number of triggerers that Airflow considers alive."""
+    # Airflow filters only the page that it has read, so its total_entries also counts triggerers that have ended.
     newest = airflow.get("/api/v2/jobs", job_type="TriggererJob", is_alive=True, order_by="-latest_heartbeat")
     return len(newest["jobs"])

@@ -1,4 +1,4 @@
-"""Records on the topics that nobody can decode, and where they lie."""
+"""Writes records that can't be decoded to the topics, and records their places."""
 
 import random
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from fraudstream.settings import Settings
 
 from tests.chaos.stack import PARTITIONS
 
-#: Brokers take batches of 1,048,588 bytes at most by default; what is around the value takes some.
+#: By default brokers accept batches of at most 1,048,588 bytes; the batch's and record's headers need some of them.
 _OVERSIZED = 1_048_000
 _UNKNOWN_SCHEMA = 2_000_000_000
 
 Place = tuple[str, int, int]
-#: Makes a value: from a generator, and the wire format's header of the topic's own schema.
+#: Makes a value from a random generator and from the wire format's header with the topic's own schema id.
 Kind = Callable[[random.Random, bytes], bytes | None]
 
 
@@ -44,12 +44,12 @@ def _oversized(rng: random.Random, header: bytes) -> bytes:
 KINDS: dict[str, Kind] = {"poison bytes": _bytes, "unknown schema id": _unknown_schema, "oversized record": _oversized}
 
 
-#: Seconds, longer than librdkafka's message.timeout.ms: its error says more.
+#: Seconds; longer than librdkafka's message.timeout.ms, whose error says more.
 _TAKEN_WITHIN = 330.0
 
 
 class Poisoner:
-    """Writes bad records and remembers where they lie."""
+    """Writes bad records and records their places."""
 
     topics: tuple[str, ...] = (FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION)
 
@@ -62,7 +62,7 @@ class Poisoner:
         self.written: dict[Place, bytes | None] = {}
 
     def write(self, kind: str, rng: random.Random) -> None:
-        """Writes one; returns when the brokers have it, however long they are away."""
+        """Writes one record; returns when the brokers have it, however long they are down."""
         topic = rng.choice(sorted(self._header))
         value = self._value(kind, topic, rng)
         self._producer.produce(topic, value=value, partition=rng.randrange(PARTITIONS), on_delivery=self._delivered)

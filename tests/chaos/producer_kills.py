@@ -1,6 +1,6 @@
-"""The producer's task killed again and again over a million rows: ``make chaos`` runs this behind its own round.
+"""Kills the producer's task repeatedly during a million rows. ``make chaos`` runs this after its own round.
 
-Its name keeps it out of ``make test``, where tests/integration/test_producer.py does the same on a small file.
+The file's name keeps it out of ``make test``, where tests/integration/test_producer.py does the same with a small file.
 """
 
 import os
@@ -32,7 +32,7 @@ def test_ten_kills_each_cleared_in_airflow_leave_every_row_once(
     path = tmp_path / "killed.csv"
     write_file(path, plan(ROWS, FRAUDS), 11, lambda rows: None)
     moments = random.Random(11)  # noqa: S311  the same moments in each run
-    # Slow enough that ten tries don't reach the end before the last is killed.
+    # The rate is so low that the end isn't reached before the last of ten kills.
     run = airflow.trigger(DAG, {"source": str(path), "rows_per_second": 40_000})
     for number in range(KILLS):
         until(lambda: _task(airflow, run)["state"] == "running", 120, f"try {number + 1} runs")

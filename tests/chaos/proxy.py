@@ -1,6 +1,6 @@
-"""An HTTP proxy on loopback that hands requests to one server, and injects faults while told to.
+"""An HTTP proxy on loopback in front of one server, which injects faults on request.
 
-In front of an emulated object store it can also have Cloud Storage's limit of one write per second and object name:
+For an emulated object store it can also enforce Cloud Storage's limit of one write per second and object name:
 https://cloud.google.com/storage/quotas#objects
 """
 
@@ -23,14 +23,14 @@ from urllib.parse import parse_qs, unquote_to_bytes, urlsplit
 _HOST = "127.0.0.1"
 _WRITES = ("POST", "PUT", "PATCH", "DELETE")
 _UPLOADS = "/upload/"
-#: Bytes within which an upload's JSON part ends: name and metadata of an object.
+#: Maximum size of an upload's JSON part, which has name and metadata of the object.
 _LONGEST_PART = 64 << 10
-#: Seconds that Cloud Storage wants between two writes of one object.
+#: Cloud Storage's minimum interval, in seconds, between two writes of one object.
 OBJECT_SECONDS = 1.0
 
 
 class HttpFault(Enum):
-    """What may happen to a request; the value is what a report calls it."""
+    """A fault of a request; reports use the value."""
 
     UNAVAILABLE = "answers 503"
     TOO_MANY = "answers 429"
@@ -46,7 +46,7 @@ _STATUS = {
     HttpFault.TOO_MANY: "429 Too Many Requests",
     HttpFault.NOT_FOUND: "404 Not Found",
 }
-#: What fits any request of any server: the rest are for one kind of them.
+#: The faults that any request to any server can have; the others are for one kind of request.
 ANY_SERVER = (
     HttpFault.UNAVAILABLE,
     HttpFault.TOO_MANY,
@@ -54,7 +54,7 @@ ANY_SERVER = (
     HttpFault.LOST_ANSWER,
     HttpFault.STALL,
 )
-#: The lake's object that says how far a consumer is, wherever an upload names it.
+#: The name, in any kind of upload, of the lake's object with a consumer's progress.
 _PROGRESS = re.compile(rb"_progress/[\w./-]+\.json")
 
 
@@ -66,17 +66,17 @@ class _Request(NamedTuple):
 
 
 class FaultyProxy:
-    """Runs in a thread of its own; a context manager. A request a connection.
+    """A proxy in its own thread; a context manager. Each connection has one request.
 
-    :param object_seconds: an upload to an object name that was written less than so many seconds ago is answered with
-        429 and not handed on; None: no limit
+    :param object_seconds: an upload to an object name that was written less than this many seconds ago gets 429 and
+        isn't forwarded; None: no limit
     """
 
     def __init__(self, upstream: int, seed: int, *, object_seconds: float | None = None) -> None:
         self._upstream = upstream
         self._object_seconds = object_seconds
         self._written_at: dict[str, float] = {}
-        #: Uploads by object name: those that the store took, and those that the limit refused.
+        #: The number of uploads by object name: accepted by the store, and refused by the limit.
         self.written: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._random = random.Random(seed)  # noqa: S311  no secret
@@ -107,9 +107,9 @@ class FaultyProxy:
 
     @contextmanager
     def fault(self, fault: HttpFault, share: float) -> Iterator[None]:
-        """While it lasts, this share of the requests (of the writes, for a lost answer) meets the fault.
+        """Injects the fault into this share of the requests (for a lost answer, of the writes) during the context.
 
-        A stalled or held request hangs until the fault is over; then its connection is reset, and it was never done.
+        A stalled or held request hangs until the context ends. Then its connection is reset, and it is never forwarded.
         """
         self._share, self._fault = share, fault
         try:
@@ -142,7 +142,7 @@ class FaultyProxy:
         try:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError):
-            # One of both sides went away: the other one sees a reset.
+            # One side has closed its connection: the other side gets a reset.
             _reset(writer)
         except asyncio.CancelledError:
             writer.transport.abort()
@@ -182,7 +182,7 @@ class FaultyProxy:
         return fault
 
     async def _limited(self, request: _Request) -> bytes:
-        """The store's answer, or 429 for an upload that comes too early; one that changes nothing doesn't count."""
+        """The store's response, or 429 for an upload that comes too early. Uploads that change nothing don't count."""
         name = _uploaded(request)
         if name is None or self._object_seconds is None:
             return await self._forward(request)
@@ -190,7 +190,7 @@ class FaultyProxy:
         if before is not None and time.monotonic() - before < self._object_seconds:
             self.refused[name] += 1
             return _answer(_STATUS[HttpFault.TOO_MANY])
-        # From here on: of two uploads at the same time one is too many.
+        # The limit counts from here: of two simultaneous uploads one is too many.
         self._written_at[name] = time.monotonic()
         answer = await self._forward(request)
         if answer.split(b" ", 2)[1].startswith(b"2"):
@@ -214,7 +214,7 @@ class FaultyProxy:
 
 
 async def _read(reader: asyncio.StreamReader) -> _Request:
-    """The request without the headers that belong to the connection."""
+    """Reads a request, without the headers of its connection."""
     first, *headers = (await reader.readuntil(b"\r\n\r\n")).removesuffix(b"\r\n\r\n").split(b"\r\n")
     length = 0
     kept = [first]
@@ -234,13 +234,13 @@ async def _read(reader: asyncio.StreamReader) -> _Request:
 
 
 def _uploaded(request: _Request) -> str | None:
-    """The object name that an upload is for; None for every other request."""
+    """The object name of an upload; None for any other request."""
     target = urlsplit(request.target)
     if request.method != "POST" or not target.path.startswith(_UPLOADS):
         return None
     if "name" in (query := parse_qs(target.query)):
         return query["name"][0]
-    # In the JSON part that begins the body of a multipart upload, and is the body of a resumable one.
+    # The JSON part is at the start of a multipart upload's body; it is the whole body of a resumable one.
     start = request.body.index(b"{")
     document, _ = json.JSONDecoder().raw_decode(request.body[start : start + _LONGEST_PART].decode(errors="replace"))
     return str(document["name"])
@@ -251,7 +251,7 @@ def _answer(status: str) -> bytes:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection as a crash does: RST, not FIN."""
+    """Ends a connection as a crash does: with RST, not FIN."""
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

@@ -1,9 +1,9 @@
-"""A run: load flows through the real stack, everything goes wrong, and in the end every count is taken.
+"""A run with processes: load flows through the real stack, faults are injected, and all counts are compared at the end.
 
-1. start brokers, registry and store, empty; topics, schemas and a file
-2. start the workers, the producer last; its rate is bounded, so that rows flow the whole time
+1. start brokers, registry and store empty; create topics, schemas and a file
+2. start the workers, the producer last; its rate is limited, so that rows flow the whole time
 3. inject faults
-4. have the producer hand over to one without a bound, the workers leave, and new ones read what is left
+4. replace the producer by one without a limit, stop the workers, and let new ones read the rest
 5. count
 """
 
@@ -37,20 +37,20 @@ from tests.chaos.workers import SMTP_PORT
 from tests.fakes.smtp import Accepted, FakeSmtpServer
 
 ROWS_PER_SECOND = 300
-#: Rows flow so much longer than the faults' own length: a lane that is held up must still meet them.
+#: Rows flow for this time longer than faults are injected: a delayed lane must still meet them.
 SPARE_SECONDS = 120.0
 _FRAUD_SHARE = 20
 _MESSAGE_ID = re.compile(rb"(?im)^message-id:\s*(\S+)")
 _REJECTED_SHARE = 1_000
-#: Workers of one group at most, each with a piece of mails in flight.
+#: The largest number of workers in a group, each with a piece of mails in flight.
 _WORKERS = 3
 _DRAIN_SECONDS = 300.0
 
 
 class Result(NamedTuple):
-    """What happened and what is left of the promises."""
+    """The faults that happened, and the promises with their checks."""
 
-    #: Name, times, and what it hit: requests, mails or nothing countable.
+    #: Name and count of each fault, and the number of requests or mails that it hit, if they can be counted.
     faults: list[tuple[str, int, int | None]]
     ends: Mapping[str, int]
     zombies: int
@@ -63,7 +63,7 @@ class Result(NamedTuple):
 
 
 def run(seed: int, seconds: float, *, short: bool) -> Result:
-    """A whole run.
+    """Runs a whole round.
 
     :raises StackError: a part of the stack doesn't start again
     """
@@ -110,13 +110,13 @@ def run(seed: int, seconds: float, *, short: bool) -> Result:
 
 
 def say(what: str) -> None:
-    """Prints what happens now."""
+    """Prints a line of progress."""
     print(f"{datetime.now(UTC):%H:%M:%S} {what}", flush=True)
 
 
 @contextmanager
 def running(stack: Stack) -> Iterator[None]:
-    """The stack, up and empty; it goes down at the end."""
+    """Runs the stack, which is empty at first; stops it at the end."""
     try:
         stack.up()
         yield
@@ -125,7 +125,7 @@ def running(stack: Stack) -> Iterator[None]:
 
 
 def write_input(file: Path, rows: int, seed: int, fraud_share: int = _FRAUD_SHARE) -> None:
-    """A file in which some rows don't check; one row of so many is a fraud."""
+    """Writes a file with some invalid rows; one row in `fraud_share` is a fraud."""
     write_file(file, plan(rows, rows // fraud_share), seed, lambda _: None)
     lines = file.read_text().splitlines(keepends=True)
     for number in random.Random(seed).sample(range(1, len(lines)), rows // _REJECTED_SHARE):  # noqa: S311
@@ -135,7 +135,7 @@ def write_input(file: Path, rows: int, seed: int, fraud_share: int = _FRAUD_SHAR
 
 
 def _drain(fleet: Fleet, file: Path, cases: str) -> None:
-    """Workers that don't get to the end in time are left: what they didn't do is missing in the counts."""
+    """Reads the rest with new workers. If one doesn't finish in time, its work is missing in the counts."""
     fleet.retire(PRODUCER)
     fleet.add(f"{PRODUCER}-last", "produce", str(file), "0")
     fleet.wait_done(f"{PRODUCER}-last", _DRAIN_SECONDS)
@@ -145,7 +145,7 @@ def _drain(fleet: Fleet, file: Path, cases: str) -> None:
         fleet.add(name, role, topic, "caught_up", cases)
     for name in last:
         fleet.wait_done(name, _DRAIN_SECONDS)
-    # What the mails' refusals were made of: tries of deferred mails, and events of the cases.
+    # Deferred mails and events of cases are the results of refused mails.
     for name, role, topic in (("retries", "send_mail", MAIL_RETRY), ("events", "write_lake", CASE_EVENT)):
         fleet.add(name, role, topic, "caught_up", cases)
         fleet.wait_done(name, _DRAIN_SECONDS)
@@ -184,7 +184,7 @@ def _checks(arena: Arena, settings: Settings, file: Path, cases: Path, smtp: Fak
 
 
 def message_id(mail: Accepted) -> str:
-    """Of a mail that the server took. Whole messages are parsed elsewhere in the tests; there are too many here."""
+    """The Message-ID of an accepted mail. Elsewhere the tests parse whole messages; here there are too many."""
     found = _MESSAGE_ID.findall(mail.content.partition(b"\r\n\r\n")[0])
     return ", ".join(value.decode() for value in found)
 
@@ -194,7 +194,7 @@ def _told(fleet: Fleet) -> list[str]:
 
 
 def hits_of(arena: Arena) -> list[tuple[str, int, int | None]]:
-    """Each fault, how often it was done, and how many requests or mails it hit."""
+    """Each fault, how often it was injected, and how many requests or mails it hit."""
     hits = {f"store {fault.value}": arena.store.hits[fault] for fault in HttpFault}
     hits |= {f"registry {fault.value}": arena.registry.hits[fault] for fault in HttpFault}
     hits |= {f"SMTP {fault.name}": arena.mailbox.hits[fault.name] for fault in SMTP_FAULTS}

@@ -1,4 +1,4 @@
-"""Brokers, registry and store of the local stack, with state and ports of their own, so that no other stack suffers."""
+"""Brokers, registry and store of the local stack, with their own state and ports, separate from other stacks."""
 
 import os
 import shutil
@@ -17,15 +17,15 @@ from local.services import kafka, schema_registry, store
 from local.supervisor.control import Control, StackError
 from local.supervisor.part import AT_REST, Part, State
 
-#: Below the ports that the kernel gives to clients: one of them could take a killed broker's port.
+#: Below the kernel's ephemeral ports: a client could otherwise get the port of a killed broker.
 _PORTS = range(21_000, 32_000, 100)
 PARTITIONS = 3
-#: Seconds. A broker whose peers were killed too took more than two minutes on a machine at a load of 200.
+#: Seconds. On a machine with a load of 200, a broker whose peers were also killed needed more than two minutes.
 _READY_WITHIN = 300.0
 
 
 def free_ports() -> dict[str, str]:
-    """Variables that move every port of the stack to a block where nothing listens."""
+    """Variables that move all ports of the stack to a range of free ports."""
     for first in _PORTS:
         block = dict(zip(PORTS, range(first, first + len(PORTS)), strict=True))
         if all(is_free(port) for port in block.values()):
@@ -34,7 +34,7 @@ def free_ports() -> dict[str, str]:
 
 
 class Stack:
-    """A stack that starts empty; its parts are killed and started by name."""
+    """A stack that starts empty, and whose parts are killed and started by name."""
 
     def __init__(self) -> None:
         self.ports = Ports.from_environment()
@@ -44,7 +44,7 @@ class Stack:
         self._killed: set[str] = set()
 
     def environment(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """Settings that reach the parts directly."""
+        """The settings that reach the parts directly, without a proxy."""
         brokers = ",".join(self.ports.address(f"kafka_{number}") for number in (1, 2, 3))
         own = {name: value for name, value in environment.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
         catalog = catalog_environment(self.ports, f"sqlite:///{STACK / 'catalog.sqlite'}")
@@ -57,7 +57,7 @@ class Stack:
                 "FRAUDSTREAM_SCHEMA_REGISTRY_URL": f"{self.ports.url('schema_registry')}/apis/ccompat/v7",
                 "FRAUDSTREAM_LAKE_BUCKET": LAKE_BUCKET,
                 "FRAUDSTREAM_CONFIRMATION_KEYS": "example-key-of-the-chaos-tests",
-                # An address that names the transaction: the SMTP server knows what it refuses.
+                # The address names the transaction, so that the SMTP server knows which mail it refuses.
                 "FRAUDSTREAM_MAIL_RECIPIENT_TEMPLATE": "{idTransaction}@example.com",
                 "FRAUDSTREAM_LAKE_FLUSH_SECONDS": "1.5",
                 "STORAGE_EMULATOR_HOST": self.ports.url("gcs"),
@@ -65,13 +65,13 @@ class Stack:
         )
 
     def port(self, name: str) -> int:
-        """The port of a part, which need not run."""
+        """The port of a part, running or not."""
         return self.ports[name]
 
     def up(self) -> None:
-        """Starts everything on an empty state.
+        """Starts all parts with empty state.
 
-        :raises StackError: a part fails, or another run is at work
+        :raises StackError: a part fails, or another run is active
         """
         self.empty()
         files = artifacts.fetch_all(print)
@@ -83,16 +83,16 @@ class Stack:
         self.control.up(parts, lambda _: None)
 
     def brokers(self, files: Mapping[str, Path]) -> list[Part]:
-        """The brokers, with time enough to start where two were killed on a busy machine."""
+        """The brokers, with a longer limit to start after two were killed on a busy machine."""
         parts = kafka(self.ports, files)
         for part in parts:
             part.ready_within = _READY_WITHIN
         return parts
 
     def empty(self) -> None:
-        """Removes what an earlier run left.
+        """Removes the state of an earlier run.
 
-        :raises StackError: another run is at work
+        :raises StackError: another run is active
         """
         if self.control.status():
             raise StackError(f"a chaos run is at work in {VAR}: wait for its end")
@@ -101,25 +101,25 @@ class Stack:
         STACK.mkdir(parents=True)
 
     def create_topics(self, settings: Settings) -> None:
-        """Topics and schemas, as the DAG start_kafka makes them."""
+        """Creates topics and schemas as the DAG start_kafka does."""
         wait_for_brokers(settings, seconds=60)
         create_topics(settings)
         register_schemas(settings, seconds=60)
 
     def down(self) -> None:
-        """Stops everything; the state stays for whoever wants to look."""
+        """Stops all parts; their state is kept for inspection."""
         self.control.down()
 
     def kill(self, name: str) -> None:
-        """SIGKILL, and returns when the part is gone."""
+        """Kills a part with SIGKILL and waits until it has ended."""
         self._killed.add(name)
         self.control.command("kill", name)
         self._wait(name, AT_REST, 30)
 
     def start(self, name: str) -> None:
-        """Starts a part that was killed, and returns when it is ready.
+        """Starts a killed part and waits until it is ready.
 
-        One that ends before it is ready, such as a registry on a machine without a free processor, is started again.
+        A part that ends before, such as a registry on a machine without a free CPU, is started again.
         """
         deadline = time.monotonic() + _READY_WITHIN
         state = None
@@ -129,7 +129,7 @@ class Stack:
         self._killed.discard(name)
 
     def ended(self) -> list[str]:
-        """What the supervisor says of each part that ended though the run didn't kill it, with the end of its log."""
+        """The supervisor's message, with the end of the log, about each part that ended without the run killing it."""
         return [
             part.problem
             for part in self.control.status()

@@ -142,7 +142,7 @@ def test_an_audit_is_tried_again_where_a_retry_helps(monkeypatch: pytest.MonkeyP
 
 
 class Supervised:
-    """In place of the stack's supervisor."""
+    """Stands for the stack's supervisor."""
 
     def __init__(self, *parts: Status, failures: int = 0) -> None:
         self.parts = parts
@@ -194,7 +194,7 @@ def test_without_an_answer_of_airflow_the_part_that_ended_is_named() -> None:
 
 
 class FrozenTasks:
-    """Two members with partitions; each that is woken up logs the next of these lines."""
+    """Two members with partitions; each member that is continued logs the next of these lines."""
 
     def __init__(self, *lines: str) -> None:
         self._lines = list(lines)

@@ -1,4 +1,4 @@
-"""The proxy does to requests what its faults say, and to no others."""
+"""The proxy applies its faults to the requests that they are for, and to no others."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ UPLOAD = b'{"name": "_progress/transaction/non_fraud_transaction-1.json"} {"end"
 
 @pytest.fixture
 def upstream() -> Iterator[tuple[int, list[bytes]]]:
-    """A server that keeps what is posted to it."""
+    """A server that stores what is posted to it."""
     done: list[bytes] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""The verdict sees what is lost, doubled or there without reason."""
+"""The verdict finds what is lost, duplicated or unexpected."""
 
 from decimal import Decimal
 from typing import Any

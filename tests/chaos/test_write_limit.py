@@ -1,4 +1,4 @@
-"""The proxy's limit of writes to one object name, in front of a server that takes everything but what is `taken`."""
+"""The proxy's limit of writes to one object name, in front of a server that accepts all names but those in `taken`."""
 
 import json
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def upstream() -> Iterator[int]:
 
 
 def upload(proxy: FaultyProxy, name: str, content: str = "x") -> int:
-    """As Google's client uploads small objects: JSON first, then the content, in one body."""
+    """Uploads as Google's client does with small objects: JSON first, then the content, in one body."""
     parts = (
         f"--==\r\ncontent-type: application/json\r\n\r\n{json.dumps({'name': name, 'metadata': {}})}\r\n--==\r\n\r\n"
     )

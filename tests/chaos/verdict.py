@@ -1,4 +1,4 @@
-"""Nothing lost, nothing doubled: what the ends of the pipeline hold against what went in."""
+"""Compares the results of the pipeline with its input: nothing may be lost or duplicated."""
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ T = TypeVar("T", bound=Hashable)
 
 _REFUSED_FOR_GOOD = "answers 550"
 _NAMED = 5
-#: Seconds until the server has read what a worker sent before it was killed, or a zombie sent when it woke up.
+#: Seconds until the server has read what a worker sent before it was killed, or a zombie sent after it was continued.
 _ON_THE_WAY = 5.0
 
 
 class Check(NamedTuple):
-    """One promise: what was counted, and what breaks it."""
+    """One promise: what was counted, and the violations."""
 
     promise: str
     counted: str
@@ -34,7 +34,7 @@ class Check(NamedTuple):
 
 
 def each_once(what: str, expected: Iterable[T], found: Iterable[T]) -> list[str]:
-    """Problems of two sides that must hold the same, each once."""
+    """The differences of two sides that must have the same items, each once."""
     wanted, there = Counter(list(expected)), Counter(list(found))
     kinds = {
         "missing": list((wanted - there).elements()),
@@ -49,7 +49,7 @@ def each_once(what: str, expected: Iterable[T], found: Iterable[T]) -> list[str]
 
 
 def check_topics(content: Content) -> Check:
-    """Every row of the file is in its topic exactly once, and the rejected ones are dead letters exactly once."""
+    """Every row of the file is in its topic exactly once, and every rejected row is a dead letter exactly once."""
     problems = each_once("rows", content.rows, (row for _, row in content.topics))
     problems += each_once("rejected lines", content.rejected_lines, content.dead_lines)
     counted = f"{len(content.rows):,} rows, {len(content.topics):,} records, {len(content.dead_lines)} rejected lines"
@@ -63,7 +63,7 @@ def check_lake(content: Content) -> Check:
 
 
 def check_cases(content: Content) -> Check:
-    """Every fraud is in exactly one DAG run; a run that was opened again had the same cases."""
+    """Every fraud is in exactly one DAG run; a run that was opened twice had the same cases."""
     runs: dict[str, list[str]] = {}
     problems = []
     for run, cases in content.runs:
@@ -77,7 +77,7 @@ def check_cases(content: Content) -> Check:
 
 
 def check_dead_letters(content: Content, written: Mapping[Place, bytes | None]) -> Check:
-    """Every bad record is a dead letter; twice at most after a crash, and the same."""
+    """Every bad record is a dead letter: after a crash at most twice, and with the same content."""
     problems = each_once("bad records", written, {place for place, _ in content.dead})
     problems += [
         f"the dead letter of {place} is another record"
@@ -93,7 +93,7 @@ def check_dead_letters(content: Content, written: Mapping[Place, bytes | None]) 
 
 
 def _letter(value: bytes | None) -> bytes | None:
-    """What a dead letter has of a record."""
+    """The part of a record that its dead letter has."""
     return None if value is None else value[:900_000]
 
 
@@ -104,9 +104,9 @@ def check_mail_log(
     attempts: int,
     closed: Container[str] = (),
 ) -> Check:
-    """Each record has one log line, each mail one that is final; they agree with what the server did.
+    """Each record has one log line, each mail one final log line; these agree with what the server did.
 
-    :param closed: cases with an outcome, whose notices may be left out
+    :param closed: cases with an outcome, whose notices may be missing
     """
     lines = [line for line in content.mail_log if line["topic"] != MAIL_RETRY]
     problems = each_once(
@@ -145,11 +145,11 @@ def check_doubled_mails(
     topics: Mapping[str, str],
     in_flight: int,
 ) -> Check:
-    """A mail went twice only where the server lost its reply, or where it was in flight at an interruption.
+    """A mail is sent twice only if the server lost its reply, or if it was in flight at an interruption.
 
-    :param identities: Message-IDs that the server saw of each transaction
+    :param identities: Message-IDs that the server received for each transaction
     :param topics: topic of each transaction
-    :param in_flight: mails that one worker may have in flight
+    :param in_flight: the largest number of mails that one worker has in flight
     """
     problems = [f"{case} has Message-IDs {found}" for case, found in identities.items() if len(found) != 1]
     every = [identity for found in identities.values() for identity in found]
@@ -181,7 +181,7 @@ def check_doubled_mails(
 
 
 def _cause(interruptions: Sequence[Interruption], topic: str, before: float, after: float) -> Interruption | None:
-    """The first interruption around a mail and its copy, of a broker or of one that sends the topic's mails."""
+    """The first interruption, of a broker or of a worker that sends the topic's mails, around a mail and its copy."""
     victims = (f"send_mail-{topic}", f"send_mail-{MAIL_RETRY}", "kafka-")
     return min(
         (i for i in interruptions if before - _ON_THE_WAY <= i.at <= after and i.worker.startswith(victims)),

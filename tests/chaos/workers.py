@@ -1,8 +1,8 @@
-"""One worker as a process, put together as the DAGs' operators do it, without Airflow around it.
+"""One worker as a process, built as in the DAGs' operators, but without Airflow.
 
-``python -m tests.chaos.workers produce FILE ROWS_PER_SECOND``, or ``ROLE TOPIC UNTIL CASES_FILE`` with a role of
-write_lake, send_mail, open_cases. SIGTERM ends it after the batch at hand. Exit codes: 0 done, TEMPORARY an error that
-a new try may not meet, FENCED another worker has the partition, PERMANENT any other error raised on purpose.
+``python -m tests.chaos.workers produce FILE ROWS_PER_SECOND``, or ``ROLE TOPIC UNTIL CASES_FILE`` with the role
+write_lake, send_mail or open_cases. After SIGTERM it finishes its batch and ends. Exit codes: 0 done; TEMPORARY: an
+error that a retry may resolve; FENCED: another worker has the partition; PERMANENT: any other error of fraudstream.
 """
 
 import json
@@ -38,16 +38,16 @@ from fraudstream.settings import Settings
 
 TEMPORARY, FENCED, PERMANENT = 75, 76, 70
 SMTP_PORT = "CHAOS_SMTP_PORT"
-#: Short, so that a stalled server is given up several times in a run.
+#: Short, so that a stalled server causes several timeouts in a run.
 _SMTP_TIMEOUT = 5.0
-#: Deferred mails are tried again at once: none waits longer.
+#: Deferred mails are tried again at once: none waits longer than this.
 _HOUR = 3600.0
 
 log = logging.getLogger("tests.chaos.worker")
 
 
 def runs_appended_to(path: Path) -> Callable[[str, dict[str, Any]], None]:
-    """An `open_run` that keeps run id and cases in a file before it returns; a run may be there more than once."""
+    """An `open_run` that appends run id and cases to a file before it returns. A run may be in the file repeatedly."""
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def open_run(run_id: str, conf: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def sink_of(settings: Settings, role: str, topic: str, cases: Path, stop: thread
 
 
 def produce(settings: Settings, file: str, rows_per_second: str) -> None:
-    """Produces a file; rows that don't check never end the run."""
+    """Produces a file; no share of invalid rows ends the run."""
     publisher = Publisher(
         settings, open_source(file, None), rows_per_second=int(rows_per_second), max_rejected_share=1.0
     )
@@ -116,7 +116,7 @@ def consume(settings: Settings, role: str, topic: str, until: str, cases: str) -
 
 
 def main(role: str, *arguments: str) -> int:
-    """Exit code; an error that isn't raised on purpose ends with a traceback and 1."""
+    """Runs a worker and returns its exit code; an unexpected error ends it with a traceback and 1."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings()
     try:

@@ -1,4 +1,4 @@
-"""A supervisor, and parts for it."""
+"""A supervisor, and parts for it to run."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from tests.components.small_parts import PLAIN_ENVIRONMENT, STUBBORN_CHILD, at_w
 
 @pytest.fixture
 def control(tmp_path: Path) -> Iterator[Control]:
-    """A stack of its own; whatever a test leaves is ended."""
+    """A stack with its own state; processes that a test leaves are ended."""
     control = Control(tmp_path / "stack", tmp_path / "log")
     yield control
     control.down()

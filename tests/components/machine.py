@@ -1,8 +1,8 @@
-"""A VM for its boot: a network and a file system of its own, and Google's services on loopback. Arguments: see `main`.
+"""A simulated VM for its boot: its own network and file system, Google's services on loopback. Arguments: see `main`.
 
-Runs terraform/modules/vm/startup.sh as it is, which runs docker/vm/boot.py out of the release, with the machine's own
-bash, curl, Python and openssl. Stand-ins note what they are called with: docker, systemctl, apt-get and logger.
-Runs inside `unshare --net --mount` with nothing but Python's standard library, and prints what each boot left behind.
+Runs the unchanged terraform/modules/vm/startup.sh, which runs docker/vm/boot.py from the release, with this machine's
+bash, curl, Python and openssl. Stand-ins for docker, systemctl, apt-get and logger record their calls. It runs inside
+`unshare --net --mount` with Python's standard library only, and prints the result of each boot.
 """
 
 import base64
@@ -24,7 +24,7 @@ HOSTS = (
     "privateca.googleapis.com",
     "storage.googleapis.com",
 )
-#: What programs that run here read of /etc.
+#: Files in /etc that the programs read.
 ETC = ("group", "host.conf", "ld.so.cache", "nsswitch.conf", "passwd", "ssl/openssl.cnf")
 TOOLS = ("docker", "systemctl", "apt-get", "logger", "mkfs.ext4")
 _TOOL = """#!/bin/bash
@@ -33,7 +33,7 @@ printf '%s\\n' "${0##*/} $*" >> "${0%/*}/../calls"
 
 
 class Google(BaseHTTPRequestHandler):
-    """Metadata server, Secret Manager, the certificate authority and Cloud Storage."""
+    """Metadata server, Secret Manager, certificate authority and Cloud Storage."""
 
     folder: Path
     machine: dict[str, Any]
@@ -82,11 +82,11 @@ class Google(BaseHTTPRequestHandler):
         return 200, json.dumps({"payload": {"data": base64.b64encode(f"value of {secret}".encode()).decode()}}).encode()
 
     def log_message(self, *args: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 def isolate(folder: Path) -> None:
-    """What the boot writes to is this namespace's; names of Google's services mean loopback."""
+    """Makes the folders that the boot writes to private to this namespace, and maps Google's host names to loopback."""
     etc = folder / "etc"
     for place in ("ssl", "systemd/system", "google-cloud-ops-agent"):
         (etc / place).mkdir(parents=True)
@@ -101,7 +101,7 @@ def isolate(folder: Path) -> None:
 
 
 def serve(folder: Path) -> None:
-    """Port 80 and, with the test's certificate, 443; until the process ends."""
+    """Serves port 80 and, with the test's certificate, port 443, until the process ends."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(folder / "google.pem", folder / "google.key")
     for port in (80, 443):
@@ -112,7 +112,7 @@ def serve(folder: Path) -> None:
 
 
 def boot(folder: Path, startup: Path, machine: dict[str, Any]) -> dict[str, Any]:
-    """Google's startup service runs the script; then systemd runs what its unit says."""
+    """Runs the script as Google's startup service does, then as systemd does by its unit."""
     Google.machine, Google.asked = machine, []
     (folder / "calls").unlink(missing_ok=True)
     environment = {

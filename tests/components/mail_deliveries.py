@@ -1,4 +1,4 @@
-"""Mails, deliveries and what came of them, for tests with a real SMTP server."""
+"""Mails, deliveries and their results, for tests with a real SMTP server."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def deliver(
     per_second: float = float("inf"),
     patient: bool = True,
 ) -> None:
-    """Delivers mails with short pauses, and takes leave of the server."""
+    """Delivers mails with short pauses, and closes the connections."""
     if isinstance(server, FakeSmtpServer):
         server = SmtpServer("127.0.0.1", server.port, security="plain", timeout=timeout, content_timeout=timeout)
     delivery = Delivery(
@@ -56,7 +56,7 @@ def deliver(
 
 
 def times(number: int, stage: Stage, outcome: Fault | str) -> Script:
-    """The first `number` times that each recipient reaches the stage, this happens instead of success."""
+    """A script: `outcome` replaces success the first `number` times that a recipient's mail reaches the stage."""
     seen: Counter[str] = Counter()
 
     def script(at: Stage, recipient: str) -> Fault | str | None:

@@ -1,4 +1,4 @@
-"""What the tests of the supervisor run: small parts, and waiting for what becomes of them."""
+"""Small parts for the tests of the supervisor, and functions that wait for their states."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ import psutil
 from local.ports import HOST
 from local.supervisor.control import Control
 
-#: starts a child that ignores SIGTERM, as kaskade's does, then serves
+#: starts a child that ignores SIGTERM, as kaskade's child does, then serves
 STUBBORN_CHILD = """
 import http.server, subprocess, sys
 ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
@@ -21,7 +21,7 @@ PLAIN_ENVIRONMENT = {"PATH": os.environ["PATH"]}
 
 
 def at_work(control: Control) -> list[int]:
-    """Supervisors and guardians that are at work for a stack."""
+    """The running supervisors and guardians of a stack."""
     command = ["-m", "local.supervisor", str(control.state)]
     found = []
     for process in psutil.process_iter(["cmdline"]):
@@ -31,7 +31,7 @@ def at_work(control: Control) -> list[int]:
 
 
 def unseen(_: object) -> None:
-    """Nobody watches."""
+    """Ignores the status."""
 
 
 def free_port() -> int:

@@ -1,7 +1,7 @@
-"""Runs a script again and again in one JVM, in Spark's environment. Argument: the script.
+"""Runs a script repeatedly in one JVM, in Spark's environment. Argument: the script.
 
-Standard input has the arguments of each run, as a line of JSON. Each run that went well is answered with ``done``; the
-first one that doesn't ends this process, with what went wrong on standard error.
+Standard input has the arguments of each run as a line of JSON. A successful run is answered with ``done``. The first
+failed run ends this process, with its error on standard error.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Real Spark in local mode makes of a day what one machine makes of it."""
+"""Real Spark in local mode compacts a day to the same result as the pipeline's own engine."""
 
 import json
 import subprocess
@@ -25,17 +25,17 @@ RunJob = Callable[[Path, str], None]
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One catalog for all: Spark's session is made once, and is told its catalog when it is made."""
+    """One catalog for all tests: Spark's session is created once, with its catalog."""
     return tmp_path_factory.mktemp("lake")
 
 
 @pytest.fixture(scope="module")
 def run_job(directory: Path) -> Iterator[RunJob]:
-    """Runs jobs in one JVM: starting one takes longer than what they do."""
+    """Runs jobs in one JVM: starting a JVM takes longer than a job."""
     local_spark.make_environment()
-    new_lake(directory=directory)  # makes the catalog's tables
+    new_lake(directory=directory)  # creates the catalog's tables
     variables = local_spark.submitting(local_spark.catalog(directory / "catalog.db", directory.as_uri()))
-    variables["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"  # compiling more thoroughly costs more than it gains
+    variables["JDK_JAVA_OPTIONS"] = "-XX:TieredStopAtLevel=1"  # C2 would cost more than it saves
     command = [local_spark.ENVIRONMENT / "bin" / "python", Path(__file__).with_name("spark_jobs.py"), local_spark.JOB]
     with subprocess.Popen(command, env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as jobs:
         assert jobs.stdin is not None
@@ -57,7 +57,7 @@ def lake(directory: Path, request: pytest.FixtureRequest) -> Iterator[Lake]:
 
 
 def run_on_spark(lake: Lake, folder: str, day: date, directory: Path, run_job: RunJob) -> str:
-    """Prepares and runs a job on the store's objects as files, and puts what it made into the store."""
+    """Prepares and runs a job on the store's objects as files, and uploads its result to the store."""
     job = spark.prepare(lake, folder, day)
     assert job is not None
     for name, stored in lake.store.objects.items():

@@ -1,4 +1,4 @@
-"""How mail servers behave, as a table: every mail is sent or visible, none is lost, and others aren't slowed down."""
+"""The behaviour of mail servers as a table: every mail is sent or visibly not sent, and others aren't slowed down."""
 
 import threading
 import time
@@ -17,12 +17,12 @@ from tests.fakes.smtp import FakeSmtpServer, Fault, Script, Stage
 
 pytestmark = pytest.mark.integration
 
-#: Eight tenths of a second are ten minutes of these servers.
+#: In these tests 0.8 seconds stand for ten minutes.
 _TEN_MINUTES = 0.8
 
 
 def everyone(stage: Stage, reply: Fault | str, *, until: float = float("inf")) -> Script:
-    """Each mail meets this at a stage, for so many seconds from the first one on."""
+    """Each mail gets this reply at a stage, until this many seconds after the first one."""
     began: list[float] = []
 
     def script(at: Stage, recipient: str) -> Fault | str | None:
@@ -35,7 +35,7 @@ def everyone(stage: Stage, reply: Fault | str, *, until: float = float("inf")) -
 
 
 def greylisting(reply: str, recipients: Callable[[str], bool] = lambda recipient: True) -> Script:
-    """Each recipient is refused until ten minutes after the first try."""
+    """Each recipient is refused until ten minutes after its first try."""
     first: dict[str, float] = {}
 
     def script(at: Stage, recipient: str) -> str | None:
@@ -48,7 +48,7 @@ def greylisting(reply: str, recipients: Callable[[str], bool] = lambda recipient
 
 
 def throttle(per_second: float, reply: str) -> Script:
-    """A bucket of so many mails that fills in a second."""
+    """A token bucket of this many mails per second; above it mails get `reply`."""
     tokens, at = [per_second], [time.monotonic()]
 
     def script(stage: Stage, recipient: str) -> str | None:
@@ -66,7 +66,7 @@ def throttle(per_second: float, reply: str) -> Script:
 
 
 def quota(count: int, reply: str, *, seconds: float) -> Script:
-    """After so many mails all are refused for some seconds, then none."""
+    """After this many mails all mails are refused for some seconds, then none."""
     taken, since = [0], [0.0]
 
     def script(stage: Stage, recipient: str) -> str | None:
@@ -83,7 +83,7 @@ def quota(count: int, reply: str, *, seconds: float) -> Script:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """A server, and what mails come to: the share that is sent at least, the rest is deferred."""
+    """A server's behaviour and the expected result: at least this share of the mails is sent, the rest is deferred."""
 
     script: Callable[[], Script] = lambda: everyone("MAIL", "", until=0)
     session_limit: tuple[int, Fault | str] | None = None
@@ -125,7 +125,7 @@ def test_what_passes_loses_no_mail_and_fails_none(behaviour: Behaviour) -> None:
     assert {mail.status for mail in letters} <= {"sent", "deferred"}
     assert accepted(server) == once_each(sent)
     assert len(sent) >= behaviour.sent * 500
-    # Only a connection that is lost after the content costs a try.
+    # Only a mail whose connection is lost after its content uses up a try.
     assert {mail.attempts - mail.unanswered for mail in letters} == {1}
 
 
@@ -210,7 +210,7 @@ def test_a_server_that_takes_nothing_is_given_up_when_told_to_stop_and_no_mail_i
 
 
 def rate(script: Script | None, letters: Sequence[Mail], **options: object) -> float:
-    """Mails a second of a server that needs ten milliseconds for each, as fast ones over a network do."""
+    """Mails per second with a server that needs ten milliseconds for each mail, as fast servers over a network do."""
     script = script or (lambda stage, recipient: None)
     with FakeSmtpServer(script, seconds_per_mail=0.01, **options) as server:  # type: ignore[arg-type]
         began = time.perf_counter()
@@ -225,7 +225,7 @@ def undisturbed() -> float:
 
 
 class TestOthersGoOnAsFast:
-    """At least half the rate that the same mails have with a server that takes all of them."""
+    """The rate is at least half of that with a server that accepts all mails."""
 
     @pytest.mark.parametrize("reply", ["450 4.2.0 greylisted", "452 4.2.2 mailbox full", "550 5.1.1 unknown"])
     def test_one_mailbox_among_500_is_deferred_or_failed_alone(self, undisturbed: float, reply: str) -> None:
@@ -267,7 +267,7 @@ def test_a_mail_is_the_same_in_each_try() -> None:
 
 @pytest.mark.parametrize("reply", ["452 4.2.2 mailbox full", "550 5.2.1 mailbox disabled", "554 5.7.1 relay denied"])
 def test_mails_that_were_deferred_before_are_deferred_again_even_if_all_of_them_are_refused(reply: str) -> None:
-    """Full mailboxes come together among them: they must neither be waited for nor stop the others for ever."""
+    """Mails to full mailboxes may come together: the others must neither wait for them nor be stopped for ever."""
     letters = mails(60)
     began = time.monotonic()
     with FakeSmtpServer(everyone("RCPT", reply)) as server:

@@ -1,4 +1,4 @@
-"""The supervisor with small parts of its own: start in order, death told, nothing left behind."""
+"""The supervisor with small parts: starts them in order, reports their end, and leaves no processes."""
 
 import os
 import re
@@ -168,7 +168,7 @@ def test_down_leaves_no_process_behind(control: Control, web: Callable[..., Part
     assert control.down() == 2
 
     assert [p for p in processes if _runs(p)] == []
-    until(lambda: not any(_runs(p) for p in supervisors), seconds=1)  # they have answered, all that is left is to exit
+    until(lambda: not any(_runs(p) for p in supervisors), seconds=1)  # they have answered already and are about to exit
 
 
 def test_a_killed_supervisor_takes_every_process_with_it(control: Control, web: Callable[..., Part]) -> None:
@@ -218,7 +218,7 @@ def test_an_interrupted_up_ends_what_it_started(
 
 @pytest.fixture
 def heeds_interrupts() -> Iterator[None]:
-    """Ctrl-C works: a shell starts what runs in its background with SIGINT ignored."""
+    """Makes sure that SIGINT has its effect: a shell ignores it for processes that it starts in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -230,14 +230,14 @@ def _state(control: Control, name: str) -> State:
 
 
 def _processes(control: Control, name: str) -> list[psutil.Process]:
-    """The part's processes, which are the server and the child that ignores SIGTERM."""
+    """The part's processes: the server and the child that ignores SIGTERM."""
     processes = Record(control.state / SESSIONS).read()[name].processes()
     assert len(processes) == 2
     return processes
 
 
 def _supervisors(control: Control) -> list[psutil.Process]:
-    """Guardian and supervisor."""
+    """The processes of guardian and supervisor."""
     (part, *_) = [part for part in control.status() if part.pid]
     supervisor = psutil.Process(part.pid).parent()
     assert supervisor is not None

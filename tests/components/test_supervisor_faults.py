@@ -1,4 +1,4 @@
-"""What goes wrong with the supervisor or in a readiness check is told; nothing waits for ever or looks green."""
+"""Errors of the supervisor or of a readiness check are reported; no command waits for ever, no part looks healthy."""
 
 import asyncio
 import logging
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_a_readiness_check_that_raises_is_the_part_s_failure(control: Control, web: Callable[..., Part]) -> None:
-    """It got HTML where it expected JSON; `up` waited for it for ever."""
+    """The check got HTML instead of JSON; `up` waited for this part for ever."""
     part = web("odd")
     url = f"http://{HOST}:{part.ports[0]}/"
     odd = part.model_copy(update={"ready": AirflowHeartbeat(url=url, component="triggerer")})
@@ -79,7 +79,7 @@ def test_down_ends_what_takes_longer_than_down_may(
 
 
 def test_a_process_that_ends_while_it_is_signalled_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the error, a part that had died stayed READY."""
+    """When this was an error, a part that had died stayed READY."""
     with psutil.Popen([sys.executable, "-c", ""]) as gone:
         gone.wait()
     monkeypatch.setattr(Session, "processes", lambda self: [gone])

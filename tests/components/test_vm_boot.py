@@ -1,4 +1,4 @@
-"""terraform/modules/vm/startup.sh and docker/vm/boot.py as they are, in a network namespace with Google's services."""
+"""The unchanged terraform/modules/vm/startup.sh and docker/vm/boot.py in a network namespace with Google's services."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def terraform() -> list[Block]:
 
 @cache
 def machine(role: str) -> dict[str, Any]:
-    """What Terraform gives the role's VM, by name; the values say which they are."""
+    """The metadata that Terraform gives the role's VM; each value contains its own name."""
     blocks = terraform()
     (file, *_) = VMS[role]
     names = given(blocks, file, "environment")
@@ -45,7 +45,7 @@ def machine(role: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def boots(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """One boot of each role, then of a VM whose secret isn't there."""
+    """One boot of each role, and of a VM one of whose secrets is missing."""
     if subprocess.run([*NAMESPACE, "true"], check=False, capture_output=True).returncode:
         pytest.fail(f"`{' '.join(NAMESPACE)} true` fails: run `sysctl kernel.unprivileged_userns_clone=1`, or as root")
     folder = tmp_path_factory.mktemp("vm")
@@ -127,7 +127,7 @@ def test_a_broker_has_a_signed_key_and_renews_it(boots: list[dict[str, Any]]) ->
 
 
 def test_a_boot_that_fails_says_so_twice_and_starts_nothing(boots: list[dict[str, Any]]) -> None:
-    """The alert of terraform/alerts.tf looks for these lines; systemd runs the unit again."""
+    """The alert of terraform/alerts.tf matches these lines, and systemd runs the unit again."""
     failed = boots[-1]
     assert failed["codes"] == [0, 1]
     said = [call for call in failed["calls"] if call.startswith("logger")]

@@ -1,7 +1,7 @@
-"""``make check-services``: each service of docker/compose.yaml as a process here, until its own health check passes.
+"""``make check-services``: runs each service of docker/compose.yaml as a process here, until its health check passes.
 
-A service is started after those that it needs, and ended when no later one needs it. Prints a line for each: what was
-run and how its health check answered, or why it can't be run here. Ends with 1 if a service that can be run fails.
+A service starts after those that it needs, and ends when no later service needs it. A line for each service says what
+was run and what its health check answered, or why it can't be run here. The exit code is 1 if a service fails.
 """
 
 import re
@@ -19,25 +19,25 @@ from tests.containers.images import Image, NotHere, image
 from tests.containers.machine import Container, Machine
 
 PROFILES = {"local", "monitoring"}
-#: Apicurio's jar of Maven Central has no driver for PostgreSQL.
+#: Apicurio's jar on Maven Central has no PostgreSQL driver.
 H2 = "config_ordinal=500\nREGISTRY_DATASOURCE_URL=jdbc:h2:mem:registry\n"
 
 
 def needs(wanted: Mapping[str, Service]) -> dict[str, set[str]]:
-    """Who must run before each: what it depends on, and whose address its variables or secrets have."""
+    """For each service those that must run first: its dependencies, and services whose address its settings have."""
     names = set(wanted)
     depends = closure({name: set(service.raw.get("depends_on", {})) & names for name, service in wanted.items()})
     found = {}
     for name, service in wanted.items():
         texts = [*service.environment.values(), *(path.read_text() for path in service.secrets)]
         hosts = {host for text in texts for host in re.findall(r"([a-z][\w-]*):\d+", text)} & names
-        # The address of who waits for it is of no use to it yet.
+        # A service doesn't need another one that itself waits for it.
         found[name] = depends[name] | {host for host in hosts if name not in depends[host]} - {name}
     return closure(found)
 
 
 def closure(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
-    """With what each reaches by way of others."""
+    """The transitive closure of the graph."""
     result = {name: set(others) for name, others in graph.items()}
     while True:
         wider = {name: others.union(*(result[other] for other in others)) for name, others in result.items()}
@@ -47,7 +47,7 @@ def closure(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
 
 
 def batches(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Each after what it needs; those that need one another, as brokers do, together."""
+    """Batches of services, each after those that it needs. Services that need each other, as brokers do, share one."""
     done: list[list[str]] = []
 
     def add(name: str) -> None:
@@ -65,7 +65,7 @@ def batches(graph: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def available(name: str, work: Path) -> Image | NotHere:
-    """The image, or why its program can't be had."""
+    """The image, or the reason why its program isn't available."""
     try:
         return image(name, work)
     except NotHere as reason:
@@ -73,7 +73,7 @@ def available(name: str, work: Path) -> Image | NotHere:
 
 
 def run(wanted: Mapping[str, Service], images: Mapping[str, Image | NotHere], machine: Machine, work: Path) -> bool:
-    """Runs them all; says whether each that can be run was well."""
+    """Runs all services; returns whether each one that can be run was healthy."""
     registry = work / "registry.properties"
     registry.write_text(H2)
     replaced = {"/run/secrets/registry.properties": registry}
@@ -97,7 +97,7 @@ def run(wanted: Mapping[str, Service], images: Mapping[str, Image | NotHere], ma
                 well = False
                 answers[name] = f"**failed**: {failure}"
         later = set().union(*(graph[name] for other in order[number:] for name in other))
-        # Last started, first ended; brokers side by side, since the last one alone finds no controller to tell.
+        # Stop in reverse order. Brokers stop in parallel, because the last one alone has no controller.
         for started in reversed(order[:number]):
             ending = {name: running.pop(name) for name in started if name in running and name not in later}
             with ThreadPoolExecutor() as pool:
@@ -109,12 +109,12 @@ def run(wanted: Mapping[str, Service], images: Mapping[str, Image | NotHere], ma
 
 
 def say(name: str, program: str, answer: str) -> None:
-    """A line of the transcript."""
+    """Prints the result of a service."""
     print(f"| {name} | {program} | {answer} |", flush=True)
 
 
 def main() -> int:
-    """Arguments: names of services, which run with those that they need; without any all."""
+    """Arguments: names of services, which run with all that they need. Without arguments all services run."""
     folder = ROOT / "docker"
     wanted = services(folder / "compose.yaml", environment_file((folder / ".env").read_text()), PROFILES)
     if names := set(sys.argv[1:]):

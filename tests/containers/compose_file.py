@@ -1,4 +1,4 @@
-"""docker/compose.yaml as Compose reads it: anchors merged, variables filled in, the services of some profiles."""
+"""Reads docker/compose.yaml as Compose does: anchors merged, variables filled in, only services of given profiles."""
 
 import re
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """A command that ends with 0 while the service is healthy."""
+    """A command that exits with 0 while the service is healthy."""
 
     command: list[str]
     interval: float
@@ -25,13 +25,13 @@ class HealthCheck:
 
     @property
     def patience(self) -> float:
-        """Seconds until Docker calls a service that never answers unhealthy."""
+        """Seconds until Docker declares a service unhealthy that never passes its check."""
         return self.start_period + self.retries * (self.interval + self.timeout)
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service with what its container is given."""
+    """One service with everything that its container gets."""
 
     name: str
     raw: Mapping[str, Any]
@@ -67,12 +67,12 @@ class Service:
 
     @property
     def runs_once(self) -> bool:
-        """It ends when it has done its work."""
+        """Whether the service ends when its work is done."""
         return str(self.raw["restart"]).startswith("on-failure")
 
 
 def services(compose: Path, variables: Mapping[str, str], profiles: set[str]) -> dict[str, Service]:
-    """The services of these profiles by name; `variables` is what an environment file has."""
+    """The services of these profiles by name; `variables` are those of an environment file."""
     document = filled(yaml.safe_load(compose.read_text()), variables)
     return {
         name: _service(name, raw, compose.parent, document, variables)
@@ -82,7 +82,7 @@ def services(compose: Path, variables: Mapping[str, str], profiles: set[str]) ->
 
 
 def filled(value: Any, variables: Mapping[str, str]) -> Any:
-    """`value` with its variables replaced; an empty one counts as unset where there is a default."""
+    """`value` with its variables replaced; if there is a default, an empty variable counts as unset."""
     if isinstance(value, dict):
         return {key: filled(item, variables) for key, item in value.items()}
     if isinstance(value, list):
@@ -99,20 +99,20 @@ def filled(value: Any, variables: Mapping[str, str]) -> Any:
 
 
 def environment_file(text: str) -> dict[str, str]:
-    """NAME=value lines; quotes around a value and comments go."""
+    """Parses NAME=value lines; removes comments and quotes around values."""
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     return {name: value.strip("'") for name, _, value in (line.partition("=") for line in lines)}
 
 
 def seconds(duration: str) -> float:
-    """A duration such as 10s or 3m."""
+    """The seconds of a duration such as 10s or 3m."""
     return float(duration[:-1]) * _UNITS[duration[-1]]
 
 
 def _service(
     name: str, raw: dict[str, Any], folder: Path, document: Mapping[str, Any], variables: Mapping[str, str]
 ) -> Service:
-    # A name without a value is passed on where it is set.
+    # A name without a value is passed on only if it is set.
     given = {
         key: variables.get(key) if value is None else str(value) for key, value in raw.get("environment", {}).items()
     }

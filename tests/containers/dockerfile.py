@@ -1,4 +1,4 @@
-"""What docker/Dockerfile says about an image: variables, folder, user, command, what it copies of the checkout."""
+"""Reads an image's properties from docker/Dockerfile: variables, folder, user, command, and copied files."""
 
 import json
 import re
@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from string import Template
 
-#: PATH of the Python image, and of an image that says nothing.
+#: PATH of the Python image, and the default PATH.
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass
 class Stage:
-    """What one stage and those that it is made from say."""
+    """The properties of one stage, with those of its base stages."""
 
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": PATH})
     copies: dict[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Where the program of each image comes from on this machine, and as what it is run; or why it can't be had."""
+"""Where this machine has the program of each image, and how to run it; or why it isn't available."""
 
 import os
 import re
@@ -19,13 +19,13 @@ from local.installed import installed
 from local.services import kafka_class_path
 from tests.containers.dockerfile import PATH, stage
 
-#: Kafka's image has it, and logs by docker/kafka/log4j2.properties; the local stack has another in its place.
+#: Kafka's image has this binding, which uses docker/kafka/log4j2.properties; the local stack uses another one.
 LOGGING = (
     "org.apache.logging.log4j:log4j-slf4j-impl:2.25.5",
     "3d25b926bc6025c47ec010459749c12aa66b9d5537ba1922d67d89a098a66607",
 )
 OTHER_LOGGING = artifacts.KAFKA_LOGGING
-#: Images whose program no registry of packages has.
+#: Images whose programs no package registry has.
 MISSING = {
     "ghcr.io/kafbat/kafka-ui": "the program is published as an image alone",
     "axllent/mailpit": "Go's module proxy does not have this version, and no other registry has the program",
@@ -36,9 +36,9 @@ BUSYBOX = "sudo apt-get install busybox-static"
 
 @dataclass
 class Image:
-    """An image's own part of a container."""
+    """The part of a container that its image defines."""
 
-    program: str  # what is run in its place, for the transcript
+    program: str  # name of the program that runs instead, for the transcript
     user: str = "0:0"
     environment: dict[str, str] = field(default_factory=dict)
     workdir: str = "/"
@@ -46,20 +46,20 @@ class Image:
     command: list[str] = field(default_factory=list)
     #: file or folder here → path in the container; all read-only
     mounts: dict[str, str] = field(default_factory=dict)
-    #: how Docker asks it to end
+    #: the signal with which Docker stops it
     stop_signal: signal.Signals = signal.SIGTERM
-    #: path in the container → where the link leads
+    #: path of a link in the container → its target
     links: dict[str, str] = field(default_factory=dict)
 
 
 class NotHere(Exception):
-    """The program can't be had on this machine; the message says why."""
+    """The program isn't available on this machine; the message has the reason."""
 
 
 def image(name: str, work: Path) -> Image:
-    """The image of this name with its version; scripts that stand in for its own are written under `work`.
+    """The image of this name and version; scripts that replace its own ones are written to `work`.
 
-    :raises NotHere: its program can't be had
+    :raises NotHere: its program isn't available
     """
     repository, _, version = name.partition(":")
     if repository in MISSING:
@@ -73,7 +73,7 @@ def image(name: str, work: Path) -> Image:
 
 
 def known() -> set[str]:
-    """Names of all images, without a version."""
+    """The names of all known images, without versions."""
     return {*MISSING, *_IMAGES}
 
 
@@ -89,7 +89,7 @@ def _ours(name: str) -> Callable[[Path, str], Image]:
             environment=said.environment,
             workdir=said.workdir,
             command=said.command,
-            # Its programs name the folder in which they were installed.
+            # Its programs contain the path of the folder in which they were installed.
             mounts={str(packages): str(packages), sys.base_prefix: sys.base_prefix}
             | {str(ROOT / source): target for source, target in said.copies.items()},
             links={"/opt/venv": str(packages)},
@@ -192,7 +192,7 @@ def _redis(scripts: Path, _: str) -> Image:
         for name in ("redis-server", "redis-cli"):
             _script(scripts / name, f'exec env LD_LIBRARY_PATH={libraries} {programs / name} "$@"')
     return Image(
-        # The image is built with another default: without a password, other containers reach the server.
+        # The image's default differs: without a password it accepts connections of other containers.
         entrypoint=["redis-entrypoint.sh"],
         program=f"Redis {_version(*server)} of Debian, protected mode off as in the image",
         environment={"PATH": f"/opt/stand-ins:{PATH}"},
@@ -257,7 +257,7 @@ _IMAGES: Mapping[str, Callable[[Path, str], Image]] = {
 
 
 def _busybox() -> str:
-    """Its wget is what images on Alpine and Busybox have."""
+    """A Busybox, whose wget images on Alpine and Busybox have."""
     return debian.tool("busybox", ["busybox-static"], "bin", BUSYBOX)[-1]
 
 

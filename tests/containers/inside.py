@@ -1,6 +1,6 @@
-"""Becomes a container's process: run as root in new mount, pid, ipc and uts namespaces, with a JSON file of `run`'s.
+"""Becomes a container's process. It runs as root in new mount, pid, ipc and uts namespaces, with a JSON file of `run`.
 
-Python's standard library alone: it runs before the container's own file system is there.
+It uses only Python's standard library, because it runs before the container's file system is mounted.
 """
 
 import json
@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
-#: What Docker mounts a tmpfs with, before what the compose file says.
+#: Docker's mount options of a tmpfs, before those of the compose file.
 TMPFS = "noexec,nosuid,nodev"
 
 
 def mount(*arguments: str) -> None:
-    """mount(8)."""
+    """Calls mount(8)."""
     subprocess.run(["mount", *arguments], check=True)
 
 
 def bind(source: str, target: Path, *, read_only: bool) -> None:
-    """Shows a file or folder of this machine in the container."""
+    """Mounts a file or folder of this machine in the container."""
     if Path(source).is_dir():
         target.mkdir(parents=True, exist_ok=True)
     else:
@@ -34,7 +34,7 @@ def bind(source: str, target: Path, *, read_only: bool) -> None:
 
 
 def build(root: Path, spec: dict[str, Any]) -> None:
-    """The container's file system under `root`."""
+    """Builds the container's file system below `root`."""
     mount("-t", "tmpfs", "-o", "mode=755", "tmpfs", str(root))
     for link in ("bin", "lib", "lib64", "sbin"):
         (root / link).symlink_to(f"usr/{link}")
@@ -65,7 +65,7 @@ def build(root: Path, spec: dict[str, Any]) -> None:
 
 
 def become(spec: dict[str, Any]) -> None:
-    """Runs the command; with `init` as a child, to which it passes SIGTERM on, and whose orphans it collects."""
+    """Runs the command. With `init` it runs as a child, gets SIGTERM forwarded, and its orphans are reaped."""
     command = [*spec["privileges"], *spec["command"]]
     if not spec["init"]:
         os.execvpe(command[0], command, spec["environment"])  # noqa: S606
@@ -80,7 +80,7 @@ def become(spec: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Argument: the JSON file."""
+    """Argument: the path of the JSON file."""
     file = Path(sys.argv[1])
     spec = json.loads(file.read_text())
     root = Path(spec["root"])

@@ -1,6 +1,6 @@
-"""A network of its own, and containers in it made of namespaces: as Docker would start them, as far as that goes here.
+"""A private network, and containers made of Linux namespaces, as close to Docker's as possible here.
 
-Not as Docker does it: no image below the programs (this machine's /usr is there), no limit on memory or processes.
+Differences to Docker: there is no image (the containers see this machine's /usr), and no limit of memory or processes.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ from tests.containers.images import Image
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 NETWORK = "10.99.0"
 BRIDGE = "compose0"
-#: Users that the images have, besides root and nobody.
+#: Users of the images, besides root and nobody.
 PASSWD = """root:x:0:0:root:/root:/bin/bash
 postgres:x:999:999::/var/lib/postgresql:/bin/bash
 appuser:x:1000:1000::/home/appuser:/bin/bash
@@ -31,9 +31,9 @@ nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 
 
 def unshare_namespaces() -> None:
-    """unshare(2), which Python has from version 3.12 on.
+    """Calls unshare(2), which Python only has since version 3.12.
 
-    :raises PermissionError: this needs root
+    :raises PermissionError: the process doesn't run as root
     """
     library = ctypes.CDLL(None, use_errno=True)
     if library.unshare(CLONE_NEWNS | CLONE_NEWNET):
@@ -41,7 +41,7 @@ def unshare_namespaces() -> None:
 
 
 class Container:
-    """One running service."""
+    """A running service."""
 
     def __init__(
         self, service: Service, image: Image, process: "subprocess.Popen[bytes]", spec: Path, log: Path
@@ -54,9 +54,9 @@ class Container:
         self._started = time.monotonic()
 
     def wait(self) -> str:
-        """Waits until it is healthy, or has ended where it runs once; returns what there is to say about that.
+        """Waits until it is healthy, or has ended if it runs once; returns a sentence about the result.
 
-        :raises AssertionError: it isn't and won't be; with the end of its log
+        :raises AssertionError: it failed; the message has the end of its log
         """
         health = self.service.health
         if health is None:
@@ -73,7 +73,7 @@ class Container:
         raise AssertionError(f"not healthy after {health.patience:.0f} s: {answer}; {self._tail()}")
 
     def stop(self) -> str:
-        """Ends it as Docker does: its signal, then SIGKILL after the grace period or a minute of it."""
+        """Stops it as Docker does: its signal, then SIGKILL after the grace period, at most a minute."""
         grace = min(self.service.grace, 60)
         began = time.monotonic()
         if self._process.poll() is None:
@@ -82,7 +82,7 @@ class Container:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(grace)
                 return f"ended {time.monotonic() - began:.1f} s after {self.image.stop_signal.name}"
-            self._process.kill()  # and with it its children
+            self._process.kill()  # its children end with it
             self._process.wait(10)
             return f"killed {grace:.0f} s after {self.image.stop_signal.name}"
         return ""
@@ -96,7 +96,7 @@ class Container:
         return f"ended with 0 after {time.monotonic() - self._started:.0f} s"
 
     def _check(self, health: HealthCheck) -> str:
-        """What is wrong; nothing while it is healthy."""
+        """The failure of the health check; empty while it is healthy."""
         try:
             target = str(self._init())
         except IndexError:
@@ -119,7 +119,7 @@ class Container:
         return "" if check.returncode == 0 else f"the check ends with {check.returncode}: {said.strip()[-300:]}"
 
     def _init(self) -> int:
-        """The container's first process, as this machine numbers it."""
+        """The pid of the container's first process, in this machine's namespace."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         return int(children[0])
 
@@ -128,9 +128,9 @@ class Container:
 
 
 class Machine:
-    """Where the containers run: this process gets network and mount namespaces that are its own.
+    """The host of the containers: this process gets its own network and mount namespaces.
 
-    :raises PermissionError: only root gets them
+    :raises PermissionError: the process doesn't run as root
     """
 
     def __init__(self, work: Path, names: Sequence[str]) -> None:
@@ -139,7 +139,7 @@ class Machine:
         self._addresses = {name: f"{NETWORK}.{number}" for number, name in enumerate(names, start=10)}
         for command in (
             "mount --make-rprivate /",
-            "mount -t tmpfs tmpfs /run",  # where ip(8) keeps namespaces
+            "mount -t tmpfs tmpfs /run",  # ip(8) stores namespaces there
             "ip link set lo up",
             f"ip link add {BRIDGE} type bridge",
             f"ip address add {NETWORK}.1/24 dev {BRIDGE}",
@@ -150,7 +150,7 @@ class Machine:
             (work / folder).mkdir(parents=True, exist_ok=True)
 
     def start(self, service: Service, image: Image, replaced: dict[str, Path]) -> Container:
-        """Starts the service's container; `replaced` has files in place of secrets, by their path in the container."""
+        """Starts the service's container; `replaced` has files that replace secrets, by their path in the container."""
         number = list(self._addresses).index(service.name)
         namespace, outside = f"container{number}", f"outside{number}"
         self._run(f"ip netns add {namespace}")
@@ -170,7 +170,7 @@ class Machine:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [
-                    *("setpriv", "--pdeathsig", "KILL"),  # it ends with this process, whatever ends that
+                    *("setpriv", "--pdeathsig", "KILL"),  # it ends with this process, in any case
                     *("nsenter", f"--net=/run/netns/{namespace}", *unshare.split()),
                     *(sys.executable, str(inside), str(spec)),
                 ],
@@ -230,7 +230,7 @@ class Machine:
         return "\n".join(lines) + "\n"
 
     def _volume(self, source: str, user: str) -> str:
-        """A volume is made with the owner that the image's folder has: the user of the image."""
+        """Creates a volume. Its owner is that of the image's folder: the user of the image."""
         if source.startswith("/"):
             return source
         folder = self._work / "volumes" / source

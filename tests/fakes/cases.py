@@ -1,4 +1,4 @@
-"""Cases and answers in memory: what the confirmation site sees of Kafka, with a way to make Kafka fail."""
+"""Cases and answers in memory: the confirmation site's view of Kafka, with a way to make Kafka fail."""
 
 import threading
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ def transaction(case: str = "case-1", **changes: Any) -> dict[str, Any]:
 def answered(
     record: dict[str, Any], status: Status, answered_at: datetime | int, decided: DecidedBy | None = None
 ) -> dict[str, Any]:
-    """An answer to a fraud as the topic's codec takes it, with how it came."""
+    """An answer to a fraud, with its channel, as the topic's codec encodes it."""
     return {**record, "status": status, "answeredAt": answered_at, **channel_of(status, decided)}
 
 
@@ -52,9 +52,9 @@ class FakeCases(FirstValues[dict[str, Any]]):
 
 
 class FakeAnswers(FirstValues[Answer]):
-    """The topic of answers, its publisher and the view of what is in force at once; one partition.
+    """The topic of answers with one partition, its publisher, and the view of answers.
 
-    `refuse` is what publishing raises instead of writing; while `reading` is False what is written isn't seen.
+    `refuse` is an error that publishing raises instead of writing. While `reading` is False, new answers aren't seen.
     """
 
     alive = True
@@ -81,7 +81,7 @@ class FakeAnswers(FirstValues[Answer]):
     def append(
         self, status: Status, transaction: dict[str, Any], answered_at: datetime, decided: DecidedBy | None = None
     ) -> Answer:
-        """What another visitor, another site or the sensor's time limit writes."""
+        """Writes an answer of another visitor, another site or the sensor's time limit."""
         with self._appending:
             case = transaction["idTransaction"]
             record = answered(transaction, status, answered_at, decided)

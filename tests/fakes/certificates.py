@@ -12,19 +12,19 @@ from cryptography.x509.oid import NameOID
 
 
 def untrusted(folder: Path) -> ssl.SSLContext:
-    """A certificate for 127.0.0.1 that nobody trusts."""
+    """A certificate for 127.0.0.1 of an unknown authority."""
     name = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
     return _server_context(_certificate_and_key(folder, name))
 
 
 def without_host_name(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A certificate that names no host, as Memorystore's may; and the file to trust it by."""
+    """A certificate without a host name, as Memorystore's may be, and the file with its authority."""
     file = _certificate_and_key(folder, x509.BasicConstraints(ca=True, path_length=None))
     return _server_context(file), file
 
 
 def client(folder: Path, password: str = "") -> Path:
-    """A client's certificate and its key in one file."""
+    """A client's certificate with its key in one file."""
     return _certificate_and_key(folder, x509.BasicConstraints(ca=True, path_length=None), password)
 
 

@@ -1,8 +1,8 @@
-"""Time that a test lets pass."""
+"""A clock that a test controls."""
 
 
 class Clock:
-    """Time that passes while somebody sleeps."""
+    """A clock that advances only when somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = 0.0

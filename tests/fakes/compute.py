@@ -1,7 +1,7 @@
-"""Compute Engine in memory, behind the HTTP interface that googleapiclient speaks; it takes only what Google documents.
+"""Compute Engine in memory, behind the HTTP interface of googleapiclient; it only accepts documented requests.
 
-Each request is held against the discovery document that Google publishes for version 1: a method with this path and
-verb, parameters that it knows, their patterns, no body where it takes none.
+Each request is checked against Google's discovery document for version 1: the method exists with this path and verb,
+parameters are known and match their patterns, and there is a body only if the method has one.
 """
 
 import json
@@ -21,7 +21,7 @@ _STEPS = ("PENDING", "RUNNING", "DONE")
 
 
 class Undocumented(AssertionError):
-    """A request that the real API wouldn't understand."""
+    """A request that the real API would refuse."""
 
 
 @lru_cache(maxsize=1)
@@ -34,11 +34,11 @@ def _document() -> dict[str, Any]:
 
 @dataclass
 class Compute:
-    """A project's instances: "zone/name" → status; what it refuses is set by the test."""
+    """A project's instances: "zone/name" → status. Tests set what it refuses."""
 
     project: str
     instances: dict[str, str]
-    #: "zone/name" of instances that the caller has no right to
+    #: "zone/name" of instances for which the caller has no rights
     forbidden: set[str] = field(default_factory=set)
     #: "zone/name" → error code and text that its operation ends with
     failing: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -54,14 +54,14 @@ class Compute:
         headers: Mapping[str, str] | None = None,
         **_: Any,
     ) -> tuple[httplib2.Response, bytes]:
-        """What httplib2.Http does."""
+        """The request method of httplib2.Http."""
         method_id, parameters = documented(uri, method, body)
         status, answer = self._answer(method_id, parameters)
         content = json.dumps(answer).encode()
         return httplib2.Response({"status": str(status), "content-type": "application/json"}), content
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
     def _answer(self, method_id: str, parameters: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
         zone = parameters["zone"]
@@ -100,9 +100,9 @@ class Compute:
 
 
 def documented(uri: str, method: str, body: bytes | str | None) -> tuple[str, dict[str, str]]:
-    """The id of the documented method that a request is for, and its parameters.
+    """The id and the parameters of the documented method for a request.
 
-    :raises Undocumented: there is none, or it doesn't take this
+    :raises Undocumented: there is no such method, or it doesn't have these parameters
     """
     document = _document()
     root = document["rootUrl"] + document["servicePath"]
@@ -140,5 +140,5 @@ def _check(method: dict[str, Any], given: dict[str, str], body: bytes | str | No
 
 
 def _error(status: int, text: str, reason: str) -> tuple[int, dict[str, Any]]:
-    """An error as Google's APIs put it."""
+    """An error in the format of Google's APIs."""
     return status, {"error": {"code": status, "message": text, "errors": [{"message": text, "reason": reason}]}}

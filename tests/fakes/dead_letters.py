@@ -1,4 +1,4 @@
-"""A dead-letter topic in memory: the producer's side and the readers'."""
+"""A dead-letter topic in memory, for its producer and its readers."""
 
 from dataclasses import dataclass, field
 
@@ -16,22 +16,22 @@ class LetterTopic:
     reads: int = 0
 
     def put(self, letter: DeadLetter) -> None:
-        """Takes a letter, which isn't there yet."""
+        """Accepts a letter, which isn't visible before :meth:`flush`."""
         self.waiting.append(letter)
 
     def flush(self) -> None:
-        """Now it is."""
+        """Makes the letters visible."""
         self.letters += self.waiting
         self.waiting = []
 
     def of(self, partition: Partition) -> Places:
-        """The letters that are there."""
+        """The visible letters."""
         self.reads += 1
         return {letter.offset: {letter.timestamp} for letter in self.letters if letter.partition == partition}
 
     def lately(self, partition: Partition) -> Places:
-        """They are known at once."""
+        """As :meth:`of`: letters are known at once."""
         return self.of(partition)
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Does nothing."""

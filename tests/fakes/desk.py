@@ -1,4 +1,4 @@
-"""The desk's topics in memory: what is written is in the index at once."""
+"""The desk's topics in memory: written records are in the index at once."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ def ms(moment: datetime) -> int:
 
 
 class FakeDeskViews:
-    """Views, publisher of answers and publisher of events at once; `refuse` is what publishing raises."""
+    """The views, the publisher of answers and the publisher of events; `refuse` is an error that publishing raises."""
 
     alive = True
 
@@ -74,7 +74,7 @@ class FakeDeskViews:
 
 
 class EventsOf:
-    """The publisher of events of fake views."""
+    """The publisher of events for fake views."""
 
     def __init__(self, views: FakeDeskViews) -> None:
         self._views = views

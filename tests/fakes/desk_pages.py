@@ -1,4 +1,4 @@
-"""The page Cases over topics and a lake in memory, with users of its own in place of Airflow's login."""
+"""The page Cases with topics and a lake in memory, and with test users instead of Airflow's login."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +19,7 @@ from tests.fakes.desk import EventsOf, FakeDeskViews
 
 
 class Users:
-    """Who is logged in, and the methods that the auth manager allows for the custom view Cases."""
+    """The logged-in user, and the methods that the auth manager allows for the custom view Cases."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -31,7 +31,7 @@ class Users:
 
 @contextmanager
 def desk_pages(views: FakeDeskViews, lake: Lake, settings: Settings, users: Users) -> Iterator[FastAPI]:
-    """The app with the pages."""
+    """The app of the pages."""
     signer = URLSafeTimedSerializer("a-key-of-these-tests")
     replaced: list[tuple[object, str, object]] = [
         (desk_access, "get_auth_manager", lambda: users),

@@ -1,4 +1,4 @@
-"""HTTP servers of tests, on real sockets."""
+"""HTTP servers for tests, on real sockets."""
 
 import ssl
 import threading
@@ -8,15 +8,15 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """Keeps the tests' output to the tests."""
+    """A request handler that doesn't log."""
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 @contextmanager
 def serving(server: ThreadingHTTPServer, certificate: ssl.SSLContext | None = None) -> Iterator[str]:
-    """The server's address while it answers, over TLS where there is a certificate."""
+    """Runs a server during the context, with TLS if there is a certificate; yields its address."""
     if certificate is not None:
         server.socket = certificate.wrap_socket(server.socket, server_side=True)
     with server:

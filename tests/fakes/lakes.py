@@ -1,4 +1,4 @@
-"""Lakes with a catalog of their own: real Iceberg tables in a folder, a SQL catalog in a file."""
+"""Lakes with their own catalog: real Iceberg tables in a folder, and a SQL catalog in a file."""
 
 import shutil
 import tempfile
@@ -16,7 +16,7 @@ from tests.fakes.memory_store import MemoryStore
 
 
 class HookedCatalog(SqlCatalog):
-    """A SQL catalog that calls `before` ahead of each call and `after` behind it: both may raise, or do something."""
+    """A SQL catalog that calls `before` before each call and `after` after it; both may raise or change something."""
 
     def __init__(self, name: str, **properties: str) -> None:
         super().__init__(name, **properties)
@@ -40,7 +40,7 @@ class HookedCatalog(SqlCatalog):
 
 
 def new_lake(store: ObjectStore | None = None, directory: Path | None = None) -> Lake:
-    """A lake on a store, by default an empty one in memory; its tables' files go when it goes."""
+    """A lake on a store, by default an empty one in memory. The tables' files are deleted with the lake."""
     folder = directory or Path(tempfile.mkdtemp(prefix="fraudstream-tests-"))
     catalog = HookedCatalog(CATALOG, uri=f"sqlite:///{folder}/catalog.db", warehouse=folder.as_uri())
     tables = Tables(catalog, "lake")

@@ -1,8 +1,8 @@
-"""``python -m tests.fakes.logins``: logs people in to Airflow's FAB auth manager, with a Google in memory.
+"""``python -m tests.fakes.logins``: logs users in to Airflow's FAB auth manager, with a fake Google in memory.
 
-A process of its own, since an auth manager configures all of Airflow: the test gives it AIRFLOW_HOME, the auth manager
-and its configuration file by the environment. Reads from standard input the claims of each login, and whom the setting
-names when the API server starts again; prints what became of them.
+It is a process of its own, because an auth manager configures all of Airflow. The test sets AIRFLOW_HOME, the auth
+manager and its configuration file in the environment. Standard input has the claims of each login, and the users of the
+setting after a restart of the API server. It prints the results.
 """
 
 import io
@@ -32,7 +32,7 @@ DISCOVERY = {
 
 
 class Google(requests.adapters.HTTPAdapter):
-    """Answers what Google does, and has a token for whoever logs in next."""
+    """Answers requests as Google does, with a token for the next user who logs in."""
 
     claims: dict[str, Any]
 
@@ -56,7 +56,7 @@ class Google(requests.adapters.HTTPAdapter):
 
 
 def log_in(app: FastAPI, google: Google, claims: dict[str, Any]) -> dict[str, Any]:
-    """One browser: to Google and back with its answer."""
+    """Logs in with one browser: redirects to Google and returns with its response."""
     browser = TestClient(app, base_url="http://localhost:8080", follow_redirects=False)
     google.claims = {}
     sent = parse_qs(urlsplit(browser.get("/auth/login/google").headers["location"]).query)
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def accounts(security: Any) -> dict[str, list[str]]:
-    """The roles of each account that is active."""
+    """The roles of each active account."""
     return {user.username: [role.name for role in user.roles] for user in security.get_all_users() if user.active}
 
 

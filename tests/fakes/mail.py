@@ -1,4 +1,4 @@
-"""What a mail says, for tests that send one."""
+"""Sample contents of mails."""
 
 from fraudstream.mail.letter.templates import Facts
 
@@ -6,7 +6,7 @@ from fraudstream.mail.letter.templates import Facts
 def sample_facts(
     case: str = "3f9a-000000017", link: str = "https://bank.example/confirm/abc.def", status: str = "", name: str = ""
 ) -> Facts:
-    """Facts that every kind of mail can show; the answers stand behind `link`."""
+    """Facts for every kind of mail; `link` is the start of the answers' links."""
     return Facts(
         id=case,
         amount="9,839.64",

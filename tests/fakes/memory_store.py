@@ -1,4 +1,4 @@
-"""An object store in memory, with a way to make any call of it fail or lose its answer."""
+"""An object store in memory that can make any call fail or lose its response."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -10,15 +10,15 @@ from fraudstream.lake.store.objects import Created, ObjectInfo, StoredObject
 
 
 class MemoryStore:
-    """:class:`fraudstream.lake.store.objects.ObjectStore` that keeps the last state of a bucket.
+    """:class:`fraudstream.lake.store.objects.ObjectStore` with the current objects of a bucket.
 
-    `before` is called with the operation and the name ahead of each call, `after` behind each one that did
-    something: both may raise, which is a store that fails without, or after, having done what was asked. They may
-    also do something to the store, which is what another process does between two steps.
+    `before` is called with operation and name before each call, `after` after each call that changed something. If they
+    raise an error, the store fails before or after doing the work. They may also change the store, as another process
+    does between two steps.
     """
 
     bucket = "memory"
-    #: Cloud Storage takes about one write a second of one object: the clock by which this one does, None: no limit.
+    #: The clock for Cloud Storage's limit of one write per second and object; None: no limit.
     clock_of_limit: Callable[[], float] | None = None
 
     def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:

@@ -1,4 +1,4 @@
-"""An SMTP server on loopback that keeps what it accepts and misbehaves when told to."""
+"""An SMTP server on loopback that stores accepted mails and misbehaves on request."""
 
 import asyncio
 import base64
@@ -17,20 +17,20 @@ Stage = Literal["connect", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "content"]
 
 
 class Fault(Enum):
-    """What may happen instead of a reply."""
+    """A fault instead of a reply."""
 
     DROP = "the connection is closed"
     KEEP_AND_DROP = "the mail is accepted, then the connection is closed without a reply"
     STALL = "nothing is ever said again"
 
 
-#: Asked at each stage of each mail, with the recipient (empty at MAIL): a fault, a reply, or None for success.
+#: Called at each stage of each mail with the recipient (empty at MAIL); returns a fault, a reply, or None for success.
 Script = Callable[[Stage, str], Fault | str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A mail that the server took, as it came over the wire without dot-stuffing."""
+    """A mail that the server accepted, as it was sent, without dot-stuffing."""
 
     recipient: str
     content: bytes
@@ -46,11 +46,11 @@ class Accepted:
 
 
 class FakeSmtpServer:
-    """Runs in a thread of its own; a context manager. `down()` and `up()` close and open its port.
+    """A server in its own thread; a context manager. `down()` and `up()` close and open its port.
 
-    `seconds_per_mail`: how long it takes before it answers to a content.
-    `session_limit`: after so many mails, what it answers to the next MAIL of the session.
-    `lenient`: it asks for content even where it refused the recipient, as RFC 2920 says a server may.
+    `seconds_per_mail`: time until it answers to a content.
+    `session_limit`: after this number of mails it answers to the next MAIL of the session with this reply.
+    `lenient`: it asks for the content even if it refused the recipient, which RFC 2920 allows.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class FakeSmtpServer:
         self._loop.close()
 
     def up(self) -> None:
-        """Opens the port, the same as before."""
+        """Opens the same port as before."""
         asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
 
     def down(self) -> None:
@@ -113,7 +113,7 @@ class FakeSmtpServer:
         if self._server is not None:
             self._server.close()
             self._server = None
-        # Connections that were accepted just now get their handlers in the loop's next rounds, and close in later ones.
+        # The loop needs some rounds to create the handlers of connections that were accepted just now.
         for _ in range(5):
             for handler in list(self._handlers):
                 handler.cancel()
@@ -128,12 +128,12 @@ class FakeSmtpServer:
         except asyncio.CancelledError:
             writer.transport.abort()
         except _Leave:
-            # What was said before must arrive: end, and wait until the client has read that far and ends too.
+            # What was sent before must arrive: send FIN, and wait until the client has read it and closes its side.
             if writer.can_write_eof():
                 writer.write_eof()
                 await reader.read()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
-            # The client left first.
+            # The client closed first.
             pass
         finally:
             self._handlers.discard(task)
@@ -141,7 +141,7 @@ class FakeSmtpServer:
 
 
 class _Leave(Exception):
-    """The server ends the connection."""
+    """Raised to end the connection."""
 
 
 class _Session:

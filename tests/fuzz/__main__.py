@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz --seed 1 --minutes 10``: anything on every topic; exit code 1 if one is lost."""
+"""``python -m tests.fuzz --seed 1 --minutes 10``: arbitrary records on every topic; exit code 1 if one is lost."""
 
 import argparse
 import os
@@ -7,17 +7,17 @@ import signal
 import sys
 import time
 
-#: The run's own stack; its logs lie with it.
+#: The number of the run's own stack. Its logs are in its folder.
 STACK_NUMBER = "8"
 
 
 def main() -> int:
-    """Starts itself again in an environment of its own, and there runs and prints."""
+    """Restarts this program in its own environment, where it runs and prints."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seed", type=int, default=random.randrange(10_000))  # noqa: S311  no secret
     parser.add_argument("--minutes", type=float, default=1.0)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack goes down with the run
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack is stopped at the end of the run
     if os.environ.get("FRAUDSTREAM_STACK") != STACK_NUMBER:
         from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.environment
 

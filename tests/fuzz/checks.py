@@ -1,4 +1,4 @@
-"""What topics, dead letters, lake, mail log, cases, views and site hold in the end, each against the topics."""
+"""Compares topics, dead letters, lake, mail log, cases, views and site at the end, each with the topics."""
 
 import gzip
 import json
@@ -23,14 +23,14 @@ from fraudstream.settings import Settings
 
 from tests.fuzz.values import Value
 
-#: The topics that have consumers here.
+#: The topics with consumers in this test.
 READ = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 
 Place = tuple[str, int, int]
 
 
 def answers(url: str) -> bool:
-    """Whether a page is there."""
+    """Whether a page answers."""
     try:
         return httpx.get(url, timeout=10).status_code == 200
     except httpx.HTTPError:
@@ -40,7 +40,7 @@ def answers(url: str) -> bool:
 def check_topic(
     settings: Settings, topic: str, written: dict[Place, Value], cases: Path, views: Any
 ) -> tuple[list[str], int]:
-    """What is wrong with a topic's records, and the number of its dead letters."""
+    """The problems of a topic's records, and the number of its dead letters."""
     with TopicReader(settings, topic) as reader:
         messages = list(reader.read())
     decoded = Codec.for_topic(topic, settings).decode_messages(messages)
@@ -93,7 +93,7 @@ def check_topic(
 
 
 def _first_of_each_case(records: dict[Place, Any]) -> list[Place]:
-    """Per partition the first answer of each case."""
+    """The first answer of each case, by partition."""
     first: dict[tuple[int, str], Place] = {}
     for place in sorted(records):
         first.setdefault((place[1], records[place]["idTransaction"]), place)
@@ -111,7 +111,7 @@ def _each_once(what: str, expected: Iterable[Any], found: Iterable[Any]) -> list
 
 
 def check_site(settings: Settings) -> list[str]:
-    """The page of a case that lies among the rest."""
+    """Checks the page of a case that is in a topic with arbitrary records."""
     with TopicReader(settings, FRAUD_TRANSACTION) as reader:
         decoded = Codec.for_topic(FRAUD_TRANSACTION, settings).decode_messages(list(reader.read()))
     cases = decoded.records[-5:]

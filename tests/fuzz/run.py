@@ -1,9 +1,9 @@
-"""A run: every topic gets anything, and in the end each record is in all its effects or one dead letter.
+"""A run: writes arbitrary records to every topic. In the end each must have all its effects or be one dead letter.
 
-1. start brokers, registry and store, empty; topics and schemas, and schemas of others in the registry
+1. start brokers, registry and store empty; create topics and schemas, and foreign schemas in the registry
 2. start the site as a process, consumers and views as threads
-3. produce to every topic; meanwhile all of them go on
-4. stop the consumers, and have new ones read to the end
+3. produce to every topic while all of them run
+4. stop the consumers, and let new ones read to the end
 5. compare topics, dead letters, lake, mail log, cases, views and site
 """
 
@@ -54,7 +54,7 @@ _DRAIN_SECONDS = 300.0
 
 
 class Result(NamedTuple):
-    """How many records of each kind were written, and what is wrong."""
+    """The number of written records of each kind, and the problems."""
 
     written: Counter[str]
     dead: int
@@ -62,7 +62,7 @@ class Result(NamedTuple):
 
 
 class Consumers:
-    """The consumers, each in a thread; `failed` has what ended one."""
+    """The consumers, each in a thread; `failed` has the errors that ended them."""
 
     def __init__(self, settings: Settings, cases: Path) -> None:
         self._settings = settings
@@ -71,7 +71,7 @@ class Consumers:
         self.failed: list[str] = []
 
     def start(self, until: Any) -> None:
-        """All of them anew."""
+        """Starts new instances of all consumers."""
         for role, topic in CONSUMERS:
             stop = threading.Event()
             sink = sink_of(self._settings, role, topic, self._cases, stop)
@@ -90,7 +90,7 @@ class Consumers:
             self._running.append((thread, subscription, stop))
 
     def finish(self, *, stop: bool) -> None:
-        """Until all of them ended; `stop`: asks them to."""
+        """Waits for the end of all consumers; with `stop` it stops them first."""
         for _, subscription, stopped in self._running if stop else []:
             subscription.stop()
             stopped.set()
@@ -104,7 +104,7 @@ class Consumers:
         try:
             subscription.run()
         except MailError as error:
-            # A task that is asked to end leaves mails that have no answer yet to the next one, as it does in Airflow.
+            # A stopped task leaves mails without an answer to the next one, as in Airflow.
             if not stop.is_set():
                 self.failed.append(f"{name} ended: {error}")
         except BaseException as error:  # noqa: BLE001  # whatever ends a consumer is what is looked for
@@ -112,7 +112,7 @@ class Consumers:
 
 
 def run(seed: int, seconds: float) -> Result:
-    """A whole run."""
+    """Runs a whole round."""
     stack = Stack()
     with ExitStack() as ends:
         # 1. stack
@@ -165,7 +165,7 @@ def run(seed: int, seconds: float) -> Result:
 
 
 def register_foreign(settings: Settings) -> dict[str, int]:
-    """Registers the schemas of foreign records; returns their ids."""
+    """Registers the foreign schemas; returns their ids."""
     with SchemaRegistryClient({"url": settings.schema_registry_url}) as client:
         ids = {name: client.register_schema(f"fuzz-{name}", Schema(*FOREIGN[name])) for name in FOREIGN}
         client.register_schema("fuzz-money", Schema(_MONEY, "AVRO"))
@@ -192,14 +192,14 @@ def _site(health: str) -> Iterator[None]:
 
 
 def _look(health: str, views: Iterable[TopicView[Any]], consumers: Consumers) -> list[str]:
-    """What doesn't go on."""
+    """The parts that don't work any more."""
     problems = [f"the site's {part} isn't 200" for part in ("live", "ready") if not answers(f"{health}/{part}")]
     problems += [f"the view of {view.topic} ended" for view in views if not view.alive]
     return problems + list(consumers.failed)
 
 
 def _produce(settings: Settings, foreign: dict[str, int], seed: int, seconds: float, look: Any) -> dict[Place, Value]:
-    """Values by the place where each lies."""
+    """Produces values; returns them by the place of their records."""
     written: dict[Place, Value] = {}
     producer = Producer(settings.producer_config(**{"enable.idempotence": True, "message.max.bytes": 1_048_000}))
     rng = random.Random(seed)  # noqa: S311  no secret
@@ -215,7 +215,7 @@ def _produce(settings: Settings, foreign: dict[str, int], seed: int, seconds: fl
         for topic, maker in values.items():
             for _ in range(_RATE):
                 value = maker.next()
-                if value.kind == "untimely":  # where the brokers set timestamps, it is none
+                if value.kind == "untimely":  # brokers set the timestamps, so the record isn't untimely
                     value = value._replace(valid=None)
 
                 def delivered(error: Any, message: Message, value: Value = value) -> None:

@@ -1,4 +1,4 @@
-"""Values for topics: valid ones, mutated ones, arbitrary bytes behind a valid header, records of foreign schemas."""
+"""Makes values for topics: valid, mutated, arbitrary bytes after a valid header, and records of foreign schemas."""
 
 import json
 import random
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fraudstream.kafka.avro.codec import schema_text
 from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 
-#: Schema, kind, and what a body of it looks like; of the topic's own schema made `OWN`, of one that names type `Money`.
+#: Foreign schemas by name: text and kind.
 FOREIGN: Mapping[str, tuple[str, str]] = {
     "json": ('{"type": "object", "properties": {"amount": {"type": "number"}}}', "JSON"),
     "protobuf": ('syntax = "proto3"; message P { string x = 1; }', "PROTOBUF"),
@@ -33,7 +33,7 @@ _BODIES: Mapping[str, Callable[[random.Random], bytes]] = {
     "other": lambda rng: bytes([8]) + rng.randbytes(4),
     "referring": lambda rng: bytes([rng.randrange(128)]),
 }
-#: What certain fields of other records than transactions hold.
+#: Values of certain fields in records other than transactions.
 _CONTENTS: dict[str, list[Any]] = {
     "isFraud": [0, 1],
     "isFlaggedFraud": [0, 1],
@@ -56,7 +56,7 @@ _CONTENTS: dict[str, list[Any]] = {
 
 
 class Value(NamedTuple):
-    """A value and its Kafka timestamp; `valid` is None where that is the codec's to say."""
+    """A value and its Kafka timestamp; `valid` is None if only the codec can tell."""
 
     content: bytes | None
     timestamp: int
@@ -65,10 +65,10 @@ class Value(NamedTuple):
 
 
 class Values:
-    """Makes the values of a topic; of valid ones each has an id of its own.
+    """Makes the values of a topic; each valid value has its own id.
 
-    :param encode: makes a valid value of a record
-    :param foreign: schema id of each of :data:`FOREIGN` that is registered
+    :param encode: encodes a record to a valid value
+    :param foreign: schema id of each registered schema of :data:`FOREIGN`
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Values:
         assert topic in SCHEMA_FILES
 
     def next(self) -> Value:
-        """One more, about half of them valid."""
+        """The next value; about half of the values are valid."""
         rng = self._random
         self._made += 1
         good = self._encode(self._record())

@@ -1,7 +1,6 @@
-"""What topics, lake, mail log and Airflow hold of a file in the end, each row as a reader of the lake finds it.
+"""Reads what topics, lake, mail log and Airflow have of a file at the end, each row as a reader of the lake sees it.
 
-Compaction moves rows to tables while they are written, so the lake is read with the product's reader: what it finds of
-JSON and tables is what readers see.
+Compaction moves rows to tables during the round, so the lake is read with the pipeline's own reader of JSON and tables.
 """
 
 from collections.abc import Iterable, Iterator
@@ -34,14 +33,14 @@ class Outcome(NamedTuple):
 
 
 class Outcomes(NamedTuple):
-    """First answer of each case, and where it lies: in the topic, and in the lake."""
+    """The first answer of each case, in the topic and in the lake."""
 
     topic: list[tuple[Place, Outcome]]
     lake: list[tuple[Place, Outcome]]
 
 
 def read(settings: Settings, file: Path, prefix: str, tasks: Tasks) -> tuple[Content, Outcomes]:
-    """Reads it all; `prefix` is what the ids of the file's rows start with."""
+    """Reads everything; `prefix` is the start of the ids of the file's rows."""
     rows, rejected = rows_of(file, prefix)
     lake = Lake.connect(settings)
     of_transactions = _rows(lake, TRANSACTIONS, _ROW, prefix)
@@ -65,13 +64,13 @@ def read(settings: Settings, file: Path, prefix: str, tasks: Tasks) -> tuple[Con
 
 
 def with_receipts(content: Content, outcomes: Outcomes) -> Content:
-    """What mails are due for: the transactions, and the outcomes of their cases."""
+    """The mails that are expected: of the transactions, and receipts of their cases' outcomes."""
     receipts = [(place, Row(place[0], of.id_transaction, "", 0, "", "")) for place, of in outcomes.topic]  # type: ignore[arg-type]
     return content._replace(topics=[*content.topics, *receipts])
 
 
 def check_outcomes(content: Content, outcomes: Outcomes) -> Check:
-    """Every fraud has an outcome, and the lake has the first one, once."""
+    """Checks that every fraud has an outcome, and that the lake has the first one exactly once."""
     frauds = [row.id_transaction for row in content.rows if row.topic == FRAUD_TRANSACTION]
     problems = each_once("outcomes", frauds, (of.id_transaction for _, of in outcomes.topic))
     problems += each_once("outcomes in the lake", outcomes.topic, outcomes.lake)
@@ -94,7 +93,7 @@ def _runs(tasks: Tasks) -> Iterable[tuple[str, list[str]]]:
 
 
 def _first_answers(settings: Settings, prefix: str) -> Iterator[tuple[Place, Outcome]]:
-    """Of each case, by append time, then partition, then offset."""
+    """The first answer of each case, by append time, then partition, then offset."""
     with topics.reader(settings) as reader:
         messages = list(topics.records(reader, settings, FRAUD_CONFIRMATION))
     decoded = Codec.for_topic(FRAUD_CONFIRMATION, settings).decode_messages(messages)

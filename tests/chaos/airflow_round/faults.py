@@ -1,4 +1,4 @@
-"""The faults of a round through Airflow: what is done to its tasks, and what only happens to a whole stack."""
+"""The faults of a round through Airflow: those of its tasks, and those that need the whole stack."""
 
 import random
 import signal
@@ -24,11 +24,11 @@ from tests.chaos.proxy import ANY_SERVER, HttpFault
 from tests.chaos.stack import PARTITIONS
 from tests.fakes.smtp import FakeSmtpServer
 
-#: Longer than the session timeout of 10 s: the group gives the frozen task's partitions away.
+#: Longer than the session timeout of 10 s, so that the group reassigns the frozen task's partitions.
 _FROZEN_SECONDS = 15.0
-#: A task that waits for the mail server asks the brokers nothing until its run's minute is over.
+#: A task that waits for the mail server sends no request to the brokers until its run of a minute ends.
 _FENCED_WITHIN = 90.0
-#: On a busy machine two killed brokers take minutes until they serve again.
+#: On a busy machine two killed brokers need minutes until they serve again.
 _MEMBERS_WITHIN = 300.0
 _ASSIGNED = "is read in group"
 _FENCED = ("was away too long", "PartitionLost")
@@ -39,18 +39,18 @@ _RUNS_WITHOUT_MAIL = 2
 
 @dataclass
 class AirflowArena(Arena):
-    """All that faults are done to; its fleet are the tasks in Airflow."""
+    """The objects that faults act on; the fleet consists of tasks in Airflow."""
 
     tasks: Tasks = field(kw_only=True)
     settings: Settings = field(kw_only=True)
     smtp: FakeSmtpServer = field(kw_only=True)
-    #: What went on that shouldn't have, or didn't that should.
+    #: Unexpected behaviour: something continued that should have stopped, or the other way round.
     findings: list[str] = field(default_factory=list)
     partitions: int = PARTITIONS
 
 
 def freeze(consumer: str) -> Fault:
-    """SIGSTOP of one of a group's two members past the session timeout, then SIGCONT: it must be fenced."""
+    """Freezes one of a group's two members past the session timeout, then continues it: it must be fenced."""
 
     def do(arena: AirflowArena, rng: random.Random) -> None:
         for _ in range(_VICTIMS):
@@ -73,7 +73,7 @@ def freeze(consumer: str) -> Fault:
             if _FAILED not in victim.said()[before:]:
                 arena.unfenced.append(f"{consumer}: {victim.log} says nothing of lost partitions after SIGCONT")
                 break
-            # Its run's time was over before it asked the brokers anything: another one.
+            # The time of its run ended before it sent a request to the brokers: take another one.
         else:
             arena.findings.append(f"{_VICTIMS} tasks of {consumer} in turn ended before the brokers could fence them")
         arena.zombies += 1
@@ -82,7 +82,7 @@ def freeze(consumer: str) -> Fault:
 
 
 def _reader(arena: AirflowArena, consumer: str, rng: random.Random) -> Attempt | None:
-    """A running member that has partitions, beside another one."""
+    """A running member that has partitions, while another member also runs."""
     deadline = time.monotonic() + _MEMBERS_WITHIN
     while time.monotonic() < deadline:
         members = [one for one in arena.tasks.running(consumer) if _ASSIGNED in one.said()]
@@ -93,7 +93,7 @@ def _reader(arena: AirflowArena, consumer: str, rng: random.Random) -> Attempt |
 
 
 def _disturbed(arena: AirflowArena, consumer: str, since: float) -> bool:
-    """Whether other faults hit the group or the brokers meanwhile: then nobody may have taken over."""
+    """Whether other faults hit the group or the brokers meanwhile: then a takeover can't be expected."""
     return any(
         i.at > since - _FROZEN_SECONDS
         and i.what not in {"SIGSTOP", "SIGCONT"}
@@ -103,7 +103,7 @@ def _disturbed(arena: AirflowArena, consumer: str, since: float) -> bool:
 
 
 def registry_fault(fault: HttpFault) -> Fault:
-    """The registry answers nothing usable to a task that starts, nor to those that meet a schema they don't know."""
+    """Lets the registry fail for tasks that start, and for tasks that read a schema they don't know yet."""
 
     def do(arena: AirflowArena, rng: random.Random) -> None:
         before = arena.registry.hits[fault]
@@ -117,7 +117,7 @@ def registry_fault(fault: HttpFault) -> Fault:
 
 
 def compact_while_writers_die(arena: AirflowArena, rng: random.Random) -> None:
-    """Compacts today, and kills writers whose objects are there while their progress isn't moved."""
+    """Compacts today while writers are killed after writing objects, but before they move their progress."""
     run = arena.tasks.trigger("compact_lake", {"day": datetime.now(UTC).date().isoformat()})
     for _ in range(2):
         before = len(arena.store.held)
@@ -135,7 +135,7 @@ def compact_while_writers_die(arena: AirflowArena, rng: random.Random) -> None:
 
 
 def add_partitions(arena: AirflowArena, rng: random.Random) -> None:
-    """A partition more for each topic of the pipeline, once."""
+    """Adds a partition to each topic of the pipeline, once."""
     if arena.partitions > PARTITIONS:
         return
     admin = AdminClient(arena.settings.kafka_config(log_level=3))
@@ -146,7 +146,7 @@ def add_partitions(arena: AirflowArena, rng: random.Random) -> None:
                 admin.create_partitions([NewPartitions(topic, PARTITIONS + 1)], request_timeout=30)[topic].result(60)
                 break
             except (KafkaException, TimeoutError) as error:
-                if "already has" in str(error):  # an answer was lost
+                if "already has" in str(error):  # the response of the first try was lost
                     break
                 if time.monotonic() > deadline:
                     raise
@@ -155,10 +155,10 @@ def add_partitions(arena: AirflowArena, rng: random.Random) -> None:
 
 
 def no_mail_server(arena: AirflowArena, rng: random.Random) -> None:
-    """The mail server is away for some runs; lake and cases go on in each of them."""
+    """Stops the mail server for some runs; lake and cases must continue in each of them."""
     dag = DAG_OF[FRAUD_TRANSACTION]
     seen, written = set(arena.tasks.runs(dag, "running", "success", "failed")), _written(arena)
-    for topic in DAG_OF:  # a mail that the server took as it went away is sent again
+    for topic in DAG_OF:  # a mail that the server accepted while it was stopping is sent again
         arena.fleet.interruptions.append(Interruption(time.time(), f"send_mail-{topic}", "no mail server"))
     arena.smtp.down()
     away = time.monotonic()
@@ -166,7 +166,7 @@ def no_mail_server(arena: AirflowArena, rng: random.Random) -> None:
         more = wait_until(
             lambda: len(set(arena.tasks.runs(dag, "running", "success", "failed")) - seen) >= _RUNS_WITHOUT_MAIL, 240
         )
-        # brokers may be down for most of that time
+        # Brokers may be down for most of that time.
         went_on = wait_until(lambda: _written(arena) > written, 180)
     finally:
         arena.smtp.up()
@@ -178,7 +178,7 @@ def no_mail_server(arena: AirflowArena, rng: random.Random) -> None:
 
 
 def _written(arena: AirflowArena) -> int:
-    """How many transactions are known to be in the lake."""
+    """The number of transactions that are in the lake for certain."""
     store = Store.connect(arena.settings.lake_bucket)
     return sum(there.end for there in progress.every(store, TRANSACTIONS).values())
 

@@ -1,4 +1,4 @@
-"""What consumers must not go on over by themselves: a topic that was made anew, and records that retention took."""
+"""Incidents at which consumers must stop: a topic was recreated, or retention deleted unread records."""
 
 import subprocess
 import sys
@@ -23,14 +23,14 @@ from tests.chaos.airflow_round.tasks import DAG_OF, PRODUCER_DAG, ROLES
 from tests.chaos.faults import until
 from tests.chaos.verdict import Check
 
-#: Rows of an incident's own file.
+#: The number of rows in an incident's own file.
 _ROWS = 60
-#: Dead letters and failed mails are what the round makes on purpose.
+#: The round causes dead letters and failed mails on purpose, so the audit allows them.
 _AUDIT = {"settle_seconds": 5, "full": True, "max_dead_letters": 1_000_000, "max_undelivered_mails": 1_000_000}
 
 
 def topic_made_anew(arena: AirflowArena, seed: int) -> Check:
-    """Deletes and makes the topic of frauds anew under its consumers: they stop, and go on after a rebase."""
+    """Deletes and recreates the topic of frauds under its consumers: they stop, and continue after a rebase."""
     topic, dag = FRAUD_TRANSACTION, DAG_OF[FRAUD_TRANSACTION]
     problems = _produce(arena, f"before-{seed}.csv", seed, frauds=_ROWS)
     problems += caught_up(arena, 240, outcomes=False)
@@ -65,7 +65,7 @@ def topic_made_anew(arena: AirflowArena, seed: int) -> Check:
 
 
 def retention_took_records(arena: AirflowArena, seed: int) -> Check:
-    """Deletes records that nobody has read: the audit is red, and names how many."""
+    """Deletes unread records: the audit must fail and name their number."""
     topic = NON_FRAUD_TRANSACTION
     arena.tasks.pause(True)
     admin = AdminClient(arena.settings.kafka_config(log_level=3))
@@ -105,17 +105,17 @@ def retention_took_records(arena: AirflowArena, seed: int) -> Check:
 
 
 def in_red_audit(taken: int) -> str:
-    """What a red audit says of so many offsets that retention took unread, where none are allowed."""
+    """The message of a failed audit about this number of unread offsets that retention deleted, if none are allowed."""
     return f"records that retention took unread: {taken:,} of at most 0:"
 
 
 def caught_up(arena: AirflowArena, seconds: float, *, outcomes: bool = True) -> list[str]:
-    """Waits until lake and mail log have come to the topics' ends, and cases have `outcomes`; a problem if not."""
+    """Waits until lake and mail log reach the topics' ends and cases have `outcomes`; else returns a problem."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             report = audit(arena.settings, Lake.connect(arena.settings))
-        except FraudstreamError as error:  # such as a change of a partition's leader
+        except FraudstreamError as error:  # such as a new leader of a partition
             if not error.retryable or time.monotonic() > deadline:
                 raise
         else:
@@ -136,7 +136,7 @@ def _produce(arena: AirflowArena, name: str, seed: int, *, frauds: int) -> list[
 
 
 def _rest(admin: AdminClient) -> None:
-    """Waits until no consumer is a member of a group."""
+    """Waits until no consumer group has members."""
 
     def empty() -> bool:
         states = [group.state.name for group in admin.list_consumer_groups(request_timeout=30).result(60).valid]

@@ -1,4 +1,4 @@
-"""What the tasks' logs say in the end: which tries were interrupted, and by what."""
+"""Evaluates the logs of the tasks at the end: which tries were interrupted, and why."""
 
 import json
 from collections import Counter
@@ -14,13 +14,13 @@ from tests.chaos.airflow_round.tasks import WORKERS
 from tests.chaos.fleet import Interruption
 
 _RETRIES = {f"send_mail-{MAIL_RETRY}": ("retry_mails", "send_mail")}
-#: What a consumer says that had to leave a batch to the next one.
+#: A consumer logs this if it leaves a batch to the next try.
 _GAVE_UP = "didn't finish its batch in time"
-#: What every try says that came to the end of its work.
+#: Every try that finishes its work logs one of these.
 _CAME_TO_ITS_END = ("Pushing xcom", "::group::Post Execute")
-#: What a task hears that is done with a run that somebody ended: the round does that, too.
+#: A task logs this if somebody ended its run, which the round also does.
 _ENDED_BY_SOMEBODY = "TI was not in the running state"
-#: What Airflow says of its own API server where the machine stood still for long; it tries the task again.
+#: Airflow logs this about its own API server after a long stall of the machine; it then retries the task.
 _API_SERVER_BUSY = "API_SERVER_ERROR: {'status_code': None, 'message': 'timed out'"
 RETRYABLE = {
     error.__name__
@@ -33,16 +33,16 @@ class Try(NamedTuple):
     """A try of a task."""
 
     worker: str
-    #: When it logged its last line, in seconds since 1970.
+    #: Time of its last log line, in seconds since 1970.
     ended_at: float
-    #: Type and message of what ended it.
+    #: Type and message of the error that ended it.
     error: tuple[str, str] | None
-    #: Whether it ended by itself, with all that it had in hand done.
+    #: Whether it ended by itself and finished all its work.
     complete: bool
 
 
 def tries() -> Iterator[Try]:
-    """Every try of every worker."""
+    """Yields every try of every worker."""
     for worker, (dag, task) in (WORKERS | _RETRIES).items():
         for log in (AIRFLOW_HOME / "logs" / f"dag_id={dag}").glob(f"run_id=*/task_id={task}/**/attempt=*.log"):
             entries = [entry for line in log.read_text(errors="replace").splitlines() if (entry := _entry(line))]
@@ -57,7 +57,7 @@ def tries() -> Iterator[Try]:
 
 
 def interruptions(since: float) -> list[Interruption]:
-    """The tries that left something in hand to the next one."""
+    """The tries that left unfinished work to the next try."""
     return [
         Interruption(one.ended_at, one.worker, one.error[0] if one.error else "ended in its work")
         for one in tries()
@@ -66,7 +66,7 @@ def interruptions(since: float) -> list[Interruption]:
 
 
 def ends(since: float) -> tuple[Counter[str], Counter[str]]:
-    """How tries ended, by kind; and the errors that no new try would help."""
+    """The number of tries by the way in which they ended; and the errors that a retry would not resolve."""
     kinds: Counter[str] = Counter()
     findings: Counter[str] = Counter()
     for one in tries():
@@ -84,6 +84,6 @@ def _retried(kind: str, message: str) -> bool:
 def _entry(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:  # a line that a killed task didn't finish
+    except ValueError:  # a killed task didn't finish this line
         return None
     return entry if isinstance(entry, dict) and "timestamp" in entry else None

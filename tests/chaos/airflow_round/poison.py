@@ -1,4 +1,4 @@
-"""Every kind of bad record that the fuzz test knows, on every topic that has consumers."""
+"""Writes every kind of bad record of the fuzz test to every topic that has consumers."""
 
 import random
 import time
@@ -13,7 +13,7 @@ from tests.chaos.airflow_round.tasks import DAG_OF
 from tests.chaos.poison import KINDS, Poisoner
 from tests.fuzz.values import FOREIGN, Values
 
-#: Of the fuzz test's kinds those that are bad here: brokers set timestamps, so that no record is untimely.
+#: The fuzz test's kinds that are bad here. Brokers set the timestamps, so there is no untimely record.
 EVERY_KIND = (
     *KINDS,
     "mutated",
@@ -21,12 +21,12 @@ EVERY_KIND = (
     "bytes",
     *(f"schema {name}" for name in (*FOREIGN, "referring")),
 )
-#: Longest time that the registry is away.
+#: The longest time for which the registry is down.
 _REGISTRY_WITHIN = 300.0
 
 
 class EveryPoison(Poisoner):
-    """Also writes what :class:`tests.fuzz.values.Values` makes.
+    """Also writes the values that :class:`tests.fuzz.values.Values` makes.
 
     :param foreign: id of each foreign schema
     """
@@ -49,7 +49,7 @@ class EveryPoison(Poisoner):
         while True:
             try:
                 return self._bad_value(kind, topic)
-            except SchemaRegistryError:  # another fault is done to the registry
+            except SchemaRegistryError:  # another fault makes the registry fail
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(1)
@@ -61,6 +61,6 @@ class EveryPoison(Poisoner):
                 return value.content
 
     def _is_bad(self, topic: str, content: bytes | None) -> bool:
-        """Whether a changed record is one of those that nobody can decode: some still are what the schema allows."""
+        """Whether a mutated record can't be decoded: some mutated records are still valid."""
         _, invalid = self._codecs[topic].decode_rows(pa.array([content], pa.binary()))
         return bool(invalid)

@@ -1,11 +1,11 @@
-"""A round through Airflow: the DAGs' own tasks, everything goes wrong, and in the end every count is taken.
+"""A round through Airflow: runs the DAGs' tasks, injects faults, and compares all counts at the end.
 
-1. start the whole stack, empty, with proxies between it and store and registry, and a mail server that misbehaves
-2. queue runs of a minute of the consumers' DAGs; make a topic anew under them, and rebase it
-3. produce a file at a bounded rate, and inject faults
-4. have the producer go on without a bound, and wait until everything is read, and each case has its outcome
+1. start the whole stack empty, with proxies in front of store and registry, and with a misbehaving mail server
+2. queue runs of a minute of the consumers' DAGs; recreate a topic under them, and rebase it
+3. produce a file at a limited rate, and inject faults
+4. let the producer finish without a limit; wait until everything is read and each case has its outcome
 5. count
-6. delete records that nobody has read: the audit must be red
+6. delete unread records: the audit must fail
 """
 
 import os
@@ -38,17 +38,17 @@ from tests.fakes.smtp import FakeSmtpServer
 from tests.fuzz.run import register_foreign
 
 ROWS_PER_SECOND = 100
-#: Rows flow so much longer than the faults are given: each happens once, however long its lane takes.
+#: Rows flow for this time longer than faults are injected: each fault happens once, however long its lane takes.
 _SPARE_SECONDS = 180.0
 _FRAUD_SHARE = 100
 _MEMBERS = 2
-#: Runs of a minute that are queued beyond those for the faults.
+#: The number of queued runs of a minute beyond those for the faults.
 _SPARE_RUNS = 15
 _DRAIN_SECONDS = 420.0
 
 
 def run(seed: int, seconds: float) -> Result:
-    """A whole round.
+    """Runs a whole round.
 
     :raises StackError: a part of the stack ended, or doesn't start again
     """
@@ -131,7 +131,7 @@ def _round(
 
 
 def _send_deferred(arena: AirflowArena) -> None:
-    """Sends the mails that the DAG retry_mails would send within the next hour: a round doesn't last that long."""
+    """Sends the mails that the DAG retry_mails would send within the next hour, which is longer than a round."""
     arena.tasks.ask(lambda: arena.tasks.airflow.pause("retry_mails", True))
     until(lambda: not arena.tasks.runs("retry_mails", "running", "queued"), 120)
     logs_of_workers = VAR / "workers"
@@ -151,7 +151,7 @@ def _checks(arena: AirflowArena, file: object, since: float) -> tuple[dict[str, 
     counts |= {"behind": report.total("behind"), "overdue": report.overdue_cases}
     failed = arena.tasks.ask(lambda: arena.tasks.airflow.count(CASES_DAG, SENSOR, "failed", "upstream_failed"))
     unfit = [f"{failed} cases' sensors failed"] if failed else []
-    # The server takes a mail and the mailbox notes it one after the other: the n-th is the same in both.
+    # The server accepts a mail, then the mailbox records it, one mail after the other: the n-th is the same in both.
     prefix = content.rows[0].id_transaction.rpartition("-")[0] + "-"
     taken = [
         (delivery, message_id(mail))

@@ -1,4 +1,4 @@
-"""The whole local stack, with proxies between its tasks and the store and the registry, and another mail server."""
+"""The whole local stack, with proxies between its tasks and store and registry, and with another mail server."""
 
 import os
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from local.ports import PREFIX, Ports
 from local.services import schema_registry, store
 from tests.chaos.stack import PARTITIONS, Stack
 
-#: Seconds that a case waits for its customer: nobody answers here, so that each ends with NO_RESPONSE.
+#: Seconds until a case's time is up. No customer answers in a round, so each case ends with NO_RESPONSE.
 TIME_LIMIT_SECONDS = 60
 _SETTINGS = {
     "FRAUDSTREAM_KAFKA_PARTITIONS": str(PARTITIONS),
@@ -21,18 +21,18 @@ _SETTINGS = {
 
 
 class AirflowStack(Stack):
-    """A stack that starts empty, with Airflow and the site; see :meth:`up_behind`."""
+    """A stack with Airflow and the site, which starts empty; see :meth:`up_behind`."""
 
     def up_behind(self, between: Mapping[str, int]) -> None:
-        """Starts everything; then this process's environment is that of the stack, without anything in between.
+        """Starts all parts and sets this process's environment to that of the stack, without the proxies.
 
-        :param between: port, by a service's name, where Airflow and the site find that service
-        :raises StackError: a part fails, or another run is at work
+        :param between: by a service's name, the port at which Airflow and the site reach it
+        :raises StackError: a part fails, or another run is active
         """
         self.empty()
         direct = {f"{PREFIX}{name.upper()}": str(port) for name, port in self.ports.items()}
         os.environ.update(direct | {f"{PREFIX}{name.upper()}": str(port) for name, port in between.items()} | _SETTINGS)
-        # Arrow's client for the tables' files sends its bodies in chunks, which the proxy doesn't take.
+        # Arrow's client for the tables' files sends chunked bodies, which the proxy doesn't support.
         os.environ["PYICEBERG_CATALOG__FRAUDSTREAM__GCS__SERVICE__HOST"] = self.ports.url("gcs")
         files = artifacts.fetch_all(print)
         services = [

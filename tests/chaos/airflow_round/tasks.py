@@ -1,4 +1,4 @@
-"""The pipeline's tasks as they run in Airflow: found by its API, and hit by signals."""
+"""The pipeline's tasks in Airflow: finds them by Airflow's API, and sends them signals."""
 
 import os
 import random
@@ -35,17 +35,17 @@ ROLES = {
     FRAUD_CONFIRMATION: ("write_lake", "send_mail"),
     CASE_EVENT: ("write_lake",),
 }
-#: DAG and task of each worker; a consumer's name is its group's.
+#: DAG and task of each worker. A consumer has the name of its group.
 WORKERS = {PRODUCER: (PRODUCER_DAG, "produce")} | {
     f"{role}-{topic}": (DAG_OF[topic], role) for topic, roles in ROLES.items() for role in roles
 }
 CONSUMERS = [name for name in WORKERS if name != PRODUCER]
-#: Their topic has two members of each group: when one is frozen, the other takes over.
+#: The groups of this topic have two members, so that one takes over when the other is frozen.
 _TWO_MEMBERS = NON_FRAUD_TRANSACTION
 
 
 class Attempt(NamedTuple):
-    """A try of a task that runs."""
+    """A running try of a task."""
 
     dag: str
     task: str
@@ -56,20 +56,20 @@ class Attempt(NamedTuple):
 
     @property
     def log(self) -> Path:
-        """Its log; not there before the first line."""
+        """Path of its log, which exists from the first line on."""
         index = f"map_index={self.map_index}" if self.map_index >= 0 else ""
         folder = AIRFLOW_HOME / "logs" / f"dag_id={self.dag}" / f"run_id={self.run}" / f"task_id={self.task}" / index
         return folder / f"attempt={self.number}.log"
 
     def said(self) -> str:
-        """What it logged until now."""
+        """The text that it has logged so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
 
 class Tasks:
-    """Starts the DAGs' runs and is the one who sends signals to their tasks.
+    """Starts the DAGs' runs and sends all signals to their tasks.
 
-    :param ended: what there is to say of parts of the stack that ended by themselves
+    :param ended: returns a message about parts of the stack that ended by themselves
     """
 
     def __init__(self, airflow: AirflowApi, seed: int, ended: Callable[[], list[str]]) -> None:
@@ -79,9 +79,9 @@ class Tasks:
         self.interruptions: list[Interruption] = []
 
     def ask(self, question: Callable[[], T], seconds: float = 120) -> T:
-        """An answer of Airflow's API, which may be slow to come while everything goes wrong.
+        """Returns the result of a call of Airflow's API; retries while faults make it fail.
 
-        :raises StackError: there is none, and a part of the stack has ended
+        :raises StackError: it still fails after `seconds`, and a part of the stack has ended
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -95,9 +95,9 @@ class Tasks:
                 time.sleep(1)
 
     def queue_runs(self, runs: int) -> None:
-        """Queues runs of a minute of the consumers' DAGs, of which one at a time is at work.
+        """Queues runs of a minute of the consumers' DAGs, one of which is active at a time.
 
-        While there are queued ones, the DAGs' schedule adds none to the hour that it began with, which is ended here.
+        While there are queued runs, the schedule adds none. The run of an hour that it started at first is ended here.
         """
         self.pause(False)
         for topic, dag in DAG_OF.items():
@@ -111,14 +111,14 @@ class Tasks:
         self.end_scheduled()
 
     def end_scheduled(self) -> None:
-        """Ends what the consumers' DAGs began by schedule: runs of an hour, behind which those of a minute wait."""
+        """Ends scheduled runs of the consumers' DAGs: they take an hour, and queued runs of a minute wait for them."""
         for dag in DAG_OF.values():
             for run in self.runs(dag, "queued", "running"):
                 if run.startswith("scheduled__"):
                     self.ask(lambda dag=dag, run=run: self.airflow.end(dag, run))  # type: ignore[misc]
 
     def pause(self, paused: bool, *topics: str) -> None:
-        """Pauses or unpauses consumers; paused ones are ended, as a person does in the UI."""
+        """Pauses or unpauses the consumers; when pausing, marks their runs as failed, as a user does in the UI."""
         for topic in topics or DAG_OF:
             dag = DAG_OF[topic]
             self.ask(lambda dag=dag: self.airflow.pause(dag, paused))  # type: ignore[misc]
@@ -133,7 +133,7 @@ class Tasks:
         return [str(run["dag_run_id"]) for run in found["dag_runs"]]
 
     def running(self, name: str) -> list[Attempt]:
-        """The tries of a worker that run now."""
+        """The running tries of a worker."""
         dag, task = WORKERS[name]
         path = f"/api/v2/dags/{dag}/dagRuns/~/taskInstances"
         found = self.ask(lambda: self.airflow.get(path, task_id=task, state="running", limit=100))["task_instances"]
@@ -144,7 +144,7 @@ class Tasks:
         ]
 
     def kill(self, name: str, seconds: float = 300) -> None:
-        """SIGKILL to a worker's task, once one runs; Airflow tries it again."""
+        """Sends SIGKILL to a worker's task, as soon as one runs; Airflow retries it."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             attempts = self.running(name)
@@ -154,7 +154,7 @@ class Tasks:
         raise TimeoutError(f"no task of {name} runs within {seconds:.0f} s, kill -9 has no victim")
 
     def signal(self, name: str, attempt: Attempt, number: signal.Signals) -> bool:
-        """Sends a signal to a try; False: it has ended."""
+        """Sends a signal to a try; False if it has ended."""
         if not _is_of_this_stack(attempt.pid):
             return False
         what = "kill -9" if number is signal.SIGKILL else number.name
@@ -166,7 +166,7 @@ class Tasks:
         return True
 
     def end_producer(self, run: str) -> None:
-        """Ends a run of the producer and waits until its task has left: one that is still there would be fenced."""
+        """Ends a run of the producer and waits for the end of its task: otherwise the next producer would fence it."""
         attempts = self.running(PRODUCER)
         self.ask(lambda: self.airflow.end(PRODUCER_DAG, run))
         deadline = time.monotonic() + 60
@@ -182,7 +182,7 @@ class Tasks:
         return self.ask(lambda: self.airflow.state(dag, run))
 
     def wait(self, dag: str, run: str, seconds: float) -> str:
-        """Waits until a run is over; returns its state then, or the one that it is in when time is up."""
+        """Waits until a run has ended; returns its state, also after `seconds`."""
         deadline = time.monotonic() + seconds
         while (state := self.state(dag, run)) not in {"success", "failed"} and time.monotonic() < deadline:
             time.sleep(1)
@@ -190,7 +190,7 @@ class Tasks:
 
 
 def _is_of_this_stack(pid: int) -> bool:
-    """Whether a process is a task of this checkout: an id may have been given to another process meanwhile."""
+    """Whether a process is a task of this checkout: meanwhile another process may have the same id."""
     try:
         process = psutil.Process(pid)
         return process.cmdline()[0].startswith("airflow worker") and process.cwd() == str(ROOT)
