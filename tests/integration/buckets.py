@@ -1,4 +1,4 @@
-"""Lakes on buckets of their own: the stack's store, the stack's way to read and write tables, a catalog in a file."""
+"""Lakes on their own buckets: the stack's object store and catalog properties, with the catalog in a file."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from pyiceberg.catalog.sql import SqlCatalog
 
 
 def lake_on(store: Store, directory: Path) -> Lake:
-    """A lake whose tables lie in the bucket, as those of the local stack do."""
+    """A lake whose tables are in the bucket, as those of the local stack are."""
     properties = {
         "uri": f"sqlite:///{directory}/catalog.db",
         "warehouse": f"gs://{store.bucket}/iceberg",

@@ -1,10 +1,10 @@
-"""A sink for tests that only look at what a subscription reads."""
+"""A sink for tests that only check what a subscription reads."""
 
 from fraudstream.kafka.records import Batch, Partition
 
 
 class Collected:
-    """A sink that keeps what it gets; durable at once."""
+    """A sink that stores its batches in memory; they are durable at once."""
 
     def __init__(self) -> None:
         self.rows: list[dict[str, object]] = []

@@ -1,4 +1,4 @@
-"""Fraud cases on the running stack: produced, opened in Airflow, answered at the site, followed to their ends."""
+"""Fraud cases on the running stack: produced, opened in Airflow, answered at the site, and observed until their end."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +25,7 @@ Transaction = dict[str, Any]
 
 
 def until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    """Waits for a condition."""
+    """Waits until a condition is true."""
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
@@ -39,7 +39,7 @@ def settle(control: Control, part: str, wanted: Iterable[State], seconds: float 
 
 
 def kill(control: Control, *parts: str) -> None:
-    """SIGKILL to parts; returns when they are gone."""
+    """Kills parts with SIGKILL and waits until they have ended."""
     for part in parts:
         control.command("kill", part)
     for part in parts:
@@ -47,7 +47,7 @@ def kill(control: Control, *parts: str) -> None:
 
 
 def start(control: Control, *parts: str) -> None:
-    """Starts parts; returns when they are ready."""
+    """Starts parts and waits until they are ready."""
     for part in parts:
         control.command("start", part)
     for part in parts:
@@ -55,7 +55,7 @@ def start(control: Control, *parts: str) -> None:
 
 
 class Run:
-    """One run of the DAG with the cases that it waits for."""
+    """A run of the DAG, and the cases that it waits for."""
 
     def __init__(self, airflow: AirflowApi, name: str, transactions: Sequence[Transaction]) -> None:
         self._airflow = airflow
@@ -65,18 +65,18 @@ class Run:
         self._taken = 0
 
     def take(self, count: int) -> list[Transaction]:
-        """Cases of this run that no other test has."""
+        """Cases of this run that no other test uses."""
         self._taken += count
         assert self._taken <= len(self.transactions), "open more cases at the start"
         return self.transactions[self._taken - count : self._taken]
 
     def sensors(self) -> dict[str, dict[str, Any]]:
-        """Each case's sensor, as Airflow's API shows it."""
+        """The sensor of each case, from Airflow's API."""
         sensors = {t["map_index"]: t for t in self._airflow.tasks(DAG, self.name) if t["task_id"] == SENSOR}
         return {case: sensors[number] for case, number in self._numbers.items() if number in sensors}
 
     def wait(self, cases: Sequence[Transaction], state: str, seconds: float = 90) -> None:
-        """Waits until the sensors of these cases are in a state; none of them may fail meanwhile."""
+        """Waits until the sensors of these cases are in a state; none of them may fail before."""
         ids = {case["idTransaction"] for case in cases}
         found: dict[str, str] = {}
 
@@ -91,21 +91,21 @@ class Run:
             raise AssertionError(f"{error}; they are {found}") from None
 
     def number(self, case: Transaction) -> int:
-        """Map index of a case's sensor."""
+        """The map index of a case's sensor."""
         return self._numbers[case["idTransaction"]]
 
     def outcome(self, case: Transaction) -> dict[str, Any]:
-        """What a case's sensor returned."""
+        """The return value of a case's sensor."""
         outcome: dict[str, Any] = self._airflow.xcom(DAG, self.name, SENSOR, self.number(case))
         return outcome
 
     def state(self) -> str:
-        """State of the run."""
+        """The state of the run."""
         return self._airflow.state(DAG, self.name)
 
 
 class Desk:
-    """The bank's side and the customers' side of cases."""
+    """Opens cases for the bank and answers them for customers."""
 
     def __init__(self, settings: Settings, airflow: AirflowApi, folder: Path) -> None:
         self.settings = settings
@@ -115,17 +115,17 @@ class Desk:
         self._browser = httpx.Client(timeout=40)
 
     def produce(self, count: int) -> list[Transaction]:
-        """So many frauds of a new file, through the producer, as they lie in the topic."""
+        """Produces this many frauds of a new file; returns them as they are in the topic."""
         return self.produce_rows([good_row(number, fraud=1) for number in range(1, count + 1)])
 
     def produce_rows(self, rows: list[str]) -> list[Transaction]:
-        """As :meth:`produce`, of these rows, which are frauds."""
+        """As :meth:`produce`, with these rows, which must be frauds."""
         path = paysim(rows, self._folder)
         publisher(self.settings, path).run()
         return decoded(self.settings, FRAUD_TRANSACTION, open_source(str(path), None).id_prefix)
 
     def open(self, transactions: Sequence[Transaction], time_limit: timedelta = timedelta(minutes=30)) -> Run:
-        """A run for these frauds, as open_cases makes it; returns before anything waits."""
+        """Opens a run for these frauds, as open_cases does; returns before any sensor waits."""
         now = datetime.now(UTC)
         cases = [case_of(transaction, now, time_limit) for transaction in transactions]
         return Run(self._airflow, self._airflow.trigger(DAG, {"cases": cases}), transactions)
@@ -135,14 +135,14 @@ class Desk:
         return self._links.url(case["idTransaction"], answer)
 
     def answer(self, case: Transaction, answer: Proposal) -> None:
-        """A customer opens the link and presses the button.
+        """Opens the link and presses the button, as a customer does.
 
         :raises CustomerError: the site doesn't confirm the answer
         """
         press(self._browser, self.link(case, answer), answer)
 
     def insist(self, case: Transaction, answer: Proposal, seconds: float = 60) -> None:
-        """A customer who tries again until the site confirms an answer."""
+        """Answers as a customer who tries again until the site confirms the answer."""
 
         def confirmed() -> bool:
             try:
@@ -154,9 +154,9 @@ class Desk:
         until(confirmed, seconds, f"the answer of {case['idTransaction']} is confirmed")
 
     def answers(self, case: Transaction) -> list[str]:
-        """What lies in the topic of answers for a case, in log order."""
+        """The answers of a case in the topic, in log order."""
         return [str(answer["status"]) for answer in decoded(self.settings, FRAUD_CONFIRMATION, case["idTransaction"])]
 
     def close(self) -> None:
-        """Ends the browser."""
+        """Closes the HTTP client."""
         self._browser.close()

@@ -1,7 +1,8 @@
-"""Runs of a program that fork from one process, which has imported its modules: that takes longer than what they do.
+"""Runs of a program as forks of one process that has imported its modules: importing takes longer than a run.
 
-As a script, arguments: module with the program's ``main()``, more modules. A line of standard input is a run: JSON with
-arguments, and the file for what it prints. Answered with two lines, the process id and, at its end, the exit code.
+As a script, its arguments are the module with the program's ``main()`` and more modules to import. Each line of
+standard input is a run: JSON with the arguments and the file for its output. It answers with two lines: the process id,
+and at the end of the run its exit code.
 """
 
 import importlib
@@ -19,9 +20,9 @@ from typing import Protocol
 
 
 class Run(Protocol):
-    """Runs the program; returns its exit code, and what it printed to both of its outputs.
+    """Runs the program; returns its exit code and all its output.
 
-    After `kill_after` seconds it gets SIGKILL.
+    It is killed with SIGKILL after `kill_after` seconds.
     """
 
     def __call__(self, *arguments: str, kill_after: float | None = None) -> tuple[int, str]: ...
@@ -29,7 +30,7 @@ class Run(Protocol):
 
 @contextmanager
 def forking(environment: Mapping[str, str], *modules: str) -> Iterator[Run]:
-    """Runs of the program whose ``main()`` is in the first module."""
+    """Yields a function that runs the program whose ``main()`` is in the first module."""
     with (
         TemporaryDirectory() as folder,
         subprocess.Popen(
@@ -56,12 +57,12 @@ def forking(environment: Mapping[str, str], *modules: str) -> Iterator[Run]:
         try:
             yield run
         finally:
-            os.killpg(process.pid, signal.SIGKILL)  # with the run that an interrupted test left
+            os.killpg(process.pid, signal.SIGKILL)  # with a run that an interrupted test left
 
 
 def _serve(*modules: str) -> None:
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # for what modules print when they are imported
+    os.dup2(2, 1)  # modules may print when they are imported
     program, *_ = [importlib.import_module(module) for module in modules]
     for line in sys.stdin:
         arguments, output = json.loads(line)
@@ -77,5 +78,5 @@ def _serve(*modules: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.pop(0)  # this folder: its modules have names of their own
+    sys.path.pop(0)  # this folder: its modules aren't meant to be imported by their short names
     _serve(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Pieces of the pipeline put together by hand, for tests that need no Airflow around them."""
+"""Parts of the pipeline, combined for tests that don't need Airflow."""
 
 import threading
 import uuid
@@ -36,7 +36,7 @@ HEADER = (
 
 
 def paysim(rows: list[str], folder: Path) -> Path:
-    """A file of its own with these rows: another content than any other's, which makes fresh ids."""
+    """A file with these rows and unique content, so that its rows get new ids."""
     unique = uuid.uuid4()
     path = folder / f"{unique.hex}.csv"
     spaces = f"{unique.int:b}".translate({ord("0"): " ", ord("1"): "\t"})
@@ -55,7 +55,7 @@ def publisher(settings: Settings, path: Path, **options: object) -> Publisher:
 
 
 def consumer(settings: Settings, topic: str, role: str, sink: Sink) -> Subscription:
-    """A member of the group that the DAGs use, until caught up."""
+    """A member of the group that the DAGs use, which runs until it is caught up."""
     letters = DeadLetters(settings) if role == "write_lake" else None
     codec = Codec.for_topic(topic, settings)
     columns = role == "write_lake"
@@ -65,7 +65,7 @@ def consumer(settings: Settings, topic: str, role: str, sink: Sink) -> Subscript
 
 
 def lake_consumer(settings: Settings, store: Store, topic: str) -> Subscription:
-    """write_lake of a topic."""
+    """The task write_lake for a topic."""
     chain = AppendingChain(store, FOLDER_OF[topic])
     return consumer(
         settings, topic, "write_lake", JsonSink(chain, LINES_OF[topic], flush_rows=50_000, flush_seconds=1.0)
@@ -73,27 +73,27 @@ def lake_consumer(settings: Settings, store: Store, topic: str) -> Subscription:
 
 
 def mail_consumer(settings: Settings, store: Store, topic: str, port: int, stop: threading.Event) -> Subscription:
-    """send_mail of a topic to an SMTP server of this machine."""
+    """The task send_mail for a topic, with an SMTP server of this machine."""
     server = SmtpServer("127.0.0.1", port, security="plain")
     sink = mail_sink(settings, server, topic, AppendingChain(store, MAILS), Links(settings), stop=stop.is_set)
     return consumer(settings, topic, "send_mail", sink)
 
 
 def records(settings: Settings, topic: str) -> Iterator[Message]:
-    """All records that a read_committed reader finds in a topic now."""
+    """All records of a topic for a read_committed reader."""
     with topics.reader(settings) as reader:
         yield from topics.records(reader, settings, topic)
 
 
 def decoded(settings: Settings, topic: str, prefix: str) -> list[dict[str, object]]:
-    """Records of a topic whose idTransaction starts with `prefix`."""
+    """The records of a topic whose idTransaction starts with `prefix`."""
     with topics.reader(settings) as reader:
         batches = (rows for rows, _ in topics.decoded(reader, settings, topic))
         return [row for rows in batches for row in rows.filter(_begins(rows, prefix)).to_pylist()]
 
 
 def ids(settings: Settings, topic: str, prefix: str) -> Iterator[str]:
-    """Each idTransaction of a topic that starts with `prefix`, as often as it is there; one batch in memory."""
+    """Yields each idTransaction of a topic that starts with `prefix`, with duplicates; has one batch in memory."""
     with topics.reader(settings) as reader:
         for rows, _ in topics.decoded(reader, settings, topic):
             yield from rows.filter(_begins(rows, prefix)).column("idTransaction").to_pylist()
@@ -104,12 +104,12 @@ def _begins(rows: pa.RecordBatch, prefix: str) -> pa.Array:
 
 
 def with_tables(store: Store) -> Lake:
-    """The lake on a bucket, with the stack's catalog."""
+    """The lake in a bucket, with the stack's catalog."""
     return Lake(store, Tables.connect(Settings(), store.bucket))
 
 
 def in_lake(lake: Store, folder: str, prefix: str, *columns: str) -> list[tuple[object, ...]]:
-    """Rows of a folder whose idTransaction starts with `prefix`."""
+    """The rows of a folder whose idTransaction starts with `prefix`."""
     tables = read_rows(with_tables(lake), folder, ["idTransaction", *columns])
     rows = (row for table in tables for row in zip(*(table[n].to_pylist() for n in table.column_names), strict=True))
     return [row for row in rows if row[0].startswith(prefix)]

@@ -1,4 +1,4 @@
-"""Partitions that are added while everything runs are used without a restart; each case keeps its first answer."""
+"""Partitions that are added while everything runs are used without a restart, and each case keeps its first answer."""
 
 import asyncio
 import threading
@@ -34,7 +34,7 @@ def answer(case: str, status: Status) -> dict[str, Any]:
 
 @pytest.fixture
 def quick(settings: Settings) -> Settings:
-    """Settings of clients that look for new partitions every second, not every half minute."""
+    """Settings of clients that look for new partitions every second instead of every half minute."""
     return settings.model_copy(update={"kafka_properties": {"topic.metadata.refresh.interval.ms": SecretStr("1000")}})
 
 
@@ -90,7 +90,7 @@ def test_answers_in_added_partitions_reach_waiting_cases_and_consumers_once(quic
             new = answer("case-new", "REPORTED_FRAUD")
 
             def answer_anew() -> None:
-                for partition in range(6):  # wherever it lies, it is seen
+                for partition in range(6):  # an answer is seen in any partition
                     key = f"case-new-{partition}"
                     value = codec.encode({**new, "idTransaction": key})
                     producer.produce(topic, value, key, partition=partition)
@@ -111,7 +111,7 @@ def test_answers_in_added_partitions_reach_waiting_cases_and_consumers_once(quic
 
 
 async def _answered(view: ConfirmationView, case: str, answer: Callable[[], None]) -> Answer:
-    """The answer that a waiting case gets, once `answer` was called."""
+    """The answer that a waiting case gets after `answer` was called."""
     waiting = asyncio.create_task(view.wait(case))
     await asyncio.sleep(0.1)
     await asyncio.to_thread(answer)

@@ -1,4 +1,4 @@
-"""What the audit finds in topics on real brokers: transaction markers, open ends, dead letters, late answers."""
+"""What the audit finds on real brokers: transaction markers, open transactions, dead letters, late answers."""
 
 import re
 import time
@@ -31,7 +31,7 @@ from tests.integration.pipeline import consumer, decoded, good_row, lake_consume
 
 pytestmark = pytest.mark.integration
 
-#: Where these tests write without a transaction of the publisher's.
+#: The partition to which these tests write without the publisher's transactions.
 PLACE = Partition(NON_FRAUD_TRANSACTION, 0)
 TIME_MS = 1_700_000_000_000
 
@@ -52,14 +52,14 @@ def answer(case: str, status: Status) -> dict[str, Any]:
 
 
 class Written:
-    """A producer that remembers where its records lie."""
+    """A producer that records the places of its records."""
 
     def __init__(self, settings: Settings, **properties: Any) -> None:
         self.places: list[tuple[Partition, int]] = []
         self.producer = Producer(settings.kafka_config(**properties))
 
     def write(self, topic: str, value: bytes, **where: Any) -> None:
-        """Writes a record and waits until it is there."""
+        """Writes a record and waits until the brokers have it."""
         self.producer.produce(topic, value=value, on_delivery=self._delivered, **where)
         assert self.producer.flush(30) == 0
 
@@ -70,7 +70,7 @@ class Written:
 
 @pytest.fixture
 def transactional(settings: Settings) -> Iterator[Written]:
-    """A transactional producer that leaves nothing open behind."""
+    """A transactional producer that leaves no transaction open."""
     written = Written(settings, **{"transactional.id": f"test-{uuid.uuid4().hex}"})
     written.producer.init_transactions(30)
     written.producer.begin_transaction()
@@ -93,7 +93,7 @@ def test_committed_rows_are_expected_and_transaction_markers_are_not(settings: S
         partitions = [partition for partition in after.partitions if partition.topic == topic]
         grown = [len(at(after, p).expected) - len(at(before, p).expected) for p in partitions]
         assert sum(grown) == 20
-        # A marker takes an offset of its own in each partition that had rows.
+        # In each partition with rows the transaction marker takes one offset.
         moved = [at(after, p).end - at(before, p).end for p in partitions]
         assert moved == [rows + 1 if rows else 0 for rows in grown]
     prefix = open_source(str(path), None).id_prefix
@@ -115,7 +115,7 @@ def test_an_aborted_transaction_at_the_end_is_read_past_and_not_expected(
     after = at(read_topics(settings))
 
     assert np.array_equal(after.expected, before.expected)
-    assert after.end == transactional.places[-1][1] + 2  # behind its marker
+    assert after.end == transactional.places[-1][1] + 2  # after its marker
     transactional.producer.begin_transaction()
 
 

@@ -1,4 +1,4 @@
-"""docker/kafka/start.sh with Kafka's own storage tool: a broker's disk is formatted, whatever the cluster id is."""
+"""docker/kafka/start.sh with Kafka's own storage tool: it formats a broker's disk with any cluster id."""
 
 import subprocess
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 
 
 def _start(folder: Path, cluster_id: str, text: str) -> subprocess.CompletedProcess[str]:
-    """Runs the script with the container's paths below `folder`; the broker itself isn't started."""
+    """Runs the script with the container's paths below `folder`; doesn't start the broker."""
     write_tool(folder / "kafka-storage.sh", artifacts.fetch_all(print), "kafka.tools.StorageTool")
     (folder / "kafka-server-start.sh").write_text('#!/bin/sh\necho "started with $1"\n')
     (folder / "kafka-server-start.sh").chmod(0o755)
@@ -36,7 +36,7 @@ def _start(folder: Path, cluster_id: str, text: str) -> subprocess.CompletedProc
 
 
 def test_a_cluster_id_that_begins_with_a_hyphen_formats_the_disk(tmp_path: Path) -> None:
-    """random_id gives such an id to one cluster in 64."""
+    """random_id generates such an id for one cluster in 64."""
     text = (ROOT / "docker/kafka/start.sh").read_text()
     done = _start(tmp_path, "-9KXvwTSRbOWu0XmYYlAvA", text)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What either reader reads is what was produced: on the broker that librdkafka itself brings along for tests."""
+"""Both readers read what was produced, with the mock broker that librdkafka contains for tests."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -57,7 +57,7 @@ def consumer_of(producer: Producer) -> Consumer:
 def read(
     producer: Producer, reader: Reader, topic: str, start: int = 0
 ) -> tuple[list[tuple[int, int, Record]], list[Failure]]:
-    """Offset, milliseconds after TIME, record: of partition 0 from `start` to its end; and what else was said."""
+    """Offset, milliseconds after TIME and record of all messages of partition 0 from `start` on; and other events."""
     consumer = consumer_of(producer)
     reading = reader(consumer, topic)
     reading.forward_queues([0])

@@ -1,4 +1,4 @@
-"""Confirmations on real brokers: in topics of their own, except where the site runs as a process."""
+"""Confirmations on real brokers, in their own topics, except where the site runs as a process."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 class Topics:
-    """A topic of cases and one of answers that nobody else uses."""
+    """A topic of cases and a topic of answers that no other test uses."""
 
     def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         self.settings = settings
@@ -69,7 +69,7 @@ class Topics:
             deleted.result()
 
     def add_cases(self, *ids: str) -> None:
-        """Writes cases as the producer does: in a transaction, and one aborted transaction behind it."""
+        """Writes cases in a transaction, as the producer does, and then an aborted transaction."""
         codec = Codec.for_topic(self.cases, self.settings)
         producer = Producer(self.settings.kafka_config(**{"transactional.id": self.cases}))
         producer.init_transactions(30)
@@ -238,7 +238,7 @@ class TestProcess:
 
     @staticmethod
     def status_of_ten_megabytes(port: int, link: str) -> int:
-        """What a POST that announces 10 MB is answered after a small part of them."""
+        """The status of a POST that announces 10 MB, after a small part of them was sent."""
         with closing(HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
             connection.putrequest("POST", urlsplit(link).path)
             connection.putheader("Content-Type", "application/x-www-form-urlencoded")

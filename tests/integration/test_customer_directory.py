@@ -1,4 +1,4 @@
-"""A customer directory in the stack's Postgres and in its bucket: found, missing, refused, and a lost connection."""
+"""A customer directory in the stack's Postgres and in its bucket: found, missing, refused, with a lost connection."""
 
 from collections.abc import Iterator, Mapping
 from uuid import uuid4

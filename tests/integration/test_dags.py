@@ -1,4 +1,4 @@
-"""Every DAG, as Airflow sees it, and run by ``airflow dags test`` as on a laptop."""
+"""Every DAG as Airflow parses it, and run by ``airflow dags test`` as on a developer's machine."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ from tests.integration.pipeline import decoded, good_row, paysim
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-#: What DAG files import, and a task's run.
+#: Modules that DAG files and task runs import.
 DAG_MODULES = (
     "airflow.api_fastapi.execution_api.app",
     "fraudstream.orchestration.consumers.consumer_dags",
@@ -51,7 +51,7 @@ DAGS = {
 
 @pytest.fixture(scope="module")
 def environment(stack: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """The stack's environment with an Airflow database of its own, so that no scheduler takes part in a run."""
+    """The stack's environment with a separate Airflow database, so that no scheduler takes part in a run."""
     home = tmp_path_factory.mktemp("airflow")
     return {
         **stack,
@@ -62,9 +62,9 @@ def environment(stack: Mapping[str, str], tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def laptop(environment: Mapping[str, str]) -> Iterator[Run]:
-    """The command ``airflow`` with a database."""
+    """Runs of ``airflow`` with a database."""
     with forking(environment, "airflow.__main__", *DAG_MODULES) as airflow:
-        # The second is what a running DAG processor would have put there: open_cases opens runs of another DAG.
+        # The second command does what a running DAG processor would have done: open_cases opens runs of another DAG.
         for command in ("db migrate", "dags reserialize"):
             code, log = airflow(*command.split())
             assert code == 0, log
@@ -72,7 +72,7 @@ def laptop(environment: Mapping[str, str]) -> Iterator[Run]:
 
 
 def dags_test(laptop: Run, dag: str, conf: dict[str, object] | None = None) -> str:
-    """Runs a DAG by ``airflow dags test``; returns its log, and fails with it if the run did."""
+    """Runs a DAG by ``airflow dags test``; returns its log, and fails with the log if the run failed."""
     code, log = laptop("dags", "test", dag, *(["-c", json.dumps(conf)] if conf else []))
     assert code == 0, log
     assert "state=success" in log.rpartition("DagRun Finished")[2], log
@@ -121,7 +121,7 @@ def test_from_a_file_to_lake_mail_and_waiting_cases(
     compacted = dags_test(laptop, "compact_lake", {"day": datetime.now(UTC).date().isoformat()})
     assert "became" in compacted
     assert "0 cases were closed" in dags_test(laptop, "close_expired_cases")
-    # Other tests leave dead letters and failed mails, which make an audit red by default.
+    # Other tests leave dead letters and failed mails, which make an audit fail by default.
     limits = dict.fromkeys(
         ("max_dead_letters", "max_undelivered_mails", "max_undelivered_notices", "max_retention_gaps"), 1000
     )
@@ -130,7 +130,7 @@ def test_from_a_file_to_lake_mail_and_waiting_cases(
 
 
 def fraud_case(limit: timedelta) -> tuple[dict[str, object], dict[str, object]]:
-    """A transaction nobody produced, and its case."""
+    """A transaction that wasn't produced, and its case."""
     transaction = {
         "idTransaction": f"test-{uuid.uuid4().hex}",
         "timestamp": datetime(2023, 10, 1, tzinfo=UTC),

@@ -1,4 +1,4 @@
-"""The behaviour of sources, against the running object store."""
+"""The behaviour of sources, with the running object store."""
 
 import uuid
 from collections.abc import Iterator, Mapping

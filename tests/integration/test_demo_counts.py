@@ -1,4 +1,4 @@
-"""What the demo finds in a stack before it starts."""
+"""What the demo counts in a stack before it starts."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the demo's customers read: the same from the stack's inbox and from the file that smtp-sink writes."""
+"""The demo reads the same from the stack's inbox and from the file that smtp-sink writes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ Delivered = Callable[[Kind], str]
 
 @pytest.fixture(params=["inbox", "file"])
 def box(request: pytest.FixtureRequest, settings: Settings) -> Iterator[tuple[Mails, Delivered]]:
-    """A place for mails that is empty, and how one of a kind gets there; that returns its transaction's id."""
+    """An empty mail store and a function that sends a mail of a kind to it and returns the transaction's id."""
     with ExitStack() as opened:
         if request.param == "inbox":
             ports = Ports.from_environment()
@@ -56,12 +56,12 @@ def test_each_mail_is_counted_and_each_fraud_notice_gives_its_two_links_once(box
     assert _links(mails, later) == later
     delivered("receipt")
     assert not set(_cases(mails)) & {first, *later}
-    # Others' mails may come to the stack's inbox meanwhile.
+    # The stack's inbox may receive other mails meanwhile.
     assert mails.count() == 5 if isinstance(mails, MailFile) else mails.count() >= 5
 
 
 def _links(mails: Mails, wanted: list[str]) -> list[str]:
-    """Which of these cases have notices, in the order in which they came."""
+    """The cases among `wanted` that have notices, in the order of arrival."""
     found: list[str] = []
     until = time.monotonic() + 10
     while len(found) < len(wanted) and time.monotonic() < until:

@@ -1,4 +1,4 @@
-"""Bad records and parts that are away: a clear error or a dead letter, and nothing is lost."""
+"""Invalid records and stopped parts: each gives a clear error or a dead letter, and nothing is lost."""
 
 import threading
 import time
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def control() -> Iterator[Control]:
-    """The stack's parts, all running again afterwards."""
+    """Controls the stack's parts; all run again afterwards."""
     control = Control(STACK, LOGS)
     yield control
     control.up(stack_parts(print), lambda parts: None)
@@ -59,7 +59,7 @@ def test_mail_waits_for_an_smtp_server_that_is_down_and_the_lake_doesnt(
     port = Ports.from_environment()["smtp"]
     path = paysim([good_row(n, fraud=1) for n in range(1, 6)], tmp_path)
     prefix = open_source(str(path), None).id_prefix
-    mail_consumer(settings, lake, FRAUD_TRANSACTION, port, threading.Event()).run()  # what other tests left
+    mail_consumer(settings, lake, FRAUD_TRANSACTION, port, threading.Event()).run()  # records that other tests left
     control.command("stop", "mail")
     publisher(settings, path).run()
     mailing = threading.Thread(

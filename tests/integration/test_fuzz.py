@@ -1,4 +1,4 @@
-"""A few seconds of anything on every topic, over real brokers, registry and store: `make fuzz` does it for longer."""
+"""A few seconds of arbitrary records on every topic, with real brokers, registry and store; `make fuzz` runs longer."""
 
 import subprocess
 import sys

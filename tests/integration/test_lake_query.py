@@ -1,4 +1,4 @@
-"""Queries in a loop while processes compact the days they ask for, some of them killed."""
+"""Queries in a loop while processes compact the queried days, some of which are killed."""
 
 import os
 import random
@@ -49,7 +49,7 @@ def lake(stack: Mapping[str, str]) -> Iterator[Lake]:
 
 
 def fill(store: Store) -> None:
-    """Twenty days of six objects on one topic-partition."""
+    """Writes twenty days with six objects each to one topic-partition."""
     partition = Partition(NON_FRAUD_TRANSACTION, 0)
     for number, day in enumerate(DAYS):
         for start in range(number * OBJECTS * ROWS, (number + 1) * OBJECTS * ROWS, ROWS):
@@ -66,7 +66,7 @@ def fill(store: Store) -> None:
 
 @pytest.fixture
 def lake_program(stack: Mapping[str, str]) -> Iterator[Run]:
-    """``python -m fraudstream.lake``."""
+    """Runs of ``python -m fraudstream.lake``."""
     with forking(os.environ, "fraudstream.lake.__main__") as run:
         yield run
 

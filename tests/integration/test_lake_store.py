@@ -1,4 +1,4 @@
-"""The lake's store on the local stack's object store."""
+"""The lake's store with the local stack's object store."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -66,7 +66,7 @@ def test_a_bucket_that_isnt_there_is_named(client: storage.Client) -> None:
 def limited(
     stack: Mapping[str, str], bucket: str, seconds: float, patience: float
 ) -> Iterator[tuple[Store, FaultyProxy]]:
-    """The store behind Cloud Storage's limit of writes to one object name."""
+    """The store behind a proxy with Cloud Storage's limit of writes to one object name."""
     port = urlsplit(stack["STORAGE_EMULATOR_HOST"]).port or 0
     with (
         FaultyProxy(port, 0, object_seconds=seconds) as proxy,
@@ -107,7 +107,7 @@ def test_writers_that_take_over_from_each_other_write_faster_than_one_object_a_s
         progress = names.progress_name("transaction", *PARTITION)
         assert proxy.written == {**dict.fromkeys(objects, 1), progress: proxy.written[progress]}
         assert len(objects) == 2 * flushes
-        # As it is opened, half a minute later, as it is closed: not with each object.
+        # The progress is written at the start, every half minute and at the end, not with each object.
         assert proxy.written[progress] < flushes / 2
         assert set(proxy.refused) <= {progress}
     assert AppendingChain(store, "transaction").open(PARTITION) == 2 * flushes

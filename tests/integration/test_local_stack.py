@@ -1,4 +1,4 @@
-"""The running stack: what its parts promise to the pipeline on top."""
+"""The running stack: the properties of its parts that the pipeline relies on."""
 
 import smtplib
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def admin(stack: Mapping[str, str]) -> AdminClient:
-    """Speaks to the stack's brokers."""
+    """An admin client of the stack's brokers."""
     return AdminClient({"bootstrap.servers": stack["FRAUDSTREAM_KAFKA_BOOTSTRAP_SERVERS"]})
 
 
@@ -39,7 +39,7 @@ def test_everything_listens_on_loopback_alone(stack: Mapping[str, str]) -> None:
 
     listening = []
     for process in processes:
-        with suppress(psutil.NoSuchProcess):  # a task's process that has ended since
+        with suppress(psutil.NoSuchProcess):  # the process of a task that has ended since
             open_ports = [c for c in process.net_connections(kind="inet") if c.status == psutil.CONN_LISTEN]
             listening += [(process.name(), connection.laddr) for connection in open_ports]
 

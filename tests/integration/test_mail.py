@@ -1,4 +1,4 @@
-"""Mails over real sockets: to a server that misbehaves, and to the stack's inbox."""
+"""Mails over real sockets: to a misbehaving server, and to the stack's inbox."""
 
 import json
 import logging
@@ -151,7 +151,7 @@ class TestDelivery:
             deliver(server, letters, timeout=0.5)
         sent = [mail for mail in letters if mail.status == "sent"]
         assert accepted(server) == once_each(sent)
-        # After its content nobody knows whether the server has the mail: it is tried again later, and holds nobody up.
+        # After the content nobody knows whether the server has the mail: it is deferred and doesn't delay others.
         assert [mail.status for mail in letters if mail not in sent] == ["deferred"] * (stage == "content")
         assert sum(mail.attempts for mail in letters) == 20
 
@@ -167,7 +167,7 @@ class TestDelivery:
         assert {(mail.status, mail.attempts) for mail in letters} == {("sent", 1)}
         warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
         assert all(f"127.0.0.1:{server.port}" in line and "50 mails wait" in line for line in warnings)
-        # Once a pause, and the pauses grow: not a line for each connection that is refused.
+        # One warning for each pause, and the pauses grow: there isn't a line for each refused connection.
         assert 3 < len(warnings) < 100
 
     def test_a_server_that_restarts_during_the_delivery_loses_nothing(self) -> None:
@@ -188,7 +188,7 @@ class TestDelivery:
         arrived = accepted(server)
         assert set(arrived) == set(once_each(letters))
         assert {mail.status for mail in letters} == {"sent"}
-        # Only a mail in flight at the restart, one a connection, can have come twice.
+        # Only mails that were in flight at the restart, one for each connection, may arrive twice.
         assert sum(arrived.values()) - len(letters) <= 8
 
     def test_idle_connections_that_the_server_closed_are_replaced_without_a_try(self) -> None:
@@ -215,7 +215,7 @@ class TestDelivery:
 
         def script(at: Stage, recipient: str) -> Fault | str | None:
             fault = chance.choice(faults) if chance.random() < 0.02 else None
-            # A server that refuses the sender for good refuses the account.
+            # A server that refuses the sender permanently refuses the account.
             return None if fault == "550 never" and at in ("connect", "EHLO", "MAIL") else fault
 
         letters = mails(500)
@@ -247,7 +247,7 @@ class TestDelivery:
         assert accepted(server) == once_each(letters)
 
     def test_a_backlog_that_flows_ends_in_time_when_told_to_stop(self) -> None:
-        """Airflow waits for 5 s in all, however many pieces a backlog is delivered in."""
+        """Airflow waits for 5 s in all, whatever the number of pieces in which a backlog is delivered."""
         stop = threading.Event()
         with FakeSmtpServer() as server:
             address = SmtpServer("127.0.0.1", server.port, security="plain")
@@ -284,7 +284,7 @@ def test_the_inbox_of_the_stack_shows_what_was_sent(stack: Mapping[str, str]) ->
 
     sent = Counter(str(message_from_bytes(mail.content, policy=default)["Message-ID"]) for mail in letters)
     with httpx.Client(base_url=Ports.from_environment().url("inbox")) as inbox:
-        # Other mails may come in meanwhile.
+        # Other mails may arrive meanwhile.
         ids = sorted(int(message["id"]) for message in inbox.get("/api/mails", params={"limit": 200}).json()["mails"])
         sources = {number: inbox.get(f"/mails/{number}/source").text for number in ids}
         found = {

@@ -1,4 +1,4 @@
-"""The bounce receiver over a real connection; no stack is needed."""
+"""The bounce receiver over a real connection. It needs no stack."""
 
 import asyncio
 import smtplib

@@ -1,9 +1,9 @@
-"""A key's partition is the one that Kafka's own clients compute."""
+"""The partition of a key is the one that Kafka's own clients compute."""
 
 from confluent_kafka import Message, Producer
 from fraudstream.settings import Settings
 
-#: murmur2 of each key, from Kafka's own test of it.
+#: The murmur2 hash of each key, from Kafka's own test.
 _HASHES = {
     "21": -973932308,
     "foobar": -790332482,

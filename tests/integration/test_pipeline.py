@@ -1,4 +1,4 @@
-"""One fraud from its row in a file to a resolved sensor, in the running Airflow, with a customer who clicks."""
+"""One fraud from its row in a file to its resolved sensor, in the running Airflow, with a customer who answers."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +28,7 @@ CONSUMERS = ("consume_fraud_transactions", "consume_fraud_confirmations")
 
 @pytest.fixture
 def consuming(airflow: AirflowApi) -> Iterator[None]:
-    """The DAGs that a fraud needs, running; ended again as a person would, by marking their runs failed."""
+    """Unpauses the DAGs that a fraud needs; at the end marks their runs as failed, as a user would."""
     airflow.wait_for_dags({"fraud_confirmation", *CONSUMERS})
     for dag in ("fraud_confirmation", *CONSUMERS):
         airflow.pause(dag, False)
@@ -43,13 +43,13 @@ def consuming(airflow: AirflowApi) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_producer_outlives_the_brokers() -> Iterator[None]:
-    """Decisions are written by the process's own producer, which would go on looking for brokers that are gone."""
+    """Decisions are written by a producer of this process, which would otherwise retry when the brokers are stopped."""
     yield
     shared_publisher(Settings()).close()
 
 
 def eventually(found: Callable[[], Any], what: str, seconds: float = 150) -> Any:
-    """What `found` returns once it is true."""
+    """Waits until `found` returns a true value, and returns it."""
     until = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < until, f"not within {seconds:.0f} s: {what}"
@@ -58,7 +58,7 @@ def eventually(found: Callable[[], Any], what: str, seconds: float = 150) -> Any
 
 
 def mail_of(case: str, links: Links, mails: Iterable[dict[str, str]]) -> dict[str, str] | None:
-    """The links of a case's mail, among the mails that came."""
+    """The links in a case's mail, among the mails that arrived."""
     for mail in mails:
         if links.read(mail["fraud"].split("/")[-2]) == case:
             return mail
@@ -66,7 +66,7 @@ def mail_of(case: str, links: Links, mails: Iterable[dict[str, str]]) -> dict[st
 
 
 class Waiting:
-    """A case that a run was opened for, and its sensor."""
+    """A case for which a run was opened, and its sensor."""
 
     def __init__(self, airflow: AirflowApi, case: str) -> None:
         self._airflow = airflow

@@ -121,7 +121,7 @@ def test_a_missing_file_and_an_unknown_header_send_nothing(settings: Settings, t
 
 def test_a_newer_run_fences_an_older_one(settings: Settings, tmp_path: Path) -> None:
     path = paysim([good_row(n) for n in range(1, 400)], tmp_path)
-    # A second between its commits: the newer run comes between two of them, not while the brokers are at one.
+    # A second between its commits, so that the newer run starts between two of them, not during one.
     older = Publisher(settings, open_source(str(path), None), rows_per_second=1)
     with ThreadPoolExecutor(1) as thread:
         running = thread.submit(older.run)
@@ -137,7 +137,7 @@ def test_killed_at_random_moments_every_row_is_there_once(
     settings: Settings, stack: Mapping[str, str], tmp_path: Path
 ) -> None:
     path = tmp_path / "killed.csv"
-    write_file(path, plan(6_000, 60), time.time_ns(), lambda rows: None)  # another content in each run of the test
+    write_file(path, plan(6_000, 60), time.time_ns(), lambda rows: None)  # other content in each run of the test
     environment = {**os.environ, **stack}
     command = [sys.executable, "-c", _PRODUCE, str(path), "1500"]
     for seconds in (1.9, 2.3, 2.8):
@@ -166,7 +166,7 @@ def test_an_open_transaction_of_another_source_does_not_hide_the_last_position(s
         producer.flush()
         producers.append(producer)
     other, ours = producers
-    ours.commit_transaction(30)  # behind the record of the other one, which stays open
+    ours.commit_transaction(30)  # after the record of the other producer, whose transaction stays open
     with ThreadPoolExecutor(1) as thread:
         found = thread.submit(last_progress, settings, codec, IngestProgress(source, "./a.csv"))
         time.sleep(1)

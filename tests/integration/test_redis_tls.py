@@ -1,6 +1,6 @@
-"""Celery's address on a worker's VM reaches a Redis like Memorystore: TLS, and a certificate that names no host.
+"""Celery's broker URL on a worker's VM works with a Redis like Memorystore: TLS, a certificate without host name.
 
-The Redis is a real one (Valkey from PyPI, which is built without TLS) behind a TLS terminator of the test.
+The Redis is real (Valkey from PyPI, which is built without TLS), behind a TLS terminator of this test.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def _relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 
 class _Terminator:
-    """Speaks TLS on a port of its own and hands what it hears to a Unix socket."""
+    """Accepts TLS connections on its own port and forwards them to a Unix socket."""
 
     def __init__(self, target: Path, context: ssl.SSLContext) -> None:
         self._target = target
@@ -67,7 +67,7 @@ class _Terminator:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[tuple[int, Path]]:
-    """Port of a Redis that speaks TLS alone, and the certificate to trust."""
+    """The port of a Redis that only accepts TLS, and the file with the certificate to trust."""
     context, certificate = without_host_name(tmp_path)
     socket = tmp_path / "redis.sock"
     options = {"port": "0", "unixsocket": str(socket), "requirepass": _PASSWORD, "dir": str(tmp_path), "save": ""}
@@ -82,7 +82,7 @@ def redis(tmp_path: Path) -> Iterator[tuple[int, Path]]:
 
 
 def _connect(port: int, certificate: Path, *, without: str = "") -> None:
-    """As Celery does with the file that boot.py makes of the template."""
+    """Connects as Celery does, with the URL that boot.py makes from the template."""
     boot = boot_module(ROOT)
     template = (ROOT / "docker/vm/templates/task/celery_broker_url").read_text().strip()
     assert without in template

@@ -1,4 +1,4 @@
-"""Attacks on the site's process over real sockets, with what they cost in memory. Needs no stack: no link is opened."""
+"""Attacks on the site's process over real sockets, with their cost in memory. Needs no stack: no link is opened."""
 
 import os
 import re
@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 class Victim:
-    """A site whose brokers are away: it answers with its page for links that aren't ours."""
+    """A site without brokers: for foreign links it answers with its page."""
 
     def __init__(self, port: int, process: "subprocess.Popen[bytes]") -> None:
         self._address = ("127.0.0.1", port)
@@ -29,21 +29,21 @@ class Victim:
         return socket.create_connection(self._address, timeout=5)
 
     def memory(self) -> float:
-        """Resident, in MiB."""
+        """Resident memory in MiB."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) / 1024
 
     def page(self, headers: str = "") -> tuple[bytes, float]:
-        """Beginning of the answer to a request, and the seconds until it came."""
+        """The start of the response to a request, and the seconds until it arrived."""
         started = time.monotonic()
         with self.connect() as connection:
             connection.sendall(f"GET /confirm/forged/fraud HTTP/1.1\r\nHost: site\r\n{headers}\r\n".encode())
             return connection.recv(12), time.monotonic() - started
 
     def endless(self, beginning: bytes, more: bytes, most: int) -> int:
-        """How many bytes of a head it takes."""
+        """The number of bytes of a request's head that the site accepts."""
         sent = 0
         with self.connect() as connection, suppress(ConnectionError):
             connection.sendall(beginning)

@@ -1,4 +1,4 @@
-"""Cases wait while everything around them goes wrong, and each gets one outcome: on real Airflow, brokers and site."""
+"""Cases wait while parts around them fail, and each gets one outcome: with real Airflow, brokers and site."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from tests.integration.test_confirmation_site import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-#: Runs the site and kills it at the worst moment: Kafka has the answer, the customer hasn't heard of it.
+#: Runs the site and kills it at the worst moment: Kafka has the answer, but the customer has no confirmation.
 SITE_THAT_DIES = """
 import os, signal, sys
 from fraudstream.site import __main__ as site
@@ -50,7 +50,7 @@ def desk(settings: Settings, airflow: AirflowApi, tmp_path_factory: pytest.TempP
 
 @pytest.fixture(scope="module")
 def waiting(desk: Desk, airflow: AirflowApi) -> Iterator[Run]:
-    """A run whose cases wait through all that these tests do; each takes cases of its own."""
+    """A run whose cases wait during all of these tests; each test uses its own cases."""
     transactions = desk.produce(24)
     run = desk.open(transactions)
     run.wait(transactions, "deferred")
@@ -61,14 +61,14 @@ def waiting(desk: Desk, airflow: AirflowApi) -> Iterator[Run]:
 
 @pytest.fixture
 def control(stack: Mapping[str, str]) -> Iterator[Control]:
-    """The stack's parts, all running again afterwards."""
+    """Controls the stack's parts; all run again afterwards."""
     control = Control(STACK, LOGS)
     yield control
     control.up(stack_parts(print), lambda parts: None)
 
 
 def resolved(run: Run, desk: Desk, cases: list[Transaction], status: str, seconds: float = 90) -> None:
-    """Each of these cases has this outcome, and the topic one answer for it."""
+    """Checks that each of these cases has this outcome, and that the topic has one answer for it."""
     run.wait(cases, "success", seconds)
     assert [run.outcome(case)["status"] for case in cases] == [status] * len(cases)
     assert [desk.answers(case) for case in cases] == [[status]] * len(cases)
@@ -139,7 +139,7 @@ def test_a_customer_who_never_heard_back_because_the_site_was_killed_tries_again
             httpx.post(dying, data={"page": str(page["value"]), "answer": "fraud"}, timeout=30)
         assert site.wait(10) == -9
 
-    desk.answer(case, "not-fraud")  # they change their mind on the way: too late
+    desk.answer(case, "not-fraud")  # the customer changes their mind before the sensor ends: too late
 
     resolved(waiting, desk, [case], "REPORTED_FRAUD")
     assert "You reported this payment as fraud" in httpx.get(link).text
@@ -155,7 +155,7 @@ def ready(port: int) -> bool:
 def test_a_lost_broker_costs_no_answer(waiting: Run, desk: Desk, control: Control) -> None:
     cases = waiting.take(4)
     kill(control, "kafka-2")
-    for case in cases:  # they lie in several partitions: some of them have lost their leader
+    for case in cases:  # the cases are in several partitions, some of which have lost their leader
         desk.insist(case, "fraud")
     waiting.wait(cases, "success")
     assert [waiting.outcome(case)["status"] for case in cases] == ["REPORTED_FRAUD"] * 4
@@ -217,7 +217,7 @@ def test_a_burst_of_answers_while_a_triggerer_hands_over_new_cases_stops_neither
     supervisor = next(part.pid for part in control.status() if part.name == "airflow-triggerer")
     assert supervisor is not None
 
-    # As if it were busy with the successes of others: it has the new cases at hand, its runner asks for them and waits.
+    # As if the supervisor were busy with successes of others: it has the new cases, and its runner waits for them.
     os.kill(supervisor, signal.SIGSTOP)
     try:
         later = desk.open(new)
@@ -227,7 +227,7 @@ def test_a_burst_of_answers_while_a_triggerer_hands_over_new_cases_stops_neither
         os.kill(supervisor, signal.SIGSTOP)
         time.sleep(3)
         publish(desk.settings, [(case, "REPORTED_FRAUD") for burst in bursts for case in burst])
-        time.sleep(3)  # the runner hears of them, and says so in its log, which nobody reads
+        time.sleep(3)  # the runner learns of them and logs it, but nobody reads its log
     finally:
         os.kill(supervisor, signal.SIGCONT)
 
@@ -238,7 +238,7 @@ def test_a_burst_of_answers_while_a_triggerer_hands_over_new_cases_stops_neither
 
 
 def publish(settings: Settings, answers: list[tuple[Transaction, Status]]) -> list[Place]:
-    """Answers straight into the topic, all at once."""
+    """Writes answers to the topic directly, all at once."""
 
     async def all_at_once() -> list[Place]:
         now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What local.topics reads of a topic that is being written: what's committed, the last transaction's records too."""
+"""What local.topics reads of a topic while it is written: committed records, also those of the last transaction."""
 
 import time
 import uuid
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture
 def topic(settings: Settings) -> Iterator[str]:
-    """A topic of one partition that nobody else uses."""
+    """A topic with one partition that no other test uses."""
     name = f"test.topics.{uuid.uuid4().hex[:12]}"
     admin = AdminClient(settings.kafka_config())
     admin.create_topics([NewTopic(name, 1, settings.kafka_replication_factor)])[name].result()
@@ -27,7 +27,7 @@ def topic(settings: Settings) -> Iterator[str]:
 
 @pytest.fixture
 def producer(settings: Settings, topic: str) -> Producer:
-    """One that has committed the record "first", and has "second" in an open transaction."""
+    """A producer that has committed the record "first" and has "second" in an open transaction."""
     producer = Producer(settings.kafka_config(**{"transactional.id": topic}))
     producer.init_transactions(30)
     for value in ("first", "second"):

@@ -1,7 +1,7 @@
-"""CeleryExecutor: roles on their queues, workers that come, go and are killed under load, nothing lost or doubled.
+"""CeleryExecutor: roles use their queues; workers start, stop and are killed under load; nothing is lost or duplicated.
 
-The running stack's scheduler is exchanged for one with CeleryExecutor, as `make up EXECUTOR=celery` has it; all else
-of the stack stays as it is. What these tests print are the figures of docs/workers.md.
+The running stack's scheduler is replaced by one with CeleryExecutor, as with `make up EXECUTOR=celery`. The other parts
+stay as they are. The figures of docs/workers.md are printed by these tests.
 """
 
 import re
@@ -49,7 +49,7 @@ QUEUE_OF = {
     DAG: QUEUE,
     "fraud_confirmation": "default",
 }
-#: Seconds. Shorter than in production, so that the test doesn't wait for a minute: what they bound is the same.
+#: Seconds. Shorter than in production, so that the test takes less time; what they limit is the same.
 HEARTBEAT_TIMEOUT, DETECTION_INTERVAL, RETRY_DELAY = 15, 2, 5
 LIMITS = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": str(HEARTBEAT_TIMEOUT),
@@ -73,16 +73,16 @@ class Fleet:
         self._admin = AdminClient(settings.kafka_config())
 
     def shares(self) -> list[list[int]]:
-        """How many partitions each member has, by group, largest first; empty while a group isn't there."""
+        """The number of partitions of each member by group, in descending order; empty while a group doesn't exist."""
         groups = self._admin.describe_consumer_groups(GROUPS, request_timeout=20)
         try:
             members = [group.result().members for group in groups.values()]
-        except KafkaException:  # nobody ever joined it
+        except KafkaException:  # the group never had a member
             return []
         return [sorted((len(m.assignment.topic_partitions) for m in found), reverse=True) for found in members]
 
     def until_shared(self, members: int, seconds: float) -> float:
-        """Waits until so many members of both groups have all partitions in equal parts; how many seconds it took."""
+        """Waits until this many members of both groups share all partitions equally; returns the seconds."""
         started = time.monotonic()
 
         def shared() -> bool:
@@ -94,16 +94,16 @@ class Fleet:
         return time.monotonic() - started
 
     def members(self) -> list[dict[str, Any]]:
-        """The run's task instances, without the one that numbers them."""
+        """The run's task instances, without the task that numbers the members."""
         return [task for task in self.airflow.tasks(DAG, self.run) if task["task_id"] != "workers"]
 
     def states(self) -> Counter[str]:
-        """How many of the members are in which state."""
+        """The number of members by state."""
         return Counter(str(task["state"]) for task in self.members())
 
 
 def another(number: int, concurrency: int = 2, queue: str = QUEUE) -> Part:
-    """One more worker; one for QUEUE may be started with another and be told later."""
+    """Another worker. A worker for QUEUE may start with another queue and get QUEUE later."""
     environment = {**stack_environment(), **EXECUTOR, **LIMITS, "AIRFLOW__CELERY__WORKER_CONCURRENCY": str(concurrency)}
     part = worker(QUEUE, environment, number)
     part.command[part.command.index("--queues") + 1] = queue
@@ -121,7 +121,7 @@ def celery_parts() -> list[Part]:
 
 
 def stop_airflow(control: Control) -> None:
-    """Scheduler and workers stop, side by side; what runs finishes its batch."""
+    """Stops scheduler and workers in parallel; running tasks finish their batch."""
     running = [status.name for status in control.status() if status.state == State.READY]
     with ThreadPoolExecutor() as pool:
         names = [name for name in running if name.startswith(("airflow-worker", "airflow-scheduler"))]
@@ -132,7 +132,7 @@ def stop_airflow(control: Control) -> None:
 
 @contextmanager
 def running(part: Part) -> Iterator["subprocess.Popen[bytes]"]:
-    """A worker that isn't the supervisor's, so that its exit code can be seen."""
+    """Runs a worker that the supervisor doesn't know, so that its exit code can be checked."""
     with (LOGS / f"{part.name}.log").open("wb") as log:
         process = subprocess.Popen(
             part.command, env=part.env, cwd=part.cwd, stdout=log, stderr=log, start_new_session=True
@@ -156,22 +156,22 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fleet(
     settings: Settings, airflow: AirflowApi, source: Path, stack_stays: bool, request: pytest.FixtureRequest
 ) -> Iterator[Fleet]:
-    """Rows flow; three workers with two slots each have a run of four members of each group before them.
+    """Rows are produced. Three workers with two slots each run four members of each group.
 
-    A fourth worker is up, which takes nothing of the queue yet.
+    A fourth worker runs, but doesn't serve the queue yet.
     """
     control = Control(STACK, LOGS)
     before = shape_of(control.status())
-    dags = QUEUE_OF.keys() - {"consume_fraud_confirmations"}  # enough that each queue gets something
+    dags = QUEUE_OF.keys() - {"consume_fraud_confirmations"}  # enough that each queue gets tasks
     stop_airflow(control)
     run = airflow.trigger(DAG, {"workers": 4, "until": "forever", "max_minutes": 30})
     airflow.trigger("produce_transactions", {"source": str(source), "rows_per_second": ROWS_PER_SECOND}, source.stem)
-    # not left to its schedule: after a run was marked failed, as a demo's may be, that makes none for some minutes
+    # Triggered, because the schedule creates no run for some minutes after a run was marked as failed, as a demo does.
     airflow.trigger("consume_fraud_transactions", {})
     airflow.pause("fraud_confirmation", False)
 
     def alone() -> bool:
-        """Whether the run is the DAG's only one; its schedule makes another where it comes first."""
+        """Whether the run is the DAG's only one: the schedule may have created another run before."""
         states = {one["dag_run_id"]: one["state"] for one in airflow.runs(DAG)}
         unfinished = {name: state for name, state in states.items() if state in {"queued", "running"}}
         for other in unfinished.keys() - {run}:
@@ -186,7 +186,7 @@ def fleet(
             airflow.pause(dag, True)
         fourth.terminate()
         stop_airflow(control)
-    if stack_stays or request.session.items[-1].path != request.path:  # else the stack is taken down next
+    if stack_stays or request.session.items[-1].path != request.path:  # otherwise the stack is stopped next
         control.up(stack_parts(print, before), lambda parts: None)
 
 
@@ -222,7 +222,7 @@ def test_a_killed_workers_tasks_run_again_elsewhere_within_the_heartbeat_limits(
     def again() -> bool:
         return sum(task["try_number"] == 2 and task["state"] == "running" for task in fleet.members()) == 2
 
-    # the interval may have begun just before, the first delay is up to twice as long, and a task takes a while to start
+    # The detection interval may have just begun, the first delay may be doubled, and a task needs time to start.
     limit = fleet.killed + HEARTBEAT_TIMEOUT + 2 * DETECTION_INTERVAL + 2 * RETRY_DELAY + 10
     until(again, limit - time.monotonic(), "both of its tasks run again")
     print(f"a killed worker: its tasks run again after {time.monotonic() - fleet.killed:.1f} s")
@@ -241,7 +241,7 @@ def test_nothing_was_lost_or_doubled(fleet: Fleet, settings: Settings, lake: Sto
 
 
 def green(settings: Settings, lake: Store) -> bool:
-    """Whether the audit finds nothing of the topic behind, missing or doubled, in lake and mail log."""
+    """Whether the audit finds no lag and no missing or duplicated records of the topic, in lake and mail log."""
     lines = [line for line in audit(settings, with_tables(lake)).lines if line.partition.topic == NON_FRAUD_TRANSACTION]
     return all(line.ok and not line.behind for line in lines)
 

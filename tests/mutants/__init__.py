@@ -1,1 +1,1 @@
-"""Mutation tests: are there unit tests that fail when a line of the code is wrong?"""
+"""Mutation tests: do unit tests fail when a line of the code is wrong?"""

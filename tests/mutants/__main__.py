@@ -1,8 +1,8 @@
-"""``python -m tests.mutants``: changes single places of the code, and looks whether the unit tests notice.
+"""``python -m tests.mutants``: changes single places of the code, and checks whether the unit tests notice.
 
-Of each package as many changes are chosen at random as asked for; the same seed chooses the same ones in the same
-code. They are tried in a copy of the working tree. What no test notices is printed with its place, and ends the run
-with exit code 1.
+In each package a number of changes is chosen at random; the same seed chooses the same changes of the same code. They
+are tried in a copy of the working tree. A change that no test notices is printed with its place, and makes the exit
+code 1.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 COPY = ROOT / "var" / "mutants"
 SAMPLING = ROOT / ".venvs" / "mutants" / "bin" / "python"
-#: Packages under plugins/fraudstream that are changed unless others are asked for.
+#: Default packages under plugins/fraudstream.
 PACKAGES = ["kafka", "lake/stream", "mail/smtp", "cases"]
 UNNOTICED = ("survived", "uncovered")
 
 
 @dataclass
 class Result:
-    """What became of a package's sample."""
+    """The results of a package's sample."""
 
     places: int
     outcomes: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Result:
 
 
 def main() -> int:
-    """Tries a sample of each package; prints the survivors and the figures."""
+    """Tries a sample of each package; prints the surviving changes and the figures."""
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("--number", type=int, default=60, help="changes of each package (default 60)")
     parser.add_argument("--seed", type=int, default=20, help="chooses the changes (default 20)")
@@ -49,7 +49,7 @@ def main() -> int:
     options = parser.parse_args()
     os.nice(19)
     if options.again:
-        git(COPY, "checkout", "--quiet", "--", ".")  # a run that was killed leaves its last change
+        git(COPY, "checkout", "--quiet", "--", ".")  # a killed run leaves its last change
     else:
         copy_tree()
         print("The unit tests run once, to see which lines each of them covers: some minutes …", flush=True)
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def tried(package: str, number: int, seed: int, trial: subprocess.Popen[str]) -> Result:
-    """Tries a sample of a package's changes, and prints those that no test notices."""
+    """Tries a sample of a package's changes, and prints the survivors."""
     sampling = [SAMPLING, "-m", "tests.mutants.sample", str(seed), str(number), f"plugins/fraudstream/{package}"]
     places, *changes = subprocess.run(
         sampling, cwd=COPY, stdout=subprocess.PIPE, text=True, check=True
@@ -95,9 +95,9 @@ def tried(package: str, number: int, seed: int, trial: subprocess.Popen[str]) ->
 
 
 def answer(stream: IO[str]) -> dict[str, object]:
-    """The next line of the trial.
+    """The next line of the trial's output.
 
-    :raises SystemExit: it has ended
+    :raises SystemExit: the trial has ended
     """
     line = stream.readline()
     if not line:
@@ -106,21 +106,21 @@ def answer(stream: IO[str]) -> dict[str, object]:
 
 
 def diff(change: dict[str, str]) -> list[str]:
-    """The changed lines, before and after."""
+    """The changed lines before and after the change."""
     before = (COPY / change["module"]).read_text().splitlines()
     lines = difflib.unified_diff(before, change["after"].splitlines(), n=0, lineterm="")
     return [line for line in lines if line[:3] not in {"---", "+++", "@@ "}]
 
 
 def copy_tree() -> None:
-    """The files of the working tree that git knows or would add."""
+    """Copies the files of the working tree that git tracks or would add."""
     shutil.rmtree(COPY, ignore_errors=True)
     names = git(ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
     for name in filter(None, names):
         if (ROOT / name).is_file():
             (COPY / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, COPY / name)
-    # some tests ask git which files there are
+    # Some tests ask git for the list of files.
     git(COPY, "init", "--quiet")
     git(COPY, "add", "--all")
 
@@ -130,7 +130,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def table(results: dict[str, Result]) -> Table:
-    """Figures by package."""
+    """The figures by package, as a table."""
     table = Table("package", "places", "tried", "noticed", "endless", "survived", "not covered", box=None)
     for package, result in results.items():
         counts = [result.count(outcome) for outcome in ("noticed", "endless", "survived", "uncovered")]

@@ -1,4 +1,4 @@
-"""Which unit tests run which lines: measured once, on the unchanged code."""
+"""Which unit tests run which lines: measured once, with the unchanged code."""
 
 import ast
 import time
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from coverage import Coverage, CoverageData
 
-#: The unit tests that may notice a change. The others test what surrounds the code: containers, pages, the stack.
+#: The unit tests that may notice a change. The others test the surroundings of the code: containers, pages, the stack.
 FOLDERS = [
     f"tests/unit/{name}"
     for name in ("cases", "dataset", "desk", "kafka", "lake", "mail", "pipeline", "site", "test_settings.py")
@@ -16,7 +16,7 @@ FOLDERS = [
 
 
 class Measuring:
-    """Plugin of pytest: coverage by test, and how long each test takes."""
+    """A pytest plugin that measures coverage by test, and the duration of each test."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -39,7 +39,7 @@ class Measuring:
 class Covering:
     """The measured coverage.
 
-    :param seconds: how long each test takes
+    :param seconds: duration of each test
     """
 
     def __init__(self, seconds: dict[str, float]) -> None:
@@ -48,9 +48,9 @@ class Covering:
         self._data.read()
 
     def tests(self, module: str, line: int) -> list[str]:
-        """The tests that run the statement of a line: those of its own package first, then the fastest.
+        """The tests that run the statement of a line: first those of its own package, then by duration.
 
-        A statement that is run while the module is imported counts as run by every test of the module.
+        A statement that runs when its module is imported counts as run by every test of the module.
         """
         path = Path(module)
         tests = self._data.contexts_by_lineno(str(path.resolve()))
@@ -61,15 +61,15 @@ class Covering:
         return sorted(found & self._seconds.keys(), key=lambda test: (not test.startswith(own), self._seconds[test]))
 
     def seconds(self, tests: list[str]) -> float:
-        """How long these tests take."""
+        """The total duration of these tests."""
         return sum(self._seconds[test] for test in tests)
 
 
 def statement(source: str, line: int) -> range:
-    """The lines of the innermost statement around a line; of a compound one its head."""
+    """The lines of the innermost statement around a line; of a compound statement only its head."""
     around = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt) and line in whole(node)]
     head = heading(min(around, key=lambda node: len(whole(node)))) if around else range(0)
-    # `except`, `else` and `case` are lines of their own within a statement
+    # `except`, `else` and `case` are separate lines within a statement.
     return head if line in head else range(line, line + 1)
 
 

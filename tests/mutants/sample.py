@@ -1,8 +1,8 @@
-"""``python -m tests.mutants.sample SEED NUMBER PACKAGE``: changes of a package's code, chosen at random.
+"""``python -m tests.mutants.sample SEED NUMBER PACKAGE``: chooses changes of a package's code at random.
 
-Runs in the environment of cosmic-ray. Prints how many places of the package it can change, and then each chosen
-change as a line of JSON with the whole module as it would be. Most places can be changed in several ways, a
-comparison in up to seven: of each place one is taken, so that the sample is not made of comparisons.
+Runs in the environment of cosmic-ray. It prints the number of places that it can change, and then each chosen change as
+a line of JSON with the whole changed module. Most places can be changed in several ways, a comparison in up to seven:
+one way is chosen for each place, so that the sample doesn't consist of comparisons only.
 """
 
 import json
@@ -34,7 +34,7 @@ def main(seed: int, number: int, package: str) -> None:
 
 
 def changed(module: Path, position: Position, operator: str, occurrence: int) -> dict[str, Any] | None:
-    """A change with the source that it makes, unless Python refuses or warns of that: then all tests fail."""
+    """A change with its source, unless Python refuses the source or warns of it: then all tests would fail."""
     try:
         after = mutate_code(module.read_text(), plugins.get_operator(operator)(), occurrence)
     except AttributeError:  # cosmic-ray 8.7.0 can't replace a dotted exception
@@ -59,13 +59,13 @@ def ways_of(module: Path) -> list[list[tuple[Path, Position, str, int]]]:
         if operator.arguments() or "_BitOr_" in name or name == "core/NoOp":
             continue
         for occurrence, position in enumerate(positions(operator(), nodes)):
-            if not lines[position[0] - 1].startswith("@dataclass"):  # frozen or not, slots or not: no difference
+            if not lines[position[0] - 1].startswith("@dataclass"):  # tests don't notice frozen and slots
                 ways[position].append((module, position, name, occurrence))
     return [ways[position] for position in sorted(ways)]
 
 
 def positions(operator: Any, nodes: list[Any]) -> Iterator[Position]:
-    """Where an operator can change something, in its own order."""
+    """The positions that an operator can change, in its own order."""
     for node in nodes:
         for start, _ in operator.mutation_positions(node):
             yield start

@@ -1,7 +1,7 @@
-"""``python -m tests.mutants.trial``: tries changes, given as lines of JSON, and prints what became of each.
+"""``python -m tests.mutants.trial``: tries changes, given as lines of JSON, and prints the result of each.
 
-Runs in a copy of the working tree. The tests' libraries are imported once, and each change is tried in a fork of that
-process, with only those tests that run the changed statement: about a second a change instead of a minute.
+Runs in a copy of the working tree. The tests' libraries are imported once. Each change is tried in a fork of that
+process, with only the tests that run the changed statement: this takes about a second for a change, not a minute.
 """
 
 import contextlib
@@ -23,25 +23,25 @@ from hypothesis import HealthCheck, settings
 
 from tests.mutants.covering import FOLDERS, Covering, Measuring
 
-#: A change that makes the tests need so much more of a processor, or of time after a minute, counts as noticed: it
-#: never ends.
+#: A change counts as noticed if it makes the tests use this many times the CPU time, or the time after a minute: it
+#: would never end.
 SLOWER = 5
-#: Of the tests of a statement as many as take so long in all, in seconds.
+#: As many of a statement's tests are run as take this many seconds in all.
 LONGEST = 60
 OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-o", "timeout=0", "--hypothesis-profile", "mutants"]
 OPTIONS += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # the libraries are imported already
-#: Not imported once for all: what is changed, and what imports that.
+#: Not imported once for all changes: the changed code, and modules that import it.
 OWN = {path.name for path in Path.cwd().iterdir()} | {"fraudstream", "coverage", "__main__"}
 
 
-# The same examples each time, and none of them fails because the machine is busy.
+# The same examples in each run, and no failure because the machine is busy.
 settings.register_profile(
     "mutants", derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
 class Selected:
-    """Plugin of pytest: only these tests, in this order of modules."""
+    """A pytest plugin: runs only these tests, in this order of modules."""
 
     def __init__(self, tests: list[str]) -> None:
         self._tests = set(tests)
@@ -51,7 +51,7 @@ class Selected:
 
 
 def main() -> None:
-    """Measures the coverage unless it is there, then tries what the input says, in order."""
+    """Measures the coverage unless there is one, then tries the changes of standard input in their order."""
     if not Path("measured.json").exists() and forked(measure, 1800) != 0:
         raise SystemExit(f"unit tests fail before anything is changed:\n{Path('output.txt').read_text()[-3000:]}")
     measured = json.loads(Path("measured.json").read_text())
@@ -67,11 +67,11 @@ def main() -> None:
     for line in sys.stdin:
         change = json.loads(line)
         print(json.dumps({"outcome": outcome(covering, **change)}), flush=True)
-    os._exit(0)  # DuckDB would list the types that it leaves behind
+    os._exit(0)  # skips DuckDB's list of leaked types
 
 
 def measure() -> int:
-    """Runs all tests with coverage; writes how long they take, and which modules they import."""
+    """Runs all tests with coverage; writes their durations, and the modules that they import."""
     measuring = Measuring()
     code = pytest.main([*OPTIONS, *FOLDERS], plugins=[measuring])
     modules = [name for name in list(sys.modules) if name.split(".")[0] not in OWN]
@@ -80,7 +80,7 @@ def measure() -> int:
 
 
 def outcome(covering: Covering, module: str, line: int, after: str) -> str:
-    """What the tests say to a changed module: noticed, survived, uncovered or endless."""
+    """The result of the tests with a changed module: noticed, survived, uncovered or endless."""
     tests = covering.tests(module, line)
     while len(tests) > 1 and covering.seconds(tests) > LONGEST:
         tests.pop()
@@ -97,18 +97,18 @@ def outcome(covering: Covering, module: str, line: int, after: str) -> str:
         )
     finally:
         path.write_bytes(before)
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # compiled files go by it
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # compiled files are checked by it
     if code is None:
         return "endless"
     return "survived" if code == pytest.ExitCode.OK else "noticed"
 
 
 def forked(job: Callable[[], int], seconds: float) -> int | None:
-    """Exit code of a job in a process of its own, below 0 if it was killed; none if it doesn't end.
+    """Runs a job in its own process; returns its exit code, below 0 if it was killed, None if it doesn't end.
 
-    Whatever the job started ends with it. Time in which the machine is asleep doesn't count.
+    Processes that the job started are ended with it. Time in which the machine sleeps doesn't count.
 
-    :param seconds: that the job should take
+    :param seconds: the expected duration of the job
     """
     child = os.fork()
     if child == 0:
@@ -144,7 +144,7 @@ def forked(job: Callable[[], int], seconds: float) -> int | None:
 
 
 def kill_rest(group: int) -> None:
-    """Kills what is left of a process group."""
+    """Kills the remaining processes of a process group."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
 

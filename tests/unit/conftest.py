@@ -1,4 +1,4 @@
-"""Unit tests know no stack: what a running one put into the environment doesn't reach them."""
+"""Unit tests don't use a stack: variables that a running stack needs must not affect them."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ EXAMPLE_KEY = "example-key-of-the-unit-tests"
 
 @pytest.fixture(scope="module", autouse=True)
 def bare_environment() -> Iterator[None]:
-    """No setting comes from the environment, but for a key to sign links with, which has no default."""
+    """Removes all settings from the environment, and sets a signing key, which has no default."""
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name.startswith(("FRAUDSTREAM_", "AIRFLOW_", "PYICEBERG_", "STORAGE_EMULATOR_HOST")):

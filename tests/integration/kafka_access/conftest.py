@@ -1,4 +1,4 @@
-"""The brokers of these tests, started once."""
+"""The brokers of these tests, which are started once."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from tests.integration.kafka_access.secured_brokers import Secured, secured_brok
 
 @pytest.fixture(scope="package")
 def secured(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    """Brokers with users and rights, and with topics that the role airflow made, as start_kafka does."""
+    """Brokers with users and ACLs, and with topics that role airflow created, as start_kafka does."""
     with secured_brokers(tmp_path_factory.mktemp("secured"), settings) as brokers:
         airflow = brokers.settings_of("airflow")
         assert wait_for_brokers(airflow) == 3

@@ -1,8 +1,8 @@
-"""Brokers as docker/ and terraform/ set them up: TLS between all, SCRAM users, the ACLs of docker/kafka/acls.
+"""Brokers as docker/ and terraform/ configure them: TLS everywhere, SCRAM users, and the ACLs of docker/kafka/acls.
 
-Two more listeners do as clusters do that others run: one asks for a client certificate, one takes OAuth tokens.
-Their configuration is docker/kafka/server.properties and the template that a VM fills, with other ports and folders.
-Users and ACLs are made through the internal listener, as docker/kafka/access.sh does.
+Two more listeners behave as other clusters may: one requires a client certificate, one accepts OAuth tokens.
+The configuration is docker/kafka/server.properties and the template for VMs, with other ports and folders. Users and
+ACLs are created through the internal listener, as docker/kafka/access.sh does.
 """
 
 import datetime
@@ -41,7 +41,7 @@ from local.supervisor.control import Control
 from local.supervisor.part import Part
 from tests.unit.deploy.container_files import Right, boot_module, rights
 
-#: What clients call the brokers, and what their certificates name.
+#: The host name of the brokers, for clients and in certificates.
 HOST = "localhost"
 _BROKER_PASSWORD = "the-brokers-own"
 _RESOURCES = {
@@ -53,7 +53,7 @@ _RESOURCES = {
 
 
 class Authority:
-    """A certificate authority, as Google's is for the VMs."""
+    """A certificate authority, in place of Google's for the VMs."""
 
     def __init__(self) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -66,7 +66,7 @@ class Authority:
         return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
 
     def keystore(self, host: str) -> str:
-        """A key, and the chain that certifies it for `host`, as docker/vm/boot.py gives them to a broker."""
+        """A key and its certificate chain for `host`, as docker/vm/boot.py gives them to a broker."""
         key = ec.generate_private_key(ec.SECP256R1())
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -76,7 +76,7 @@ class Authority:
         return private.decode() + certificate.public_bytes(serialization.Encoding.PEM).decode() + self.pem()
 
     def client(self, user: str, folder: Path, password: str) -> tuple[Path, Path]:
-        """Files with a user's certificate and its key, which the password opens."""
+        """Files with a user's certificate and its key, which is encrypted with the password."""
         key = ec.generate_private_key(ec.SECP256R1())
         encryption = serialization.BestAvailableEncryption(password.encode())
         private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
@@ -106,13 +106,13 @@ class Authority:
 
 @dataclass(frozen=True)
 class Secured:
-    """Three brokers that ask who one is."""
+    """Three brokers that require authentication."""
 
     #: host:port of each broker's listeners: for clients with a password, with a certificate, with a token
     bootstrap_servers: str
     mutual_servers: str
     token_servers: str
-    #: host:port of the first broker's listener for the administrator
+    #: host:port of the first broker's internal listener, for the administrator
     internal: str
     #: file with the authority's certificate
     authority: Path
@@ -121,7 +121,7 @@ class Secured:
     settings: Settings
 
     def settings_of(self, user: str, **changes: object) -> Settings:
-        """What a role's process is given; `changes` are wrong settings to try."""
+        """The settings of a role's process; `changes` replace some of them."""
         return self.settings.model_copy(
             update={
                 "kafka_bootstrap_servers": self.bootstrap_servers,
@@ -135,16 +135,16 @@ class Secured:
         )
 
     def admin_of(self, user: str) -> AdminClient:
-        """An administration client that signs in as a role."""
+        """An admin client that logs in as a role."""
         return AdminClient(self.settings_of(user).kafka_config())
 
     def grant(self, bindings: list[AclBinding]) -> None:
-        """Gives rights."""
+        """Creates ACLs."""
         for future in self.admin.create_acls(bindings).values():
             future.result(60)
 
     def revoke(self, bindings: list[AclBinding]) -> None:
-        """Takes rights away."""
+        """Deletes ACLs."""
         fields = ("restype", "name", "resource_pattern_type", "principal", "host", "operation", "permission_type")
         filters = [AclBindingFilter(*(getattr(binding, field) for field in fields)) for binding in bindings]
         for future in self.admin.delete_acls(filters).values():
@@ -152,9 +152,9 @@ class Secured:
 
 
 def run_access_script(secured: Secured, folder: Path, passwords: Mapping[str, str], acls: str, text: str) -> str:
-    """Runs docker/kafka/access.sh (`text`) as its container does, with Kafka's own tools; returns all that it prints.
+    """Runs docker/kafka/access.sh (`text`) as its container does, with Kafka's own tools; returns all its output.
 
-    :raises subprocess.CalledProcessError: it failed
+    :raises subprocess.CalledProcessError: the script failed
     """
     classes = {"kafka-configs.sh": "ConfigCommand", "kafka-acls.sh": "AclCommand"}
     files = artifacts.fetch_all(print)
@@ -184,7 +184,7 @@ def run_access_script(secured: Secured, folder: Path, passwords: Mapping[str, st
 
 
 def write_tool(path: Path, files: dict[str, Path], main: str) -> None:
-    """Writes a script that runs a class of Kafka's jars, as the scripts in its image do."""
+    """Writes a script that runs a class of Kafka's jars, like the scripts in Kafka's image."""
     path.write_text(f'#!/bin/sh\nexec {shlex.join(java_command(files, main))} "$@"\n')
     path.chmod(0o755)
 
@@ -195,7 +195,7 @@ def password_of(user: str) -> str:
 
 
 def acl_bindings(right: Right) -> list[AclBinding]:
-    """A line of docker/kafka/acls as the brokers keep it."""
+    """The ACL bindings for a line of docker/kafka/acls."""
     return [
         AclBinding(
             _RESOURCES[right.resource],
@@ -212,7 +212,7 @@ def acl_bindings(right: Right) -> list[AclBinding]:
 
 @contextmanager
 def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
-    """Starts the brokers, makes the users and ACLs, and stops the brokers in the end."""
+    """Starts the brokers and creates users and ACLs; stops the brokers at the end."""
     authority = Authority()
     certificate = folder / "kafka_ca.pem"
     certificate.write_text(authority.pem())
@@ -245,7 +245,7 @@ def secured_brokers(folder: Path, settings: Settings) -> Iterator[Secured]:
         ports = [clients[number], controllers[number], internals[number], mutuals[number], tokens[number]]
         parts += broker(f"kafka-{number + 1}", home, properties, files, ports)
     for part in parts:
-        part.stop_within = 1  # nothing of theirs is kept
+        part.stop_within = 1  # their state isn't needed any more
     try:
         control.up(parts, lambda _: None)
         admin_config = {
@@ -279,7 +279,7 @@ def _make_users(admin: AdminClient) -> None:
 
 
 def _properties() -> dict[str, object]:
-    """What every broker on a VM has, as boot.py fills it, and the two further listeners."""
+    """The configuration of every broker on a VM, as boot.py fills it, with the two further listeners."""
     boot = boot_module(ROOT)
     template = (ROOT / "docker/vm/templates/kafka/kafka.properties").read_text()
     filled = boot.fill(template, {"kafka_broker_password": _BROKER_PASSWORD}, "kafka.properties")
@@ -290,7 +290,7 @@ def _properties() -> dict[str, object]:
         "listener.name.mutual.ssl.client.auth": "required",
         "ssl.principal.mapping.rules": "RULE:^CN=(.*)$/$1/,DEFAULT",
         "listener.name.token.sasl.enabled.mechanisms": "OAUTHBEARER",
-        # Kafka's own module for tests: it believes tokens that nobody signed.
+        # Kafka's module for tests, which accepts unsigned tokens.
         "listener.name.token.oauthbearer.sasl.jaas.config": (
             "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required "
             'unsecuredLoginStringClaim_sub="broker";'

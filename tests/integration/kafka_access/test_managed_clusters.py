@@ -1,4 +1,4 @@
-"""Clusters that others run: client certificates, tokens, a registry with TLS and a login, on real components."""
+"""Clusters of other operators: client certificates, tokens, a registry with TLS and a login, with real components."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ _LOGIN = "reader:pass word"
 
 
 def token_of(user: str) -> tuple[str, float]:
-    """A token that nobody signed, as Kafka's module for tests takes it."""
+    """An unsigned token, which Kafka's module for tests accepts."""
     expires = time.time() + 600
     claims = {"sub": user, "iat": time.time(), "exp": expires}
     parts = [
@@ -97,7 +97,7 @@ def test_a_token_lets_its_user_in_with_its_rights(secured: Secured, tmp_path: Pa
 
 
 class _BehindALogin(QuietHandler):
-    """Hands requests of who knows the login on to the real registry."""
+    """Forwards requests with the right login to the real registry."""
 
     registry = ""
 

@@ -1,6 +1,6 @@
-"""TLS, SCRAM and ACLs as docker/ and terraform/ have them: each role does its work and nothing else.
+"""TLS, SCRAM and ACLs of docker/ and terraform/: each role can do its work and nothing else.
 
-Whoever is turned away reads in the error which user may not do what to which topic, and what to change.
+The error of a refused client names the user, the operation, the topic and what to change.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ pytestmark = pytest.mark.integration
 
 @pytest.fixture(scope="module")
 def produced(secured: Secured, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Four rows, one of them a fraud and one no good, on the topics; the start of their ids."""
+    """Produces four rows, one of which is a fraud and one invalid; returns the start of their ids."""
     rows = [good_row(1), good_row(2, fraud=1), "rubbish", good_row(3)]
     path = paysim(rows, tmp_path_factory.mktemp("rows"))
     progress = publisher(secured.settings_of("producer"), path, max_rejected_share=1.0).run()
@@ -81,7 +81,7 @@ class TestAccessScript:
 
     def test_a_failure_says_at_which_step_and_prints_no_password(self, secured: Secured, tmp_path: Path) -> None:
         text = (ROOT / "docker/kafka/access.sh").read_text()
-        # What it wrote before: brackets belong around a value on the command line, not in a file.
+        # An earlier version wrote this: a value needs brackets on the command line, but not in a file.
         broken = text.replace("SCRAM-SHA-512=password=%s", "SCRAM-SHA-512=[password=%s]")
         assert broken != text
         with pytest.raises(subprocess.CalledProcessError) as raised:
@@ -114,7 +114,7 @@ class TestTheRightRole:
         assert report.invalid == 1
 
     def test_the_operator_produces_a_dead_letter_again_once(self, secured: Secured) -> None:
-        # an unknown schema, which one of 256 random values is of, would make a redrive wait
+        # One of 256 random values would have an unknown schema, which would make a redrive wait.
         content = b"no Avro " + uuid.uuid4().bytes
         producer = Producer(secured.settings_of("producer").kafka_config())
         producer.produce(FRAUD_TRANSACTION, key=b"C1", value=content, partition=2, headers=[("trace", b"1")])
@@ -196,7 +196,7 @@ class TestTheWrongRole:
         finally:
             secured.grant(granted)
         assert_says(raised.value, secured, "'producer'", f"topic {NON_FRAUD_TRANSACTION}", "Topic authorization failed")
-        # Granted again, the next run goes on by itself.
+        # With the right granted again, the next run succeeds without further changes.
         assert publisher(secured.settings_of("producer"), path).run().done
 
     def test_a_consumer_can_t_read_another_s_topic(self, secured: Secured) -> None:
@@ -239,7 +239,7 @@ class TestTheWrongRole:
 
 
 class TestWhoIsNotLetIn:
-    """Each wrong setting is named within seconds, by everything that connects."""
+    """Each wrong setting is named within seconds by every client that connects."""
 
     @pytest.mark.parametrize(
         ("wrong", "said"),
@@ -286,6 +286,6 @@ class TestWhoIsNotLetIn:
 
 
 def assert_says(error: KafkaError, secured: Secured, *words: str) -> None:
-    """The error names these, the brokers and what to do."""
+    """Checks that the error names these words, the brokers and what to do."""
     for expected in (*words, secured.bootstrap_servers, "FRAUDSTREAM_KAFKA_SASL_USERNAME", "docker/kafka/acls"):
         assert expected in str(error)

@@ -16,7 +16,7 @@ from tests.unit.cases.views.view_broker import Broker, Record
 
 @pytest.fixture
 def keyed() -> Callable[..., Links]:
-    """Links signed with given keys, on this machine's address."""
+    """Makes links that are signed with given keys, with an address on this machine."""
 
     def links(*keys: str, **changes: Any) -> Links:
         return Links(Settings(confirmation_keys=list(keys), **changes))

@@ -1,4 +1,4 @@
-"""A run that was claimed before has the times of its claims, whoever opens it."""
+"""A run that was claimed before keeps the times of its claims, whichever process opens it."""
 
 from datetime import timedelta
 
@@ -16,11 +16,11 @@ PARTITIONS = [Partition(FRAUD_TRANSACTION, number) for number in (2, 5)]
 
 
 class Crash(Exception):
-    """The process dies here."""
+    """A crash of the process."""
 
 
 def read(store: MemoryStore, opened: list[Case], partitions: list[Partition], time_limit: timedelta) -> None:
-    """All frauds of the partitions are opened, in one run."""
+    """Opens all frauds of the partitions, in one run."""
     sink = CaseSink(ObjectChain(store, FOLDER), lambda _, conf: opened.extend(conf["cases"]), time_limit=time_limit)
     for partition in partitions:
         sink.assigned(partition, None)
@@ -30,7 +30,7 @@ def read(store: MemoryStore, opened: list[Case], partitions: list[Partition], ti
 
 
 def dies_after(store: MemoryStore, claims: int, partitions: list[Partition], time_limit: timedelta) -> None:
-    """A reader that dies behind so many claims."""
+    """A reader that crashes after this many claims."""
 
     def dies(operation: str, name: str) -> None:
         if len([name for name in store.objects if name.startswith(FOLDER)]) == claims:
@@ -48,7 +48,7 @@ def claimed(store: MemoryStore) -> dict[str, Case]:
 
 @pytest.mark.parametrize("claims", [1, 2])
 def test_a_run_that_was_claimed_and_not_opened_is_opened_as_it_was_claimed(claims: int) -> None:
-    """Meanwhile the time limit was changed."""
+    """The time limit was changed in between."""
     store, opened = MemoryStore(), list[Case]()
     dies_after(store, claims, PARTITIONS, timedelta(hours=72))
     read(store, opened, PARTITIONS, timedelta(hours=1))

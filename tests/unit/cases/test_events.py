@@ -1,4 +1,4 @@
-"""Events of cases: what is written, and that a call returns only once the brokers have it."""
+"""Events of cases: what is written, and that a call returns only when the brokers have acknowledged it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ EVENT = CaseEvent(
 
 
 class Brokers:
-    """Stands for the producer and the brokers behind it."""
+    """Stands for the producer and the brokers."""
 
     def __init__(self) -> None:
         self.error: Code | None = None
@@ -48,7 +48,7 @@ class Brokers:
 
 
 class OneSchema:
-    """A registry that knows the topic's own schema only."""
+    """A registry that knows only the topic's own schema."""
 
     def identifier(self, topic: str, schema: str) -> int:
         return 7

@@ -1,4 +1,4 @@
-"""A case that nothing waits for any more ends with NO_RESPONSE when the time that its customer was told is up."""
+"""A case without a waiting sensor ends with NO_RESPONSE when the customer's time is up."""
 
 import asyncio
 from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_a_case_that_has_no_run_yet_is_left_to_open_cases(caplog: pytest.LogCapt
 
 
 class View:
-    """What a topic has been read to hold."""
+    """The content of a topic."""
 
     def __init__(self, found: dict[str, Any]) -> None:
         self.seen = self._found = found
@@ -78,7 +78,7 @@ class View:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
     @property
     def caught_up(self) -> bool:
@@ -91,7 +91,7 @@ class View:
 
 @pytest.fixture
 def published(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
-    """Outcomes that were written."""
+    """The outcomes that were written."""
     written: list[tuple[str, str]] = []
 
     async def publish(status: str, transaction: dict[str, Any], at: datetime) -> tuple[int, int]:

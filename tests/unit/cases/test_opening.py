@@ -1,4 +1,4 @@
-"""Each fraud is in exactly one DAG run, whatever crashes when and however the batches are cut."""
+"""Each fraud is in exactly one DAG run, with a crash at any step and any division into batches."""
 
 import gzip
 from dataclasses import replace
@@ -25,11 +25,11 @@ LIMIT = timedelta(hours=72)
 
 
 class Crash(Exception):
-    """The process dies here."""
+    """A crash of the process."""
 
 
 class Airflow:
-    """Opens runs by id, once each, and may be the place of a crash."""
+    """Opens runs once for each id, and may crash."""
 
     def __init__(self) -> None:
         self.runs: dict[str, list[str]] = {}
@@ -92,7 +92,7 @@ def test_every_fraud_is_opened_once_under_crashes_at_any_step(total, cuts, crash
     ),
 )
 def test_every_fraud_is_in_one_run_whoever_reads_which_partitions_and_crashes_at_any_step(ends, readers):
-    """A reader: the partitions that it owns, how many frauds of each it takes at once, after how many steps it dies."""
+    """A reader: its partitions, how many frauds of each it reads at once, and the step after which it crashes."""
     store, airflow = MemoryStore(), Airflow()
     for owned, size, steps in [*readers, ({0, 1, 2}, 5, None)]:
         countdown = iter(range(steps)) if steps is not None else None
@@ -235,7 +235,7 @@ def test_frauds_of_all_partitions_share_a_run():
 
 def test_72_hours_of_cases_that_come_one_by_one_are_fewer_than_ten_thousand_runs():
     now, runs = 0.0, 0
-    budget = Budget(lambda: now)  # of the consumer's task of an hour; the next one has another
+    budget = Budget(lambda: now)  # of a consumer's task of an hour; the next task has its own budget
     while now < 3600:
         now += 2
         if budget.left():
@@ -273,7 +273,7 @@ def test_frauds_of_a_partition_that_another_reader_has_are_not_opened_here():
 def test_runs_that_are_opened_without_a_budget_delay_the_next_ones_by_nothing():
     now = 0.0
     budget = Budget(lambda: now)
-    for _ in range(30):  # a consumer that ends opens what it has in hand
+    for _ in range(30):  # a consumer that ends opens the cases that it has
         budget.take()
     assert not budget.left()
     now = 29.9

@@ -1,4 +1,4 @@
-"""What is read of a case from its topics: of one case all, of the last days' cases their states."""
+"""Cases read from their topics: one case completely, and the states of the cases of the last days."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ class Registry:
 
 
 class Message:
-    """A record of a topic; its time is its place in the order of all."""
+    """A record of a topic; its time is its position in the order of all records."""
 
     def __init__(self, key: str, value: bytes, time: int, partition: int, offset: int) -> None:
         self._key, self._value, self._time = key.encode(), value, time
@@ -94,7 +94,7 @@ class Log:
 
     def records(self, settings: Settings, topic: str, since: datetime | None = None) -> Iterator[Message]:
         self.reading[topic] = since
-        # the partition with the higher number comes first: readers order by time themselves
+        # The partition with the higher number comes first: readers must order by time themselves.
         yield from sorted(self.messages[topic], key=lambda message: -message.partition())
 
 

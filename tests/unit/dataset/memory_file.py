@@ -1,4 +1,4 @@
-"""Reading content that lies in memory."""
+"""Reads content from memory."""
 
 import zlib
 
@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from tests.unit.dataset.source.source_behaviour import START_DATE
 
-#: The first example imports what Arrow needs, which takes longer than any deadline fit for the others.
+#: The first example imports what Arrow needs, which takes longer than a sensible deadline for the others.
 UNTIMED = settings(deadline=None, max_examples=50)
 START = Position(0, 0)
 GOOD = b"1,PAYMENT,9839.64,C1,170136.0,160296.36,M1,0.0,0.0,0,0\n"

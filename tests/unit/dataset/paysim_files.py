@@ -1,4 +1,4 @@
-"""Files of both forms as Hypothesis strategies: any column order, line break, quoting, packing, and bad lines."""
+"""Files of both forms as Hypothesis strategies: any column order, line breaks, quotes, compression, invalid lines."""
 
 import gzip
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 
 NAMES = st.text("AZaz09_-CM", min_size=1, max_size=12) | st.just("C" * 64)
 MINOR_UNITS = st.integers(0, 10**17 - 1)
-#: In place of a line's values: it is not a row, and not rejected either.
+#: Stands for a blank line: it is neither a row nor rejected.
 BLANK: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
 class PaySimFile:
-    """`stored` is what lies on disk, `content` the same uncompressed; `lines` are its data lines with line breaks.
+    """`stored` is the file's content, `content` the same uncompressed; `lines` are its data lines with line breaks.
 
     `expected` has the values of each line by the schema's names (money in minor units, `timestamp` and
-    `idTransaction` only of the re-stamped form), None for a line that must be rejected, BLANK for a blank one.
+    `idTransaction` only of the re-stamped form), None for a line that must be rejected, BLANK for a blank line.
     """
 
     stored: bytes
@@ -29,12 +29,12 @@ class PaySimFile:
 
     @property
     def rows(self) -> list[tuple[int, dict[str, Any] | None]]:
-        """Index among `lines` and values of all that aren't blank: their order is that of row numbers."""
+        """Index in `lines` and values of all lines that aren't blank; their order is that of row numbers."""
         return [(index, values) for index, values in enumerate(self.expected) if values is not BLANK]
 
 
 def java(minor: int) -> str:
-    """An amount as Java's Double.toString writes it: digits as they are, an exponent from ten million on."""
+    """An amount as Java's Double.toString writes it, from ten million on with an exponent."""
     digits = str(minor).zfill(3)
     if minor < 10**9:
         return f"{digits[:-2]}.{digits[-2:].rstrip('0') or '0'}"
@@ -57,7 +57,7 @@ def decimals(draw: st.DrawFn, minor: int) -> str:
 
 @st.composite
 def fields(draw: st.DrawFn, column: str | None) -> tuple[str, Any]:
-    """A valid text of a column, and the value it stands for."""
+    """Texts of a column, each with its value."""
     if column is None:
         return draw(st.sampled_from(["0", "1", ""])), None
     if column in MONEY:
@@ -106,7 +106,7 @@ def paysim_files(draw: st.DrawFn) -> PaySimFile:
             continue
         row = {name: draw(fields(names[name])) for name in header}
         if "idTransaction" in row:
-            row["idTransaction"] = (f"T-{len(lines)}",) * 2  # a repeated one is rejected: test_seen_ids.py
+            row["idTransaction"] = (f"T-{len(lines)}",) * 2  # a repeated id is rejected, see test_seen_ids.py
         quote = '"' if draw(st.booleans()) else ""
         lines.append(comma.join(f"{quote}{row[name][0]}{quote}" for name in header))
         expected.append({names[name]: row[name][1] for name in header if names[name]})

@@ -1,4 +1,4 @@
-"""The command in the message of a refused file makes a file that is read, with the same amounts."""
+"""The command in the message of a refused file converts it to a file that is read with the same amounts."""
 
 import bz2
 import shlex

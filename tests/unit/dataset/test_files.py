@@ -1,4 +1,4 @@
-"""Files that people have: each is read with exactly its rows, or refused by name before anything is sent."""
+"""Files that users have: each is read with exactly its rows, or refused by name before anything is produced."""
 
 import shutil
 from pathlib import Path

@@ -25,7 +25,7 @@ Rows = dict[str, np.ndarray]
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Rows:
-    """20,000 rows with 400 frauds, as the reader reads them."""
+    """20,000 rows with 400 frauds, as the reader returns them."""
     path = tmp_path_factory.mktemp("generated") / "paysim.csv"
     write_file(path, plan(20_000, 400), 1, lambda rows: None)
     chunks = list(

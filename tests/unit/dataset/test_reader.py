@@ -1,4 +1,4 @@
-"""Whatever form a file has, each of its lines is read once, in order."""
+"""In any form of file, each line is read once and in order."""
 
 import gzip
 import os
@@ -20,7 +20,7 @@ from tests.unit.dataset.source.source_behaviour import CONTENT, HEADER, START_DA
 
 
 class TestEveryFile:
-    """Of either form, whatever its column order, line breaks, quotes, byte order mark, packing and bad lines."""
+    """Both forms, with any column order, line breaks, quotes, byte order mark, compression and invalid lines."""
 
     @UNTIMED
     @given(file=paysim_files())

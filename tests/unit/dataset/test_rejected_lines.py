@@ -1,4 +1,4 @@
-"""Which lines are not rows, what is said of them, and how times are read."""
+"""Which lines are rejected, with which reason, and how times are read."""
 
 from datetime import datetime
 

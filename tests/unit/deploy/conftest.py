@@ -1,4 +1,4 @@
-"""What the checks of terraform/ and docker/ read."""
+"""Fixtures for the checks of terraform/ and docker/."""
 
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,31 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The checkout."""
+    """The root of the checkout."""
     return ROOT
 
 
 @pytest.fixture(scope="session")
 def schema() -> ProviderSchema:
-    """The google provider's schema; read once, it takes some seconds."""
+    """The google provider's schema. Reading it takes some seconds, so it is read once."""
     return ProviderSchema.from_wheel(wheel_path())
 
 
 @pytest.fixture(scope="session")
 def compose(root: Path) -> dict[str, Any]:
-    """compose.yaml as YAML reads it."""
+    """The content of compose.yaml."""
     loaded: dict[str, Any] = yaml.safe_load((root / "docker/compose.yaml").read_text())
     return loaded
 
 
 @pytest.fixture(scope="session")
 def services(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Its services, by name."""
+    """The services of compose.yaml by name."""
     loaded: dict[str, dict[str, Any]] = compose["services"]
     return loaded
 
 
 @pytest.fixture(scope="session")
 def blocks(root: Path) -> list[Block]:
-    """The root module's blocks."""
+    """The blocks of the root module."""
     return load(root / "terraform")

@@ -1,4 +1,4 @@
-"""What several tests read of docker/ and terraform/."""
+"""Readers of docker/ and terraform/ that several tests share."""
 
 import re
 from importlib.util import module_from_spec, spec_from_file_location
@@ -20,7 +20,7 @@ VMS = {
     "bounces": ["bounces.tf"],
 }
 
-#: Our own images, as the compose file names them.
+#: The project's own images, by their names in the compose file.
 OURS = {"airflow": "${AIRFLOW_IMAGE:-fraudstream-airflow}", "site": "${SITE_IMAGE:-fraudstream-site}"}
 
 _STRING = re.compile(r'"[^"]*"(?P<key>\s*=)?')
@@ -28,7 +28,7 @@ _KEY = re.compile(r"(?<![\w.\"])\"?([\w.]+)\"?\s*=(?![=>])")
 
 
 def boot_module(root: Path) -> Any:
-    """docker/vm/boot.py, which is not part of a package."""
+    """docker/vm/boot.py as a module; it isn't part of a package."""
     spec = spec_from_file_location("boot", root / "docker/vm/boot.py")
     assert spec is not None
     assert spec.loader is not None
@@ -53,7 +53,7 @@ def kafka_users(blocks: list[Block]) -> set[str]:
 
 
 class Right(NamedTuple):
-    """A line of docker/kafka/acls: who may do what to which resource of Kafka."""
+    """A line of docker/kafka/acls: the rights of a user on a resource of Kafka."""
 
     user: str
     operations: tuple[str, ...]
@@ -63,7 +63,7 @@ class Right(NamedTuple):
 
 
 def rights(root: Path) -> list[Right]:
-    """The lines of docker/kafka/acls, which docker/kafka/access.sh makes ACLs of."""
+    """The lines of docker/kafka/acls, from which docker/kafka/access.sh creates ACLs."""
     lines = [line.split() for line in (root / "docker/kafka/acls").read_text().splitlines()]
     return [
         Right(user, tuple(operations.split(",")), resource, name, pattern)
@@ -72,21 +72,21 @@ def rights(root: Path) -> list[Right]:
 
 
 def given(blocks: list[Block], file: str, argument: str) -> set[str]:
-    """Names that a VM's module call gives: keys of its map, with those of the locals that it merges in."""
+    """The names in a map argument of a VM's module call: keys of the map, and of locals that it merges in."""
     locals_ = {name: value for block in blocks if block.kind == "locals" for name, value in members(block.body)}
     pending: list[Any] = []
     for block in blocks:
         if block.kind == "module" and block.file == file:
             if argument in block.body:
                 pending.append(block.body[argument])
-            else:  # a worker: its module adds to what all of them share
+            else:  # a worker: its module extends the map that all workers share
                 (vm,) = (inner for inner in load(TERRAFORM / "modules/worker") if inner.kind == "module")
                 pending += [vm.body[argument], locals_["worker"][argument]]
     assert pending, file
     found: set[str] = set()
     while pending:
         value = pending.pop()
-        if isinstance(value, dict):  # a map without functions around it
+        if isinstance(value, dict):  # a plain map without functions around it
             found |= {name for name, _ in members(value)}
         else:
             found |= set(_KEY.findall(_STRING.sub(lambda quoted: quoted[0] if quoted["key"] else '""', value)))

@@ -1,12 +1,12 @@
 """``python -m tests.unit.deploy.offline_terraform``: terraform validate and terraform test without any provider.
 
-Terraform asks a provider for its schema over gRPC. This answers with the schema of the wheel (google) and with what
-terraform/ uses of random and archive, so that Terraform's own type checks, functions, validations and tests run where
-providers can't be downloaded. It plans nothing of Google's: terraform/tests mocks that provider. A resource that no run
-of terraform/tests plans is a failure too.
+Terraform requests a provider's schema over gRPC. This module answers with the schema of the wheel (google), and with
+the parts of random and archive that terraform/ uses. So Terraform's own type checks, functions, validations and tests
+run where providers can't be downloaded. It plans no resources of Google: terraform/tests mocks that provider. A
+resource that no run of terraform/tests plans is also a failure.
 
-Exit code: Terraform's, 1 for such a resource; 0 with a message where no terraform is installed, since the schema checks
-of this folder need none.
+The exit code is Terraform's, or 1 for such a resource. It is 0, with a message, if terraform isn't installed: the
+schema checks of this folder don't need it.
 """
 
 import json
@@ -28,13 +28,13 @@ from tests.unit.deploy.terraform_files import load
 
 TERRAFORM = Path(__file__).resolve().parents[3] / "terraform"
 
-#: Fields of the plugin protocol's messages (version 6), as far as they are spoken here.
-SINGLE, LIST = 1, 2  # how a block nests
+#: Fields of the plugin protocol's messages (version 6), as far as they are used here.
+SINGLE, LIST = 1, 2  # nesting of a block
 Answer = Callable[[bytes], bytes]
 
 
 def varint(number: int) -> bytes:
-    """A number as protobuf writes it."""
+    """A protobuf varint."""
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -52,7 +52,7 @@ def message(field: int, content: bytes | str | int) -> bytes:
 
 
 def fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The length-delimited fields of a message; requests have no others that matter here."""
+    """The length-delimited fields of a message; requests have no other fields that are needed here."""
     position = 0
 
     def number() -> int:
@@ -75,25 +75,25 @@ def fields(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def attribute(name: str, kind: Any, *, required: bool = False, optional: bool = False, computed: bool = False) -> bytes:
-    """Schema.Attribute; `kind` is Terraform's JSON form of a type. Names in _wo are write-only."""
+    """A Schema.Attribute; `kind` is the JSON form of a Terraform type. Names that end in _wo are write-only."""
     parts = message(1, name) + message(2, json.dumps(kind))
     flags = {4: required, 5: optional, 6: computed, 11: name.endswith("_wo")}
     return message(2, parts + b"".join(message(field, 1) for field, is_set in flags.items() if is_set))
 
 
 def schema(block: bytes) -> bytes:
-    """Schema around a Schema.Block."""
+    """A Schema with a Schema.Block."""
     return message(2, block)
 
 
 class GoogleSchema:
-    """The wheel's schema in the protocol's form."""
+    """The wheel's schema in the form of the protocol."""
 
     def __init__(self, source: ProviderSchema) -> None:
         self._source = source
 
     def provider_response(self, types: set[str]) -> bytes:
-        """GetProviderSchema.Response with the resources and data sources named."""
+        """A GetProviderSchema.Response with these resources and data sources."""
         entities = [(key, entity) for key, entity in self._source.entities.items() if key[1] in types]
         provider = message(1, schema(self._block(f"{PREFIX}provider.GoogleProviderConfig", None)))
         return provider + b"".join(
@@ -105,7 +105,7 @@ class GoogleSchema:
         )
 
     def _block(self, struct: str, readable: str | None) -> bytes:
-        """Schema.Block of a config struct; with the class that reads it, what is computed too."""
+        """The Schema.Block of a config struct; with `readable`, the class for reading, also the computed attributes."""
         arguments = self._source.arguments(struct)
         described = {p["name"]: p["type"] for p in self._source.types[struct].get("properties", [])}
         out = b""
@@ -155,7 +155,7 @@ class GoogleSchema:
 
 
 def random_response() -> bytes:
-    """GetProviderSchema.Response of random: random_id, and random_password as an ephemeral resource."""
+    """The GetProviderSchema.Response of random: random_id, and random_password as an ephemeral resource."""
     identifier = attribute("byte_length", "number", required=True) + attribute("b64_url", "string", computed=True)
     password = attribute("length", "number", required=True) + attribute("special", "bool", optional=True)
     password += attribute("result", "string", computed=True)
@@ -167,7 +167,7 @@ def random_response() -> bytes:
 
 
 def archive_response() -> bytes:
-    """GetProviderSchema.Response of archive: the data source archive_file."""
+    """The GetProviderSchema.Response of archive: the data source archive_file."""
     block = attribute("type", "string", required=True) + attribute("source_dir", "string", optional=True)
     block += attribute("output_path", "string", required=True) + attribute("excludes", ["set", "string"], optional=True)
     block += attribute("output_sha256", "string", computed=True)
@@ -175,7 +175,7 @@ def archive_response() -> bytes:
 
 
 def planned(request: bytes) -> bytes:
-    """PlanResourceChange and ApplyResourceChange of random_id; a null state, its end, stays null."""
+    """The response to PlanResourceChange and ApplyResourceChange of random_id; a null state (deletion) stays null."""
     nil = message(1, b"\xc0")
     state = dict(fields(request)).get(3, nil)
     made = message(2, json.dumps({"byte_length": 16, "b64_url": "A" * 22}))
@@ -183,7 +183,7 @@ def planned(request: bytes) -> bytes:
 
 
 def serve(response: bytes) -> tuple[grpc.Server, int]:
-    """A provider on a free port of loopback; stops with the process."""
+    """Starts a provider on a free loopback port; it stops with the process."""
     nothing: Answer = lambda request: b""  # noqa: E731
     password = message(3, message(2, json.dumps({"length": 32, "special": False, "result": "x" * 32})))
     methods: dict[str, Answer] = {
@@ -213,13 +213,13 @@ def serve(response: bytes) -> tuple[grpc.Server, int]:
 
 
 def declared(folder: Path) -> set[str]:
-    """The addresses of the resources of a root module and of its modules/, without the modules' own names."""
+    """The addresses of all resources of a root module and its modules/, without module names."""
     folders = [folder, *(path for path in (folder / "modules").glob("*") if path.is_dir())]
     return {block.address for path in folders for block in load(path) if block.kind == "resource"}
 
 
 def read_test_log(lines: Iterable[str]) -> tuple[list[str], set[str]]:
-    """What `terraform test -json -verbose` says: lines to print, and the addresses of what it planned."""
+    """Reads the output of `terraform test -json -verbose`: lines to print, and addresses of the planned resources."""
     said: list[str] = []
     planned_: set[str] = set()
     for entry in map(json.loads, lines):
@@ -233,7 +233,7 @@ def read_test_log(lines: Iterable[str]) -> tuple[list[str], set[str]]:
 
 
 def test(command: list[str], environment: dict[str, str]) -> int:
-    """terraform test; then whether its runs planned every resource."""
+    """Runs terraform test, then checks that its runs planned every resource."""
     done = subprocess.run([*command, "-json", "-verbose"], env=environment, check=False, capture_output=True, text=True)
     said, planned_ = read_test_log(done.stdout.splitlines())
     print(*said, done.stderr, sep="\n")
@@ -244,7 +244,7 @@ def test(command: list[str], environment: dict[str, str]) -> int:
 
 
 def main() -> int:
-    """init, validate and test, until one fails."""
+    """Runs init, validate and test, until one of them fails."""
     terraform = shutil.which("terraform")
     if terraform is None:
         print("terraform isn't installed: terraform validate and terraform test are left out")

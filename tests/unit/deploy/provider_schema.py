@@ -1,9 +1,9 @@
 """The schema of Terraform's google provider, read from the wheel cdktn-provider-google.
 
-The wheel carries a jsii assembly: for each resource and data source a class (what can be read) and a config struct
-(what can be set), generated from the provider's own schema. Reading it takes about five seconds and no network.
+The wheel contains a jsii assembly: for each resource and data source a class (its readable attributes) and a config
+struct (its arguments), generated from the provider's own schema. Reading it takes about five seconds and no network.
 
-What it can't tell: which arguments exclude each other, and values that only Google's API refuses.
+It doesn't show which arguments exclude each other, or which values only Google's API refuses.
 """
 
 import io
@@ -27,9 +27,9 @@ _POSSIBLE_VALUES = re.compile(r"Possible values: \[([^]]*)]")
 
 
 def wheel_path() -> Path:
-    """Where `make check-deploy` puts the wheel.
+    """Path to which `make check-deploy` downloads the wheel.
 
-    :raises FileNotFoundError: it hasn't been downloaded yet
+    :raises FileNotFoundError: it isn't downloaded
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "fraudstream" / "terraform-schema"
@@ -46,7 +46,7 @@ def snake(name: str) -> str:
 
 @dataclass(frozen=True)
 class Argument:
-    """One thing that can be set: an attribute, or a block with arguments of its own."""
+    """An argument: an attribute, or a block with its own arguments."""
 
     name: str
     required: bool
@@ -69,14 +69,14 @@ class Entity:
 
 @dataclass
 class ProviderSchema:
-    """What the provider's resources and data sources take and give."""
+    """The arguments and attributes of the provider's resources and data sources."""
 
     types: dict[str, Any]
     _structs: dict[str, dict[str, Argument]] = field(default_factory=dict)
 
     @classmethod
     def from_wheel(cls, wheel: Path) -> "ProviderSchema":
-        """Read the assembly out of the wheel without unpacking anything to disk."""
+        """Reads the assembly from the wheel without unpacking it to disk."""
         with zipfile.ZipFile(wheel) as archive:
             name = next(name for name in archive.namelist() if name.endswith(".jsii.tgz"))
             with tarfile.open(fileobj=io.BytesIO(archive.read(name)), mode="r:gz") as assembly:
@@ -87,7 +87,7 @@ class ProviderSchema:
 
     @cached_property
     def entities(self) -> dict[tuple[str, str], Entity]:
-        """By ("resource" or "data", Terraform type)."""
+        """All resources and data sources, by ("resource" or "data", Terraform type)."""
         return {(section, entity.type): entity for section, entity in self._read_entities()}
 
     def _read_entities(self) -> Iterator[tuple[str, Entity]]:
@@ -103,7 +103,7 @@ class ProviderSchema:
             yield section, Entity(match[1], f"{fqn}Config", frozenset(settable | computed))
 
     def arguments(self, struct: str) -> dict[str, Argument]:
-        """What a resource (or a block of it) can be given, by Terraform's name."""
+        """The arguments of a resource or of one of its blocks, by Terraform's name."""
         if struct not in self._structs:
             read = (_argument(described) for described in self.types[struct].get("properties", []))
             self._structs[struct] = {argument.name: argument for argument in read}
@@ -128,7 +128,7 @@ def _argument(described: dict[str, Any]) -> Argument:
 
 
 def _kind(described: dict[str, Any]) -> tuple[str, bool, str | None]:
-    """(kind, repeated, struct) of a jsii type; a union stands for the member that isn't cdktn's own token."""
+    """(kind, repeated, struct) of a jsii type; for a union, of its member that isn't cdktn's token type."""
     if "union" in described:
         members = [member for member in described["union"]["types"] if member.get("fqn") != "cdktn.IResolvable"]
         return _kind(members[0])

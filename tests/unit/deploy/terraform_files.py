@@ -1,6 +1,6 @@
 """Terraform files as plain values: blocks by their labels, expressions as text.
 
-Works where no terraform binary is installed; python-hcl2 refuses what isn't HCL.
+It needs no terraform binary; python-hcl2 refuses text that isn't HCL.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ MARKS = ("__is_block__", "__comments__", "__inline_comments__")
 
 @dataclass(frozen=True)
 class Block:
-    """A block of the top level: its kind, its labels, its body and the file it is in."""
+    """A top-level block: its kind, its labels, its body and its file."""
 
     kind: str
     labels: tuple[str, ...]
@@ -24,29 +24,29 @@ class Block:
 
     @property
     def address(self) -> str:
-        """As Terraform prints it: `google_compute_instance.kafka`, `var.project`."""
+        """Its address as Terraform prints it: `google_compute_instance.kafka`, `var.project`."""
         return ".".join(self.labels) if self.kind == "resource" else ".".join((self.kind, *self.labels))
 
 
 def unquote(name: str) -> str:
-    """python-hcl2 keeps the quotes of labels and strings."""
+    """Removes the quotes that python-hcl2 keeps around labels and strings."""
     return name[1:-1] if name.startswith('"') and name.endswith('"') else name
 
 
 def is_block(value: Any) -> bool:
-    """Whether `value` was written as one or more blocks rather than as an attribute."""
+    """Whether `value` was written as blocks and not as an attribute."""
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and "__is_block__" in v for v in value)
 
 
 def members(body: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """The attributes and blocks of a body, without the parser's marks."""
+    """The attributes and blocks of a body, without the parser's own entries."""
     return ((unquote(name), value) for name, value in body.items() if name not in MARKS)
 
 
 def parse(text: str, file: str) -> list[Block]:
-    """Every block of the top level.
+    """Returns all top-level blocks.
 
-    :raises ValueError: it isn't HCL; the message names the file and where
+    :raises ValueError: the text isn't HCL; the message names the file and the place
     """
     try:
         document = hcl2.loads(text if text.endswith("\n") else f"{text}\n")
@@ -64,12 +64,12 @@ def _blocks(kind: str, labels: tuple[str, ...], body: dict[str, Any], file: str)
 
 
 def load(folder: Path) -> list[Block]:
-    """All blocks of all `.tf` files of a folder, which is a Terraform module."""
+    """All blocks of the `.tf` files in a folder, which is a Terraform module."""
     return [block for path in sorted(folder.glob("*.tf")) for block in parse(path.read_text(), path.name)]
 
 
 def texts(value: Any) -> Iterator[str]:
-    """Every text in a value, at any depth: where expressions and references are."""
+    """All strings in a value, at any depth, which include expressions and references."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -83,16 +83,16 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def expressions(value: Any) -> Iterator[str]:
-    """The parts of a value that Terraform evaluates: texts without what is literal in their strings."""
+    """The parts of a value that Terraform evaluates: its strings without their literal text."""
     for text in texts(value):
         if "${" in text:
             yield _without_literals(text)
 
 
 def _without_literals(text: str) -> str:
-    """Keeps the code: outside quotes, and inside `${…}` within quotes, at any depth."""
+    """Removes literal text: keeps what is outside quotes, and inside `${…}` within quotes, at any depth."""
     kept: list[str] = []
-    depth: list[str] = []  # what we are in, innermost last: a string or a bracket
+    depth: list[str] = []  # open strings and brackets, the innermost last
     position = 0
     while position < len(text):
         in_string = bool(depth) and depth[-1] == '"'

@@ -1,7 +1,7 @@
-"""What must hold of the Terraform files, as functions from files to findings (empty: all is well).
+"""Rules for the Terraform files: functions from files to findings, which are empty if there are no problems.
 
-`check_schema` holds each google resource and data source against the provider's schema: no unknown argument, no
-missing one, blocks where blocks belong, values of the right kind and out of the documented set.
+`check_schema` compares each google resource and data source with the provider's schema: unknown and missing arguments,
+blocks in the wrong place, values of a wrong kind or outside the documented set.
 `check_references` resolves every reference: variables, locals, resources, and the attributes read from them.
 """
 
@@ -14,7 +14,7 @@ from typing import Any
 from tests.unit.deploy.provider_schema import Argument, ProviderSchema
 from tests.unit.deploy.terraform_files import Block, expressions, is_block, members, unquote
 
-#: Arguments that Terraform itself gives to every resource. Provisioners and connections aren't among them on purpose.
+#: Arguments that Terraform itself allows in every resource. Provisioners and connections are left out on purpose.
 META_ARGUMENTS = {"count", "for_each", "depends_on", "provider", "lifecycle"}
 
 _REFERENCE = re.compile(
@@ -25,7 +25,7 @@ _NAMED = re.compile(r"(?<![\w.])(?P<kind>var|local)\.(?P<name>\w+)")
 
 
 def check_schema(blocks: list[Block], schema: ProviderSchema) -> list[str]:
-    """Every finding, each naming file, resource, argument and what is wrong."""
+    """All findings; each names file, resource, argument and problem."""
     return [finding for block in blocks for finding in _check_block(block, schema)]
 
 
@@ -87,7 +87,7 @@ def _check_values(
 
 
 def _check_literal(where: str, argument: Argument, value: Any) -> Iterator[str]:
-    """Kinds that Terraform can't convert into one another; expressions are left to Terraform."""
+    """Checks kinds that Terraform can't convert into each other; expressions are left to Terraform."""
     expression = isinstance(value, str) and "${" in value
     if expression:
         return
@@ -120,7 +120,7 @@ def _is_number(value: Any) -> bool:
 
 
 def check_references(blocks: list[Block], schema: ProviderSchema) -> list[str]:
-    """Names that nothing declares, attributes that the provider doesn't give, declarations that nothing reads."""
+    """Finds undeclared names, attributes that the provider doesn't have, and unused declarations."""
     declared = {
         (block.kind, ".".join(block.labels)) for block in blocks if block.kind in ("resource", "data", "ephemeral")
     }
@@ -159,9 +159,9 @@ _MODULE = re.compile(r"(?<![\w.])module\.(?P<name>\w+)(?:\[[^]]*])?(?:\.(?P<outp
 
 
 def check_modules(modules: dict[str, list[Block]]) -> list[str]:
-    """Calls of modules against the modules' own variables and outputs.
+    """Compares calls of modules with the modules' own variables and outputs.
 
-    `modules` maps the folder of each module to its blocks, as seen from the root, which is "".
+    `modules` has the blocks of each module by its folder relative to the root, which is "".
     """
     return [finding for folder in modules for finding in _check_calls(folder, modules)]
 

@@ -13,7 +13,7 @@ from tests.unit.cases.views.view_broker import Broker, until
 
 
 class Letters:
-    """The dead letters: times by offset in partition 0; the brokers don't answer the first question."""
+    """The dead letters: times by offset in partition 0. The first request of them fails."""
 
     def __init__(self, **times: int) -> None:
         self._places = {int(offset[1:]): {time} for offset, time in times.items()}
@@ -34,11 +34,11 @@ def test_an_answer_that_was_a_dead_letter_counts_where_it_was_produced_again(
     broker: Broker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    letters: Any = Letters(_5=1_005, _9=7)  # offset 9: a letter of a topic that was deleted since
+    letters: Any = Letters(_5=1_005, _9=7)  # offset 9: a dead letter of a deleted topic
     monkeypatch.setattr(answer_places, "KnownDeadLetters", lambda settings, topic: letters)
     monkeypatch.setattr(answer_places, "Topics", lambda settings: None)
     monkeypatch.setattr(answer_places, "RETRY_SECONDS", 0.01)
-    broker.answer("a", "REPORTED_FRAUD", offset=5, sent=1_005)  # the registry gives its schema by now
+    broker.answer("a", "REPORTED_FRAUD", offset=5, sent=1_005)  # the registry knows its schema now
     broker.answer("b", "REPORTED_FRAUD", partition=1, offset=5, sent=1_005)
     broker.answer("a", "REPORTED_FRAUD", offset=9, sent=1_009)
     places = AnswerPlaces(Settings())

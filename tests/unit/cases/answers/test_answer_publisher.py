@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Broker:
-    """What the fake producers send to; `deliver` decides about each record."""
+    """The broker of the fake producers; `deliver` decides about each record."""
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -176,7 +176,7 @@ def test_who_waits_for_an_answer_of_a_producer_that_ended_hears_of_it(
         broker.produce_error = KafkaException(Code(Code._FATAL))
         with pytest.raises(KafkaUnavailable):
             await publisher.publish("REPORTED_FRAUD", transaction("b"), NOW)
-        await asyncio.sleep(0.02)  # the thread polls another producer by now
+        await asyncio.sleep(0.02)  # now the thread polls another producer
         broker.silent = False
         return await asyncio.wait_for(waiting, 3)
 

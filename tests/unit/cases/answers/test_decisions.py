@@ -1,4 +1,4 @@
-"""Staff decisions: what they need, that a repeated call writes none twice, and four eyes."""
+"""Staff decisions: their conditions, that a repeated call writes no decision twice, and the four-eyes principle."""
 
 import asyncio
 from dataclasses import replace
@@ -23,7 +23,7 @@ ANA = DecidedBy("ana", "the customer called")
 
 
 class Events:
-    """case_event in memory; `refuse` is what publishing raises instead of writing."""
+    """Topic case_event in memory; `refuse` is an error that publishing raises instead of writing."""
 
     def __init__(self) -> None:
         self.log: list[CaseEvent] = []

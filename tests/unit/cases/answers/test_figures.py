@@ -1,4 +1,4 @@
-"""The fraud team's figures: waiting times to a tenth of a second, and never below nothing."""
+"""The fraud team's figures: waiting times to a tenth of a second, and never negative."""
 
 import io
 

@@ -48,7 +48,7 @@ class DurableSink:
 
 
 def batch(log: list[tuple[str, str]], start: int, end: int) -> Batch:
-    """Offsets 10, 12, 14, ...: gaps lie between, as transaction markers make them."""
+    """A batch with offsets 10, 12, 14, …: transaction markers cause the gaps."""
     part = log[start:end]
     offsets = np.array([10 + 2 * n for n in range(start, start + len(part))], dtype=np.int64)
     rows = pa.RecordBatch.from_pylist(
@@ -141,7 +141,7 @@ def test_an_answer_that_another_partition_has_an_earlier_one_of_is_dropped() -> 
 
         def first_place(self, case: str) -> tuple[int, int, int] | None:
             assert self.caught_up
-            # offsets 10, 12, 14 of partition 0 have the times 10,000, 12,000 and 14,000
+            # Offsets 10, 12, 14 of partition 0 have the times 10,000, 12,000 and 14,000.
             return {"a": (9_000, 3, 70), "b": (12_000, 0, 12), "c": (14_000, 1, 2)}.get(case)
 
         def close(self) -> None:

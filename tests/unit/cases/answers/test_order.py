@@ -1,4 +1,4 @@
-"""Which answers count, where a broker's clock was set back: one rule for sinks, views, the audit and the samples."""
+"""Which answers count if a broker's clock was set back: sinks, views, the audit and the samples have the same rule."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch
 
 CASE = "tx-0"
-#: An answer of the case: where it lies, and its channel.
+#: An answer of the case: its place, and its channel.
 Record = tuple[Place, Channel]
 PLACES = st.lists(
     st.tuples(st.integers(0, 50), st.integers(0, 2), st.integers(0, 50)), unique_by=lambda place: place[1:]
@@ -28,7 +28,7 @@ PLACES = st.lists(
 
 
 class Message:
-    """A record, as far as these look at one."""
+    """A record, with the fields that the readers need."""
 
     def __init__(self, place: Place) -> None:
         self._time, self._number, self._offset = place
@@ -47,7 +47,7 @@ class Message:
 
 
 class Passed:
-    """A sink that keeps the offsets that it got."""
+    """A sink that records the offsets that it gets."""
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
@@ -60,23 +60,23 @@ class Passed:
 
 
 class Elsewhere:
-    """What the view of all partitions says."""
+    """The view of all partitions."""
 
     def __init__(self) -> None:
         self.view = FirstValues[Place]()
 
     def catch_up(self) -> None:
-        """All is there."""
+        """Does nothing: everything is read."""
 
     def first_place(self, case: str) -> Place | None:
         return self.view.get(case)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing."""
 
 
 def answered_at(place: Place) -> int:
-    """A time that no other answer has."""
+    """A time that is unique to this answer."""
     return MIDNIGHT_MS + 100 * place[1] + place[2]
 
 
@@ -88,7 +88,7 @@ def rows_of(records: Sequence[Record]) -> pa.RecordBatch:
 
 
 def passed_by_consumers(records: Sequence[Record], elsewhere: Elsewhere) -> list[Place]:
-    """What the sinks of all partitions pass on."""
+    """The answers that the sinks of all partitions pass on."""
     found = []
     for number in {place[1] for place, _ in records}:
         mine = [(place, channel) for place, channel in records if place[1] == number]
@@ -103,7 +103,7 @@ def passed_by_consumers(records: Sequence[Record], elsewhere: Elsewhere) -> list
 
 
 def check(records: Sequence[Record]) -> None:
-    """All readers, which get records in this order, hold the same answers to be those that count."""
+    """Checks that all readers consider the same answers to count, when they get the records in this order."""
     ordered = in_log_order(records, lambda record: record[0])
     first, decisions = ordered[0][0], {place for place, channel in ordered if channel == STAFF}
     outcome = ordered[counting(channel for _, channel in ordered) or 0][0]

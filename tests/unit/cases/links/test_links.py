@@ -195,13 +195,13 @@ def test_a_published_key_is_refused_where_others_reach_the_site(url: str, key: s
 
 
 def test_every_key_in_this_repository_is_marked_as_published() -> None:
-    """What the settings take for a key, in whatever file: code, tests, compose, documentation."""
+    """In all files: code, tests, compose file and documentation."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     found = {(ROOT / "docker/local/secrets/confirmation_keys").read_text().strip()}
     for name in listed:
         if (ROOT / name).suffix in {".py", ".md", ".yaml", ".yml", ".sh", ".tf", ".example", ".toml", ""}:
             text = (ROOT / name).read_text(errors="replace")
-            # a name with an attribute behind it is a reference of Terraform's
+            # A name followed by an attribute is a reference in Terraform.
             key = r"""FRAUDSTREAM_CONFIRMATION_KEYS["']?\s*[:=,]\s*["']?([\w-]{16,})(?![\w-]|\.[a-z])"""
             found |= set(re.findall(key, text))
             for keys in re.findall(r"confirmation_keys=\[([^]]*)\]", text):

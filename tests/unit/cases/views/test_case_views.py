@@ -1,4 +1,4 @@
-"""The view of the whole topic is shared by those who need it at the same time."""
+"""The view of the whole topic is shared by all users that need it at the same time."""
 
 import asyncio
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def test_cases_at_the_same_time_share_one_view_that_goes_with_the_last_of_them()
 def test_one_that_ended_is_replaced_and_those_who_leave_it_dont_end_the_new_one() -> None:
     async def run() -> None:
         async with whole_view(Settings()) as new:
-            new.close()  # as after an error that no retry heals
+            new.close()  # as after an error that a retry doesn't resolve
             async with whole_view(Settings()) as other:
                 assert other is not new
         assert [view.alive for view in made] == [False, False]
@@ -125,7 +125,7 @@ def test_a_process_has_one_view_which_its_end_closes(monkeypatch: pytest.MonkeyP
     first = shared_view(Settings())
     (close,) = at_exit
     assert shared_view(Settings()) is first
-    first.close()  # as after an error that no retry heals
+    first.close()  # as after an error that a retry doesn't resolve
     second = shared_view(Settings())
     assert second is not first
     assert [view.started for view in Shared.made] == [1, 1]

@@ -1,4 +1,4 @@
-"""What a view of a topic reads: from where, which answer counts, and when it has caught up."""
+"""What a view of a topic reads: its start, the answer that counts, and when it has caught up."""
 
 import asyncio
 import threading
@@ -86,7 +86,7 @@ def test_it_is_caught_up_only_when_each_partition_is_read_to_its_end(broker: Bro
 
 
 def test_who_waits_is_told_the_first_answer_once_all_partitions_are_read(broker: Broker) -> None:
-    """Partitions were added meanwhile: the answers of a case are in two of them, and the later one is read first."""
+    """After partitions were added a case has answers in two partitions, and the later answer is read first."""
     broker.ends = {0: 1, 1: 1}
 
     async def wait(answers: ConfirmationView) -> str:

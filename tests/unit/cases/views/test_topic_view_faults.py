@@ -1,4 +1,4 @@
-"""A view of a topic when brokers, registry or records fail, and when it ends."""
+"""A view of a topic when brokers, registry or records cause errors, and when it ends."""
 
 import asyncio
 import threading

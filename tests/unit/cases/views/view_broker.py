@@ -1,4 +1,4 @@
-"""A broker in memory for the views of topics, which read with a plain consumer."""
+"""A broker in memory for the views of topics, which use a consumer without a group."""
 
 import threading
 import time
@@ -18,7 +18,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Record:
-    """A message as librdkafka hands it out; `failure` makes it an event."""
+    """A message as librdkafka delivers it; `failure` makes it an event."""
 
     place: tuple[int, int]
     content: Any = b""
@@ -43,7 +43,7 @@ class Record:
 
 @dataclass
 class Broker:
-    """What the fake consumer reads; `answers` false is a broker that is away."""
+    """The log of the fake consumer; while `answers` is false, the broker is down."""
 
     ends: dict[int, int] = field(default_factory=lambda: {0: 0})
     queue: deque[Record] = field(default_factory=deque)
@@ -52,7 +52,7 @@ class Broker:
     consumers: int = 0
     closed: int = 0
     young_from: int = -1
-    #: What was asked of it, in order.
+    #: The requests that it got, in order.
     asked: list[tuple[str, int]] = field(default_factory=list)
 
     def end_of(self, partition: int, offset: int) -> None:

@@ -1,4 +1,4 @@
-"""Who is reminded when, and what people have to look at."""
+"""Who is reminded when, and what is escalated."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -74,9 +74,9 @@ def test_a_notice_that_was_sent_anew_is_escalated_for_itself() -> None:
     for event_type in (ESCALATED, ALERTED, MAIL_RESENT):
         resent.happened(CaseEvent("case-1", event_type, "test", details={"cause": "not_reached"}, at=CAME + 3 * HOUR))
     assert (resent.escalated, resent.alerted) == (set(), set())
-    # a look at the case that began before it was sent anew
+    # An escalation by a run that read the case before its notice was sent again.
     resent.happened(CaseEvent("case-1", ESCALATED, "test", details={"cause": "not_reached"}))
-    for _ in range(2):  # the second one was written twice after a crash
+    for _ in range(2):  # the second one was written again after a crash
         resent.happened(CaseEvent("case-1", MAIL_BOUNCED, "test", details={"kind": "fraud_notice"}))
         assert resent.escalated == set()
     resent.happened(CaseEvent("case-1", ESCALATED, "test", details={"cause": "not_reached"}))

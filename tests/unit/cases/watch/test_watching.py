@@ -1,4 +1,4 @@
-"""Whatever is killed when: no reminder is lost or sent twice, no escalation goes untold."""
+"""With a crash at any step, no reminder is lost or sent twice, and no escalation is missing."""
 
 import contextlib
 from collections import Counter
@@ -22,12 +22,12 @@ LIMITS = Limits(10 * HOUR, [0.5], 0.8)
 
 
 class Killed(BaseException):
-    """kill -9."""
+    """A crash of the process."""
 
 
 @dataclass
 class World:
-    """The topics, the mail queue and the inbox of the people, which survive; `fatal` steps are killed before or after.
+    """Topics, mail queue and the staff's inbox, which survive; the process crashes before or after `fatal` steps.
 
     The queue's reader drops a reminder whose id it has seen, as FirstAnswers does on topic mail_retry.
     """
@@ -78,7 +78,7 @@ class World:
 
 
 def world(count: int) -> World:
-    """Cases whose notices were accepted at once; that of the last one came back."""
+    """Cases whose notices were accepted at once; the notice of the last one was returned."""
     made = World()
     made.log = [CaseEvent(f"case-{n}", NOTICE_ACCEPTED, "test", at=CAME) for n in range(count)]
     made.log.append(CaseEvent(f"case-{count - 1}", MAIL_BOUNCED, "test", details={"kind": "fraud_notice"}))
@@ -90,7 +90,7 @@ def world(count: int) -> World:
     st.integers(1, 4),
     st.dictionaries(st.integers(1, 20), st.sampled_from(["before", "after"]), max_size=6),
     st.lists(st.integers(0, 3), max_size=2),
-    st.integers(57, 79),  # each look is killed once at most: by then every reminder has been handed over
+    st.integers(57, 79),  # each run crashes once at most: by then every reminder has been queued
 )
 def test_killed_between_any_two_steps_no_reminder_is_lost_or_doubled(
     count: int, fatal: dict[int, str], answering: list[int], answered_at: int

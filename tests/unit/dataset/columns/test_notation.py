@@ -1,4 +1,4 @@
-"""Which files a spreadsheet has rounded: told by all of their numbers together."""
+"""Which files a spreadsheet has rounded: detected from all of their numbers together."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Numbers are read exactly, whatever notation they are in."""
+"""Numbers are read exactly, in any notation."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""What every source promises; the classes that inherit it say where the content lies."""
+"""The common behaviour of all sources; subclasses provide the store with the content."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""Where the tests of sources put their files: in-process Cloud Storage, a directory, and a real object store."""
+"""Stores for the tests of sources: Cloud Storage in this process, a directory, and a real object store."""
 
 import base64
 import os
@@ -12,20 +12,20 @@ from google.api_core import exceptions as google
 
 
 class Store(Protocol):
-    """A place for sources; `client` is what open_source takes."""
+    """A store of files; `client` is the argument of open_source."""
 
     client: Any
 
     def put(self, name: str, content: bytes, content_encoding: str | None = None) -> str:
-        """Stores, or replaces, and returns the URI."""
+        """Creates or replaces a file and returns its URI."""
 
     def missing_container(self, name: str) -> str:
-        """URI of `name` in a bucket or directory that isn't there."""
+        """URI of `name` in a bucket or directory that doesn't exist."""
 
 
 @dataclass
 class FakeObject:
-    """One generation, with the attributes of a blob that get_blob gives."""
+    """One generation, with the attributes of the blob that get_blob returns."""
 
     generation: int
     content: bytes
@@ -58,7 +58,7 @@ class FakeClient:
 
 
 class FakeDownloads:
-    """As fraudstream.lake.store.downloads.Downloads; they see what the bucket holds now, as it is stored."""
+    """Stands for fraudstream.lake.store.downloads.Downloads; it reads the bucket's current, stored content."""
 
     def __init__(self, client: FakeClient, bucket: str) -> None:
         self._bucket = client.bucket(bucket)
@@ -91,7 +91,7 @@ class FakeStore:
 
 
 class DirectoryStore:
-    """Local files; the encoding that a store would send along has no place here."""
+    """Local files; they have no content encoding."""
 
     client = None
 
@@ -103,7 +103,7 @@ class DirectoryStore:
         path = self._directory / name
         path.write_bytes(content)
         self._puts += 1
-        os.utime(path, ns=(self._puts, self._puts))  # so that a replacement within the clock's grain has its own time
+        os.utime(path, ns=(self._puts, self._puts))  # a replacement must have another time, however fast it follows
         return str(path)
 
     def missing_container(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Packings are read whatever the name says; every other format is refused by name, with the command to convert it."""
+"""Compression is detected from the content; other formats are refused by name, with the command to convert the file."""
 
 import bz2
 import gzip
@@ -34,7 +34,7 @@ def zipped(members: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> 
 
 
 def encrypted(archive: bytes) -> bytes:
-    """The archive with the flag that says it is encrypted, in its local header and its directory."""
+    """The archive with the encryption flag set in its local header and its directory."""
     changed = bytearray(archive)
     changed[6] |= 1
     changed[changed.rindex(b"PK\x01\x02") + 8] |= 1
@@ -61,7 +61,7 @@ def zstd(content: bytes) -> bytes:
 
 
 def with_row_names(separator: bytes) -> bytes:
-    """As R writes a table: a name in front of each row, and none in the header."""
+    """A table as R writes it: with a name at the start of each row that the header doesn't have."""
     header, *rows = CONTENT.splitlines(keepends=True)
     lines = [header, *(b'"%d",%s' % (number, row) for number, row in enumerate(rows, 1))]
     return b"".join(lines).replace(b",", separator)
@@ -214,7 +214,7 @@ def test_another_format_is_refused_by_name(stored: bytes, message: str) -> None:
 
 def test_a_zip_of_another_compression_is_refused_with_the_command_to_unpack_it() -> None:
     archive = bytearray(zipped({"log.csv": CONTENT}))
-    archive[8] = archive[archive.rindex(b"PK\x01\x02") + 10] = 9  # deflate64: of Windows, for large files
+    archive[8] = archive[archive.rindex(b"PK\x01\x02") + 10] = 9  # deflate64, which Windows uses for large files
     with pytest.raises(
         WrongFormat, match=r"compression method 9, .* To unpack it: unzip -p paysim\.csv log\.csv > conv"
     ):

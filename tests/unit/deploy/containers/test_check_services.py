@@ -1,4 +1,4 @@
-"""`make check-services`: it reads docker/compose.yaml as Compose does, and knows every service."""
+"""`make check-services` reads docker/compose.yaml as Compose does, and knows every service."""
 
 from pathlib import Path
 from typing import Any

@@ -15,8 +15,8 @@ from local import celery, environment
 from tests.unit.deploy.container_files import OURS, VMS, given, in_profile
 from tests.unit.deploy.terraform_files import Block
 
-#: Settings that no container gets: for a client certificate or a registry with a password, whose secret files would
-#: have to be there.
+#: Settings that no container gets: they need secret files of a client certificate or a registry with a password, which
+#: would have to exist.
 NOT_IN_CONTAINERS = {"kafka_ssl_key_password", "schema_registry_password"}
 
 
@@ -25,7 +25,7 @@ RECEIVERS = {"mail_bounce_bind", "mail_webhook_bind", "mail_webhook_keys"}
 
 
 def unknown_settings(texts: dict[str, str]) -> set[tuple[str, str]]:
-    """(file, name) of each FRAUDSTREAM_ variable in the files' texts that the settings don't read."""
+    """(file, name) of each FRAUDSTREAM_ variable in the files' texts that isn't a setting."""
     known = {f"FRAUDSTREAM_{field.upper()}" for field in Settings.model_fields} | {"FRAUDSTREAM_SECRETS_DIR"}
     used = {
         (file, name) for file, text in texts.items() for name in re.findall(r"\bFRAUDSTREAM_(?!_)[A-Z_]+[A-Z]", text)
@@ -70,7 +70,7 @@ class TestNamesThatTheCodeKnows:
         assert targets <= known
 
     def test_every_setting_reaches_the_tasks_or_the_site(self, services: dict[str, dict[str, Any]]) -> None:
-        """A documented setting that no container gets is one that can't be set there."""
+        """A documented setting that no container gets couldn't be set in this deployment."""
 
         def reached(service: str) -> set[str]:
             secrets = [s["target"] for s in services[service]["secrets"] if isinstance(s, dict)]
@@ -86,7 +86,7 @@ class TestNamesThatTheCodeKnows:
         assert {"mail_bounce_keys", "mail_envelope_sender", *RECEIVERS} <= reached("bounces")
 
     def test_every_airflow_variable_is_an_option_of_airflow_or_celery(self, root: Path, tmp_path: Path) -> None:
-        """Read in a process of its own: importing Airflow would configure logging for the other tests."""
+        """Read in a separate process: importing Airflow would configure logging for the other tests."""
         script = (
             "import json; from airflow.configuration import conf;"
             "from airflow.providers_manager import ProvidersManager;"
@@ -132,7 +132,7 @@ class TestNamesThatTheCodeKnows:
     def test_a_parse_that_is_ended_once_hides_no_dag_from_the_scheduler(
         self, services: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It counts as one that did not find the DAG, and the next that finds it comes an interval later."""
+        """Airflow takes such a parse for one that didn't find the DAG; the next parse comes an interval later."""
         monkeypatch.setattr(environment, "STACK", tmp_path)
         defaults = {"STALE_DAG_THRESHOLD": 50, "MIN_FILE_PROCESS_INTERVAL": 30, "DAG_FILE_PROCESSOR_TIMEOUT": 50}
         for where in (environment.stack_environment({}), services["airflow-dag-processor"]["environment"]):
@@ -169,7 +169,7 @@ class TestNamesThatTheCodeKnows:
         assert dict(zip(names, options[1::2], strict=True)) == celery.REDIS_KEEPS
 
     def test_one_service_builds_the_image_that_others_share(self, services: dict[str, dict[str, Any]]) -> None:
-        """Compose builds services in parallel, and builds of one tag fail each other."""
+        """Compose builds services in parallel, and parallel builds of the same tag fail."""
         builds = {(service["image"], name) for name, service in services.items() if "build" in service}
         assert builds == {("fraudstream-airflow", "airflow-image"), (OURS["site"], "site")}
         users = {name: s for name, s in services.items() if s["image"] == OURS["airflow"]}

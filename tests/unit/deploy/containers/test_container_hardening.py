@@ -10,7 +10,7 @@ from local import celery
 from tests.unit.deploy.container_files import OURS, secret_names
 from tests.unit.deploy.terraform_files import Block, unquote
 
-#: Services that end when they have done their work.
+#: Services that end when their work is done.
 ONCE = {"airflow-image", "airflow-migrate", "topics", "dataset", "kafka-access"}
 
 
@@ -30,34 +30,34 @@ class TestHardening:
         assert {name for name, service in services.items() if "healthcheck" not in service} == ONCE - {"kafka-access"}
 
     def test_the_database_is_healthy_when_other_containers_reach_it(self, services: dict[str, dict[str, Any]]) -> None:
-        """Its entry point runs databases.sql with a server of its own, which answers on the socket and then stops."""
+        """The entry point runs databases.sql with a temporary server, which only listens on the socket."""
         assert "--host=127.0.0.1" in services["postgres"]["healthcheck"]["test"]
 
     def test_a_check_that_starts_airflow_may_take_long(self, services: dict[str, dict[str, Any]]) -> None:
-        """With more work than cores one took 83 s; five that take too long have the container restarted."""
+        """With more work than cores a check took 83 s; after five timeouts the container is restarted."""
         checks = {name: s["healthcheck"] for name, s in services.items() if s.get("healthcheck", {}).get("test")}
         heavy = {name: c["timeout"] for name, c in checks.items() if re.match("airflow|celery", c["test"][1])}
         assert len(heavy) == 8
         assert set(heavy.values()) == {"90s"}
 
     def test_a_triggerer_has_time_to_give_its_triggers_back(self, services: dict[str, dict[str, Any]]) -> None:
-        """It gives its own process 10 s, as long as Docker waits by default before it kills both."""
+        """It gives its own process 10 s, which is also Docker's default time before SIGKILL."""
         graces = [s.get("stop_grace_period") for name, s in services.items() if "triggerer" in name]
         assert graces == ["30s", "30s"]
 
     def test_memory_that_looks_like_a_disk_is_bounded(self, services: dict[str, dict[str, Any]]) -> None:
-        """A tmpfs without a size may take half of the machine's memory."""
+        """A tmpfs without a size may use half of the machine's memory."""
         mounts = [(name, mount) for name, service in services.items() for mount in service.get("tmpfs", [])]
         assert len(mounts) > 15
         assert [found for found in mounts if not re.search(r"[:,]size=(\d+m|\$\{WORKER_TMP:-1g})", found[1])] == []
 
     def test_a_broker_logs_to_standard_output_alone(self, root: Path) -> None:
-        """Kafka's own configuration writes files, here into memory, and leaves standard output the half of it."""
+        """By default Kafka writes files, which are in memory here, and only a part of its logs to standard output."""
         config = (root / "docker/kafka/log4j2.properties").read_text()
         assert re.findall(r"^appender\.\w+\.type = (\w+)$", config, re.M) == ["Console"]
         start = (root / "docker/kafka/start.sh").read_text()
         assert "-Dlog4j2.configurationFile=/etc/fraudstream/log4j2.properties" in start
-        assert "export EXTRA_ARGS='-name kafkaServer'" in start  # the default ends with -loggc, a file
+        assert "export EXTRA_ARGS='-name kafkaServer'" in start  # the default has -loggc, which writes a file
 
     def test_ports_listen_on_loopback_unless_a_vm_says_otherwise(self, services: dict[str, dict[str, Any]]) -> None:
         for name, service in services.items():
@@ -103,7 +103,7 @@ class TestHardening:
     def test_the_site_on_cloud_run_gets_each_secret_that_its_container_gets_on_a_vm(
         self, services: dict[str, dict[str, Any]], blocks: list[Block]
     ) -> None:
-        """As variables and one file, since Cloud Run mounts no two secrets in one folder."""
+        """As variables and one file, because Cloud Run can't mount two secrets in one folder."""
         (service,) = (block for block in blocks if block.labels[:1] == ("google_cloud_run_v2_service",))
         (template,) = service.body["template"]
         (container,) = template["containers"]

@@ -1,4 +1,4 @@
-"""docker/Dockerfile and docker/kafka/acls held against the code."""
+"""docker/Dockerfile and docker/kafka/acls agree with the code."""
 
 import ast
 import re
@@ -37,7 +37,7 @@ class TestKafkaAccess:
         assert mounted == {f"kafka_{user}_password" for user in kafka_users(blocks)}
 
     def test_each_consumer_may_join_its_own_groups_and_no_other(self, acls: list[list[str]]) -> None:
-        """A group is named <role>-<topic> by the operator Consume."""
+        """The operator Consume names a group <role>-<topic>."""
         joined = {(user, name) for user, operations, kind, name, _ in acls if kind == "group" and "Read" in operations}
         roles = {topic: ["write_lake", "send_mail"] for topic in FOLDER_OF}
         roles[FRAUD_TRANSACTION] = [*roles[FRAUD_TRANSACTION], "open_cases"]
@@ -81,7 +81,7 @@ class TestSiteImage:
 
 
 def third_party_imports(root: Path, start: str) -> set[str]:
-    """Distributions that a module of ours imports, directly or through other modules of ours."""
+    """Distributions that a module of the project imports, directly or through other modules of the project."""
     distributions = packages_distributions()
     pending, seen, found = [start], set(), set()
     while pending:

@@ -1,4 +1,4 @@
-"""docker/kafka/access.sh makes the users and the ACLs of docker/kafka/acls, no more and no fewer."""
+"""docker/kafka/access.sh creates exactly the users and ACLs of docker/kafka/acls."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from tests.unit.deploy.container_files import Right, kafka_users, rights
 from tests.unit.deploy.terraform_files import Block
 
-#: Stands for Kafka's tools: notes its arguments, and what the files among them hold while they are there.
+#: Stands for Kafka's tools: records its arguments, and the content of files among them.
 _TOOL = f"""#!{sys.executable} -IS
 import json, pathlib, sys
 files = {{word: pathlib.Path(word).read_text() for word in sys.argv if word.endswith(".properties")}}
@@ -21,7 +21,7 @@ with open(sys.argv[0] + ".calls", "a") as calls:
 
 @pytest.fixture(scope="module")
 def applied(root: Path, tmp_path_factory: pytest.TempPathFactory, blocks: list[Block]) -> Path:
-    """The folder with what the script called, run with stand-ins for Kafka's tools and the container's files."""
+    """Runs the script with stand-ins for Kafka's tools and the container's files; returns the folder with its calls."""
     folder = tmp_path_factory.mktemp("access")
     (folder / "kafka_admin.properties").write_text("admin\n")
     for user in kafka_users(blocks):
@@ -43,7 +43,7 @@ def applied(root: Path, tmp_path_factory: pytest.TempPathFactory, blocks: list[B
 
 
 def calls(folder: Path, tool: str) -> list[tuple[list[str], dict[str, str]]]:
-    """Arguments and files of each call of a tool."""
+    """The arguments and files of each call of a tool."""
     lines = (folder / f"{tool}.calls").read_text().splitlines()
     return [(call["arguments"], call["files"]) for call in map(json.loads, lines)]
 

@@ -1,4 +1,4 @@
-"""docker/kafka/start.sh makes a broker's configuration of three parts, each with lines of its own."""
+"""docker/kafka/start.sh builds a broker's configuration from three parts, whose lines stay separate."""
 
 import subprocess
 from pathlib import Path
@@ -7,7 +7,7 @@ from tests.unit.deploy.container_files import boot_module
 
 
 def test_a_listeners_file_without_a_final_line_break_does_not_swallow_the_node_s_id(root: Path, tmp_path: Path) -> None:
-    """docker/vm/boot.py writes files without one: no broker on a VM started, for it had no node.id."""
+    """docker/vm/boot.py writes files without a final line break: brokers on VMs started without node.id and failed."""
     template = (root / "docker/vm/templates/kafka/kafka.properties").read_text()
     values = {"kafka_broker_password": "secret"}
     listeners = boot_module(root).fill(template, values, "kafka.properties").rstrip("\n")

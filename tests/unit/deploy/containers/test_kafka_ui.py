@@ -1,4 +1,4 @@
-"""Who reaches the Kafka UI: nobody without a password, and on Google Cloud operators alone, who can only read."""
+"""Access to the Kafka UI: only with a password, and on Google Cloud only for operators, who can only read."""
 
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,14 @@ from tests.unit.deploy.terraform_files import Block, load, texts, unquote
 
 #: Port of the UI on the registry's VM.
 PORT = "9080"
-#: From which Identity-Aware Proxy opens its tunnels.
+#: The address range from which Identity-Aware Proxy opens its tunnels.
 TUNNELS = "35.235.240.0/20"
 IAP_ROLE = "roles/iap.tunnelResourceAccessor"
 
 
 @pytest.mark.parametrize("file", ["docker/local/secrets/kafka_ui.yaml", "docker/vm/templates/registry/kafka_ui.yaml"])
 def test_it_asks_for_a_password(root: Path, file: str) -> None:
-    """With the type DISABLED, whoever reached the local UI's port could delete topics."""
+    """With type DISABLED everyone who reached the local UI's port could delete topics."""
     config = yaml.safe_load((root / file).read_text())
     assert config["auth"]["type"] == "LOGIN_FORM"
     assert config["spring"]["security"]["user"].keys() == {"name", "password"}
@@ -50,13 +50,13 @@ def test_only_a_tunnel_reaches_its_port(blocks: list[Block]) -> None:
 
 
 def opens(rule: Block) -> bool:
-    """Whether a rule lets the port through to a VM of ours; Spark's machines are none."""
+    """Whether a rule allows the port on one of the project's VMs; Spark's machines don't count."""
     ports = [unquote(port) for allow in rule.body["allow"] for port in allow.get("ports", ["all"])]
     return rule.labels[1] != "spark" and bool({PORT, "all"} & set(ports))
 
 
 def test_operators_alone_open_a_tunnel_to_it(root: Path, blocks: list[Block]) -> None:
-    """Those who may only log in to Airflow have a tunnel to the VM airflow, and to its page."""
+    """Users who may only log in to Airflow have a tunnel to the VM airflow and its page."""
     modules = {"": blocks} | {name: load(root / "terraform/modules" / name) for name in ("group", "vm", "worker")}
     grants = {
         (module, block.labels[1]): block.body

@@ -1,4 +1,4 @@
-"""docker/publish.sh builds what a commit names, once for each image, and prints digests that Terraform takes."""
+"""docker/publish.sh builds the committed files, each image once, and prints digests in Terraform's format."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 REGISTRY = "us-central1-docker.pkg.dev/my-project/fraudstream"
-#: Stands for docker: notes its call, and writes the digest where --metadata-file says.
+#: Stands for docker: records its call, and writes the digest to the file of --metadata-file.
 _DOCKER = f"""#!{sys.executable} -IS
 import json, pathlib, sys
 words = sys.argv[1:]
@@ -23,7 +23,7 @@ with (pathlib.Path(sys.argv[0]).parent / "calls").open("a") as calls:
 
 @pytest.fixture
 def checkout(root: Path, tmp_path: Path) -> Path:
-    """A commit with the script in it, and a docker that is none."""
+    """A commit that contains the script, and a stand-in for docker."""
     folder = tmp_path / "checkout"
     (folder / "docker").mkdir(parents=True)
     shutil.copy(root / "docker/publish.sh", folder / "docker")
@@ -43,7 +43,7 @@ def publish(checkout: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_prints_both_images_by_digest(checkout: Path) -> None:
-    (checkout / ".terraform.lock.hcl").touch()  # in no image: terraform init has just written it
+    (checkout / ".terraform.lock.hcl").touch()  # not part of an image: terraform init may have written it
     done = publish(checkout)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[1:] == [

@@ -1,4 +1,4 @@
-"""What the checks of terraform/ read."""
+"""Fixtures for the checks of terraform/."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.unit.deploy.terraform_files import Block, load
 
 @pytest.fixture(scope="module")
 def modules(root: Path) -> dict[str, list[Block]]:
-    """Blocks of the root module ("") and of each module under it, by folder."""
+    """The blocks of the root module ("") and of each module under it, by folder."""
     folder = root / "terraform"
     return {"": load(folder)} | {
         f"modules/{path.name}": load(path) for path in sorted((folder / "modules").iterdir()) if path.is_dir()

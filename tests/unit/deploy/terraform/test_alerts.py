@@ -1,4 +1,4 @@
-"""The alert rules fire on recorded faults, have the page's limits, and name metrics that exist; so does the board."""
+"""The alert rules fire for recorded faults, use the page's limits, and name existing metrics; so does the dashboard."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from tests.unit.deploy.terraform_files import load
 ALERTS = ROOT / "include" / "alerts" / "fraudstream.yaml"
 TESTS = ALERTS.with_name("tests.yaml")
 BOARDS = ROOT / "include" / "grafana"
-#: Rules by the limit that they have: the one that warns, the one that pages, and what a limit is multiplied with.
+#: By the name of a limit: the rule that warns, the rule that pages, and the factor of the limit in their expressions.
 LIMITS: dict[str, tuple[str, str, float]] = {
     "LAG_SECONDS": ("LagIsAgeing", "LagIsOld", 1),
     "DEAD_LETTERS": ("DeadLetters", "ManyDeadLetters", 1),
@@ -41,7 +41,7 @@ def rules() -> dict[str, dict[str, Any]]:
 
 
 def lowest(rule: dict[str, Any]) -> float:
-    """The number that a rule's value must reach."""
+    """The threshold in a rule's expression."""
     found = re.search(r">= ([\d.]+)(?: \* (\d+))?", rule["expr"])
     assert found
     return float(found[1]) * float(found[2] or 1)
@@ -76,7 +76,7 @@ def test_each_rule_has_recorded_series_in_which_it_fires_and_others_in_which_it_
 
 
 def test_terraform_makes_an_alert_policy_of_each_rule(root: Path) -> None:
-    """The plan's own test looks at two of them; here: that it reads the file, and can read each duration."""
+    """Terraform's test checks two policies; this one checks that the file is read and that all durations are valid."""
     (lists,) = [
         block.body for block in load(root / "terraform") if block.kind == "locals" and "pipeline_alerts" in block.body
     ]
@@ -99,7 +99,7 @@ def test_alerts_and_page_have_the_same_limits(name: str) -> None:
 
 def test_each_limit_of_the_page_has_an_alert() -> None:
     named = {name for name, value in vars(thresholds).items() if isinstance(value, thresholds.Threshold)}
-    assert named - LIMITS.keys() == {"SAMPLE_SECONDS"}  # NoSamples counts them
+    assert named - LIMITS.keys() == {"SAMPLE_SECONDS"}  # NoSamples counts samples instead
 
 
 def names_in(expression: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""What keeps a VM alive: its managed instance group, against the containers that the health check asks."""
+"""The managed instance group of each VM: its health check must match the VM's containers."""
 
 import re
 from pathlib import Path
@@ -11,12 +11,12 @@ from starlette.testclient import TestClient
 from tests.unit.deploy.container_files import TERRAFORM, VMS, in_profile
 from tests.unit.deploy.terraform_files import Block, load, unquote
 
-#: Roles of VMs in a group; a worker's health check stands in its module.
+#: Roles of VMs in a group; the health check of a worker is in its module.
 GROUPED = [role for role in VMS if role != "kafka"]
 
 
 def health(role: str) -> tuple[str, str]:
-    """Port and path that the health check of the role's VM asks."""
+    """Port and path of the health check of the role's VM."""
     worker = role in ("worker", "signing-worker")
     blocks = load(TERRAFORM / "modules/worker") if worker else load(TERRAFORM)
     files = ["main.tf"] if worker else VMS[role]
@@ -25,7 +25,7 @@ def health(role: str) -> tuple[str, str]:
 
 
 def group(kind: str) -> dict[str, Any]:
-    """The body of the one resource of a kind in the module group."""
+    """The body of the module group's only resource of a kind."""
     (block,) = [b for b in load(TERRAFORM / "modules/group") if b.labels[:1] == (kind,)]
     return block.body
 
@@ -41,7 +41,7 @@ def test_the_port_of_a_health_check_is_published_by_the_role_s_containers(
 
 @pytest.mark.parametrize("role", GROUPED)
 def test_the_port_of_a_health_check_is_open_to_google_s_probes(blocks: list[Block], role: str) -> None:
-    """And to nobody else by these rules: their ranges are the load balancer's."""
+    """And only to them: the source ranges of these rules are the load balancer's."""
     port, _ = health(role)
     (rules,) = [b.body["health_rules"] for b in blocks if b.kind == "locals" and "health_rules" in b.body]
     firewalls = {b.labels[1]: b.body for b in blocks if b.labels[:1] == ("google_compute_firewall",)}
@@ -71,7 +71,7 @@ def test_a_worker_s_log_server_answers_its_health_check_without_a_token(
 
 
 def test_both_modules_give_boot_the_same_metadata() -> None:
-    """A broker's VM has all of it; of a VM in a group the template has what no release changes."""
+    """A broker's VM has all metadata; in a group the template has the part that a release doesn't change."""
     (vm,) = [b.body for b in load(TERRAFORM / "modules/vm") if b.labels[:1] == ("google_compute_instance",)]
     fixed = group("google_compute_instance_template")["metadata"]
     preserved = group("google_compute_per_instance_config")["preserved_state"][0]["metadata"]
@@ -90,12 +90,12 @@ def test_both_modules_give_boot_the_same_metadata() -> None:
 
 
 def test_a_group_leaves_the_load_balancer_before_it_is_deleted() -> None:
-    """From production's two sites to a trial's one: else Terraform deletes it first, which Google refuses."""
+    """From production's two sites to a trial's one: otherwise Terraform deletes it first, which Google refuses."""
     assert group("google_compute_instance_group_manager")["lifecycle"][0]["create_before_destroy"] is True
 
 
 def test_a_group_s_rights_outlive_its_vm() -> None:
-    """IAM policies of an instance go with the instance."""
+    """IAM policies of an instance are deleted with it."""
     files = [*load(TERRAFORM / "modules/group"), *(b for b in load(TERRAFORM) if b.file == "login.tf")]
     kinds = {b.labels[0] for b in files if b.kind == "resource"}
     assert not {kind for kind in kinds if re.search(r"_instance_iam_", kind)}

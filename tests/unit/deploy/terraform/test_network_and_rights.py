@@ -1,4 +1,4 @@
-"""Terraform: what is created in which order, the network, the rights and the lake."""
+"""Terraform: the order of creation, the network, the rights and the lake."""
 
 import re
 from datetime import date
@@ -22,7 +22,7 @@ from tests.unit.deploy.terraform_files import Block, texts, unquote
 
 
 class TestFirstApply:
-    """What Google refuses while nothing runs yet, and what a later apply must not destroy."""
+    """What Google refuses at a first apply, and what a later apply must not destroy."""
 
     def test_queries_of_metrics_that_nothing_has_sent_yet_are_accepted(self, modules: dict[str, list[Block]]) -> None:
         policies = [b for b in modules[""] if b.labels[:1] == ("google_monitoring_alert_policy",)]
@@ -47,7 +47,7 @@ class TestFirstApply:
             assert not [text for text in texts(block.body) if "logging.googleapis.com/user" in text], block.address
 
     def test_the_site_s_certificate_is_replaced_before_the_old_one_goes(self, modules: dict[str, list[Block]]) -> None:
-        """Google deletes no certificate that a proxy uses, and has no two of one name."""
+        """Google doesn't delete a certificate that a proxy uses, and doesn't allow two with the same name."""
         (certificate,) = [b for b in modules[""] if b.labels[:1] == ("google_compute_managed_ssl_certificate",)]
         assert certificate.body["lifecycle"][0]["create_before_destroy"] is True
         assert "var.domain" in certificate.body["name"]
@@ -96,12 +96,12 @@ class TestNetworkAndRights:
     def test_no_firewall_rule_lets_the_internet_in(self, modules: dict[str, list[Block]]) -> None:
         for blocks in modules.values():
             for block in blocks:
-                # An address with a port is one to listen on, not a range.
+                # An address with a port is a listening address, not a range.
                 open_to_all = [text for text in texts(block.body) if re.search(r"\b0\.0\.0\.0\b(?!:\d)|::/0", text)]
                 assert open_to_all == [], block.address
 
     def test_every_firewall_rule_names_the_service_accounts_it_protects(self, modules: dict[str, list[Block]]) -> None:
-        """All but Spark's, whose machines are Google's: it is bound to their subnetwork at both ends."""
+        """All except Spark's rule, whose machines are Google's: it names their subnetwork as source and destination."""
         rules = [block for block in modules[""] if block.labels[:1] == ("google_compute_firewall",)]
         others = [rule for rule in rules if "target_service_accounts" not in rule.body]
         assert [rule.address for rule in others] == ["google_compute_firewall.spark"]
@@ -124,12 +124,12 @@ class TestNetworkAndRights:
         assert project_wide == {
             "roles/logging.logWriter",
             "roles/monitoring.metricWriter",
-            "roles/biglake.editor",  # the catalog of the tables, whose files have grants of their own
+            "roles/biglake.editor",  # the tables' catalog; the files have their own grants
             "roles/biglake.viewer",
-            "roles/bigquery.jobUser",  # lets an analyst run queries; the catalog and the files have grants of their own
-            "roles/managedkafka.client",  # lets an account connect; the ACLs of docker/kafka/acls decide about the rest
-            "roles/dataproc.worker",  # with a condition that keeps it from other buckets
-            "roles/compute.osAdminLogin",  # with a condition: on one VM
+            "roles/bigquery.jobUser",  # lets an analyst run queries; catalog and files have their own grants
+            "roles/managedkafka.client",  # lets an account connect; the ACLs of docker/kafka/acls decide what it may do
+            "roles/dataproc.worker",  # with a condition that excludes other buckets
+            "roles/compute.osAdminLogin",  # with a condition: for one VM
             "${google_project_iam_custom_role.see_vm.id}",  # the same
             "${google_project_iam_custom_role.run_batches.id}",
             "${google_project_iam_custom_role.watch_operations.id}",
@@ -138,7 +138,7 @@ class TestNetworkAndRights:
         assert "buckets/dataproc-" in worker.body["condition"][0]["expression"]
 
     def test_secrets_are_written_by_write_only_arguments(self, modules: dict[str, list[Block]]) -> None:
-        """All but the one that Memorystore makes and the two public certificates."""
+        """All except the one that Memorystore generates, and the two public certificates."""
         plain = {
             block.labels[1]
             for block in modules[""]
@@ -148,10 +148,10 @@ class TestNetworkAndRights:
 
 
 class TestTheLake:
-    """What the bucket lets go of, and whom it lets in, against what the code does with it."""
+    """What the bucket's lifecycle rules delete, and who has access, compared with what the code does."""
 
     def test_no_rule_deletes_an_object_that_counts(self, modules: dict[str, list[Block]]) -> None:
-        """Nothing of the lake expires: live objects go where compaction proved that they may, or with a dead job."""
+        """Objects of the lake don't expire, except abandoned Spark jobs: only compaction deletes live objects."""
         lake = next(block for block in modules[""] if block.address == "google_storage_bucket.lake")
         rules = [(rule["action"][0], rule["condition"][0]) for rule in lake.body["lifecycle_rule"]]
         deleting = [condition for action, condition in rules if unquote(action["type"]) == "Delete"]
@@ -173,7 +173,7 @@ class TestTheLake:
     def test_a_consumer_may_touch_what_its_sinks_touch(
         self, modules: dict[str, list[Block]], account: str, topics: list[str]
     ) -> None:
-        """A chain opened without and with progress, an object appended: every name lies under a granted prefix."""
+        """Opens a chain with and without a progress and appends an object: every object name has a granted prefix."""
         granted = next(
             [unquote(folder) for folder in block.body["consumer_folders"][account]]
             for block in modules[""]

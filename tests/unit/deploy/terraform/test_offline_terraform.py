@@ -1,4 +1,4 @@
-"""The provider that is nothing but a schema: its messages, without sockets."""
+"""The messages of the provider that only has a schema, without sockets."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Terraform: arguments, references, names and what docs/deploy.md says of them."""
+"""Terraform: arguments, references, names, and what docs/deploy.md says about them."""
 
 import re
 import shutil
@@ -30,7 +30,7 @@ def _deploy_page(root: Path) -> str:
 
 
 def _cpus(machine_type: str) -> int:
-    """vCPUs by the type's name: shared-core e2 types have two."""
+    """The number of vCPUs, from the machine type's name; shared-core e2 types have two."""
     last = machine_type.rpartition("-")[2]
     return int(last) if last.isdecimal() else 2
 
@@ -50,7 +50,7 @@ class TestOurFiles:
         assert check_modules(modules) == []
 
     def test_the_files_are_formatted(self, root: Path) -> None:
-        """With Terraform's own formatter where there is one; else by the rules of it that people break."""
+        """Uses Terraform's own formatter if it is installed, otherwise those of its rules that are often violated."""
         terraform = shutil.which("terraform")
         if terraform:
             command = [terraform, "fmt", "-check", "-recursive", "-list=true", str(root / "terraform")]
@@ -100,7 +100,7 @@ class TestOurFiles:
         assert documented == declared
 
     def test_steps_on_google_cloud_that_nobody_ran_say_so(self, root: Path) -> None:
-        """Each list of steps that changes disks or databases by hand, by the sentence that introduces it."""
+        """Checks each list of steps that changes disks or databases by hand, by the sentence that introduces it."""
         restore = _deploy_page(root).partition("### Back-up and restore")[2].partition("**One broker's disk.**")[0]
         grow = _deploy_page(root).partition("**Grow.**")[2].partition("1. Stop")[0]
         moved = _deploy_page(root).partition("**A deployment from before the groups**")[2].partition("```")[0]
@@ -112,7 +112,7 @@ class TestOurFiles:
         ] == []
 
     def test_the_lock_file_has_a_version_of_each_provider_that_versions_tf_allows(self, root: Path) -> None:
-        """~> 7.41: 7.41 or a later 7."""
+        """~> 7.41 allows 7.41 and later versions of 7."""
         wanted = re.findall(
             r'source  = "(\S+)"\s+version = "~> (\d+)\.(\d+)"', (root / "terraform/versions.tf").read_text()
         )
@@ -163,7 +163,7 @@ class TestTheRelease:
 
 
 class TestTheChecks:
-    """Each would be worthless if it couldn't fail."""
+    """Checks that the checks can fail."""
 
     def test_a_good_file_passes(self, schema: ProviderSchema) -> None:
         blocks = parse(GOOD, "good.tf")

@@ -1,4 +1,4 @@
-"""docker/vm/boot.py: what a VM makes of its metadata and secrets."""
+"""docker/vm/boot.py: the files and containers that a VM makes from its metadata and secrets."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def boot(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 class Answers:
-    """Stands for urlopen: status codes to answer with, then 200."""
+    """Stands for urlopen: answers with these status codes, then with 200."""
 
     def __init__(self, *codes: int) -> None:
         self.codes = list(codes)
@@ -52,7 +52,7 @@ class Answers:
 
 
 class TestRetries:
-    """IAM takes up to minutes to reach every service; a first boot that gives up at 403 is a VM without its role."""
+    """A new grant takes minutes to become effective; a boot that gave up at 403 would leave the VM without its role."""
 
     @pytest.mark.parametrize("codes", [[403, 403], [404], [429, 500, 503]])
     def test_what_passes_is_tried_again(self, boot: Any, monkeypatch: pytest.MonkeyPatch, codes: list[int]) -> None:

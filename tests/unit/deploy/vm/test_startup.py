@@ -1,4 +1,4 @@
-"""terraform/modules/vm/startup.sh with stand-ins for the machine's tools: it comes back until the VM has its role."""
+"""terraform/modules/vm/startup.sh with stand-ins for the machine's tools: it is retried until the VM has its role."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-#: Notes its call; systemctl, apt-get, docker, install and logger do nothing else.
+#: Records its call; systemctl, apt-get, docker, install and logger do nothing else.
 _NOTE = f"""#!{sys.executable} -IS
 import pathlib, sys
 tool = pathlib.Path(sys.argv[0])
@@ -34,7 +34,7 @@ with (folder / "calls").open("a") as calls:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A folder with the tools and the release."""
+    """A folder with the tools and the release bundle."""
     for tool in ("systemctl", "apt-get", "docker", "logger"):
         (tmp_path / tool).write_text(_NOTE)
         (tmp_path / tool).chmod(0o755)
@@ -47,7 +47,7 @@ def machine(tmp_path: Path) -> Path:
 
 
 def run(root: Path, machine: Path, *arguments: str) -> tuple[int, list[str]]:
-    """The script's exit code, and all calls of tools so far."""
+    """Runs the script; returns its exit code, and all calls of tools so far."""
     text = (root / "terraform/modules/vm/startup.sh").read_text().replace("/tmp/", f"{machine}/tmp-")  # noqa: S108
     for path, here in (("/etc/systemd/system", machine), ("/usr/local/sbin", machine / "script"), ("/opt", machine)):
         assert path in text
@@ -66,7 +66,7 @@ def test_the_first_run_makes_a_unit_that_runs_it_until_it_succeeds(root: Path, m
     unit = (machine / "fraudstream-boot.service").read_text()
     assert f"ExecStart={machine}/script/fraudstream-boot boot\n" in unit
     assert "Restart=on-failure\nRestartSec=30\n" in unit
-    assert "StartLimitIntervalSec=0" in unit  # or systemd gives up after five tries
+    assert "StartLimitIntervalSec=0" in unit  # otherwise systemd gives up after five tries
     assert calls[-2:] == ["systemctl daemon-reload", "systemctl restart --no-block fraudstream-boot.service"]
     assert (machine / "script/fraudstream-boot").stat().st_mode & 0o777 == 0o755
     assert not (machine / "booted").exists()

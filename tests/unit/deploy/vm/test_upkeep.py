@@ -1,4 +1,4 @@
-"""docker/vm/upkeep.py: unhealthy containers come back, a broker's certificate is new before it expires."""
+"""docker/vm/upkeep.py: unhealthy containers are restarted, and a broker's certificate is renewed before it expires."""
 
 import sys
 from importlib import import_module
@@ -13,7 +13,7 @@ HOST = "kafka-1.internal"
 
 
 class Broker(FakeGoogle):
-    """What a broker's VM knows of itself."""
+    """The metadata of a broker's VM."""
 
     def metadata(self, path: str) -> str:
         assert path == "attributes/fraudstream-environment"
@@ -29,7 +29,7 @@ def upkeep(root: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 class Commands:
-    """Stands for the machine: notes each command, and answers or fails by the first words of it."""
+    """Stands for the machine: records each command, and answers or fails by the command's first words."""
 
     def __init__(self, boot: Any, **answers: str) -> None:
         self.boot = boot

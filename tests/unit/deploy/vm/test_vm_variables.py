@@ -12,7 +12,7 @@ from fraudstream.settings import Settings
 from tests.unit.deploy.container_files import TERRAFORM, VMS, boot_module, given, in_profile, kafka_users, secret_names
 from tests.unit.deploy.terraform_files import Block, load
 
-#: What docker/vm/boot.py gives compose on every VM.
+#: The variables that docker/vm/boot.py gives Compose on every VM.
 FROM_BOOT = {"SECRETS", "PUBLISH_ADDRESS", "LOG_DRIVER"}
 
 _VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z][A-Z0-9_]*)(?P<default>:-[^}]*)?}")
@@ -22,7 +22,7 @@ class TestWhatTheVmsAreGiven:
     def test_the_modules_take_each_role_that_boot_knows_and_compose_has(
         self, root: Path, compose: dict[str, Any]
     ) -> None:
-        """A plan doesn't know a role that hangs on a secret's id: one that the module refuses fails only on apply."""
+        """A plan doesn't know a role that depends on a secret's id: a refused role would fail only on apply."""
         (role,) = [b for b in load(TERRAFORM / "modules/group") if b.kind == "variable" and b.labels == ("role",)]
         taken = {"kafka", *re.findall(r'"([\w-]+)"', role.body["validation"][0]["condition"])}
         profiles = {profile for service in compose["services"].values() for profile in service["profiles"]}
@@ -42,7 +42,7 @@ class TestWhatTheVmsAreGiven:
     def test_terraform_gives_every_variable_that_its_containers_need(
         self, compose: dict[str, Any], blocks: list[Block], profile: str, file: str
     ) -> None:
-        """A variable with a default is for the local profile, except those that would point a VM at local names."""
+        """A variable with a default is for profile local, except those that would give a VM local names."""
         services = in_profile(compose["services"], profile)
         text = yaml.safe_dump(services)
         needed = {match["name"] for match in _VARIABLE.finditer(text) if match["default"] in (None, ":-")}
@@ -70,7 +70,7 @@ class TestWhatTheVmsAreGiven:
             read |= set(re.findall(r"\$([A-Z_]+)", template.read_text()))
         read |= {"CA_POOL"} if profile == "kafka" else set()  # read by boot.py itself
         upper = {name for name in given(blocks, file, "environment") if name.isupper()}
-        # The tasks of all workers share one environment: queues of the others are read where DAGs are parsed.
+        # The tasks of all workers share one environment: DAG parsing reads the queues of the others.
         assert upper - read == set()
 
     @pytest.mark.parametrize(("profile", "file"), [(profile, file) for profile, files in VMS.items() for file in files])
@@ -83,7 +83,7 @@ class TestWhatTheVmsAreGiven:
         made = {template.name for template in boot_module(root).templates_of(profile)}
         made |= {"kafka_keystore.pem"} if profile == "kafka" else set()
         fetched = given(blocks, file, "secrets")
-        if profile == "kafka":  # a secret for each of local.kafka_users
+        if profile == "kafka":  # a secret for each entry of local.kafka_users
             fetched |= {f"kafka_{user}_password" for user in kafka_users(blocks)}
         assert needed - made - fetched == set()
 
@@ -110,7 +110,9 @@ class TestWhatTheVmsAreGiven:
     def test_no_example_that_airflow_reads_with_cat_ends_with_a_line_break(
         self, root: Path, services: dict[str, dict[str, Any]]
     ) -> None:
-        """Airflow takes all that a command prints: the database was named "airflow\\n", and no container came up."""
+        """Airflow uses all output of a command: the database's name was "airflow
+        ", and no container became healthy.
+        """
         environment = services["airflow-scheduler"]["environment"]
         commands = [value for name, value in environment.items() if name.endswith("_CMD")]
         files = [re.sub("^cat /run/secrets/", "", command) for command in commands]
