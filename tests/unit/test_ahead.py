@@ -1,4 +1,4 @@
-"""Items made ahead of being asked for."""
+"""Items that are prepared before they are requested."""
 
 import threading
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The benchmark `confirmation`: what is asked for, the rounds of ours and the peers, and how far a wait is."""
+"""The benchmark `confirmation`: its options, the rounds of its subjects, and the progress of a wait."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -50,7 +50,7 @@ def test_fewer_cases_are_for_a_look_and_never_more_than_the_peers_have_connectio
 
 
 class Rounds:
-    """Subjects that note who ran when; `finishes` says how many of 10 a subject resolves in each round."""
+    """Subjects that record their runs; `finishes` has how many of 10 cases a subject resolves in each round."""
 
     def __init__(self, **finishes: list[int]) -> None:
         self.ran: list[tuple[int, str]] = []
@@ -100,7 +100,7 @@ def test_a_wait_ends_in_time(clock: Clock) -> None:
 
 
 class Trickling:
-    """An Airflow in which 5 cases wait already and two more each second, up to a number; and its customers."""
+    """An Airflow in which 5 cases already wait and two more arrive each second, up to a number; and its customers."""
 
     def __init__(self, clock: Clock, most: int) -> None:
         self._clock, self._most = clock, most

@@ -1,4 +1,4 @@
-"""The benchmark `day`: when rows and answers come, and what is calculated from what was measured."""
+"""The benchmark `day`: the times of rows and answers, and calculations with the measurements."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The benchmark `confirmation`: what its peers do."""
+"""The benchmark `confirmation`: the behaviour of its peers."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ def test_each_tuned_sensor_and_each_triggerers_stream_has_a_group_of_its_own() -
 
 
 class Answered:
-    """An Airflow whose tasks are over a second after the answers, the first `failing` of them failed."""
+    """An Airflow whose tasks end a second after the answers; the first `failing` of them fail."""
 
     def __init__(self, clock: Clock, failing: int = 0) -> None:
         self._clock, self._failing = clock, failing
@@ -107,7 +107,7 @@ def test_a_trigger_of_the_shared_stream_takes_its_own_answer_and_ends(monkeypatc
         return [event async for event in trigger.filter_shared_stream(stream)]
 
     (event,) = asyncio.run(events())
-    assert type(event).__name__ == "TaskSuccessEvent"  # which ends the task
+    assert type(event).__name__ == "TaskSuccessEvent"  # this event ends the task
     assert event.xcoms == {"return_value": "REPORTED_NOT_FRAUD"}
 
 
@@ -136,7 +136,7 @@ def test_the_script_finds_where_each_case_is_answered() -> None:
 
 
 class Registry:
-    """Knows the schema of answers."""
+    """A registry with the schema of answers."""
 
     def identifier(self, topic: str, schema: str) -> int:
         return 1

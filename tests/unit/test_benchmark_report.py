@@ -1,4 +1,4 @@
-"""What a benchmark says at its end."""
+"""The report of a benchmark."""
 
 import io
 import json

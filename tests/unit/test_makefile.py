@@ -1,6 +1,6 @@
-"""Every target of the Makefile fails when one of its commands fails, and runs nothing after it.
+"""Every target of the Makefile fails if one of its commands fails, and runs nothing after it.
 
-The programs are stubs that write down how they were called; one call of each run ends with exit code 3.
+The programs are stubs that record their calls; one call of each run ends with exit code 3.
 """
 
 import os
@@ -35,7 +35,7 @@ TARGETS = sorted(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with the Makefile, the requirements, and environments that are up to date but hold stubs only."""
+    """A folder with the Makefile, the requirements, and environments that are up to date but contain only stubs."""
     for pattern in (
         "Makefile",
         "pyproject.toml",
@@ -62,12 +62,12 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def environment(checkout: Path) -> dict[str, str]:
-    """Nothing of the user's own but where programs are."""
+    """No variables of the user except the path of programs."""
     return {"PATH": os.environ["PATH"], "XDG_CACHE_HOME": str(checkout / "cache")}
 
 
 def make(checkout: Path, *arguments: str, failing_call: int = 0) -> tuple[int, list[str]]:
-    """Exit code, and the calls of the stubs."""
+    """The exit code, and the calls of the stubs."""
     calls = checkout / "calls"
     calls.unlink(missing_ok=True)
     command = ["make", f"PYTHON={checkout / 'stub'}", *arguments]

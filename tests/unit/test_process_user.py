@@ -1,4 +1,4 @@
-"""Commands that write who ran them work under a uid without a name, as a container may have."""
+"""Commands that record their user work under a uid without a name, as a container may have."""
 
 import getpass
 import sys
@@ -14,7 +14,7 @@ RESEND = (mail, "resend", ["resend", "--open"])
 
 
 def run(monkeypatch: pytest.MonkeyPatch, command: Any, function: str, arguments: list[str]) -> list[str]:
-    """Who is named in what the command would write."""
+    """The user name in what the command would write."""
     found: list[str] = []
 
     def writes(*_: Any, by: str, **__: Any) -> None:

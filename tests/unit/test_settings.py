@@ -1,4 +1,4 @@
-"""What reaches librdkafka and the registry from the environment, and what never shows."""
+"""Which settings are passed to librdkafka and the registry, and which are never shown."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What is counted when sinks are compared under faults."""
+"""The counts of the comparison of sinks under faults."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What people do at the desk is a record with name and reason, or nothing at all."""
+"""Each action of a user at the desk writes a record with name and reason, or nothing."""
 
 import threading
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def test_from_the_settings_amount_on_another_person_has_to_confirm(views: FakeDe
 
 
 class SlowPublisher:
-    """While the first answer is on its way, another request comes, which has a moment to do all that it may."""
+    """While the first answer is being published, another request arrives and gets time to run."""
 
     def __init__(self, views: FakeDeskViews, other: Callable[[], object]) -> None:
         self._views = views

@@ -1,4 +1,4 @@
-"""The queue says of each case what its records say, in whatever order they were read."""
+"""The queue shows of each case what its records say, in whatever order they were read."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -157,7 +157,7 @@ def test_what_happens_again_to_a_notice_that_was_sent_anew_is_told_again() -> No
     views.add()
     for mail in ("first", "second"):
         views.event("case-1", NOTICE_ACCEPTED, messageId=mail)
-        for _ in range(2):  # written twice after a crash
+        for _ in range(2):  # written again after a crash
             views.event("case-1", MAIL_BOUNCED, reason="mailbox full", **NOTICE)
         assert state(views) == "not reached"
         if mail == "first":

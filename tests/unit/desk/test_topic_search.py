@@ -8,7 +8,7 @@ from fraudstream.settings import Settings
 
 
 class Message:
-    """A record at an offset of partition 0, with its time; without one, the partition's end."""
+    """A record at an offset of partition 0, with its time; without a time it is the end of the partition."""
 
     def __init__(self, offset: int, time: int | None = None) -> None:
         self._offset, self._time = offset, time

@@ -1,4 +1,4 @@
-"""What a time line tells of a transaction, and what it says is missing, over a lake in memory."""
+"""What a time line shows of a transaction, and what it reports as missing, with a lake in memory."""
 
 import json
 from collections.abc import Mapping
@@ -39,7 +39,7 @@ FRAUDS, ANSWERS = Partition(FRAUD_TRANSACTION, 1), Partition(FRAUD_CONFIRMATION,
 
 
 class Topics:
-    """Stands in for the search of topics; `searched` is what was asked of it."""
+    """Stands for the search of topics; `searched` has its requests."""
 
     def __init__(self) -> None:
         self.hits: dict[str, list[Hit]] = {}

@@ -1,4 +1,4 @@
-"""Two API servers, each with an index of its own, act on a case at the same moment: the log's order decides."""
+"""Two API servers with their own indexes act on a case at the same time: the order in the log decides."""
 
 import threading
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ SMALL, LARGE = 99_999_999, 100_000_000
 
 
 class Topics:
-    """The log of answers and events; `meanwhile` is what the other server does while the first one writes."""
+    """The log of answers and events; `meanwhile` is an action of the other server during the first one's write."""
 
     def __init__(self) -> None:
         self.servers: list[Server] = []
@@ -36,7 +36,7 @@ class Topics:
 
 
 class Server(FakeDeskViews):
-    """Reads what the log has when it waits for what it wrote, not before."""
+    """Reads the log only while it waits for its own record."""
 
     def __init__(self, topics: Topics) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Server(FakeDeskViews):
 
 @pytest.fixture
 def topics(monkeypatch: pytest.MonkeyPatch) -> Topics:
-    monkeypatch.setattr(actions, "_ONE_AT_A_TIME", nullcontext())  # each process has its own
+    monkeypatch.setattr(actions, "_ONE_AT_A_TIME", nullcontext())  # each process has its own lock
     return Topics()
 
 

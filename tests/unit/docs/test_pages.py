@@ -1,4 +1,4 @@
-"""The pages say what the code does, and lead somewhere."""
+"""The pages agree with the code, and their links work."""
 
 import re
 import tomllib
@@ -24,7 +24,7 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *DECISIONS]
 IMAGES = sorted((ROOT / "docs" / "images").iterdir())
 ANEW = "run: .venv/bin/python -m docs.generate"
 
-#: Variables that are read before there are settings.
+#: Variables that are read before the settings.
 OTHERS = {"FRAUDSTREAM_SECRETS_DIR", "FRAUDSTREAM_STACK", "FRAUDSTREAM_PORT_"}
 VARIABLES = {
     *(f"FRAUDSTREAM_{name.upper()}" for name in Settings.model_fields),
@@ -36,7 +36,7 @@ pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relativ
 
 
 def anchors(page: Path) -> set[str]:
-    """What GitHub makes of a page's headings."""
+    """GitHub's anchors of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""The site that `make docs` builds: it has every page, and the code on the pages parses and names what exists."""
+"""The site that `make docs` builds: it has every page, and code on the pages can be parsed and uses existing names."""
 
 import ast
 import importlib.util
@@ -12,12 +12,12 @@ from fraudstream.settings import ROOT
 
 DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
-#: What a block starts with that shows commands, not output.
+#: The starts of code blocks with commands, in contrast to output.
 COMMANDS = ("make ", ".venv/bin/", "python ", "export ", "FRAUDSTREAM_", "terraform ", "docker ", "gcloud ", "git ")
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
-    """Language and text of a page's blocks of code."""
+    """Language and text of each code block on a page."""
     return re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -36,7 +36,7 @@ SHELL = [
 
 
 def defined(module: str) -> set[str]:
-    """Names at the top of a module of ours, read from its source: importing all of them takes seconds."""
+    """Top-level names of a module of the project, read from its source: importing all modules takes seconds."""
     spec = importlib.util.find_spec(module)
     assert spec is not None, module
     assert spec.origin is not None, module

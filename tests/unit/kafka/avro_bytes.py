@@ -1,4 +1,4 @@
-"""Values of fraud_transaction made byte by byte: what no encoder would write, too."""
+"""Values of fraud_transaction made byte by byte, including values that no encoder writes."""
 
 import json
 import struct
@@ -10,12 +10,12 @@ from fraudstream.kafka.records import FRAUD_TRANSACTION
 
 OWN_ID, OLD_ID, NEW_ID = 7, 3, 9
 OWN = json.loads(schema_text(FRAUD_TRANSACTION))
-#: Years 2023.
+#: A time in 2023.
 TIMESTAMP = 1_696_118_400_000
 
 
 def schema(*, without: str = "", change: dict[str, object] | None = None, more: tuple[object, ...] = ()) -> str:
-    """The topic's schema without a field, with other types of some fields, with more fields."""
+    """The topic's schema without a field, with other types of some fields, or with more fields."""
     fields = [
         field | ({"type": change[field["name"]]} if change and field["name"] in change else {})
         for field in OWN["fields"]
@@ -25,7 +25,7 @@ def schema(*, without: str = "", change: dict[str, object] | None = None, more: 
 
 
 class FakeRegistry:
-    """Knows the topic's own schema, one from before `step` was added and one with a field from the future."""
+    """A registry with the topic's own schema, an older one without `step`, and a newer one with another field."""
 
     schemas: ClassVar[dict[int, RegisteredSchema]] = {
         OWN_ID: RegisteredSchema(schema_text(FRAUD_TRANSACTION)),
@@ -72,7 +72,7 @@ def header(identifier: int = OWN_ID) -> bytes:
 
 
 def integer(number: int) -> bytes:
-    """A zigzag varint, of more than 64 bits if need be."""
+    """A zigzag varint, which may have more than 64 bits."""
     rest = (number << 1) ^ (number >> 80)
     out = b""
     while rest > 0x7F:
@@ -82,12 +82,12 @@ def integer(number: int) -> bytes:
 
 
 def text(content: bytes, length: int | None = None) -> bytes:
-    """A string: its length, which may be a lie, and its bytes."""
+    """A string: its length, which may be wrong, and its bytes."""
     return integer(len(content) if length is None else length) + content
 
 
 def value(identifier: int = OWN_ID, end: bytes = b"", **fields: bytes) -> bytes:
-    """:func:`example` in the wire format, with these bytes in the place of some fields."""
+    """:func:`example` in the wire format, with these bytes instead of some fields."""
     record = example()
     encoded = {name: text(content.encode()) for name, content in record.items() if isinstance(content, str)}
     encoded |= {name: integer(content) for name, content in record.items() if isinstance(content, int)}

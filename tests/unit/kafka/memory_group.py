@@ -1,4 +1,4 @@
-"""A consumer group in memory: brokers, the client, the codec, dead letters and a sink, for tests of the engine."""
+"""A consumer group in memory: brokers, client, codec, dead letters and a sink, for tests of the engine."""
 
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ from fraudstream.kafka.topic import topic_identity
 from fraudstream.settings import Settings
 
 TOPIC = "topic"
-#: Time of the record at offset 0; each next one is a millisecond later.
+#: Time of the record at offset 0; each further record is a millisecond later.
 APPENDED = 1_696_636_800_000
 
 
@@ -32,27 +32,27 @@ def records_of(first: int, values: list[bytes]) -> Records:
 
 
 class Broker:
-    """Logs of partitions, and what the group committed."""
+    """The logs of partitions, and the group's committed offsets."""
 
     def __init__(self, logs: dict[int, list[bytes]], poll: int = 3) -> None:
         self.logs = logs
         self.poll = poll
         self.committed: dict[int, int] = {}
-        #: What the coordinator says of a partition in the place of an offset.
+        #: By partition: an error of the coordinator instead of an offset.
         self.uncertain: dict[int, Code] = {}
         self.failure: Code | None = None
-        #: How often the group gives its new member nothing, since others still hold all there is.
+        #: How many assignments of the new member are empty, because other members still have all partitions.
         self.empty_assignments = 0
         self.group_failure: Code | None = None
-        #: First offset that a partition has, where records were deleted; and the topic's id.
+        #: The first offset of a partition whose first records were deleted; and the topic's id.
         self.first: dict[int, int] = {}
         self.topic_id = "an id"
-        #: Offsets of transaction markers behind the last record of each partition.
+        #: The number of transaction markers after the last record of each partition.
         self.markers = 0
-        #: Offsets of the dead letters of each partition, and whether poison is of an unknown schema.
+        #: The offsets of each partition's dead letters, and whether invalid records have an unknown schema.
         self.letters: dict[int, set[int]] = {}
         self.unknown_schema = False
-        #: Called with the consumer before each read; what it returns is delivered besides.
+        #: Called with the consumer before each read; records that it returns are delivered additionally.
         self.before_read: Callable[[FakeConsumer], tuple[dict[int, Records], list[Failure]]] | None = None
 
     def consumer(self, config: dict[str, object], **_: object) -> "FakeConsumer":
@@ -155,7 +155,7 @@ class FakeConsumer:
 
 
 class FakeReader:
-    """What is read of a consumer."""
+    """The reader of a fake consumer."""
 
     def __init__(self, consumer: FakeConsumer, most: int) -> None:
         self._consumer = consumer
@@ -204,7 +204,7 @@ class FakeDeadLetters:
 
 
 class FakeKnown:
-    """The dead letters that lie there already."""
+    """The dead letters that exist already."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -219,7 +219,7 @@ class FakeKnown:
 
 
 class Durable:
-    """What outlives a crash: values by partition, and where each partition's reading goes on."""
+    """The state that survives a crash: values by partition, and the offset from which each partition is read."""
 
     def __init__(self) -> None:
         self.values: dict[int, list[str]] = {}
@@ -227,7 +227,7 @@ class Durable:
 
 
 class FakeSink:
-    """Remembers its position beside its effect; `fail_at` is the flush that fails before anything is durable."""
+    """Stores its position together with its effect; flush number `fail_at` fails before anything is durable."""
 
     def __init__(self, durable: Durable, fail_at: int | None = None, every: int = 2) -> None:
         self.durable = durable

@@ -1,6 +1,6 @@
-"""Whatever lies on a topic: each record is in every group's effects or one dead letter; lake, mail and cases take it.
+"""Arbitrary records on a topic: each is in every group's effects or one dead letter; lake, mail and cases accept it.
 
-The real codec and what decides about invalid records, over logs in memory; tests/fuzz does the same on the real stack.
+Tests the real codec and the handling of invalid records, with logs in memory. tests/fuzz does it on the real stack.
 """
 
 import json
@@ -48,7 +48,7 @@ IDS = {name: 100 + index for index, name in enumerate(FOREIGN)}
 
 
 class Registry:
-    """Knows the topics' own schemas and the foreign ones."""
+    """A registry with the topics' own schemas and the foreign ones."""
 
     def identifier(self, topic: str, schema: str) -> int:
         return TOPICS.index(topic) + 1
@@ -69,7 +69,7 @@ def log_of(topic: str, seed: int, size: int) -> list[Value]:
 
 
 def read(topic: str, log: list[Value], letters: LetterTopic, rng: random.Random, *, sends: bool) -> list[Batch]:
-    """What a group's sink gets, in batches of any size; one that has to wait for letters starts again."""
+    """The records that a group's sink gets, in batches of any size; a group that must wait for letters starts again."""
     partition = Partition(topic, 0)
     decoder = codec(topic)
     group = InvalidRecords(topic, "group", dead_letters=letters if sends else None, known=letters, max_share=1.0)  # type: ignore[arg-type]
@@ -150,7 +150,7 @@ def take_as_cases(batch: Batch) -> None:
 
 
 def take_as_events(batch: Batch) -> None:
-    """As the desk and watch_cases do, all of them events of one case."""
+    """Reads the batch as the desk and watch_cases do, as events of one case."""
     index, watched = CaseIndex(timedelta(hours=72)), CaseState("case-1", datetime.now(UTC), batch)
     index.add_case(transaction("case-1"), Placed(0, 0, NOW))
     for offset, row in zip(batch.offsets.tolist(), batch.rows.to_pylist(), strict=True):

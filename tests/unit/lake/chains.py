@@ -1,4 +1,4 @@
-"""Sinks on a store, and what is in the objects of their chains."""
+"""Sinks on a store, and the contents of the objects in their chains."""
 
 import gzip
 import json
@@ -14,7 +14,7 @@ DAY = date(2023, 10, 7)
 
 
 class Crash(Exception):
-    """The process dies here."""
+    """A crash of the process."""
 
 
 class Clock:
@@ -44,7 +44,7 @@ def sink_on(store, clock=None, **limits):
 
 
 def written_offsets(store, partition=PARTITION):
-    """Offsets of all lines of a partition, object by object in the order of the names' first offsets."""
+    """The offsets of all lines of a partition, object by object in the order of their first offsets."""
     found = sorted(
         (named.first_offset, name)
         for name in store.objects

@@ -1,4 +1,4 @@
-"""A day of five objects on two partitions, and what a reader sees of it."""
+"""A day with five objects on two partitions, and what a reader sees of it."""
 
 from datetime import UTC, date, datetime
 
@@ -23,11 +23,11 @@ EXPECTED = [(0, o) for o in range(3)] + [(3, o) for o in range(9)]
 
 
 class Killed(BaseException):
-    """The process dies here."""
+    """A crash of the process."""
 
 
 def put(lake, start, end, partition=PARTITION, day=DAY, body=None, link=None, settled=True):
-    """An object with the records `start` to `end` in a lake, or in a store alone."""
+    """Writes an object with the records `start` to `end` to a lake, or to a store."""
     store = getattr(lake, "store", lake)
     times = [MIDNIGHT_MS + (day - DAY).days * DAY_MS] * (end - start)
     made = batch(range(start, end), partition=partition, timestamps=times)
@@ -42,7 +42,7 @@ def put(lake, start, end, partition=PARTITION, day=DAY, body=None, link=None, se
 
 
 def filled():
-    """A lake with a day of five objects on two partitions."""
+    """A lake that has a day with five objects on two partitions."""
     lake = new_lake(MemoryStore(lambda: NOW))
     for start, end in ((0, 4), (4, 5), (5, 9)):
         put(lake, start, end)

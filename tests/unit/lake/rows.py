@@ -14,7 +14,7 @@ MIDNIGHT_MS = 1_696_636_800_000
 
 
 def row(number: int, **values: object) -> dict[str, object]:
-    """A transaction; `number` makes it differ from others."""
+    """A transaction; `number` makes it unique."""
     return {
         "idTransaction": f"tx-{number}",
         "timestamp": MIDNIGHT_MS + number,
@@ -45,7 +45,7 @@ def batch(
     next_offset: int | None = None,
     partition: Partition = PARTITION,
 ) -> Batch:
-    """Records at `offsets`, by default with a row made of the offset, all at midnight of 2023-10-07."""
+    """Records at `offsets`, by default with a row derived from the offset, all at midnight of 2023-10-07."""
     schema = arrow_schema(
         FRAUD_CONFIRMATION if rows and "status" in rows[0] and rows[0]["status"] != "PENDING" else NON_FRAUD_TRANSACTION
     )

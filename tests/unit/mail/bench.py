@@ -1,4 +1,4 @@
-"""A mail sink on a bench: a real chain over a store in memory, and an outbox in the place of a server."""
+"""A mail sink for tests: a real chain on a store in memory, and an outbox instead of a server."""
 
 import gzip
 import json
@@ -31,7 +31,7 @@ class Links:
 
 
 class Outbox:
-    """A server that takes everything until it is told to `fail_after` so many mails, or to `answer` otherwise."""
+    """A server that accepts all mails, until it should `fail_after` a number of mails or give another `answer`."""
 
     def __init__(self) -> None:
         self.answer: Callable[[Mail], tuple[str, str]] = lambda mail: ("sent", "250 queued")
@@ -59,7 +59,7 @@ class Outbox:
 
 
 class FollowedUp:
-    """Notes what belongs to mails; `fail` is raised instead, once."""
+    """Records what belongs to mails; `fail` is raised once instead."""
 
     def __init__(self) -> None:
         self.letters: list[Letter] = []
@@ -72,12 +72,12 @@ class FollowedUp:
         self.letters += letters
 
     def of(self, status: str) -> list[int]:
-        """Offsets of the letters with a status, as often as they were handed over."""
+        """The offsets of the letters with a status, with duplicates."""
         return [letter.offset for letter in self.letters if letter.mail.status == status]
 
 
 class Bench:
-    """Sinks, one after the other, over the same store and outbox, as tasks that are started again."""
+    """Successive sinks on the same store and outbox, like restarted tasks."""
 
     def __init__(self, **values: Any) -> None:
         self.settings = Settings(**values)

@@ -1,4 +1,4 @@
-"""What tests of the mail sink share."""
+"""Fixtures that tests of the mail sink share."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

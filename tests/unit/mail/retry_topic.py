@@ -1,4 +1,4 @@
-"""The topic mail_retry in memory, with a clock, and the sink that tries its mails again."""
+"""Topic mail_retry in memory, with a clock, and the sink that retries its mails."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,12 +20,12 @@ from tests.unit.lake.rows import PARTITION, batch, row
 from tests.unit.mail.bench import Bench, Links
 
 MINUTE, HOUR = 60.0, 3600.0
-#: 2023-11-14T22:13:20Z, the outbox's time of the first try.
+#: 2023-11-14T22:13:20Z, the time of the outbox's first try.
 NOON = 1_700_000_000.0
 
 
 class AnySchema:
-    """A registry that knows each topic's own schema, and `older` ones."""
+    """A registry with each topic's own schema, and with `older` ones."""
 
     def __init__(self) -> None:
         self.older: dict[int, RegisteredSchema] = {}
@@ -38,7 +38,7 @@ class AnySchema:
 
 
 class Clock:
-    """The time of day, which only tests move."""
+    """A clock that only tests advance."""
 
     now = NOON
 
@@ -47,7 +47,7 @@ class Clock:
 
 
 class RetryTopic:
-    """Topic mail_retry in memory, and what follows up mails on it."""
+    """Topic mail_retry in memory, and the follow-up of its mails."""
 
     def __init__(self, bench: Bench, clock: Clock) -> None:
         self.bench = bench
@@ -59,19 +59,19 @@ class RetryTopic:
         self.codec = Codec(MAIL_RETRY, AnySchema())  # type: ignore[arg-type]
 
     def write(self, records: Sequence[Outgoing]) -> None:
-        """As the producer does."""
+        """Writes records as the producer does."""
         for record in records:
             self.partitions[record.partition].append((int(self.clock() * 1000), record.value))
 
     def done(self, letters: Sequence[Letter]) -> None:
-        """As the follow-up does for deferred letters."""
+        """Writes deferred letters as the follow-up does."""
         self.queue.put([letter for letter in letters if letter.mail.status == "deferred"])
         if self.fail_after_writing is not None:
             error, self.fail_after_writing = self.fail_after_writing, None
             raise error
 
     def sink(self) -> FirstAnswers:
-        """What DAG retry_mails reads with."""
+        """The sink of DAG retry_mails."""
         writer = LetterWriter(self.bench.settings, Links())
         sink = MailSink(
             RetryWriter(writer, lambda topic: Codec(topic, AnySchema())),  # type: ignore[arg-type]
@@ -85,7 +85,7 @@ class RetryTopic:
         return FirstAnswers(WhenDue(sink, self.clock), "tryId")
 
     def run(self) -> None:
-        """A run of the DAG: whatever is due; read from the beginning of each partition, as the sink asks for."""
+        """A run of the DAG: sends all mails that are due; reads each partition from the start, as the sink requests."""
         sink = self.sink()
         for number in range(len(self.partitions)):
             sink.assigned(Partition(MAIL_RETRY, number), self.committed[number])
@@ -100,7 +100,7 @@ class RetryTopic:
             self.committed[partition.number] = offset
 
     def statuses(self) -> dict[str, list[str]]:
-        """By Message-ID, the status of each line of the log."""
+        """The status of each line of the log, by Message-ID."""
         found: dict[str, list[str]] = {}
         for line in self.bench.log():
             found.setdefault(line["messageId"], []).append(line["status"])

@@ -1,4 +1,4 @@
-"""What a mail says of a transaction, for each kind of customer."""
+"""What a mail says about a transaction, for each kind of customer."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Which mail a record causes: a staff decision has a receipt of its own, the same at each try."""
+"""Which mail a record causes: a staff decision has its own receipt, the same at each try."""
 
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, Partition
 from fraudstream.mail.letter.letters import LetterWriter

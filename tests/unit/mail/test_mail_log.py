@@ -1,4 +1,4 @@
-"""The mail log of topic mail_retry, the only one whose records retention takes."""
+"""The mail log of topic mail_retry, the only topic whose records retention deletes."""
 
 from datetime import date
 
@@ -17,7 +17,7 @@ DAY = date(2023, 10, 7)
 
 
 class Brokers:
-    """Of a topic whose records before `first` are deleted."""
+    """A topic whose records before `first` are deleted."""
 
     first = 0
 
@@ -32,7 +32,7 @@ class Brokers:
 
 
 def taken_after(committed: int | None) -> int:
-    """What counts as taken unread, by a log that ends at 7 and goes on at 12, where a week took what is between."""
+    """The offsets that count as deleted unread in a log that ends at 7 and continues at 12 after retention."""
     store, brokers = MemoryStore(), Brokers()
     for first, end in ((5, 7), (12, 13)):
         chain = AppendingChain(store, MAILS, brokers)

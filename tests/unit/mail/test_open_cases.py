@@ -1,4 +1,4 @@
-"""A notice whose case is over isn't sent, neither late nor as a reminder; a fresh one costs no look at the answers."""
+"""A notice of a closed case isn't sent, neither late nor as a reminder; a new notice needs no look-up of answers."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ MIDNIGHT = MIDNIGHT_MS / 1000
 
 
 class Answers:
-    """Cases that have an answer."""
+    """The cases that have an answer."""
 
     def __init__(self, *cases: str) -> None:
         self.cases = set(cases)

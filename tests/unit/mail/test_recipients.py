@@ -1,4 +1,4 @@
-"""Addresses are made of columns, never of anything that could break a header or a command."""
+"""Addresses are built from columns, but never from text that could break a header or a command."""
 
 import pytest
 from fraudstream.errors import SettingsError

@@ -1,4 +1,4 @@
-"""Fraud notices sent anew: which, as what, and what is said of the others."""
+"""Resending fraud notices: which, in what form, and what is reported about the others."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from tests.unit.lake.rows import batch, row
 
 HOUR = timedelta(hours=1)
 LIMIT = Settings().confirmation_time_limit
-#: The cases' time is up in an hour, or later if a notice was accepted since.
+#: The cases' time is up in an hour, or later if a notice was accepted after it.
 CAME = datetime.now(UTC).replace(microsecond=0) - LIMIT + HOUR
 
 
@@ -29,7 +29,7 @@ def _ms(moment: datetime) -> int:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What goes to the topics, in its order."""
+    """The records that are written to the topics, in order."""
     found: list[Any] = []
 
     class Queue:
@@ -118,7 +118,7 @@ def test_a_notice_that_was_accepted_once_has_its_deadline_and_no_later_one(cases
     cases.accepted["tx-1"] = CAME + 6 * HOUR
     first, second = resend(Settings(), cases, ["tx-1", "tx-2"], by="ana", dry_run=False).letters
     assert first.until == _ms(CAME + 6 * HOUR + LIMIT)
-    # Nothing was accepted yet: the time limit begins with this mail.
+    # No notice was accepted yet: the time limit starts with this mail.
     assert second.until is None
     assert [one.until for one in written if isinstance(one, Letter)] == [first.until, None]
 
@@ -128,7 +128,7 @@ def test_a_notice_that_was_accepted_once_has_its_deadline_and_no_later_one(cases
     [
         (CAME - 2 * HOUR, None, CAME - 2 * HOUR + LIMIT),
         (CAME - 3 * HOUR, CAME - 2 * HOUR, CAME - 2 * HOUR + LIMIT),
-        # Accepted when its time was up already.
+        # Accepted after its time was up.
         (CAME - 3 * HOUR, CAME - 2 * HOUR + LIMIT, CAME - 3 * HOUR + LIMIT),
     ],
 )

@@ -1,4 +1,4 @@
-"""Deferred mails are tried again from the topic mail_retry, until they are sent or given up."""
+"""Deferred mails are retried from topic mail_retry, until they are sent or have failed."""
 
 import json
 import struct
@@ -81,7 +81,7 @@ def test_a_group_whose_offset_the_brokers_forgot_queues_no_mail_that_the_queue_h
     topic.bench.time_of_day = clock
     send(topic.bench, 3, committed=None)
     assert {tuple(statuses) for statuses in topic.statuses().values()} == {("deferred", "sent")}
-    # one that is there twice is sent once, as long as the first one is kept
+    # A mail that is in the topic twice is sent once, as long as the first record is kept.
     assert sum(map(len, topic.partitions)) == queued
 
 
@@ -161,7 +161,7 @@ def test_one_that_is_not_due_holds_up_no_other(topic: RetryTopic, clock: Clock) 
     send(topic.bench, 1)
     clock.now += 5 * MINUTE
     topic.run()
-    # The first one waits ten minutes now; a second one is deferred, waits five, and is taken before.
+    # The first mail now waits ten minutes. A second one is deferred, waits five, and is accepted before the first.
     topic.bench.outbox.answer = lambda mail: ("deferred", "450 later") if "C0@" in mail.recipient else ("sent", "250")
     sink = topic.bench.start()
     sink.assigned(PARTITION, 1)

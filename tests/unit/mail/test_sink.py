@@ -1,4 +1,4 @@
-"""The mail sink over a real chain in a store in memory: what it logs, and when it flushes."""
+"""The mail sink with a real chain on a store in memory: what it logs, and when it flushes."""
 
 import re
 from collections import Counter

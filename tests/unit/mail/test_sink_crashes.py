@@ -1,4 +1,4 @@
-"""Crashes of the mail sink: whatever the store or the server raises, and a new sink over what is left."""
+"""Crashes of the mail sink: errors of the store or the server, and a new sink that continues."""
 
 import gzip
 from collections import Counter
@@ -83,7 +83,7 @@ class TestCrash:
         with pytest.raises(KafkaUnavailable):
             sink.flush()
 
-        # Another server would take them now: what the log says counts.
+        # Another server would accept these mails now, but the log counts.
         bench.outbox.answer = lambda mail: ("sent", "250")
         again = bench.start()
         assert again.assigned(PARTITION, 0) == 0
@@ -113,7 +113,7 @@ class TestCrash:
             sink.write(batch(range(8), partition=partition))
             with pytest.raises(KafkaUnavailable):
                 sink.flush()
-            # the next reader gets as far as to move the progress
+            # The next reader gets as far as moving the progress.
             bench.start().assigned(partition, 0)
         compact(
             lake, "email_confirmation", date(2023, 12, 31), keep_json=timedelta(0), now=datetime(2100, 1, 1, tzinfo=UTC)
@@ -123,7 +123,7 @@ class TestCrash:
         again = bench.start()
         for partition in (PARTITION, FRAUD):
             assert again.assigned(partition, 0) == 0
-            # what came after the compaction is in an object
+            # Records after the compaction are in an object.
             again.write(batch(range(9), partition=partition))
         assert again.flush() == {PARTITION: 9, FRAUD: 9}
         assert len(bench.outbox.sent) == 18

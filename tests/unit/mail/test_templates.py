@@ -1,4 +1,4 @@
-"""Mails are what Jinja renders, whatever the values; read back with the standard library's parser."""
+"""Mails are rendered as Jinja would, with any values; checked with the standard library's parser."""
 
 import re
 from dataclasses import asdict, fields, replace
@@ -67,7 +67,7 @@ def render(kind: Kind, values: Facts) -> bytes:
 
 
 def golden_facts(kind: Kind, status: str, language: str) -> Facts:
-    """What the writer of facts makes of a transaction for a customer of the language's country."""
+    """The facts that FactsWriter makes of a transaction, for a customer of the language's country."""
     settings = Settings(bank_currency="IDR")
     row = {
         "idTransaction": "3f9a-000000017",
@@ -310,7 +310,7 @@ class TestWords:
     @pytest.mark.parametrize("language", LANGUAGES)
     @pytest.mark.parametrize(("kind", "status"), CASES)
     def test_the_plain_text_is_the_golden_one(self, kind: Kind, status: str, language: str) -> None:
-        """After a change of words: read the file's new content, and keep it if it is right."""
+        """After a change of the texts: check the file's new content, and keep it if it is right."""
         message = parse(render(kind, golden_facts(kind, status, language)))
         found = f"Subject: {message['Subject']}\n\n" + part(message, "plain").replace("\r\n", "\n")
         file = GOLDEN / f"{'_'.join(filter(None, (kind, status)))}.{language}.txt"

@@ -1,4 +1,4 @@
-"""The plugin's schedule is known to Airflow, as where it loads plugins."""
+"""Registers the plugin's timetables, as Airflow does when it loads plugins."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from fraudstream_plugin import FraudstreamPlugin
 
 @pytest.fixture(scope="session", autouse=True)
 def timetables() -> Iterator[None]:
-    """Those of the plugin."""
+    """The plugin's timetables."""
     known = {qualname(timetable): timetable for timetable in FraudstreamPlugin.timetables}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plugins_manager, "get_timetables_plugins", lambda: known)

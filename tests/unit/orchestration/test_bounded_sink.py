@@ -1,4 +1,4 @@
-"""A task that is asked to end waits for its sink no longer than Airflow waits for the task."""
+"""A task that is stopped waits for its sink no longer than Airflow waits for the task."""
 
 import threading
 import time
@@ -14,7 +14,7 @@ from tests.unit.lake.rows import PARTITION, batch
 
 
 class SlowSink:
-    """Its flush comes back when it is let, or raises."""
+    """A sink whose flush returns when the test lets it, or raises an error."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()

@@ -1,4 +1,4 @@
-"""Which engine compacts a day, and what Dataproc is asked for."""
+"""Which engine compacts a day, and the request to Dataproc."""
 
 import pytest
 from fraudstream.errors import SettingsError

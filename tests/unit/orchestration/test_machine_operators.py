@@ -1,4 +1,4 @@
-"""Starting and stopping the brokers' machines: each instance by itself, and each failure says what to change."""
+"""Starting and stopping the brokers' VMs: each instance separately, and each failure says what to change."""
 
 import importlib.util
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ BROKERS = ["us-central1-a/kafka-1", "us-central1-b/kafka-2", "us-central1-c/kafk
 
 @pytest.fixture
 def compute(monkeypatch: pytest.MonkeyPatch) -> Compute:
-    """Three stopped brokers of the project that the settings name."""
+    """Three stopped brokers in the project of the settings."""
     compute = Compute("my-project", dict.fromkeys(BROKERS, "TERMINATED"))
     monkeypatch.setattr(base_google, "build_http", lambda: compute)
     monkeypatch.setattr(compute_hook, "TIME_TO_SLEEP_IN_SECONDS", 0)
@@ -33,7 +33,7 @@ def compute(monkeypatch: pytest.MonkeyPatch) -> Compute:
 
 @pytest.fixture
 def logged(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """What the operator has logged: on standard output where Airflow's own logging isn't set up."""
+    """What the operator has logged: it is on standard output if Airflow's logging isn't configured."""
     caplog.set_level("INFO")
     return lambda: capsys.readouterr().out + caplog.text
 
@@ -48,7 +48,7 @@ def run(operator: type[StartMachine | StopMachine], instance: dict[str, str]) ->
 
 
 def run_each(operator: type[StartMachine | StopMachine]) -> list[BaseException | None]:
-    """What each of the mapped tasks ended with."""
+    """The result of each of the mapped tasks."""
     outcomes: list[BaseException | None] = []
     for instance in machines(settings()):
         try:
@@ -112,7 +112,7 @@ def test_one_of_three_that_fails_leaves_the_others_started_and_is_retried(comput
     for words in (BROKERS[1], "ZONE_RESOURCE_POOL_EXHAUSTED", "another zone"):
         assert words in str(second)
     assert compute.instances == {BROKERS[0]: "RUNNING", BROKERS[1]: "TERMINATED", BROKERS[2]: "RUNNING"}
-    # The retry of the one goes on when the zone has room again; the others have nothing left to do.
+    # The retry of the failed task continues when the zone has capacity again; the other tasks have nothing left to do.
     compute.failing = {}
     compute.calls.clear()
     assert run_each(StartMachine) == [None, None, None]
@@ -137,11 +137,11 @@ class TestSettings:
 
 
 class TestDags:
-    """How the DAGs use the operators; a skipped or failed task decides what comes after it."""
+    """How the DAGs use the operators: a skipped or failed task decides what happens after it."""
 
     @pytest.fixture(autouse=True)
     def settings_of_each(self) -> Iterator[None]:
-        """Tasks read them after this test has set them."""
+        """The tasks read the settings after this test has set them."""
         get_settings.cache_clear()
         yield
         get_settings.cache_clear()
@@ -193,7 +193,7 @@ class TestDags:
 
 
 class TestAwaitIdle:
-    """`runs`: how many runs each DAG has, each time it is asked."""
+    """`runs`: the number of runs of each DAG at each request."""
 
     @staticmethod
     def await_idle(monkeypatch: pytest.MonkeyPatch, runs: dict[str, list[int]], **options: Any) -> list[float]:
@@ -250,7 +250,7 @@ class TestAwaitIdle:
 
 
 class TestTheDouble:
-    """It would prove nothing if it took anything."""
+    """The fake would prove nothing if it accepted any request."""
 
     ROOT = "https://compute.googleapis.com/compute/v1/projects/my-project/zones/us-central1-a/"
 

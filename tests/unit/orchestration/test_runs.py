@@ -1,4 +1,4 @@
-"""A run is opened with a note that says what it waits for."""
+"""A run is opened with a note about what it waits for."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ CASES = [case_of(transaction(f"case-{n}", amount=1_000_50), OPENED, timedelta(ho
 
 
 class Supervisor:
-    """Takes what a task asks of Airflow."""
+    """Receives a task's requests to Airflow."""
 
     def __init__(self, answer: Any = None) -> None:
         self.answer = answer

@@ -1,4 +1,4 @@
-"""What a waiting case keeps in its triggerer, and what it never holds up there."""
+"""What the trigger of a waiting case keeps in memory, and that it never blocks its triggerer."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def test_a_waiting_case_keeps_itself_and_lets_go_of_its_run_s_other_cases() -> N
 
 
 class AnsweredAtTheSecondTry(ConfirmationTrigger):
-    """Kafka is away at first; then an answer is there."""
+    """Kafka is down at first; then there is an answer."""
 
     tries = 0
 
@@ -48,7 +48,7 @@ class AnsweredAtTheSecondTry(ConfirmationTrigger):
 
 
 def test_a_case_never_writes_its_log_in_the_thread_that_hears_of_new_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That waits while the triggerer's supervisor hands over new cases, which waits for that thread: test_survival."""
+    """Writing could block while the supervisor passes new cases, which waits for that thread: see test_survival."""
     monkeypatch.setattr(triggers, "_RETRY_SECONDS", 0)
     written: list[tuple[str, int]] = []
 
@@ -75,7 +75,7 @@ def test_a_case_never_writes_its_log_in_the_thread_that_hears_of_new_cases(monke
 
 
 class NoAnswers:
-    """The view of a topic without an answer; publishing NO_RESPONSE adds one."""
+    """A view of a topic without an answer; publishing NO_RESPONSE adds one."""
 
     caught_up = True
 

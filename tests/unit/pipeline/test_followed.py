@@ -1,4 +1,4 @@
-"""Cases, answers, events and dead letters are counted from the records, in whatever order topics are read."""
+"""Cases, answers, events and dead letters are counted from the records, whatever the order in which topics are read."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ DAY = 86_400.0
 
 
 class Message:
-    """A record as its consumer gets it."""
+    """A record as a consumer returns it."""
 
     def __init__(self, topic: str, at: float = NOW, offset: int = 0, **content: Any) -> None:
         self._place = (topic, offset)

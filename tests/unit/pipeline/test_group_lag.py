@@ -1,4 +1,4 @@
-"""Lag of consumer groups in records and seconds, from what the brokers say."""
+"""Lag of consumer groups in records and seconds, from the brokers' offsets."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from fraudstream.pipeline.sampling.group_lag import GroupLag
 from fraudstream.pipeline.sampling.groups import GROUPS, Group
 from fraudstream.settings import Settings
 
-#: Seconds since each record was taken, by topic-partition: the first offset is 0.
+#: Age in seconds of each record by topic-partition; the first offset is 0.
 AGES: Mapping[Partition, Sequence[float]] = {
     Partition(FRAUD_TRANSACTION, 0): [900.0, 800.0, 50.0],
     Partition(FRAUD_TRANSACTION, 1): [700.0],
@@ -31,7 +31,7 @@ COMMITTED: Mapping[str, Mapping[Partition, int]] = {
 
 
 class Admin:
-    """Not asked for offsets of groups, in which librdkafka may end the process."""
+    """Must not be asked for offsets of groups, because librdkafka may abort the process."""
 
     def __init__(self, config: object) -> None:
         pass
@@ -57,7 +57,7 @@ class Message:
 
 
 class Consumer:
-    """Gives the records of what it is assigned; a partition that was paused stays so, as in librdkafka."""
+    """Returns the records of its assigned partitions; a paused partition stays paused, as in librdkafka."""
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._group = config["group.id"]
@@ -106,7 +106,7 @@ def lag(monkeypatch: pytest.MonkeyPatch) -> GroupLag:
 
 
 def bounds(markers: int = 0) -> dict[Partition, tuple[int, int]]:
-    """First offset and end of each partition, with so many markers of transactions behind the records."""
+    """First offset and end of each partition, with this many transaction markers after the records."""
     return {partition: (0, len(ages) + markers) for partition, ages in AGES.items()}
 
 

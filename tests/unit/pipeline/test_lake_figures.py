@@ -1,4 +1,4 @@
-"""The figures of a lake: rows before and after a compaction, the mail log by status, the last audit."""
+"""The figures of a lake: rows before and after a compaction, the mail log by status, and the last audit."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ FRAUDS = Partition(FRAUD_TRANSACTION, 0)
 
 
 def mails(lake, first, statuses):
-    """An object of the mail log."""
+    """Writes an object of the mail log."""
     end = first + len(statuses)
     lines = [
         {"idTransaction": f"tx-{offset}", "status": status, "topic": FRAUDS.topic, "partition": FRAUDS.number}

@@ -1,4 +1,4 @@
-"""What a sink does is measured without changing it; what is reported has a place in the table of metrics."""
+"""A sink is measured without changing its behaviour; each reported metric is in the table of metrics."""
 
 from collections import defaultdict
 from typing import Any
@@ -13,7 +13,7 @@ from tests.unit.pipeline.test_overview import HEALTHY, NOW, sample
 
 
 class Sink:
-    """Keeps what it is called with."""
+    """A sink that records its calls."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []

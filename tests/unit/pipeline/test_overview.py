@@ -1,4 +1,4 @@
-"""What the page "Pipeline" says of samples: rates, colours, what is wrong, and plots."""
+"""What the page "Pipeline" shows of samples: rates, colours, problems and plots."""
 
 import re
 

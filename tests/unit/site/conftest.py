@@ -25,7 +25,7 @@ def words(html: str) -> str:
 
 @dataclass
 class Site:
-    """A site over cases and answers in memory, and a browser that visits it."""
+    """A site with cases and answers in memory, and a browser that visits it."""
 
     settings: Settings = field(default_factory=Settings)
     client_address: str = "203.0.113.7"
@@ -64,7 +64,7 @@ class Site:
         return self.send(url, self.form(url, answer))
 
     def send(self, url: str, form: dict[str, str]) -> Any:
-        """What the browser shows after it posted a form: it follows the redirect."""
+        """The page after the browser has posted a form and followed the redirect."""
         return self.browser.post(url, data=form, follow_redirects=True)
 
 

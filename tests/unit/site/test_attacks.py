@@ -1,4 +1,4 @@
-"""Links, methods and forms that are not the ones we sent. All are refused, nothing of them is recorded."""
+"""Foreign links, methods and forms: all are refused, and nothing is recorded."""
 
 import random
 import string
@@ -15,7 +15,7 @@ from tests.unit.site.conftest import Site
 
 
 def parts(url: str) -> tuple[str, str, str]:
-    """What stands before the token, the token, the answer."""
+    """The part before the token, the token, and the answer."""
     head, token, answer = url.rsplit("/", 2)
     return head, token, answer
 
@@ -80,7 +80,7 @@ def test_thousands_of_random_tokens_are_refused_alike_and_none_is_logged_whole(
             continue  # a request through the whole site takes a hundred times as long
         page = site.browser.get(f"/confirm/{token}/fraud")
         pages.add((page.status_code, page.text))
-        # the test's own client logs what it asks for
+        # The test's own client logs its requests.
         assert not any(token in record.getMessage() for record in caplog.records if "httpx" not in record.name)
         caplog.clear()
     assert len(pages) == 1

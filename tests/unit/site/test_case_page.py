@@ -1,4 +1,4 @@
-"""The page of a case: what a link shows before an answer, after it, and while Kafka is not read yet."""
+"""The page of a case before and after an answer, and before Kafka has been read."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

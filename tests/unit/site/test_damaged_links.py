@@ -1,4 +1,4 @@
-"""What mail clients, filters and people make of a link. A link whose signed token is whole shows its case."""
+"""How mail clients, filters and users change a link. A link with an intact signed token shows its case."""
 
 import base64
 import html
@@ -17,13 +17,13 @@ CAMPAIGN = "utm_source=mail&utm_medium=notice&utm_campaign=fraud&gclid=Cj0KCQ&fb
 
 
 def safelinks(link: str) -> str:
-    """As Microsoft's SafeLinks writes it, and back as its redirect does."""
+    """A link in the form of Microsoft's SafeLinks, and the target of its redirect."""
     wrapped = f"https://eur01.safelinks.protection.outlook.com/?url={quote(link, safe='')}&data=05%7C02&reserved=0"
     return parse_qs(urlsplit(wrapped).query)["url"][0]
 
 
 def url_defense_2(link: str) -> str:
-    """As version 2 of Proofpoint's URL Defense writes it, and back as its documented decoder does."""
+    """A link in the form of version 2 of Proofpoint's URL Defense, decoded by its documented decoder."""
     written = quote(link.replace("_", "%5F").replace("-", "%2D"), safe=":/%.").replace("/", "_").replace("%", "-")
     wrapped = f"https://urldefense.proofpoint.com/v2/url?u={written.replace(':', '-3A')}&d=DwMF&c=x&r=y&m=z&s=w&e="
     found = re.search(r"u=(.+?)&", wrapped)
@@ -32,7 +32,7 @@ def url_defense_2(link: str) -> str:
 
 
 def url_defense_3(link: str) -> str:
-    """As version 3 writes it: between two pairs of underscores, behind it what it replaced."""
+    """A link in the form of version 3: between two pairs of underscores, followed by what it replaced."""
     wrapped = f"https://urldefense.com/v3/__{link}__;!!Abc123!xyz$"
     found = re.search(r"v3/__(.+?)__;", wrapped)
     assert found is not None
@@ -40,7 +40,7 @@ def url_defense_3(link: str) -> str:
 
 
 def at(where: int, what: str) -> Callable[[str], str]:
-    """Puts something into the token."""
+    """Inserts text into the token."""
     return lambda link: link[: len(ORIGIN + "/confirm/") + where] + what + link[len(ORIGIN + "/confirm/") + where :]
 
 
@@ -56,7 +56,7 @@ def path(change: Callable[[str], str]) -> Callable[[str], str]:
     return lambda link: ORIGIN + "/" + change(link.removeprefix(ORIGIN + "/"))
 
 
-#: What was done to the link; where that leaves the answer readable, its button comes first.
+#: The change of the link. If the answer is still readable, its button comes first.
 ANSWER_KEPT: dict[str, Callable[[str], str]] = {
     "nothing": lambda link: link,
     "a full stop behind it": behind("."),

@@ -1,4 +1,4 @@
-"""What a page lets nobody do to its reader, and what no request does to the site: markup, headers, sizes, patience."""
+"""What a page or a request can't do: markup, headers, sizes and slow requests."""
 
 import asyncio
 import base64
@@ -110,5 +110,5 @@ def test_the_style_is_the_one_that_the_policy_allows(site: Site) -> None:
 
 def test_strict_transport_security_is_on_behind_tls(make_site: Callable[..., Site]) -> None:
     site = make_site(confirmation_url="https://bank.example", confirmation_keys=[secrets.token_urlsafe(32)])
-    # the bank's other host names aren't ours to bind
+    # the policy must not include the bank's other host names
     assert site.browser.get("/").headers["strict-transport-security"] == "max-age=31536000"

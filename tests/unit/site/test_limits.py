@@ -42,7 +42,7 @@ class TestLimits:
 
 
 class TestBehindGooglesLoadBalancer:
-    """It appends two entries to X-Forwarded-For: the client's address, and that of its own forwarding rule."""
+    """It appends two entries to X-Forwarded-For: the client's address and that of its forwarding rule."""
 
     FRONT_ENDS = ("35.191.0.0/16", "130.211.0.0/22")
     OWN = "34.120.5.6"
@@ -50,7 +50,7 @@ class TestBehindGooglesLoadBalancer:
     def visits(
         self, make_site: Callable[..., Site], headers: list[str], peer: str = "35.191.7.9", own: str = OWN
     ) -> list[int]:
-        """Status of a visit with each header, where two requests a minute and client are served."""
+        """The status of a visit with each header, with a limit of two requests per minute and client."""
         proxies = [*self.FRONT_ENDS, own]
         site = make_site(peer, confirmation_requests_per_minute=2, confirmation_trusted_proxies=proxies)
         return [site.browser.get(site.url(), headers={"X-Forwarded-For": h}).status_code for h in headers]

@@ -1,4 +1,4 @@
-"""The event of an opened page: once for each case, and never in the way of a page."""
+"""The event of an opened page: once for each case, and without delaying a page."""
 
 import threading
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from tests.unit.site.conftest import Site
 
 
 class Topic:
-    """Takes events, or holds whoever writes until it is let go, or is away."""
+    """A topic that accepts events, blocks the writer until it is released, or is down."""
 
     def __init__(self) -> None:
         self.events: list[CaseEvent] = []
@@ -50,7 +50,7 @@ def test_pages_do_not_wait_for_the_brokers_and_what_is_too_much_is_dropped(monke
     with OpenedPages(topic.publish) as opened:
         opened("first")
         assert topic.tried.acquire(timeout=10)
-        for number in range(10):  # returns though nothing is taken
+        for number in range(10):  # returns although no event is accepted
             opened(f"case-{number}")
         topic.free.set()
     assert topic.cases == ["first", "case-0", "case-1", "case-2"]

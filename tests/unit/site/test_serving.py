@@ -1,4 +1,4 @@
-"""What a client may keep waiting, and for how long. The clock is the event loop's; nothing is sent over a network."""
+"""How long clients may keep the site waiting. The clock is the event loop's; nothing is sent over a network."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ GET = b"GET /confirm/x/fraud HTTP/1.1\r\nHost: site\r\n"
 
 
 class Wire:
-    """A transport that keeps what is written to it."""
+    """A transport that stores what is written to it."""
 
     def __init__(self) -> None:
         self.sent = b""

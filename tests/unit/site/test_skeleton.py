@@ -1,4 +1,4 @@
-"""Pages are rendered once; what differs from visit to visit is filled in, escaped."""
+"""Pages are rendered once; the values that differ between visits are filled in and escaped."""
 
 from html import escape
 

@@ -1,4 +1,4 @@
-"""Avro in the wire format: the batch way and the record way give the same bytes and read the same records."""
+"""Avro in the wire format: batches and single records give the same bytes, and are decoded to the same records."""
 
 import io
 import json

@@ -43,7 +43,7 @@ PAGE = "<html><body>Not found</body></html>"
 
 
 class _Answers(QuietHandler):
-    """A registry that knows what `answers` has."""
+    """A registry with the responses in `answers`."""
 
     answers: ClassVar[dict[str, tuple[int, str, str]]] = {}
 
@@ -66,7 +66,7 @@ class _Answers(QuietHandler):
 def registry(
     certificate: ssl.SSLContext | None = None, path: str = "", **answers: tuple[int, str, str]
 ) -> Iterator[Registry]:
-    """One with :data:`ANSWERS`; `answers`: others, by a part of their path."""
+    """A registry with :data:`ANSWERS`; `answers` replaces some of them, by a part of their path."""
     known = {key: next((a for part, a in answers.items() if part in key), a) for key, a in ANSWERS.items()}
     handler = type("Handler", (_Answers,), {"answers": known})
     with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler), certificate) as url:

@@ -1,4 +1,4 @@
-"""A producer that confirms each record says what failed, and works again after what ends a client for good."""
+"""A producer that confirms each record reports what failed, and works again after a fatal error of a client."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ RECORDS = [Outgoing(b"a", b"1"), Outgoing(b"b", b"2", 3)]
 
 
 class Brokers:
-    """What the fake clients send to: `failure` is of each record, `fatal` ends the clients that are there."""
+    """The broker of the fake clients: `failure` affects each record, `fatal` ends the current clients."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes, bytes, int]] = []

@@ -1,4 +1,4 @@
-"""How long brokers are waited for, and what is said when they don't let a client in."""
+"""How long a client waits for brokers, and the error if they refuse it."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -30,7 +30,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Client:
-    """Answers from `answers_at` on; says `hears` to the error callback when it is polled."""
+    """Answers from time `answers_at` on; passes `hears` to the error callback when it is polled."""
 
     def __init__(
         self, clock: Clock, told: Callable[[Code], None], answers_at: float, hears: Code | None = None
@@ -54,7 +54,7 @@ NEVER = float("inf")
 
 
 def opened(clock: Clock, *, answers_at: float = NEVER, hears: Code | None = None, **options: float) -> float:
-    """Seconds that opening took."""
+    """The seconds that opening took."""
     made, started = Connection(Settings()), clock.now
     client = Client(clock, made.on_error, answers_at, hears)
     try:

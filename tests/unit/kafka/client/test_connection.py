@@ -1,4 +1,4 @@
-"""Which errors of brokers a retry helps, and which need somebody who changes something."""
+"""Which errors of brokers are retriable, and which need a change by the user."""
 
 import pytest
 from confluent_kafka import KafkaError as Code
@@ -33,7 +33,7 @@ def test_what_passes_while_a_leader_or_coordinator_changes_is_tried_again(code: 
 
 
 def test_an_answer_that_does_not_come_in_time_is_tried_again() -> None:
-    """A future of the admin client raised it; a consumer ended with it, and with a traceback."""
+    """A future of the admin client raised this error, and a consumer ended with a traceback."""
     error = Connection(Settings()).error(TimeoutError(), doing="asking for the id of topic payments")
     assert isinstance(error, KafkaUnavailable)
 

@@ -1,4 +1,4 @@
-"""Records read past the client's objects are the same as with them; librdkafka is played, its structs are real."""
+"""Records read without the client's objects are the same as with them; librdkafka is a fake with real structs."""
 
 import ctypes
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ OWN_QUEUE = 1
 
 
 class Library:
-    """librdkafka with these messages in its queue; notes what is released."""
+    """librdkafka with these messages in its queue; records which of them are released."""
 
     def __init__(self) -> None:
         self._kept: list[Any] = []

@@ -1,4 +1,4 @@
-"""A record of an unknown schema whose dead letter another group has yet to send holds up its partition, and no more."""
+"""A record of an unknown schema, whose dead letter another group will write, holds back only its own partition."""
 
 import pytest
 from fraudstream.kafka.consume import held_back
@@ -15,7 +15,7 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def waiting(monkeypatch: pytest.MonkeyPatch, broker: Broker, durable: Durable, every: int = 1) -> Subscription:
-    """A group that sends no dead letters, and ends after some seconds if it never gets on."""
+    """A group that writes no dead letters, and ends after some seconds if it never continues."""
     broker.unknown_schema = True
     running = subscribe(monkeypatch, broker, FakeSink(durable, every=every))
     running._max_seconds = 5

@@ -1,4 +1,4 @@
-"""librdkafka is called directly only where that is found to work; else everything goes through confluent_kafka."""
+"""librdkafka is called directly only where a check has shown that this works; otherwise confluent_kafka is used."""
 
 import ctypes
 import logging

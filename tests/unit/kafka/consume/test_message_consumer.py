@@ -1,4 +1,4 @@
-"""Records as every reader gives them: by partition, in offset order, apart from ends and failures."""
+"""Records as every reader returns them: by partition and in offset order, separate from partition ends and errors."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ class Message(Placed):
 
 
 class Consumer:
-    """Has these messages at hand."""
+    """A consumer with these messages."""
 
     def __init__(self, *messages: Message) -> None:
         self._messages = list(messages)

@@ -1,4 +1,4 @@
-"""The engine: every record reaches the sink's durable state, whatever fails, and offsets never run ahead of it."""
+"""The engine: every record reaches the sink's durable state despite failures; offsets are never committed earlier."""
 
 import pytest
 from confluent_kafka import KafkaError as Code

@@ -1,4 +1,4 @@
-"""Which offsets a group commits, which records its sink gets, and what happens when partitions come and go."""
+"""Which offsets a group commits, which records its sink gets, and the effects of assigned and revoked partitions."""
 
 from types import SimpleNamespace
 
@@ -102,7 +102,7 @@ def test_a_run_ends_after_its_longest_time_with_what_was_read_made_durable(monke
     running = subscribe(monkeypatch, broker, FakeSink(durable, every=NEVER))
     running._until = "forever"
     running._max_seconds = 20
-    now = iter(range(NEVER))  # a second passes whenever someone looks
+    now = iter(range(NEVER))  # each look at the clock advances it by a second
     monkeypatch.setattr(subscription, "time", SimpleNamespace(monotonic=lambda: next(now)))
     read = running.run().records
     assert 0 < read < 20
@@ -110,7 +110,7 @@ def test_a_run_ends_after_its_longest_time_with_what_was_read_made_durable(monke
 
 
 def given_away(broker: Broker, how: str, seen: list[dict[int, list[str]]], durable: Durable) -> None:
-    """Takes all partitions from the member at its third read, and notes what is durable then."""
+    """Revokes all partitions of the member at its third read, and records what is durable then."""
     reads = iter(range(NEVER))
 
     def before_read(consumer: FakeConsumer):
@@ -137,7 +137,7 @@ def test_partitions_that_others_have_already_are_not_flushed_and_what_was_read_o
     sink = FakeSink(durable, every=NEVER)
     report = subscribe(monkeypatch, broker, sink).run()
     assert seen == [{}]
-    assert durable.values == {0: ["0", "1", "2", "3"]}  # given to it again, and read again from the start
+    assert durable.values == {0: ["0", "1", "2", "3"]}  # assigned again, and read again from the start
     assert report.records == 6
 
 

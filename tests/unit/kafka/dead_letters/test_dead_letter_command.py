@@ -1,4 +1,4 @@
-"""What the command says of dead letters, and how far it decodes one."""
+"""The output of the dead-letter command, and how far it decodes a letter."""
 
 import json
 from collections.abc import Sequence

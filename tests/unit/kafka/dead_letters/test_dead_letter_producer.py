@@ -1,4 +1,4 @@
-"""A record counts as a dead letter only once the brokers have its letter."""
+"""A record counts as a dead letter only after the brokers have acknowledged its letter."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ LETTER = DeadLetter(Partition(FRAUD_TRANSACTION, 2), 7, 1_696_118_400_000, b"k",
 
 
 class Producer:
-    """Has room for two letters, and gives each delivery the report that the test wants."""
+    """Has room for two letters, and gives each delivery the report that the test sets."""
 
     room = 2
     report: Code | None = None

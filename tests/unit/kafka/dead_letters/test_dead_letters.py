@@ -1,4 +1,4 @@
-"""Dead letters keep the record whole, but for one that is too large for their topic, and are read back."""
+"""Dead letters contain the whole record, unless it is too large for their topic, and can be read back."""
 
 from contextlib import nullcontext
 from dataclasses import replace
@@ -15,12 +15,12 @@ from fraudstream.settings import Settings
 from hypothesis import given
 from hypothesis import strategies as st
 
-#: What librdkafka's message.max.bytes and the brokers' message.max.bytes let through by default.
+#: The limit of message.max.bytes in librdkafka and in brokers, by default.
 TAKEN = 1_000_000
 
 
 class Producer:
-    """Refuses what the real one refuses."""
+    """Refuses the same records as the real producer."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ def letters(monkeypatch: pytest.MonkeyPatch) -> DeadLetters:
 
 
 class Message:
-    """What a reader of the dead-letter topic gets of a letter."""
+    """A letter as a reader of the dead-letter topic gets it."""
 
     def __init__(self, record: dict[str, Any]) -> None:
         self._record = record

@@ -1,4 +1,4 @@
-"""Every kind of invalid record is refused with its reason, alone and in a batch, and takes no other one with it."""
+"""Every kind of invalid record is refused with its reason, alone and in a batch, and doesn't affect other records."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Dead letters are produced again once each, wherever a redrive ends and however many of them run."""
+"""Dead letters are produced again once each, wherever a redrive is interrupted, and with several redrives at once."""
 
 from dataclasses import replace
 from typing import Any
@@ -16,11 +16,11 @@ from fraudstream.settings import Settings
 
 
 class Killed(BaseException):
-    """The process ends here: nothing after it runs."""
+    """A crash: the process ends here."""
 
 
 class Brokers:
-    """What is committed on the topic and on its dead-letter topic."""
+    """The committed records of the topic and of its dead-letter topic."""
 
     def __init__(self, letters: int) -> None:
         self.letters = [
@@ -32,7 +32,7 @@ class Brokers:
         self.steps_left = 10**9
         self.epoch = 0
         self.invalid: set[bytes] = set()
-        #: Values that the client refuses, and those that the brokers do, with all that are sent with them; why.
+        #: Values that the client refuses; values that the brokers refuse with the whole request; the errors.
         self.refused_by_client: set[bytes] = set()
         self.refused_by_brokers: set[bytes] = set()
         self.reason = Code.MSG_SIZE_TOO_LARGE
@@ -194,7 +194,7 @@ def test_a_dry_run_and_a_choice_and_a_limit(brokers: Brokers) -> None:
 
 
 class Stored:
-    """A record that lies on its topic now."""
+    """A record in its topic."""
 
     def __init__(self, value: bytes, at: int) -> None:
         self._value = value

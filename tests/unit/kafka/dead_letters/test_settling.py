@@ -1,4 +1,4 @@
-"""All groups of a topic pass over the same records, each of which is one dead letter; too many stop the group."""
+"""All groups of a topic skip the same records, each of which is one dead letter; too many of them stop the group."""
 
 from types import SimpleNamespace
 
@@ -23,7 +23,7 @@ FIRST = 40
 
 
 class LetterReader:
-    """Reads a dead-letter topic without letters."""
+    """A reader of an empty dead-letter topic."""
 
     reads = 0
 
@@ -46,7 +46,7 @@ def invalid(*places: int, unknown: bool = False) -> list[InvalidRecord]:
 
 
 class OtherRecord:
-    """What something else than the pipeline wrote to a dead-letter topic, and a letter."""
+    """A record of another program in a dead-letter topic, followed by a letter."""
 
     def __init__(self, offset: int, headers: list[tuple[str, bytes]]) -> None:
         self._offset = offset

@@ -1,4 +1,4 @@
-"""What tests of the publisher share."""
+"""Fixtures that tests of the publisher share."""
 
 from types import SimpleNamespace
 

@@ -12,16 +12,16 @@ from fraudstream.settings import Settings
 
 
 class FakeProducer:
-    """A transactional producer that refuses every call which the real one refuses in its state."""
+    """A transactional producer that refuses the same calls as the real one in each state."""
 
     def __init__(self) -> None:
         self.state = "new"
         self.visible: list[tuple[str, int]] = []
         self.aborted = 0
-        #: Raised by the next call of that name.
+        #: By the name of a call: the error that its next use raises.
         self.failures: dict[str, Code] = {}
         self._pending: list[tuple[str, int]] = []
-        #: Records that wait in the client for the brokers, as many of them as it has room for, and who answers.
+        #: The number of records in the client's queue, its maximum, and the function that reports their delivery.
         self.waiting = 0
         self.room = 10**9
         self.brokers_answer = True
@@ -75,7 +75,7 @@ class FakeProducer:
             self.reason = error
             raise KafkaException(error)
         if self.state in {"fenced", "broken"}:
-            # Only the calls that end a transaction say why it is broken.
+            # Only the calls that end a transaction report why it failed.
             code = Code._FATAL if self.state == "fenced" else Code._STATE
             raise KafkaException(self.reason if name == "commit_transaction" else Code(code))
         if self.state != expected:

@@ -1,4 +1,4 @@
-"""Messages point at what their columns hold; what the client doesn't take is an error."""
+"""Messages point to the data of their columns, and messages that the client refuses raise an error."""
 
 import ctypes
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 
 def found(messages: Messages) -> list[tuple[bytes, bytes]]:
-    """Keys and values as a reader of the structs' addresses finds them."""
+    """Keys and values at the addresses in the structs."""
     return [
         (
             ctypes.string_at(int(struct["key"]), int(struct["key_bytes"])),
@@ -38,7 +38,7 @@ def test_keys_and_values_of_sliced_and_chosen_rows_are_found_at_their_addresses(
 
 
 def test_the_client_has_what_it_took_and_names_what_it_did_not_take() -> None:
-    producer = Producer({"queue.buffering.max.messages": 5})  # knows no broker: it sends nothing
+    producer = Producer({"queue.buffering.max.messages": 5})  # has no broker and sends nothing
     messages = Messages.of(pa.array(["key"] * 8), pa.array([b"value"] * 8))
 
     with ColumnsProducer(producer) as columns, pytest.raises(KafkaException, match=r"3 of 8 rows for topic .*[Qq]ueue"):

@@ -1,4 +1,4 @@
-"""Where a source file goes on: behind its last committed position, or nowhere as long as that isn't certain."""
+"""Where producing a source file continues: after its last committed position, or nowhere while that isn't certain."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -26,7 +26,7 @@ HALF_WAY = replace(BEGINNING, byte=700, row=7, blank=1, fraud=2, nonFraud=4, rej
 
 
 def written(*positions: IngestProgress) -> MemoryTopic:
-    """A topic with these positions, each followed by the marker of its transaction."""
+    """A topic with these positions, each followed by a transaction marker."""
     offsets = [2 * number for number in range(len(positions))]
     topic = MemoryTopic(p0=(offsets, 2 * len(offsets)))
     for offset, position in zip(offsets, positions, strict=True):
@@ -91,7 +91,7 @@ def test_an_error_names_the_topic(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Leaderless:
-    """Answers with these, one after the other, and with the last one for ever."""
+    """Answers with these values one after the other, and then always with the last one."""
 
     def __init__(self, *answers: int | KafkaException) -> None:
         self._answers = list(answers)
@@ -110,7 +110,7 @@ class Leaderless:
 
 
 class TestEnd:
-    """Where the positions end: as long as no leader says so, no file is begun anew."""
+    """The end of the positions' topic: while no leader confirms it, no file is started from its beginning."""
 
     @pytest.fixture(autouse=True)
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> Clock:

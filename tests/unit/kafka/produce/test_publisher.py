@@ -1,4 +1,4 @@
-"""The producer's transactions: what is visible is complete, and nothing that fails leaves one open."""
+"""The producer's transactions: visible data are complete, and no failure leaves a transaction open."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""How much of a file a run produces: to its limit, to a stop, at a pace, and the next one goes on there."""
+"""How much of a file a run produces: up to its limit or a stop, at a maximum rate; the next run continues there."""
 
 import time
 from dataclasses import replace
@@ -16,7 +16,7 @@ from tests.unit.kafka.produce.memory_producer import FakeProducer, publishing
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Seven rows, two of them frauds."""
+    """A file with seven rows, two of which are frauds."""
     return paysim([good_row(number, fraud=number in {2, 5}) for number in range(7)], tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""A topic in memory and a client that reads it, without a group and without a socket."""
+"""A topic in memory and a client that reads it without a group and without a socket."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,7 +11,7 @@ TOPIC = "payments"
 
 
 class Placed:
-    """What lies at an offset of a partition, or an error."""
+    """A record at an offset of a partition, or an error."""
 
     def __init__(self, number: int | None, offset: int | None, error: Code | None = None) -> None:
         self._number, self._offset, self._error = number, offset, error
@@ -40,7 +40,7 @@ class Record(Placed):
 
 
 class Clock:
-    """Stands for the module time; each look at the topic takes `step` seconds."""
+    """Stands for the module time; each read of the topic takes `step` seconds."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -53,7 +53,8 @@ class Clock:
 class MemoryTopic:
     """Partitions by number, each with the offsets that have a record, and its end.
 
-    `readable` is where a transaction is open: what is behind it isn't given out, and counts as the end for a reader.
+    `readable` is the first offset of an open transaction: records from there on aren't returned, and readers see it as
+    the end.
     """
 
     def __init__(self, **partitions: tuple[list[int], int]) -> None:
@@ -79,7 +80,7 @@ class MemoryTopic:
         return self.clients[-1]
 
     def slow(self, seconds: float) -> None:
-        """Every second look finds nothing, and each takes so long."""
+        """Every second read finds nothing, and each takes this many seconds."""
         self.clock.step = seconds
         self.silent = True
 
@@ -115,7 +116,7 @@ class Client:
         return 0, self._topic.ends[place.partition]
 
     def offsets_for_times(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
-        """Each offset is its time, in seconds since 1970."""
+        """The offset of each timestamp is the timestamp in seconds since 1970."""
         found = []
         for place in places:
             later = [o for o in self._topic.records[place.partition] if o * 1000 >= place.offset]

@@ -1,4 +1,4 @@
-"""A deployment waits for its brokers and its registry, as long as it was told to and no longer."""
+"""A deployment waits for its brokers and its registry, but not longer than it was told to."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ SETTINGS = Settings(kafka_replication_factor=3)
 
 
 class Clock:
-    """Passes only where somebody sleeps or waits for an answer."""
+    """Advances only when somebody sleeps or waits for an answer."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -37,7 +37,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class Admin:
-    """`brokers` at a time; until `silent_until` nobody answers, until `refused_until` the login is refused."""
+    """`brokers(now)` is their number. Nothing answers before `silent_until`; logins fail before `refused_until`."""
 
     def __init__(self, clock: Clock, brokers: Any, silent_until: float = 0, refused_until: float = 0) -> None:
         self._clock, self._brokers = clock, brokers
@@ -90,7 +90,7 @@ class TestBrokers:
 class TestSchemas:
     @pytest.fixture
     def registered(self, monkeypatch: pytest.MonkeyPatch, clock: Clock) -> dict[str, float]:
-        """When each topic's schema was registered; nothing answers before second 30."""
+        """The time at which each topic's schema was registered; nothing answers before second 30."""
         found: dict[str, float] = {}
 
         def register(topic: str, schema: str) -> int:

@@ -1,4 +1,4 @@
-"""The table of topics, held against what cannot be derived from it."""
+"""The table of topics, compared with code that can't be derived from it."""
 
 import pytest
 from fraudstream.kafka.avro.valid_records import RULES

@@ -1,4 +1,4 @@
-"""Where a partition has no leader, the client may say offset -1001 and no error: that is not an offset."""
+"""If a partition has no leader, the client may return offset -1001 without an error: this isn't an offset."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -17,13 +17,13 @@ PARTITION = Partition("fraud_transaction", 1)
 
 
 class Admin:
-    """Answers with these offsets, one after the other."""
+    """Answers with these offsets one after the other."""
 
     def __init__(self, *offsets: int) -> None:
         self._offsets: Iterator[int] = iter(offsets)
 
     def list_topics(self, topic: str, **_: Any) -> None:
-        """Any: nobody looks at it here."""
+        """Any value: it isn't used here."""
 
     def list_offsets(self, places: dict[TopicPartition, Any], **_: Any) -> dict[TopicPartition, Future[Any]]:
         answers: dict[TopicPartition, Future[Any]] = {place: Future() for place in places}
@@ -53,7 +53,7 @@ def test_the_ends_of_a_topic_with_one_that_has_no_leader_are_unknown(monkeypatch
 
 
 class Consumer:
-    """Of a topic of two partitions, for which it tells these offsets of a time."""
+    """A consumer of a topic with two partitions, which returns these offsets for a time."""
 
     def __init__(self, *told: TopicPartition) -> None:
         self.told = told
@@ -72,7 +72,7 @@ class Consumer:
         raise AssertionError("nothing is read")
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
 
 def test_where_a_time_begins_in_a_partition_without_leader_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ DIFFERENCE = Difference("payments", "4 partitions, expected 6", "kafka-topics.sh
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is done to the brokers, in order."""
+    """The changes of the brokers, in order."""
     done: list[str] = []
 
     def step(name: str) -> Callable[..., None]:
@@ -25,7 +25,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def differ(monkeypatch: pytest.MonkeyPatch, steps: list[str], *left: Difference) -> None:
-    """Topics differ; `left` is what a repair can't change."""
+    """Makes topics differ; `left` are differences that a repair can't remove."""
 
     def create(settings: object) -> None:
         steps.append("create_topics")

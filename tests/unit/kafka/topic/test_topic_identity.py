@@ -1,4 +1,4 @@
-"""What the brokers say of a topic: its id, partitions and offsets, or an error that names the topic."""
+"""A topic's id, partitions and offsets from the brokers, or an error that names the topic."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -30,7 +30,7 @@ class Answer:
 
 
 class Admin:
-    """Two partitions with records from 3 to 9 and from 0 to 4, an open transaction in the first."""
+    """A topic of two partitions, with records at 3 to 9 and 0 to 4, and with an open transaction in the first one."""
 
     def __init__(self) -> None:
         self.ids = ["an id"]

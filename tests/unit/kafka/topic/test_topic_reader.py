@@ -1,4 +1,4 @@
-"""Reading a topic outside of a group: every committed record once, in order, up to the end that it has now."""
+"""Reading a topic without a group: every committed record once, in order, up to the current end."""
 
 import pytest
 from confluent_kafka import KafkaError as Code

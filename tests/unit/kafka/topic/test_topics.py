@@ -1,4 +1,4 @@
-"""Topics that exist are compared with what the pipeline needs, and the commands that repair them are exact."""
+"""Existing topics are compared with those that the pipeline needs, and the commands that repair them are exact."""
 
 import json
 import re
@@ -28,7 +28,7 @@ class Done:
 
 
 class Cluster:
-    """What an admin client sees and changes: partitions, replicas and configuration by topic."""
+    """The state that an admin client reads and changes: partitions, replicas and configuration by topic."""
 
     def __init__(self) -> None:
         self.replicas = {topic.name: [[1, 2, 3]] * topic.wanted_partitions(SETTINGS) for topic in TOPICS}

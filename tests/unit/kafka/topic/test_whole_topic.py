@@ -1,4 +1,4 @@
-"""All records of a topic, from its beginning or a time to the end of each partition."""
+"""All records of a topic, from its start or from a time to the end of each partition."""
 
 from datetime import UTC, datetime
 
@@ -37,7 +37,7 @@ def test_what_comes_to_a_partition_behind_its_end_is_left_out(monkeypatch: pytes
     reads = iter(range(10**9))
 
     def grows() -> None:
-        if next(reads) == 2:  # the end of partition 0 was met
+        if next(reads) == 2:  # the end of partition 0 was reached
             topic.records[0], topic.ends[0] = [0, 1], 2
 
     topic.on_read = grows

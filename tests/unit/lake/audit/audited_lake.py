@@ -1,4 +1,4 @@
-"""Topics of a few records, and a lake that holds them."""
+"""Topics with a few records, and a lake with their rows."""
 
 import json
 
@@ -26,7 +26,7 @@ def array(*offsets):
 
 
 def topics():
-    """Markers at 3 and 7, an undecodable record at 5, a second answer at 1."""
+    """The topics: transaction markers at 3 and 7, an undecodable record at 5, a second answer at 1."""
     return TopicsContent(
         {
             NON_FRAUD: TopicPartitionContent(0, 8, array(0, 1, 2, 4, 5, 6), array(5), array()),
@@ -45,7 +45,7 @@ def mail_line(partition, offset):
 
 
 def put(lake, folder, partition, offsets, end):
-    """An object with a line for each of `offsets`, appended to the chain."""
+    """Appends an object with a line for each of `offsets` to the chain."""
     if folder == names.MAILS:
         body = b"".join(mail_line(partition, offset) for offset in offsets)
     else:
@@ -57,7 +57,7 @@ def put(lake, folder, partition, offsets, end):
 
 
 def whole():
-    """A lake and a mail log with all that the topics hold."""
+    """A lake and a mail log that are complete."""
     lake = new_lake()
     for partition, offsets, end in ((NON_FRAUD, [0, 1, 2, 4, 6], 8), (FRAUD, [0, 1], 2), (ANSWERS, [0], 2)):
         for folder in (names.FOLDER_OF[partition.topic], names.MAILS):

@@ -1,4 +1,4 @@
-"""A pipeline whose topics are in memory and whose lake is in memory and temporary files, and its audits."""
+"""A pipeline with topics in memory and a lake in memory and temporary files, and its audits."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ class Read(list[tuple[Partition, list[Message]]]):
 
 
 class Brokers:
-    """Topics of one partition, the transactions with records at each offset but the dead ones."""
+    """Topics of one partition; the topics of transactions have a record at each offset without a dead letter."""
 
     def __init__(self) -> None:
         self.end = 0
@@ -57,7 +57,7 @@ class Brokers:
         self.topic_id = "id"
         self.read: list[int] = []
         self.events: list[PlacedEvent] = []
-        #: Of mail_retry: the first offset that it has, where its group goes on, the first young record, dead letters.
+        #: Of mail_retry: the first offset, the group's committed offset, the first recent record, and dead letters.
         self.first_retry = 0
         self.committed_retry = 0
         self.young_retry = 0
@@ -98,7 +98,7 @@ class Brokers:
 
 
 class Pipeline:
-    """Brokers, the lake and the mail log."""
+    """The brokers, the lake and the mail log."""
 
     def __init__(self) -> None:
         self.brokers = Brokers()
@@ -108,7 +108,7 @@ class Pipeline:
     def goes_on(
         self, records: int, *, without: Iterable[int] = (), changed: int | None = None, failed: int | None = None
     ) -> None:
-        """So many more records, written by their readers without some, with a value changed, with a failed mail."""
+        """Adds records and writes them as consumers do: `without` some, with a changed value, or with a failed mail."""
         start, self.brokers.end = self.brokers.end, self.brokers.end + records
         kept = [o for o in range(start, self.brokers.end) if o not in {*without, *self.brokers.dead}]
         made = batch(kept, partition=NON_FRAUD)
@@ -127,7 +127,7 @@ class Pipeline:
             chain.settle()
 
     def happens(self, case: str, event_type: str) -> None:
-        """An event of a case's fraud notice."""
+        """Adds an event of a case's fraud notice."""
         event = CaseEvent(case, event_type, "test", details={"kind": "fraud_notice"})
         self.brokers.events.append(PlacedEvent(event, EVENTS, len(self.brokers.events)))
 
@@ -137,7 +137,7 @@ class Pipeline:
 
 
 def new_pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
-    """An empty pipeline that :func:`audit` reads instead of brokers."""
+    """An empty pipeline, which :func:`audit` reads instead of brokers."""
     made = Pipeline()
     brokers = made.brokers
     monkeypatch.setattr(audits, "Topics", lambda settings: brokers)

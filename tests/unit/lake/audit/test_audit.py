@@ -1,4 +1,4 @@
-"""The audit finds every record that is missing, doubled, unexpected or changed, and no other."""
+"""The audit finds every missing, duplicated, unexpected or changed record, and no other."""
 
 import io
 import json
@@ -167,7 +167,7 @@ def test_rows_before_the_topics_beginning_and_behind_its_end_dont_count():
 
 
 def with_totals(content):
-    """The topics' content, and the spans whose contents are compared."""
+    """The content of the topics, and the offset ranges whose contents are compared."""
     for partition, of in content.partitions.items():
         expected = of.expected.tolist()
         rows = [answer(o, "NO_RESPONSE") if partition == ANSWERS else row(o) for o in expected]

@@ -1,4 +1,4 @@
-"""What the audit says of the answers of customers and staff, and how its results are shown and kept."""
+"""What the audit reports about answers of customers and staff, and how its results are shown and stored."""
 
 import io
 import json
@@ -25,7 +25,7 @@ from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch
 
 
 class Said:
-    """A message of fraud_confirmation, as far as an audit looks at it."""
+    """A message of fraud_confirmation, with the fields that an audit reads."""
 
     def __init__(self, offset, timestamp):
         self._offset, self._timestamp = offset, timestamp
@@ -51,7 +51,7 @@ HOUR_MS = 3_600_000
 
 
 def answered_after(**hours_and_statuses):
-    """Cases of one midnight and their first answers, each so many hours later."""
+    """Cases of one midnight and their first answers, each after this many hours."""
     cases = dict.fromkeys(hours_and_statuses, MIDNIGHT_MS)
     return cases, {
         case: FirstAnswer(status, MIDNIGHT_MS + hours * HOUR_MS) for case, (hours, status) in hours_and_statuses.items()
@@ -69,7 +69,7 @@ def test_the_fraud_teams_figures_are_by_day_and_outcome_with_the_time_that_custo
     first, second, total = answer_figures(cases, answers)
     assert [figures.day for figures in (first, second, total)] == [DAY, DAY + timedelta(days=1), None]
     assert (first.reported_fraud, first.reported_not_fraud, first.no_response, first.answered) == (2, 1, 1, 3)
-    assert (first.median_seconds, first.p90_seconds) == (2 * 3600, 2.8 * 3600)  # without the one that didn't answer
+    assert (first.median_seconds, first.p90_seconds) == (2 * 3600, 2.8 * 3600)  # without the case that has no answer
     assert first.false_positive_share == 1 / 3
     assert (second.answered, second.median_seconds, second.false_positive_share) == (1, 30 * 3600, 1)
     assert (total.answered, total.no_response, total.false_positive_share) == (4, 1, 0.5)

@@ -1,4 +1,4 @@
-"""Each incident that an audit exists for makes it red, and the message says in which topic, partition and offsets."""
+"""Each incident that the audit exists for makes it fail, and the message names topic, partition and offsets."""
 
 from collections.abc import Callable
 

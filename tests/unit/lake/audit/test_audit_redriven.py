@@ -1,4 +1,4 @@
-"""What the audit expects of an answer that was a dead letter and was produced again."""
+"""What the audit expects of an answer that was a dead letter and was redriven."""
 
 from types import SimpleNamespace
 

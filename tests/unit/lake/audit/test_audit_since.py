@@ -1,4 +1,4 @@
-"""An audit from the last green one on, with topics in memory."""
+"""An audit from the last successful one on, with topics in memory."""
 
 from dataclasses import replace
 

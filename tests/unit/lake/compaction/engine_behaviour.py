@@ -1,4 +1,4 @@
-"""What every engine of compaction does, told once for one machine and for Spark."""
+"""The common behaviour of all compaction engines, for the pipeline's own one and for Spark."""
 
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -31,7 +31,7 @@ Compact = Callable[[Lake, str, date], CompactionReport]
 
 
 def put(lake: Lake, folder: str, made: Batch, *, body: bytes | None = None, day: date = DAY) -> None:
-    """An object with the records of a batch, or with another body under their totals."""
+    """Writes an object with the records of a batch, or with another body but the batch's totals."""
     start, end = int(made.offsets[0]), made.next_offset
     settle(lake.store, folder, made.partition, end)
     lake.store.create(
@@ -68,7 +68,7 @@ def all_folders(lake: Lake | None = None) -> Lake:
 
 
 def read(lake: Lake, folder: str) -> pa.Table:
-    """All rows of a folder in its order."""
+    """All rows of a folder, in its sort order."""
     order = [(name, "ascending") for name in SORT_ORDER[folder]]
     return pa.concat_tables(list(read_rows(lake, folder))).sort_by(order)
 
@@ -146,7 +146,7 @@ class EngineBehaviour:
         if change[1]:
             assert change[0] in body
             put(lake, names.TRANSACTIONS, made, body=body.replace(*change))
-        else:  # a line less
+        else:  # a missing line
             put(lake, names.TRANSACTIONS, made, body=body[: body.rindex(b"\n", 0, -1) + 1])
         with pytest.raises(FraudstreamError, match=r"of non_fraud_transaction\[0\].* different control totals"):
             compact(lake, names.TRANSACTIONS, DAY)

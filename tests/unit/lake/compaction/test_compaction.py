@@ -1,4 +1,4 @@
-"""A compaction changes no row for any reader, whenever it is killed and whoever else runs."""
+"""A compaction changes no row for any reader, whenever it is killed and whatever runs in parallel."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -94,7 +94,7 @@ def test_a_snapshot_that_says_other_totals_than_the_objects_is_not_published(say
 
 
 def interrupted(lake, side, action):
-    """`action` happens before each call of store and catalog, or after each that changed something."""
+    """Runs `action` before each call of store and catalog, or after each call that changed something."""
 
     def called(operation, name=""):
         if side == "before" or operation in {"commit_table", "create_table", "delete"}:
@@ -135,9 +135,9 @@ def test_killed_at_any_call_a_reader_sees_every_row_once_and_the_next_run_ends_t
 
 @settings(max_examples=12, deadline=None)
 @given(st.integers(0, 40), st.booleans())
-@example(9, False)  # between the first branch of a table and the question whether it is there
+@example(9, False)  # between the creation of a table's branch and the check that it exists
 def test_two_runs_at_once_leave_every_row_once(moment, late):
-    """The second run happens, whole, at any call of the first one; sometimes with late JSON before it."""
+    """The whole second run happens during any call of the first one; sometimes late JSON is written before it."""
     lake, left = filled(), iter(range(1000))
 
     def interfere():
@@ -286,7 +286,7 @@ def test_an_empty_lake_gets_an_empty_table():
 
 
 def test_a_catalog_that_ignores_branches_is_refused_before_the_first_row(monkeypatch):
-    """As Nessie does: what is committed to a branch lies on main."""
+    """Nessie does so: commits to a branch are on main."""
     lake = filled()
     commit = type(catalog_of(lake)).commit_table
 

@@ -1,4 +1,4 @@
-"""DuckDB does what every engine does, and reads exactly what no double holds."""
+"""DuckDB's engine behaves as every engine, and reads numbers exactly that a double can't represent."""
 
 from itertools import pairwise
 from pathlib import Path

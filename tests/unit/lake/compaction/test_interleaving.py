@@ -1,4 +1,4 @@
-"""Writers that die, zombies that go on, and compactions, in any order: every record is there once at every instant."""
+"""Crashed writers, zombies and compactions in any order: every record is there exactly once at every moment."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,16 +15,16 @@ from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, batch
 from tests.unit.lake.whole_lake import Lake
 
 _WRITERS = st.integers(0, 2)
-#: The store's how-many-th write from now on dies, and whether it was done by then; None: nothing dies.
+#: Which of the next writes to the store crashes, and whether it was done before; None: no crash.
 _DEATHS = st.none() | st.tuples(st.integers(1, 3), st.booleans())
 
 
 class Dies(Exception):
-    """The process dies here."""
+    """A crash of the process."""
 
 
 class Writer:
-    """Reads a log on from where its sink says. It never learns that another one owns the partition too."""
+    """Reads a log from the position of its sink. It never learns that another writer also owns the partition."""
 
     def __init__(self, store: MemoryStore, offsets: list[int], timestamps: list[int]) -> None:
         self.store = store
@@ -47,7 +47,7 @@ class Writer:
             self.sink.flush()
 
     def settle(self) -> None:
-        """What a flush does that finds nothing to write."""
+        """Does what a flush without data does."""
         self.open()
         self.sink.flush()
 
@@ -58,11 +58,11 @@ class Writer:
 
 
 class Interleaving(RuleBasedStateMachine):
-    """Three writers of one topic-partition, all of which think that they own it, and a compaction."""
+    """Three writers of one topic-partition, each of which believes that it owns the partition, and a compaction."""
 
     @initialize(log=st.lists(st.tuples(st.integers(1, 3), st.integers(0, 1)), min_size=1, max_size=30))
     def begin(self, log: list[tuple[int, int]]) -> None:
-        # Offsets have gaps where markers lie; timestamps go back and forth over midnight.
+        # Transaction markers make gaps between offsets; timestamps go back and forth over midnight.
         self.offsets = np.cumsum([gap for gap, _ in log]).tolist()
         timestamps = [MIDNIGHT_MS + day * DAY_MS for _, day in log]
         self.store = MemoryStore()
@@ -137,7 +137,7 @@ TestInterleaving.settings = settings(max_examples=30, stateful_step_count=20, de
 
 
 def test_an_object_that_no_progress_covers_is_left_to_the_writer_who_adopts_it() -> None:
-    """Its writer died before the progress moved; compacted and deleted, its name would be free for a longer one."""
+    """Its writer crashed before the progress moved. If it were compacted, a longer object could later get its name."""
     store = MemoryStore()
     lake = Lake(store)
     log = list(range(460))

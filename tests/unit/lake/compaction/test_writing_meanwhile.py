@@ -1,4 +1,4 @@
-"""Objects that are written while records come in: nothing of them is lost, and nothing that goes wrong with them."""
+"""Objects that are written while further records arrive: no record and no error gets lost."""
 
 import pytest
 from fraudstream.errors import LakeUnavailable
@@ -21,7 +21,7 @@ def test_rows_enough_are_written_without_a_flush_and_counted_by_the_next_one():
     assert [Link.of(info).rows for info in store.list("transaction/")] == [3, 3, 1]
     assert written_offsets(store) == list(range(7))
     sink.write(batch([7, 8, 9]))
-    sink.revoked([PARTITION])  # waits for what is being written
+    sink.revoked([PARTITION])  # waits for the current write
     assert written_offsets(store) == list(range(10))
     assert not sink.due()
     sink.close()

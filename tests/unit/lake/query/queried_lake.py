@@ -1,4 +1,4 @@
-"""A lake with cases, and questions to it."""
+"""A lake with cases, and queries."""
 
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
 from fraudstream.lake.query.query import query

@@ -1,4 +1,4 @@
-"""A look-up finds what a query finds, and says where each row lies."""
+"""A look-up finds the same as a query, and returns the place of each row."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The results of queries as tables, CSV and JSON."""
+"""Results of queries as tables, CSV and JSON."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Rows are left out only where no answer can change."""
+"""Rows are skipped only if the result of the query can't change."""
 
 from datetime import date
 
@@ -28,7 +28,7 @@ def days(sql, folder="transaction"):
         ("dt IN ('2023-10-09', '2023-10-11')", (DAY, date(2023, 10, 11))),
         ("dt BETWEEN DATE '2023-10-09' AND '2023-10-10'", (DAY, date(2023, 10, 10))),
         ("t.dt = '2023-10-09'", (DAY, DAY)),
-        # what isn't certain, or not a condition of this table, leaves nothing out
+        # A condition that isn't certain, or not on this table, skips no rows.
         ("NOT dt = '2023-10-09'", ALL),
         ("dt = '2023-10-09' OR amount > 3", ALL),
         ("dt != '2023-10-09'", ALL),

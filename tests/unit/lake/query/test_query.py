@@ -1,4 +1,4 @@
-"""SQL on the lake: each row once, in tables and JSON, and only the files that a query needs are read."""
+"""SQL on the lake: each row once, from tables and JSON, and only the files that a query needs are read."""
 
 from datetime import timedelta
 
@@ -114,7 +114,7 @@ def test_the_last_staff_decision_is_the_state_of_its_case():
 
 
 def test_every_row_is_there_once_whenever_a_compaction_comes_or_is_killed():
-    """A compaction, whole or killed at one of its calls, happens at each call of the store that a query makes."""
+    """A compaction, complete or killed at one of its calls, happens during each store call of a query."""
     calls = []
     lake = filled()
     lake.store.before = lambda operation, name: calls.append(operation)
@@ -150,7 +150,7 @@ def _compacted_at(lake, moment, fatal):
 
 
 def bytes_read(monkeypatch, lake, sql):
-    """The rows that a statement gives, and the bytes of the table's files that it reads."""
+    """The rows of a query, and the bytes that it reads of the table's files."""
     read = []
     monkeypatch.setattr(TableFiles, "count", lambda self, number: read.append(number))
     return len(ask(lake, sql)), sum(read)
@@ -229,7 +229,7 @@ def test_other_days_and_folders_dont_mix():
 
 
 def test_a_field_added_to_the_schema_is_null_on_old_days_and_there_on_new_ones(monkeypatch):
-    """Day one is written and compacted before the optional field comes, day two after it."""
+    """Day one is written and compacted before the optional field is added, day two after it."""
     lake = filled()
     compact(lake, FOLDER, DAY)
     old = schemas.json_schema(FOLDER)
@@ -248,7 +248,7 @@ def test_a_field_added_to_the_schema_is_null_on_old_days_and_there_on_new_ones(m
         b',"topic":', b',"channel":"app","topic":'
     )
     put(lake, 9, 12, day=DAY + timedelta(days=1), body=body)
-    put(lake, 0, 1, partition=Partition(FOLDER, 5))  # late, and written before the field came
+    put(lake, 0, 1, partition=Partition(FOLDER, 5))  # a late record, written before the field was added
     sql = "SELECT dt::VARCHAR, channel, count(*) FROM transaction GROUP BY ALL ORDER BY ALL"
     expected = [("2023-10-07", None, 13), ("2023-10-08", "app", 3)]
     assert ask(lake, sql) == expected

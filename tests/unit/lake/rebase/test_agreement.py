@@ -1,4 +1,4 @@
-"""How far a rebase finds lake and topic the same, where a record is a dead letter whose schema is known by now."""
+"""Up to which offset a rebase finds lake and topic equal, with a dead letter whose schema has become known."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A topic that was restored to an earlier state: the lake holds what the topic holds, each record once."""
+"""After a topic was restored to an earlier state, the lake has the topic's records, each exactly once."""
 
 import gzip
 import itertools
@@ -33,7 +33,7 @@ _DAY = date(2023, 10, 7)
 
 @dataclass
 class Topics:
-    """The topic as the brokers have it now: an id, and each partition's offsets."""
+    """The topic in the brokers' current state: its id, and the offsets of each partition."""
 
     identity: str = "first id"
     ends: dict[int, int] = field(default_factory=lambda: {3: 10})
@@ -53,11 +53,11 @@ class Topics:
 
 
 class Crash(Exception):
-    """The process dies here."""
+    """A crash of the process."""
 
 
 def read(store, topics, version, *, rows=4):
-    """The topic's records are written to the lake, those that it doesn't have; each names the topic's version."""
+    """Writes the topic's records that the lake doesn't have to the lake; each contains the topic's version."""
     clock = Clock()
     chain = AppendingChain(store, FOLDER, topics, clock=clock, sleep=clock.sleep)
     sink = JsonSink(chain, lines.transaction, flush_rows=rows, flush_seconds=5)
@@ -71,7 +71,7 @@ def read(store, topics, version, *, rows=4):
 
 
 def lake(store):
-    """Offset and version of each row."""
+    """The offset and the version of each row."""
     return sorted(
         (record["offset"], record["nameDest"])
         for name, stored in store.objects.items()
@@ -81,7 +81,7 @@ def lake(store):
 
 
 def rebased(store, topics, agreed=None):
-    """Lake and topic hold the same records below `agreed`; None: below the topic's end."""
+    """Rebases; lake and topic have equal records below `agreed`, or up to the topic's end if it is None."""
     found = plan(store, topics, TOPIC, lambda partition, end: end if agreed is None else min(agreed, end))
     if found:
         apply_plan(store, found)
@@ -160,7 +160,7 @@ def test_whenever_it_dies_it_can_be_run_again():
         except Crash:
             died = True
         store.after = lambda operation, name: None
-        # What is decided stays so: with rows set aside already, lake and topic would seem to agree on more.
+        # The first decision stays: with rows already set aside, lake and topic would seem to agree on more.
         rebased(store, topics, 8 if died and step else 6)
         topics.ends[3] = 12
         read(store, topics, "new")
@@ -194,7 +194,7 @@ def test_cases_that_were_opened_stay_claimed_up_to_the_end():
 
 
 def mailed(store, topics, *ends):
-    """A mail log of objects that end there, whose writer died before it moved the progress behind the first one."""
+    """A mail log with objects up to these ends, whose writer crashed with the progress after the first one."""
     clock = Clock()
     chain = AppendingChain(store, names.MAILS, topics, clock=clock, sleep=clock.sleep)
     chain.open(PARTITION)
@@ -211,7 +211,7 @@ def test_a_topic_that_ends_between_a_dead_writers_progress_and_its_last_object_s
     topics = Topics(ends={3: 7})
     with pytest.raises(TopicChanged, match=r"ends at offset 7, but .* up to 10"):
         AppendingChain(store, names.MAILS, topics).open(PARTITION)
-    assert rebased(store, topics, 0).kept == {PARTITION: 7}  # the lake has no record of it that could differ
+    assert rebased(store, topics, 0).kept == {PARTITION: 7}  # the lake has no record there that could differ
     assert AppendingChain(store, names.MAILS, topics).open(PARTITION) == 7
 
 

@@ -1,4 +1,4 @@
-"""After a rebase the audit compares what came again: records that it has seen lay at the same offsets."""
+"""After a rebase the audit also compares the new records, although it has seen others at the same offsets."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace

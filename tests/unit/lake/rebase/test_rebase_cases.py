@@ -1,6 +1,6 @@
-"""Cases of topics that were restored to an earlier state: whatever was claimed before, each fraud is opened.
+"""Cases of topics that were restored to an earlier state: each fraud is opened, whatever was claimed before.
 
-Frauds of the topic are named after a version, "old" before the restore, "new" behind the topic's ends after it.
+The names of frauds contain their version: "old" before the restore, "new" for those after the restored topic's ends.
 """
 
 import itertools
@@ -19,16 +19,16 @@ from tests.unit.lake.rebase.test_rebase import Topics
 from tests.unit.lake.rows import batch, row
 
 BEFORE, AFTER = 6, 8
-#: Of partitions 0 and 1: the offset from which on frauds are new.
+#: For partitions 0 and 1: the offset of the first new fraud.
 Ends = tuple[int, int]
 
 
 class Crash(Exception):
-    """The process dies here."""
+    """A crash of the process."""
 
 
 class Airflow:
-    """Keeps the first run of an id."""
+    """Keeps only the first run with an id."""
 
     def __init__(self) -> None:
         self.runs: dict[str, list[str]] = {}
@@ -46,7 +46,7 @@ def cases(kept: Ends, end: int) -> list[list[str]]:
 
 
 def read(store: MemoryStore, airflow: Airflow, frauds: list[list[str]], rows: int, owned: Sequence[int]) -> None:
-    """A member of the group opens the frauds of the partitions that it owns, so many of each at once."""
+    """A member of the group opens the frauds of its partitions, this many of each at once."""
     chain = ObjectChain(store, "_cases", Topics(ends={0: AFTER, 1: AFTER}))  # type: ignore[arg-type]
     sink = CaseSink(chain, airflow.open_run, time_limit=timedelta(hours=72), wait_seconds=0)
     partitions = {number: Partition(FRAUD_TRANSACTION, number) for number in owned}
@@ -62,7 +62,7 @@ def read(store: MemoryStore, airflow: Airflow, frauds: list[list[str]], rows: in
 @pytest.mark.parametrize("ends", list(itertools.product([0, 1, 3, 6], repeat=2)))
 @pytest.mark.parametrize("rows", [2, 6])
 def test_every_fraud_of_a_restored_topic_is_opened_whatever_was_claimed_at_its_offset(rows: int, ends: Ends) -> None:
-    """The reader before the restore dies at any write of claims and progress; those after it are one or two."""
+    """The reader before the restore crashes at any write of claims and progress; one or two readers follow it."""
     for dies_at, readers in itertools.product(range(13), ([[0, 1]], [[0], [1]], [[1], [0]])):
         store, airflow, writes = MemoryStore(), Airflow(), itertools.count()
 

@@ -1,4 +1,4 @@
-"""What every object store of the lake does, told once for the fake and for the real thing."""
+"""The common behaviour of the lake's object stores, for the fake and for a real one."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -7,7 +7,7 @@ from fraudstream.lake.store.objects import JSON, ObjectStore
 
 
 class StoreBehaviour:
-    """Test classes that inherit this give a fixture `store` and a fixture `folder`, a prefix that nothing else uses."""
+    """Subclasses have the fixtures `store` and `folder`; `folder` is a prefix that nothing else uses."""
 
     def test_a_created_object_comes_back_with_its_content_and_metadata(self, store: ObjectStore, folder: str) -> None:
         created = store.create(f"{folder}/a", b"\x1f\x8b\x00", content_type=JSON, metadata={"end": "7"})
@@ -21,7 +21,7 @@ class StoreBehaviour:
 
     def test_a_file_is_created_with_its_content(self, store: ObjectStore, folder: str, tmp_path: Path) -> None:
         path = tmp_path / "file"
-        content = bytes(range(256)) * 40_000  # above the 8 MiB that go up in one request
+        content = bytes(range(256)) * 40_000  # more than the 8 MiB of a single request
         path.write_bytes(content)
         created = store.create(f"{folder}/file", path, content_type=JSON, metadata={"rows": "1"})
         assert (created.info.size, created.info.metadata["rows"]) == (len(content), "1")

@@ -1,4 +1,4 @@
-"""Credentials that can't be renewed for a moment are no refusal, whoever asks for them."""
+"""Credentials that can't be renewed for a moment are a temporary error, whoever requests them."""
 
 import pytest
 from fraudstream.errors import LakeError

@@ -1,4 +1,4 @@
-"""Downloads over real sockets: what is asked for, what is tried again, and what a failure says."""
+"""Downloads over real sockets: the requests, the retries, and the error messages."""
 
 import base64
 import http.client
@@ -26,7 +26,7 @@ INFO = ObjectInfo.named("transaction/dt=2023-10-07/a b", 7, 4)
 
 
 class Answer(NamedTuple):
-    """What the store says, with the checksum of `said` if that isn't the body; and how it says it badly."""
+    """A response of the store, with the checksum of `said` if that differs from the body; and its faults."""
 
     body: bytes
     status: int = 200
@@ -65,12 +65,12 @@ class _Request(QuietHandler):
         self.send_header("Content-Length", str(len(answer.body) + answer.missing))
         self.end_headers()
         self.wfile.write(answer.body)
-        if answer.closes or answer.missing:  # without having said so
+        if answer.closes or answer.missing:  # without announcing it
             self.close_connection = True
 
 
 class Token(AnonymousCredentials):  # type: ignore[misc]
-    """Credentials whose token the store has to see."""
+    """Credentials whose token the store must receive."""
 
     def before_request(self, request: Any, method: str, url: str, headers: dict[str, str]) -> None:
         headers["authorization"] = f"Bearer secret for {method} {url}"

@@ -1,4 +1,4 @@
-"""A damaged object is named by whoever reads it, with what to do, and not told as an error of a library."""
+"""Whoever reads a damaged object reports its name and what to do, not an error of a library."""
 
 import gzip
 from collections.abc import Callable

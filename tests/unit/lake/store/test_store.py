@@ -17,7 +17,7 @@ from tests.unit.lake.store.store_behaviour import StoreBehaviour
 NAME = "transaction/a"
 
 
-# Not part of the common behaviour, since fake-gcs-server deletes whatever generation it is asked for.
+# Not in the common behaviour, because fake-gcs-server deletes an object with any generation.
 def test_deleting_needs_the_generation_that_is_there():
     memory = MemoryStore()
     old = memory.replace(NAME, b"", 0, content_type=JSON)
@@ -52,7 +52,7 @@ class ScriptedHttp(requests.Session):
 
     def request(self, method: str, url: str, data: Any = None, **_: Any) -> requests.Response:  # type: ignore[override]
         body = data if isinstance(data, bytes) else (data or "").encode()
-        # The client library looks the bucket up from a thread of its own, for its tracing: no part of any script.
+        # The client library looks the bucket up in its own thread for tracing; scripts don't contain this request.
         of_bucket = urlsplit(url).path.endswith("/b/lake")
         if not of_bucket:
             self.sent.append((method, url, body))
@@ -69,7 +69,7 @@ class ScriptedHttp(requests.Session):
 
 
 def stored(body: bytes) -> tuple[int, dict[str, Any]]:
-    """The answer to an upload: the resource, with the metadata of the multipart body."""
+    """The response to an upload: the resource, with the metadata of the multipart body."""
     metadata = json.loads(body.split(b"\r\n\r\n", 1)[1].split(b"\r\n", 1)[0])["metadata"]
     resource = {"name": NAME, "size": "1", "generation": "5", "updated": "2023-10-07T00:00:00Z", "metadata": metadata}
     return 200, resource | {"crc32c": "", "bucket": "lake"}
@@ -91,7 +91,7 @@ def create(store: Store) -> Any:
 
 
 def not_renewed(cause: Exception | None = None, **said: Any) -> auth.RefreshError:
-    """As google-auth raises it."""
+    """The error as google-auth raises it."""
     error = auth.RefreshError("no token", **said)
     error.__cause__ = cause
     return error

@@ -1,4 +1,4 @@
-"""A progress that lags behind its chain: how often it is written, and who finds out that it was moved."""
+"""A progress that lags behind its chain: how often it is written, and who notices that another process moved it."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ PROGRESS = names.progress_name(FOLDER, *PARTITION)
 
 
 class Lake:
-    """A store that counts its writes and takes one a second of an object; chains and sinks on its clock."""
+    """A store that counts its writes and accepts one per second and object; chains and sinks use its clock."""
 
     def __init__(self) -> None:
         self.clock = Clock()

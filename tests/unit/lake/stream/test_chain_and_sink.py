@@ -1,4 +1,4 @@
-"""Every record in exactly one object, in order, even if a writer is killed, late or wrong about owning a partition."""
+"""Every record is in exactly one object, in order, even if a writer is killed, slow or no longer owns the partition."""
 
 import gzip
 import json
@@ -17,7 +17,7 @@ from tests.fakes.memory_store import MemoryStore
 from tests.unit.lake.chains import DAY, Clock, Crash, sink_on, written_offsets
 from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION, batch
 
-# a log: offsets with gaps (markers, dead letters), record timestamps that may cross midnight back and forth
+# A log: offsets with gaps (markers, dead letters), and timestamps that may go back and forth over midnight.
 logs = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2)), min_size=1, max_size=25).map(
     lambda steps: (
         np.cumsum([gap for gap, _ in steps]).tolist(),
@@ -27,7 +27,7 @@ logs = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 2)), min_size=1, max
 
 
 class Reader:
-    """What the engine does with a sink: reads the log on from where the sink says, in batches of any size."""
+    """Uses a sink as the engine does: reads the log from the sink's position, in batches of any size."""
 
     def __init__(self, store, log, rows=1_000):
         self.log = log
@@ -90,7 +90,7 @@ def test_interleaved_zombies_and_crashes_leave_every_record_in_one_object(log, s
     store.before = store.after = lambda operation, name: None
     for reader in readers[1:]:
         reader.sink.close()
-    readers[0].die()  # the one that is left starts anew, as the engine does after an error
+    readers[0].die()  # the remaining reader starts again, as the engine does after an error
     readers[0].finish()
     readers[0].sink.close()
     assert written_offsets(store) == log[0]
@@ -148,7 +148,7 @@ def test_the_rest_behind_an_adopted_object_is_written_and_the_start_of_the_next_
     store = MemoryStore()
     sink = sink_on(store)
     assert sink.assigned(PARTITION, 77) == 0
-    rival = ObjectChain(store, "transaction")  # that writes one object and dies
+    rival = ObjectChain(store, "transaction")  # it writes one object and crashes
     rival.open(PARTITION)
     made = batch([0, 1, 2, 3, 4])
     body = gzip.compress(bytes(lines.transaction(made)))

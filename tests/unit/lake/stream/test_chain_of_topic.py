@@ -1,4 +1,4 @@
-"""A chain knows its topic: one that was recreated stops it, and what retention deleted unread is counted."""
+"""A chain knows its topic: a recreated topic stops it, and records that retention deleted unread are counted."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from tests.unit.lake.rows import PARTITION
 
 @dataclass
 class Topic:
-    """What the brokers say of the topic."""
+    """The brokers' information about the topic."""
 
     identity: str
     first: int = 0
@@ -31,7 +31,7 @@ class Topic:
 
 
 def chain_after_retention():
-    """A store with the records of [0, 5) of a topic that begins at 8 by now, and the chain of the next reader."""
+    """A store with the records of [0, 5) of a topic whose first offset is now 8, and the next reader's chain."""
     store = MemoryStore()
     chain = chain_on(store, Topic("an id"))
     chain.open(PARTITION)
@@ -65,7 +65,7 @@ def test_a_chain_that_knows_no_topic_id_learns_it():
     chain.settle()
     with pytest.raises(TopicChanged):
         chain_on(store, Topic("another id")).open(PARTITION)
-    assert chain_on(store).open(PARTITION) == 7  # who only looks needs no brokers
+    assert chain_on(store).open(PARTITION) == 7  # reading alone needs no brokers
 
 
 def test_offsets_that_were_deleted_before_they_were_read_stay_known():
@@ -90,7 +90,7 @@ def test_offsets_that_were_deleted_unread_are_known_though_the_reader_that_wrote
     with pytest.raises(Crash):
         survived.append(PARTITION, 9, 12, DAY, b"", totals_of(np.array([9])))  # offset 8 is a marker
     store.before = lambda operation, name: None
-    for _ in range(2):  # whoever adopts the object counts them, once
+    for _ in range(2):  # every reader that adopts the object counts them once
         assert chain_on(store, Topic("an id", 8)).open(PARTITION) == 12
         assert progress.load(store, "transaction", PARTITION).taken == 3
 
@@ -99,7 +99,7 @@ def test_offsets_that_were_deleted_unread_are_kept_with_the_next_object():
     store, chain = chain_after_retention()
     chain.append(PARTITION, 8, 12, DAY, b"", totals_of(np.array([8])))
     assert progress.load(store, "transaction", PARTITION).taken == 3
-    assert chain_on(store, Topic("an id", 20)).open(PARTITION) == 12  # read before retention came so far
+    assert chain_on(store, Topic("an id", 20)).open(PARTITION) == 12  # was read before retention deleted it
 
 
 def test_an_object_that_was_read_before_retention_came_so_far_counts_nothing_when_it_is_adopted():

@@ -1,4 +1,4 @@
-"""The progress object: read back as it was written, moved by one writer at a time, refused when it is unreadable."""
+"""The progress object: read back as written, moved by one writer at a time, refused if it is unreadable."""
 
 from datetime import date
 
@@ -77,7 +77,7 @@ def test_one_that_is_unreadable_is_named_with_what_to_do(content: bytes) -> None
 
 
 def test_where_it_is_lost_the_chain_s_last_object_is_gone_through_again() -> None:
-    """For sinks whose work on an object is done only when the progress moves: it may not be done."""
+    """For sinks whose work on an object is done only when the progress moves: it may not be done yet."""
     store = MemoryStore()
     for partition, ends in ((PARTITION, (4, 7)), (Partition("other", 0), (90,))):
         chain = ObjectChain(store, FOLDER)

@@ -1,4 +1,4 @@
-"""What retention took before it was read: of each partition, from where its folder has it."""
+"""What retention deleted unread, by partition: from the offset at which the partition's folder starts."""
 
 from types import SimpleNamespace
 
@@ -28,7 +28,7 @@ def test_it_is_what_lay_between_the_chain_and_the_first_record_that_is_there(
     [
         (None, None, 0, 0),  # nothing was written, nothing is missing
         (None, None, 4, 4),
-        (None, 4, 4, 0),  # all of it were dead letters
+        (None, 4, 4, 0),  # all of them were dead letters
         (7, None, 9, 2),
         (7, 8, 9, 1),
         (7, 3, 9, 2),

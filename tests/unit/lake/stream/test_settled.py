@@ -1,4 +1,4 @@
-"""Which objects of a chain nobody will write again."""
+"""Which objects of a chain will not be written again."""
 
 from datetime import date, timedelta
 
@@ -21,7 +21,7 @@ def ranges(store, since=None, before=None):
 
 @pytest.fixture
 def store():
-    """Four objects of one topic-partition, the last of the next day, and one of another."""
+    """Four objects of one topic-partition, the last one of the next day, and an object of another partition."""
     store = MemoryStore()
     for start, end in ((0, 4), (4, 5), (5, 9)):
         put(store, start, end)

@@ -1,4 +1,4 @@
-"""Control totals change with every row that is lost, doubled or changed, and add up however rows are cut."""
+"""Control totals change with every lost, duplicated or changed row, and add up for any division of the rows."""
 
 import duckdb
 import numpy as np

@@ -1,4 +1,4 @@
-"""An address of the catalog that can't be used is a matter of settings, and no part of its password is shown."""
+"""An unusable address of the catalog is a SettingsError, whose message has no part of the password."""
 
 import pytest
 from fraudstream.errors import SettingsError

@@ -1,4 +1,4 @@
-"""Upkeep changes no row: fewer files, fewer snapshots, nothing that nobody names."""
+"""Maintenance changes no row: it leaves fewer files and snapshots, and no files without a reference."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +25,7 @@ LATER = timedelta(days=9)
 
 
 def hourly():
-    """Two days that were compacted in five pieces."""
+    """Two days that were compacted in five parts."""
     lake = new_lake()
     for number in range(5):
         day = DAY if number < 3 else NEXT_DAY
@@ -93,7 +93,7 @@ def test_statistics_that_another_program_made_stay():
 
 
 def test_what_says_the_offsets_of_another_programs_snapshots_stays():
-    """Spark's rewrite_data_files makes snapshots without offsets: their nearest ancestor's count."""
+    """Spark's rewrite_data_files makes snapshots without offsets: the nearest ancestor's offsets count."""
     lake = hourly()
     maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER)
     table = lake.tables.load(FOLDER)

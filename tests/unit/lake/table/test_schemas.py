@@ -1,4 +1,4 @@
-"""What the writers write is what the readers read."""
+"""Readers' schemas match what the writers write."""
 
 from datetime import UTC, datetime
 

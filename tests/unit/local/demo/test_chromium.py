@@ -36,7 +36,7 @@ def test_an_installation_that_fails_is_named_with_the_line_to_type(monkeypatch: 
 
 
 def test_nothing_is_installed_on_the_machine_unless_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A demo as root installed a browser for the whole machine."""
+    """A demo run by root installed a browser for the whole machine."""
     ran: list[object] = []
     monkeypatch.setattr(chromium.shutil, "which", lambda name: "/usr/bin/apt-get" if name == "apt-get" else None)
     monkeypatch.setattr(chromium.os, "geteuid", lambda: 0)

@@ -1,4 +1,4 @@
-"""What the demo counts of cases besides their mails: by the rule of answers, and by case."""
+"""What the demo counts of cases apart from mails: answers by their rule, and events by case."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def test_first_answers_and_all_staff_decisions_count() -> None:
     found = answers_of(
         [
             answer("a", "REPORTED_FRAUD", "LINK"),
-            answer("a", "REPORTED_NOT_FRAUD", "LINK"),  # late: counts for nobody
+            answer("a", "REPORTED_NOT_FRAUD", "LINK"),  # late: doesn't count
             answer("b", "REPORTED_NOT_FRAUD", "STAFF"),
             answer("b", "NO_RESPONSE", "TIMEOUT"),
             answer("c", "NO_RESPONSE", "TIMEOUT"),

@@ -1,4 +1,4 @@
-"""The local inbox: what it keeps, finds and shows."""
+"""The local inbox: what it stores, finds and shows."""
 
 from collections.abc import Iterator
 from email.message import EmailMessage

@@ -1,4 +1,4 @@
-"""Readers of other projects count the same rows of the lake's tables."""
+"""Readers of other projects count the same rows in the lake's tables."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,7 +22,7 @@ def tables() -> Iterator[dict[str, Table]]:
     for folder in (names.TRANSACTIONS, names.FRAUD_CASES, names.MAILS):
         compact(lake, folder, DAY)
         found[folder] = lake.tables.load(folder)
-    yield found  # the lake's files are there for as long as it is
+    yield found  # the lake's files exist as long as this object
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The demo's summary: every count that differs from the one that it should be equal to is named."""
+"""The demo's summary: every count that differs from the count that it should equal is named."""
 
 import copy
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from local.demo.summary import Summary, disagreements, table
 
-#: Forty frauds: four customers without a mailbox, eight reminded of whom six answer, one decided by staff.
+#: Forty frauds: four customers have no mailbox, six of eight reminded customers answer, staff decides one case.
 AGREED: Summary = {
     "dataset": {"rows": 20_000, "fraud": 40, "rejected": 3},
     "topics": {
@@ -48,7 +48,7 @@ AGREED: Summary = {
     "audit": {"ok": True, "missing": 0, "duplicated": 0},
     "seconds": {"stack": 30.0},
 }
-#: Counts that nothing else says, and those that are only shown.
+#: Counts without a second source, and counts that are only shown.
 NOT_COMPARED = {"reminders.answered", "escalations.cases", "seconds.stack"}
 
 

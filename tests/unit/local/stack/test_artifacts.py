@@ -1,4 +1,4 @@
-"""Downloads are only used when they are the locked files."""
+"""Downloads are only used if they are the locked files."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ IN_CACHE = Path("maven/org/example/tool/1.0/tool-1.0.jar")
 
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file that is in the cache already, and a lock with it alone."""
+    """A cached file, and a lock that contains only this file."""
     path = tmp_path / IN_CACHE
     path.parent.mkdir(parents=True)
     path.write_bytes(b"the tool")

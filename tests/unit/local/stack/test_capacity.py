@@ -1,4 +1,4 @@
-"""A machine that is too small says so before anything starts."""
+"""A machine that is too small is reported before any part starts."""
 
 from pathlib import Path
 from types import SimpleNamespace

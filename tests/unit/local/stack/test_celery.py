@@ -1,4 +1,4 @@
-"""The parts of CeleryExecutor: a queue for each role, a password that only its owner reads, bounds that fit."""
+"""The parts of CeleryExecutor: a queue for each role, a password that only its owner can read, matching limits."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ from local.supervisor.part import State, Status
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout whose stack was never started, in a folder whose name has a space."""
+    """A checkout whose stack was never started, in a folder with a space in its name."""
     folder = tmp_path / "my stack"
     monkeypatch.setattr(environment, "STACK", folder)
     monkeypatch.setattr(installed, "STACK", folder)

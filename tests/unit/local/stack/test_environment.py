@@ -1,4 +1,4 @@
-"""The environment of the stack's processes: complete, the user's where they say so, without leaks."""
+"""The environment of the stack's processes: complete, with the user's overrides, and without other variables."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Prometheus beside the stack: only where it and the StatsD exporter are installed, and then fed by Airflow."""
+"""Prometheus in the stack: only if it and the StatsD exporter are installed; then Airflow sends metrics."""
 
 import json
 import subprocess

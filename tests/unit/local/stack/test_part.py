@@ -1,4 +1,4 @@
-"""Parts reach the supervisor as JSON; nothing of them may be lost on the way."""
+"""Parts are passed to the supervisor as JSON, without any loss."""
 
 import asyncio
 from pathlib import Path

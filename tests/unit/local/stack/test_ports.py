@@ -1,4 +1,4 @@
-"""The port table: complete, distinct, moved by the environment, wrong values named."""
+"""The table of ports: complete, without duplicates, changed by the environment; wrong values are named."""
 
 import pytest
 from fraudstream.errors import SettingsError

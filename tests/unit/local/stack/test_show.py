@@ -1,4 +1,4 @@
-"""What `make status` tells a person."""
+"""What `make status` shows."""
 
 import io
 

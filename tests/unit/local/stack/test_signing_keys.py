@@ -1,4 +1,4 @@
-"""The keys of the links are given to who signs or reads links, and to no other process of the stack."""
+"""The links' keys are given to processes that sign or verify links, and to no other process of the stack."""
 
 from pathlib import Path
 

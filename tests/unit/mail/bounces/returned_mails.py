@@ -1,4 +1,4 @@
-"""Returned mails as mail servers write them, and what receives them in the tests."""
+"""Returned mails in the forms of mail servers, and a receiver for tests."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The receiver of returned mails and the webhook of a mail provider, and the events that they write."""
+"""The receiver of returned mails and the webhook for mail providers, and the events that they write."""
 
 import asyncio
 import hashlib
@@ -29,7 +29,7 @@ from tests.unit.mail.bounces.returned_mails import (
 
 class TestReceiver:
     def take(self, events: Events, to: str, content: bytes) -> tuple[str, str]:
-        """Replies to RCPT and, where that was taken, to the content."""
+        """The replies to RCPT and, if that was accepted, to the content."""
 
         async def talk() -> tuple[str, str]:
             receiver = Receiver(Bounces(addresses(), events))

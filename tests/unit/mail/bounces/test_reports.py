@@ -1,4 +1,4 @@
-"""What a returned mail says: bounces, complaints and automatic replies."""
+"""The kinds of returned mails: bounces, complaints and automatic replies."""
 
 import codecs
 

@@ -1,4 +1,4 @@
-"""Signed return addresses: which mail a returned mail is about."""
+"""Signed return addresses identify the mail that was returned."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from fraudstream.settings import Settings
 
 from tests.unit.mail.bounces.returned_mails import CASE, KEY, OTHER_KEY, addresses
 
-#: With "bounces@" 199 characters.
+#: Has 199 characters with "bounces@".
 LONG_DOMAIN = ".".join(["a" * 63, "b" * 63, "c" * 63])
 
 

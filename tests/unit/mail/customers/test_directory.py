@@ -1,4 +1,4 @@
-"""Customers of a table: what is found, what is malformed, and what is remembered."""
+"""Customers in a table: found, malformed and cached entries."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 
 class Table:
-    """Entries in memory; keeps what was asked."""
+    """Entries in memory; records the look-ups."""
 
     def __init__(self, *entries: Entry) -> None:
         self.rows = list(entries)

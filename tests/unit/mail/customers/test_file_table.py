@@ -1,4 +1,4 @@
-"""A directory in a file: both formats, damaged ones, and what is said when it can't be read."""
+"""A customer directory in a file: both formats, damaged files, and the errors if it can't be read."""
 
 import gc
 import gzip

@@ -1,4 +1,4 @@
-"""Mails to the customers of a directory: whom they reach, and what is said of the others."""
+"""Mails to customers of a directory: who gets them, and what is logged about the others."""
 
 from collections.abc import Callable, Iterable
 from email import message_from_bytes

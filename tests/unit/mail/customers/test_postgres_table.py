@@ -1,4 +1,4 @@
-"""What a directory in Postgres needs before anything is connected; tests/integration has the rest."""
+"""Checks of a Postgres directory's configuration before a connection; tests/integration has the rest."""
 
 import psycopg
 import pytest

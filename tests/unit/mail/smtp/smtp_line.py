@@ -1,4 +1,4 @@
-"""A conversation with an SMTP server that a test plays: no socket, and every write is noted."""
+"""A conversation with a fake SMTP server: without a socket, and with a record of every write."""
 
 import asyncio
 import functools
@@ -11,7 +11,7 @@ from fraudstream.mail.smtp.conversation import Conversation, Mail, Stage
 
 
 class Wire(asyncio.Transport):
-    """The connection: notes what is written, one entry a write."""
+    """A connection that records each write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Wire(asyncio.Transport):
         self.closing = self.aborted = False
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """The test talks to the protocol itself."""
+        """Does nothing: tests call the protocol directly."""
 
     def is_closing(self) -> bool:
         return self.closing
@@ -35,7 +35,7 @@ class Wire(asyncio.Transport):
 
 
 class Told:
-    """Gives out mails, and notes what the conversation tells of them."""
+    """Provides mails, and records what the conversation reports about them."""
 
     def __init__(self, *mails: Mail, use_on: bool = True) -> None:
         self.mails = deque(mails)
@@ -67,7 +67,7 @@ class Told:
 
 
 class Line:
-    """A conversation with a server that the test plays."""
+    """A conversation with a fake server."""
 
     def __init__(self, *mails: Mail, pipelining: bool = True, use_on: bool = True) -> None:
         self.wire, self.post = Wire(), Told(*mails, use_on=use_on)
@@ -75,7 +75,7 @@ class Line:
         self.conversation.wake()
 
     def says(self, *replies: str) -> list[bytes]:
-        """What is written after these replies, which come together."""
+        """What is written after these replies, which arrive together."""
         self.wire.written.clear()
         self.conversation.data_received("".join(f"{reply}\r\n" for reply in replies).encode())
         return self.wire.written

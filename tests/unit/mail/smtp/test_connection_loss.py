@@ -1,4 +1,4 @@
-"""What becomes of the mails of an SMTP connection that ends: at any place, and by whoever's fault."""
+"""The mails of an SMTP connection that ends, at any stage and for any reason."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from tests.unit.mail.smtp.smtp_line import GO_ON, OK, A, B, Line, Told, Wire, in
 
 
 class TestLoss:
-    """Only a mail whose content was sent is in doubt; what was not sent goes to another connection."""
+    """Only a mail whose content was sent is in doubt; mails that weren't sent go to another connection."""
 
     @in_loop
     def test_a_mail_whose_content_was_sent_is_in_doubt_and_the_next_one_is_not(self) -> None:
@@ -25,7 +25,7 @@ class TestLoss:
     @pytest.mark.parametrize(
         ("pipelining", "replies", "counts"),
         [
-            (True, 0, True),  # the connection took no mail yet
+            (True, 0, True),  # the connection has accepted no mail yet
             (True, 1, True),
             (True, 2, True),
             (False, 0, True),
@@ -165,7 +165,7 @@ class TestLoss:
 
 
 class TestSilence:
-    """How long the server has owed a reply: since it was asked, or since it last said something."""
+    """How long the server owes a reply: since the request, or since its last reply."""
 
     @in_loop
     async def test_it_is_counted_from_the_first_command_and_anew_from_each_reply(self) -> None:

@@ -1,4 +1,4 @@
-"""What is left of the connections to a mail server when a delivery ends."""
+"""The connections to a mail server that are left when a delivery ends."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from fraudstream.mail.smtp.server import Opened, SmtpServer
 
 
 class SlowTransport(asyncio.Transport):
-    """Closes some time after it was asked to, as TLS does, or never."""
+    """Closes some time after the request, as TLS does, or never."""
 
     def __init__(self, closes_after: float | None) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class SlowTransport(asyncio.Transport):
 
 
 class Nobody:
-    """Has no mails."""
+    """A source without mails."""
 
     waiting = 0
 
@@ -164,7 +164,7 @@ def test_as_many_are_opened_as_mails_can_use_and_after_a_failure_one(monkeypatch
         open_ones = Connections(SmtpServer("127.0.0.1", 25), 3, Nobody(), lambda error: None, Pauses())  # type: ignore[arg-type]
         open_ones._failures = failures
         open_ones.fill(waiting)
-        open_ones.fill(waiting)  # those on their way count
+        open_ones.fill(waiting)  # connections that are being opened count
         found = len(open_ones._connecting)
         await open_ones.cancel()
         return found

@@ -1,4 +1,4 @@
-"""What one SMTP connection sends, in which order, and what it makes of each reply."""
+"""What one SMTP connection sends, in which order, and how it handles each reply."""
 
 import pytest
 from fraudstream.mail.smtp.conversation import Mail, Stage

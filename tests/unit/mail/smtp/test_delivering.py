@@ -1,4 +1,4 @@
-"""A whole delivery over connections that a test plays: when it ends, and what it leaves behind."""
+"""A whole delivery over fake connections: when it ends, and what is left."""
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ SERVER = SmtpServer("mail.example", 25)
 
 
 class Played:
-    """Stands for the connections: `serve` is what happens each time that they are woken."""
+    """Stands for the connections; `serve` runs each time that they are woken."""
 
     pausing = False
     is_open = True
@@ -36,11 +36,11 @@ class Played:
         self.serve()
 
     def serve(self) -> None:
-        """Takes a mail."""
+        """Accepts a mail."""
         takes_one(self)
 
     def reset_failures(self) -> None:
-        """A mail was taken."""
+        """Called when a mail was accepted."""
 
     async def cancel(self) -> None:
         self.ended.append("cancel")
@@ -59,7 +59,7 @@ def takes_one(connections: Played) -> None:
 
 
 def takes_nothing(connections: Played) -> None:
-    """Silence."""
+    """Never replies."""
 
 
 @pytest.fixture
@@ -172,7 +172,7 @@ def test_the_pause_of_a_mail_in_doubt_is_kept(made: Callable[..., Delivery], mon
 
 
 class TestStop:
-    """Asked to stop, it goes on for as long as the server takes mails, and for two seconds at most."""
+    """After a stop request the delivery continues while the server accepts mails, for two seconds at most."""
 
     @pytest.fixture
     def clock(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:

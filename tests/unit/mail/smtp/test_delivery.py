@@ -1,4 +1,4 @@
-"""What becomes of each mail, by what the server answers: decided without a connection, on a clock of the test."""
+"""The result of each mail by the server's replies, without a connection and with a clock of the test."""
 
 import random
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ TRIES = 7
 
 
 class NoConnections:
-    """Stands for the connections; the test answers in the place of the server."""
+    """Stands for the connections; the test replies instead of the server."""
 
     pausing = False
 
@@ -36,7 +36,7 @@ class NoConnections:
 
 
 class Desk:
-    """A delivery with mails in hand."""
+    """A delivery with some mails."""
 
     def __init__(self, *, patient: bool = True, mails: int = 1) -> None:
         self.delivery = Delivery(SERVER, connections=1, attempts=TRIES, stop=lambda: False, patient=patient)
@@ -50,7 +50,7 @@ class Desk:
         return mail
 
     def again(self) -> Mail:
-        """The mail that waits for its pause, when that is over."""
+        """The mail that waits for its pause, after the pause."""
         self.delivery._ready.append(self.delivery._later.pop()[2])
         return self.take()
 
@@ -155,7 +155,7 @@ def test_a_login_that_is_refused_ends_the_delivery(desk: Desk, code: int) -> Non
 
 def test_a_sender_that_is_refused_for_good_is_a_matter_of_the_account_on_a_new_connection_only(desk: Desk) -> None:
     mail = desk.take()
-    assert not desk.refuse(mail, Stage.MAIL, 550, accepted=7)  # it has come to its limit of mails
+    assert not desk.refuse(mail, Stage.MAIL, 550, accepted=7)  # the session may have reached its limit of mails
     assert desk.delivery._error is None
     assert desk.take() is mail
     assert not desk.refuse(mail, Stage.MAIL, 550, accepted=0)
@@ -250,7 +250,7 @@ def test_a_mail_that_the_server_took_ends_the_row_of_failures(desk: Desk) -> Non
 
 
 class TestPauses:
-    """Between connections: they grow with each failure in a row and begin anew with a mail that is taken."""
+    """Pauses between connections grow with each consecutive failure, and are reset when a mail is accepted."""
 
     @pytest.fixture
     def now(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:

@@ -1,4 +1,4 @@
-"""What fails while a connection is opened: what may pass is a MailError, what somebody must change a SettingsError."""
+"""Failures while a connection is opened: temporary ones are a MailError, wrong settings a SettingsError."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 
 class Client:
-    """Stands for aiosmtplib's; `fails` is what connect() raises."""
+    """Stands for aiosmtplib's client; `fails` is the error that connect() raises."""
 
     fails: Exception | None = None
     greeted = True

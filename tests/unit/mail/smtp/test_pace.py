@@ -1,4 +1,4 @@
-"""How fast mails go: the limit that is set, less than that while the server throttles, and back again."""
+"""The rate of mails: the configured limit, a lower rate while the server throttles, and the way back."""
 
 from math import inf
 
@@ -24,7 +24,7 @@ def taken(pace: Pace, mails: int) -> None:
 
 
 def throttled(clock: Clock, mails: int) -> Pace:
-    """A pace without a limit of its own, whose server took so many mails in a second before it throttled."""
+    """A pace without a configured limit, whose server accepted this many mails in a second before it throttled."""
     pace = Pace(clock=clock)
     taken(pace, mails)
     clock.seconds += 1
@@ -114,5 +114,5 @@ def test_after_ten_minutes_without_a_mail_the_server_has_forgotten(clock: Clock)
     clock.seconds += 601
     assert pace.take()
     assert pace.rate == inf
-    pace.slow_down()  # what it took ten minutes ago says nothing about now
+    pace.slow_down()  # what it accepted ten minutes ago doesn't matter now
     assert pace.rate == inf

@@ -1,4 +1,4 @@
-"""What a refusal is about, and the shares from which a group of them says something about all mails."""
+"""What a refusal is about, and the shares of refusals in a group from which they concern all mails."""
 
 import pytest
 from fraudstream.mail.smtp.conversation import Mail, Stage
@@ -23,7 +23,7 @@ class TestOneReply:
             (500, True, About.ACCOUNT),
             (550, True, About.ACCOUNT),
             (450, False, About.SESSION),
-            (550, False, About.SESSION),  # it may have come to its limit of mails
+            (550, False, About.SESSION),  # the session may have reached its limit of mails
         ],
     )
     def test_a_refused_sender_is_about_the_session_or_for_good_on_a_new_one_about_the_account(
@@ -53,7 +53,7 @@ class TestOneReply:
 
 
 def group(*, taken: int = 0, later: int = 0, never: int = 0, reply: str = "550 no") -> Refusals:
-    """The answers to a group of mails."""
+    """The replies to a group of mails."""
     made = Refusals()
     for _ in range(taken):
         made.accepted()
@@ -97,7 +97,7 @@ class TestGroups:
     @pytest.mark.parametrize(
         ("taken", "later", "throttled"),
         [
-            (0, 9, False),  # too few to say something about all
+            (0, 9, False),  # too few to conclude something about all mails
             (0, 10, True),
             (10, 10, True),  # half of them
             (11, 10, False),
@@ -118,7 +118,7 @@ class TestGroups:
         [
             (9, 1, True),  # a tenth of them
             (10, 1, False),
-            (0, 9, False),  # nothing is taken: that is no pace
+            (0, 9, False),  # nothing is accepted: this isn't throttling
             (0, 10, True),
         ],
     )
@@ -135,7 +135,7 @@ class TestGroups:
         [
             (0, 9, "550 no", False),
             (0, 10, "550 no", True),
-            (1, 10, "550 no", False),  # the account may send
+            (1, 10, "550 no", False),  # the account may send mails
             (0, 2, "554 Relay access denied", False),
             (0, 3, "554 Relay access denied", True),
             (0, 3, "550 authentication needed", True),

@@ -1,4 +1,4 @@
-"""An Airflow smtp connection is read as Airflow's own hook reads it."""
+"""An Airflow smtp connection is interpreted as Airflow's own hook does."""
 
 import asyncio
 from typing import Any
@@ -89,7 +89,7 @@ def test_a_connection_without_host_is_refused(host: str | None) -> None:
 def test_a_name_that_dns_cannot_have_is_refused_by_name(
     changed: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the event loop and the client do: they encode the names."""
+    """The event loop and the client encode the names in the same way."""
 
     async def connect(client: aiosmtplib.SMTP) -> None:
         (client.hostname or "").encode("idna").decode("ascii").encode()

@@ -1,4 +1,4 @@
-"""DAG files: as the DAG processor parses them, and as the scheduler has them."""
+"""DAG files as the DAG processor parses them, and as the scheduler loads them."""
 
 import importlib.util
 from pathlib import Path
@@ -21,6 +21,6 @@ def parsed(path: Path) -> Any:
 
 
 def load(name: str) -> Any:
-    """The DAG of a file, as the scheduler has it."""
+    """The DAG of a file as the scheduler loads it."""
     dag = parsed(ROOT / "dags" / f"{name}.py")
     return DagSerialization.from_dict(DagSerialization.to_dict(dag))

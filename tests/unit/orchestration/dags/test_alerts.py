@@ -1,4 +1,4 @@
-"""People are mailed when a task fails, and once when a consumer has been failing for 15 minutes."""
+"""An alert is mailed when a task fails, and once when a consumer has been failing for 15 minutes."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ Sent = list[dict[str, Any]]
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
-    """What is mailed."""
+    """The mails that are sent."""
     mails: Sent = []
 
     async def asend(hook: SmtpHook, **mail: Any) -> None:
@@ -34,7 +34,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
         return hook
 
     async def left(*_: Any) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
     monkeypatch.setattr(SmtpHook, "get_conn", lambda hook: hook)
     monkeypatch.setattr(SmtpHook, "__exit__", lambda *_: None)
@@ -51,7 +51,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sent]:
 
 @pytest.fixture
 def variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Airflow's variables; who reads one gets a copy."""
+    """Airflow's variables; each read returns a copy."""
     kept: dict[str, Any] = {}
     fake = SimpleNamespace(
         get=lambda key, default, deserialize_json=False: deepcopy(kept.get(key, default)),
@@ -127,7 +127,7 @@ def test_what_no_retry_heals_is_told_at_once_and_once(sent: Sent, variables: dic
 
 
 def watch(waiting: float | None, alive: float) -> Watch:
-    """Of a try that began `alive` seconds ago, with records that have waited for `waiting` seconds."""
+    """Watches a try that started `alive` seconds ago, while records have waited for `waiting` seconds."""
     sink = BoundedSink(None, until=lambda: 0)  # type: ignore[arg-type]
     sink.waiting_since = None if waiting is None else time.monotonic() - waiting
     made = Watch(context(), sink)

@@ -1,4 +1,4 @@
-"""The asset graph: every topic, folder and table is written by one DAG at least, and read where it is."""
+"""The asset graph: at least one DAG writes each topic, folder and table, and DAGs read them where expected."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from fraudstream.pipeline.sampling.groups import GROUPS
 
 from tests.unit.orchestration.dags.dag_files import DAGS, parsed
 
-#: Only what can't be decoded there has dead letters of its own, and nothing in Airflow reads the topic as a group.
+#: Topics that may be missing among the outlets of the DAGs.
 _NOBODY = {"case_event.dead_letter"}
 
 

@@ -1,4 +1,4 @@
-"""A consumer run has one deadline for every try, wait and retry of its tasks; what no retry heals fails at once."""
+"""A consumer run has one deadline for all tries, waits and retries of its tasks; permanent errors fail it at once."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ from tests.unit.orchestration.dags.dag_files import CONSUMERS, load
 
 
 class Given:
-    """What a consumer task hands to its subscription and its sink."""
+    """The arguments that a consumer task passes to its subscription and its sink."""
 
     max_seconds: float
     ending: operators.Stop
@@ -35,7 +35,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Given]]:
             self.report = Report(args[1], args[2])
 
         def stop(self) -> None:
-            """Nothing runs."""
+            """Does nothing."""
 
         def run(self) -> Report:
             return self.report
@@ -50,7 +50,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Given]]:
 
 
 def context(minutes_ago: float, try_number: int = 1, max_minutes: int = 60) -> dict[str, Any]:
-    """Of a try in a run that started so long ago."""
+    """The context of a try in a run that started this many minutes ago."""
     task = Consume(
         task_id="send_mail",
         topic="non_fraud_transaction",
@@ -96,7 +96,7 @@ def test_a_task_that_is_ended_during_a_slow_flush_ends_with_what_was_done(monkey
             self._sink = sink
 
         def stop(self) -> None:
-            """The flush at hand is what is waited for."""
+            """Waits for the current flush."""
 
         def run(self) -> Report:
             self._sink.flush()

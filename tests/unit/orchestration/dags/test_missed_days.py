@@ -1,4 +1,4 @@
-"""Days on which nothing ran are compacted by the next run."""
+"""Days without a run are compacted by the next run."""
 
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +30,7 @@ DAYS = [FIRST + timedelta(days=n) for n in range(4)]
 
 
 def put(lake: Lake, day: date, start: int, partition: Partition = PARTITION) -> None:
-    """An object of `day` with ten records from `start` on."""
+    """Writes an object of `day` with ten records from `start` on."""
     times = [MIDNIGHT_MS + (day - FIRST).days * DAY_MS] * 10
     made = batch(range(start, start + 10), partition=partition, timestamps=times)
     link = Link(partition, start, start, start + 10, totals_of(made.offsets, made.rows))
@@ -50,7 +50,7 @@ def lake(monkeypatch: pytest.MonkeyPatch) -> Lake:
 
 
 class Events(dict[Any, Any]):
-    """What a task emits of its assets."""
+    """The asset events of a task."""
 
     def __missing__(self, asset: Any) -> Any:
         self[asset] = OutletEventAccessor(key=AssetUniqueKey.from_asset(asset))
@@ -58,7 +58,7 @@ class Events(dict[Any, Any]):
 
 
 def run(before: date, keep_json_days: int = 0, taken: date | None = None) -> list[str]:
-    """What a run of compact_lake does at the beginning of `before`; the days that it worked on."""
+    """Runs compact_lake's tasks as of the start of `before`; returns the compacted days."""
     options = {"engine": "one_machine", "keep_json_days": keep_json_days}
     until = (taken or before).isoformat()
     found = ListDays(task_id="list", day="", before=until, only="one_machine", **options).execute({})
@@ -68,7 +68,7 @@ def run(before: date, keep_json_days: int = 0, taken: date | None = None) -> lis
 
 
 def complete(before: date, *reports: dict[str, Any]) -> list[str]:
-    """The days that a run emits the table's asset for."""
+    """The days for which a run emits the table's asset."""
     events = Events()
     task = CompleteDays(task_id="complete", folder=FOLDER, before=before.isoformat(), reports=[list(reports), None])
     try:
@@ -82,7 +82,7 @@ def complete(before: date, *reports: dict[str, Any]) -> list[str]:
 
 
 def rows(lake: Lake) -> list[int]:
-    """Rows of each day in the table."""
+    """The number of rows of each day in the table."""
     table = lake.tables.load(FOLDER)
     held = Counter(moment.date() for moment in table.scan().to_arrow()["recordTimestamp"].to_pylist()) if table else {}
     return [held[day] for day in DAYS]
@@ -95,7 +95,7 @@ def test_after_an_outage_of_days_there_is_one_run_and_it_compacts_all_that_are_o
     last = DataInterval(midnight, midnight + timedelta(days=1))
     info = dag.timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)
     assert info is not None
-    assert info.run_after > datetime.now(UTC) - timedelta(days=2)  # not one for each day since
+    assert info.run_after > datetime.now(UTC) - timedelta(days=2)  # one run, not one for each missed day
 
     assert run(before=DAYS[3]) == [day.isoformat() for day in DAYS[:3]]
     assert rows(lake) == [10, 10, 10, 0]
@@ -126,7 +126,7 @@ def test_more_days_than_airflow_maps_are_left_to_the_next_run(lake: Lake, monkey
 def test_a_day_is_complete_once_it_is_closed_and_all_its_json_is_moved_and_again_when_late_rows_came(
     lake: Lake,
 ) -> None:
-    run(before=DAYS[2], taken=DAYS[3])  # the hour before DAYS[2] is over: its JSON is moved too
+    run(before=DAYS[2], taken=DAYS[3])  # the hour before DAYS[2] has ended: its JSON is also compacted
     assert complete(DAYS[2]) == [day.isoformat() for day in DAYS[:2]]
     assert complete(DAYS[2]) == []
     assert run(before=DAYS[3]) == []

@@ -1,4 +1,4 @@
-"""What holds for every DAG file: parsing it needs no setting but the queues, and its tasks can be copied."""
+"""Rules for every DAG file: parsing needs no settings except the queues, and tasks can be copied."""
 
 import copy
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_tasks_are_copied_as_airflow_copies_them(path: Path) -> None:
     copied = copy.deepcopy(dag)
     assert copied.task_ids == dag.task_ids
     for task in copied.tasks:
-        if hasattr(task, "prepare_for_execution"):  # a mapped one is made when it runs
+        if hasattr(task, "prepare_for_execution"):  # a mapped task is created when it runs
             assert task.prepare_for_execution().task_id == task.task_id
 
 

@@ -1,4 +1,4 @@
-"""What only shows after days: the schedules of the long-running DAGs."""
+"""The schedules of the long-running DAGs, whose effects only show after days."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -22,7 +22,7 @@ ID = {"id": "case-1"}
 
 
 class Site:
-    """The pages over topics and a lake in memory."""
+    """The pages with topics and a lake in memory."""
 
     def __init__(self, views: FakeDeskViews, client: TestClient, users: Users) -> None:
         self.views = views

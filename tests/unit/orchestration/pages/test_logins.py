@@ -1,4 +1,4 @@
-"""Logins per person: include/airflow/webserver_config.py in the real FAB auth manager, with a Google in memory."""
+"""Logins per user: include/airflow/webserver_config.py in the real FAB auth manager, with a fake Google in memory."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[4]
 USERS = {"Me@gmail.com": "Admin", "clerk@bank.example": "Clerk", "gone@bank.example": "Viewer"}
 BANK = {"email_verified": True, "hd": "bank.example"}
-#: What Google's ID token says → whether that lets a person in.
+#: Claims of Google's ID token → whether the user may log in.
 LOGINS: dict[str, tuple[dict[str, Any], bool]] = {
     "listed": ({"email": "me@gmail.com", "email_verified": True}, True),
     "of a Workspace domain": ({"email": "clerk@bank.example"} | BANK, True),
@@ -29,7 +29,7 @@ LOGINS: dict[str, tuple[dict[str, Any], bool]] = {
 
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What tests/fakes/logins.py prints."""
+    """The output of tests/fakes/logins.py."""
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{ROOT / 'plugins'}:{ROOT}",
@@ -87,7 +87,7 @@ def test_the_page_offers_google_and_asks_for_no_password(seen: dict[str, Any]) -
 
 
 def test_google_sends_people_back_to_the_end_of_the_tunnel(seen: dict[str, Any]) -> None:
-    """The address that docs/deploy.md has operators enter at Google."""
+    """The address that docs/deploy.md tells operators to enter at Google."""
     (address,) = {login["redirect_uri"] for login in seen["logins"]}
     assert address == "http://localhost:8080/auth/oauth-authorized/google"
     assert f"`{address}`" in (ROOT / "docs/deploy.md").read_text()

@@ -1,4 +1,4 @@
-"""Metrics reach StatsD through Airflow's own, with their tags, as Airflow is configured."""
+"""Metrics are sent to StatsD through Airflow's own client, with tags, as Airflow is configured."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""The layout of the pages in Airflow's UI, and the policy that they are sent with."""
+"""The layout of the pages in Airflow's UI, and their content security policy."""
 
 import base64
 import hashlib
@@ -40,7 +40,7 @@ def test_text_on_a_page_is_never_markup() -> None:
 
 
 def hostile(text: str) -> Sample:
-    """A sample all of whose texts, which others may write, are `text`."""
+    """A sample in which all texts that others may write are `text`."""
     lake = LakeFigures({text: 1}, text, 1.0, {text: TableFigures(1, 1, 1.0)}, 1.0, False, mails={text: {text: 1}})
     return Sample(
         1.0,

@@ -1,4 +1,4 @@
-"""Samples are taken once for each slot of time, kept for a day, and read back in their order."""
+"""Samples are taken once in each slot of time, kept for a day, and read in their order."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ NOW = SLOT * SECONDS + 1.0
 
 
 class Sampler:
-    """Counts what it was asked for."""
+    """Counts the requested samples."""
 
     taken = 0
 
@@ -30,7 +30,7 @@ class Sampler:
 def engine(tmp_path: Any) -> Any:
     engine = create_engine(f"sqlite:///{tmp_path}/airflow.db")
     create_table(engine)
-    create_table.__wrapped__(engine)  # another process does that too
+    create_table.__wrapped__(engine)  # another process does that, too
     yield engine
     engine.dispose()
 
@@ -63,7 +63,7 @@ def test_a_day_is_kept_and_read_thinner_before_the_last_hour(engine: Any, report
     old = [SLOT - 2 * day, SLOT - hour - 3, SLOT - hour - 4, SLOT - 1, SLOT]
     for slot in old:
         sampling.take(slot)
-    # the first is too old and the second is one that is left out
+    # The first one is too old, and the second one is one of those that are left out.
     assert history(engine) == [3.0, 4.0, 5.0]
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM fraudstream_sample").scalar() == 4
