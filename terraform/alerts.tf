@@ -40,7 +40,7 @@ locals {
       query    = "sum by (topic) (increase(kafka_topic_partition_current_offset{topic=~\".*dead_letter\"}[10m])) > 0"
       duration = "0s"
       severity = "WARNING"
-      text     = "A record or a row could not be used and lies in a dead-letter topic. Runbook: docs/deploy.md, wrong data produced."
+      text     = "A record or a row is invalid and was written to a dead-letter topic. Runbook: docs/deploy.md, wrong data produced."
     }
     "replicas missing" = {
       query    = "sum(kafka_topic_partition_under_replicated_partition) > 0"
@@ -52,19 +52,19 @@ locals {
       query    = "kafka_brokers < 3"
       duration = "300s"
       severity = "CRITICAL"
-      text     = "Fewer than three brokers have answered for five minutes. After a stop_kafka this is meant. Runbook: docs/deploy.md, a broker lost."
+      text     = "Fewer than three brokers have answered for five minutes. This is expected after stop_kafka. Runbook: docs/deploy.md, a broker lost."
     }
     "no metrics of Kafka" = {
       query    = "absent(kafka_brokers)"
       duration = "600s"
       severity = "WARNING"
-      text     = "The exporter on the registry's VM has sent nothing for ten minutes, so the alerts on consumers, dead letters and replicas are blind. Look at the container kafka-exporter and the Ops Agent."
+      text     = "The exporter on the registry's VM has sent nothing for ten minutes, so the alerts on consumers, dead letters and replicas do not work. Look at the container kafka-exporter and the Ops Agent."
     }
     "VM gone" = {
       query    = join(" or ", [for name in local.vms : "absent(compute_googleapis_com:instance_uptime{monitored_resource=\"gce_instance\",instance_name=\"${name}\"})"])
       duration = "900s"
       severity = "WARNING"
-      text     = "A VM has not run for 15 minutes; the label instance_name names it. A broker: start_kafka starts it. Another VM: its group can't make it anew, for a spot VM mostly because the zone has no capacity. `gcloud compute instance-groups managed list-errors` with the VM's name says why."
+      text     = "A VM has not run for 15 minutes; the label instance_name names it. A broker is started by start_kafka. Any other VM can't be recreated by its group, for a spot VM usually because the zone has no capacity. `gcloud compute instance-groups managed list-errors` with the VM's name shows the reason."
     }
     "database down" = {
       query    = "cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"} < 1 or absent(cloudsql_googleapis_com:database_up{monitored_resource=\"cloudsql_database\",database_id=\"${var.project}:${var.database_instance}\"})"
@@ -103,7 +103,7 @@ locals {
     undelivered_notices = {
       line  = "fraud notice not delivered"
       title = "fraud notice not delivered"
-      text  = "A customer doesn't know of a suspected fraud: the notice was refused, bounced, or held back by safe mode. The log line names the case; docs/mail.md says what each answer means, and how to send the notice anew."
+      text  = "A customer doesn't know of a suspected fraud: the notice was refused, bounced, or held back by safe mode. The log line names the case; docs/mail.md explains the status of a mail, and how to send the notice again."
     }
     boot_failed = {
       line  = "fraudstream (boot|startup) failed"

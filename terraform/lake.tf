@@ -8,7 +8,7 @@ resource "google_storage_bucket" "lake" {
   force_destroy               = !local.production
   labels                      = local.labels
 
-  # Objects that compaction replaces or somebody deletes can be recovered: for 7 days by soft delete, for 30 by versions.
+  # Objects that compaction replaces or users delete can be recovered: for 7 days by soft delete, for 30 by versions.
   versioning {
     enabled = true
   }

@@ -71,7 +71,7 @@ resource "google_monitoring_alert_policy" "site" {
   }
 
   documentation {
-    content = "Customers can't answer; their cases wait until they can or their time is up. Look at the load balancer's backends, then at the site's VMs or its Cloud Run service."
+    content = "Customers can't answer. Their cases wait until they answer or the time limit is reached. Look at the load balancer's backends, then at the site's VMs or its Cloud Run service."
   }
 }
 
@@ -160,7 +160,7 @@ resource "google_monitoring_alert_policy" "replaced" {
   }
 
   documentation {
-    content = "A VM was deleted, taken by Google, broken or unhealthy, and its group made it anew; the log entry names it and the reason. Nothing needs to be done unless it happens again and again: see docs/deploy.md, VMs that are replaced."
+    content = "A VM was deleted, preempted, broken or unhealthy, and its group recreated it; the log entry names the VM and the reason. Nothing needs to be done unless it happens repeatedly: see docs/deploy.md, VMs that are replaced."
   }
 
   depends_on = [google_project_service.needed]

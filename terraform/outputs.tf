@@ -1,5 +1,5 @@
 output "site_address" {
-  description = "Address for the A record of domain; the certificate is issued within an hour after the record is there."
+  description = "Address for the A record of domain. The certificate is issued within an hour after the record exists."
   value       = google_compute_global_address.site.address
 }
 

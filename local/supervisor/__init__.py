@@ -1,1 +1,1 @@
-"""Starts, watches and stops the parts of the stack as processes, from data that says nothing of a part's purpose."""
+"""Starts, watches and stops the parts of the stack as processes. It knows their definitions, not their purpose."""

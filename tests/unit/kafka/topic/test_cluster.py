@@ -1,4 +1,4 @@
-"""A deployment waits for its brokers and its registry, but not longer than it was told to."""
+"""A deployment waits for its brokers and its registry, at most for the given time."""
 
 from types import SimpleNamespace
 from typing import Any

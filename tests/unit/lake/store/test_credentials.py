@@ -1,4 +1,4 @@
-"""Credentials that can't be renewed for a moment are a temporary error, whoever requests them."""
+"""Credentials that can't be renewed for a moment are a temporary error, in every call that requests them."""
 
 import pytest
 from fraudstream.errors import LakeError

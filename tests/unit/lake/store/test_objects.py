@@ -1,4 +1,4 @@
-"""Whoever reads a damaged object reports its name and what to do, not an error of a library."""
+"""Every reader of a damaged object reports the object's name and what to do, not an error of a library."""
 
 import gzip
 from collections.abc import Callable

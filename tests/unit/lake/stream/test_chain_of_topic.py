@@ -90,7 +90,7 @@ def test_offsets_that_were_deleted_unread_are_known_though_the_reader_that_wrote
     with pytest.raises(Crash):
         survived.append(PARTITION, 9, 12, DAY, b"", totals_of(np.array([9])))  # offset 8 is a marker
     store.before = lambda operation, name: None
-    for _ in range(2):  # every reader that adopts the object counts them once
+    for _ in range(2):  # two readers adopt the object; the records are counted once
         assert chain_on(store, Topic("an id", 8)).open(PARTITION) == 12
         assert progress.load(store, "transaction", PARTITION).taken == 3
 

@@ -114,5 +114,5 @@ def test_after_ten_minutes_without_a_mail_the_server_has_forgotten(clock: Clock)
     clock.seconds += 601
     assert pace.take()
     assert pace.rate == inf
-    pace.slow_down()  # what it accepted ten minutes ago doesn't matter now
+    pace.slow_down()  # the rate of ten minutes ago doesn't matter now
     assert pace.rate == inf
