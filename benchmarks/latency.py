@@ -1,4 +1,4 @@
-"""Latency at 1,000 rows/s for 60 s: from the timestamp of a record to its accepted mail, and to its JSON in the lake."""
+"""Latency at 1,000 rows/s for 60 s: from the timestamp of a record to its accepted mail and to its JSON in the lake."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
