@@ -12,7 +12,7 @@ from isal import igzip
 
 from benchmarks.dataset import lake, paysim, upload
 from benchmarks.report import Report
-from benchmarks.rounds import wait_until_quiet
+from benchmarks.rounds import BenchmarkFailed, wait_until_quiet
 from benchmarks.together import Lags, Task, tasks
 from benchmarks.topics import settings_of
 from local.postfix import smtp_sink
@@ -31,7 +31,9 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
         produced = Task(environment, "benchmarks.ours.produce", uri, _RATE).outcome()
         lags = Lags(settings)
         while any(lags.of(role, topic) for role, topic in running):
-            pass
+            for task in running.values():
+                if task.ended():
+                    raise BenchmarkFailed(f"{task.name} ended before it had read everything: {task.outcome()}")
         lags.close()
         outcomes = {key: task.stop() for key, task in running.items()}
     mail, json = mails(store), objects(store)

