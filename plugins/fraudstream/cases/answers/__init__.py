@@ -1,1 +1,1 @@
-"""Answers to cases: published, which of them count, staff decisions, and figures of them."""
+"""Answers to cases: publishing them, which of them count, staff decisions, and statistics."""

@@ -1,13 +1,13 @@
 """Staff decisions: a person of the bank answers for a customer who called, or corrects an earlier answer.
 
-A decision is a record of fraud_confirmation with channel STAFF, the person's name and reason. The sensor of a case
-that has no answer yet ends with it; that of one which has keeps the first answer as its XCom. What the decision
-supersedes stays in the topic and in the lake. See :mod:`fraudstream.cases.answers.staff` for the rule.
+A decision is a record of fraud_confirmation with channel STAFF, the person's name and reason. If the case has no answer
+yet, the decision ends its sensor; otherwise the sensor's XCom remains the first answer. A superseded answer stays in
+the topic and in the lake. :mod:`fraudstream.cases.answers.staff` has the rule which answer counts.
 
-From the setting's amount on, a decision takes two people (:func:`needs_second_person`), on every channel: one requests
-it and another one confirms it. Events DECISION_REQUESTED and DECISION_CONFIRMED on case_event, and between them the
-decision, in the name of who requested it. Both do it at the page Cases, where a login says who they are; the command
-line takes any name, so it refuses such a case.
+From the amount FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT on, a decision takes two people (:func:`needs_second_person`): one
+requests it, and another one confirms it. The topics get an event DECISION_REQUESTED, then the decision in the name of
+the person who requested it, and an event DECISION_CONFIRMED. Both people use the page Cases, where they are logged in.
+The command line accepts any name, so it refuses such a case.
 """
 
 import asyncio
@@ -26,10 +26,11 @@ from fraudstream.cases.views.case_views import Answer
 from fraudstream.errors import DecisionRefused
 from fraudstream.settings import Settings
 
-#: What a person may decide.
+#: Outcomes that a person may choose.
 OUTCOMES: tuple[Status, ...] = ("REPORTED_FRAUD", "REPORTED_NOT_FRAUD")
 _LONGEST_NAME, _LONGEST_REASON = 255, 2_000
-#: What a record's text may not have. Half a character is how Python passes on an argument that isn't UTF-8.
+#: Characters that a record's text must not have: NUL and surrogates. Python decodes an argument that isn't UTF-8 to
+#: surrogates.
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -37,7 +38,7 @@ _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 class Decided:
     """A decision that is on the topic: its partition and offset, and the outcome that it superseded, if there was one.
 
-    `written` is False where the same decision was there already: the call before this one had written it.
+    `written` is False if an earlier call had written the same decision already.
     """
 
     place: Place
@@ -46,34 +47,34 @@ class Decided:
 
 
 class PublishesAnswers(Protocol):
-    """What a decision needs of :class:`~fraudstream.cases.answers.publisher.AnswerPublisher`."""
+    """The method of :class:`~fraudstream.cases.answers.publisher.AnswerPublisher` that a decision uses."""
 
     async def publish(
         self, status: Status, transaction: dict[str, object], answered_at: datetime, decided: DecidedBy | None = None
     ) -> Place:
-        """Writes an answer; returns its place once it is durable."""
+        """Writes an answer; returns its partition and offset once it is durable."""
 
 
 class PublishesEvents(Protocol):
-    """What a request needs of :class:`~fraudstream.cases.events.CaseEvents`."""
+    """The method of :class:`~fraudstream.cases.events.CaseEvents` that requests and confirmations use."""
 
     def publish(self, events: list[CaseEvent]) -> None:
-        """Returns once each event is durable."""
+        """Writes events; returns once each of them is durable."""
 
 
 def needs_second_person(settings: Settings, transaction: Mapping[str, Any]) -> bool:
-    """Whether a decision about a transaction, money in minor units, counts only once another person confirmed it."""
+    """Whether another person has to confirm a decision about a transaction, which has money in minor units."""
     return bool(transaction["amount"] >= settings.desk_second_person_amount * 100)
 
 
 def decide(settings: Settings, id_transaction: str, outcome: str, *, by: str, reason: str) -> Decided:
-    """Decides a case that one person may decide; returns once all in-sync replicas have the decision.
+    """Decides a case that needs no second person; returns once all in-sync replicas have the decision.
 
-    To be called again after an error: a decision that is the one that counts already isn't written twice.
+    Safe to call again after an error: if the same decision is the case's outcome already, it isn't written again.
 
-    :raises DecisionRefused: the outcome is none, name or reason are missing or too long, or it takes a second person
+    :raises DecisionRefused: the outcome is unknown, name or reason is invalid, or the decision needs a second person
     :raises UnknownCase: there is no such case
-    :raises KafkaError, SchemaRegistryError: the decision may not be on the topic
+    :raises KafkaError, SchemaRegistryError: reading or writing a topic failed; the decision may be on the topic or not
     """
     status, decided = checked(outcome, by, reason)
     history = read_history(settings, id_transaction)
@@ -87,7 +88,7 @@ def decide(settings: Settings, id_transaction: str, outcome: str, *, by: str, re
 
 
 def decide_case(history: CaseHistory, status: Status, decided: DecidedBy, publisher: PublishesAnswers) -> Decided:
-    """:func:`decide` with what is known of the case; see there."""
+    """As :func:`decide`, for a case that was read already; doesn't check whether a second person is needed."""
     now = history.outcome
     if now is not None and _same(now, status, decided):
         return Decided((now.partition, now.offset), None, written=False)
@@ -98,18 +99,18 @@ def decide_case(history: CaseHistory, status: Status, decided: DecidedBy, publis
 def confirm_case(
     history: CaseHistory, identifier: str, by: str, publisher: PublishesAnswers, events: PublishesEvents
 ) -> Decided:
-    """Confirms another person's request: the decision is written in the name of who requested it.
+    """Confirms another person's request: writes the decision in that person's name, then an event DECISION_CONFIRMED.
 
-    To be called again after an error, as :func:`decide`.
+    Safe to call again after an error, as :func:`decide` is.
 
-    :param history: what is known of the case
+    :param identifier: id of the request
     :raises DecisionRefused: there is no such request, it is confirmed already, or `by` made it
     :raises KafkaError: as :func:`decide`
     """
     of_request = [event for event in history.events if event.details.get("request") == identifier]
     requested = next((event for event in of_request if event.event_type == DECISION_REQUESTED), None)
     if requested is None:
-        raise DecisionRefused(f"the case has no request {identifier!r}: the page Cases has those that wait")
+        raise DecisionRefused(f"the case has no request {identifier!r}: the page Cases lists the open requests")
     status, decided = checked(str(requested.details.get("outcome")), requested.by, requested.reason)
     confirmer = person(by)
     if confirmer == decided.name:
@@ -124,9 +125,9 @@ def confirm_case(
 
 
 def checked(outcome: str, by: str, reason: str) -> tuple[Status, DecidedBy]:
-    """What a decision says, if it may be one.
+    """Validates a decision; returns its status, and its name and reason without surrounding white space.
 
-    :raises DecisionRefused: it may not
+    :raises DecisionRefused: outcome, name or reason is invalid
     """
     status = next((known for known in OUTCOMES if known == outcome), None)
     if status is None:
@@ -135,9 +136,9 @@ def checked(outcome: str, by: str, reason: str) -> tuple[Status, DecidedBy]:
 
 
 def person(by: str) -> str:
-    """Who decides or writes an event, as records may name them.
+    """Returns the name of the person who decides or writes an event, without surrounding white space.
 
-    :raises DecisionRefused: they may not
+    :raises DecisionRefused: the name is empty, too long or not printable
     """
     name = by.strip()
     if not name or not name.isprintable() or len(name.encode()) > _LONGEST_NAME:
@@ -146,15 +147,15 @@ def person(by: str) -> str:
 
 
 def words(reason: str) -> str:
-    """A person's reason, as records may say it.
+    """Returns a person's reason without surrounding white space.
 
-    :raises DecisionRefused: they may not
+    :raises DecisionRefused: the reason is empty or too long, or has NUL or a surrogate
     """
     text = reason.strip()
     if not text or len(text) > _LONGEST_REASON or _NO_TEXT.search(text):
         raise DecisionRefused(
-            f"the reason has {len(text)} characters: expected 1 to {_LONGEST_REASON} of Unicode, without NUL, that say"
-            " why to an auditor"
+            f"the reason has {len(text)} characters: expected 1 to {_LONGEST_REASON} characters of Unicode, without"
+            " NUL, that tell an auditor why"
         )
     return text
 

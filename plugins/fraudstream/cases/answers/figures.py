@@ -1,4 +1,4 @@
-"""What customers answered, day by day: the fraud team's figures."""
+"""Statistics of outcomes and answer times by day, for the fraud team."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,15 +12,15 @@ from rich.table import Table
 from fraudstream.lake.audit.topics import FirstAnswer
 
 REPORTED_FRAUD, REPORTED_NOT_FRAUD, NO_RESPONSE = "REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"
-#: Days that a report shows, the latest ones.
+#: Number of days in a report, which has the latest ones.
 DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerFigures:
-    """Outcomes of one UTC day, or of all days; times are seconds from the case's record to its answer.
+    """Outcomes of one UTC day, or of all days if `day` is None. Times are seconds from a case's record to its answer.
 
-    Times and share are None where no customer answered.
+    Times and share are None if no customer answered.
     """
 
     day: date | None
@@ -41,7 +41,7 @@ class AnswerFigures:
         return self.reported_not_fraud / self.answered if self.answered else None
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the figures as JSON values."""
         return {
             "day": self.day.isoformat() if self.day else None,
             "answered": self.answered,
@@ -55,10 +55,10 @@ class AnswerFigures:
 
 
 def answer_figures(cases: Mapping[str, int], answers: Mapping[str, FirstAnswer]) -> list[AnswerFigures]:
-    """A line for each of the last :data:`DAYS` days that have outcomes, oldest first, then one of all days.
+    """Returns the figures of each of the last :data:`DAYS` days with outcomes, oldest first, then those of all days.
 
-    :param cases: id of each case and the time of its record, ms since 1970
-    :param answers: by case; those of unknown cases are left out
+    :param cases: the time of each case's record (ms since 1970), by the case's id
+    :param answers: by the case's id; answers to cases that `cases` doesn't have are left out
     """
     of_day: dict[date, list[tuple[FirstAnswer, float]]] = defaultdict(list)
     for case, answer in answers.items():
@@ -76,7 +76,7 @@ def _figures(day: date | None, outcomes: Iterable[tuple[FirstAnswer, float]]) ->
         counts[answer.status] += 1
         if answer.status != NO_RESPONSE:
             seconds.append(waited)
-    # The clocks of brokers and site may differ by a little: no answer came before its case.
+    # The clocks of brokers and site may differ a little: a negative time is reported as 0.
     median, p90 = np.maximum(np.percentile(seconds, [50, 90]), 0).round(1).tolist() if seconds else (None, None)
     return AnswerFigures(day, counts[REPORTED_FRAUD], counts[REPORTED_NOT_FRAUD], counts[NO_RESPONSE], median, p90)
 

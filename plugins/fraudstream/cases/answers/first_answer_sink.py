@@ -1,4 +1,4 @@
-"""Passes on only the first answer of each case and staff decisions: any number of clicks makes one outcome."""
+"""Passes on only staff decisions and the first answer of each case: any number of clicks makes one outcome."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -12,36 +12,37 @@ from fraudstream.kafka.records import Batch, Partition, Sink
 
 
 class KnowsFirstPlaces(Protocol):
-    """See :class:`fraudstream.cases.answers.places.AnswerPlaces`."""
+    """The methods of :class:`fraudstream.cases.answers.places.AnswerPlaces` that the sink uses."""
 
     def catch_up(self) -> None:
-        """Returns once all that lies in the topic now is known."""
+        """Returns once all answers that the topic has now are read."""
 
     def first_place(self, case: str) -> Place | None:
-        """Where the first answer of a case lies."""
+        """The place of a case's first answer; None: it has no answer."""
 
     def close(self) -> None:
-        """Ends it."""
+        """Stops reading the topic."""
 
 
 class FirstAnswers:
     """A sink on fraud_confirmation that passes to another sink the answers that count and drops the rest.
 
-    Those are the first answer of each case, and what `also` says: see :mod:`fraudstream.cases.answers.staff`.
+    The first answer of each case counts, and so do the rows that `also` selects: see
+    :mod:`fraudstream.cases.answers.staff`.
 
-    Which answer was first is known from the log alone, so a partition that comes in is read from its beginning:
+    Only the log shows which answer is the first, so the sink reads an assigned partition from its beginning:
 
-    1. ``assigned`` asks the inner sink where it goes on, and has the engine start at the beginning;
-    2. ``write`` marks the cases of every row as seen; rows before the inner sink's start end there;
-    3. of the rows from there on it passes those whose case was not seen before and those that `also` picks, an empty
-       batch included, so that the inner sink's next offset moves past dropped answers.
+    1. ``assigned`` asks the inner sink for its start offset, and lets the engine start at the beginning;
+    2. ``write`` marks the cases of all rows as seen, and drops the rows before the inner sink's start offset;
+    3. of the other rows it passes on those whose case was not seen before and those that `also` selects. It passes on
+       an empty batch, too, so that the inner sink's next offset moves past dropped answers.
 
-    Memory: one id for each case of the assigned partitions. All answers of a case lie in one partition, in two if
-    partitions were added to the topic meanwhile; `elsewhere` then knows of an earlier one in another partition.
+    Memory: one id for each case of the assigned partitions. All answers to a case are in one partition, or in two if
+    partitions were added to the topic in between; `elsewhere` then knows of an earlier answer in another partition.
 
-    :param elsewhere: where the first answer of each case lies, over all partitions; closed with this sink
-    :param column: what identifies a case; on another topic, the column that must be unique
-    :param also: which rows pass in any case
+    :param elsewhere: the places of the first answers over all partitions; closed with this sink
+    :param column: the column that identifies a case; on another topic, the column that must be unique
+    :param also: returns the mask of the rows that are passed on even if they aren't the first of their case
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class FirstAnswers:
         self._seen: dict[Partition, set[str]] = {}
 
     def assigned(self, partition: Partition, committed: int | None) -> int:
-        """Always the beginning; the inner sink's own start is kept for ``write``."""
+        """Returns the beginning of the partition; keeps the inner sink's start offset for ``write``."""
         # 1
         start = self._inner.assigned(partition, committed)
         if start is None:
@@ -70,7 +71,7 @@ class FirstAnswers:
         return int(OFFSET_BEGINNING)
 
     def write(self, batch: Batch) -> None:
-        """Passes on the first answers at and after the inner sink's start."""
+        """Passes on the rows that count, from the inner sink's start offset on."""
         # 2
         seen = self._seen[batch.partition]
         first = np.zeros(len(batch), dtype=bool)
@@ -98,7 +99,7 @@ class FirstAnswers:
         )
 
     def _earlier_elsewhere(self, batch: Batch, kept: np.ndarray, elsewhere: KnowsFirstPlaces) -> np.ndarray:
-        """Which of the rows that would be kept have an earlier one in another partition."""
+        """Returns the mask of the `kept` rows whose case has an earlier answer in another partition."""
         elsewhere.catch_up()
         earlier = np.zeros(len(batch), dtype=bool)
         cases = batch.rows.column(self._column).to_pylist()
@@ -109,22 +110,22 @@ class FirstAnswers:
         return earlier
 
     def due(self) -> bool:
-        """As the inner sink says."""
+        """Whether the inner sink is due."""
         return self._inner.due()
 
     def flush(self) -> dict[Partition, int]:
-        """As the inner sink does."""
+        """Flushes the inner sink and returns its next offsets."""
         return self._inner.flush()
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Forgets which cases of the partitions were seen, here and inside."""
+        """Forgets the seen cases of these partitions, and revokes them from the inner sink."""
         for partition in partitions:
             self._starts.pop(partition, None)
             self._seen.pop(partition, None)
         self._inner.revoked(partitions)
 
     def close(self) -> None:
-        """As the inner sink does."""
+        """Closes the inner sink and `elsewhere`."""
         self._inner.close()
         if self._elsewhere is not None:
             self._elsewhere.close()

@@ -1,11 +1,11 @@
-"""Which of two records of a topic is the earlier one.
+"""Decides which of two records of a topic is the earlier one.
 
-Brokers say when they took a record (LogAppendTime). In one partition the offset decides all the same: a broker's clock
-may be set back, and that of the next leader may be behind. Between partitions it is the time: the records of a case lie
-in two of them once some were added.
+The timestamp of a record is the broker's append time (LogAppendTime). Within a partition the offset decides
+nevertheless: a broker's clock may be set back, and the clock of the next leader may be behind. Between partitions the
+append time decides: if partitions were added to a topic, the records of a case may be in two of them.
 
-To make one order of both, a record counts as taken no earlier than those of its case before it in its partition.
-:func:`in_log_order` sorts records that are all at hand, :class:`CaseOrder` places them one by one as they are read.
+To combine both, the append time of a record counts as at least that of the earlier records of its case in its
+partition. :func:`in_log_order` sorts a complete collection of records, :class:`CaseOrder` takes them one by one.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 
 def place_of(message: Message) -> Place:
-    """Where a record lies, and when a broker took it."""
+    """Returns a record's append time, partition and offset."""
     return int(message.timestamp()[1]), message.partition() or 0, int(message.offset() or 0)
 
 
 class CaseOrder:
-    """Places of records as if no clock had been set back: the smaller one is the earlier record of its case.
+    """Corrects the places of records for clocks that were set back: the smaller place is the earlier record of a case.
 
-    It is given the records of each partition in their order, and partitions in any. A case's first record costs no
-    memory, so most cases don't.
+    The records of a partition must be passed in offset order; the order of the partitions doesn't matter. Only cases
+    with more than one record take memory.
     """
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ class CaseOrder:
         self._latest: dict[str, dict[int, int]] = {}
 
     def place(self, case: str, place: Place, known: Place | None) -> Place:
-        """Where a record stands among those of its case.
+        """Returns the corrected place of a record.
 
-        :param known: where the one stands that counts so far; None: this is the first that is read
+        :param known: the corrected place of the case's record that counts so far; None: this is the first one
         """
         if known is None:
             return place
@@ -48,16 +48,17 @@ class CaseOrder:
         return latest[partition], partition, offset
 
     def forget(self, case: str) -> None:
-        """Drops what is known of a case."""
+        """Drops the append times of a case."""
         self._latest.pop(case, None)
 
 
 def in_log_order(
     records: Iterable[T], place: Callable[[T], Place], case: Callable[[T], Hashable] = lambda _: None
 ) -> list[T]:
-    """Records of one topic by time, as if no clock had been set back: those of a case and partition are in their order.
+    """Sorts records of one topic by append time; records of the same case and partition stay in offset order.
 
-    :param case: whose record it is; by default all are of one case
+    :param place: returns append time, partition and offset of a record
+    :param case: returns the case of a record; by default all records belong to one case
     """
     latest: dict[tuple[Hashable, int], int] = {}
     timed = []

@@ -1,4 +1,4 @@
-"""Where the first answer of each case lies, over all partitions of the topic."""
+"""The places of the first answers to all cases, over all partitions of the topic."""
 
 import logging
 import time
@@ -22,13 +22,13 @@ _LONGEST_SECONDS = 120.0
 
 
 class AnswerPlaces(TopicView[Place]):
-    """For consumers of the answers, each of which reads some partitions: whether another one has an earlier answer.
+    """The first answer to each case in the whole topic, for consumers that read only some of its partitions.
 
-    Answers that are dead letters are not among them: one that is produced again is a new answer, even if the registry
-    gives the schema of the dead one by now.
+    Answers that became dead letters are left out: if such an answer is produced again, the new record counts, even if
+    the dead letter can be decoded by now.
 
-    Memory: an id and three numbers for each case of the topic. Which of two answers is earlier is a matter of the
-    brokers' clocks, where they lie in two partitions.
+    Memory: an id and three numbers for each case of the topic. Between answers in two partitions, the brokers' clocks
+    decide which is the earlier one.
     """
 
     topic = FRAUD_CONFIRMATION
@@ -40,12 +40,12 @@ class AnswerPlaces(TopicView[Place]):
         self.start()
 
     def close(self) -> None:
-        """As every view, and leaves the dead letters."""
+        """Stops reading the topic and its dead letters."""
         super().close()
         self._dead_letters.close()
 
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, Place]:
-        """A case and the place of an answer to it."""
+        """A case's id, and the append time, partition and offset of an answer to it."""
         return record["idTransaction"], (message.timestamp()[1], message.partition(), message.offset())
 
     def _reads(self, messages: list[Message]) -> list[Read[Place]]:
@@ -63,10 +63,10 @@ class AnswerPlaces(TopicView[Place]):
                 logger.warning("the dead letters of topic %s can't be read yet: %s", self.topic, error)
 
     def catch_up(self) -> None:
-        """Returns once all that lies in the topic now is known.
+        """Returns once all answers that the topic has now are read.
 
-        :raises KafkaUnavailable: the brokers don't answer for two minutes
-        :raises KafkaError: the view has ended
+        :raises KafkaUnavailable: that takes longer than two minutes
+        :raises KafkaError: the view has ended, or the brokers don't tell where the topic ends
         """
         until = time.monotonic() + _LONGEST_SECONDS
         ends = self._topics.committed_ends(self.topic)
@@ -78,5 +78,5 @@ class AnswerPlaces(TopicView[Place]):
             time.sleep(_LOOK_SECONDS)
 
     def first_place(self, case: str) -> Place | None:
-        """Where the first answer of a case lies; None: there is none."""
+        """The place of a case's first answer; None: it has no answer."""
         return self.get(case)

@@ -1,4 +1,4 @@
-"""Putting an answer into the topic fraud_confirmation, and knowing that it is there."""
+"""Writes answers to the topic fraud_confirmation and waits for their acknowledgement."""
 
 import asyncio
 import atexit
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 Status = Literal["REPORTED_FRAUD", "REPORTED_NOT_FRAUD", "NO_RESPONSE"]
 #: Partition and offset.
 Place = tuple[int, int]
-#: Who waits for an answer's delivery, its error, its place.
+#: The future that waits for an answer's delivery report, the report's error, the answer's place.
 _Report = tuple["asyncio.Future[Place]", Code | None, Place]
 #: The status that a button stands for.
 STATUS_OF: dict[Proposal, Status] = {"fraud": "REPORTED_FRAUD", "not-fraud": "REPORTED_NOT_FRAUD"}
 
-#: An answer that isn't durable after this long is failed, and its customer told so.
+#: Seconds after which an answer that isn't acknowledged has failed; its customer is told so.
 DELIVERY_SECONDS = 10
 #: How long an answer waits for others in its batch: customers do not notice, and the brokers handle fewer requests.
 LINGER_MS = 20
@@ -47,10 +47,10 @@ class DecidedBy:
 
 
 class AnswerPublisher:
-    """Produces answers; one for a process is enough, from any event loop in any thread.
+    """Produces answers. One publisher for a process is enough: event loops in any threads may use it.
 
-    A thread of its own serves librdkafka's delivery reports: confluent-kafka's own asyncio producer gathers records
-    for up to a second before it sends them, which a person would wait for.
+    It polls librdkafka's delivery reports in its own thread. confluent-kafka's asyncio producer would buffer records
+    for up to a second before it sends them, while a person waits.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -59,7 +59,7 @@ class AnswerPublisher:
         self._codec_lock = threading.Lock()
         self._connection = Connection(settings)
         self._producer = self._connect()
-        #: Those that it replaces, as long as answers of theirs are without a report.
+        #: Replaced producers, kept until all their delivery reports have come.
         self._ended: list[Producer] = []
         #: Appended to by librdkafka's callbacks, which run in the thread that polls.
         self._reported: deque[_Report] = deque()
@@ -75,7 +75,7 @@ class AnswerPublisher:
 
     @property
     def alive(self) -> bool:
-        """Whether it still publishes."""
+        """Whether the publisher is still open."""
         return not self._stop.is_set()
 
     async def publish(
@@ -87,16 +87,17 @@ class AnswerPublisher:
     ) -> Place:
         """Writes an answer; returns its partition and offset once all in-sync replicas have it.
 
-        `transaction` is the decoded record of fraud_transaction. A call that is cancelled or failed may still have
-        written its answer: the first one in the log counts, so publishing again is harmless. Not so a staff decision,
-        each of which counts: :mod:`fraudstream.cases.answers.decisions` looks before it publishes one.
+        A call that is cancelled or fails may still have written its answer. The first answer in the log counts, so
+        publishing it again is harmless. A staff decision always counts, so
+        :mod:`fraudstream.cases.answers.decisions` checks the case's outcome before it publishes one.
 
-        :param decided: of a staff decision; None: the customer's answer, or NO_RESPONSE
-        :raises AnswerUnknown: the brokers don't acknowledge it within :data:`DELIVERY_SECONDS`
-        :raises KafkaUnavailable: it wasn't sent
-        :raises KafkaRefused: they turn the user away, or it may not write answers
+        :param transaction: the decoded record of fraud_transaction
+        :param decided: person and reason of a staff decision; None: the customer's answer, or NO_RESPONSE
+        :raises AnswerUnknown: the brokers don't acknowledge the answer within :data:`DELIVERY_SECONDS`
+        :raises KafkaUnavailable: the answer wasn't sent
+        :raises KafkaRefused: the brokers refuse the user, or the user may not write to the topic
         :raises SchemaRegistryError: the registry doesn't answer at the first use
-        :raises RecordError: `transaction` is none
+        :raises RecordError: `transaction` doesn't fit the schema
         """
         record = {**transaction, "status": status, "answeredAt": answered_at, **channel_of(status, decided)}
         value = await asyncio.to_thread(self._encode, record) if self._codec is None else self._encode(record)
@@ -113,9 +114,9 @@ class AnswerPublisher:
             raise refused if isinstance(refused, KafkaRefused) else AnswerUnknown(self._why(error.args[0])) from error
 
     async def check(self) -> None:
-        """Returns if the brokers answer now.
+        """Checks that the brokers answer now.
 
-        :raises KafkaUnavailable: they don't
+        :raises KafkaUnavailable: the brokers don't answer
         """
         try:
             await asyncio.to_thread(self._producer.list_topics, FRAUD_CONFIRMATION, 2)
@@ -123,7 +124,7 @@ class AnswerPublisher:
             raise self._unavailable(error.args[0]) from error
 
     def close(self) -> None:
-        """Waits for what is on its way, at most :data:`DELIVERY_SECONDS`, and ends. Harmless when repeated."""
+        """Waits for outstanding answers, at most :data:`DELIVERY_SECONDS` a producer, and ends. May be called again."""
         if not self._stop.is_set():
             for producer in (self._producer, *self._ended):
                 producer.flush(DELIVERY_SECONDS)
@@ -146,7 +147,7 @@ class AnswerPublisher:
         )
 
     def _encode(self, record: dict[str, Any]) -> bytes:
-        # the codec may not be used by two threads at once; its first use asks the registry, so it is kept off the loop
+        # The codec isn't thread-safe. Its first use asks the registry, so publish() runs it in another thread then.
         with self._codec_lock:
             codec = self._codec or Codec.for_topic(FRAUD_CONFIRMATION, self._settings)
             value = codec.encode(record)
@@ -160,7 +161,7 @@ class AnswerPublisher:
             raise self._unavailable("too many answers wait for the brokers") from error
         except KafkaException as error:
             if error.args[0].code() == Code._FATAL:
-                # an idempotent producer that lost its sequence never sends again: a new one does
+                # After a fatal error an idempotent producer never sends again, so a new one replaces it.
                 logger.warning("answers: a new producer replaces one that ended with %s", error.args[0])
                 self._ended.append(self._producer)
                 self._producer = self._connect()
@@ -180,7 +181,7 @@ class AnswerPublisher:
             self._pass_on()
 
     def _pass_on(self) -> None:
-        """One wake-up of each event loop, however many answers of its were delivered at once."""
+        """Passes delivery reports on to the event loops of their callers, with one wake-up for each loop."""
         by_loop: dict[asyncio.AbstractEventLoop, list[_Report]] = defaultdict(list)
         while self._reported:
             report = self._reported.popleft()
@@ -202,7 +203,7 @@ class AnswerPublisher:
 
 
 def channel_of(status: Status, decided: DecidedBy | None) -> dict[str, str | None]:
-    """The columns of an answer that say how it came."""
+    """The columns channel, decidedBy and reason of an answer."""
     if decided is None:
         return {"channel": TIMEOUT if status == "NO_RESPONSE" else LINK, "decidedBy": None, "reason": None}
     return {"channel": STAFF, "decidedBy": decided.name, "reason": decided.reason}

@@ -1,8 +1,8 @@
-"""Which answers of a case count: the one rule of views, consumers and audit.
+"""Decides which answers of a case count: views, consumers and audit use the same rule.
 
-In log order, the first answer of a case counts: it resolves the case's sensor, whose XCom it stays. A staff decision
-counts whenever it comes, and supersedes what counted before: it has an outcome row, a receipt and an audited record of
-its own. Any other answer that isn't the first counts for nobody.
+The first answer of a case in log order counts: it ends the case's sensor and remains its XCom. A staff decision counts
+whenever it comes, and supersedes the answer that counted before. It has its own outcome row and receipt, which the
+audit expects. All other answers are ignored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,14 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Channel = Literal["LINK", "TIMEOUT", "STAFF"]
-#: The customer's link; no answer in time; a person of the bank.
+#: LINK: the customer's link. TIMEOUT: no answer within the time limit. STAFF: a person of the bank.
 LINK: Channel = "LINK"
 TIMEOUT: Channel = "TIMEOUT"
 STAFF: Channel = "STAFF"
 
 
 def staff_decisions(rows: pa.RecordBatch) -> np.ndarray:
-    """Which rows of fraud_confirmation are staff decisions."""
+    """Returns the mask of the rows of fraud_confirmation that are staff decisions."""
     found = pc.fill_null(pc.equal(rows["channel"], STAFF), False)
     return np.asarray(found.to_numpy(zero_copy_only=False), bool)
 
@@ -31,17 +31,17 @@ def is_staff_decision(answer: Mapping[str, Any]) -> bool:
 
 
 def words_of(status: str, *, staff: bool) -> str:
-    """The part of a text's name that says who gave an answer: pages and mails have other words for a decision.
+    """The part of a text's name that stands for an answer: pages and mails have separate texts for staff decisions.
 
-    Nobody decides that there was no response; a record may say so all the same.
+    A person can't decide NO_RESPONSE. If a record has it nevertheless, it gets the text of an answer.
     """
     return f"{STAFF}_{status}" if staff and status != "NO_RESPONSE" else status
 
 
 def counting(channels: Iterable[str | None]) -> int | None:
-    """The place of the answer that counts among those of one case in log order; None: there is none.
+    """Returns the index of the answer that counts among the answers to one case; None: there are no answers.
 
-    :param channels: of each answer; None where the record is from before the field was there
+    :param channels: the channel of each answer, in log order; None: the record is older than the field
     """
     counts = None
     for place, channel in enumerate(channels):
