@@ -1,1 +1,1 @@
-"""Cases: opened for frauds, followed, and closed when their time is up."""
+"""Cases: each fraud gets one, which waits for the customer's answer until its time is up."""

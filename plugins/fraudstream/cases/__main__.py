@@ -1,6 +1,6 @@
 """``python -m fraudstream.cases decide`` decides a case for a customer who called, or corrects an earlier answer.
 
-A case of an amount that takes two people (FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT) is refused: the page Cases decides it.
+It refuses a case of at least FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT: two people decide such a case at the page Cases.
 """
 
 import argparse
@@ -15,14 +15,14 @@ from fraudstream.settings import get_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 once the decision is durable, 1 with the reason on standard error."""
+    """Returns exit code 0 once the decision is durable, or 1 after an error, which is written to standard error."""
     parser = argparse.ArgumentParser(prog="python -m fraudstream.cases", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     made = commands.add_parser("decide", help="write a staff decision; safe to repeat")
     made.add_argument("case", metavar="ID", help="idTransaction of the case")
     made.add_argument("--outcome", required=True, choices=OUTCOMES)
-    add_by(made, "who decides")
-    made.add_argument("--reason", required=True, help="why, in words for an auditor")
+    add_by(made, "the person who decides")
+    made.add_argument("--reason", required=True, help="the reason, for an auditor")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:

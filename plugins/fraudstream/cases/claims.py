@@ -1,13 +1,13 @@
-"""Which DAG run a fraud belongs to: decided once by objects in the lake, even if any process crashes.
+"""Assigns each fraud to exactly one DAG run, with objects in the lake, even if any process crashes.
 
-A run takes what waits in several topic-partitions, and each of these has a chain of objects, the claims. All claims
-that a run is made of hold the same body, the run's *plan*: its parts and their cases. A part is the run's if its claim,
-the object under the name of the part's first offset, holds the run's plan. Since an object is created once,
-every reader sees the same run, and any reader that finds one claim of a plan can finish the rest:
+A run has waiting frauds of several topic-partitions. Each topic-partition has a chain of objects, the claims. All
+claims of a run have the same content, the run's *plan*: its parts and their cases. A part belongs to the run if the
+part's claim, the object that is named after the part's first offset, contains the run's plan. Since an object is
+created only once, every reader sees the same run, and any reader that finds one claim of a plan can complete the run:
 
-1. create the claims that aren't there yet,
-2. read those that another process created: they may belong to another plan,
-3. open the run with the cases of the parts that are its own; its id is made of the plan.
+1. create the missing claims,
+2. read the claims that another process created: they may belong to another plan,
+3. open the run with the cases of the parts that belong to it; the run's id is derived from the plan.
 """
 
 import gzip
@@ -30,20 +30,20 @@ Case = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Consecutive frauds of one topic-partition: what its claim says, and their cases."""
+    """Consecutive frauds of one topic-partition: their claim as a link of its chain, and their cases."""
 
     link: Link
     day: date
     cases: tuple[Case, ...]
 
     def name(self, folder: str) -> str:
-        """The claim's."""
+        """Returns the object name of the part's claim."""
         return object_name(folder, self.day, *self.link.partition, self.link.first)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is to be made of."""
+    """The parts that a run is to have."""
 
     parts: tuple[Part, ...]
 
@@ -51,7 +51,7 @@ class Plan:
     def run_id(self) -> str:
         """Topic, partition and offsets of the first part, and a digest of all parts and their cases.
 
-        Of the cases, since a topic that was restored to an earlier state has other ones at the same offsets.
+        The digest includes the cases, since a restored topic may have other records at the same offsets.
         """
         first = self.parts[0].link
         parts = [
@@ -63,16 +63,16 @@ class Plan:
         return f"{first.partition.topic}-{first.partition.number}-{first.first}-{first.end}-{digest}"
 
     def body(self) -> bytes:
-        """As it is kept in each claim: a line that says what the parts are, then a line for each case."""
+        """Returns the content of each claim, gzipped JSON: a line that describes the parts, then one for each case."""
         parts = [part.link.metadata() | {"day": part.day.isoformat()} for part in self.parts]
         lines = [{"parts": parts}, *(case for part in self.parts for case in part.cases)]
         return gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode(), mtime=0)
 
     @classmethod
     def of(cls, name: str, body: bytes) -> "Plan":
-        """The plan in a claim.
+        """Parses the content of a claim, the object with this name.
 
-        :raises LakeError: it isn't one
+        :raises LakeError: the content isn't a plan
         """
         try:
             head, *cases = (json.loads(line) for line in unpacked(name, body).splitlines())
@@ -92,7 +92,7 @@ class Plan:
 
 
 def claimed_on(store: ObjectStore, folder: str, day: date) -> dict[str, Case]:
-    """Cases in the claims of a day, by id.
+    """Returns the cases in the claims of a day, by id.
 
     :raises LakeError: a claim is unreadable
     """
@@ -100,14 +100,14 @@ def claimed_on(store: ObjectStore, folder: str, day: date) -> dict[str, Case]:
     for info in store.list(f"{folder}/dt={day.isoformat()}/"):
         found = store.get(info.name)
         if found is not None:
-            # the plan's other parts may have turned out to belong to other runs: their claims say so
+            # The plan's other parts may belong to other runs: only their own claims tell.
             mine = [part for part in Plan.of(info.name, found.data).parts if part.name(folder) == info.name]
             cases |= {case["idTransaction"]: case for part in mine for case in part.cases}
     return cases
 
 
 class Claims:
-    """The claims in a folder, and the runs that they are opened as."""
+    """Creates the claims in a folder, and opens their runs."""
 
     def __init__(self, store: ObjectStore, folder: str, open_run: Callable[[str, dict[str, Any]], None]) -> None:
         self._store = store
@@ -115,9 +115,10 @@ class Claims:
         self._open_run = open_run
 
     def open(self, plan: Plan) -> dict[Partition, int]:
-        """Opens the plan's run, and those that its parts belong to instead; returns where each part's claim ends.
+        """Opens the plan's run, and the runs of other plans that parts of it already belong to.
 
-        Calling it again, with this plan or another that holds some of the same frauds, opens nothing twice.
+        Returns the end offset of each part's claim, by partition. Calling it again, with this plan or with another one
+        that has some of the same frauds, opens no case twice.
         """
         lost = self._finish(plan)
         ends = {part.link.partition: part.link.end for part in plan.parts}
@@ -127,14 +128,14 @@ class Claims:
         return ends
 
     def _finish(self, plan: Plan) -> dict[Partition, Plan]:
-        """Opens the plan's run; returns the plans that parts of it turned out to belong to."""
+        """Opens the plan's run; returns the other plans that parts of it already belong to, by partition."""
         body, lost = plan.body(), {}
         for part in plan.parts:
             name = part.name(self._folder)
             # 1. create the claim
             if self._store.create(name, body, content_type=GZIP, metadata=part.link.metadata()).ours:
                 continue
-            # 2. read those of other processes
+            # 2. read the claim of another process
             found = self._store.get(name)
             if found is None:
                 raise LakeError(
@@ -144,7 +145,7 @@ class Claims:
             theirs = Plan.of(name, found.data)
             if theirs.run_id != plan.run_id:
                 lost[part.link.partition] = theirs
-            else:  # the same run: its cases have the times that were claimed, also in the claims that are missing
+            else:  # the same run: use the times of its cases in this claim for the missing claims, too
                 plan, body = theirs, found.data
         # 3. open the run
         own = [part for part in plan.parts if part.link.partition not in lost]

@@ -1,8 +1,8 @@
-"""Until when a case waits for its customer.
+"""The deadline of a case, until which it waits for its customer.
 
-The notice has the time limit to be accepted by a mail server, counted from the case's record. From then on the customer
-has the time limit to answer. So a case waits for at most twice the time limit, and one whose notice is never accepted
-for once. The first notice that is accepted counts; reminders and notices that are sent again don't move the deadline.
+A mail server must accept the notice within the time limit, counted from the case's record. From the acceptance on, the
+customer has the time limit to answer. So a case waits for at most twice the time limit, and for one time limit if its
+notice is never accepted. Only the first accepted notice counts; reminders and resent notices don't move the deadline.
 """
 
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from typing import Any, overload
 
 
 def longest_wait(time_limit: timedelta) -> timedelta:
-    """How long after its record a case waits at most."""
+    """The longest time that a case waits, counted from its record."""
     return 2 * time_limit
 
 
@@ -19,10 +19,10 @@ def deadline(first_limit: datetime, accepted_at: datetime | None, time_limit: ti
 @overload
 def deadline(first_limit: float, accepted_at: float | None, time_limit: float) -> float: ...
 def deadline(first_limit: Any, accepted_at: Any, time_limit: Any) -> Any:
-    """When the case's time is up; as datetime, or in seconds.
+    """Returns when the case's time is up: as datetime, or as a number in the unit of the arguments.
 
-    :param first_limit: until when the notice may be accepted: time of the case's record and the time limit
-    :param accepted_at: when the notice was; None: not yet
+    :param first_limit: until when the notice may be accepted: the time of the case's record plus the time limit
+    :param accepted_at: when the notice was accepted; None: not yet
     """
     if accepted_at is None or accepted_at > first_limit:
         return first_limit

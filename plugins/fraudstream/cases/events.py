@@ -16,7 +16,7 @@ from fraudstream.settings import Settings
 MAIL_FAILED = "MAIL_FAILED"
 #: A mail wasn't sent: safe mode, or the customer directory has no valid entry for the account.
 MAIL_SUPPRESSED = "MAIL_SUPPRESSED"
-#: A mail was accepted and came back.
+#: A mail server accepted a mail, which was returned later.
 MAIL_BOUNCED = "MAIL_BOUNCED"
 #: The recipient reported a mail as spam.
 MAIL_COMPLAINED = "MAIL_COMPLAINED"
@@ -39,7 +39,7 @@ NOTE = "NOTE"
 ASSIGNED = "ASSIGNED"
 #: Four eyes: a person asks another one to confirm a decision; reason is the decision's, details: request, outcome.
 DECISION_REQUESTED = "DECISION_REQUESTED"
-#: Four eyes: another person confirmed it, and the decision is on fraud_confirmation; details as of the request, and
+#: Four eyes: another person confirmed the decision, which is on fraud_confirmation; details: request, outcome,
 #: requestedBy.
 DECISION_CONFIRMED = "DECISION_CONFIRMED"
 #: Events that say that a mail didn't reach its customer.
@@ -59,7 +59,7 @@ class CaseEvent:
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def record(self) -> dict[str, Any]:
-        """As include/schemas/case_event.avsc has it."""
+        """Returns the event as a record of the schema include/schemas/case_event.avsc."""
         return {
             "idTransaction": self.id_transaction,
             "eventType": self.event_type,
@@ -85,7 +85,7 @@ class CaseEvent:
 
 
 def masked(address: str) -> str:
-    """A mail address that people recognise and nobody can write to: ``C1***@example.com``."""
+    """Returns a mail address without most of its local part, such as ``C1***@example.com``."""
     local, at, domain = address.rpartition("@")
     return f"{local[:2]}***{at}{domain}"
 
@@ -98,9 +98,9 @@ class CaseEvents:
         self._producer = ConfirmedProducer(settings, CASE_EVENT)
 
     def publish(self, events: Iterable[CaseEvent]) -> None:
-        """Returns once the brokers have each event; a call that failed may be repeated.
+        """Writes events; returns once the brokers have acknowledged all of them. A call that failed may be repeated.
 
-        :raises KafkaError: they don't have one of them
+        :raises KafkaError: the brokers didn't acknowledge an event
         :raises SchemaRegistryError: the registry doesn't answer at the first use
         """
         self._producer.write(

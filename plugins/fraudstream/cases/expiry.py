@@ -1,14 +1,16 @@
-"""Cases whose sensor is gone still get an outcome: NO_RESPONSE, once their time is up.
+"""Gives cases whose sensor is gone an outcome: NO_RESPONSE, once their time is up.
 
-A sensor publishes it when its case's time is up. One that a person marked, whose run was deleted, or whose trigger
-failed does not. So this looks, from outside of Airflow's runs, for cases without an outcome:
+A sensor publishes NO_RESPONSE when its case's time is up. It doesn't if a person marked its task, if its run was
+deleted or if its trigger failed. This module therefore looks for cases without an outcome, independently of
+Airflow's runs:
 
-1. read the frauds and the outcomes of the last days from their topics,
-2. take the frauds without an outcome whose time should have been up for a while,
-3. look their real time up in the claims that runs are opened with, and when their notices were accepted,
-4. publish NO_RESPONSE for those whose time is up and that have no outcome by then: publishing many takes a while.
+1. read the frauds, the outcomes and the acceptances of notices of the last days from their topics,
+2. take the frauds without an outcome that came longer ago than the time limit and a grace period,
+3. calculate their deadlines from the claims of their runs and from when their notices were accepted,
+4. publish NO_RESPONSE for each case whose deadline is over. Publishing many takes a while, so check each case again
+   for an outcome just before.
 
-A sensor that publishes meanwhile does no harm: the first outcome in the log counts, and both are the same.
+A sensor that publishes at the same time does no harm: the first outcome in the log counts, and both are the same.
 """
 
 import asyncio
@@ -32,7 +34,7 @@ from fraudstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: How long a case's own sensor has, after its time is up, to publish the outcome.
+#: How long after a case's deadline its own sensor may take to publish the outcome.
 GRACE = timedelta(minutes=15)
 _LOOK_SECONDS = 0.5
 _CLAIM_DAYS = 31
@@ -47,12 +49,12 @@ class OpenCase:
 
     @property
     def id(self) -> str:
-        """Of the case."""
+        """The case's id."""
         return str(self.transaction["idTransaction"])
 
 
 class _Frauds(TopicView[OpenCase]):
-    """All frauds of the last days; `seen` keeps those that have no outcome yet."""
+    """All frauds of the last days; `seen` has each of them by id."""
 
     topic = FRAUD_TRANSACTION
 
@@ -68,10 +70,10 @@ class _Frauds(TopicView[OpenCase]):
 
 
 async def close_expired(settings: Settings, store: ObjectStore, *, look_back: timedelta) -> list[str]:
-    """Publishes NO_RESPONSE for each case whose time is up without an outcome; returns their ids.
+    """Publishes NO_RESPONSE for each case without an outcome whose time is up; returns the ids of these cases.
 
-    :param look_back: how far before the longest wait of a case its record may lie
-    :raises KafkaError: a topic can't be read or written; those that were published stay so
+    :param look_back: cases are read whose records came within the longest wait of a case plus this time
+    :raises KafkaError: a topic can't be read or written; outcomes that were published before are kept
     :raises LakeError: the claims can't be read
     """
     limit = settings.confirmation_time_limit
@@ -87,7 +89,7 @@ async def close_expired(settings: Settings, store: ObjectStore, *, look_back: ti
             # 2. without an outcome
             now = datetime.now(UTC)
             late = now - limit - GRACE
-            # that a record is of the future, from a broker whose clock was ahead, says nothing: its claim does
+            # Keep a record with a time in the future, from a broker whose clock was ahead: its claim has the deadline.
             found = (case for case in frauds.seen.values() if not late <= case.came_at <= now)
             waiting = [case for case in found if outcomes.get(case.id) is None]
             moments = {case.id: accepted.get(case.id) for case in waiting}
@@ -126,14 +128,17 @@ def expired_by_claim(
     limit: timedelta,
     accepted: Mapping[str, datetime | None],
 ) -> list[OpenCase]:
-    """Of the cases, those whose time is up by the claim of their run; one without a claim has no run yet.
+    """Returns the cases whose deadline, by the claim of their run, is over by :data:`GRACE`.
 
-    :param accepted: when the notice of each case was
+    A case without a claim has no run yet, and isn't returned.
+
+    :param limit: the time limit of a case
+    :param accepted: when the notice of each case was accepted, by the case's id
     """
     expired = []
     claimed: dict[date, dict[str, Case]] = {}
     for case in waiting:
-        # A claim lies in the day of its first record, which may be a while before the case's.
+        # A claim is in the folder of its first record's day, which may be days before the case's.
         for days in range(_CLAIM_DAYS):
             day = case.came_at.date() - timedelta(days=days)
             if day not in claimed:

@@ -32,7 +32,7 @@ class CaseHistory:
 
 
 def read_history(settings: Settings, id_transaction: str) -> CaseHistory:
-    """Reads the three topics and keeps what is of one case: some seconds for a million records.
+    """Reads the three topics and keeps the records of one case. This takes some seconds for a million records.
 
     :raises UnknownCase: no fraud transaction has this id
     :raises KafkaError, SchemaRegistryError: a topic can't be read
@@ -51,10 +51,10 @@ def _answer(record: dict[str, Any], message: Message) -> Answer:
 
 
 def _of_case(settings: Settings, topic: str, id_transaction: str) -> list[tuple[dict[str, Any], Message]]:
-    """Valid records of a case, in log order; over two partitions, if some were added, by the brokers' times."""
+    """Returns the valid records of a case on one topic, in log order."""
     codec = Codec.for_topic(topic, settings)
     found = []
-    # transactions have their account as key
+    # the key of a transaction is its account
     key = None if topic == FRAUD_TRANSACTION else id_transaction.encode()
     for message in records(settings, topic):
         if key is not None and message.key() != key:

@@ -19,10 +19,10 @@ from fraudstream.lake.stream.totals import totals_of
 
 log = logging.getLogger(__name__)
 
-#: Folder of the lake that remembers which cases each DAG run was opened for; the underscore keeps it from readers.
+#: Folder of the lake for the claims, which say which cases each DAG run has. Readers skip it for its underscore.
 FOLDER = "_cases"
 CASES_PER_RUN = 200
-#: How often a wait for a slot checks whether to stop.
+#: Seconds between two checks whether to stop, while waiting for a slot.
 _LOOK_SECONDS = 0.2
 
 
@@ -52,9 +52,9 @@ def described(case: Case) -> str:
 
 
 def run_note(cases: Sequence[Case]) -> str:
-    """What a run waits for, in one line: Airflow shows it beside the run.
+    """The note of a DAG run, which Airflow shows beside it: one line that says what the run waits for.
 
-    A case may wait for longer, since its time limit runs from when its notice is accepted.
+    A case may wait longer than the note says, since its time limit starts when its notice is accepted.
     """
     amount = money.shown(sum(money.to_minor(case["amount"]) for case in cases))
     last = max(datetime.fromisoformat(case["expiresAt"]) for case in cases)
@@ -75,19 +75,19 @@ class _Fraud:
 class CaseSink:
     """:class:`~fraudstream.kafka.records.Sink` that opens DAG runs for frauds, up to 200 a run, over all partitions.
 
-    1. make a plan of a run: the first frauds that wait, over all partitions,
-    2. claim them, and open the run, or the runs that they turn out to be in: see :mod:`fraudstream.cases.claims`,
-    3. move the progress of each partition.
+    1. plan a run: the first waiting frauds of all partitions,
+    2. claim them, and open the run, or the runs that they belong to already: see :mod:`fraudstream.cases.claims`,
+    3. advance the progress of each partition.
 
-    A crash after any step repeats 2 and 3 with the same frauds and the same run ids.
+    After a crash at any step, steps 2 and 3 are repeated with the same frauds and the same run ids.
 
-    Runs are opened no faster than `cases_per_second`: Airflow's scheduler hands cases to the triggerers one by one and
-    does nothing else meanwhile, so a replay's thousands at once would keep it from its heartbeat. And since a run that
-    waits costs it something for as long as it does, cases that come one by one share runs: see :class:`Budget`.
+    Cases are opened no faster than `cases_per_second`: Airflow's scheduler passes them to the triggerers one by one and
+    does nothing else meanwhile, so a replay's thousands at once would delay its heartbeat. A run also costs the
+    scheduler time for as long as it waits, so cases that come one by one share runs: see :class:`Budget`.
 
-    :param open_run: opens a DAG run with this id and conf; does nothing when the run is there already
-    :param stop: whether the task is to end: what isn't claimed then is left to the next reader
-    :param wait_seconds: how long frauds wait for others to share their run, as long as there is budget
+    :param open_run: opens a DAG run with this id and conf; does nothing if the run exists already
+    :param stop: whether the task is to end; frauds that aren't claimed by then are left to the next reader
+    :param wait_seconds: how long a fraud waits for others that share its run; longer if the budget has no run left
     """
 
     def __init__(
@@ -109,22 +109,22 @@ class CaseSink:
         self._budget = Budget()
         self._waiting: dict[Partition, list[_Fraud]] = {}
         self._read_to: dict[Partition, int] = {}
-        #: Where the chain of each partition ends.
+        #: The end offset of each partition's chain.
         self._ends: dict[Partition, int] = {}
         self._oldest: float | None = None
         self._next_at = 0.0
 
     def assigned(self, partition: Partition, committed: int | None) -> int:
-        """The end of what was opened for a partition; 0 where nothing was."""
+        """Returns the offset up to which a partition's cases are opened; 0 if none is."""
         self._waiting.pop(partition, None)
         self._ends[partition] = self._read_to[partition] = self._chain.open(partition) or 0
         return self._ends[partition]
 
     def write(self, batch: Batch) -> None:
-        """Takes frauds; they wait for :meth:`flush`."""
+        """Keeps frauds until :meth:`flush`."""
         rows, offsets, timestamps = batch.rows.to_pylist(), batch.offsets.tolist(), batch.timestamps.tolist()
         now = time.time()
-        # One of the future is from a broker whose clock was ahead: its case would wait that much longer.
+        # A timestamp in the future is from a broker whose clock was ahead: with it, the case would wait longer.
         self._waiting.setdefault(batch.partition, []).extend(
             _Fraud(offset, timestamp, case_of(row, _moment(min(timestamp / 1000, now)), self._time_limit))
             for row, offset, timestamp in zip(rows, offsets, timestamps, strict=True)
@@ -134,14 +134,14 @@ class CaseSink:
             self._oldest = time.monotonic()
 
     def due(self) -> bool:
-        """Once a run is full, or the oldest fraud waited long enough and the budget has a run left."""
+        """Whether a run is full, or the oldest fraud has waited long enough and the budget has a run left."""
         if self._oldest is None:
             return False
         full = sum(map(len, self._waiting.values())) >= CASES_PER_RUN
         return full or (time.monotonic() - self._oldest >= self._wait_seconds and self._budget.left())
 
     def flush(self) -> dict[Partition, int]:
-        """Opens runs for all frauds that wait; when it is to stop, for those whose turn it is now."""
+        """Opens runs for all waiting frauds; if the task is to stop, only until a run would have to wait for a slot."""
         self._oldest = None
         while (plan := self._plan()) and self._wait_for_slot():
             self._open(plan)
@@ -155,17 +155,17 @@ class CaseSink:
         return done
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Forgets frauds of partitions that another reader opens now."""
+        """Drops the waiting frauds of these partitions: another reader opens their cases."""
         for partition in partitions:
             for state in (self._waiting, self._read_to, self._ends):
                 state.pop(partition, None)
             self._chain.forget(partition)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: the sink has no resources to release."""
 
     def _plan(self) -> Plan | None:
-        """A run of the first frauds of each partition that aren't in a run yet."""
+        """Plans a run of the first frauds of each partition that aren't in a run yet; None: there are none."""
         parts, room = [], CASES_PER_RUN
         for partition, frauds in self._waiting.items():
             frauds[:] = [fraud for fraud in frauds if fraud.offset >= self._ends[partition]]
@@ -178,7 +178,7 @@ class CaseSink:
         return Plan(tuple(parts)) if parts else None
 
     def _wait_for_slot(self) -> bool:
-        """Waits until the next run may be opened; False when it is to stop instead."""
+        """Waits until the next run may be opened; False if the task is to stop before that."""
         while (left := self._next_at - time.monotonic()) > 0:
             if self._stop():
                 return False
@@ -198,10 +198,10 @@ class CaseSink:
 
 
 class Budget:
-    """How many runs that aren't full may be opened: ten at once, and one more every 30 s.
+    """Limits the number of runs that aren't full: ten at once, and one more every 30 s.
 
-    Cases wait up to 72 hours, and their runs with them: at a run every two seconds that would be 130,000 that the
-    scheduler looks at again and again. So it is 9,400, with a consumer that restarts each hour.
+    Runs wait as long as their cases, up to 72 hours. A run every two seconds would add up to 130,000 runs, all of which
+    the scheduler checks again and again. The budget limits them to 9,400, even if the consumer restarts each hour.
     """
 
     _MOST, _SECONDS_EACH = 10.0, 30.0
@@ -211,13 +211,13 @@ class Budget:
         self._left, self._at = self._MOST, clock()
 
     def left(self) -> bool:
-        """Whether there is one."""
+        """Whether a run is left."""
         now = self._clock()
         self._left, self._at = min(self._MOST, self._left + (now - self._at) / self._SECONDS_EACH), now
         return self._left >= 1
 
     def take(self) -> None:
-        """Uses one, even if none is left: a consumer that ends still opens runs for its waiting frauds."""
+        """Uses a run, even if none is left: a consumer that ends still opens runs for its waiting frauds."""
         self.left()
         self._left = max(0.0, self._left - 1)
 

@@ -1,4 +1,4 @@
-"""Fraud notices that didn't reach their customers, by the events of their mails."""
+"""Finds fraud notices that didn't reach their customers, in the events of their cases."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -22,12 +22,12 @@ from fraudstream.kafka.records import CASE_EVENT, Partition
 from fraudstream.kafka.topic.whole_topic import records
 from fraudstream.settings import Settings
 
-#: What a count is called, by the event that it counts.
+#: The name of a count, by the type of the events that it counts.
 NAMES = {MAIL_FAILED: "failed", MAIL_BOUNCED: "bounced", MAIL_SUPPRESSED: "suppressed"}
 
 
 class PlacedEvent(NamedTuple):
-    """An event and where its record lies."""
+    """An event with the partition and the offset of its record."""
 
     event: CaseEvent
     partition: Partition
@@ -36,7 +36,7 @@ class PlacedEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredNotices:
-    """The last event of each case whose notice didn't reach its customer, and where the topic ended."""
+    """The last event of each case whose notice didn't reach its customer, and each partition's next offset."""
 
     events: tuple[PlacedEvent, ...] = ()
     ends: Mapping[Partition, int] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class UndeliveredNotices:
     accepted: Mapping[str, datetime] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
-        """How many failed, bounced and were suppressed."""
+        """The numbers of notices that failed, bounced and were suppressed."""
         counts = Counter(placed.event.event_type for placed in self.events)
         return {name: counts[event_type] for event_type, name in NAMES.items()}
 
@@ -54,7 +54,7 @@ def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
 
     A case whose notice was sent again since is not counted: the notice may have arrived.
 
-    :param events: in the order of the log for each case
+    :param events: in log order for each case
     """
     last: dict[str, PlacedEvent] = {}
     ends: dict[Partition, int] = {}
@@ -72,7 +72,7 @@ def undelivered(events: Iterable[PlacedEvent]) -> UndeliveredNotices:
 
 
 def read_undelivered(settings: Settings) -> UndeliveredNotices:
-    """:func:`undelivered` of all events there are, in the order of the log.
+    """As :func:`undelivered`, for all events of the topic.
 
     :raises KafkaError, SchemaRegistryError: the topic can't be read
     """
