@@ -1,1 +1,1 @@
-"""Confirmation links: signed, and read back however mail clients damaged them."""
+"""Confirmation links: signed, and readable even if mail clients damaged them."""

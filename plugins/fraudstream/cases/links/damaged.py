@@ -1,4 +1,4 @@
-"""What is left of a link after mail clients, filters and people have handled it: the token, and the answer if whole."""
+"""Finds the token and the answer of a confirmation link that mail clients, filters or people may have damaged."""
 
 import re
 from collections.abc import Iterator
@@ -6,31 +6,32 @@ from html import unescape
 from itertools import islice
 from urllib.parse import unquote
 
-#: What a link proposes and a button says is spelled as the links' paths have it.
+#: The answer in a link's path, which follows the token.
 _ANSWER = re.compile(r"[._-]*(not-fraud|fraud)", re.IGNORECASE)
-#: The case's id, the time of 4 bytes and the SHA-256 in Base64: where a token ends doesn't depend on what follows it.
+#: The case's id, the time (4 bytes) and the signature (SHA-256), each in Base64. The last two have fixed lengths, so a
+#: token's end doesn't depend on the text after it.
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,440}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{43}")
 _WHOLE = re.compile(rf"/confirm/({_TOKEN.pattern})/(not-fraud|fraud)")
 _BEFORE_TOKEN = re.compile(r"confirm[.]*", re.IGNORECASE)
 _NEVER_IN_A_LINK = re.compile(r"[^A-Za-z0-9._-]+")
 
-#: A target is looked at up to here: a token comes before anything that was appended to its link.
+#: Characters of a target that are searched: a token comes before any parameters that were appended to its link.
 LONGEST_LOOK = 8_192
-#: A link inside a link is percent-encoded once more by each that wraps it.
+#: Levels of percent-encoding that are undone: a link inside other links is encoded once more by each of them.
 _MOST_WRAPPINGS = 4
-#: Places where a token may begin; each costs a signature.
+#: Places that are searched for a token; each may cost a check of a signature.
 _MOST_TOKENS = 4
 
 
 def tokens_in(target: str) -> Iterator[tuple[str, str | None]]:
-    """Each text of the form of a token in a request's path and query, with the answer that follows it, if one does.
+    """Yields each text in a request's path and query that may be a token, with the answer that follows it, or None.
 
-    Most links arrive as they were sent and are read as such, before:
+    Most links arrive as they were sent, so the unchanged text is tried first. The other candidates are found so:
 
-    1. Percent-encodings and HTML's character references are undone, as often as the link was wrapped.
-    2. What no link of ours contains is dropped, wherever it stands: blanks, line breaks, brackets, quotes, slashes,
-       zero-width characters, the ``=`` of quoted-printable.
-    3. A token begins after ``confirm`` and has a known end, so nothing that was appended to it belongs to it.
+    1. Decode percent-encodings and HTML's character references, as often as the link was wrapped.
+    2. Remove characters that the site's links don't have, wherever they are: blanks, line breaks, brackets, quotes,
+       slashes, zero-width characters, the ``=`` of quoted-printable.
+    3. Take the tokens that begin after ``confirm``. The end of a token is known, whatever was appended to it.
     """
     whole = _WHOLE.match(target)
     if whole is not None:

@@ -1,14 +1,15 @@
-"""Confirmation links: what the two links in a mail carry, and reading them back.
+"""Signs and reads confirmation links, of which each mail has two.
 
 A link is ``<confirmation_url>/confirm/<token>/<answer>``. The token holds the case's id and the time it was signed,
-nothing personal; it can't be made or changed without a key, and it expires with the case's time limit. Keys rotate
-without breaking links that are already in inboxes: the first of `confirmation_keys` signs, each of them is accepted.
+no personal data. Nobody can make or change a token without a key, and it expires after the case's time limit. Keys
+rotate without breaking links that are already in inboxes: the first of `confirmation_keys` signs, all are accepted.
 A link may name the language of its page, as ``?lang=id``.
-A link is read whatever surrounds its token (:mod:`~fraudstream.cases.links.damaged`); the token must be whole.
+A link is read whatever surrounds its token (:mod:`~fraudstream.cases.links.damaged`), but the token must be complete.
 
-A second kind of token, the page token, is written into the form of the page that a link opens. It binds the POST to
-a page that this site made for this very case a short while ago. A third, the answer token, is in the address to which
-the browser is sent after its answer was written: that page waits for the answer where another process reads it later.
+A second kind of token, the page token, is in the form of the page that a link opens. It proves that a POST comes from
+a page that this site made for the same case a short while ago. A third kind, the answer token, is in the address to
+which the browser is redirected after its answer was written. A process that hasn't read the answer yet then waits for
+it.
 """
 
 import hashlib
@@ -28,15 +29,15 @@ from fraudstream.cases.links.damaged import LONGEST_LOOK, tokens_in
 from fraudstream.errors import LinkError, LinkExpired, SettingsError
 from fraudstream.settings import PUBLISHED_KEY, Settings
 
-#: What a link proposes and a button says.
+#: An answer that a link proposes or that a button of the page gives.
 Proposal = Literal["fraud", "not-fraud"]
 PROPOSALS: frozenset[str] = frozenset(get_args(Proposal))
 
-#: A page may be left open this long before its button asks to press again.
+#: How long a page may be open. After that, its customer has to press a button again.
 PAGE_SECONDS = 3600
-#: Clocks of the machine that signs and of the one that reads may differ by this much.
+#: How much the clocks of the signing and of the reading machine may differ.
 CLOCK_SKEW_SECONDS = 600
-#: Longer tokens are refused unread; ours have fewer than 200 characters.
+#: Longer tokens are refused unread; the site's tokens have fewer than 200 characters.
 LONGEST_TOKEN = 512
 SHORTEST_KEY = 16
 _LANGUAGE = re.compile(r"(?:^|&)lang=([a-z]{2,3})(?![a-z])", re.ASCII | re.IGNORECASE)
@@ -48,7 +49,7 @@ def shown(token: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches `host`."""
+    """Whether `host` is a loopback address, which only this machine can reach."""
     if host == "localhost":
         return True
     try:
@@ -64,20 +65,20 @@ def is_proposal(text: str) -> TypeGuard[Proposal]:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link that was opened; its signature is ours."""
+    """A link that was opened, with a valid signature."""
 
     token: str
     case: str
-    #: None: that part of the link is gone.
+    #: None: the link has lost its answer.
     proposal: Proposal | None
     #: Whether the case's time limit has passed since it was signed.
     expired: bool
-    #: Empty: it names none.
+    #: Language of the page; empty: the link names none.
     language: str = ""
 
     @property
     def query(self) -> str:
-        """What follows the link's path."""
+        """The link's query, with the question mark; empty if the link names no language."""
         return f"?lang={self.language}" if self.language else ""
 
 
@@ -101,7 +102,8 @@ class Links:
     def url(self, id_transaction: str, answer: Proposal, language: str = "") -> str:
         """The link that proposes `answer` for a case, valid from now for the case's time limit.
 
-        :param language: of the page that it opens; empty: the one that the browser prefers
+        :param language: language of the page; empty: the one that the browser prefers
+        :raises ValueError: `answer` isn't one of :data:`PROPOSALS`
         """
         if not is_proposal(answer):
             raise ValueError(f"a link proposes one of {get_args(Proposal)}, not {answer!r}")
@@ -109,9 +111,9 @@ class Links:
         return f"{self._base}/confirm/{_sign(self._link, id_transaction)}/{answer}{query}"
 
     def find(self, target: str) -> "Link":
-        """The link in a request's path and query, however it was damaged or wrapped, as long as its token is whole.
+        """Returns the link in a request's path and query, even if it was damaged or wrapped.
 
-        :raises LinkError: no token of ours is in it
+        :raises LinkError: there is no complete token with a valid signature
         """
         refused: LinkError | None = None
         for token, answer in tokens_in(target):
@@ -122,13 +124,13 @@ class Links:
             else:
                 proposal = answer if answer is not None and is_proposal(answer) else None
                 return Link(token, case, proposal, expired, language_in(target.partition("?")[2]))
-        raise refused or LinkError(f"target of {len(target)} characters holds nothing of a token's form")
+        raise refused or LinkError(f"target of {len(target)} characters contains no token")
 
     def read(self, token: str) -> str:
-        """The id of the case that a link's token was made for.
+        """Returns the id of the case that a link's token was made for.
 
-        :raises LinkExpired: made by us, but longer ago than the time limit
-        :raises LinkError: anything else: forged, changed, cut off, of a key that is no longer listed
+        :raises LinkExpired: the token is valid, but older than the time limit
+        :raises LinkError: the token is forged, changed, cut off, or signed with a key that is no longer listed
         """
         case, expired = self._read(token)
         if expired:
@@ -136,14 +138,14 @@ class Links:
         return case
 
     def page_token(self, id_transaction: str) -> str:
-        """The hidden field of the page of a case."""
+        """Returns the page token of a case, for a hidden field of its page."""
         return _sign(self._page, id_transaction)
 
     def check_page_token(self, token: str, id_transaction: str) -> None:
-        """Passes if `token` was written into a page of this very case not long ago.
+        """Checks that `token` is from a page of this case that isn't too old.
 
         :raises LinkExpired: the page is older than :data:`PAGE_SECONDS`
-        :raises LinkError: no page of this case carries it
+        :raises LinkError: the token isn't a page token of this case
         """
         case, age = _read(self._page, token)
         if case != id_transaction:
@@ -152,16 +154,16 @@ class Links:
             raise LinkExpired(f"page token {shown(token)} is older than {PAGE_SECONDS} s")
 
     def path(self, link: "Link") -> str:
-        """The path of a link as it was sent."""
+        """Returns the path and query of a link as it was sent."""
         return f"{_path(link)}{link.query}"
 
     def answered_path(self, link: "Link") -> str:
-        """Where a browser is sent once an answer of this case is in the topic: the link, with the answer token."""
+        """Returns the link's path and query with an answer token, for the redirect after an answer was written."""
         query = f"{link.query}&" if link.query else "?"
         return f"{_path(link)}{query}answered={_sign(self._answered, link.case)}"
 
     def is_answered(self, token: str, id_transaction: str) -> bool:
-        """Whether `token` says that an answer of this case was written not long ago."""
+        """Whether `token` is an answer token of this case, at most :data:`PAGE_SECONDS` old."""
         try:
             case, age = _read(self._answered, token)
         except LinkError:
@@ -192,18 +194,18 @@ class Links:
 
 
 class _Signer(TimestampSigner):
-    """Derives the key of a secret once, and not for each token; takes a signature in no other spelling than ours.
+    """Derives the key of a secret once, and not for each token; accepts a signature only as the Base64 that it writes.
 
-    base64 leaves two bits of a signature's last character unused: four spellings decode to the same bytes.
+    Base64 leaves two bits of a signature's last character unused, so four texts decode to the same bytes.
     """
 
-    @cache  # noqa: B019  two signers for the life of the process, some secrets each
+    @cache  # noqa: B019  three signers for the life of the process, some secrets each
     def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
-        """The key with which tokens are signed."""
+        """Returns the key with which tokens are signed."""
         return super().derive_key(secret_key)
 
     def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
-        """Whether one of the keys made this signature; compared as it is written, in constant time."""
+        """Whether one of the keys made this signature. Compares the Base64 texts in constant time."""
         signed, written = want_bytes(value), want_bytes(sig)
         keys = (self.derive_key(secret) for secret in reversed(self.secret_keys))
         return any(
@@ -212,7 +214,7 @@ class _Signer(TimestampSigner):
 
 
 def language_in(query: str) -> str:
-    """The language that a link's query names, whatever was appended to it; empty: none."""
+    """Returns the language that a link's query names, even if more was appended; empty: it names none."""
     match = _LANGUAGE.search(query[:LONGEST_LOOK])
     return match[1].lower() if match else ""
 
@@ -226,7 +228,7 @@ def _sign(signer: TimestampSigner, id_transaction: str) -> str:
 
 
 def _read(signer: TimestampSigner, token: str) -> tuple[str, float]:
-    """What was signed, and how many seconds ago."""
+    """Returns the signed text and its age in seconds."""
     if len(token) > LONGEST_TOKEN or not token.isascii():
         raise LinkError(f"token {shown(token)} is none of ours")
     try:
@@ -242,4 +244,4 @@ def _read(signer: TimestampSigner, token: str) -> tuple[str, float]:
     try:
         return base64_decode(signed).decode(), age
     except (BadData, UnicodeDecodeError):
-        raise LinkError(f"token {shown(token)} is signed by us but holds no case id") from None
+        raise LinkError(f"token {shown(token)} has a valid signature, but no case id") from None
