@@ -18,7 +18,7 @@ from fraudstream.cases.views.topic_view import TopicView
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
-#: A case can be opened, or opened again in Airflow, this long after its time began: how late a backlog may run.
+#: How long after its record a case may be opened, or opened again in Airflow: the longest backlog.
 LATE = timedelta(days=7)
 
 V = TypeVar("V", bound=TopicView[Any])
@@ -49,10 +49,10 @@ class ConfirmationView(TopicView[Answer]):
 
 
 class OutcomeView(ConfirmationView):
-    """What is in force for each case, by idTransaction: the last staff decision, otherwise the first answer."""
+    """The outcome of each case, by idTransaction: the last staff decision, otherwise the first answer."""
 
     def supersedes(self, value: Answer) -> bool:
-        """Whether it is a staff decision."""
+        """Whether the answer is a staff decision."""
         return is_staff_decision(value.record)
 
 
@@ -72,12 +72,12 @@ class AcceptedView(TopicView[datetime]):
     topic = CASE_EVENT
 
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, datetime]:
-        """A case's id and the time; other events share one key, that of no case."""
+        """A case's id and the time; other events share the empty key, which no case has."""
         return record["idTransaction"] if record["eventType"] == NOTICE_ACCEPTED else "", record["at"]
 
 
 def horizon(settings: Settings) -> timedelta:
-    """How far back a record can matter: as long as a case waits at most, and how late its case may be opened."""
+    """How old a record can be and still matter: the longest wait of a case plus :data:`LATE`."""
     return longest_wait(settings.confirmation_time_limit) + LATE
 
 
@@ -109,13 +109,13 @@ _shared = _Shared()
 def shared_view(settings: Settings) -> ConfirmationView:
     """This process's answer view, started on first use; a new one after it was closed or ended with an error.
 
-    However many cases wait in a process, they share its one consumer.
+    All cases that wait in this process share the view's one consumer.
     """
     return _shared.get(settings)
 
 
 class _WhileUsed(Generic[V]):
-    """The view of a topic that all users in this process share, open while it is used."""
+    """A view that its users in this process share: the first one opens it, the last one closes it."""
 
     def __init__(self, make: Callable[[Settings], V]) -> None:
         self._make = make
@@ -134,7 +134,7 @@ class _WhileUsed(Generic[V]):
 
     def leave(self, view: V) -> None:
         with self._lock:
-            if view is not self._view:  # it ended with an error, and another one is in its place
+            if view is not self._view:  # the view ended with an error, and another one replaced it
                 return
             self._users -= 1
             if self._users == 0:
@@ -150,7 +150,7 @@ _accepted = _WhileUsed(lambda settings: AcceptedView(settings, horizon=horizon(s
 async def whole_view(settings: Settings) -> AsyncIterator[ConfirmationView]:
     """A view of all answers that the topic has, for cases that are older than :func:`horizon`.
 
-    Those who use it at the same time share it; with the last of them its memory goes.
+    Callers share the view while they use it at the same time; the last one releases its memory.
     """
     view = _whole.enter(settings)
     try:
@@ -160,10 +160,10 @@ async def whole_view(settings: Settings) -> AsyncIterator[ConfirmationView]:
 
 
 async def accepted_at(settings: Settings, id_transaction: str) -> datetime | None:
-    """When a mail server accepted a case's first notice; None: none did yet.
+    """Returns when a mail server accepted a case's first notice; None: none has accepted it yet.
 
-    Asked when a case's time seems to be up, so that cases cost no second consumer while they wait. Those who ask at the
-    same time share the view.
+    A trigger calls this only when its case's time seems to be up, so a waiting case needs no second consumer. Callers
+    at the same time share one view.
 
     :raises KafkaError: the topic can't be read
     """

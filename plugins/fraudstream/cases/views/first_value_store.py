@@ -1,6 +1,6 @@
-"""The current value of each key, and the coroutines that wait for one: the state behind a view of a topic.
+"""The state of a view of a topic: the current value of each key, and the coroutines that wait for values.
 
-The first value of a key counts, until one that supersedes it comes. Knows nothing of Kafka.
+The first value of a key counts, until one that supersedes it comes. The module doesn't use a Kafka client.
 """
 
 import asyncio
@@ -22,31 +22,31 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Read(Generic[T]):
-    """A value as it lay in its topic; `timestamp` is the Kafka record's, ms since 1970."""
+    """A value and the place of its record; `timestamp` is the record's, in ms since 1970."""
 
     key: str
     timestamp: int
     value: T
     partition: int = 0
     offset: int = 0
-    #: Whether it counts whenever it comes, instead of what counted before.
+    #: Whether the value replaces the one that counted before, whenever it comes.
     supersedes: bool = False
 
     def counts_before(self, other: "Read[T]") -> bool:
-        """Whether this one counts, and not the other one of the same key."""
+        """Whether this value counts instead of another value of the same key."""
         if self.supersedes != other.supersedes:
             return self.supersedes
         return self.place > other.place if self.supersedes else self.place < other.place
 
     @property
     def place(self) -> Place:
-        """What decides which of two is the first."""
+        """Timestamp, partition and offset: the smaller place is the earlier one."""
         return self.timestamp, self.partition, self.offset
 
 
 @dataclass(eq=False, slots=True)
 class _Waiter(Generic[T]):
-    """A coroutine that waits; woken through its own event loop, which may be any thread's."""
+    """A coroutine that waits. It is woken through its own event loop, which may run in any thread."""
 
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[T]"
@@ -54,13 +54,13 @@ class _Waiter(Generic[T]):
 
 
 class FirstValues(Generic[T]):
-    """Keeps the first value of each key and wakes who waits for it.
+    """Keeps the first value of each key, and wakes the coroutines that wait for it.
 
-    One thread feeds it; any number of event loops in any threads ask. A value costs O(1) however many wait, a waiter
-    costs one future, and a cancelled waiter leaves nothing behind.
+    One thread adds values; any number of event loops in any threads read them. A value costs O(1) however many wait, a
+    waiter costs one future, and a cancelled waiter leaves nothing behind.
 
-    :param settled: whether what is read is complete from the start; if not, no waiter is woken before :meth:`settle`,
-        since a record of another partition that is yet to be read may be the first one of its key
+    :param settled: False: no waiter is woken before :meth:`settle`, since an unread record of another partition may be
+        the first one of its key
     """
 
     def __init__(self, *, settled: bool = True) -> None:
@@ -79,14 +79,14 @@ class FirstValues(Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """How many wait for a value now."""
+        """How many coroutines wait for a value now."""
         with self._lock:
             return sum(map(len, self._waiting.values()))
 
-    # ---- fed by one thread ----
+    # ---- called by the one thread that adds values ----
 
     def advance(self, reads: Iterable[Read[T]], positions: Mapping[int, int]) -> None:
-        """Takes records in log order, then notes the next offset of each partition that they reach up to."""
+        """Adds values, in log order in each partition, then sets the next offset of each partition in `positions`."""
         woken: list[_Waiter[Any]] = []
         with self._lock:
             for read in reads:
@@ -97,7 +97,7 @@ class FirstValues(Generic[T]):
                     placed = replace(read, timestamp=self._order.place(read.key, read.place, known.place)[0])
                 if known is None or placed.counts_before(known):
                     if read.supersedes:
-                        self._values.pop(read.key, None)  # to the end: it is younger than those before it
+                        self._values.pop(read.key, None)  # the dict is in order of age: the new value goes to its end
                     self._values[read.key] = placed
                 if self._settled:
                     woken += self._answered(read.key)
@@ -110,7 +110,7 @@ class FirstValues(Generic[T]):
         _wake(woken, _resolve)
 
     def settle(self) -> None:
-        """From now on what is read is the first of its key; wakes who waits for what was read so far."""
+        """Marks the values as complete, so that waiters may be woken; wakes those whose value is read already."""
         with self._lock:
             self._settled = True
             woken = [waiter for key in list(self._waiting) if key in self._values for waiter in self._answered(key)]
@@ -123,14 +123,17 @@ class FirstValues(Generic[T]):
         return waiters
 
     def forget(self, horizon: int, now: int) -> None:
-        """Drops values whose records are older than `horizon`, oldest first as they came; both in ms.
+        """Drops values whose records are older than `horizon`, in the order in which they came.
 
-        Not by this machine's clock alone: one that is ahead would drop what it can't read again. So a record's age is
-        its distance from the youngest record, or from `now` where a broker's clock was ahead.
+        A record's age is its distance from the newest record, or from `now` if that is earlier. By `now` alone, a clock
+        that is ahead would drop values that aren't read again; by the newest record alone, so would a broker's clock.
+
+        :param horizon: in ms
+        :param now: this machine's time, in ms since 1970
         """
         with self._lock:
             now = min(now, self._newest)
-            # a record whose time is yet to come holds up none behind it
+            # a record with a time in the future doesn't keep the records after it from being dropped
             came = (key for key, read in self._values.items() if read.timestamp <= now)
             old = list(takewhile(lambda key: self._values[key].timestamp < now - horizon, came))
             for key in old:
@@ -138,7 +141,7 @@ class FirstValues(Generic[T]):
                 self._order.forget(key)
 
     def fail(self, reason: str) -> None:
-        """Raises :class:`KafkaError` with `reason` in everyone who waits, or asks from now on."""
+        """Raises :class:`KafkaError` with `reason` in all waiters, and in all calls from now on that read values."""
         with self._lock:
             self._failure = reason
             woken: list[_Waiter[Any]] = [w for waiters in self._waiting.values() for w in waiters]
@@ -147,12 +150,12 @@ class FirstValues(Generic[T]):
             self._following.clear()
         _wake(woken, lambda waiter: _reject(waiter, reason))
 
-    # ---- asked by anyone ----
+    # ---- called from any thread ----
 
     def get(self, key: str) -> T | None:
-        """The first value of `key`, None while none is known.
+        """Returns the value of `key` that counts; None while there is none.
 
-        :raises KafkaError: the feeding thread has ended; why
+        :raises KafkaError: the thread that adds values has ended; the message says why
         """
         with self._lock:
             self._check()
@@ -160,7 +163,7 @@ class FirstValues(Generic[T]):
         return None if read is None else read.value
 
     def position(self, partition: int) -> int:
-        """Offset up to which `partition` is read; -1 before it is known.
+        """Returns the offset up to which `partition` is read; -1 before it is known.
 
         :raises KafkaError: as :meth:`get`
         """
@@ -169,7 +172,7 @@ class FirstValues(Generic[T]):
             return self._positions.get(partition, -1)
 
     async def wait(self, key: str) -> T:
-        """The first value of `key`, as soon as it is known.
+        """Returns the value of `key` that counts, as soon as there is one.
 
         :raises KafkaError: as :meth:`get`
         """
@@ -191,7 +194,7 @@ class FirstValues(Generic[T]):
                     self._waiting.pop(key, None)
 
     async def reached(self, partition: int, offset: int) -> None:
-        """Returns once the record at `offset` of `partition` is in the view: reading one's own write.
+        """Returns once the record at `offset` of `partition` is in the view, so that a caller can read its own write.
 
         :raises KafkaError: as :meth:`get`
         """
@@ -223,7 +226,7 @@ def _wake(waiters: list[_Waiter[Any]], how: Callable[[_Waiter[Any]], None]) -> N
         try:
             loop.call_soon_threadsafe(_each, how, theirs)
         except RuntimeError:
-            logger.debug("an event loop was closed while %d waited in it", len(theirs))
+            logger.debug("an event loop was closed while %d coroutines waited in it", len(theirs))
 
 
 def _each(how: Callable[[_Waiter[Any]], None], waiters: list[_Waiter[Any]]) -> None:

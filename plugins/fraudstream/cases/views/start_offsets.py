@@ -11,9 +11,9 @@ from confluent_kafka import KafkaError as Code
 def start_offsets(
     consumer: Consumer, topic: str, ends: dict[int, int], horizon: timedelta | None
 ) -> list[TopicPartition]:
-    """The offset of each partition at which the horizon begins, its end where nothing is that young.
+    """Returns the offset of each partition at which the horizon begins, or its end if no record is that young.
 
-    :param ends: end of each partition, asked before this
+    :param ends: the end offset of each partition, read before this call
     :raises KafkaException: the brokers don't answer, or a partition has no leader at the moment
     """
     if horizon is None:
@@ -22,8 +22,8 @@ def start_offsets(
     asked = [TopicPartition(topic, number, begin) for number in ends]
     answered = consumer.offsets_for_times(asked, timeout=10)
     for partition in answered:
-        if partition.error is not None or partition.offset == OFFSET_INVALID:  # its leader just went away
+        if partition.error is not None or partition.offset == OFFSET_INVALID:  # the partition has no leader now
             raise KafkaException(partition.error or Code(Code.LEADER_NOT_AVAILABLE))
-        if partition.offset < 0:  # nothing is that young
+        if partition.offset < 0:  # no record is that young
             partition.offset = ends[partition.partition]
     return cast(list[TopicPartition], answered)

@@ -25,9 +25,9 @@ BATCH_RECORDS = 1_000
 POLL_SECONDS = 0.5
 RETRY_SECONDS = 2.0
 FORGET_EVERY_SECONDS = 60.0
-#: How long partitions may be there before a view reads them.
+#: Seconds between two checks for new partitions.
 REFRESH_EVERY_SECONDS = 5.0
-#: Never read: a waiter on it is woken only when the view ends.
+#: A partition that doesn't exist: a coroutine that waits for it is woken only when the view ends.
 _NO_PARTITION = -1
 #: Errors that no retry can fix: the view ends with them.
 _HOPELESS = {
@@ -39,22 +39,22 @@ _HOPELESS = {
 
 
 class TopicView(Generic[T]):
-    """The first value of each key of a topic, or what :meth:`supersedes` it; start with :meth:`start` or ``with``.
+    """The first value of each key of a topic, or one that :meth:`supersedes` it; start with :meth:`start` or ``with``.
 
-    All records of a key lie in one partition, whose order is the log order; in two, if partitions were added to the
-    topic meanwhile: then the first is the one that a broker took first (:attr:`Read.place`). So nobody is told a
-    value before the view is caught up. Partitions that are added are read within seconds.
+    All records of a key are in one partition, whose order is the log order. If partitions were added to the topic in
+    between, they are in two, and the one with the earlier append time is the first (:attr:`Read.place`). So no waiter
+    gets a value before the view is caught up. New partitions are read within seconds.
 
-    Nothing is committed anywhere: the view is built from the topic at each start, from the records of the last
-    `horizon` on (None: all of them), and forgets what gets older than that. It survives brokers and the registry being
-    away. A record that can't be decoded is logged and passed over.
+    The view commits no offsets. At each start it reads the records of the last `horizon` (None: all records), and it
+    drops values that get older than that. It waits while the brokers or the registry are unavailable. A record that
+    can't be decoded is logged and skipped.
 
     Steps of the thread:
 
-    1. ask the end of each partition, then the offset where the horizon begins, until the brokers answer;
-    2. read from there; what is decoded goes to the waiters, in log order;
-    3. once each partition got to the end of step 1, the view is `caught_up`,
-    4. look for new partitions now and then.
+    1. ask for the end offset of each partition, then for the offset where the horizon begins, until the brokers answer,
+    2. read from there, and pass the decoded records to the waiters, in log order,
+    3. once each partition is read up to its end of step 1, the view is `caught_up`,
+    4. look for new partitions at intervals.
     """
 
     topic: str
@@ -71,21 +71,21 @@ class TopicView(Generic[T]):
         self._thread = threading.Thread(target=self._run, name=f"view of {self.topic}", daemon=True)
 
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, T]:
-        """Key and value that the view keeps of a decoded record."""
+        """Returns key and value that the view keeps of a decoded record."""
         raise NotImplementedError
 
     def supersedes(self, value: T) -> bool:
-        """Whether a value counts instead of those before it; here none does."""
+        """Whether a value replaces the earlier values of its key; by default, none does."""
         return False
 
-    # ---- asked by anyone, from any thread ----
+    # ---- called from any thread ----
 
     def start(self) -> None:
         """Starts reading; returns at once."""
         self._thread.start()
 
     def close(self) -> None:
-        """Ends the thread; who still waits gets a :class:`KafkaError`. Harmless when repeated."""
+        """Ends the thread; coroutines that still wait get a :class:`KafkaError`. May be called again."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -107,12 +107,12 @@ class TopicView(Generic[T]):
 
     @property
     def waiting(self) -> int:
-        """How many wait for a value now."""
+        """How many coroutines wait for a value now."""
         return self._first.waiting
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that lay in the topic at the start is in the view; once it is, it stays so.
+        """Whether the view has all records that the topic had at the start; never becomes False again.
 
         :raises KafkaError: the view ended before that
         """
@@ -122,21 +122,21 @@ class TopicView(Generic[T]):
         return self._caught_up
 
     def position(self, partition: int) -> int:
-        """Offset up to which a partition is read; -1 before it is known.
+        """Returns the offset up to which a partition is read; -1 before it is known.
 
         :raises KafkaError: the view has ended
         """
         return self._first.position(partition)
 
     def get(self, key: str) -> T | None:
-        """The first value of `key`, None while none is known.
+        """Returns the value of `key` that counts; None while there is none.
 
         :raises KafkaError: the view has ended
         """
         return self._first.get(key)
 
     async def wait(self, key: str) -> T:
-        """The first value of `key`, as soon as it is known; safe to cancel.
+        """Returns the value of `key` that counts, as soon as there is one; safe to cancel.
 
         :raises KafkaError: the view has ended
         """
@@ -169,18 +169,18 @@ class TopicView(Generic[T]):
             reason = f"ended: {error}"
             logger.exception("the view of topic %s ended", self.topic)
         finally:
-            # nothing else would wake the waiters: they get whatever error ends the thread
+            # wake the waiters with the error that ended the thread: nothing else would
             self._first.fail(f"the view of topic {self.topic} {reason}")
 
     def _config(self) -> dict[str, Any]:
         return self._settings.kafka_config(
             **{
-                "group.id": f"view-of-{self.topic}",  # librdkafka wants one; nothing joins it, nothing is committed
+                "group.id": f"view-of-{self.topic}",  # librdkafka requires one; the view neither joins it nor commits
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
-                "enable.partition.eof": True,  # tells the end of a partition behind transaction markers
+                "enable.partition.eof": True,  # reports a partition's end after transaction markers, too
                 "isolation.level": "read_committed",
-                "auto.offset.reset": "earliest",  # what retention deleted is gone: continue with the rest
+                "auto.offset.reset": "earliest",  # if retention deleted records, continue with the rest
                 "queued.max.messages.kbytes": 8192,
                 "error_cb": self._on_error,
             }
@@ -197,7 +197,7 @@ class TopicView(Generic[T]):
         forget_at = time.monotonic() + FORGET_EVERY_SECONDS
         refresh_at = time.monotonic() + REFRESH_EVERY_SECONDS
         while not self._stop.is_set():
-            # 2, 3: poll wakes at the first record; consume alone would wait for its whole batch or time
+            # 2, 3: poll() returns at the first record; consume() alone would wait for a full batch or its timeout
             first = consumer.poll(POLL_SECONDS)
             if first is not None:
                 self._take([first, *consumer.consume(BATCH_RECORDS, 0)])
@@ -213,12 +213,12 @@ class TopicView(Generic[T]):
                 self._first.forget(int(self._horizon.total_seconds() * 1000), int(time.time() * 1000))
 
     def _assign(self, consumer: Consumer) -> bool:
-        """Step 1; False when the brokers don't answer it yet."""
+        """Does step 1; returns False if the brokers don't answer yet."""
         try:
             found = consumer.list_topics(self.topic, timeout=10).topics[self.topic]
             if found.error is not None:
                 raise KafkaException(found.error)
-            # the ends come first: what is produced between the two questions must lie behind them
+            # ask for the ends first: records that are produced between the two requests must come after them
             ends = {
                 number: consumer.get_watermark_offsets(TopicPartition(self.topic, number), timeout=10)[1]
                 for number in found.partitions
@@ -264,7 +264,7 @@ class TopicView(Generic[T]):
         self._first.advance(self._reads(records), positions)
 
     def _reads(self, messages: list[Message]) -> list[Read[T]]:
-        """The valid records, in log order."""
+        """Returns the values of the valid records, in log order."""
         decoded = self._decoded(messages)
         for message, reason in decoded.invalid:
             logger.warning("%s[%d]@%d is passed over: %s", self.topic, message.partition(), message.offset(), reason)
