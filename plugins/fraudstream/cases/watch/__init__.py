@@ -1,1 +1,1 @@
-"""Cases on their way: who is reminded, and which cases people have to look at."""
+"""Watches cases: which customers are reminded, and which cases people have to look at."""

@@ -1,4 +1,4 @@
-"""Who is to be reminded, and which cases people have to look at: rules over the state of a case."""
+"""Rules over the state of a case: whether its customer is reminded, and whether people have to look at it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,30 +7,30 @@ from datetime import datetime, timedelta
 from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.watch.state import NOT_REACHED, CaseState
 
-#: The customer has had most of the time and didn't answer.
+#: Cause of an escalation: the customer hasn't answered within the escalation's share of the time limit.
 NO_ANSWER = "no_answer"
-#: Answers differ, and the staff has not decided since.
+#: Cause of an escalation: answers differ, and no staff decision came after them.
 DISAGREEMENT = "disagreement"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The time limit of a case, and the shares of it after which its customer is reminded and people are told."""
+    """The time limit of a case, and the shares of it after which its customer is reminded and the case is escalated."""
 
     time_limit: timedelta
     reminders: Sequence[float]
     escalation: float
 
     def until(self, case: CaseState) -> datetime:
-        """When the case's time is up."""
+        """Returns when the case's time is up."""
         return deadline(case.came_at + self.time_limit, case.accepted_at, self.time_limit)
 
 
 def reminder_due(case: CaseState, limits: Limits, now: datetime) -> float | None:
-    """The share of the time limit that a reminder is due for; None: no reminder is.
+    """Returns the share of the time limit that a reminder is due for; None: no reminder is due.
 
-    If several are due, because the DAG did not run for a while, only the last one is sent. Who wasn't reached isn't
-    reminded, and whose time is up isn't either.
+    If several are due, because the DAG did not run for a while, only the last one is sent. None is due if the notice
+    didn't reach the customer, or if the case's time is up.
     """
     if not case.open or case.accepted_at is None or case.undelivered is not None or now >= limits.until(case):
         return None
@@ -40,9 +40,9 @@ def reminder_due(case: CaseState, limits: Limits, now: datetime) -> float | None
 
 
 def causes(case: CaseState, limits: Limits, now: datetime) -> dict[str, str]:
-    """Why people have to look at a case now, by cause, in words; also what they were told of already."""
+    """Returns a description of each cause for which people have to look at a case now, including reported ones."""
     if not case.open:
-        # an expired case has NO_RESPONSE first: a customer's answer after it disagrees with it
+        # the NO_RESPONSE of an expired case counts, too: a customer's later answer disagrees with it
         different = sorted(set(case.statuses))
         return {DISAGREEMENT: f"answers differ: {', '.join(different)}"} if len(different) > 1 else {}
     share = f"{limits.escalation:.0%} of the time"
@@ -51,7 +51,7 @@ def causes(case: CaseState, limits: Limits, now: datetime) -> dict[str, str]:
     if case.accepted_at is not None:
         silent = now - case.accepted_at >= limits.escalation * limits.time_limit
         return {NO_ANSWER: f"no answer within {share} limit"} if silent else {}
-    # a notice that was sent again has the time that was left to be accepted
+    # a notice that was sent again must be accepted within the same share of the time that was left
     start = case.resent_at or case.came_at
     if now - start < limits.escalation * (limits.until(case) - start):
         return {}

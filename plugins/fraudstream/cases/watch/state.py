@@ -1,4 +1,4 @@
-"""What the topics say of the cases of the last days."""
+"""Reads the states of the cases of the last days from the topics."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,41 +26,41 @@ from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRAN
 from fraudstream.kafka.topic.whole_topic import records
 from fraudstream.settings import Settings
 
-#: Cause of an escalation: the notice failed, bounced or was suppressed, or no mail server has accepted it for long.
+#: Cause of an escalation: the notice failed, bounced or was suppressed, or no mail server has accepted it in time.
 NOT_REACHED = "not_reached"
 
 
 @dataclass(slots=True)
 class CaseState:
-    """One case; what it was told by events and answers is added in log order."""
+    """The state of one case, to which answers and events are added in log order."""
 
     id: str
-    #: When its record came.
+    #: The append time of its record.
     came_at: datetime
-    #: The record, a batch of one row: what a reminder is written of.
+    #: The record as a batch of one row, from which reminders are written.
     record: Batch
     #: When a mail server accepted the first notice.
     accepted_at: datetime | None = None
     #: The last event that says that the notice didn't reach its customer; None once it was sent again.
     undelivered: CaseEvent | None = None
-    #: When it was last sent again.
+    #: When the notice was last sent again.
     resent_at: datetime | None = None
     #: Statuses of answers since the last staff decision, that decision first.
     statuses: list[str] = field(default_factory=list)
     decided: bool = False
     #: The largest share of the time limit after which the customer was reminded.
     reminded: float = 0.0
-    #: Causes that people were to be told of, and those that they were told of.
+    #: Causes for which the case was escalated, and causes that a mail reported to people.
     escalated: set[str] = field(default_factory=set)
     alerted: set[str] = field(default_factory=set)
 
     @property
     def open(self) -> bool:
-        """Whether it waits for its customer."""
+        """Whether the case has no answer yet."""
         return not self.statuses
 
     def answered(self, status: str, channel: str | None) -> None:
-        """Takes an answer; that the time was up says nothing about a case that was answered or decided just before."""
+        """Adds an answer. NO_RESPONSE is ignored if the case was answered or decided before."""
         if status == "NO_RESPONSE" and self.statuses:
             return
         if channel == STAFF:
@@ -68,7 +68,7 @@ class CaseState:
         self.statuses.append(status)
 
     def happened(self, event: CaseEvent) -> None:
-        """Takes an event."""
+        """Adds an event."""
         if event.event_type == NOTICE_ACCEPTED:
             self.accepted_at = self.accepted_at or event.at
         elif event.event_type == MAIL_RESENT:
@@ -76,7 +76,7 @@ class CaseState:
             self._reset_not_reached()
         elif event.event_type in UNDELIVERED and event.details.get("kind") == "fraud_notice":
             if self.undelivered is None and self.resent_at is not None:
-                # a look at the case may have escalated the notice before while this one was sent
+                # a check may have escalated the previous notice while this one was being sent
                 self._reset_not_reached()
             self.undelivered = event
         elif event.event_type == REMINDED:
@@ -87,22 +87,22 @@ class CaseState:
             self.alerted.add(str(event.details.get("cause")))
 
     def _reset_not_reached(self) -> None:
-        """A notice that was sent again is escalated for itself."""
+        """Forgets escalations of earlier notices: a notice that was sent again is escalated separately."""
         self.escalated.discard(NOT_REACHED)
         self.alerted.discard(NOT_REACHED)
 
 
 def _share(event: CaseEvent) -> float:
-    """After which share of the time limit a reminder was; 0 where the event doesn't say it, whoever wrote it."""
+    """Returns the share of the time limit after which a reminder was sent; 0 if the event has no valid share."""
     share = event.details.get("share")
     return float(share) if isinstance(share, int | float) and 0 <= share <= 1 else 0.0
 
 
 def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:
-    """Cases whose records came at or after a time, by id.
+    """Returns the cases whose records came at or after a time, by id.
 
-    Answers and events come after their case, so reading them from the same time misses none. The cases are read last:
-    whatever answer is read, its case is there.
+    Answers and events come after their case, so reading them from the same time misses none. The cases are read last,
+    so that the case of each answer is read, too.
 
     :raises KafkaError, SchemaRegistryError: a topic can't be read
     """

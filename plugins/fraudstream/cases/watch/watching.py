@@ -1,16 +1,17 @@
 """Checks all cases once: reminds customers, and reports the cases that need a person.
 
-Numbered as in the code, for each look:
+Steps of a check, numbered as in the code:
 
-1. hand the reminders that are due to the mail queue; a reminder has the same id at each try, and the queue's reader
-   drops what it has seen,
-2. write an event REMINDED of each,
-3. write an event ESCALATED of each case and cause that is new,
-4. send one mail about all open cases that were not reported yet,
-5. write an event ALERTED of each.
+1. write the due reminders to the mail queue; a reminder has the same Message-ID at each try, and the queue's reader
+   drops duplicates,
+2. write an event REMINDED for each reminder,
+3. write an event ESCALATED for each new cause of each case,
+4. send one mail about all cases and causes that were not reported yet,
+5. write an event ALERTED for each of them.
 
-A process that is killed between two steps leaves the rest to the next look. Between 1 and 2 the reminder is handed over
-again with the same id. Between 4 and 5 the mail is sent again: people may be told twice, never not at all.
+If the process is killed between two steps, the next check does the rest. If that happens between 1 and 2, it writes the
+reminder again, with the same Message-ID. Between 4 and 5, it sends the mail again: people may be told twice, but are
+always told.
 """
 
 from collections import Counter
@@ -30,20 +31,20 @@ T = TypeVar("T")
 
 
 class Reminds(Protocol):
-    """Hands reminders to the mail queue; see :class:`fraudstream.mail.reminders.Reminders`."""
+    """Writes reminders to the mail queue; see :class:`fraudstream.mail.reminders.Reminders`."""
 
     def remind(self, due: Sequence[tuple[CaseState, float, datetime]]) -> list[str]:
-        """The mails' Message-IDs once the queue has each; one mail for a case and share, however often called."""
+        """Returns the mails' Message-IDs once the queue has each. Repeated calls make one mail for a case and share."""
 
 
 class PublishesEvents(Protocol):
-    """See :class:`fraudstream.cases.events.CaseEvents`."""
+    """Writes events; see :class:`fraudstream.cases.events.CaseEvents`."""
 
     def publish(self, events: Sequence[CaseEvent]) -> None:
-        """Returns once each event is durable."""
+        """Writes events; returns once each of them is durable."""
 
 
-#: Reports the number of cases by cause, and some of their ids; False: there is no address to report to.
+#: Reports the number of cases by cause, and their ids; returns False if there is no address to report to.
 Tells = Callable[[Mapping[str, int], Sequence[str]], bool]
 
 
@@ -64,9 +65,9 @@ def watch(
     events: PublishesEvents,
     tell: Tells,
 ) -> Watched:
-    """Does what is due.
+    """Checks the cases once and does what is due; the module's docstring lists the steps.
 
-    :raises FraudstreamError: a topic can't be written, or the mail isn't sent; the next look does the rest
+    :raises FraudstreamError: a topic can't be written, or the mail can't be sent; the next check does the rest
     """
     done = Watched()
     # 1. and 2. remind
@@ -91,18 +92,18 @@ def watch(
         events.publish(events_of_part)
     for event in new:
         done.escalated.setdefault(str(event.details["cause"]), []).append(event.id_transaction)
-    # 4. tell
+    # 4. report
     untold = [(case, cause) for case, of_case in found for cause in of_case if cause not in case.alerted]
     if untold and tell(Counter(cause for _, cause in untold), [case.id for case, _ in untold]):
         done.told = len(untold)
-        # 5. note
+        # 5. record the report
         for told in _parts(untold):
             events.publish([_event(case, ALERTED, "", cause=cause) for case, cause in told])
     return done
 
 
 def _parts(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Pieces that are written at once."""
+    """Splits a sequence into parts that are written at once."""
     return (things[start : start + _AT_ONCE] for start in range(0, len(things), _AT_ONCE))
 
 
