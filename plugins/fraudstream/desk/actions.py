@@ -1,7 +1,8 @@
-"""What a person does to cases at the desk. Each action is a record on a topic, with who did it, when and why.
+"""The actions of people on cases. Each action writes a record to a topic, with the person, the time and the reason.
 
-A decision goes to fraud_confirmation, where the case's sensor waits for it; everything else is an event on case_event.
-From a setting's amount on, a decision is only a request until another person confirms it.
+A decision is written to fraud_confirmation, where the case's sensor waits for it. Every other action is an event on
+case_event. From the amount FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT on, a decision is only a request until another person
+confirms it.
 """
 
 import threading
@@ -32,39 +33,40 @@ from fraudstream.kafka.records import FRAUD_TRANSACTION, Batch
 from fraudstream.mail.resend import Cases, resend
 from fraudstream.settings import Settings
 
-#: How long an action waits until the index has what it wrote.
+#: How long an action waits until the index has read what it wrote.
 SEEN_SECONDS = 5.0
 _LOOK_SECONDS = 0.02
 _LONGEST_NAME = 255
-#: Cases of one action.
+#: Maximum number of cases of one action.
 MOST_CASES = 200
-#: Held from the look at a case until what is done to it is read back. It is the process's, since each request has a
-#: :class:`Desk` of its own: two requests at once, such as a double click, would both find no decision and write two,
-#: and a producer of events is for one thread at a time.
+#: Held from reading a case until the record that an action writes is read back. It is global, since each request has
+#: its own :class:`Desk`: two requests at once, such as a double click, would both find no decision and write two.
+#: Besides, the producer of events isn't thread-safe.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 class Views(Protocol):
-    """What actions need of :class:`~fraudstream.desk.views.DeskViews`."""
+    """The part of :class:`~fraudstream.desk.views.DeskViews` that actions use."""
 
     index: CaseIndex
 
     def wait_for_answer(self, partition: int, offset: int, seconds: float) -> None:
-        """Returns once an answer is in the index."""
+        """Returns once the answer at this offset is in the index."""
 
 
 @dataclass(slots=True)
 class Done:
-    """What became of each case of an action, in words; `refused` has those of which nothing became."""
+    """The results of an action by case, as text; `refused` has the errors, including records not read back in time."""
 
     done: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
 
 
 class Desk:
-    """Does what people ask for; safe to use from several threads, as are several of them in a process.
+    """Carries out actions. Several threads may use one instance, or instances of their own.
 
-    :raises DecisionRefused: from every method, nothing is done: a reason or a name is missing or too long
+    :raises DecisionRefused: from every action, before anything is done: a name or a reason is invalid, or the number
+        of cases is
     """
 
     def __init__(self, settings: Settings, views: Views, publisher: PublishesAnswers, events: PublishesEvents) -> None:
@@ -78,7 +80,7 @@ class Desk:
         return needs_second_person(self._settings, known.history.transaction)
 
     def decide(self, ids: Sequence[str], outcome: str, *, by: str, reason: str) -> Done:
-        """Decides cases, whether or not they have an outcome already; above the setting's amount requests it."""
+        """Decides cases, even if they have an outcome; from the setting's amount on, requests the decision instead."""
         status, decided = checked(outcome, by, reason)
 
         def one(known: KnownCase) -> str:
@@ -95,7 +97,7 @@ class Desk:
         return self._each(ids, one)
 
     def confirm(self, case: str, request: str, *, by: str) -> Done:
-        """Confirms what another person requested; the decision is in the name of who requested it."""
+        """Confirms a decision that another person requested; it is written in that person's name."""
 
         def one(known: KnownCase) -> str:
             made = confirm_case(known.history, request, by, self._publisher, self._events)
@@ -106,7 +108,7 @@ class Desk:
         return self._each([case], one)
 
     def note(self, ids: Sequence[str], *, by: str, reason: str) -> Done:
-        """Writes a remark."""
+        """Writes a remark about each case."""
         text, who = words(reason), person(by)
 
         def one(known: KnownCase) -> str:
@@ -116,7 +118,7 @@ class Desk:
         return self._each(ids, one)
 
     def assign(self, ids: Sequence[str], assignee: str, *, by: str, reason: str) -> Done:
-        """Says who looks after cases from now on; an empty name: nobody."""
+        """Assigns cases to a person; an empty name: to nobody."""
         text, who, name = words(reason), person(by), assignee.strip()
         if len(name) > _LONGEST_NAME or not (name.isprintable() or not name):
             raise DecisionRefused(
@@ -163,7 +165,7 @@ class Desk:
         return done
 
     def _publish(self, event: CaseEvent) -> None:
-        # A topic keeps milliseconds.
+        # Records have times in ms: round the time down, so that the event that is read back is equal.
         event = replace(event, at=event.at.replace(microsecond=event.at.microsecond // 1000 * 1000))
         self._events.publish([event])
         self._wait(lambda: event in _case(self._views.index, event.id_transaction).history.events)
@@ -173,7 +175,7 @@ class Desk:
         while not seen():
             if time.monotonic() > until:
                 raise KafkaUnavailable(
-                    "it is on topic case_event, but wasn't read back in time; it counts all the same"
+                    "the event is on topic case_event, but wasn't read back in time; it counts all the same"
                 )
             time.sleep(_LOOK_SECONDS)
 

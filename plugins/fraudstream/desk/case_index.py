@@ -1,7 +1,7 @@
-"""The cases of the last weeks in SQLite in memory: what the queue filters, sorts and counts. Knows nothing of Kafka.
+"""An index of the cases of the last weeks, in SQLite in memory, for the queue's filters, orders and counts.
 
-Records of the three topics come in any order between topics and, within one, in the order of the log. Each of them is
-kept, and the columns of its case are computed again from all of them, so the order does not matter.
+The module doesn't use a Kafka client. Records come in log order within a topic, and in any order between the three
+topics. The index keeps each record and computes the columns of its case from all of them, so the order doesn't matter.
 """
 
 import json
@@ -41,7 +41,7 @@ _TABLES = """
     CREATE INDEX by_amount ON cases (state, amount);
     CREATE INDEX by_customer ON cases (customer);
 """
-#: Events that a person may make twice with the same words.
+#: Events that a person may repeat with the same text.
 _OF_PEOPLE = {NOTE, ASSIGNED}
 _TIMES = ("timestamp", "answeredAt", "at")
 _PART = 10**9
@@ -49,7 +49,7 @@ _PART = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A record's place on its topic, and the time at which a broker took it, ms since 1970."""
+    """A record's partition and offset, and its append time in ms since 1970."""
 
     partition: int
     offset: int
@@ -58,7 +58,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class KnownCase:
-    """All that is known of one case."""
+    """All that is known of one case; `place`, `offset` and `came_at` are those of its transaction's record."""
 
     place: Partition
     offset: int
@@ -70,7 +70,7 @@ class KnownCase:
 
 
 class CaseIndex:
-    """Fed by any threads, asked by any threads.
+    """The index of cases; safe to use from any thread.
 
     :param time_limit: see :mod:`fraudstream.cases.deadlines`
     """
@@ -83,14 +83,14 @@ class CaseIndex:
         self._db.executescript(_TABLES)
 
     def close(self) -> None:
-        """Lets go of the memory."""
+        """Closes the database, which releases its memory."""
         with self._lock:
             self._db.close()
 
-    # ---- fed ----
+    # ---- adds and drops records ----
 
     def add_case(self, record: Mapping[str, Any], placed: Placed) -> None:
-        """A record of fraud_transaction, in its partition's order; of two with one id the first in the log counts."""
+        """Adds a record of fraud_transaction, in offset order. Of two with the same id, the first in the log counts."""
         case = record["idTransaction"]
         with self._lock:
             self._db.execute("INSERT OR IGNORE INTO cases (id) VALUES (?)", (case,))
@@ -115,19 +115,19 @@ class CaseIndex:
             )
 
     def add_answer(self, record: Mapping[str, Any], placed: Placed) -> None:
-        """A record of fraud_confirmation."""
+        """Adds a record of fraud_confirmation."""
         self._add("answers", record["idTransaction"], record, placed)
 
     def add_event(self, record: Mapping[str, Any], placed: Placed) -> None:
-        """A record of case_event."""
+        """Adds a record of case_event."""
         self._add("events", record["idTransaction"], record, placed)
 
     def forget(self, kept: timedelta, now: datetime) -> None:
-        """Drops cases that came longer ago than `kept`, and what belongs to them.
+        """Drops cases that came longer ago than `kept`, with their answers and events.
 
-        Counted from the youngest case, or from `now` where a broker's clock was ahead: this machine's may be, too.
-        A case whose own record isn't read yet, while its topic's feed waits for the registry, say, is as young as the
-        youngest of what is known of it.
+        A case's age is measured from the youngest case, or from `now` if that is earlier: either this machine's clock
+        or a broker's may be ahead. A case whose own record isn't read yet, for instance because the registry doesn't
+        answer, is as old as its youngest answer or event.
         """
         known = "SELECT id, at FROM answers UNION ALL SELECT id, at FROM events"
         youngest = f"SELECT max(at) FROM ({known}) AS known WHERE known.id = cases.id"
@@ -148,7 +148,7 @@ class CaseIndex:
             self._work_out(case)
 
     def _work_out(self, case: str) -> None:
-        """The columns of a case that answers and events decide."""
+        """Updates the columns of a case that depend on answers and events."""
         history = CaseHistory({}, self._answers(case), [event for event, _ in self._events(case)])
         outcome = history.outcome
         facts = EventState.of(history.events)
@@ -171,19 +171,19 @@ class CaseIndex:
             },
         )
 
-    # ---- asked ----
+    # ---- queries ----
 
     def __len__(self) -> int:
         with self._lock:
             return int(self._db.execute("SELECT count(*) FROM cases WHERE came_at IS NOT NULL").fetchone()[0])
 
     def queue(self, wanted: Filter, now: datetime) -> Queue:
-        """One page of the cases that a filter lets through, how many there are, and how many of each state."""
+        """Returns one page of the cases that match a filter, their number and amount, and their number by state."""
         where, values = wanted.condition(now)
         columns = "id, came_at, amount, customer, type, deadline, state, outcome, assignee, request"
         states = ", ".join("?" * len(wanted.states))
         with self._lock:
-            # In two parts: the sum of few of the largest amounts has no room in SQLite's 64 bits.
+            # Sum in two parts: the sum of a few of the largest amounts exceeds SQLite's 64 bits.
             sums = f"sum(amount / {_PART}), sum(amount % {_PART})"
             sql = f"SELECT state, count(*), {sums} FROM cases WHERE {where} GROUP BY state"
             rows = self._db.execute(sql, values).fetchall()
@@ -198,7 +198,7 @@ class CaseIndex:
         return Queue([_queued(row) for row in rows], sum(c for c, _ in chosen), sum(a for _, a in chosen), counts)
 
     def case(self, case: str) -> KnownCase | None:
-        """All that is known of a case; None: no transaction with this id is."""
+        """Returns all that is known of a case; None: no transaction with this id is known."""
         columns = "id, came_at, amount, customer, type, deadline, state, outcome, assignee, request"
         with self._lock:
             row = self._db.execute(
@@ -224,7 +224,10 @@ class CaseIndex:
         return [Answer(case, row["status"], row["answeredAt"], number, offset, row) for row, number, offset in found]
 
     def _events(self, case: str) -> list[tuple[CaseEvent, Placed]]:
-        """Without what the pipeline repeated after a crash; people may repeat an event, and so may resent notices."""
+        """Returns the events of a case, in log order, without those that the pipeline repeated after a crash.
+
+        Events that people repeat are kept, and so are events that a resent notice repeats.
+        """
         found: dict[object, tuple[CaseEvent, Placed]] = {}
         resent = 0
         for at, partition, offset, text in self._rows("events", case):

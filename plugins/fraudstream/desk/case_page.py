@@ -1,4 +1,4 @@
-"""What the page of one case shows besides the index: its time line and its customer's payments, from the lake."""
+"""Looks up in the lake what the index doesn't have for the page of a case: time line and customer's payments."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from fraudstream.lake.stream.lines import MONEY
 from fraudstream.lake.stream.names import FRAUD_CASES, MAILS, TRANSACTIONS
 from fraudstream.lake.table.lake import Lake
 
-#: Payments of the customer that are shown, the latest ones.
+#: Number of the customer's payments that are shown: the latest ones.
 PAYMENTS = 10
 
 
@@ -41,7 +41,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class CasePage:
-    """Time line, payments, and the DAG run that the case is in, if its claim names one."""
+    """Time line, payments, and the id of the DAG run that the case is in; None: no claim has the case."""
 
     line: Timeline
     payments: list[Payment]
@@ -51,7 +51,7 @@ class CasePage:
 def case_page(lake: Lake, known: KnownCase, partitions: int) -> CasePage:
     """Looks a case up in the lake.
 
-    :param partitions: of topic non_fraud_transaction: a customer's payments lie in the one that the name decides
+    :param partitions: number of partitions of topic non_fraud_transaction; a customer's payments are all in one of them
     :raises LakeError: the lake can't be read
     """
     facts = facts_of(lake, known)
@@ -60,7 +60,7 @@ def case_page(lake: Lake, known: KnownCase, partitions: int) -> CasePage:
 
 
 def facts_of(lake: Lake, known: KnownCase) -> Facts:
-    """What :func:`fraudstream.desk.facts.gather` finds, without a search of the topics: the index has read them."""
+    """Returns what :func:`fraudstream.desk.facts.gather` finds, with the index instead of a search of the topics."""
     case, day = known.queued.id, known.came_at.date()
     facts = Facts(case, Place(known.place, known.offset, known.came_at), _payment(known.history.transaction))
     for found in look_up(lake, FRAUD_CASES, "idTransaction", case, first=day):
@@ -84,7 +84,7 @@ def facts_of(lake: Lake, known: KnownCase) -> Facts:
 
 
 def payments_of(lake: Lake, customer: str, partitions: int) -> list[Payment]:
-    """The customer's latest payments, the latest first."""
+    """Returns the customer's latest payments, the latest first."""
     number = partition_of(customer.encode(), partitions)
 
     def may_have(partition: Partition) -> bool:

@@ -1,4 +1,4 @@
-"""What its events make of a case: where its notice is, who looks after it, what waits to be confirmed."""
+"""The state of a case by its events: whether its notice arrived, its assignee, a decision to be confirmed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from fraudstream.cases.events import (
 
 @dataclass(slots=True)
 class EventState:
-    """What events say of a case, in log order."""
+    """The state of a case by its events; `accepted_at` is in ms since 1970."""
 
     reached: bool = True
     reminded: bool = False
@@ -29,7 +29,7 @@ class EventState:
 
     @property
     def state(self) -> str:
-        """Of a case without an outcome."""
+        """The state of the case while it has no outcome."""
         if self.escalated:
             return "escalated"
         if not self.reached:
@@ -38,7 +38,7 @@ class EventState:
 
     @classmethod
     def of(cls, events: Iterable[CaseEvent]) -> "EventState":
-        """Takes all events of a case."""
+        """Returns the state after all events of a case, which are in log order."""
         facts = cls()
         for event in events:
             facts._take(event)

@@ -1,10 +1,10 @@
-"""What is known of one transaction: the lake first, then the topics where the lake can't know.
+"""Collects what is known of one transaction, from the lake first, then from the topics for what the lake doesn't have.
 
-1. fraud_confirmation/ and, if the transaction is not a fraud, transaction/: the row says where the record lies
-2. if there is no row: the transaction topics, from where the lake's chains end
-3. email_confirmation/, from the record's day on
-4. of a fraud: case_event and fraud_confirmation, in the partition that the id decides; the claim of its DAG run
-5. ingest_progress: the file that the id's first part stands for
+1. lake folder fraud_confirmation/ and, if the transaction is not a fraud, transaction/: the row has the record's place
+2. without a row: the transaction topics, from the ends of the lake's chains on
+3. lake folder email_confirmation/, from the record's day on
+4. for a fraud: topics fraud_confirmation and case_event, in the partition of the id's key; the claim of its DAG run
+5. topic ingest_progress: the source file from which the first part of the id is derived
 """
 
 import hashlib
@@ -38,7 +38,7 @@ from fraudstream.lake.stream.names import FOLDER_OF, FRAUD_CASES, MAILS, TRANSAC
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
-#: Longest search of one topic.
+#: Maximum duration of the search of one topic.
 SECONDS = 20.0
 _CLAIM_DAYS = 7
 _CASE_TOPICS = (FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
@@ -46,7 +46,7 @@ _CASE_TOPICS = (FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record lies, and when a broker took it."""
+    """A record's partition, offset and append time."""
 
     partition: Partition
     offset: int
@@ -66,7 +66,7 @@ class Opened:
 
 @dataclass(slots=True)
 class Facts:
-    """All that was found; None and empty lists: it wasn't."""
+    """All that was found; None or an empty list: nothing was found."""
 
     id_transaction: str
     place: Place | None = None
@@ -75,16 +75,16 @@ class Facts:
     #: The transaction's row in the lake.
     row: Found | None = None
     mails: list[Found] = field(default_factory=list)
-    #: In log order; the first one is the customer's or the case's outcome.
+    #: In log order; the last staff decision, otherwise the first answer, is the case's outcome.
     answers: list[Hit] = field(default_factory=list)
     #: Rows of answers in the lake.
     outcomes: list[Found] = field(default_factory=list)
     events: list[Hit] = field(default_factory=list)
     opened: Opened | None = None
-    #: Address of the file; None: no file of this id is known; empty: it wasn't looked for.
+    #: Address of the source file; None: no file of this id is known; empty: it wasn't searched for.
     source: str | None = ""
     searched: list[str] = field(default_factory=list)
-    #: Topics were read from their beginnings.
+    #: Whether topics were read from their beginnings.
     whole: bool = False
 
     @property
@@ -94,7 +94,7 @@ class Facts:
 
 
 def gather(settings: Settings, lake: Lake, id_transaction: str, *, whole: bool = False) -> Facts:
-    """Looks everywhere.
+    """Looks a transaction up in the lake and on the topics; the module's docstring has the order.
 
     :param whole: read topics from their beginnings, and all partitions, where the search would otherwise be shorter
     :raises KafkaError, LakeError: topics or lake can't be read
@@ -162,15 +162,15 @@ def _of_key(topics: TopicSearch, facts: Facts, topic: str, *, whole: bool) -> li
 
 
 def _read(found: Searched) -> str:
-    return f"{found.records:,} records{'' if found.whole else f', then {SECONDS:.0f} s were up'}"
+    return f"{found.records:,} records{'' if found.whole else f'; stopped after {SECONDS:.0f} s'}"
 
 
 def find_run(store: ObjectStore, place: Place, id_transaction: str) -> Opened | None:
-    """The run whose claim covers the record: of its partition's claims the last one that begins before it.
+    """Returns the run whose claim has the record: the partition's last claim that doesn't begin after it; None: no run.
 
     :raises LakeError: the claim is unreadable
     """
-    # A claim lies in the day of its first record, which may be before the case's.
+    # A claim is in the folder of its first record's day, which may be before the case's.
     for days in range(_CLAIM_DAYS):
         prefix = object_prefix(FOLDER, place.at.date() - timedelta(days=days), *place.partition)
         begins = [info.name for info in store.list(prefix) if _first(info.name) <= place.offset]
@@ -183,7 +183,7 @@ def find_run(store: ObjectStore, place: Place, id_transaction: str) -> Opened | 
 
 
 def has_mails_of(partition: Partition, *, case: bool) -> bool:
-    """Whether the mail log of a topic-partition may have mails of a case, or of another transaction."""
+    """Whether the mail log of a topic-partition may have mails of a case (`case`), or of another transaction."""
     return (partition.topic in _CASE_TOPICS) == case or partition.topic == MAIL_RETRY
 
 
@@ -193,7 +193,10 @@ def _first(name: str) -> int:
 
 
 def _source(settings: Settings, id_transaction: str) -> str | None:
-    """The address of the file that the id's first part is made of; None: no such file, or the file's own ids."""
+    """Returns the address of the source file from which the id's first part is derived.
+
+    None: no such file is known, or the id is the file's own.
+    """
     prefix, _, number = id_transaction.rpartition("-")
     if not number.isdecimal() or len(prefix) != ID_PREFIX_DIGITS:
         return None

@@ -1,11 +1,11 @@
-"""What the queue of cases can be asked, and what it answers."""
+"""The filters and the results of the queue of cases."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 #: States of a case without an outcome, the most urgent first.
 OPEN_STATES = ("escalated", "not reached", "reminded", "waiting")
-#: `answered`: by the customer, or by the end of the time. `decided`: by a person of the bank.
+#: `answered`: by the customer, or NO_RESPONSE after the time limit. `decided`: by a person of the bank.
 STATES = (*OPEN_STATES, "answered", "decided")
 #: What the queue can be sorted by, as SQL.
 ORDERS = {
@@ -18,7 +18,7 @@ ORDERS = {
 
 @dataclass(frozen=True, slots=True)
 class QueuedCase:
-    """A case in one line; the amount in minor units."""
+    """A case as a line of the queue; the amount in minor units."""
 
     id: str
     came_at: datetime
@@ -27,7 +27,7 @@ class QueuedCase:
     type: str
     deadline: datetime
     state: str
-    #: What the case came to, if it did.
+    #: Status of the answer that counts; None: the case has no answer.
     outcome: str | None
     assignee: str
     #: Id of a decision that another person has to confirm, if there is one.
@@ -41,10 +41,12 @@ class QueuedCase:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which cases are wanted, in which order, and which page of them. None and empty text: any.
+    """Which cases are requested, in which order, and which page of them. None or empty text: no restriction.
 
-    :param within: deadline at most so far away; overdue cases are within any time
-    :param older: the case came at least so long ago
+    :param least: smallest amount, in minor units
+    :param most: largest amount, in minor units
+    :param older: the case came at least this long ago
+    :param within: the deadline is at most this far away; overdue cases always match
     """
 
     states: tuple[str, ...] = OPEN_STATES
@@ -61,11 +63,11 @@ class Filter:
 
     @property
     def order(self) -> str:
-        """The order as SQL; never text of a person's."""
+        """The order as SQL, which never has text that a user entered."""
         return ORDERS[self.sort]
 
     def condition(self, now: datetime) -> tuple[str, tuple[object, ...]]:
-        """All but states, order and page, as SQL with its values."""
+        """Returns the filter as SQL with its values, without states, order and page."""
         parts: list[tuple[str, object]] = []
         if self.least is not None:
             parts.append(("amount >= ?", self.least))
@@ -90,9 +92,9 @@ class Queue:
     """One page of the queue."""
 
     cases: list[QueuedCase]
-    #: Cases on all pages.
+    #: Number of cases on all pages.
     total: int
-    #: Their money, minor units.
+    #: Sum of their amounts, in minor units.
     amount: int
-    #: Cases by state that the rest of the filter lets through.
+    #: Number of cases by state, over all states, that match the rest of the filter.
     counts: dict[str, int]

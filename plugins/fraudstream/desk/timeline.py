@@ -8,9 +8,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that happened.
+    """One step of a transaction.
 
-    `place` says where it is written down: a partition and offset of a topic, an object or a table of the lake.
+    `place` says where it is recorded: a partition and offset of a topic, an object or a table of the lake.
     """
 
     what: str
@@ -29,7 +29,7 @@ class Missing:
 
 @dataclass(slots=True)
 class Timeline:
-    """All steps of a transaction. `searched` says where was looked, and how much of it."""
+    """All steps of a transaction. `searched` lists the places that were searched, and how much of each was read."""
 
     id_transaction: str
     steps: list[Step] = field(default_factory=list)
@@ -42,19 +42,19 @@ class Timeline:
         return bool(self.steps)
 
     def add(self, what: str, text: str, at: datetime | None = None, place: str = "") -> None:
-        """A step that was found."""
+        """Adds a step that was found."""
         self.steps.append(Step(what, text, at, place))
 
     def miss(self, what: str, look: str) -> None:
-        """A step that was not."""
+        """Adds a step that was not found."""
         self.missing.append(Missing(what, look))
 
     def in_order(self) -> list[Step]:
-        """The steps by time. What has no time of its own, the file's row, comes first."""
+        """Returns the steps by time. The file's row, which has no time, comes first."""
         return sorted(self.steps, key=lambda step: (step.at is not None, step.at.timestamp() if step.at else 0.0))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns the time line as JSON values."""
         return {
             "idTransaction": self.id_transaction,
             "steps": [
@@ -66,7 +66,7 @@ class Timeline:
         }
 
     def lines(self) -> Iterator[str]:
-        """For people."""
+        """Yields the time line as lines of text."""
         yield f"transaction {self.id_transaction}"
         for step in self.in_order():
             at = f"{step.at:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC" if step.at else ""

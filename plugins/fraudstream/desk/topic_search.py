@@ -1,6 +1,6 @@
-"""Records of one transaction on a topic: in the partition that its key decides, or in some partitions from offsets on.
+"""Searches a topic for the records of one transaction: the partition of its key, or given partitions from an offset on.
 
-No index says where a record lies, so partitions are read. A record whose bytes don't hold the id isn't decoded.
+Topics have no index of their records, so partitions are read. Only records whose bytes contain the id are decoded.
 """
 
 import time
@@ -38,13 +38,13 @@ class Hit:
 
     @property
     def place(self) -> str:
-        """For people."""
+        """Topic, partition and offset as text."""
         return f"topic {self.topic}, partition {self.partition}, offset {self.offset}"
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """What a search found; `whole` is false where its time was up before the end."""
+    """The result of a search: hits, and number of records read; `whole` is False if the search ran out of time."""
 
     hits: list[Hit]
     records: int
@@ -100,7 +100,11 @@ class TopicSearch:
         return sorted(found.partitions)
 
     def search(self, topic: str, id_transaction: str, starts: Mapping[int, int], seconds: float) -> Searched:
-        """Records whose `idTransaction` is this one, read from an offset of each partition to its present end."""
+        """Returns the records with this `idTransaction`, in log order.
+
+        :param starts: offset of the first record to read, by partition; each partition is read to its current end
+        :param seconds: maximum duration
+        """
         codec = Codec.for_topic(topic, self._settings)
         text = id_transaction.encode()
         until = time.monotonic() + seconds
@@ -128,7 +132,7 @@ class TopicSearch:
         return Searched(ordered, records, not unread)
 
     def of_key(self, topic: str, id_transaction: str, seconds: float, *, every: bool = False) -> Searched:
-        """:meth:`search` of the partition that the id decides as a key; `every`: of all partitions.
+        """:meth:`search` in the partition of the id as key, or in all partitions if `every` is True.
 
         A record lies in another partition if partitions were added to the topic after it was written.
         """

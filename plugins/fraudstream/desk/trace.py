@@ -17,7 +17,7 @@ from fraudstream.lake.query.lookup import Found
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
-#: What each outcome says, for people.
+#: The text of each outcome, for people.
 OUTCOMES = {
     "REPORTED_FRAUD": "fraud",
     "REPORTED_NOT_FRAUD": "not fraud",
@@ -27,7 +27,7 @@ _KINDS = {"notice": "notice", "fraud_notice": "fraud notice", "receipt": "receip
 
 
 def trace(settings: Settings, lake: Lake, id_transaction: str, *, whole: bool = False) -> Timeline:
-    """Looks a transaction up and tells what happened to it.
+    """Looks a transaction up and returns its time line.
 
     :param whole: see :func:`~fraudstream.desk.facts.gather`
     :raises KafkaError, LakeError: topics or lake can't be read
@@ -36,7 +36,7 @@ def trace(settings: Settings, lake: Lake, id_transaction: str, *, whole: bool = 
 
 
 def timeline(facts: Facts) -> Timeline:
-    """What the facts say."""
+    """Returns the time line of the facts."""
     line = Timeline(facts.id_transaction, searched=facts.searched)
     if facts.place is None:
         line.miss("record", _hints(facts))
@@ -59,7 +59,7 @@ def timeline(facts: Facts) -> Timeline:
 
 
 def _hints(facts: Facts) -> str:
-    """Where to look for a transaction that is neither in the lake nor on the topics."""
+    """Returns where to look for a transaction that is neither in the lake nor on the topics."""
     prefix, _, number = facts.id_transaction.rpartition("-")
     if facts.source:
         look = (
@@ -68,7 +68,7 @@ def _hints(facts: Facts) -> str:
         )
     else:
         look = f"check the id: topic ingest_progress knows no file {prefix or facts.id_transaction}"
-    return look if facts.whole else f"{look}. A record that the lake lost: `trace --whole`"
+    return look if facts.whole else f"{look}. To search for a record that the lake lost: `trace --whole`"
 
 
 def _payment(facts: Facts) -> str:
@@ -91,13 +91,13 @@ def _mails(line: Timeline, facts: Facts, dag: str) -> None:
         line.add("mail", mail_text(mail.row), mail.row["finishedAt"] or mail.row["recordTimestamp"], mail.place)
     first = [mail for mail in facts.mails if mail.row["kind"] != "receipt"]
     if not first:
-        line.miss("mail", f"task send_mail of the DAG {dag}: it has not got to the record, or it fails")
+        line.miss("mail", f"task send_mail of the DAG {dag}: it has not reached the record yet, or it fails")
     elif all(mail.row["status"] == "deferred" for mail in first):
         line.miss("accepted mail", "the DAG retry_mails tries it again; its mails are on topic mail_retry")
 
 
 def mail_text(row: Mapping[str, Any]) -> str:
-    """A line of the mail log, for people."""
+    """Returns a row of the mail log as text for people."""
     reply = f": {row['reply']}" if row["reply"] else ""
     return f"{_KINDS.get(row['kind'], row['kind'])} to {masked(row['recipient'])} {row['status']}{reply}"
 
@@ -122,7 +122,7 @@ def _case(line: Timeline, facts: Facts) -> None:
 
 
 def _deadline(case: Case, events: Sequence[Hit]) -> datetime:
-    """Until when a case waits, by the time limit that it was opened with."""
+    """Returns until when a case waits, by the time limit that it was opened with."""
     first_limit = datetime.fromisoformat(case["expiresAt"])
     accepted = (event.record["at"] for event in events if event.record["eventType"] == NOTICE_ACCEPTED)
     return deadline(first_limit, next(accepted, None), first_limit - datetime.fromisoformat(case["openedAt"]))
@@ -148,14 +148,14 @@ def _is_in_lake(answer: Hit, rows: list[Found]) -> bool:
 
 
 def event_text(record: Mapping[str, Any]) -> str:
-    """A case's event, for people."""
+    """Returns a case's event as text for people."""
     reason = f": {record['reason']}" if record["reason"] else ""
     recipient = f", mail to {record['recipient']}" if record["recipient"] else ""
     return f"{record['eventType']} by {record['by']}{recipient}{reason}"
 
 
 def answer_text(record: Mapping[str, Any], *, counts: bool) -> str:
-    """An answer, for people; `counts`: it is the case's outcome."""
+    """Returns an answer as text for people; `counts`: whether it is the case's outcome."""
     by = f", decided by {record['decidedBy']}" if record.get("decidedBy") else ""
     reason = f": {record['reason']}" if record.get("reason") else ""
     if not counts:

@@ -1,4 +1,4 @@
-"""The process's index of cases, fed from the topics for as long as the process lives."""
+"""The process's index of cases, which follows the topics until the process ends."""
 
 import asyncio
 import atexit
@@ -16,31 +16,31 @@ from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
-#: Cases that came longer ago, and wait no more, are in the lake and on the topics, but not at the desk.
+#: Older cases that no longer wait are in the lake and on the topics, but not in the index.
 _KEPT = timedelta(days=30)
 _PRUNE_SECONDS = 3600.0
 _LOOK_SECONDS = 0.02
 
 
 def kept(settings: Settings) -> timedelta:
-    """How long ago the cases of the desk may have come."""
+    """Returns the age up to which cases are in the index."""
     return max(_KEPT, horizon(settings))
 
 
 class _Feed(TopicView[None]):
-    """Passes each record to the index; keeps nothing itself but that the id is known."""
+    """Passes each record to the index; itself keeps only the ids."""
 
     def __init__(self, settings: Settings, index: CaseIndex) -> None:
         super().__init__(settings, horizon=kept(settings))
         self._index = index
 
     def value(self, record: dict[str, Any], message: Message) -> tuple[str, None]:
-        """A case's id."""
+        """Passes a record to the index and returns its case's id."""
         self.take(record, Placed(message.partition() or 0, message.offset() or 0, message.timestamp()[1]))
         return record["idTransaction"], None
 
     def take(self, record: dict[str, Any], placed: Placed) -> None:
-        """Hands a record on."""
+        """Passes a record to the index."""
         raise NotImplementedError
 
 
@@ -66,7 +66,7 @@ class _Events(_Feed):
 
 
 class DeskViews:
-    """The index and its three feeds; :meth:`close` ends them."""
+    """The index and the three views that fill it; :meth:`close` ends them."""
 
     def __init__(self, settings: Settings) -> None:
         self.index = CaseIndex(settings.confirmation_time_limit)
@@ -79,13 +79,13 @@ class DeskViews:
 
     @property
     def alive(self) -> bool:
-        """Whether all feeds still follow their topics."""
+        """Whether all views still follow their topics."""
         return all(feed.alive for feed in self._feeds)
 
     def caught_up(self) -> bool:
-        """Whether all that lay in the topics at the start is in the index.
+        """Whether the index has all records that the topics had at the start. Drops old cases once an hour.
 
-        :raises KafkaError: a feed ended before that
+        :raises KafkaError: a view ended before that
         """
         if time.monotonic() - self._pruned_at > _PRUNE_SECONDS:
             self._pruned_at = time.monotonic()
@@ -93,7 +93,7 @@ class DeskViews:
         return all(feed.caught_up for feed in self._feeds)
 
     def wait(self, seconds: float) -> bool:
-        """Waits for :meth:`caught_up`; False: it takes longer."""
+        """Waits for :meth:`caught_up`; returns False if that takes longer than `seconds`."""
         until = time.monotonic() + seconds
         while not self.caught_up():
             if time.monotonic() > until:
@@ -102,9 +102,9 @@ class DeskViews:
         return True
 
     def wait_for_answer(self, partition: int, offset: int, seconds: float) -> None:
-        """Returns once an answer is in the index.
+        """Returns once the answer at this offset is in the index.
 
-        :raises KafkaUnavailable: it is on the topic, but isn't read in time
+        :raises KafkaUnavailable: the answer is on the topic, but isn't read within `seconds`
         """
         try:
             asyncio.run(asyncio.wait_for(self._answers.reached(partition, offset), seconds))
@@ -115,7 +115,7 @@ class DeskViews:
             ) from None
 
     def close(self) -> None:
-        """Ends the feeds."""
+        """Ends the views and closes the index."""
         for feed in self._feeds:
             feed.close()
         self.index.close()
@@ -148,5 +148,5 @@ _shared = _Shared()
 
 
 def shared_views(settings: Settings) -> DeskViews:
-    """This process's index, started on first use; a new one after a feed ended with an error."""
+    """This process's index, started on first use; a new one after one of its views ended with an error."""
     return _shared.get(settings)
