@@ -1,4 +1,4 @@
-"""``python -m fraudstream.site``: the confirmation site, until SIGTERM or Ctrl-C."""
+"""``python -m fraudstream.site`` runs the confirmation site until SIGTERM or Ctrl-C."""
 
 import asyncio
 import gc
@@ -25,8 +25,8 @@ from fraudstream.site.site import create_app
 
 logger = logging.getLogger("fraudstream.site")
 
-#: New objects between two runs of Python's collector. With its default of 700 it walks through the objects of all
-#: requests in flight again and again, and through all cases in memory: a third of the time of a busy site.
+#: New objects between two runs of Python's garbage collector. With the default of 700, it scans the objects of all
+#: pending requests and all cases in memory again and again, which takes a third of the time of a busy site.
 NEW_OBJECTS = 20_000
 HEALTH_CONNECTIONS = 100
 
@@ -65,11 +65,11 @@ async def serve(settings: Settings) -> int:
 
 
 async def _end_with_a_view(views: tuple[TopicView[Any], ...], servers: tuple[Server, ...]) -> None:
-    """A view that ended does not come back: the process ends too, so that its supervisor restarts it."""
+    """Ends the servers when a view ends, since a view doesn't restart: the process is to be restarted instead."""
     ends = [asyncio.ensure_future(view.ended()) for view in views]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        logger.error("a view of a topic ended, the log says why above: the site ends too")
+        logger.error("a view of a topic ended (the log has its error above), so the site ends, too")
         _end(servers)
     finally:
         for end in ends:
@@ -87,7 +87,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def main() -> int:
-    """Exit code 0 after SIGTERM or Ctrl-C; 1 with the reason when it can't run or can't go on."""
+    """Returns exit code 0 after SIGTERM or Ctrl-C; 1 if the site can't start or can't continue."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     gc.set_threshold(NEW_OBJECTS)
     try:

@@ -1,4 +1,4 @@
-"""How often one client, or one case, is served."""
+"""Limits how often one client, or one case, is served."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -7,10 +7,10 @@ from ipaddress import IPv4Network, IPv6Address, ip_address, ip_network
 
 
 class Buckets:
-    """A token bucket a key: `capacity` requests at once, refilled evenly over `seconds`.
+    """A token bucket for each key: `capacity` requests at once, refilled evenly over `seconds`.
 
-    Memory is bounded: when more than `most_keys` are known, those whose bucket is full again are forgotten, and if
-    that frees none, all are.
+    Memory is bounded: when more than `most_keys` are known, keys whose bucket is full again are dropped, and if there
+    are none, all keys are.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Buckets:
         return len(self._full_at)
 
     def take(self, key: str) -> bool:
-        """Takes a token of `key`; False when there is none left."""
+        """Takes a token of `key`; returns False if none is left."""
         now = self._clock()
         if key not in self._full_at and len(self._full_at) >= self._most_keys:
             self._full_at = {k: full for k, full in self._full_at.items() if full > now}
@@ -47,7 +47,7 @@ class Buckets:
 
 @lru_cache(maxsize=4096)
 def client_key(host: str) -> str:
-    """What one client is: its IPv4 address, mapped into IPv6 or not, or the IPv6 /64 network that a household has."""
+    """Returns the key of a client: its IPv4 address, also one mapped into IPv6, or its household's IPv6 /64 network."""
     try:
         address = ip_address(host)
     except ValueError:
@@ -58,7 +58,7 @@ def client_key(host: str) -> str:
 
 
 def with_mapped(networks: Iterable[str]) -> list[str]:
-    """The networks, and the IPv4 ones among them as a socket for both protocols writes their addresses."""
+    """Returns the networks, and each IPv4 network also mapped into IPv6, as sockets for both protocols report it."""
     found = [ip_network(network) for network in networks]
     mapped = [f"::ffff:{n.network_address}/{96 + n.prefixlen}" for n in found if isinstance(n, IPv4Network)]
     return [*map(str, found), *mapped]

@@ -19,7 +19,7 @@ _REFUSALS: dict[int, Plain] = {404: "invalid", 413: "too_large", 429: "too_many"
 
 
 def error_pages(pages: Pages, metrics: Metrics) -> dict[Any, ExceptionHandler]:
-    """Starlette's handlers by class of error."""
+    """Returns Starlette's exception handlers by class of error."""
 
     async def link(request: Request, error: Exception) -> Response:
         expired = isinstance(error, LinkExpired)

@@ -1,4 +1,4 @@
-"""What holds for every request to the site: bounds, rate, headers, the log and the figures."""
+"""Applies to every request to the site: rate limit, response headers, log and metrics."""
 
 import logging
 import time
@@ -14,15 +14,15 @@ from fraudstream.site.pages import Pages
 logger = logging.getLogger(__name__)
 
 METHODS = {"GET", "HEAD", "POST"}
-#: From this status on.
+#: Requests with this status or a higher one are logged at level INFO, others at DEBUG.
 REFUSED = 400
 
 
 class Guard:
     """ASGI middleware around the whole site, its error pages included.
 
-    The log names the route's template, never the path: a path holds a token. What was served as asked is counted only:
-    a line for each would keep customers' addresses for nothing, and takes a fifth of the time of a page.
+    The log has the route's template, never the path, which contains a token. Successful requests are only counted: log
+    lines would store customers' addresses without need, and take a fifth of the time of a page.
     """
 
     def __init__(self, app: ASGIApp, *, pages: Pages, metrics: Metrics, requests_per_minute: int) -> None:
@@ -33,7 +33,7 @@ class Guard:
         self._ours = frozenset(name for name, _ in pages.headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a request, or refuses it before anything of it is looked at."""
+        """Serves a request; refuses it before reading it if its client has sent too many."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

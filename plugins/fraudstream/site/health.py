@@ -1,4 +1,4 @@
-"""The site's health and figures, on an address of their own that customers don't reach."""
+"""The site's health checks and metrics, at a separate address that customers can't reach."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from fraudstream.site.metrics import Metrics
 
 
 class View(Protocol):
-    """What health asks of a view."""
+    """The part of a view that health checks use."""
 
     @property
     def alive(self) -> bool: ...
@@ -22,17 +22,17 @@ class View(Protocol):
 
 
 class Broker(Protocol):
-    """What health asks of the publisher."""
+    """The part of the publisher that health checks use."""
 
     async def check(self) -> None: ...
 
 
 def create_health(cases: View, answers: View, publisher: Broker, metrics: Metrics) -> Starlette:
-    """``/health/live``, ``/health/ready``, ``/health/kafka`` and ``/metrics``.
+    """Returns an application with ``/health/live``, ``/health/ready``, ``/health/kafka`` and ``/metrics``.
 
-    Live: both views follow their topics; if not, only a restart helps. Ready: both are caught up, so pages can be
-    shown; a load balancer asks this. Kafka: the brokers answer now. An alert watches this one: a balancer that asked it
-    would drop all sites at once, and show customers its own error page where ours says what to do.
+    Live: both views follow their topics; if not, only a restart helps. Ready: both views are caught up, so pages can
+    be shown; load balancers check this. Kafka: the brokers answer now. This check is for an alert: a load balancer that
+    used it would drop all sites at once, and show its own error page instead of the site's, which says what to do.
     """
     metrics.gauge("cases", "Cases in memory.", lambda: len(cases))
     metrics.gauge("answered_cases", "Cases with an answer in memory.", lambda: len(answers))

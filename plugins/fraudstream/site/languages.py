@@ -7,9 +7,9 @@ LONGEST_HEADER = 200
 
 @lru_cache(maxsize=1024)
 def language_for(accept_language: str, known: tuple[str, ...]) -> str:
-    """The language that an Accept-Language header likes best, by its q values, then its order; else the first.
+    """Returns the known language that an Accept-Language header prefers, by q value, then order; else the first one.
 
-    `accept_language` is kept for a while: cut it to :data:`LONGEST_HEADER`.
+    Results are cached by `accept_language`: callers cut it to :data:`LONGEST_HEADER` characters.
     """
     best, best_quality = known[0], 0.0
     for part in accept_language.split(","):

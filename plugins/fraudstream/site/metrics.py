@@ -1,4 +1,4 @@
-"""The site's figures, in Prometheus' text form."""
+"""The site's metrics, in Prometheus' text format."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 
 class Metrics:
-    """Counters of one site; safe to use from any thread."""
+    """Metrics of one site; safe to use from any thread."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -50,9 +50,9 @@ class Metrics:
         )
 
     def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """A figure that is read when it is asked for."""
+        """Adds a gauge whose value is read at each scrape."""
         Gauge(f"fraudstream_site_{name}", text, registry=self._registry).set_function(read)
 
     def text(self) -> bytes:
-        """All figures in Prometheus' text form."""
+        """Returns all metrics in Prometheus' text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""Events of opened pages, for people at the desk who ask whether a customer got the mail.
+"""Writes events of opened pages, which show people at the page Cases that a customer got the mail.
 
 Nothing depends on these events: a page is shown whether or not its event can be written.
 """
@@ -14,9 +14,9 @@ from fraudstream.errors import FraudstreamError
 
 logger = logging.getLogger(__name__)
 
-#: Events that wait for the brokers at most; of further cases none is written until there is room.
+#: Maximum number of events that wait for the brokers; while it is reached, further events are dropped.
 _WAITING = 1_000
-#: Cases that are remembered as written; the oldest ones make room, and may get another event.
+#: Maximum number of remembered cases with an event; the oldest ones are dropped, and may get another event.
 _REMEMBERED = 100_000
 _LEAVE_SECONDS = 3.0
 
@@ -24,7 +24,7 @@ _LEAVE_SECONDS = 3.0
 class OpenedPages:
     """Writes PAGE_OPENED once for each case in this process, in a thread of its own; a context manager.
 
-    A case of which the event couldn't be written gets it when its page is opened again.
+    If the event of a case couldn't be written, it is written when the page is opened again.
     """
 
     def __init__(self, publish: Callable[[Iterable[CaseEvent]], None]) -> None:
@@ -46,7 +46,7 @@ class OpenedPages:
         self._thread.join(_LEAVE_SECONDS)
 
     def __call__(self, case: str) -> None:
-        """The page of a case is shown; returns at once."""
+        """Queues the event of a case whose page is shown; returns at once."""
         with self._lock:
             if case in self._known:
                 return

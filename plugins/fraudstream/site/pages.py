@@ -20,7 +20,7 @@ from fraudstream.site.languages import LONGEST_HEADER, language_for
 from fraudstream.site.skeleton import Skeleton, mark
 from fraudstream.texts import Text, money_text, texts_of, time_text
 
-#: Pages that say one thing: the catalogue has `<name>_title` and `<name>_text`.
+#: Pages with only a title and a text, which the catalogue has as `<name>_title` and `<name>_text`.
 Plain = Literal[
     "received",
     "expired",
@@ -38,7 +38,7 @@ RETRY_SECONDS = {"not_ready": 30, "not_recorded": 60, "unknown": 60, "too_many":
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Where a case's page posts to, and the token that says that it is a page of ours."""
+    """The address that the form of a case's page posts to, and its page token."""
 
     action: str
     page_token: str
@@ -61,22 +61,22 @@ class Pages:
         style = (folder / "style.css").read_text(encoding="utf-8")
         self._always = {
             "bank": settings.bank_name,
-            "style": Markup(style),  # noqa: S704  our own file, and the policy's hash holds it to that
+            "style": Markup(style),  # noqa: S704  our own file, and the policy allows only a style with its hash
         }
         self.headers = _headers(style, https=settings.confirmation_url.startswith("https:"))
 
     def case(self, request: Request, transaction: Mapping[str, Any], proposal: Proposal | None, form: Form) -> Response:
-        """The payment and the two answers, the proposed one first."""
+        """Returns the page with the payment and the two answers, the proposed one first."""
         return self._case(request, transaction, proposal, form, 200)
 
     def case_again(
         self, request: Request, transaction: Mapping[str, Any], proposal: Proposal | None, form: Form
     ) -> Response:
-        """The same after a button was pressed on a page that was open for too long."""
+        """As :meth:`case`, after a button was pressed on a page that was open for too long."""
         return self._case(request, transaction, proposal, form, 403)
 
     def recorded(self, request: Request, answer: Answer) -> Response:
-        """What is in force for a case: the customer's answer, or the decision of the bank's staff; and since when."""
+        """Returns the page with a case's outcome and its time: the customer's answer, or the bank staff's decision."""
         language = self._language(request)
         text = self._texts[language]
         values = self._payment(answer.record, text) | {
@@ -87,7 +87,7 @@ class Pages:
         return _response(page.fill(values), 200, language)
 
     def plain(self, request: Request, name: Plain, status: int) -> Response:
-        """A page that says one thing."""
+        """Returns a page with only a title and a text."""
         language = self._language(request)
         page = _response(self._plain(language, name).fill({}), status, language)
         if name in RETRY_SECONDS:
@@ -111,7 +111,7 @@ class Pages:
         return language_for(request.headers.get("accept-language", "")[:LONGEST_HEADER], self._languages)
 
     def _payment(self, transaction: Mapping[str, Any], text: Text) -> dict[str, str]:
-        """Value of each of :data:`_MARKS`."""
+        """Returns the value of each name in :data:`_MARKS`."""
         return {
             "amount": money_text(transaction["amount"], text, self._currency),
             "to": transaction["nameDest"],
@@ -122,7 +122,7 @@ class Pages:
             "id": transaction["idTransaction"],
         }
 
-    # ---- each page once, in each language ----
+    # ---- renders each page once in each language ----
 
     @cache  # noqa: B019  as many as there are pages and languages, for as long as the site runs
     def _cases(self, language: str, proposal: Proposal | None, *, again: bool) -> Skeleton:

@@ -1,7 +1,7 @@
-"""How the site's applications are served: one uvicorn server each, several of them in a process.
+"""Serves the site's applications: one uvicorn server for each, several of them in a process.
 
-uvicorn with h11 bounds the head of a request (docs/decisions/0025-links-and-site.md says what else was tried). What no
-setting of it does is :class:`Connection`'s: a deadline, and a bound that silent clients can't use up.
+uvicorn with h11 limits the head of a request (docs/decisions/0025-links-and-site.md has the alternatives). uvicorn has
+no setting for deadlines or for a limit on connections that silent clients can't exhaust: :class:`Connection` adds them.
 """
 
 import asyncio
@@ -19,15 +19,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fraudstream.errors import SettingsError
 
-#: Longer than an answer may take to be confirmed, so that the customer who pressed the button gets the result.
+#: How long a server that ends waits for responses: longer than Kafka may take to acknowledge a customer's answer.
 GRACE_SECONDS = 15
 #: Below the default limit of 1,024 open files of a process.
 MOST_CONNECTIONS = 800
-#: Request line and headers. A link's campaign parameters may fill most of it.
+#: Maximum bytes of request line and headers. Parameters that were appended to a link may fill most of it.
 LONGEST_HEAD = 64 * 1024
-#: For a whole head to come in, for the rest of a body that is answered already, for a response to be taken.
+#: How long a client may take to send a head, to send the rest of a body after the response, or to read a response.
 PATIENCE_SECONDS = 10.0
-#: Google's balancer keeps a connection for 600 s: it must be the one that closes it.
+#: Longer than the 600 s of Google's load balancer, which must be the side that closes an idle connection.
 KEEP_ALIVE_SECONDS = 620
 
 #: Why a connection was ended: its client was too slow, others needed its place, or it sent what is not a request.
@@ -35,12 +35,13 @@ Ended = Literal["slow", "crowded", "invalid"]
 
 
 class Connection(H11Protocol):
-    """A connection that ends when its client keeps it waiting.
+    """A connection that ends if its client is too slow, or if a new connection needs its place.
 
-    * A client owes the head of its first request from the start, of a later one from its first byte, the rest of a body
-      once the request is answered, and must take its response: each within :data:`PATIENCE_SECONDS`.
-    * The connection that is one too many replaces one without a pending request: the one that has been silent for
-      longest, or else the one whose last request is oldest.
+    * Within :data:`PATIENCE_SECONDS`, the client must send the head of its first request (from the connection's start),
+      the head of a later request (from its first byte) and the rest of a body (from the end of the response), and must
+      continue to read a response.
+    * A connection above the limit replaces one without a pending request: the one that has waited longest for its first
+      request, or else the one whose last response is oldest.
     """
 
     def __init__(self, *args: Any, most_connections: int, on_end: Callable[[Ended], None], **kwargs: Any) -> None:
@@ -51,40 +52,40 @@ class Connection(H11Protocol):
         self._waiting_since = time.monotonic()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Takes a place, and starts to wait for a request."""
+        """Closes another connection if there are too many, and starts the deadline of the first request."""
         super().connection_made(transport)
         if len(self.connections) > self._most_connections:
             self._make_room()
         self._set_deadline(True)
 
     def data_received(self, data: bytes) -> None:
-        """A part of a head or of a body."""
+        """Handles a part of a head or of a body, and starts or cancels the deadline."""
         super().data_received(data)
         self._set_deadline(not self._request_pending and self.conn.their_state in {h11.IDLE, h11.SEND_BODY})
 
     def send_400_response(self, msg: str) -> None:
-        """What came is not a request, or its head is too long."""
+        """Counts and refuses an invalid request, or one whose head is too long."""
         self._on_end("invalid")
         super().send_400_response(msg)
 
     def on_response_complete(self) -> None:
-        """The connection may be kept; the rest of a body is owed."""
+        """Starts the deadline for the rest of the body, if the client hasn't sent all of it."""
         super().on_response_complete()
         self._waiting_since = time.monotonic()
         self._set_deadline(not self._request_pending and self.conn.their_state is h11.SEND_BODY)
 
     def pause_writing(self) -> None:
-        """The client doesn't take its response."""
+        """Starts the deadline: the client doesn't read its response."""
         super().pause_writing()
         self._set_deadline(True)
 
     def resume_writing(self) -> None:
-        """The client takes its response again."""
+        """Cancels the deadline: the client reads its response again."""
         super().resume_writing()
         self._set_deadline(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Either side ended it."""
+        """Cancels the deadline: the connection is closed."""
         self._set_deadline(False)
         super().connection_lost(exc)
 
@@ -110,7 +111,7 @@ class Connection(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """One of several servers in a process: signals are for the process to handle, which sets `should_exit`."""
+    """One of several servers in a process, which itself handles signals and sets `should_exit`."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -121,9 +122,9 @@ class Server(uvicorn.Server):
 def server(
     app: ASGIApp, *, most_connections: int = MOST_CONNECTIONS, on_end: Callable[[Ended], None] = lambda _: None
 ) -> Server:
-    """A server for one application; ``serve(sockets=[...])`` runs it in the event loop that is there.
+    """Returns a server for one application; ``serve(sockets=[...])`` runs it in the current event loop.
 
-    :param on_end: told of each connection that was ended before its time
+    :param on_end: called with the reason for each connection that the server ends early
     """
     connection = partial(Connection, most_connections=most_connections, on_end=on_end)
     return Server(
@@ -137,7 +138,7 @@ def server(
             log_config=None,
             log_level="error",  # a line for each invalid request would let anyone fill the log: they are counted
             server_header=False,
-            proxy_headers=False,  # the app itself trusts the configured ones, and no others
+            proxy_headers=False,  # the app itself handles the headers of the configured proxies
             lifespan="off",
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
@@ -147,9 +148,9 @@ def server(
 
 @contextmanager
 def listening(bind: str, setting: str) -> Iterator[socket.socket]:
-    """A socket that listens on host:port, which `setting` says.
+    """A socket that listens on `bind` (host:port), the value of `setting`.
 
-    :raises SettingsError: it can't
+    :raises SettingsError: the socket can't listen there
     """
     host, _, port = bind.rpartition(":")
     try:

@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 LONGEST_BODY = 4_096
 BODY_SECONDS = 10.0
-#: A mail may be faster than the view of the case that it is about.
+#: How long a page waits for its case: a customer may open a link before the view has read the case.
 CASE_SECONDS = 2.0
-#: How long reading an answer back may take after Kafka has it.
+#: How long the site waits until it has read back an answer that Kafka acknowledged.
 READ_BACK_SECONDS = 5.0
 CASE_REQUESTS_PER_MINUTE = 60
 
@@ -63,7 +63,7 @@ class Publisher(Protocol):
 
 
 class _Anything(Convertor[str]):
-    """The rest of a path, line breaks and all, which Starlette's own convertor of a path leaves out."""
+    """Matches the rest of a path, with line breaks, which Starlette's own path convertor doesn't match."""
 
     regex = r"[\s\S]*"
 
@@ -86,13 +86,13 @@ def create_app(
     metrics: Metrics,
     opened: Callable[[str], None] = lambda case: None,
 ) -> ASGIApp:
-    """The site as an ASGI application: :class:`Desk` behind :class:`Guard`, refusals as pages.
+    """Returns the site as an ASGI application: :class:`Desk` behind :class:`Guard`, with a page for each error.
 
-    :param opened: is told of each case whose page is shown; must return at once
+    :param opened: called with each case whose page is shown; must return at once
     """
     pages = Pages(settings)
     desk = Desk(cases, answers, publisher, links, pages, metrics, opened)
-    # Starlette alone: FastAPI's reading of two parameters takes half as long as all the rest of a page.
+    # Starlette without FastAPI, whose parsing of two parameters takes half as long as the rest of a page.
     app = Starlette(
         # a link that was damaged on its way may have any other path
         routes=[
@@ -135,7 +135,7 @@ class Desk:
         self._rate = Buckets(CASE_REQUESTS_PER_MINUTE, 60)
 
     async def show(self, request: Request) -> Response:
-        """The case and its two answers, or what is in force. Opening it decides nothing, however often."""
+        """Shows the case and its two answers, or the outcome. Opening the page changes no answer, however often."""
         link = self._link_of(request)
         answer = self._answer_of(link)
         if answer is None and self._links.is_answered(request.query_params.get("answered", ""), link.case):
@@ -153,12 +153,12 @@ class Desk:
     async def record(self, request: Request) -> Response:
         """Records an answer, in this order:
 
-        1. the link's token, where the browser says that the form comes from, and its fields must be right;
-        2. of a case that has an answer nothing is written;
-        3. the form must come from a page of ours for this case;
-        4. the answer goes to the topic; only when Kafka acknowledged it may a page say so;
-        5. the browser is sent to the link, which shows what is in force: it may be somebody else's answer, which came
-           first, or a staff decision. A tab that is restored opens that address again, and posts nothing.
+        1. check the link's token, the form's origin as the browser reports it, and the form's fields;
+        2. write nothing if the case has an answer;
+        3. check that the form comes from the site's own page for this case;
+        4. write the answer to the topic; only after Kafka has acknowledged it may a page say so;
+        5. redirect the browser to the link, which shows the outcome: it may be another answer that came first, or a
+           staff decision. A tab that is restored opens that address again, and posts nothing.
         """
         # 1
         link = self._link_of(request)
@@ -198,7 +198,7 @@ class Desk:
 
     def _link_of(self, request: Request) -> Link:
         scope = request.scope
-        # undecoded: an encoded slash isn't one of the path's
+        # undecoded, since an encoded slash doesn't separate parts of the path
         link = self._links.find(
             f"{(scope.get('raw_path') or b'').decode('latin-1')}?{scope['query_string'].decode('latin-1')}"
         )
@@ -211,13 +211,14 @@ class Desk:
 
     def _answer_of(self, link: Link) -> Answer | None:
         if not self._answers.caught_up:
-            raise KafkaUnavailable(f"topic {FRAUD_CONFIRMATION} isn't read up to where it was at the start yet")
+            raise KafkaUnavailable(f"topic {FRAUD_CONFIRMATION} isn't read yet up to its end at the site's start")
         return self._answers.get(link.case)
 
     async def _transaction_of(self, link: Link) -> Mapping[str, Any]:
-        """The transaction of a case without an answer.
+        """Returns the transaction of a case without an answer.
 
         :raises LinkExpired: the time to answer is over
+        :raises KafkaUnavailable: the view doesn't have the case within :data:`CASE_SECONDS`
         """
         case = link.case
         if link.expired:
@@ -231,9 +232,9 @@ class Desk:
         return found
 
     async def _read_back(self, case: str, reading: Awaitable[Any]) -> Answer | None:
-        """The case's answer once `reading` has ended; None when that takes too long."""
+        """Returns the case's answer once `reading` has ended; None if that fails or takes too long."""
         try:
-            async with asyncio.timeout(READ_BACK_SECONDS):  # wait_for would make a task of it
+            async with asyncio.timeout(READ_BACK_SECONDS):  # wait_for() would create a task
                 await reading
             return self._answers.get(case)
         except (TimeoutError, KafkaError) as error:
@@ -247,9 +248,10 @@ def _redirect(path: str) -> Response:
 
 
 async def _form(request: Request) -> tuple[Status, str]:
-    """Status and page token of a form that our page sent: these two fields, each once, nothing else.
+    """Returns status and page token of a form, which must have the fields `answer` and `page` once each, and no others.
 
-    :raises HTTPException: 413 it is too large, 408 too slow, 415 no form, 400 other fields than ours
+    :raises HTTPException: 413 if the form is too large, 408 if it takes too long, 415 if the body isn't a form, 400 if
+        its fields are wrong or the client disconnects
     """
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/x-www-form-urlencoded":
         raise HTTPException(415)

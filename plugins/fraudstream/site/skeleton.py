@@ -1,19 +1,19 @@
-"""A page that Jinja renders once, with marks where values go; each visit only fills in its values, escaped."""
+"""A page that Jinja renders once, with marks in place of values; each request only fills in its escaped values."""
 
 import re
 from collections.abc import Mapping
-from html import escape  # markupsafe's makes an object of its own of each value, which takes 5 times as long
+from html import escape  # markupsafe's creates an object for each value, which takes 5 times as long
 
 _MARKED = re.compile("\ue000(.*?)\ue001")
 
 
 def mark(name: str) -> str:
-    """What stands in the rendered page for the value of this name."""
+    """Returns the mark in a rendered page for the value of this name."""
     return f"\ue000{name}\ue001"
 
 
 class Skeleton:
-    """The page between its values, encoded once."""
+    """A rendered page, split at its marks and encoded once."""
 
     def __init__(self, rendered: str) -> None:
         parts = _MARKED.split(rendered)
@@ -22,7 +22,7 @@ class Skeleton:
         self._names = parts[1::2]
 
     def fill(self, values: Mapping[str, str]) -> bytes:
-        """The page in UTF-8 with its values, each escaped.
+        """Returns the page in UTF-8 with its values, each escaped.
 
         :raises KeyError: a value is missing
         """
