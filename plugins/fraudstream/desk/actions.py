@@ -65,8 +65,8 @@ class Done:
 class Desk:
     """Carries out actions. Several threads may use one instance, or instances of their own.
 
-    :raises DecisionRefused: from every action, before anything is done: a name or a reason is invalid, or the number
-        of cases is
+    :raises DecisionRefused: from all actions except :meth:`confirm`, before anything is done: an outcome, a name, a
+        reason or the number of cases is invalid
     """
 
     def __init__(self, settings: Settings, views: Views, publisher: PublishesAnswers, events: PublishesEvents) -> None:

@@ -83,7 +83,7 @@ class DeskViews:
         return all(feed.alive for feed in self._feeds)
 
     def caught_up(self) -> bool:
-        """Whether the index has all records that the topics had at the start. Drops old cases once an hour.
+        """Whether the index has all records that the topics had at the start. Drops old cases, at most once an hour.
 
         :raises KafkaError: a view ended before that
         """

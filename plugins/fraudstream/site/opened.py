@@ -1,4 +1,4 @@
-"""Writes events of opened pages, which show people at the page Cases that a customer got the mail.
+"""Writes events of opened pages, so that people at the page Cases see whether a customer got the mail.
 
 Nothing depends on these events: a page is shown whether or not its event can be written.
 """
