@@ -26,6 +26,8 @@ from fraudstream.lake.stream.names import object_name
 from fraudstream.lake.stream.totals import Totals
 
 Case = dict[str, Any]
+#: How many days before a case its claim is looked for: a claim is in the folder of its first record's day.
+CLAIM_DAYS = 31
 
 
 @dataclass(frozen=True, slots=True)

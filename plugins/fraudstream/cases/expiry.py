@@ -23,7 +23,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from fraudstream.cases.answers.publisher import AnswerPublisher
-from fraudstream.cases.claims import Case, claimed_on
+from fraudstream.cases.claims import CLAIM_DAYS, Case, claimed_on
 from fraudstream.cases.deadlines import deadline, longest_wait
 from fraudstream.cases.opening import FOLDER
 from fraudstream.cases.views.case_views import AcceptedView, ConfirmationView
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 #: How long after a case's deadline its own sensor may take to publish the outcome.
 GRACE = timedelta(minutes=15)
 _LOOK_SECONDS = 0.5
-_CLAIM_DAYS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +137,7 @@ def expired_by_claim(
     expired = []
     claimed: dict[date, dict[str, Case]] = {}
     for case in waiting:
-        # A claim is in the folder of its first record's day, which may be days before the case's.
-        for days in range(_CLAIM_DAYS):
+        for days in range(CLAIM_DAYS):
             day = case.came_at.date() - timedelta(days=days)
             if day not in claimed:
                 claimed[day] = claimed_on(store, FOLDER, day)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from fraudstream import money
-from fraudstream.cases.claims import Case, Plan
+from fraudstream.cases.claims import CLAIM_DAYS, Case, Plan
 from fraudstream.cases.opening import FOLDER
 from fraudstream.dataset.source.source import ID_PREFIX_DIGITS
 from fraudstream.desk.topic_search import Hit, Searched, TopicSearch
@@ -40,7 +40,6 @@ from fraudstream.settings import Settings
 
 #: Maximum duration of the search of one topic.
 SECONDS = 20.0
-_CLAIM_DAYS = 7
 _CASE_TOPICS = (FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 
 
@@ -170,8 +169,7 @@ def find_run(store: ObjectStore, place: Place, id_transaction: str) -> Opened | 
 
     :raises LakeError: the claim is unreadable
     """
-    # A claim is in the folder of its first record's day, which may be before the case's.
-    for days in range(_CLAIM_DAYS):
+    for days in range(CLAIM_DAYS):
         prefix = object_prefix(FOLDER, place.at.date() - timedelta(days=days), *place.partition)
         begins = [info.name for info in store.list(prefix) if _first(info.name) <= place.offset]
         found = store.get(begins[-1]) if begins else None

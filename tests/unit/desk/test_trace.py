@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 from fraudstream import __main__ as command
 from fraudstream.cases.claims import Part, Plan
+from fraudstream.cases.expiry import OpenCase, expired_by_claim
 from fraudstream.cases.opening import FOLDER, case_of
 from fraudstream.desk import facts
 from fraudstream.desk.topic_search import Hit, Searched
@@ -93,12 +94,12 @@ def put_mail(lake: Lake, partition: Partition, kind: str, status: str, reply: st
     engine_behaviour.put(lake, MAILS, made, body=json.dumps(line, separators=(",", ":")).encode() + b"\n")
 
 
-def put_claim(lake: Lake, expires: datetime) -> str:
+def put_claim(lake: Lake, expires: datetime, day: date = DAY) -> str:
     made = batch([0], rows=[row(0)], partition=FRAUDS)
     case = case_of(made.rows.to_pylist()[0], MIDNIGHT, expires - MIDNIGHT)
     link = Link(FRAUDS, 0, 0, 1, totals_of(made.offsets, made.rows))
-    plan = Plan((Part(link, DAY, (case,)),))
-    lake.store.create(object_name(FOLDER, DAY, *FRAUDS, 0), plan.body(), content_type=GZIP, metadata=link.metadata())
+    plan = Plan((Part(link, day, (case,)),))
+    lake.store.create(object_name(FOLDER, day, *FRAUDS, 0), plan.body(), content_type=GZIP, metadata=link.metadata())
     return plan.run_id
 
 
@@ -160,6 +161,20 @@ def test_of_a_new_case_the_line_says_what_is_still_to_come_and_who_does_it(topic
     assert "write_lake of the DAG consume_fraud_transactions" in looks["lake row"]
     assert "send_mail of the DAG consume_fraud_transactions" in looks["mail"]
     assert "open_cases" in looks["case"]
+
+
+@pytest.mark.parametrize("days", [0, 7, 30])
+def test_a_run_is_found_whose_claim_began_days_before_the_case_as_the_closing_of_expired_cases_finds_it(
+    days: int,
+) -> None:
+    lake = new_lake()
+    run_id = put_claim(lake, MIDNIGHT + timedelta(days=3), DAY - timedelta(days=days))
+    found = facts.find_run(lake.store, facts.Place(FRAUDS, 0, MIDNIGHT), CASE)
+    assert found is not None
+    assert found.run_id == run_id
+    frauds = [OpenCase(MIDNIGHT, {"idTransaction": CASE})]
+    late = expired_by_claim(lake.store, frauds, MIDNIGHT + timedelta(days=4), timedelta(days=3), {})
+    assert late == frauds
 
 
 @pytest.mark.parametrize(("left", "look"), [(1, "has not answered"), (-1, "close_expired_cases")])
