@@ -115,5 +115,8 @@ def ids_in_file(path: Path) -> list[str]:
 
 
 def ids_in_parquet(path: Path) -> list[str]:
-    """The ids in one Parquet file."""
-    return pl.read_parquet(path, columns=[_ID])[_ID].to_list()
+    """Returns the ids in a Parquet file; a file that isn't whole counts as one unknown record."""
+    try:
+        return pl.read_parquet(path, columns=[_ID])[_ID].to_list()
+    except pl.exceptions.ComputeError as error:
+        return [f"{path.name}: {error}"]

@@ -4,10 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from benchmarks.shootout.counts import Counts, Outcome, compare, table, verdict
-from benchmarks.shootout.readers import Files, GrowingFile, ids_in_lines
+from benchmarks.shootout.readers import Files, GrowingFile, ids_in_lines, ids_in_parquet
 from benchmarks.shootout.spark import Committed
 
 
@@ -111,6 +112,14 @@ def test_hidden_files_do_not_count_and_one_that_changed_is_read_again(tmp_path: 
     assert Files(tmp_path, lambda path: path.read_text().split()).new() == ["a", "b"]
     (tmp_path / "part-1.json").write_text("c")
     assert Files(tmp_path, lambda path: path.read_text().split(), "*.json").new() == ["c"]
+
+
+def test_a_parquet_file_that_was_cut_off_counts_as_one_unknown_record(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole.parquet", tmp_path / "cut.parquet"
+    pl.DataFrame({"idTransaction": ["a", "b"]}).write_parquet(whole)
+    cut.write_bytes(whole.read_bytes()[:-9])
+    found = Files(tmp_path, ids_in_parquet, "*.parquet").new()
+    assert compare("ab", found) == Counts(0, 0, 1)
 
 
 def test_sparks_own_reader_counts_only_files_that_its_log_names(tmp_path: Path) -> None:
