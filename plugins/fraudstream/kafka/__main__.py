@@ -1,5 +1,5 @@
-"""``python -m fraudstream.kafka``: ``create-topics`` sets up topics and schemas, ``topics`` compares and repairs,
-``dead-letters`` shows invalid records and produces them again.
+"""``python -m fraudstream.kafka``: ``create-topics`` creates topics and registers schemas, ``topics`` compares topics
+with their definitions and repairs them, ``dead-letters`` shows invalid records and produces them again.
 """
 
 import argparse
@@ -15,7 +15,11 @@ from fraudstream.settings import Settings, get_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when all is in place, 1 with the reason on standard error."""
+    """Runs one command and returns its exit code.
+
+    The code is 1 if topics differ, if dead letters are left, or if the command failed; a failure is printed on standard
+    error.
+    """
     parser = argparse.ArgumentParser(prog="python -m fraudstream.kafka", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser(
@@ -53,7 +57,7 @@ def _create_topics(settings: Settings, *, repair: bool) -> None:
 
 
 def _topics(settings: Settings, *, repair: bool) -> int:
-    """Exit code 0 when nothing differs (any more)."""
+    """Prints the differences, or those that are left after the repair. Returns 0 if there are none, else 1."""
     differences = repair_topics(settings) if repair else compare_topics(settings)
     for difference in differences:
         print(f"{difference.topic}: {difference.what}\n  {difference.command}")

@@ -1,4 +1,4 @@
-"""The shapes that pass between the subscription engine and its sinks."""
+"""Names of topics, and the types that the subscription engine and its sinks exchange."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ FRAUD_TRANSACTION = "fraud_transaction"
 FRAUD_CONFIRMATION = "fraud_confirmation"
 #: What happens to cases besides answers: bounces, reminders, escalations.
 CASE_EVENT = "case_event"
-#: Mails that a server deferred; a partition for each length of the wait.
+#: Mails that a mail server deferred. Each partition has its own waiting time.
 MAIL_RETRY = "mail_retry"
-#: Seconds that a record of each partition of mail_retry waits; the first is for mails that a person sends again.
+#: Waiting time in seconds of each partition of mail_retry. Partition 0 is for mails that a person sends again.
 MAIL_RETRY_WAITS = (0, 300, 600, 1200, 2400, 3600)
-#: Seconds that mail_retry keeps a record: for so long one that is put a second time is known to be there.
+#: Retention of mail_retry in seconds, and so the time for which a record that is written twice is recognised.
 MAIL_RETRY_KEPT = 7 * 24 * 3600
 INGEST_PROGRESS = "ingest_progress"
-#: Rows of a source file that fail their checks; they have no topic of their own yet.
+#: Rows of a source file that failed their checks. They were never records of another topic.
 INGEST_DEAD_LETTER = "ingest.dead_letter"
 
 
@@ -37,10 +37,10 @@ class Partition(NamedTuple):
 class Batch:
     """Decoded records of one partition in offset order.
 
-    `rows` has one row a record in the schema's columns (money: int64 minor units, times: timestamp[ms]);
-    `offsets` (int64) and `timestamps` (int64, ms since 1970, of the Kafka record) are as long. Offsets have gaps
-    where transaction markers and dead letters lie. `next_offset` is where reading continues after the batch,
-    beyond such records at its end.
+    `rows` has one row for each record, with the schema's columns (money: int64 minor units, times: timestamp[ms]).
+    `offsets` (int64) and `timestamps` (int64, ms since 1970, of the Kafka record) have the same length. Offsets have
+    gaps at transaction markers and dead letters. `next_offset` is the offset at which reading continues after the
+    batch; it is beyond markers and dead letters at the batch's end.
     """
 
     partition: Partition
@@ -53,7 +53,7 @@ class Batch:
         return len(self.offsets)
 
     def head(self, rows: int) -> "Batch":
-        """The first `rows` records; reading continues with the next one."""
+        """The first `rows` records as a batch, whose `next_offset` is the offset of the record after them."""
         if rows >= len(self):
             return self
         return Batch(
@@ -66,7 +66,7 @@ class Batch:
 
     @staticmethod
     def joined(batches: Sequence["Batch"]) -> "Batch":
-        """Batches of one partition that follow each other, as one."""
+        """Joins consecutive batches of one partition to one."""
         return Batch(
             batches[0].partition,
             np.concatenate([batch.offsets for batch in batches]),
@@ -99,26 +99,28 @@ class Sink(Protocol):
     """
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
-        """Start offset for a partition this reader now owns; None: the group's committed offset, or the beginning.
+        """Returns the start offset for a partition that was assigned to this reader.
 
-        `committed` is the group's committed offset, None where it has none.
+        None stands for the group's committed offset, or the partition's beginning if the group has none.
+
+        :param committed: the group's committed offset; None if it has none
         """
 
     def write(self, batch: Batch) -> None:
-        """Takes records; they need not be durable when this returns. Raises what made earlier ones not so."""
+        """Takes records, which need not be durable when this returns. Raises the error of an earlier failed write."""
 
     def due(self) -> bool:
-        """Whether what was written should be flushed now; asked after each poll."""
+        """Whether the engine should call ``flush`` now. The engine asks after each poll."""
 
     def flush(self) -> dict[Partition, int]:
-        """Makes all that was written durable and returns the next offset of each partition that moved.
+        """Makes all written records durable and returns the next offset of each partition with new durable records.
 
-        :raises FraudstreamError: nothing may be assumed of the batches written since the last flush; the engine
+        :raises FraudstreamError: the batches written since the last flush may or may not be durable; the engine
             stops, and a new reader starts at the last durable offset
         """
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Forgets what is buffered of partitions that another reader owns now."""
+        """Drops the buffered records of partitions that this reader no longer owns."""
 
     def close(self) -> None:
         """Releases connections; called once, after the last flush."""
@@ -126,12 +128,12 @@ class Sink(Protocol):
 
 @dataclass
 class Report:
-    """What a run did: records handed to the sink, invalid records that are dead letters."""
+    """The result of a run: the number of records passed to the sink, and of invalid records, which are dead letters."""
 
     topic: str
     group: str
     records: int = 0
     invalid: int = 0
-    #: Offsets that were deleted before the group read them.
+    #: Number of offsets that were deleted before the group read them.
     taken_by_retention: int = 0
     seconds: float = 0.0

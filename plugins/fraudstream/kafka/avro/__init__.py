@@ -1,1 +1,1 @@
-"""Avro in the Confluent wire format: registry, codec, and what a valid record is."""
+"""Avro in the Confluent wire format: registry, codec, and the rules for valid records."""

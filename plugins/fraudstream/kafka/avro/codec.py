@@ -1,6 +1,6 @@
 """Avro in the Confluent wire format: a zero byte, the schema id (4 bytes, big-endian), the Avro body.
 
-One record at a time goes through fastavro, batches through pyruhvro (Arrow ↔ Avro in Rust); callers do not know which.
+Single records are processed by fastavro, batches by pyruhvro (Arrow ↔ Avro in Rust). Both give the same result.
 Wire format: the section "Wire format" of Confluent's schema registry documentation.
 """
 
@@ -29,15 +29,15 @@ from fraudstream.settings import SCHEMAS, Settings
 
 #: The zero byte and the schema id.
 HEADER = struct.Struct(">BI")
-#: So many records are looked at one by one when one of them is invalid.
+#: If a part of a batch is invalid and has at most this number of records, they are decoded one by one.
 _FEW = 50
-#: Longest reason, in characters.
+#: Maximum length of a reason, in characters.
 _REASON = 300
 
 
 @lru_cache
 def schema_text(topic: str) -> str:
-    """The Avro schema of a topic's values, as the file has it."""
+    """The Avro schema of a topic's values: the text of its file."""
     return (SCHEMAS / SCHEMA_FILES[topic]).read_text()
 
 
@@ -49,9 +49,10 @@ def arrow_schema(topic: str) -> pa.Schema:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecord:
-    """A record of a batch that is not a valid one.
+    """An invalid record, with its index in the batch.
 
-    `unknown_schema`: so says the schema registry, which may say otherwise later; else it is so for ever.
+    `unknown_schema`: the schema registry has no schema with its id, which may change later. Any other reason is
+    permanent.
     """
 
     index: int
@@ -61,7 +62,11 @@ class InvalidRecord:
 
 @dataclass(frozen=True, slots=True)
 class DecodedMessages:
-    """Rows of :func:`arrow_schema` and the messages that they are the values of; the others, each with the reason."""
+    """The result of decoding messages.
+
+    `rows` are rows of :func:`arrow_schema`, and `valid` the messages that they come from, in the same order. `invalid`
+    has the other messages with the reasons.
+    """
 
     rows: pa.RecordBatch
     valid: list[Message]
@@ -78,8 +83,7 @@ class Codec:
 
     Values of older or newer schemas are resolved to the topic's schema here, by Avro's rules.
 
-    :raises SchemaRegistryError: from every method that meets a schema it doesn't know yet, when the registry
-        doesn't answer
+    :raises SchemaRegistryError: from every method that has to look up a schema, if the registry doesn't answer
     """
 
     def __init__(self, topic: str, registry: Registry) -> None:
@@ -124,8 +128,8 @@ class Codec:
     def decode(self, value: bytes | None, timestamp: int | None = None) -> dict[str, Any]:
         """The record of one value, times as datetime in UTC.
 
-        :param timestamp: of the Kafka record, ms since 1970; None where it doesn't matter
-        :raises RecordError: it is not a valid record; the caller adds topic, partition and offset
+        :param timestamp: of the Kafka record, ms since 1970; None: it isn't checked
+        :raises RecordError: the record is invalid; the caller adds topic, partition and offset to the message
         """
         rows, invalid = self._decode_each([value], None if timestamp is None else np.array([timestamp]))
         if invalid:
@@ -135,9 +139,9 @@ class Codec:
     def decode_rows(
         self, values: pa.BinaryArray, timestamps: np.ndarray | None = None
     ) -> tuple[pa.RecordBatch, list[InvalidRecord]]:
-        """Rows of :func:`arrow_schema` of the valid records, in their order, and the others.
+        """Returns the valid records as rows of :func:`arrow_schema`, in their order, and the invalid records.
 
-        A batch is looked at as a whole; where that finds something its halves are, and a few records one by one.
+        A batch is decoded as a whole. If that fails, its halves are decoded, and small parts record by record.
 
         :param timestamps: of the Kafka records, as for :meth:`decode`
         """
@@ -155,7 +159,10 @@ class Codec:
         ]
 
     def foreign(self, values: pa.BinaryArray) -> list[int]:
-        """Places of the values that have another schema than the topic's own, among those that have one."""
+        """The indices of values that were written with another schema than the topic's own.
+
+        Values without a known schema are not among them.
+        """
         headers = pc.binary_slice(values, 0, HEADER.size).dictionary_encode()
         own = pa.array([not self._is_foreign(header) for header in headers.dictionary.to_pylist()], pa.bool_())
         if pc.all(own).as_py():
@@ -163,7 +170,7 @@ class Codec:
         return [int(i) for i in np.flatnonzero(~pc.fill_null(own.take(headers.indices), True).to_numpy(False))]
 
     def decode_messages(self, messages: Sequence[Message]) -> DecodedMessages:
-        """The records of these messages, none of which is an error."""
+        """Decodes the values of messages. The messages must be records: none of them may be an error."""
         timestamps = np.array([message.timestamp()[1] for message in messages], np.int64)
         rows, invalid = self.decode_rows(pa.array([message.value() for message in messages], pa.binary()), timestamps)
         without = {record.index for record in invalid}
@@ -171,7 +178,7 @@ class Codec:
         return DecodedMessages(rows, valid, [(messages[record.index], record.reason) for record in invalid])
 
     def _decode_at_once(self, values: pa.BinaryArray) -> pa.RecordBatch | None:
-        """All values through pyruhvro; None where one of them has another schema or is not a valid record."""
+        """Decodes all values with pyruhvro; None if one of them has another schema or is invalid."""
         if not len(values):
             return pa.RecordBatch.from_pylist([], self._arrow)
         first = values[0].as_py()
@@ -185,8 +192,8 @@ class Codec:
         bodies = pc.binary_replace_slice(values, start=0, stop=HEADER.size, replacement=b"")
         try:
             rows = pyruhvro.deserialize_array(bodies.to_pylist(), self._text)
-            # pyruhvro cuts integers to the bits that a column has and doesn't look behind a record's end: what was
-            # read as it is gives the same bytes again.
+            # pyruhvro truncates integers to the width of their column and ignores bytes after a record's end. Rows that
+            # were decoded correctly give the same bytes when they are encoded again.
             same = pa.concat_arrays(pyruhvro.serialize_record_batch(rows, self._text, 1)).equals(bodies)
         except (ValueError, TypeError):
             return None
@@ -195,7 +202,7 @@ class Codec:
     def _decode_each(
         self, values: Sequence[bytes | None], timestamps: np.ndarray | None
     ) -> tuple[pa.RecordBatch, list[InvalidRecord]]:
-        """What :meth:`decode_rows` gives, by looking at one record after the other."""
+        """As :meth:`decode_rows`, but decodes record by record."""
         read: dict[int, pa.RecordBatch] = {}
         invalid: dict[int, InvalidRecord] = {}
         for index, value in enumerate(values):
@@ -217,7 +224,7 @@ class Codec:
         return rows, [invalid[index] for index in sorted(invalid)]
 
     def _read(self, value: bytes | None) -> pa.RecordBatch:
-        """The row of a value, through fastavro, by Avro's rules of schema resolution."""
+        """Decodes one value to a row with fastavro, by Avro's rules of schema resolution."""
         if value is None:
             raise RecordError("no value: the record is a tombstone")
         writer = self._writer(value)
@@ -258,7 +265,7 @@ class Codec:
         return self._header
 
     def _writer(self, value: bytes) -> WriterSchema:
-        """The schema that a value was written with, by its header."""
+        """The schema that a value was written with: that of the id in its header."""
         if len(value) < HEADER.size:
             raise RecordError(f"not the wire format: {len(value)} bytes, expected a header of {HEADER.size} first")
         magic, identifier = HEADER.unpack_from(value)

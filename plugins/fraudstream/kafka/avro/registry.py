@@ -13,17 +13,17 @@ from confluent_kafka.schema_registry.error import SchemaRegistryError as Registr
 from fraudstream.errors import SchemaRegistryError
 from fraudstream.settings import Settings
 
-#: The registry API's own codes; an HTTP status of 404 alone may as well be a wrong path.
+#: Error codes of the registry's API. HTTP status 404 alone isn't enough, because a wrong path gives it as well.
 _SUBJECT_NOT_FOUND, _SCHEMA_NOT_FOUND = 40401, 40403
-#: How long the topic's subject counts as found after it was.
+#: Seconds for which a subject that was found isn't looked up again.
 _SUBJECT_SECONDS = 10.0
-#: What the client raises where the answer is no registry's: a page of a proxy, or JSON of another kind.
+#: Exceptions of the client if the answer isn't from a registry, such as a proxy's error page or JSON of another kind.
 _NO_ANSWER_OF_A_REGISTRY = (ValueError, TypeError, LookupError, AttributeError)
 
 
 @dataclass(frozen=True)
 class RegisteredSchema:
-    """A schema as the registry has it: AVRO, JSON or PROTOBUF, with the names of other schemas that it refers to."""
+    """A schema of the registry: its text, its kind (AVRO, JSON or PROTOBUF), and the names of referenced schemas."""
 
     text: str
     kind: str = "AVRO"
@@ -33,7 +33,7 @@ class RegisteredSchema:
 class Registry:
     """Registers and looks up Avro schemas.
 
-    :raises SchemaRegistryError: from every method, when the registry doesn't answer or refuses; the message names
+    :raises SchemaRegistryError: from every method, if the registry doesn't answer or refuses; the message names
         its address and the subject or id
     """
 
@@ -44,9 +44,9 @@ class Registry:
         self._subject_found_until = 0.0
 
     def _client(self) -> SchemaRegistryClient:
-        """A client for one question: they are few, since a codec keeps what it learnt, and no socket stays open.
+        """Makes a client for one request. Requests are rare, because a codec caches schemas, so no socket stays open.
 
-        Few and short tries: the caller has the retry that fits.
+        The client retries few times and for a short time, because its callers have retries of their own.
         """
         config: dict[str, Any] = {
             "url": self.url,
@@ -56,7 +56,7 @@ class Registry:
             "retries.max.wait.ms": 1000,
         }
         if self.url.startswith("http://"):
-            config["ssl.ca.location"] = False  # no TLS: the authorities' certificates, which take 35 ms, aren't read
+            config["ssl.ca.location"] = False  # without TLS no CA certificates are needed; loading them takes 35 ms
         elif self._ca:
             config["ssl.ca.location"] = self._ca
         username, password = self._login
@@ -65,7 +65,7 @@ class Registry:
         return SchemaRegistryClient(config)
 
     def register(self, topic: str, schema: str) -> int:
-        """Registers a topic's value schema, compatible with what is there; returns its id."""
+        """Registers a topic's value schema, sets the subject's compatibility to BACKWARD, and returns the id."""
         subject = f"{topic}-value"
         with self._asking(f"registering the schema of subject {subject!r}") as client:
             identifier = client.register_schema(subject, Schema(schema, "AVRO"))
@@ -79,10 +79,10 @@ class Registry:
             return int(client.lookup_schema(subject, Schema(schema, "AVRO")).schema_id)
 
     def schema(self, identifier: int, topic: str) -> RegisteredSchema | None:
-        """The schema with this id; None where the registry has none, though it knows the topic's own subject.
+        """The schema with this id; None if the registry has the topic's subject but no such id.
 
-        A registry that is restored, empty or another one, a proxy and a mistyped path answer "not found" as well: that
-        says nothing about the id as long as the topic's subject can't be found there either.
+        A proxy, a mistyped path, and a registry that is empty, restored or the wrong one answer "not found" as well.
+        So that answer counts only if the registry has the topic's subject.
         """
         doing = f"reading schema id {identifier} for topic {topic}"
         with self._asking(doing) as client:
@@ -115,7 +115,7 @@ class Registry:
 
     @contextmanager
     def _asking(self, doing: str) -> Iterator[SchemaRegistryClient]:
-        """A client, whose errors are raised as :class:`SchemaRegistryError`."""
+        """Provides a client and raises its errors as :class:`SchemaRegistryError`."""
         try:
             with self._client() as client:
                 yield client

@@ -1,8 +1,8 @@
-"""What a valid record is: the one definition for every topic, for batches and for single records.
+"""The rules for valid records: one definition for every topic, for batches and for single records.
 
-A record is valid if its value decodes completely (:mod:`fraudstream.kafka.avro.codec`) and all that is in it has room
-in the lake, the tables, the mails and Airflow. All readers of a topic skip the same records: its validity depends
-on its value, its timestamp and the schema registry, and on nothing else.
+A record is valid if its value decodes completely (:mod:`fraudstream.kafka.avro.codec`) and lake, tables, mails and
+Airflow can store each of its fields. All readers of a topic skip the same records, because the validity of a record
+depends only on its value, its timestamp and the schema registry.
 """
 
 import base64
@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 
 from fraudstream.kafka.topic.definitions import MAILS
 
-#: Times that a day of the lake, a mail and every table have room for, ms since 1970. A time in seconds lies before
-#: the first, one in micro- or nanoseconds behind the last.
+#: The range of valid times in ms since 1970; the lake's days, the mails and all tables can represent them. A time that
+#: was given in seconds is before this range, and one in micro- or nanoseconds is after it.
 FIRST_MS = int(datetime(1971, 1, 1, tzinfo=UTC).timestamp() * 1000)
 END_MS = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp() * 1000)
 TIME_EXPECTED = "milliseconds since 1970 of a time in 1971 to 2199"
-#: Amounts in minor units that DECIMAL(18,2) has room for lie between its negative and itself.
+#: DECIMAL(18,2) can store amounts whose absolute value, in minor units, is below this.
 _MONEY_END = 10**18
 _NAME_BYTES = 255
-#: Levels of a JSON object.
+#: Maximum nesting depth of a JSON object.
 _NESTED = 20
 
 Holds = Callable[[pa.Array], pa.Array]
@@ -33,7 +33,7 @@ Holds = Callable[[pa.Array], pa.Array]
 
 @dataclass(frozen=True)
 class Rule:
-    """What the values of a column must be: `holds` says of each one whether it is, `expected` says it in words."""
+    """A rule for the values of a column: `holds` returns for each value whether it is valid, `expected` is a text."""
 
     column: str
     expected: str
@@ -41,18 +41,18 @@ class Rule:
 
 
 def are_times(milliseconds: np.ndarray) -> np.ndarray:
-    """Which of these (int64) are times that a record may have."""
+    """Returns for each number (int64, ms since 1970) whether it is a valid time of a record."""
     valid: np.ndarray = (milliseconds >= FIRST_MS) & (milliseconds < END_MS)
     return valid
 
 
 def storable(text: str) -> str:
-    """Text that came from outside, such as a mail server's reply, as a column may have it: without NUL."""
+    """Replaces NUL in a text from outside, such as a mail server's reply, so that it is valid in a text column."""
     return text.replace("\0", "\ufffd")
 
 
 def broken_rules(schema_file: str, rows: pa.RecordBatch) -> dict[int, Rule]:
-    """The first rule that each invalid row of a schema breaks, by its index; empty where all are valid."""
+    """The first rule that each invalid row breaks, by the row's index; empty if all rows are valid."""
     broken: dict[int, Rule] = {}
     for rule in RULES[schema_file]:
         holds = rule.holds(rows[rule.column])
@@ -74,7 +74,7 @@ def _are_times(times: pa.Array) -> pa.Array:
 
 
 def _are_texts(texts: pa.Array) -> pa.Array:
-    """Valid UTF-8, which pyruhvro doesn't look at, without NUL, which Postgres' JSON doesn't have."""
+    """Whether each text is UTF-8, which pyruhvro doesn't check, and has no NUL, which Postgres' JSON can't store."""
     try:
         texts.validate(full=True)
     except pa.ArrowInvalid:
@@ -94,7 +94,7 @@ def _is_text(content: bytes | None) -> bool:
 
 
 def _each(holds: Callable[[bytes], bool]) -> Holds:
-    """A rule for texts of which there are few, looked at one by one."""
+    """A check of texts one by one, for columns of topics with few records."""
 
     def each_holds(texts: pa.Array) -> pa.Array:
         return pa.array([holds(content) for content in texts.cast(pa.binary()).to_pylist()], pa.bool_())
@@ -103,7 +103,7 @@ def _each(holds: Callable[[bytes], bool]) -> Holds:
 
 
 def _is_json_object(content: bytes) -> bool:
-    """Whether all who read the object can: JSON has no NaN, a text no half of a character, a stack no endless depth."""
+    """Whether every reader can parse the object: it has no NaN, no lone surrogates, and isn't nested too deeply."""
     try:
         found = json.loads(content) if _is_text(content) else None
         if not isinstance(found, dict) or not _nested_at_most(_NESTED, found):
@@ -158,7 +158,8 @@ _TRANSACTION = (
     *(Rule(name, "0 or 1", _between(0, 2)) for name in ("isFraud", "isFlaggedFraud")),
 )
 _TEXT = "valid UTF-8 without NUL"
-#: What the columns of a topic's rows must be, by the file of its schema; of enums it is the schema that says it.
+#: The rules for the columns of a topic's rows, by the file of its schema. Enums need no rule: the schema has their
+#: values.
 RULES: dict[str, tuple[Rule, ...]] = {
     "transaction.avsc": _TRANSACTION,
     "fraud_confirmation.avsc": (

@@ -1,7 +1,7 @@
-"""The schemas that values were written with, by their ids: which ones a topic's values can be read with, and why not.
+"""The schemas that a topic's values were written with, by their ids, and which of them can't be used and why.
 
-Any client may have registered a schema. What is read by fastavro with one that refers to itself, or has lists of
-items that take no byte, ends the process or fills its memory: records of such schemas aren't read.
+Any client may have registered a schema. If a schema contains itself, or has lists of items that take no byte, a value
+can make fastavro crash the process or fill its memory. So values with such schemas aren't read.
 """
 
 import json
@@ -15,12 +15,12 @@ import fastavro
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.registry import Registry
 
-#: How long an id that the registry doesn't know isn't asked for again, and how many of them are remembered.
+#: Seconds for which an id that the registry doesn't know isn't looked up again, and the maximum number of such ids.
 UNKNOWN_SECONDS = 30.0
 _UNKNOWN_IDS = 1_000
-#: Ids of registries are positive ints of Java.
+#: Schema ids are positive ints of Java.
 _LAST_ID = 2**31 - 1
-#: What a schema may say without changing how a value is read.
+#: Keys of a schema that don't affect the bytes of a value.
 _REMARKS = {"doc", "default", "aliases", "order", "__fastavro_parsed", "__named_schemas"}
 
 
@@ -28,7 +28,7 @@ _REMARKS = {"doc", "default", "aliases", "order", "__fastavro_parsed", "__named_
 class WriterSchema:
     """A schema of the registry: `parsed` for reading values, `plain` the same without logical types.
 
-    `own`: values written with it have the very bytes that the topic's own schema gives.
+    `own`: it encodes values to the same bytes as the topic's own schema.
     """
 
     parsed: Any
@@ -37,11 +37,11 @@ class WriterSchema:
 
 
 class UnknownSchema(RecordError):
-    """The registry has no schema of the record's id; later it may have one."""
+    """The registry has no schema with the record's id. This may change later."""
 
 
 class WriterSchemas:
-    """The schemas of one topic's values."""
+    """The schemas of one topic's values, by id. They are looked up in the registry and cached."""
 
     def __init__(self, topic: str, schema: Any, registry: Registry) -> None:
         self._topic = topic
@@ -51,10 +51,10 @@ class WriterSchemas:
         self._unknown: dict[int, float] = {}
 
     def __getitem__(self, identifier: int) -> WriterSchema:
-        """The schema of this id.
+        """The schema with this id.
 
         :raises UnknownSchema: the registry has none
-        :raises RecordError: it is none that a value of the topic can be read with
+        :raises RecordError: the schema can't be used to read values of the topic
         :raises SchemaRegistryError: the registry doesn't answer
         """
         found = self._known.get(identifier)
@@ -106,7 +106,7 @@ def _without(keys: set[str], schema: Any) -> Any:
 
 
 def _dangers(schema: Any, inside: tuple[str, ...] = ()) -> Iterator[str]:
-    """Why reading values of the schema (parsed) could take more than their bytes account for."""
+    """Yields reasons why a small value of this parsed schema could take unlimited memory or stack to read."""
     if isinstance(schema, list):
         for branch in schema:
             yield from _dangers(branch, inside)
