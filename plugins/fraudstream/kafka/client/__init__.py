@@ -1,1 +1,1 @@
-"""Clients: configuration, login, and connections that say why they fail."""
+"""Clients: configuration, login, and errors that name the cause of a failed connection."""

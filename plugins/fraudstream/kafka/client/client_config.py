@@ -1,4 +1,4 @@
-"""librdkafka's properties from the settings: who we are to the brokers, and what every client has in common."""
+"""librdkafka's properties, made from the settings: the brokers, the login, and what all clients have in common."""
 
 import importlib
 import ssl
@@ -12,7 +12,7 @@ from fraudstream.errors import KafkaUnavailable, SettingsError
 if TYPE_CHECKING:
     from fraudstream.settings import Settings
 
-#: What the pipeline's guarantees rest on, or its callbacks: FRAUDSTREAM_KAFKA_PROPERTIES may not change it.
+#: FRAUDSTREAM_KAFKA_PROPERTIES may not change these: the pipeline's guarantees or its callbacks depend on them.
 RESERVED = frozenset(
     {
         "acks",
@@ -42,9 +42,9 @@ RESERVED = frozenset(
         "transaction.timeout.ms",
     }
 )
-#: A key's partition as Kafka's own clients compute it; the client's default computes another one (CRC32).
+#: Chooses a key's partition as Kafka's Java clients do; librdkafka's default uses another hash function (CRC32).
 PARTITIONER = "murmur2_random"
-#: How long a client may know a topic without the partitions that were added to it.
+#: Longest time until a client knows partitions that were added to a topic.
 _METADATA_MS = 30_000
 
 #: Returns a token and the time at which it expires, in seconds since 1970.
@@ -52,10 +52,12 @@ TokenSource = Callable[[], tuple[str, float]]
 
 
 def client_config(settings: "Settings", properties: dict[str, Any]) -> dict[str, Any]:
-    """What a client needs to reach the brokers, with `properties` and then FRAUDSTREAM_KAFKA_PROPERTIES on top.
+    """Returns a client's configuration: brokers and login, then `properties`, then FRAUDSTREAM_KAFKA_PROPERTIES.
 
-    :raises SettingsError: what the security protocol needs isn't there
-    :raises KafkaUnavailable: the source of tokens gives none
+    Later ones override earlier ones.
+
+    :raises SettingsError: a setting that the security protocol needs is missing or can't be used
+    :raises KafkaUnavailable: the token source returns no token
     """
     role = str(properties.get("transactional.id") or properties.get("group.id") or "client")
     config: dict[str, Any] = {
@@ -84,44 +86,44 @@ def group_member(group: str) -> dict[str, Any]:
         "partition.assignment.strategy": "cooperative-sticky",
         # After this a killed member's partitions are reassigned; heartbeats continue while a sink is busy.
         "session.timeout.ms": 10_000,
-        # A mail server that is down holds a flush up for as long as it is down: that is not a dead member.
+        # While a mail server is down, a flush waits for it. The group must not remove the member meanwhile.
         "max.poll.interval.ms": 3_600_000,
         "queued.max.messages.kbytes": 32_768,
         "fetch.wait.max.ms": 100,
-        # By default the client fetches nothing for a second once enough records wait in it.
+        # How long the client stops fetching once enough records are queued in it; by default a second.
         "fetch.queue.backoff.ms": 20,
     }
 
 
 def one_read(name: str) -> dict[str, Any]:
-    """Properties of a consumer that reads committed records to where a topic ends; it joins no group.
+    """Properties of a consumer that reads committed records to the end of a topic and joins no group.
 
-    :param name: in place of the group's, which librdkafka wants; nothing is committed to it
+    :param name: the group id that librdkafka requires; nothing is committed to it
     """
     return {
         "group.id": name,
         "isolation.level": "read_committed",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
-        # What a broker waits for more records before it says that this is the end; by default half a second.
+        # How long a broker waits for new records before it answers that this is the end; by default half a second.
         "fetch.wait.max.ms": 10,
     }
 
 
 def unknown_property(properties: dict[str, str]) -> str:
-    """Why librdkafka refuses these properties; empty where it takes them."""
-    from confluent_kafka import KafkaException  # noqa: PLC0415  # settings are read by much that needs no Kafka
+    """Returns librdkafka's reason for refusing these properties; empty if it accepts them."""
+    from confluent_kafka import KafkaException  # noqa: PLC0415  # code without Kafka also reads the settings
     from confluent_kafka.admin import AdminClient  # noqa: PLC0415
 
     try:
-        AdminClient({"log_level": 0, **properties})  # knows no broker: it connects to nothing
+        AdminClient({"log_level": 0, **properties})  # has no broker's address, so it connects to nothing
     except KafkaException as error:
         return str(error.args[0].str())
     return ""
 
 
 def identity(settings: "Settings") -> str:
-    """Who a client says it is, and the settings that say so; for messages."""
+    """A client's user, certificate or token source, with the setting that names it; for messages."""
     if "SASL" not in settings.kafka_security_protocol:
         file = settings.kafka_ssl_certificate_location
         return f"the owner of certificate {file!r} (FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION)"
@@ -134,7 +136,7 @@ def _sasl(settings: "Settings") -> dict[str, Any]:
     if settings.kafka_sasl_mechanism == "OAUTHBEARER":
         source = _token_source(settings)
         try:
-            source()  # a client would only say that it has no token
+            source()  # the client's own error would only say that it has no token
         except Exception as error:
             raise KafkaUnavailable(
                 f"FRAUDSTREAM_KAFKA_TOKEN_SOURCE is {settings.kafka_token_source!r}, which gives no token: {error!r}"
@@ -183,7 +185,12 @@ def _tls(settings: "Settings") -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _require_usable(authority: str, certificate: str, key: str, password: str) -> None:
-    """Reads the files of TLS as the client is going to, whose error names no setting; files that are read stay so."""
+    """Loads the TLS files as the client will, because the client's own errors name no setting.
+
+    Files that were loaded successfully aren't loaded again.
+
+    :raises SettingsError: a file can't be used
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if authority:
@@ -223,5 +230,5 @@ def _token_source(settings: "Settings") -> TokenSource:
 
 
 def _token(source: TokenSource, _: str) -> tuple[str, float]:
-    """The client's callback; what it raises, the client hands to the error callback."""
+    """The client's callback for tokens. The client passes its exceptions to the error callback."""
     return source()

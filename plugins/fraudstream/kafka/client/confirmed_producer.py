@@ -14,9 +14,9 @@ from fraudstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: A record that isn't durable after this long is failed.
+#: A record that isn't confirmed within this time has failed.
 _SECONDS = 30
-#: Stands for: the partition that the key decides.
+#: Partition number that lets the key decide the partition.
 BY_KEY = -1
 
 
@@ -39,9 +39,11 @@ class ConfirmedProducer:
         self._producer = self._connect()
 
     def write(self, records: Iterable[Outgoing]) -> None:
-        """Returns once the brokers have each record; a call that failed may have written some, and can be repeated.
+        """Writes records and returns when the brokers have confirmed all of them.
 
-        :raises KafkaError: they don't have one of them
+        A failed call may have written some of them. It can be repeated.
+
+        :raises KafkaError: a record was refused or not confirmed
         """
         self._failed.clear()
         for record in records:
@@ -49,7 +51,7 @@ class ConfirmedProducer:
                 queue(self._producer, self._topic, seconds=_SECONDS, on_delivery=self._delivered, **record._asdict())
             except KafkaException as error:
                 if error.args[0].code() == Code._FATAL:
-                    # an idempotent producer that lost its sequence never sends again: a new one does
+                    # after a fatal error, such as a lost sequence number, an idempotent producer never sends again
                     logger.warning("topic %s: a new producer replaces one that ended: %s", self._topic, error)
                     self._producer = self._connect()
                 raise self._error(error) from error

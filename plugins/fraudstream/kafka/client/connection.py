@@ -1,7 +1,7 @@
-"""What the brokers refuse, in words that say what to change: the login, the certificate, the protocol, a right.
+"""Turns a client's errors into messages that say what to change: the login, the certificate, the protocol, an ACL.
 
-The client library retries for as long as it lives, and reports the reason only to a callback; the calls that wait only
-say that time is up. A :class:`Connection` listens to the callback of one client and combines both.
+The client library retries without end and reports the cause only to its error callback. Calls that wait only report a
+timeout. A :class:`Connection` receives the error callback of one client and combines both.
 """
 
 import time
@@ -22,8 +22,8 @@ _RIGHTS = {
     Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     Code.CLUSTER_AUTHORIZATION_FAILED,
 }
-#: Answers of brokers that pass by themselves, while a leader, coordinator or controller changes: what Kafka's protocol
-#: guide calls retriable. The client library calls none of them so, except in transactions.
+#: Broker errors that Kafka's protocol guide calls retriable: they pass by themselves, such as while a leader,
+#: coordinator or controller changes. The client library marks them as retriable only in transactions.
 _PASSING = {
     Code.LEADER_NOT_AVAILABLE,
     Code.NOT_LEADER_FOR_PARTITION,
@@ -52,9 +52,9 @@ _PASSING = {
     Code.UNSTABLE_OFFSET_COMMIT,
     Code.THROTTLING_QUOTA_EXCEEDED,
 }
-#: How long brokers may close every connection before that counts as their answer; one that restarts does it too.
+#: Seconds for which brokers may close every connection before that counts as a refusal: restarting brokers do so, too.
 _CLOSING_SECONDS = 3.0
-#: How long after a client heard something it explains what goes wrong.
+#: Seconds for which the last error of the callback counts as the cause of other errors.
 _EXPLAINS_SECONDS = 60.0
 
 
@@ -65,11 +65,11 @@ class Client(Protocol):
         """Serves callbacks."""
 
     def list_topics(self, topic: str | None = None, timeout: float = -1) -> ClusterMetadata:
-        """Asks a broker."""
+        """Requests metadata from a broker."""
 
 
 class Connection:
-    """How one client fares with the brokers; give it :meth:`on_error` as its ``error_cb``."""
+    """The last connection error of one client. The client needs :meth:`on_error` as its ``error_cb``."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -77,14 +77,14 @@ class Connection:
         self._heard_at = 0.0
 
     def on_error(self, error: Code) -> None:
-        """The client's error callback. That all brokers are down says less than what was heard of one of them."""
+        """The client's error callback. "All brokers are down" doesn't replace a broker's error, which says more."""
         if self._last is None or error.code() != Code._ALL_BROKERS_DOWN:
             self._heard, self._heard_at = error, time.monotonic()
 
     def open(self, client: Client, topic: str | None = None, *, seconds: float = 30.0) -> ClusterMetadata:
-        """Waits until a broker answers, and returns what it says of all topics or of one.
+        """Waits until a broker answers, and returns its metadata of all topics or of `topic`.
 
-        :raises KafkaRefused: login, certificate or protocol are wrong; said within seconds, not after all of them
+        :raises KafkaRefused: login, certificate or protocol is wrong; doesn't wait for the end of `seconds`
         :raises KafkaUnavailable: no broker answers within `seconds`
         """
         started = time.monotonic()
@@ -102,7 +102,10 @@ class Connection:
                 return found
 
     def error(self, error: KafkaException | Code | TimeoutError, *, doing: str = "asking the brokers") -> KafkaError:
-        """What to raise for an error of the client; `doing` names the topic, group or file."""
+        """Returns the exception to raise for an error of the client.
+
+        :param doing: what failed, with the topic, group or file; it begins the message
+        """
         settings = self._settings
         if isinstance(error, TimeoutError):  # of a future of the admin client: no answer in time
             error = Code(Code._TIMED_OUT)
@@ -145,29 +148,29 @@ class Connection:
 
     @property
     def _tls(self) -> bool:
-        """Whether TLS failed. What the other side refuses comes as a lost connection, with OpenSSL's reason."""
+        """Whether TLS failed. A refusal by the broker is reported as a lost connection with OpenSSL's reason."""
         return self._last is not None and (self._last.code() == Code._SSL or "SSL routines" in self._last.str())
 
     @property
     def _last(self) -> Code | None:
-        """What was heard last, unless it is too old to explain anything."""
+        """The callback's last error; None if it is too old to be the cause of another error."""
         return self._heard if time.monotonic() - self._heard_at < _EXPLAINS_SECONDS else None
 
     @property
     def _closed(self) -> bool:
-        """Whether brokers were reached, but none said anything: a refused or lost connection would have been heard."""
+        """Whether the brokers close connections without a reason: other failures are reported as errors of a broker."""
         return self._code is not None and bool(self._code == Code._ALL_BROKERS_DOWN)
 
 
 def unwritable(settings: Settings, topics: Sequence[str]) -> list[str]:
-    """Which of these topics the user may not write to; all of them where the brokers don't say."""
+    """The topics that the user may not write to; all of `topics` if the brokers say that of none."""
     admin = AdminClient(settings.kafka_config())
     asked = admin.describe_topics(TopicCollection(list(topics)), include_authorized_operations=True)
     found = []
     for topic, answer in asked.items():
         try:
             writable = AclOperation.WRITE in answer.result(30).authorized_operations
-        except KafkaException:  # it may not even be looked at
+        except KafkaException:  # the user may not even describe the topic
             writable = False
         if not writable:
             found.append(topic)

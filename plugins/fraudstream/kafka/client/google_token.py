@@ -1,6 +1,7 @@
 """Tokens for Google's Managed Service for Apache Kafka, from the credentials that this process runs with.
 
-The form is that service's own: an unsigned JWT around the access token, which the brokers show to Google.
+The format is that service's own: a JWT with the access token in place of a signature. The brokers verify the access
+token with Google.
 """
 
 import base64
@@ -17,7 +18,7 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def google_token() -> tuple[str, float]:
-    """A token, and when it expires in seconds since 1970.
+    """Returns a token and the time at which it expires, in seconds since 1970.
 
     :raises google.auth.exceptions.GoogleAuthError: there are no credentials, or Google refuses them
     """

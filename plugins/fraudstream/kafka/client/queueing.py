@@ -1,4 +1,4 @@
-"""Handing a record to a client whose memory may be full of records that the brokers haven't confirmed yet."""
+"""Queues a record in a client whose queue may be full of records that the brokers haven't confirmed yet."""
 
 import time
 from typing import Any
@@ -9,9 +9,9 @@ from fraudstream.errors import KafkaUnavailable
 
 
 def queue(producer: Producer, topic: str, *, seconds: float, **record: Any) -> None:
-    """Queues a record; a client that has no room for it is given `seconds` to get some.
+    """Queues a record. If the client's queue is full, waits up to `seconds` for room.
 
-    :raises KafkaUnavailable: it got none: the brokers confirmed nothing
+    :raises KafkaUnavailable: the queue is still full, because the brokers confirm no records
     :raises KafkaException: the client refuses the record
     """
     until = time.monotonic() + seconds
