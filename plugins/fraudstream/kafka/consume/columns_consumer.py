@@ -1,9 +1,9 @@
-"""Records from librdkafka as columns, without a Python object for each of them.
+"""Reads records from librdkafka as columns, without a Python object for each record.
 
-confluent_kafka's consume() makes a message, a key and a value of each record, and every field is one more call.
-librdkafka's own function gives the addresses of structs; these, and what they point to, are copied by numpy and Arrow.
+confluent_kafka's consume() creates a message, a key and a value for each record, and every field takes another call.
+librdkafka's own function returns the addresses of structs. numpy and Arrow copy the structs and the values.
 
-The partitions' queues are forwarded to one of their own: what has callbacks (rebalances, errors, logs) stays in the
+The partitions' queues are forwarded to a separate queue. Events with callbacks (rebalances, errors, logs) stay in the
 consumer's queue, which confluent_kafka serves in poll().
 """
 
@@ -24,21 +24,21 @@ from fraudstream.kafka.consume.message_consumer import Failure, KeyAndHeaders, R
 
 _WORDS = MESSAGE.itemsize // 8
 _Struct = ctypes.c_uint64 * _WORDS
-#: A text of Arrow's type binary_view; of at most _INLINE bytes it has them itself, else the place in a buffer.
+#: An element of Arrow's type binary_view: it contains a value of at most _INLINE bytes, and else refers to a buffer.
 _VIEW = np.dtype([("bytes", np.int32), ("beginning", "V4"), ("buffer", np.int32), ("start", np.int32)])
 _INLINE = 12
-#: Places are 31 bits, so the memory is cut into buffers of 1 GiB.
+#: A position in a buffer has 31 bits, so that memory is divided into regions of 1 GiB, with a buffer for each.
 _REGION_BITS = 30
 
 
 class ColumnsConsumer:
-    """:class:`~fraudstream.kafka.consume.message_consumer.RecordsReader` past a consumer's objects.
+    """:class:`~fraudstream.kafka.consume.message_consumer.RecordsReader` that creates no object for each record.
 
     Close it before the consumer.
 
-    Use it only where :func:`~fraudstream.kafka.consume.librdkafka.usable`.
+    Use it only if :func:`~fraudstream.kafka.consume.librdkafka.usable` returns True.
 
-    :param most: records of one :meth:`read`
+    :param most: maximum number of records of one :meth:`read`
     """
 
     def __init__(self, consumer: Consumer, topic: str, most: int) -> None:
@@ -50,7 +50,7 @@ class ColumnsConsumer:
         self._held: list[int] = []
 
     def forward_queues(self, partitions: Iterable[int]) -> None:
-        """Forwards the queues of these partitions to this one; to be called before they are assigned."""
+        """Forwards the queues of these partitions to the reader's queue. Call it before they are assigned."""
         for number in partitions:
             queue = library.rd_kafka_queue_get_partition(self._handle, self._topic, number)
             library.rd_kafka_queue_forward(queue, self._queue)
@@ -91,9 +91,9 @@ class ColumnsConsumer:
 
 
 def _require_plausible(messages: np.ndarray) -> None:
-    """That each struct has what it should have at its place, before an address in it is followed.
+    """Checks that the fields of each struct are plausible, before an address in it is used.
 
-    :raises KafkaError: librdkafka's structs are others than rdkafka.h says
+    :raises KafkaError: librdkafka's structs have another layout than in rdkafka.h
     """
     sizes = (messages["value_bytes"] >> 31) | (messages["key_bytes"] >> 31)
     absent = (messages["value"] == 0) & (messages["value_bytes"] != 0)
@@ -111,7 +111,7 @@ def _key_and_headers(messages: np.ndarray, addresses: np.ndarray, index: int) ->
     found: list[tuple[str, bytes | None]] = []
     headers, name, value, size = ctypes.c_void_p(), ctypes.c_char_p(), ctypes.c_void_p(), ctypes.c_size_t()
     if quick.rd_kafka_message_headers(int(addresses[index]), ctypes.byref(headers)):
-        return key, found  # it has none
+        return key, found  # the record has no headers
     places = ctypes.byref(name), ctypes.byref(value), ctypes.byref(size)
     while not quick.rd_kafka_header_get_all(headers, len(found), *places):
         content = ctypes.string_at(value.value, size.value) if value.value else None
@@ -125,7 +125,7 @@ def _failure(message: np.void) -> Failure:
 
 
 def _structs(addresses: np.ndarray) -> np.ndarray:
-    """The structs that lie at these addresses (uint64, multiples of 8)."""
+    """A copy of the structs at these addresses (uint64, multiples of 8)."""
     first = addresses.min()
     words = (addresses - first) >> 3
     memory = np.lib.stride_tricks.as_strided(
@@ -136,12 +136,12 @@ def _structs(addresses: np.ndarray) -> np.ndarray:
 
 
 def _binary_column(addresses: np.ndarray, lengths: np.ndarray) -> pa.BinaryArray:
-    """A copy of so many bytes from each address; null where the address is."""
+    """Copies the given number of bytes from each address. Address 0 gives null."""
     return _views(addresses, lengths).cast(pa.binary())
 
 
 def _views(addresses: np.ndarray, lengths: np.ndarray) -> pa.Array:
-    """The bytes where they lie, as an array of Arrow's type binary_view."""
+    """The bytes as an array of Arrow's type binary_view, which refers to longer values without copying them."""
     views = np.zeros(len(addresses), _VIEW)
     views["bytes"] = lengths
     regions, views["buffer"] = np.unique(addresses >> _REGION_BITS, return_inverse=True)

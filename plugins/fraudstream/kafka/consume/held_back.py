@@ -1,4 +1,4 @@
-"""Records that a group can't settle yet: their partitions are paused, the others are read."""
+"""Records that a group can't process yet. Their partitions are paused, and the other partitions are read."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ _LOOK_SECONDS = 1.0
 
 
 class HeldBack:
-    """The records that wait, by partition and in their order: at most what was read before the pause took effect."""
+    """The waiting records of each partition, in offset order: at most those read before the pause took effect."""
 
     def __init__(self) -> None:
         self._records: dict[Partition, deque[Records]] = {}
@@ -32,11 +32,11 @@ class HeldBack:
 
     @property
     def since(self) -> float | None:
-        """Since when a partition waits, on time.monotonic's clock; None: none does. Safe from any thread."""
+        """The time.monotonic() since which a partition waits; None if none waits. Safe from any thread."""
         return min(list(self._since.values()), default=None)
 
     def add(self, consumer: Consumer, partition: Partition, records: Records) -> None:
-        """Pauses the partition; its records wait behind those that already wait."""
+        """Pauses the partition, if it isn't paused yet, and appends the records to its waiting ones."""
         if partition not in self._records:
             consumer.pause([TopicPartition(*partition)])
             self._records[partition] = deque()
@@ -44,7 +44,12 @@ class HeldBack:
         self._records[partition].append(records)
 
     def retry(self, consumer: Consumer, settle: Callable[[Partition, Records], bool]) -> None:
-        """Every second: settles the records that can be, and resumes partitions without waiting records."""
+        """Processes waiting records in their order, and resumes partitions without waiting records.
+
+        Does so at most once a second.
+
+        :param settle: processes records; False if they still have to wait
+        """
         if time.monotonic() < self._look_at:
             return
         for partition, waiting in list(self._records.items()):

@@ -1,7 +1,7 @@
-"""librdkafka's own functions, in the library that confluent_kafka loads: for what that only does an object at a time.
+"""Calls librdkafka's functions in the library that confluent_kafka loads, where confluent_kafka needs Python objects.
 
-Structs and functions: librdkafka's rdkafka.h, whose ABI is kept stable. Where a client keeps its handle is no one's
-promise: :func:`usable` looks, and who would use this does without it where it says no.
+Structs and functions are those of librdkafka's rdkafka.h, whose ABI is kept stable. The place of a client's handle is
+not part of an API: :func:`usable` checks it, and callers use confluent_kafka's own functions if the check fails.
 """
 
 import ctypes
@@ -15,7 +15,7 @@ from confluent_kafka import Producer, cimpl
 
 log = logging.getLogger(__name__)
 
-#: rd_kafka_message_t; the gaps are the C compiler's.
+#: rd_kafka_message_t, padded as the C compiler does.
 MESSAGE = np.dtype(
     [
         ("error", np.int32),
@@ -30,10 +30,10 @@ MESSAGE = np.dtype(
     ],
     align=True,
 )
-#: What is looked at of a handle's memory; rd_kafka_t has some thousand bytes.
+#: Number of bytes that must be readable at a handle's address; rd_kafka_t has some thousand bytes.
 _HANDLE_BYTES = 512
 _pointer, _int32, _size = ctypes.c_void_p, ctypes.c_int32, ctypes.c_size_t
-#: What may wait or take long is called without Python's lock, by `library`; what is over at once with it, by `quick`.
+#: `library` releases Python's lock, for functions that may wait or take long. `quick` keeps it, for short functions.
 library, quick = ctypes.CDLL(cimpl.__file__), ctypes.PyDLL(cimpl.__file__)
 _FUNCTIONS = (
     (library, "rd_kafka_topic_new", _pointer, _pointer, ctypes.c_char_p, _pointer),
@@ -53,13 +53,13 @@ _FUNCTIONS = (
 
 
 def handle(client: object) -> ctypes.c_void_p:
-    """rd_kafka_t * of a confluent_kafka client: the extension type's first member."""
+    """The rd_kafka_t * of a confluent_kafka client, which is the first member of its Python object."""
     return ctypes.c_void_p.from_address(id(client) + object.__basicsize__)
 
 
 @cache
 def usable() -> bool:
-    """Whether librdkafka can be called past confluent_kafka, which is tried once; where not, a warning says why."""
+    """Whether librdkafka can be called directly. This is checked once; if it can't, a warning says why."""
     reason = _declare() or _handle_mismatch()
     if reason:
         log.warning("librdkafka isn't called directly, since %s: records are read and written more slowly", reason)
@@ -67,7 +67,7 @@ def usable() -> bool:
 
 
 def _declare() -> str:
-    """Tells ctypes the functions' types; why that can't be done, or nothing."""
+    """Declares the functions' types to ctypes. Returns why that isn't possible, or an empty string."""
     if (ctypes.sizeof(_pointer), sys.byteorder) != (8, "little"):
         return "this is no 64-bit little-endian machine"
     for from_library, name, result, *arguments in _FUNCTIONS:
@@ -80,10 +80,10 @@ def _declare() -> str:
 
 
 def _handle_mismatch() -> str:
-    """Why a client's handle isn't where it is looked for, or nothing.
+    """Returns why a client's handle isn't at the expected place, or an empty string.
 
-    A wrong address would end the process when librdkafka follows it. So it is the kernel that looks first: it answers
-    with an error when it is to write from where nothing is.
+    A wrong address would crash the process in librdkafka. So the memory is first read with the system call write,
+    which returns an error for an address without memory.
     """
     name = f"self-check-{os.getpid()}"
     client = Producer({"client.id": name, "log_level": 0})
@@ -97,7 +97,7 @@ def _handle_mismatch() -> str:
 
 
 def _memory(address: int, size: int) -> bytes | None:
-    """Bytes at an address; None where no memory is."""
+    """The bytes at an address; None if no memory is there."""
     write = ctypes.CDLL(None, use_errno=True).write
     write.restype, write.argtypes = ctypes.c_ssize_t, [ctypes.c_int, _pointer, _size]
     reading, writing = os.pipe()

@@ -1,4 +1,4 @@
-"""Records of a topic's assigned partitions, read with confluent_kafka's plain consumer; and what every reader gives."""
+"""The interface for reading assigned partitions of a topic, and a reader with confluent_kafka's plain consumer."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,9 +15,9 @@ KeyAndHeaders = tuple[bytes | None, list[tuple[str, bytes | None]]]
 
 @dataclass(frozen=True)
 class Records:
-    """Records of one partition: columns of the same length, in offset order; a null is a null of the record.
+    """Records of one partition: columns of the same length, in offset order. A null in `values` is a record's null.
 
-    `key_and_headers` gives those of the record at a place, until the reader's next read.
+    `key_and_headers` returns key and headers of the record at an index. It may be called until the reader's next read.
     """
 
     offsets: np.ndarray
@@ -30,9 +30,9 @@ class Records:
 
 
 class Failure(NamedTuple):
-    """What the client says instead of a record: that this is the end of a partition, or what went wrong there.
+    """An event that the client returns instead of a record: the end of a partition, or an error.
 
-    `partition` is -1 where it is about the group or the connection.
+    `partition` is -1 if the event concerns the group or the connection.
     """
 
     partition: int
@@ -44,19 +44,22 @@ class RecordsReader(Protocol):
     """Reads the partitions of a topic that are assigned to a consumer."""
 
     def forward_queues(self, partitions: Iterable[int]) -> None:
-        """To be called before these partitions are assigned."""
+        """Prepares the reader for these partitions. It is called before they are assigned."""
 
     def read(self, seconds: float) -> tuple[dict[int, Records], list[Failure]]:
-        """Records by partition, those that are there or came within `seconds`; serves the consumer's callbacks."""
+        """Returns queued records by partition number, and failures; waits up to `seconds` if there are none.
+
+        Also serves the consumer's callbacks.
+        """
 
     def close(self) -> None:
-        """Releases what was read last."""
+        """Releases the records of the last read."""
 
 
 class MessageConsumer:
     """:class:`RecordsReader` with an object for each record.
 
-    :param most: records of one :meth:`read`
+    :param most: maximum number of records of one :meth:`read`
     """
 
     def __init__(self, consumer: Consumer, most: int) -> None:
@@ -64,13 +67,13 @@ class MessageConsumer:
         self._most = most
 
     def forward_queues(self, partitions: Iterable[int]) -> None:
-        """Nothing is needed."""
+        """Does nothing: the consumer's own queue has the records."""
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: this reader holds nothing."""
 
     def read(self, seconds: float) -> tuple[dict[int, Records], list[Failure]]:
-        # poll wakes at the first record; consume alone would wait for all of them or for the time
+        # poll returns at the first record; consume alone would wait for all records or until the time is over
         first = self._consumer.poll(seconds)
         if first is None:
             return {}, []

@@ -1,16 +1,17 @@
-"""The one engine behind every arrow "topic → something": a consumer group member that feeds a sink.
+"""The engine of every consumer: a member of a consumer group that passes a topic's records to a sink.
 
 The protocol, numbered as in the code:
 
-1. poll up to some thousand records,
-2. split them by partition, decode each part at once, send invalid records to the dead letters and wait for them;
-   where another group has yet to send one, hold the part back and pause its partition,
-3. hand the rows to the sink, which may begin to make them durable,
-4. when the sink says so: flush it,
+1. poll up to 10,000 records,
+2. split them by partition and decode each part; send invalid records to the dead letters and wait for their
+   confirmation; if another group has yet to send one, hold the part back and pause its partition,
+3. pass the rows to the sink, which may begin to make them durable,
+4. flush the sink when it is due,
 5. commit the offsets that the sink made durable.
 
-A crash after any step repeats at most what came after the last 4; a sink that must not repeat an effect remembers
-its own position beside the effect and names it in ``assigned``. The group's committed offset then only shows lag.
+After a crash, records that came after the last commit are read again. A sink that must not repeat an effect stores its
+own position together with the effect and returns it from ``assigned``. The group's committed offset then only shows
+lag, and only records after the last flush are read again.
 """
 
 import logging
@@ -19,7 +20,7 @@ import time
 from typing import Literal
 
 import numpy as np
-import pandas as pd  # noqa: F401  # Arrow imports it when it first converts a value: not while records wait
+import pandas as pd  # noqa: F401  # Arrow would import it at its first conversion, while records wait
 import pyarrow as pa
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
@@ -45,19 +46,20 @@ Until = Literal["forever", "caught_up"]
 _POLL_RECORDS = 10_000
 _POLL_SECONDS = 0.2
 _REPORT_SECONDS = 10.0
-#: A member that joins others is first given nothing, until they have let go of its share.
+#: How long a new member waits for partitions: it gets none until the other members have released its share.
 _SHARE_WITHIN_SECONDS = 10.0
 
 
 class Subscription:
     """Reads a topic as a member of a consumer group until told to stop.
 
-    :param until: ``forever``, or ``caught_up``: until each partition it was given has been read to its end; a member
-        that none is left for waits some seconds for one
-    :param max_seconds: longest run; the batch at hand is finished and committed
-    :param dead_letters: where invalid records go; None where another group of the topic sends them, then they are
-        logged and passed over
-    :param columns: read past the client's objects, for a sink that takes records faster than those can be made
+    :param until: ``forever``, or ``caught_up``: until each assigned partition has been read to its end; a member
+        without a partition waits 10 seconds for one
+    :param max_seconds: maximum duration of the run; the current batch is finished and committed
+    :param dead_letters: the producer for invalid records; None if another group of the topic sends them: then this
+        group logs and skips them
+    :param columns: read with :class:`ColumnsConsumer`, for a sink that is faster than the creation of an object for
+        each record
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Subscription:
         self._stop = threading.Event()
         self._failed = self._closing = False
         self._joined_at: float | None = None
-        #: Where reading stands, by partition owned: next offset handed to the sink, and offset of the end once met.
+        #: For each assigned partition: the next offset to pass to the sink, and the partition's end once it is reached.
         self._positions: dict[Partition, int] = {}
         self._end: dict[Partition, int] = {}
         self._durable: dict[Partition, int] = {}
@@ -100,23 +102,23 @@ class Subscription:
         self.report = Report(topic, group)
 
     def stop(self) -> None:
-        """Ends the run after the batch at hand; safe from any thread and from a signal handler."""
+        """Ends the run after the current batch; safe from any thread and from a signal handler."""
         self._stop.set()
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when records wait for their dead letter, on time.monotonic's clock; None: none do."""
+        """The time.monotonic() since which records wait for their dead letters; None if none wait."""
         return self._held_back.since
 
     def run(self) -> Report:
-        """Runs until caught up, stopped or out of time; returns what it did.
+        """Runs until caught up, stopped or out of time; returns its report.
 
         :raises KafkaUnavailable: the brokers don't answer at the start
-        :raises KafkaRefused: they turn the user away, or a right is missing
+        :raises KafkaRefused: the brokers refuse the user, or a permission is missing
         :raises TopicChanged: the topic was truncated, restored or recreated; the message says what to do
-        :raises FraudstreamError: what the sink or the registry raised; nothing is lost, a new run continues
+        :raises FraudstreamError: an error of the sink or the registry; no record is lost, a new run continues
         """
-        # Arrow's own allocator keeps for each thread what that one freed, though others use it: 50 MiB more.
+        # Arrow's own allocator keeps freed memory for each thread. The system's allocator needs 50 MiB less.
         pa.set_memory_pool(pa.system_memory_pool())
         consumer = Consumer(
             self._settings.kafka_config(**group_member(self._group), error_cb=self._connection.on_error),
@@ -196,7 +198,7 @@ class Subscription:
         self._end[partition] = offset
 
     def _pass_to_sink(self, partition: Partition, records: Records) -> bool:
-        """False: another group has yet to send a dead letter of them."""
+        """Returns False, without passing anything, if another group has yet to send a dead letter of these records."""
         # 2. decode
         rows, invalid = self._codec.decode_rows(records.values, records.timestamps)
         dead = self._invalid_records.settle(partition, records, invalid, self._codec.foreign(records.values))
@@ -208,7 +210,7 @@ class Subscription:
         offsets, timestamps = records.offsets[valid[left]], records.timestamps[valid[left]]
         rows = rows if left.all() else rows.filter(pa.array(left))
         next_offset = int(records.offsets[-1]) + 1
-        # 3. hand over
+        # 3. pass to the sink
         self._sink.write(Batch(partition, offsets, timestamps, rows, next_offset))
         self._positions[partition] = next_offset
         self.report.records += len(offsets)
@@ -218,7 +220,7 @@ class Subscription:
     def _flush(self, consumer: Consumer) -> None:
         # 4. make durable
         self._durable |= self._sink.flush()
-        # 5. commit; where nothing is pending, beyond the transaction markers at the end, so that lag shows as 0
+        # 5. commit; without pending records the partition's end, beyond its transaction markers, so that the lag is 0
         offsets = []
         for partition, durable in self._durable.items():
             done = partition not in self._held_back and durable >= self._positions.get(partition, 0)
@@ -232,13 +234,14 @@ class Subscription:
         try:
             consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            # The effect is durable and the sink knows its position; only the lag shown is behind until the next one.
+            # The effect is durable and the sink knows its position; only the group's lag is too high until the next
+            # commit.
             log.warning("group %s couldn't commit %s: %s", self._group, offsets, error.args[0])
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if self._joined_at is None:
             self._joined_at = time.monotonic()
-        # What comes while this one leaves goes to others at once, and a client that closes answers nothing any more.
+        # Partitions assigned while this member leaves go to other members at once, and a closing client doesn't answer.
         if not partitions or self._closing:
             return
         for entry in require_committed(consumer, self._connection, partitions, self._group):
