@@ -1,4 +1,4 @@
-"""Dead letters: invalid records, kept with the place that they came from, looked at and produced again."""
+"""Dead letters: invalid records with their topic, partition and offset, which can be shown and produced again."""
 
 from fraudstream.kafka.dead_letters.producer import DeadLetters
 

@@ -22,7 +22,7 @@ from fraudstream.settings import Settings
 #: Topics whose consumers send dead letters.
 SOURCES = sorted(DEAD_LETTER_ROLES)
 _LISTED = [*SOURCES, INGEST_DEAD_LETTER]
-_WHERE = f"where the records lie that are dead letters: {', '.join(SOURCES)}"
+_WHERE = f"topic that the invalid records were read from: {', '.join(SOURCES)}"
 _DONE, _LEFT = 0, 1
 
 Command = Callable[[Settings, argparse.Namespace, Console], int]
@@ -30,17 +30,17 @@ Command = Callable[[Settings, argparse.Namespace, Console], int]
 
 def add_parser(commands: Any) -> None:
     """Adds the command to those of ``python -m fraudstream.kafka``."""
-    parser = commands.add_parser("dead-letters", help="look at invalid records, and produce them again")
+    parser = commands.add_parser("dead-letters", help="show invalid records, and produce them again")
     actions = parser.add_subparsers(title="actions", required=True, metavar="ACTION")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="JSON instead of tables")
 
-    ls = actions.add_parser("ls", parents=[common], help="how many there are, by topic and reason")
-    ls.add_argument("topic", nargs="*", type=_topic, help=f"only these; default: {', '.join(_LISTED)}")
+    ls = actions.add_parser("ls", parents=[common], help="the number of dead letters, by topic and reason")
+    ls.add_argument("topic", nargs="*", type=_topic, help=f"only these topics; default: {', '.join(_LISTED)}")
     ls.add_argument("--all", action="store_true", help="a line for each dead letter")
     ls.set_defaults(dead_letters=_ls)
 
-    show = actions.add_parser("show", parents=[common], help="one of them, decoded as far as possible")
+    show = actions.add_parser("show", parents=[common], help="one dead letter, decoded as far as possible")
     show.add_argument("topic", choices=SOURCES, metavar="topic", help=_WHERE)
     show.add_argument("partition", type=int)
     show.add_argument("offset", type=int)
@@ -49,19 +49,19 @@ def add_parser(commands: Any) -> None:
     again = actions.add_parser(
         "redrive",
         parents=[common],
-        help="produce them again to their topic, each once",
-        description="Produces the dead letters of a topic again, each once however often this is run, with the key, "
-        "value, headers and partition that they had. Those that would be dead letters again, or that "
-        "the brokers refuse, are left. Where a schema was unknown, it waits 30 s until consumers ask for it again.",
-        epilog="Exit codes: 0 nothing is left, 1 some are left or something failed.",
+        help="produce dead letters again to their topic, each once",
+        description="Produces the dead letters of a topic again with their key, value, headers and partition, each "
+        "only once even if this command is repeated. Dead letters that would be invalid again, or that the brokers "
+        "refuse, are left. If a schema was unknown, it first waits 30 s until consumers look the schema up again.",
+        epilog="Exit codes: 0 no dead letter is left, 1 some are left or the command failed.",
     )
     again.add_argument("topic", choices=SOURCES, metavar="topic", help=_WHERE)
-    again.add_argument("--reason", metavar="TEXT", help="only those whose reason begins so")
-    again.add_argument("--partition", type=int, metavar="N", help="only those of this partition")
-    again.add_argument("--offset", type=int, metavar="N", help="only the one at this offset")
-    again.add_argument("--limit", type=int, metavar="N", help="at most so many")
-    again.add_argument("--force", action="store_true", help="those too that are invalid now")
-    again.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    again.add_argument("--reason", metavar="TEXT", help="only those whose reason begins with TEXT")
+    again.add_argument("--partition", type=int, metavar="N", help="only those of partition N")
+    again.add_argument("--offset", type=int, metavar="N", help="only those at offset N")
+    again.add_argument("--limit", type=int, metavar="N", help="at most N dead letters")
+    again.add_argument("--force", action="store_true", help="also those that are still invalid")
+    again.add_argument("--dry-run", action="store_true", help="only print what would be done")
     again.set_defaults(dead_letters=_redrive)
 
 
@@ -179,5 +179,5 @@ def _print(rows: list[dict[str, Any]], options: argparse.Namespace, out: Console
 
 
 def console() -> Console:
-    """For people; where the output is not a terminal, nothing is cut or wrapped to fit one."""
+    """The console for tables and messages. If the output is not a terminal, lines are neither cut nor wrapped."""
     return Console(width=None if sys.stdout.isatty() else 10_000, markup=False, highlight=False)

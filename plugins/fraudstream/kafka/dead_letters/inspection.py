@@ -1,4 +1,4 @@
-"""One dead letter for people: what it says, and its value decoded as far as that is possible."""
+"""Shows one dead letter: its fields, and its value decoded as far as that is possible."""
 
 import io
 import json
@@ -14,12 +14,12 @@ from fraudstream.kafka.avro.writer_schemas import WriterSchemas
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.settings import Settings
 
-#: Bytes of what can't be decoded that are shown.
+#: Maximum number of bytes that are shown of content that isn't text.
 _SHOWN_BYTES = 64
 
 
 def inspect(settings: Settings, letter: DeadLetter) -> dict[str, Any]:
-    """What is to be seen of a letter, ready for JSON."""
+    """The fields of a letter and its decoded value, ready for JSON."""
     return {
         "topic": letter.partition.topic,
         "partition": letter.partition.number,
@@ -36,7 +36,7 @@ def inspect(settings: Settings, letter: DeadLetter) -> dict[str, Any]:
 
 
 def moment(milliseconds: int | None) -> str | int | None:
-    """A time in ISO 8601, or the number where no calendar has it."""
+    """A time (ms since 1970) in ISO 8601; the number itself if it is outside the calendar's range."""
     if milliseconds is None:
         return None
     try:
@@ -46,7 +46,7 @@ def moment(milliseconds: int | None) -> str | int | None:
 
 
 def text_of(content: bytes | None) -> str | None:
-    """The bytes as text where they are one, else in hexadecimal digits."""
+    """The bytes as text if they are printable UTF-8, else in hexadecimal digits."""
     if content is None:
         return None
     text = content.decode(errors="replace")
@@ -57,7 +57,7 @@ def text_of(content: bytes | None) -> str | None:
 
 
 def _decoded(settings: Settings, letter: DeadLetter) -> dict[str, Any]:
-    """Schema id, the fields that can be read one after the other, what stopped that, and the bytes from there on."""
+    """The schema id, the fields before the first one that can't be read, the problem there, and the remaining bytes."""
     value = letter.value
     if value is None or len(value) < HEADER.size or value[0] != 0:
         return {"bytes": text_of(value)}
@@ -74,7 +74,7 @@ def _decoded(settings: Settings, letter: DeadLetter) -> dict[str, Any]:
 
 
 def _fields(schema: Any, body: bytes) -> tuple[dict[str, Any], str | None, int]:
-    """The first fields of a record, as many as can be read; why not the next one; the bytes that they take."""
+    """Returns the fields before the first one that can't be read, why it can't, and the number of bytes read."""
     fields: dict[str, Any] = {}
     read = 0
     if not isinstance(schema, dict) or schema["type"] != "record":

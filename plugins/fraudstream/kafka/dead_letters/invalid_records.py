@@ -1,13 +1,13 @@
-"""What a consumer group does about the invalid records of its topic.
+"""How a consumer group handles the invalid records of its topic.
 
-Every group of a topic passes over the same records: those that are dead letters. Only one of them sends the letters.
-Whether a record is valid depends on its bytes and its timestamp, on which all groups agree, and on what the schema
-registry says of its schema id, which may change between two groups' questions. So, numbered as in the code:
+All groups of a topic skip the same records: those that are dead letters. Only one of the groups sends dead letters.
+The validity of a record depends on its bytes and its timestamp, which are the same for all groups, and on the schema
+registry's answer for its schema id, which may change between the requests of two groups. So, numbered as in the code:
 
-1. a record that is a dead letter already stays one, though the registry gives its schema by now,
-2. a share of invalid records that is too large stops the group: more likely a setting is wrong than all the records,
-3. the group that sends the letters sends those that aren't there yet, each once,
-4. another group passes over a record of an unknown schema only once its letter is there.
+1. a record that is a dead letter stays one, even if the registry has its schema now,
+2. too large a share of invalid records stops the group, because then a wrong setting is the likelier cause,
+3. the group that sends dead letters sends those that don't exist yet, each once,
+4. another group skips a record of an unknown schema only once its dead letter exists.
 """
 
 import logging
@@ -29,24 +29,24 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: The share is that of the last so many records; fewer invalid ones than that say nothing of a setting.
+#: The share is that among the last _WINDOW_RECORDS records. Fewer than _FEW invalid records never stop a group.
 _WINDOW_RECORDS = 10_000
 _FEW = 100
-#: How old what is known of the dead letters may be for records that all are valid.
+#: Maximum age in seconds of the known dead letters, for records that are all valid.
 _LATELY_SECONDS = 1.0
 
 
-#: By offset the times of the records that are dead letters; None: a letter of an older version doesn't say it.
+#: Timestamps of the records that are dead letters, by offset. None: a letter of an older version has no timestamp.
 Places = Mapping[int, Collection[int | None]]
 
 
 def is_dead(places: Places, offset: int, timestamp: int) -> bool:
-    """Whether a letter is of this very record: a topic that was recreated has other records at the same offsets."""
+    """Whether the record is a dead letter. After a topic is recreated, other records have the same offsets."""
     return not {None, timestamp}.isdisjoint(places.get(offset, ()))
 
 
 class KnownDeadLetters:
-    """The places of a topic's dead letters. Connects when first asked."""
+    """Offsets and timestamps of a topic's records that are dead letters. Connects at the first request."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         self._settings = settings
@@ -56,12 +56,12 @@ class KnownDeadLetters:
         self._read_at = -_LATELY_SECONDS
 
     def lately(self, partition: Partition) -> Places:
-        """As :meth:`of`, about a second late. Of a topic that the pipeline sends no dead letters of there are none."""
+        """As :meth:`of`, but up to a second old, and without a request if the topic has no dead-letter topic."""
         late = time.monotonic() - self._read_at >= _LATELY_SECONDS
         return self.of(partition) if late and self._topic in DEAD_LETTER_ROLES else self._places[partition]
 
     def of(self, partition: Partition) -> Places:
-        """The records of a partition that are dead letters by now."""
+        """The records of a partition that are dead letters now."""
         self._read_at = time.monotonic()
         if self._reader is None:
             self._reader = TopicReader(self._settings, dead_letter_topic(self._topic))
@@ -71,17 +71,18 @@ class KnownDeadLetters:
         return self._places[partition]
 
     def close(self) -> None:
-        """Leaves the brokers."""
+        """Closes the connections to the brokers."""
         if self._reader is not None:
             self._reader.close()
             self._reader = None
 
 
 class InvalidRecords:
-    """Sends a group's invalid records to the dead letters, or passes over them.
+    """Sends a group's invalid records to the dead letters, or skips them.
 
-    :param dead_letters: None where another group of the topic sends them
-    :param max_share: of invalid records among the last 10,000; more of them, and at least 100, stop the group
+    :param dead_letters: None if another group of the topic sends them
+    :param max_share: share of invalid records among the last 10,000 above which the group stops, if they are at least
+        100
     """
 
     def __init__(
@@ -104,13 +105,15 @@ class InvalidRecords:
     def settle(
         self, partition: Partition, records: Records, invalid: Sequence[InvalidRecord], foreign: Sequence[int]
     ) -> set[int] | None:
-        """The places in `records` of those that are, or now become, dead letters; None: that isn't known yet.
+        """Returns the indices in `records` of those that are dead letters, or become dead letters by this call.
 
-        :param foreign: places of records with another schema than the topic's own, which was unknown perhaps
-        :raises TooManyDeadLetters: the share of them is too large; none of these was sent
-        :raises KafkaError: the brokers don't have a letter
+        None means that another group has yet to send one of them.
+
+        :param foreign: indices of records with another schema than the topic's own, which may have been unknown before
+        :raises TooManyDeadLetters: the share of invalid records is too large; none of these was sent
+        :raises KafkaError: the brokers didn't confirm a letter
         """
-        # 1. what is a dead letter stays one
+        # 1. dead letters stay dead letters
         doubtful = invalid or foreign or partition in self._waiting
         known = self._known.of(partition) if doubtful else self._known.lately(partition)
         self._waiting.discard(partition)
@@ -139,7 +142,7 @@ class InvalidRecords:
         return dead | {record.index for record in invalid}
 
     def close(self) -> None:
-        """Leaves the brokers."""
+        """Closes the connections to the brokers."""
         self._known.close()
 
     def _letter(self, partition: Partition, records: Records, record: InvalidRecord) -> DeadLetter:
@@ -170,12 +173,12 @@ class InvalidRecords:
             f"than the share of {self._max_share} that FRAUDSTREAM_KAFKA_MAX_DEAD_LETTER_SHARE allows. The last ones "
             f"are at {partition} from offset {int(records.offsets[invalid[0].index])} on: "
             f"{', '.join(f'{count:,} {reason}' for reason, count in reasons)}; the first says: {invalid[0].reason}. "
-            f"These are no dead letters yet. Is a setting wrong, such as FRAUDSTREAM_SCHEMA_REGISTRY_URL? If the "
-            f"records are as bad as that, run again with a higher share"
+            f"These are no dead letters yet. Is a setting wrong, such as FRAUDSTREAM_SCHEMA_REGISTRY_URL? If so "
+            f"many records really are invalid, run again with a higher share"
         )
 
 
 def _dead(records: Records, known: Places) -> set[int]:
-    """Places in `records` of those that are dead letters."""
+    """Indices in `records` of those that are dead letters."""
     found = np.flatnonzero(np.isin(records.offsets, np.fromiter(known, np.int64, len(known))))
     return {i for i in found.tolist() if is_dead(known, int(records.offsets[i]), int(records.timestamps[i]))}

@@ -1,7 +1,8 @@
-"""A dead letter as it lies on its topic, and reading all of them.
+"""The format of dead letters on their topic, and reading all of them.
 
 The record's own headers come first, then those of the letter: topic, partition, offset, timestamp, cut and reason. A
-record with the header `redriven` is not a letter but says that the letter with the same place was produced again.
+record with the header `redriven` is not a letter but a marker: the letter with the same topic, partition, offset and
+timestamp was produced again.
 """
 
 import logging
@@ -21,7 +22,7 @@ from fraudstream.settings import Settings
 log = logging.getLogger(__name__)
 
 Header = tuple[str, bytes | None]
-#: Bytes of a letter's parts: together, with what is around them, less than clients and brokers take by default (1 MB).
+#: Maximum bytes of a letter's parts. Together they are below the default limit of clients and brokers (1 MB).
 _KEY_BYTES, _VALUE_BYTES, _HEADER_BYTES, _REASON = 50_000, 900_000, 20_000, 2_000
 _REDRIVEN = "redriven"
 
@@ -30,9 +31,9 @@ _REDRIVEN = "redriven"
 class DeadLetter:
     """An invalid record of `partition`, and why it is one.
 
-    `timestamp` is the record's, ms since 1970, and None in letters of older versions. `cut`: key, value or headers
-    have only their beginning here; the words say how long they are on the topic. `written_at` and `redriven_at` (ms
-    since 1970): when the letter was written, and produced again.
+    `timestamp` is the record's, ms since 1970, and None in letters of older versions. `cut` isn't empty if key or value
+    are truncated or the record's headers are omitted; it has their sizes. `written_at` and `redriven_at` (ms since
+    1970) are the times at which the letter was written and produced again.
     """
 
     partition: Partition
@@ -48,7 +49,7 @@ class DeadLetter:
 
     @property
     def kind(self) -> str:
-        """The reason without what only this record has."""
+        """The reason up to its first colon, without the details of this record."""
         return self.reason.partition(":")[0]
 
     def __str__(self) -> str:
@@ -56,12 +57,12 @@ class DeadLetter:
 
     @property
     def _place(self) -> dict[str, object]:
-        """Headers that say which record it is. Its timestamp tells it from a record of a topic that was recreated."""
+        """Headers that identify the record. After a topic is recreated, another record may have the same offset."""
         place = {"topic": self.partition.topic, "partition": self.partition.number, "offset": self.offset}
         return place if self.timestamp is None else place | {"timestamp": self.timestamp}
 
     def to_message(self) -> dict[str, Any]:
-        """Topic, key, value and headers of the letter; what is too large for its topic is cut."""
+        """Topic, key, value and headers of the letter. Too large parts are truncated or omitted."""
         own = self._place
         header_bytes = sum(len(name.encode()) + len(value or b"") for name, value in self.headers)
         too_large = len(self.key or b"") > _KEY_BYTES or len(self.value or b"") > _VALUE_BYTES
@@ -80,15 +81,15 @@ class DeadLetter:
         }
 
     def to_marker(self, now: int) -> dict[str, Any]:
-        """The message that says that this letter was produced again."""
+        """The message that marks this letter as produced again."""
         headers = [(name, str(value).encode()) for name, value in (self._place | {_REDRIVEN: now}).items()]
         return {"topic": dead_letter_topic(self.partition.topic), "headers": headers}
 
     @classmethod
     def of(cls, message: Message) -> Self:
-        """Inverse of :meth:`to_message`; of a marker a letter without content, which has `redriven_at`.
+        """Inverse of :meth:`to_message`. For a marker, returns a letter without content but with `redriven_at`.
 
-        :raises RecordError: it is neither
+        :raises RecordError: the message is neither a letter nor a marker
         """
         headers: list[Header] = list(message.headers() or [])
         first = max((index for index, (name, _) in enumerate(headers) if name == "topic"), default=len(headers))
@@ -114,7 +115,7 @@ class DeadLetter:
 
     @classmethod
     def of_rejected_row(cls, message: Message) -> Self:
-        """A row of a source file that failed its checks, which has no topic but the dead-letter topic itself."""
+        """The letter of a source file's row that failed its checks; partition and offset are the message's own."""
         headers: list[Header] = list(message.headers() or [])
         reason = (dict(headers).get("reason") or b"").decode(errors="replace")
         place = Partition(message.topic() or "", message.partition() or 0)
@@ -125,8 +126,8 @@ class DeadLetter:
 def letters_of(messages: Iterable[Message]) -> Iterator[DeadLetter]:
     """The letters and markers among a dead-letter topic's records.
 
-    What something else wrote there is logged and passed over: it stays on the topic, and every group of the source
-    topic reads all of it, so it would stop them permanently.
+    Records that another program wrote are logged and skipped. They stay on the topic, and every group of the source
+    topic reads the whole topic, so an error here would stop the groups permanently.
     """
     for message in messages:
         try:

@@ -1,4 +1,4 @@
-"""Sending invalid records to the dead-letter topics."""
+"""Sends invalid records to the dead-letter topics."""
 
 import logging
 
@@ -20,8 +20,8 @@ _SECONDS = 60
 class DeadLetters:
     """Producer to the topics `<topic>.dead_letter`.
 
-    A letter counts as sent when :meth:`flush` returned. Of a record so large that the dead-letter topic might refuse
-    it, the letter has the beginning and says so.
+    A letter counts as sent when :meth:`flush` has returned. The letter of a record that is too large for the
+    dead-letter topic is truncated and says so.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,9 +38,10 @@ class DeadLetters:
         self._failed: list[KafkaError] = []
 
     def put(self, letter: DeadLetter) -> None:
-        """Takes a record as it was on its topic; logs where it lay and why it is no good.
+        """Queues a letter and logs its partition, offset and reason.
 
-        :raises KafkaError: the client has ended, or is full of letters that the brokers don't take; a new run writes it
+        :raises KafkaError: the client failed, or its queue is full because the brokers confirm no letters; a new run
+            writes the letter
         """
         log.warning("%s goes to %s: %s", letter, dead_letter_topic(letter.partition.topic), letter.reason)
         message = letter.to_message()
@@ -50,9 +51,9 @@ class DeadLetters:
             raise self._connection.error(error, doing=f"writing a dead letter to {message['topic']}") from error
 
     def flush(self) -> None:
-        """Waits until the brokers have every letter.
+        """Waits until the brokers have confirmed every letter.
 
-        :raises KafkaError: they don't have one; its record must not count as done
+        :raises KafkaError: a letter wasn't confirmed; its record must not count as processed
         """
         left = self._producer.flush(_SECONDS)
         if left or self._failed:

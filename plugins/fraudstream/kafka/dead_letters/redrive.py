@@ -1,10 +1,10 @@
-"""Producing dead letters again to the topic that they come from, each once.
+"""Produces dead letters again to the topic that they come from, each once.
 
 The protocol, numbered as in the code:
 
-1. init_transactions: fences an older redrive of the same topic and ends what that one left open,
-2. read the dead letters and the markers that say which ones were produced again,
-3. in a transaction: each letter's record to its topic, and its marker to the dead-letter topic,
+1. init_transactions: fences an older redrive of the same topic and aborts its open transaction,
+2. read the dead letters and the markers of those that were produced again,
+3. in a transaction, write each letter's record to its topic, and its marker to the dead-letter topic,
 4. commit: the records and their markers become visible together or not at all.
 
 So a crash at any time, or a second redrive, produces nothing twice.
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 _IN_ONE_TRANSACTION = 500
 _SECONDS = 60
 _AGAIN = "then redrive it again"
-#: Codes that are about one record, and what to do.
+#: Error codes that concern a single record, with what to do.
 _REFUSED = {
     Code.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of topic {topic}, and for more than 2,000,000 bytes "
     f"message.max.bytes in FRAUDSTREAM_KAFKA_PROPERTIES, too; {_AGAIN}",
@@ -43,13 +43,17 @@ _REFUSED = {
     Code.INVALID_RECORD: f"the settings of topic {{topic}} don't allow it; change them; {_AGAIN}",
 }
 _FENCED = {Code._FENCED, Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_EPOCH}
-#: Header of a record that was produced again: where it lay before.
+#: Header of a record that was produced again, with its earlier partition and offset.
 REDRIVEN_FROM = "redriven_from"
 
 
 @dataclass
 class Redriven:
-    """What a redrive did, or would do: letters produced again now, those that were before, and the rest with why."""
+    """The result of a redrive or of a dry run.
+
+    `produced` has the letters that were (or would be) produced again, `before` those that an earlier redrive produced,
+    and `left` the others with the reasons.
+    """
 
     topic: str
     produced: list[DeadLetter] = field(default_factory=list)
@@ -66,15 +70,16 @@ def redrive(
     dry_run: bool = False,
     most: int | None = None,
 ) -> Redriven:
-    """Produces the chosen dead letters of a topic again: same key, value and partition, its headers and one more.
+    """Produces the chosen dead letters of a topic again, with their key, value, partition and headers and one more.
 
-    One whose record is too large for its letter, and isn't on its topic any more, is left, and so is one whose record
-    the client or the brokers refuse.
+    A letter is left if the client or the brokers refuse its record, or if it is truncated and its record isn't on the
+    topic any more.
 
-    :param force: those too that would be dead letters again
-    :param dry_run: only say which ones
-    :param most: at most so many
-    :raises KafkaError: the brokers or the registry don't do what is asked; what was committed stays, the rest is left
+    :param force: also produce letters that would be dead letters again
+    :param dry_run: produce nothing, only return the letters
+    :param most: maximum number of letters
+    :raises ProducerFenced: another redrive of the topic began
+    :raises KafkaError: the brokers or the registry don't answer or refuse; committed letters stay produced
     """
     connection = Connection(settings)
     try:
@@ -98,7 +103,7 @@ def _producer(settings: Settings, topic: str, connection: Connection) -> Produce
         settings.producer_config(
             **{
                 "transactional.id": f"fraudstream-redrive-{topic}",
-                # A record on a topic may be as large as the brokers take, not only as large as clients send by default.
+                # A record may be as large as the brokers accept, which is more than clients send by default.
                 "message.max.bytes": 2_000_000,
                 "error_cb": connection.on_error,
             }
@@ -126,7 +131,7 @@ def _plan(settings: Settings, topic: str, letters: Any, *, force: bool, most: in
 
 
 def _reason_to_leave(settings: Settings, codec: Codec, letter: DeadLetter, *, force: bool) -> str:
-    """Why the record can't be produced again, or would be a dead letter again if it was now; or nothing."""
+    """Returns why the record can't be produced again, or why it would be a dead letter again; else an empty string."""
     try:
         value = _record(settings, letter)[1]
         if not force:
@@ -137,16 +142,16 @@ def _reason_to_leave(settings: Settings, codec: Codec, letter: DeadLetter, *, fo
 
 
 def _wait_for_consumers(letters: Sequence[DeadLetter]) -> None:
-    """Until no consumer remembers any more that the registry didn't know a schema, which it does know by now."""
+    """After an unknown schema, waits until no consumer remembers that the registry didn't know the schema."""
     if any(letter.kind == "unknown schema" for letter in letters):
         log.warning("waiting %d s, for which consumers may remember that a schema was unknown", UNKNOWN_SECONDS)
         time.sleep(UNKNOWN_SECONDS)
 
 
 def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes | None, Sequence[Any]]:
-    """Key, value and headers of the letter's record: from its topic, where the letter has only their beginning.
+    """Key, value and headers of the letter's record. They are read from its topic if the letter is truncated.
 
-    :raises RecordError: it is deleted, or the topic was recreated and has another record there
+    :raises RecordError: the record is deleted, or the topic was recreated and has another record at this offset
     """
     if not letter.cut:
         return letter.key, letter.value, letter.headers
@@ -159,9 +164,9 @@ def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes
 
 
 def _produce(settings: Settings, producer: Any, letters: Sequence[DeadLetter], done: Redriven) -> None:
-    """Produces letters in one transaction; where a record is refused, in several, so that it alone is left.
+    """Produces letters in one transaction. If a record is refused, uses several, so that only this record is left.
 
-    The brokers refuse a record that is too large together with the small ones that the client sends with it.
+    The brokers refuse too large a record together with the small records that the client sends in the same batch.
     """
     try:
         _produce_together(settings, producer, letters)
@@ -203,14 +208,15 @@ def _produce_together(
                 on_delivery=delivered,
             )
             queue(producer, seconds=_SECONDS, **letter.to_marker(int(time.time() * 1000)), on_delivery=delivered)
-        # The commit of a record that is refused meanwhile may wait in vain; that of one that was refused says why.
+        # If a record is refused during the commit, the commit may wait until its timeout. If it is refused before, the
+        # commit fails with the reason.
         while len(producer) and not failed:
             producer.poll(0.1)
         # 4. visible together
         producer.commit_transaction(_SECONDS)
     except BaseException as error:
         reason = abort_reason(producer, error.args[0]) if isinstance(error, KafkaException) else None
-        with suppress(KafkaException):  # brokers that don't hear of it end the transaction by themselves
+        with suppress(KafkaException):  # brokers that the abort doesn't reach end the transaction by themselves
             producer.abort_transaction(10)
         if reason is None:
             raise
