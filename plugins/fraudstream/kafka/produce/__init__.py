@@ -1,1 +1,1 @@
-"""The producer: a source file to the topics in Kafka transactions."""
+"""The producer: writes a source file to the topics in Kafka transactions."""

@@ -1,7 +1,8 @@
-"""Messages from Arrow columns to librdkafka, without a Python object for each of them.
+"""Passes messages from Arrow columns to librdkafka, without a Python object for each message.
 
-confluent_kafka's produce_batch() takes a dictionary a message; librdkafka's own function takes an array of structs,
-which point into the columns here: a third of the time, and without Python's lock (docs/benchmarks.md has the figures).
+confluent_kafka's produce_batch() takes a dictionary for each message. librdkafka's own function takes an array of
+structs, which here point into the columns. It takes a third of the time and releases Python's lock (docs/benchmarks.md
+has the figures).
 """
 
 import ctypes
@@ -18,10 +19,10 @@ from fraudstream.kafka.consume.librdkafka import MESSAGE, handle, library, usabl
 
 _ANY_PARTITION = -1
 _COPY = 2
-#: Messages handed to the client at once, and waiting in it before the next are: bounds its memory.
+#: Messages that are queued at once, and messages that may be in the client's queue before that: they limit its memory.
 _AT_ONCE = 10_000
 _QUEUED = 100_000
-#: What the client needs room for.
+#: Maximum number of messages that are in the client's queue.
 QUEUE = _QUEUED + _AT_ONCE
 
 
@@ -45,18 +46,19 @@ class Messages:
         return len(self.structs)
 
     def where(self, mask: np.ndarray) -> "Messages":
-        """Those that `mask` (bool) is true for, in their order."""
-        return Messages(self.structs.take(np.flatnonzero(mask)), self.columns)  # a mask takes eight times as long
+        """The messages for which `mask` (bool) is true, in their order."""
+        # indexing with the mask takes eight times as long
+        return Messages(self.structs.take(np.flatnonzero(mask)), self.columns)
 
     def part(self, first: int, count: int) -> "Messages":
-        """`count` of them from `first` on, or those that are left."""
+        """`count` messages from index `first` on, or fewer at the end."""
         return Messages(self.structs[first : first + count], self.columns)
 
 
 class ColumnsProducer:
-    """What gives :class:`Messages` to a producer. A context manager, to be left before the producer ends.
+    """Queues :class:`Messages` in a producer. A context manager, which must be left before the producer is closed.
 
-    Where librdkafka can't be called directly, they go through confluent_kafka's produce_batch().
+    If librdkafka can't be called directly, confluent_kafka's produce_batch() is used.
     """
 
     def __init__(self, producer: Producer) -> None:
@@ -74,9 +76,11 @@ class ColumnsProducer:
             library.rd_kafka_topic_destroy(topic)
 
     def produce(self, topic: str, messages: Messages) -> None:
-        """Queues them as the client has room for them; a failed delivery makes the transaction's commit fail.
+        """Queues messages, and waits while the client's queue is full.
 
-        :raises KafkaException: not all were taken, for the reason it says
+        A failed delivery makes the transaction's commit fail.
+
+        :raises KafkaException: the client didn't take all messages; the error has the reason
         """
         queue = self._queue if self._directly else self._queue_objects
         for first in range(0, len(messages), _AT_ONCE):
@@ -114,7 +118,7 @@ def _not_taken(topic: str, rows: int, taken: int, reason: Code) -> KafkaExceptio
 
 
 def _addresses(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Where each text of a column begins in memory, and its bytes."""
+    """The address in memory of each value of a column, and its length in bytes."""
     _, offsets, texts = column.buffers()
     ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1].astype(np.uint64)
     return (texts.address if texts else 0) + ends[:-1], np.diff(ends)

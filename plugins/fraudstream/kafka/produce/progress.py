@@ -1,4 +1,4 @@
-"""How far a source file is produced: the last record of its key on the compacted topic ingest_progress."""
+"""The position up to which a file is produced: the last record of its key on the compacted topic ingest_progress."""
 
 import time
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ _WAIT_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class IngestProgress:
-    """A position in a source file, and the rows it stands for; fields as in the Avro schema."""
+    """A position in a source file, and the numbers of rows before it; fields as in the Avro schema."""
 
     file: str
     source: str
@@ -41,11 +41,12 @@ class IngestProgress:
 
 
 def last_progress(settings: Settings, codec: Codec, beginning: IngestProgress) -> IngestProgress:
-    """The last committed position in a file, wherever it lay then; `beginning` where there is none.
+    """The last committed position in a file, whatever the file's URI was then; `beginning` if there is none.
 
-    Call it after init_transactions, which fences the file's older producer and ends what that one left open. A
-    transaction of another file's producer hides what lies behind it from read_committed readers, so this waits
-    until all records that the topic has now can be read: as long as the brokers leave a transaction open.
+    Call it after init_transactions, which fences the file's older producer and aborts its open transaction. An open
+    transaction of another file's producer hides the records after it from read_committed readers. So this function
+    waits until all records that the topic has now can be read: up to 90 seconds, longer than the brokers leave a
+    transaction open.
 
     :raises KafkaUnavailable: the topic can't be read to its end
     :raises KafkaRefused: the user may not read it
@@ -63,7 +64,7 @@ def last_progress(settings: Settings, codec: Codec, beginning: IngestProgress) -
     )
     admin = AdminClient(settings.kafka_config(error_cb=connection.on_error, log_level=3))
     try:
-        # Without knowing the leader yet, the clients would wait half a second, or three, before they ask for an offset.
+        # Clients that don't know the leader yet would wait half a second, or three, before they request an offset.
         connection.open(consumer, INGEST_PROGRESS)
         connection.open(admin, INGEST_PROGRESS)
         end = _high_watermark(admin)
@@ -100,7 +101,7 @@ def _messages(consumer: Consumer, connection: Connection, end: int) -> Iterator[
 
 
 def _high_watermark(admin: AdminClient) -> int:
-    """The offset after the last record that is replicated, committed or not; a new leader may take a moment."""
+    """The offset after the last replicated record, committed or not. Retries while the leader changes."""
     place = TopicPartition(INGEST_PROGRESS, 0)
     until = time.monotonic() + _WAIT_SECONDS
     while True:

@@ -1,16 +1,16 @@
-"""Replays a source file to the topics: each row exactly once for a read_committed reader, even after a kill.
+"""Produces a source file to the topics. A read_committed reader gets each row exactly once, even after a kill.
 
 The protocol, numbered as in the code:
 
-1. init_transactions: fences an older producer of the same source and ends what it left open,
+1. init_transactions: fences an older producer of the same source and aborts its open transaction,
 2. read the last committed position of the source,
-3. begin a transaction; rows to their topics, rejected rows to the dead letters, a chunk after the other,
-4. the new position, in the same transaction,
+3. begin a transaction; write rows to their topics and rejected rows to the dead letters, chunk by chunk,
+4. write the new position in the same transaction,
 5. commit; rows and position become visible together or not at all.
 
-An error in 3 to 5 aborts the transaction: readers do not wait for a transaction that is never committed. A thread reads
-and encodes the chunks to come meanwhile, so that a commit, which waits for the brokers, costs little; a commit that is
-due doesn't wait for a chunk that comes late.
+An error in 3 to 5 aborts the transaction: readers do not wait for a transaction that is never committed. Meanwhile a
+thread reads and encodes the next chunks, so that little time is lost while a commit waits for the brokers. A commit
+that is due doesn't wait for a late chunk.
 """
 
 import logging
@@ -60,10 +60,10 @@ class _Encoded:
 
 
 class Publisher:
-    """Produces one source file, from where it was left to its end or a limit.
+    """Produces one source file, from its last committed position to its end or a limit.
 
     :param limit: rows of the file to produce in all, over all runs; None: the whole file
-    :param rows_per_second: upper bound; 0: as fast as it can
+    :param rows_per_second: maximum rate; 0: no limit
     :param max_rejected_share: rejected rows to rows read, 0 to 1, above which the run fails
     """
 
@@ -88,23 +88,23 @@ class Publisher:
         self._connection = Connection(settings)
 
     def stop(self) -> None:
-        """Ends the run after the transaction at hand; safe from a signal handler."""
+        """Ends the run after the current transaction; safe from a signal handler."""
         self._stop.set()
 
     def run(self) -> IngestProgress:
         """Produces until the end, the limit or :meth:`stop`, and returns the position reached.
 
-        :raises DatasetError: the source can't be read, or too many rows are rejected: of its first ones before any is
-            sent; later, what was committed stays
-        :raises ProducerFenced: a newer run of the same source took over; not to be tried again
-        :raises KafkaError: the brokers refuse; a new run continues at the last committed position
+        :raises DatasetError: the source can't be read, or too many rows are rejected: among the first rows this is
+            raised before any row is sent, and later committed rows stay
+        :raises ProducerFenced: a newer run of the same source took over; don't retry
+        :raises KafkaError: the brokers don't answer or refuse; a new run continues at the last committed position
         """
         properties = transactional(self._source.identity) | {"error_cb": self._connection.on_error}
         producer = Producer(self._settings.producer_config(**properties), logger=log)
         transaction = Transaction(producer)
         beginning = IngestProgress(self._source.identity, self._source.uri)
         try:
-            # Most files are new: their first rows are made while the brokers answer.
+            # Most files are new: their first rows are encoded while the client connects.
             with self._encoded(beginning) as chunks, ColumnsProducer(producer) as columns:
                 self._connection.open(producer)
                 # 1. fence
@@ -114,7 +114,7 @@ class Publisher:
                 self._log_start(progress)
                 if progress.done or (self._limit is not None and progress.row >= self._limit):
                     return progress
-                progress = replace(progress, source=self._source.uri)  # where the file lies now
+                progress = replace(progress, source=self._source.uri)  # the file's present URI
                 if progress == beginning:
                     self._rejected.check_first_rows(self._source, self._settings.dataset_start_date, self._limit)
                     with transaction:
@@ -125,7 +125,7 @@ class Publisher:
             raise self._kafka_error(transaction.broken_by or error.args[0], transaction.timed_out) from error
 
     def _encoded(self, progress: IngestProgress) -> Ahead[_Encoded]:
-        """The chunks after a position."""
+        """The chunks after a position, which a thread reads and encodes ahead."""
         return Ahead(map(self._encode, self._chunks(progress)), _AHEAD)
 
     def _run(
@@ -162,7 +162,7 @@ class Publisher:
         return progress
 
     def _ends(self, progress: IngestProgress) -> bool:
-        """Whether the run ends after what was sent, so that it must be committed now."""
+        """Whether the run ends after the rows that were sent, so that they must be committed now."""
         at_limit = self._limit is not None and progress.row >= self._limit
         return at_limit or self._stop.is_set() or self._rejected.too_many(progress.done)
 
@@ -199,7 +199,7 @@ class Publisher:
     def _send(
         self, producer: Producer, columns: ColumnsProducer, progress: IngestProgress, encoded: _Encoded
     ) -> IngestProgress:
-        """Queues a chunk's rows; returns the progress that they make. A failed delivery makes the commit fail."""
+        """Queues a chunk's rows and returns the progress after them. A failed delivery makes the commit fail."""
         columns.produce(NON_FRAUD_TRANSACTION, encoded.others)
         columns.produce(FRAUD_TRANSACTION, encoded.frauds)
         for rejected in encoded.rejected:
@@ -218,11 +218,11 @@ class Publisher:
         )
 
     def _commit(self, transaction: Transaction, progress: IngestProgress) -> None:
-        # 4. the position they reach
+        # 4. write the new position
         value = self._positions.encode(progress.to_record())
         key = self._source.identity.encode()
         queue(transaction.producer, INGEST_PROGRESS, seconds=TIMEOUT_SECONDS, key=key, value=value)
-        # 5. visible together
+        # 5. commit
         transaction.commit()
 
     def _log_start(self, progress: IngestProgress) -> None:
@@ -255,12 +255,12 @@ class Publisher:
 
     def _kafka_error(self, reason: Code, timed_out: bool) -> KafkaError:
         where = ""
-        if reason.code() == Code.TOPIC_AUTHORIZATION_FAILED:  # the client only says that it is one of them
+        if reason.code() == Code.TOPIC_AUTHORIZATION_FAILED:  # the client doesn't say which topic it is
             where = f" to topic {' and '.join(unwritable(self._settings, _TOPICS))}"
         refused = self._connection.error(reason, doing=f"producing {self._source.uri}{where}")
         if isinstance(refused, KafkaRefused):
             return refused
-        # The brokers fence a producer, too, whose transaction they ended because it was open for too long.
+        # The brokers also fence a producer whose transaction they aborted because it was open for too long.
         if reason.code() in _FENCED and not timed_out:
             return ProducerFenced(
                 f"{self._source.uri} is being produced by a newer run, which fenced this one: {reason.str()}. Nothing "
@@ -273,9 +273,9 @@ class Publisher:
 
 
 def _due(transaction: Transaction, progress: IngestProgress, chunks: Ahead[_Encoded]) -> bool:
-    """Whether to commit before the next chunk: it isn't there in time, or the transaction is full.
+    """Whether to commit before the next chunk, because that chunk is late or the transaction is full.
 
-    Where nothing follows, the commit that says so takes these rows, too.
+    After the last chunk a full transaction isn't committed here: the commit that marks the file as done includes it.
     """
     if not chunks.made_within(transaction.seconds_left):
         return True

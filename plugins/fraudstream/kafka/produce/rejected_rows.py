@@ -1,4 +1,4 @@
-"""The rows of a source that fail their checks: how many of them a run bears, and what is said of them."""
+"""The rows of a source that fail their checks: counts them, logs the reasons, and fails a run with too many of them."""
 
 import logging
 from datetime import datetime
@@ -12,7 +12,7 @@ from fraudstream.kafka.records import INGEST_DEAD_LETTER
 
 log = logging.getLogger(__name__)
 
-#: A share of rejected rows says nothing over fewer rows than this, unless the file has no more.
+#: The share of rejected rows is checked from this number of rows on, or for the whole file if it has fewer.
 _SHARE_ROWS = 1_000
 _BEGINNING_ROWS = 25_000
 
@@ -31,9 +31,9 @@ class RejectedRows:
         self._rejected = 0
 
     def check_first_rows(self, source: Source, start_date: datetime, limit: int | None) -> None:
-        """Judges a file by its first rows, `limit` at most, before anything of it is sent.
+        """Checks a file's first rows, at most `limit`, before any row is sent.
 
-        :raises TooManyRejected: more of these rows are rejected than the run bears
+        :raises TooManyRejected: the share of rejected rows among them is too high
         """
         rows = min(_BEGINNING_ROWS, limit or _BEGINNING_ROWS)
         chunk = next(read_chunks(source, Position(0, 0), start_date=start_date, chunk_rows=rows), None)
@@ -55,7 +55,10 @@ class RejectedRows:
         return self._rejected > self._max_share * self._rows and (self._rows >= _SHARE_ROWS or whole)
 
     def check(self, whole: bool, row: int) -> None:
-        """:raises TooManyRejected: the share is too high after `row` rows, all of them committed"""
+        """Fails the run if the share is too high.
+
+        :raises TooManyRejected: the share is too high after `row` rows, all of which are committed
+        """
         if self.too_many(whole):
             raise self._error(
                 f"They are in {INGEST_DEAD_LETTER} with line and reason; a new run continues after row {row:,}"

@@ -1,4 +1,4 @@
-"""The producer's transaction: when it begins, when it should be committed, and that an error aborts it."""
+"""The producer's transaction: its begin, the time of its commit, and its abort after an error."""
 
 import hashlib
 import logging
@@ -13,35 +13,37 @@ from fraudstream.kafka.produce.columns_producer import QUEUE
 
 log = logging.getLogger(__name__)
 
-#: Each commit is a pause of 50 to 150 ms; and what an open transaction has is sent again when its process dies.
+#: Limits of a transaction. Each commit takes 50 to 150 ms, and the rows of an open transaction are sent again if the
+#: process dies.
 _ROWS = 500_000
 _SECONDS = 2.0
-#: The brokers end a transaction that is open for longer; the property transaction.timeout.ms.
+#: The brokers abort a transaction that is open for longer; the property transaction.timeout.ms.
 TIMEOUT_SECONDS = 60
 _ABORT_SECONDS = 10
-#: The client's codes that say that something broke before, and not what.
+#: Error codes of the client that refer to an earlier error without naming it.
 _BROKEN_BEFORE = {Code._STATE, Code._FATAL}
 
 
 def transactional(source: str) -> dict[str, Any]:
-    """The client's properties for the one producer of a source: a newer one with the same id fences it."""
+    """The properties of a source's producer. A newer producer of the source has the same id and fences it."""
     return {
         "transactional.id": f"fraudstream-produce-{hashlib.sha256(source.encode()).hexdigest()[:16]}",
         "transaction.timeout.ms": 1000 * TIMEOUT_SECONDS,
         "compression.type": "lz4",
-        # At full speed each partition's batch fills up before that; a commit sends at once what there is.
+        # At full speed each partition's batch is full before that, and a commit sends incomplete batches at once.
         "linger.ms": 200,
         "batch.size": 1_000_000,
         "queue.buffering.max.messages": 2 * QUEUE,
-        # A delivery that fails makes the commit fail; of the others no report is needed.
+        # A failed delivery makes the commit fail. Successful deliveries need no report.
         "delivery.report.only.error": True,
     }
 
 
 class Transaction:
-    """The producer's transaction at hand, if one is open.
+    """The producer's current transaction, if one is open.
 
-    A context manager: an error that leaves it aborts what is open, so that readers of the topics don't wait for it.
+    A context manager: when it is left by an error, it aborts the open transaction, so that readers of the topics don't
+    wait for it.
     """
 
     def __init__(self, producer: Producer) -> None:
@@ -49,7 +51,7 @@ class Transaction:
         self._open = False
         self._first_row = 0
         self._begun = 0.0
-        #: After an error: what broke it, and whether it was so old that the brokers may have ended it.
+        #: After an error: its cause, and whether the transaction was so old that the brokers may have aborted it.
         self.broken_by: Code | None = None
         self.timed_out = False
 
@@ -66,24 +68,24 @@ class Transaction:
             self._abort()
 
     def begin(self, row: int) -> None:
-        """Begins one for the rows after `row`, unless one is open."""
+        """Begins a transaction for the rows after `row`, unless one is open."""
         if not self._open:
             self.producer.begin_transaction()
             self._open, self._first_row, self._begun = True, row, time.monotonic()
 
     def due(self, row: int) -> bool:
-        """Whether it should be committed, now that it has the rows up to `row`."""
+        """Whether the transaction should be committed now that it has the rows up to `row`."""
         return row - self._first_row >= _ROWS or self.seconds_left <= 0
 
     @property
     def seconds_left(self) -> float:
-        """Time until it should be committed, whatever it has; 0 once that is over."""
+        """Seconds until the transaction should be committed, whatever its size; 0 after that time."""
         return max(0.0, self._begun + _SECONDS - time.monotonic())
 
     def commit(self) -> None:
-        """Makes what is in it visible.
+        """Commits the transaction, which makes its records visible.
 
-        :raises KafkaException: the brokers refuse, or a delivery failed; nothing of it will be visible
+        :raises KafkaException: the brokers refuse, or a delivery failed; none of the records becomes visible
         """
         self.producer.commit_transaction(60)
         self._open = False
@@ -93,7 +95,7 @@ class Transaction:
         try:
             self.producer.abort_transaction(_ABORT_SECONDS)
         except KafkaException as error:
-            # A fenced producer's transaction is ended already; that of an unreachable cluster ends by itself.
+            # The transaction of a fenced producer is aborted already. Unreachable brokers abort it by themselves.
             log.warning(
                 "the open transaction couldn't be aborted: %s. The brokers end it %d s after its begin; read_committed "
                 "readers of its topics wait until then",
@@ -103,11 +105,11 @@ class Transaction:
 
 
 def abort_reason(producer: Producer, error: Code) -> Code:
-    """The client's reason for a broken transaction, where `error` only says that it is broken."""
+    """Returns the client's reason for a broken transaction if `error` only says that it is broken; else `error`."""
     try:
-        producer.poll(0)  # brings the reports of the records that weren't taken
+        producer.poll(0)  # serves the reports of failed deliveries
         if error.code() in _BROKEN_BEFORE:
-            producer.commit_transaction(10)  # refused, and told why
+            producer.commit_transaction(10)  # fails with the reason
     except KafkaException as why:
         reason: Code = why.args[0]
         return reason
