@@ -1,1 +1,1 @@
-"""Topics: what they must be like, their identity, and reading one as a whole."""
+"""Topics: their definitions, their identity, and reading a whole topic."""

@@ -16,11 +16,11 @@ log = logging.getLogger(__name__)
 
 
 def wait_for_brokers(settings: Settings, *, seconds: float = 120) -> int:
-    """Waits until as many brokers answer as the replication needs; returns how many do.
+    """Waits until as many brokers answer as the replication factor needs, and returns their number.
 
-    A login that is refused is waited for too: brokers that start for the first time don't know their users yet.
+    A refused login is retried, too: brokers that start for the first time don't know their users yet.
 
-    :raises KafkaRefused: they still don't let us in after `seconds`
+    :raises KafkaRefused: the brokers still refuse the login after `seconds`
     :raises KafkaUnavailable: too few of them answer within `seconds`
     """
     connection = Connection(settings)

@@ -1,4 +1,4 @@
-"""The one table of the pipeline's topics; code elsewhere derives from it what it needs to know of a topic."""
+"""The table of the pipeline's topics. Other code derives from it all that it needs to know about a topic."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ _FOR_EVER = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes"
 
 @dataclass(frozen=True)
 class Topic:
-    """What a topic must be, and what becomes of its records.
+    """The definition of a topic: its configuration, and what its records are used for.
 
     :param schema: file of the values' Avro schema under include/schemas/
     :param partitions: 0 stands for the setting kafka_partitions
     :param dead_letters_by: the role whose consumer group sends invalid records to `<name>.dead_letter`
-    :param folder: of the lake, where the records are kept
+    :param folder: the lake's folder for the records
     :param mail: the kind of mail that each record causes
     """
 
@@ -41,14 +41,14 @@ class Topic:
     mail: Literal["notice", "fraud_notice", "receipt"] | None = None
 
     def wanted_partitions(self, settings: Settings) -> int:
-        """At least so many."""
+        """The minimum number of partitions."""
         return self.partitions or settings.kafka_partitions
 
     def wanted_config(self, settings: Settings) -> dict[str, str]:
-        """Configuration, as the brokers write it.
+        """The configuration, with values as the brokers return them.
 
-        Records have the time at which the brokers took them, whatever a client says: what is the first answer, and
-        which day of the lake a record belongs to, depends on no client's clock.
+        The timestamp of a record is the time at which a broker appended it. So no client's clock decides which answer
+        is the first, or which day of the lake a record belongs to.
         """
         return {
             **self.config,
@@ -57,8 +57,8 @@ class Topic:
         }
 
 
-#: The audit reads those that have a folder in this order: answers before cases, so that the case of each answer that
-#: it has read lies in what it reads after it.
+#: The audit reads the topics that have a folder in this order. Answers come before cases, so that the audit finds the
+#: case of each answer that it has read.
 DEFINITIONS = (
     Topic(
         NON_FRAUD_TRANSACTION,
@@ -82,7 +82,7 @@ DEFINITIONS = (
         mail="fraud_notice",
     ),
     Topic(CASE_EVENT, "case_event.avsc", dead_letters_by="write_lake", folder="case_event"),
-    # A mail is tried for a day or so; what became of it is in the mail log.
+    # A mail is retried for about a day. The mail log has its outcome.
     Topic(
         MAIL_RETRY,
         "mail_retry.avsc",
@@ -105,7 +105,7 @@ MAILS = {topic.name: topic.mail for topic in DEFINITIONS if topic.mail}
 
 
 def dead_letter_topic(topic: str) -> str:
-    """Where what can't be decoded or validated of a topic goes."""
+    """The name of the topic for the invalid records of a topic."""
     return f"{topic}.dead_letter"
 
 

@@ -15,12 +15,12 @@ _SECONDS = 30
 def committed_offsets(
     settings: Settings, group: str, partitions: Iterable[Partition], **config: Any
 ) -> dict[Partition, int]:
-    """The committed offsets of a group by partition; without partitions in which it has committed nothing.
+    """The committed offsets of a group by partition. Partitions without a committed offset are omitted.
 
-    The admin client is not used: librdkafka (2.16, its issue 5040) ends the process where a broker answers that to
-    an admin client while the group's coordinator moves.
+    The admin client isn't used for this request: librdkafka (2.16, its issue 5040) ends the process if a broker
+    answers the request of an admin client while the group's coordinator moves.
 
-    :param config: more properties of the client
+    :param config: additional properties of the client
     :raises confluent_kafka.KafkaException: the brokers don't answer or refuse
     """
     consumer = Consumer(
@@ -41,7 +41,7 @@ def committed_offsets(
 def require_committed(
     consumer: Consumer, connection: Connection, partitions: list[TopicPartition], group: str
 ) -> list[TopicPartition]:
-    """The committed offsets of a group, asked for by one of its members; an offset below 0: none.
+    """The committed offsets of a group, requested by one of its members. An offset below 0 means that there is none.
 
     :raises KafkaError: the brokers give no answer for a partition; without it the group would start from the
         beginning

@@ -1,4 +1,4 @@
-"""Whether a topic is the one that was read before: its id (KIP-516), and the offsets that its partitions have.
+"""Checks whether a topic is the one that was read before, by its id (KIP-516) and the offsets of its partitions.
 
 A topic that is deleted and created again under the same name has another id. A topic that is truncated or restored with
 the brokers' disks ends before offsets that its readers know.
@@ -20,10 +20,10 @@ _SECONDS = 30
 
 
 class Topics:
-    """What topics are now; asks the brokers each time.
+    """The present state of topics. Each method asks the brokers.
 
-    :raises KafkaUnavailable: from every method, the brokers don't answer
-    :raises KafkaError: from every method, the topic isn't there, or the user may not look at it
+    :raises KafkaUnavailable: from every method, if the brokers don't answer
+    :raises KafkaError: from every method, if the topic doesn't exist, or the user may not describe it
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -46,7 +46,7 @@ class Topics:
         return [Partition(topic, number) for number in sorted(found.partitions)]
 
     def committed_ends(self, topic: str) -> dict[int, int]:
-        """By partition, the offset behind the last record that a read_committed reader gets now."""
+        """The last stable offset of each partition: the one after the last record that a read_committed reader gets."""
         places = {TopicPartition(*partition): OffsetSpec.latest() for partition in self.partitions(topic)}
         asked = self._admin.list_offsets(
             places, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
@@ -57,11 +57,11 @@ class Topics:
             raise self._connection.error(error, doing=f"asking for the ends of topic {topic}") from error
 
     def first_offset(self, partition: Partition) -> int:
-        """The first offset that the partition has; what was before it is deleted."""
+        """The first offset that the partition has. Records before it are deleted."""
         return self._offset(partition, OffsetSpec.earliest())
 
     def end_offset(self, partition: Partition) -> int:
-        """The offset behind the partition's last record, committed or not."""
+        """The offset after the partition's last record, committed or not."""
         return self._offset(partition, OffsetSpec.latest())
 
     def _offset(self, partition: Partition, spec: OffsetSpec) -> int:
@@ -77,18 +77,18 @@ class Topics:
 def require_offset(answer: ListOffsetsResultInfo, place: TopicPartition) -> int:
     """The offset of an answer to list_offsets.
 
-    :raises KafkaUnavailable: there is none in it: where a leader just went away, the client says -1001 and no error
+    :raises KafkaUnavailable: the answer has none: if a leader just went away, the client returns -1001 and no error
     """
     if answer.offset < 0:
         raise KafkaUnavailable(
-            f"the brokers say no offset of {place.topic}[{place.partition}] (found {answer.offset}): its leader is "
+            f"the brokers return no offset for {place.topic}[{place.partition}] (found {answer.offset}): its leader is "
             f"changing, or too few brokers run"
         )
     return int(answer.offset)
 
 
 class SameTopic:
-    """A topic while a group reads it."""
+    """Checks that a topic isn't recreated while a group reads it."""
 
     def __init__(self, settings: Settings, topic: str, group: str) -> None:
         self._topic = topic
@@ -97,7 +97,10 @@ class SameTopic:
         self._id = self._topics.id(topic)
 
     def require_unchanged(self) -> None:
-        """:raises TopicChanged: the topic was recreated"""
+        """Compares the topic's id with the one at the start.
+
+        :raises TopicChanged: the topic was recreated
+        """
         now = self._topics.id(self._topic)
         if now != self._id:
             raise TopicChanged(
@@ -108,10 +111,10 @@ class SameTopic:
 
 
 def first_available(consumer: Consumer, connection: Connection, partition: Partition, start: int, group: str) -> int:
-    """The first offset at or after `start` that the partition has; what was deleted before it is logged.
+    """The first offset at or after `start` that the partition has. Deleted offsets between the two are logged.
 
     :raises TopicChanged: the partition ends before `start`
-    :raises KafkaUnavailable: the brokers don't say
+    :raises KafkaUnavailable: the brokers don't answer
     """
     try:
         first, end = consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_SECONDS)

@@ -1,4 +1,4 @@
-"""Reading a topic from its beginning to its present end, outside of any consumer group's offsets."""
+"""Reads a topic from its beginning to its present end, without a consumer group."""
 
 import time
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.records import Partition
 from fraudstream.settings import Settings
 
-#: What the client calls itself; nothing joins this group, nothing is committed to it.
+#: The group id that librdkafka requires. Nothing joins this group, and nothing is committed to it.
 GROUP = "fraudstream-topic-reader"
 _POLL_RECORDS = 1_000
 _SILENCE_SECONDS = 30.0
-#: How long a partition may stay at the end that it reports, below the end asked for: a transaction is open there.
+#: Seconds without a record after which reading ends before an open transaction, although the partition's end is higher.
 _OPEN_SECONDS = 1.0
-#: What the client says of an offset, or of a partition, that isn't there.
+#: Error codes of the client for an offset, or a partition, that doesn't exist.
 _GONE = {Code._AUTO_OFFSET_RESET, Code._PARTITION_EOF, Code._UNKNOWN_PARTITION}
 
 
 class TopicReader:
-    """The committed records of a topic: each :meth:`read` gives those that came since the one before.
+    """Reads the committed records of a topic. Each :meth:`read` returns those that came since the one before.
 
-    :raises KafkaError: from every method, when the brokers don't answer, refuse, or don't have the topic
+    :raises KafkaError: from every method, if the brokers don't answer, refuse, or don't have the topic
     """
 
     def __init__(self, settings: Settings, topic: str) -> None:
@@ -53,11 +53,11 @@ class TopicReader:
         self.close()
 
     def close(self) -> None:
-        """Leaves the brokers."""
+        """Closes the connections to the brokers."""
         self._consumer.close()
 
     def read(self) -> Iterator[Message]:
-        """The records that weren't read yet, up to the end that the topic has now."""
+        """Yields the records that weren't read yet, up to the end that the topic has now."""
         if not self._positions:
             self._start()
         ends = self._ends()
@@ -94,7 +94,7 @@ class TopicReader:
         return all(self._reported.get(number) == position for number, position in self._positions.items())
 
     def _advance(self, message: Message) -> bool:
-        """Whether it is a record, and not the end of a partition."""
+        """Updates the position of the message's partition. Returns True for a record, False for a partition's end."""
         error, number = message.error(), message.partition() or 0
         if error is None:
             self._positions[number] = (message.offset() or 0) + 1
@@ -108,7 +108,7 @@ class TopicReader:
 def read_record(settings: Settings, partition: Partition, offset: int) -> Message:
     """The record at an offset.
 
-    :raises RecordError: there is none any more
+    :raises RecordError: the record doesn't exist any more
     :raises KafkaError: the brokers don't answer or refuse
     """
     connection = Connection(settings)

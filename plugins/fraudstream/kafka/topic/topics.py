@@ -29,7 +29,7 @@ _SECONDS = 30
 
 @dataclass(frozen=True)
 class Difference:
-    """What of an existing topic isn't as it has to be, and the command of Kafka's tools that repairs it."""
+    """A difference between an existing topic and its definition, and the command of Kafka's tools that repairs it."""
 
     topic: str
     what: str
@@ -39,8 +39,8 @@ class Difference:
 def create_topics(settings: Settings) -> list[str]:
     """Creates the topics that are missing, compares those that exist, and returns the names of the new ones.
 
-    :raises TopicsDiffer: topics that existed aren't as they have to be; what is missing was created
-    :raises KafkaError: the brokers don't answer or refuse one
+    :raises TopicsDiffer: existing topics differ from their definitions; missing topics were created
+    :raises KafkaError: the brokers don't answer, or refuse to create a topic
     """
     connection = Connection(settings)
     admin = _admin(settings, connection)
@@ -77,9 +77,9 @@ def create_topics(settings: Settings) -> list[str]:
 
 
 def compare_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list[Difference]:
-    """What of existing topics isn't as it has to be.
+    """The differences between existing topics and their definitions.
 
-    :raises KafkaError: the brokers don't answer, one of the topics isn't there, or the user may not look at it
+    :raises KafkaError: the brokers don't answer, one of the topics doesn't exist, or the user may not describe it
     """
     topics = list(topics)
     if not topics:
@@ -105,7 +105,7 @@ def compare_topics(settings: Settings, topics: Iterable[Topic] = TOPICS) -> list
 
 
 def repair_topics(settings: Settings) -> list[Difference]:
-    """Adds partitions and changes configurations where they differ; returns what is left: the replication.
+    """Adds partitions and changes configurations where they differ. Returns what it can't repair: the replication.
 
     :raises KafkaError: as :func:`compare_topics`, or the user may not alter a topic
     """
@@ -133,7 +133,7 @@ def repair_topics(settings: Settings) -> list[Difference]:
 
 
 def _admin(settings: Settings, connection: Connection) -> AdminClient:
-    """One that tells of errors, not of events that it drops when it ends."""
+    """An admin client that logs errors only, and not the events that it drops when it is closed."""
     return AdminClient(settings.kafka_config(error_cb=connection.on_error, log_level=3))
 
 

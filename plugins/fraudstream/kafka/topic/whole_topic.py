@@ -1,4 +1,4 @@
-"""All records of a topic, from its beginning or a time to the end that it has when reading begins, for tools."""
+"""Reads all records of a topic, from its beginning or a time until the end of each partition is reached."""
 
 import time
 import uuid
@@ -18,11 +18,11 @@ _SILENCE_SECONDS = 30.0
 
 
 def records(settings: Settings, topic: str, since: datetime | None = None) -> Iterator[Message]:
-    """Committed records, each partition in its order; joins no group and commits nothing.
+    """Yields the committed records, in offset order within each partition. Joins no group and commits nothing.
 
-    :param since: only records that the brokers took at or after this time; None: all
+    :param since: only records that the brokers appended at or after this time; None: all
     :raises KafkaUnavailable: the brokers don't answer
-    :raises KafkaRefused: they turn the user away
+    :raises KafkaRefused: the brokers refuse the user
     :raises KafkaError: the topic is missing
     """
     connection = Connection(settings)
@@ -66,15 +66,15 @@ def records(settings: Settings, topic: str, since: datetime | None = None) -> It
 def _starts(
     consumer: Consumer, connection: Connection, partitions: list[TopicPartition], since: datetime
 ) -> list[TopicPartition]:
-    """Where the records since a time begin.
+    """The offset of each partition's first record at or after a time.
 
-    :raises KafkaUnavailable: of a partition that isn't known: read from its beginning, it would have older ones
+    :raises KafkaUnavailable: the offset of a partition is unknown; its beginning would also give older records
     """
     doing = f"asking for the first offsets since {since} of topic {partitions[0].topic}"
     for partition in partitions:
         partition.offset = int(since.timestamp() * 1000)
     try:
-        # where nothing is that young, the answer is the partition's end
+        # for a partition without such a record the answer is its end
         found: list[TopicPartition] = consumer.offsets_for_times(partitions, timeout=20)
     except KafkaException as error:
         raise connection.error(error, doing=doing) from error
