@@ -1,11 +1,11 @@
-"""What the page shows of Airflow itself; orchestration/ asks its database for it."""
+"""Airflow's health as the page shows it. The package orchestration reads it from Airflow's database."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class Triggerer:
-    """One that runs: seconds since its heartbeat, and the triggers that it holds."""
+    """A running triggerer: seconds since its last heartbeat, and the number of its triggers."""
 
     host: str
     heartbeat: float
@@ -23,22 +23,22 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Airflow at one moment."""
+    """Airflow's health at one moment."""
 
-    #: Seconds since the last heartbeat by kind of job; None: none ever ran.
+    #: Seconds since the last heartbeat, by kind of job; None if no job of this kind ever ran.
     heartbeats: dict[str, float | None] = field(default_factory=dict)
     triggerers: list[Triggerer] = field(default_factory=list)
     capacity: int = 0
     #: Triggers that no triggerer has taken.
     unassigned: int = 0
-    #: Last run that ended, by DAG.
+    #: The last run that ended, by DAG.
     runs: dict[str, Run] = field(default_factory=dict)
     #: Share of the API server's disk that is in use.
     disk: float = 0.0
 
     @property
     def load(self) -> float | None:
-        """Share of the triggerers' capacity that is in use; None: none runs."""
+        """Share of the triggerers' capacity that is in use; None if no triggerer runs."""
         if not self.triggerers or not self.capacity:
             return None
         return sum(one.triggers for one in self.triggerers) / (self.capacity * len(self.triggerers))

@@ -1,4 +1,4 @@
-"""A sink that reports what another does: records, bytes, and the time of batches and flushes."""
+"""A sink that reports metrics of another sink: records, bytes, and the time of batches and flushes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ Reports = Callable[[Metric, float], None]
 
 
 class MeasuredSink:
-    """:class:`~fraudstream.kafka.records.Sink` around another. It changes nothing.
+    """:class:`~fraudstream.kafka.records.Sink` that passes all calls on to another sink.
 
-    :param report: takes a metric and its value
+    :param report: called with a metric and its value
     """
 
     def __init__(self, sink: Sink, report: Reports) -> None:
@@ -48,6 +48,6 @@ class MeasuredSink:
         self._sink.close()
 
     def report_invalid(self, report: Report) -> None:
-        """Reports the dead letters of a run that ends."""
+        """Reports the number of dead letters of a run, at its end."""
         if report.invalid:
             self._report(INVALID, report.invalid)

@@ -1,6 +1,6 @@
-"""Every metric that the pipeline reports through Airflow's own: names, units and tags. docs/metrics.md is made of it.
+"""All metrics that the pipeline reports through Airflow: names, units and tags. docs/metrics.md is made from them.
 
-A name here is what StatsD and OpenTelemetry get behind Airflow's prefix: ``airflow.fraudstream.records``.
+StatsD and OpenTelemetry get the names with the prefixes of Airflow and the pipeline: ``airflow.fraudstream.records``.
 """
 
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ Reported = tuple[Metric, float, dict[str, str]]
 
 
 def of_sample(sample: Sample, now: float) -> Iterator[Reported]:
-    """What a sample reports; parts that it lacks report nothing."""
+    """The metrics of a sample, without those of parts that it lacks."""
     yield SAMPLES, 1, {}
     yield PROBLEMS, len(sample.problems), {}
     for topic, end in sample.topics.items():
@@ -100,7 +100,7 @@ def _of_cases(sample: Sample) -> Iterator[Reported]:
     for outcome, rows in sample.produced.items():
         yield PRODUCED, rows, {"outcome": outcome}
     for topic in sample.topics:
-        if topic.endswith(".dead_letter"):  # all of them, so that a count that falls to nothing is seen to
+        if topic.endswith(".dead_letter"):  # all topics, so that a count that falls to 0 is reported
             yield DEAD_LETTERS, sum(sample.dead_letters.get(topic, {}).values()), {"topic": topic}
 
 
@@ -121,7 +121,7 @@ def _of_lake(sample: Sample, now: float) -> Iterator[Reported]:
 
 
 def of_health(health: Health, now: float) -> Iterator[Reported]:
-    """What Airflow's health reports."""
+    """The metrics of Airflow's health."""
     for job, age in health.heartbeats.items():
         if age is not None:
             yield HEARTBEAT, age, {"job": job}

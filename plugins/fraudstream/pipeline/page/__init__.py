@@ -1,1 +1,1 @@
-"""What the page Pipeline shows of the samples: figures, what is wrong, and plots."""
+"""The content of the page "Pipeline", made from samples: figures, those that are amber or red, and plots."""

@@ -1,4 +1,4 @@
-"""Parts of the page "Pipeline", and how it writes numbers, durations and times."""
+"""The parts of the page "Pipeline", and the formats of its numbers, durations and times."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ HOUR, DAY = 3600.0, 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A number on the page; `raw` is it for programs."""
+    """A named value on the page: `text` is what people see, `raw` the same value for programs."""
 
     name: str
     text: str
@@ -31,30 +31,30 @@ class Section:
 
 @dataclass
 class Overview:
-    """All that the page shows."""
+    """The content of the page."""
 
     at: str
     sections: list[Section] = field(default_factory=list)
     plots: list[tuple[str, Markup, Markup, list[str]]] = field(default_factory=list)
-    #: Why a part of the sample is missing.
+    #: Reasons why parts of the sample are missing.
     problems: list[str] = field(default_factory=list)
 
     @property
     def wrong(self) -> list[tuple[str, str, Figure]]:
-        """Figures that are red, then those that are amber, each with the title of its card and its heading there."""
+        """The red figures, then the amber ones, each with the title of its card and its heading on the card."""
         found = [(s.title, name, one) for s in self.sections for name, figures in s.groups.items() for one in figures]
         return [place for colour in ("red", "amber") for place in found if place[2].colour == colour]
 
 
 def number(value: float | None) -> str:
-    """As the page shows it."""
+    """A number as the page shows it: with a decimal if it is below 10 and not an integer, "-" for None."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
 def duration(seconds: float | None) -> str:
-    """The largest unit that is at least one, as 41 s, 12 min, 3.5 h, 2.1 d; nothing waits: 0 s."""
+    """A duration in the largest unit of which it has at least one: 41 s, 12.0 min, 3.5 h, 2.1 d. None gives 0 s."""
     value = seconds or 0.0
     for size, unit in ((DAY, "d"), (HOUR, "h"), (60.0, "min")):
         if value >= size:

@@ -1,6 +1,7 @@
-"""What the page "Pipeline" shows, made of samples: figures with their colours, what is wrong, and the plots.
+"""Makes the content of the page "Pipeline" from samples: the figures with their colours, and the plots.
 
-A link is the name of what a number counts: ``dag:NAME``, ``asset:NAME``, ``desk``; the page knows where those are.
+A link names the page that explains a figure: ``dag:NAME``, ``run:DAG:RUN``, ``asset:NAME``, ``jobs`` or ``desk``. The
+page turns it into an address.
 """
 
 from collections.abc import Sequence
@@ -18,14 +19,18 @@ from fraudstream.pipeline.thresholds import Threshold
 
 _OF_HOUR = ("-60 min", "-45 min", "-30 min", "-15 min", "now")
 _OF_DAY = ("-24 h", "-18 h", "-12 h", "-6 h", "now")
-#: Samples that are further apart than this don't make a line, in seconds.
+#: A plot has no line between samples that are further apart than this, in seconds.
 _GAP = 300.0
 _COUNTED = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 _FOLDERS = {"transaction": "transaction", "fraud_confirmation": "fraud_confirmation", "email_confirmation": "mail log"}
 
 
 def overview(history: Sequence[Sample], health: Health, now: float) -> Overview:
-    """The page of the last of the samples, which are in the order of time."""
+    """The content of the page.
+
+    :param history: samples in the order of their times; the last one gives the figures
+    :param now: seconds since 1970
+    """
     if not history:
         found = Overview("never", problems=["No sample was taken yet: the API server takes the first one as it starts"])
         found.sections = [_airflow(health)]
@@ -264,6 +269,6 @@ def _mail_lines(sample: Sample) -> float | None:
 
 
 def _last_rate(points: Sequence[Point]) -> float | None:
-    """Of the last two samples."""
+    """The growth per second between the last two samples; None if it is unknown."""
     found = rates(points[-2:], _GAP)
     return found[-1][1] if found else None

@@ -1,4 +1,4 @@
-"""Plots as SVG: lines over time, made on the server, so that the page needs no script and no library."""
+"""Plots of lines over time as SVG. The server makes them, so that the page needs no script and no library."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ Point = tuple[float, float | None]
 
 _WIDTH, _HEIGHT = 420, 110
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 6, 8, 18
-#: Most points of a line: as many as a screen shows.
+#: Maximum number of points of a line: as many as a screen shows.
 _POINTS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A named series: time in seconds since 1970 and value; None where nothing is known, which interrupts the line."""
+    """A named series of times (seconds since 1970) and values. The value None means unknown and interrupts the line."""
 
     name: str
     points: Sequence[Point]
 
 
 def plot(title: str, lines: Sequence[Line], *, start: float, end: float, ticks: Sequence[str]) -> Markup:
-    """One plot of `start` to `end`, with `ticks` at equal distances under it."""
+    """A plot of the time from `start` to `end`, with the labels `ticks` at equal distances below it."""
     top = _round_up(max((value for line in lines for _, value in line.points if value is not None), default=0.0))
     parts = [
         Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>').format(
@@ -54,7 +54,7 @@ def plot(title: str, lines: Sequence[Line], *, start: float, end: float, ticks: 
 
 
 def rates(points: Sequence[Point], longest: float) -> list[Point]:
-    """Growth per second between points; None where two are further apart than `longest`, or the value fell."""
+    """The growth per second between points; None if two points are more than `longest` seconds apart or it fell."""
     found: list[Point] = []
     for (before, was), (at, now) in pairwise(points):
         if was is None or now is None or now < was or not 0 < at - before <= longest:
@@ -65,7 +65,7 @@ def rates(points: Sequence[Point], longest: float) -> list[Point]:
 
 
 def thinned(points: Sequence[Point], most: int = _POINTS) -> list[Point]:
-    """At most so many points, of each group of neighbours the highest: a peak is never left out."""
+    """At most `most` points: the highest of each group of neighbours, so that no peak is omitted."""
     size = -(-len(points) // most) if points else 1
     groups = [points[index : index + size] for index in range(0, len(points), size)]
     return [max(group, key=lambda point: float("-inf") if point[1] is None else point[1]) for group in groups]

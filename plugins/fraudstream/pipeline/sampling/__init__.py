@@ -1,1 +1,1 @@
-"""Samples of the pipeline: what topics, groups, lake, mails and cases say at one moment."""
+"""Samples of the pipeline: figures of topics, groups, lake, mails and cases at one moment."""

@@ -1,7 +1,7 @@
-"""Records that are counted one by one as they come: cases, answers, events, dead letters, and the producer's progress.
+"""Counts records one by one as they arrive: cases, answers, events, dead letters, and the producer's progress.
 
-They are few: one record in a thousand, and records that nothing should be wrong with. What was counted is kept in
-memory, and read again from the topics' beginning when the process starts.
+There are few of them: about one transaction in a thousand is a case, and dead letters are exceptions. The counts are
+kept in memory. When the process starts, the topics are read again from their beginning.
 """
 
 import time
@@ -38,7 +38,7 @@ from fraudstream.pipeline.sampling.sample import CaseFigures
 from fraudstream.settings import Settings
 
 _BATCH = 2_000
-#: Upper ends of the ages of waiting cases, in seconds.
+#: Groups of waiting cases by age, with their upper limits in seconds.
 AGES = {"under 1 hour": 3600, "1 to 6 hours": 6 * 3600, "6 to 24 hours": 24 * 3600, "over 24 hours": float("inf")}
 
 _DEAD_LETTER_TOPICS = tuple(topic.name for topic in TOPICS if topic.name.endswith(".dead_letter"))
@@ -56,18 +56,18 @@ class _Answer(NamedTuple):
 
 @dataclass
 class Counted:
-    """What the records say, in whatever order topics are read. No records, no Kafka: :meth:`take` is given both."""
+    """The state that follows from the records, in whatever order the topics are read. It needs no connection."""
 
     #: Time of each case's record, in seconds since 1970.
     cases: dict[str, float] = field(default_factory=dict)
-    #: The answer of each case that counts, as :mod:`fraudstream.cases.answers.staff` says.
+    #: The answer that counts of each case, see :mod:`fraudstream.cases.answers.staff`.
     answers: dict[str, _Answer] = field(default_factory=dict)
     order: CaseOrder = field(default_factory=CaseOrder)
     events: dict[str, str] = field(default_factory=dict)
-    #: When a mail server accepted the first notice of each case: its customer's time limit runs from then on.
+    #: Time at which a mail server accepted the first notice of each case: the customer's time limit begins then.
     accepted: dict[str, float] = field(default_factory=dict)
     files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    #: Reason of each dead letter, None once it was produced again.
+    #: The reason of each dead letter; None after it was produced again.
     letters: dict[tuple[Partition, int], str | None] = field(default_factory=dict)
 
     def take_record(self, message: Message, record: Mapping[str, Any]) -> None:
@@ -94,7 +94,7 @@ class Counted:
         place = self.order.place(case, place, before and before.place)
         if before is None or staff > before.staff:
             counts = True
-        else:  # the last decision, or without one the first answer
+        else:  # the last staff decision counts, or without one the first answer
             counts = staff == before.staff and (before.place < place) == staff
         if counts:
             self.answers[case] = _Answer(place, status, staff)
@@ -113,7 +113,11 @@ class Counted:
                 self.letters[place] = letter.kind
 
     def case_figures(self, now: float, time_limit: float) -> CaseFigures:
-        """Cases by age and outcome."""
+        """The waiting cases by age, the answered ones by outcome, and the undelivered notices.
+
+        :param now: seconds since 1970
+        :param time_limit: the customers' time limit in seconds
+        """
         waiting = dict.fromkeys(AGES, 0)
         overdue = 0
         for case in self.cases.keys() - self.answers.keys():
@@ -126,7 +130,7 @@ class Counted:
         return CaseFigures(waiting, overdue, dict(outcomes), dict(undelivered))
 
     def dead_letters(self) -> dict[str, dict[str, int]]:
-        """By dead-letter topic and reason."""
+        """The number of dead letters that weren't produced again, by dead-letter topic and reason."""
         found: dict[str, Counter[str]] = {}
         for (partition, _), reason in self.letters.items():
             if reason is not None:
@@ -134,14 +138,14 @@ class Counted:
         return {topic: dict(reasons) for topic, reasons in found.items()}
 
     def produced(self) -> dict[str, int]:
-        """Rows of all files, by what became of them."""
+        """The number of rows of all files, by outcome: fraud, nonFraud or rejected."""
         return {
             name: sum(int(file[name]) for file in self.files.values()) for name in ("fraud", "nonFraud", "rejected")
         }
 
 
 class Followed:
-    """Reads the topics on, from their beginning. To be used from one thread."""
+    """Reads the topics from their beginning and counts their records. To be used from one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._connection = Connection(settings)
@@ -159,18 +163,18 @@ class Followed:
                 }
             )
         )
-        #: Offset up to which each partition is read.
+        #: The offset up to which each partition is read.
         self._reached: dict[Partition, int] = {}
         self.counted = Counted()
 
     def close(self) -> None:
-        """Leaves the brokers."""
+        """Closes the connections to the brokers."""
         self._consumer.close()
 
     def read(self, ends: Mapping[Partition, int], seconds: float) -> bool:
-        """Counts what came; whether everything up to the topics' ends was counted in that time.
+        """Counts new records for at most `seconds`. Returns whether all records before `ends` are counted.
 
-        :param ends: of the followed topics' partitions, as the brokers name them now
+        :param ends: the present end offsets of the followed topics' partitions
         :raises KafkaError: the brokers don't answer or refuse, or the registry doesn't
         """
         until = time.monotonic() + seconds
@@ -205,4 +209,4 @@ class Followed:
                 try:
                     self.counted.take_letter(message)
                 except RecordError:
-                    continue  # something else than this pipeline wrote it
+                    continue  # another program wrote it

@@ -1,4 +1,4 @@
-"""What the brokers say: ends of topics, and what each consumer group has not processed yet, in records and seconds."""
+"""Reads from the brokers the ends of topics, and the lag of each consumer group in records and seconds."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ from fraudstream.pipeline.sampling.sample import GroupFigures
 from fraudstream.settings import Settings
 
 _SECONDS = 15
-#: How long the first records of a group's partitions are waited for; what doesn't come has no age in this sample.
+#: Seconds to wait for the first records of a group's partitions. A record that comes later has no age in the sample.
 _FETCH_SECONDS = 3.0
 
 Bounds = Mapping[Partition, tuple[int, int]]
 
 
 class GroupLag:
-    """Keeps its connections to the brokers. To be used from one thread."""
+    """Reads the lag of consumer groups. It keeps its connections to the brokers. To be used from one thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -45,11 +45,11 @@ class GroupLag:
         )
 
     def close(self) -> None:
-        """Leaves the brokers."""
+        """Closes the connections to the brokers."""
         self._consumer.close()
 
     def bounds(self, topics: Iterable[str]) -> dict[Partition, tuple[int, int]]:
-        """First offset and end, for a read_committed reader, of each partition.
+        """The first offset and the end offset of each partition, for a read_committed reader.
 
         :raises KafkaError: the brokers don't answer or refuse
         """
@@ -78,7 +78,7 @@ class GroupLag:
             raise self._connection.error(error, doing="asking for the ends of the topics") from error
 
     def lags(self, groups: Iterable[Group], bounds: Bounds) -> dict[str, GroupFigures]:
-        """What each group has not processed. Transaction markers behind a group that lags count as records.
+        """The lag of each group. Transaction markers after the position of a group with lag count as records.
 
         :raises KafkaError: the brokers don't answer or refuse
         """
@@ -96,7 +96,7 @@ class GroupLag:
                     if partition.topic == group.topic and (start := max(first, committed.get(partition, 0))) < end:
                         behind[partition] = start
                 times = self._first_times(behind)
-                # where no record came, only markers of transactions are left
+                # a partition without a record has only transaction markers left, and no lag
                 lag = sum(bounds[one][1] - start for one, start in behind.items() if times.get(one, 0.0) is not None)
                 taken = {one: at for one, at in times.items() if at is not None}
                 oldest = min((at + _wait(one) + group.period for one, at in taken.items()), default=None)
@@ -106,9 +106,9 @@ class GroupLag:
         return found
 
     def _first_times(self, starts: Mapping[Partition, int]) -> dict[Partition, float | None]:
-        """When the brokers took the first record at or after each offset, in seconds since 1970; None: there is none.
+        """The timestamp of the first record at or after each offset, in seconds since 1970; None if there is no record.
 
-        A partition that didn't answer in time isn't in it.
+        A partition that gave no answer in time is omitted.
         """
         times: dict[Partition, float | None] = {}
         if not starts:
@@ -121,7 +121,7 @@ class GroupLag:
                 continue
             partition, error = Partition(message.topic() or "", message.partition() or 0), message.error()
             if partition not in waiting:
-                continue  # fetched before it was let go
+                continue  # fetched before the partition was unassigned
             if error is None:
                 times[partition] = message.timestamp()[1] / 1000
             elif error.code() == Code._PARTITION_EOF:
@@ -134,7 +134,7 @@ class GroupLag:
 
 
 def _wait(partition: Partition) -> int:
-    """Seconds that a record of a partition is meant to wait."""
+    """The waiting time of a partition's records in seconds, which isn't lag; 0 except for mail_retry."""
     if partition.topic == MAIL_RETRY and partition.number < len(MAIL_RETRY_WAITS):
         return MAIL_RETRY_WAITS[partition.number]
     return 0

@@ -1,4 +1,4 @@
-"""The consumer groups that there have to be."""
+"""The consumer groups of the pipeline."""
 
 from typing import NamedTuple
 
@@ -12,17 +12,17 @@ from fraudstream.kafka.records import (
 
 
 class Group(NamedTuple):
-    """A consumer group: the DAG and the task that its members are."""
+    """A consumer group: its topic, and the DAG and the task (`role`) that run its members."""
 
     topic: str
     role: str
     dag: str
-    #: Seconds between runs of the DAG, where it doesn't run all the time: a record may wait that long.
+    #: Seconds between runs of a DAG that doesn't run all the time: records may wait for that time.
     period: int = 0
 
     @property
     def name(self) -> str:
-        """As the brokers know it."""
+        """The group id."""
         return f"{self.role}-{self.topic}"
 
 

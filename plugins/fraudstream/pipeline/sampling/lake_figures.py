@@ -1,8 +1,8 @@
-"""What the lake says: rows, the last object, tables, the last audit, and the mail log by status.
+"""Reads the lake's figures: rows, the last object, tables, the last audit, and the mail log by status.
 
-Rows are the control totals of the objects that count, and the table's own total: no object is read for them. Of the
-mail log only objects that came since the sample before are read; after a restart, or when a compaction was faster, the
-status column of the table.
+The numbers of rows come from the control totals of the JSON objects and from the table's total, without reading
+objects. Of the mail log, only objects since the last sample are read. After a restart, or if a compaction moved objects
+before they were read, the topic and status columns of the table are read as well.
 """
 
 import json
@@ -26,18 +26,18 @@ _TOTAL_RECORDS = "total-records"
 
 
 class LakeReader:
-    """Keeps what it counted of the mail log. To be used from one thread."""
+    """Reads the lake's figures. It keeps its counts of the mail log between samples. To be used from one thread."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        #: Lines of the mail log by topic and status, and the offset up to which each topic-partition is counted.
+        #: Number of mail log lines by topic and status, and the offset up to which each topic-partition is counted.
         self._mails: Counter[tuple[str, str]] = Counter()
         self._counted: dict[Partition, int] = {}
 
     def figures(self) -> LakeFigures:
-        """The lake at one moment.
+        """The lake's present figures.
 
-        :raises LakeError: store or catalog don't answer, or refuse
+        :raises LakeError: the store or the catalog doesn't answer or refuses
         """
         found = LakeFigures()
         for folder in FOLDERS:
@@ -72,7 +72,7 @@ class LakeReader:
             if link.first < self._counted.get(link.partition, 0):
                 continue
             data = self._lake.store.download(info)
-            if data is None:  # a compaction took it meanwhile: the table has it next time
+            if data is None:  # a compaction deleted it meanwhile: the next sample finds its lines in the table
                 continue
             lines = (orjson.loads(line) for line in unpacked(info.name, data).splitlines())
             self._mails.update((str(line.get("topic")), str(line.get("status"))) for line in lines)

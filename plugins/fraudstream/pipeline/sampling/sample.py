@@ -1,4 +1,4 @@
-"""A sample: all figures of one moment, as they are kept and shown."""
+"""A sample: all figures of one moment, as they are stored and shown."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -7,34 +7,34 @@ from typing import Any
 
 @dataclass
 class GroupFigures:
-    """What a consumer group has not processed: offsets, and the age of the oldest record in seconds."""
+    """A consumer group's lag: the number of offsets, and the age of the oldest unprocessed record in seconds."""
 
     lag: int
-    #: None: nothing waits.
+    #: None if no record waits, or if the age is unknown.
     age: float | None = None
 
 
 @dataclass
 class CaseFigures:
-    """Cases that wait by age, answered ones by outcome, and notices that reached nobody."""
+    """Numbers of waiting cases by age, answered cases by outcome, and undelivered notices by cause."""
 
-    #: By age: "under 1 hour", ...
+    #: Waiting cases by age: "under 1 hour", ...
     waiting: dict[str, int] = field(default_factory=dict)
-    #: Of these, those whose time is over.
+    #: Waiting cases whose time limit is over.
     overdue: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
-    #: Notices that failed, bounced or were suppressed.
+    #: Notices that failed, bounced or were suppressed, by cause.
     undelivered: dict[str, int] = field(default_factory=dict)
 
     @property
     def open(self) -> int:
-        """All that wait."""
+        """The number of waiting cases."""
         return sum(self.waiting.values())
 
 
 @dataclass
 class TableFigures:
-    """An Iceberg table: rows and snapshots, and when the last one was made (seconds since 1970)."""
+    """An Iceberg table: numbers of rows and snapshots, and the time of the last snapshot (seconds since 1970)."""
 
     rows: int
     snapshots: int
@@ -43,7 +43,7 @@ class TableFigures:
 
 @dataclass
 class LakeFigures:
-    """Rows by folder, the last object, the tables, the last audit; times in seconds since 1970."""
+    """The lake: rows by folder, the last object, the tables and the last audit. Times are in seconds since 1970."""
 
     rows: dict[str, int] = field(default_factory=dict)
     last_object: str = ""
@@ -51,22 +51,22 @@ class LakeFigures:
     tables: dict[str, TableFigures] = field(default_factory=dict)
     audited_at: float | None = None
     audit_ok: bool | None = None
-    #: Lines of the mail log, by topic and status.
+    #: Number of mail log lines, by topic and status.
     mails: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass
 class Sample:
-    """One moment. A part that couldn't be read is None or empty, and `problems` says why."""
+    """The figures of one moment. A part that couldn't be read is None or empty, and `problems` has the reason."""
 
     #: Seconds since 1970.
     at: float
     #: Sum of the end offsets of each topic: records and transaction markers.
     topics: dict[str, int] = field(default_factory=dict)
     groups: dict[str, GroupFigures] = field(default_factory=dict)
-    #: Rows of files that were produced, by what became of them: fraud, nonFraud, rejected.
+    #: Number of rows of files that were read, by outcome: fraud, nonFraud, rejected.
     produced: dict[str, int] = field(default_factory=dict)
-    #: Dead letters that were not produced again, by topic and reason.
+    #: Number of dead letters that were not produced again, by topic and reason.
     dead_letters: dict[str, dict[str, int]] = field(default_factory=dict)
     cases: CaseFigures | None = None
     lake: LakeFigures | None = None
@@ -74,16 +74,16 @@ class Sample:
 
     @property
     def dead(self) -> int:
-        """All dead letters."""
+        """The number of dead letters that were not produced again."""
         return sum(sum(reasons.values()) for reasons in self.dead_letters.values())
 
     def to_json(self) -> str:
-        """As it is kept."""
+        """The sample as it is stored."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Sample | None":
-        """Inverse of :meth:`to_json`; None: another version's, of other figures."""
+        """Inverse of :meth:`to_json`; None if another version with other figures wrote the text."""
         content: dict[str, Any] = json.loads(text)
         try:
             groups = {name: GroupFigures(**group) for name, group in content.pop("groups").items()}

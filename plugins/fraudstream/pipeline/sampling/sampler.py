@@ -1,4 +1,4 @@
-"""Takes samples: what each part says at one moment; a part that is away is a problem of the sample, not its end."""
+"""Takes samples: the figures of all parts at one moment. A part that doesn't answer is a problem in the sample."""
 
 import logging
 import time
@@ -16,14 +16,14 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Longest time that one sample spends on counting records; what is left is counted by the next ones.
+#: Maximum time in seconds that one sample spends on counting records. The next samples count the rest.
 _COUNT_SECONDS = 5.0
 
 
 class Sampler:
-    """Keeps its connections and counts between samples. To be used from one thread.
+    """Takes samples. It keeps its connections and counts between them. To be used from one thread.
 
-    :param lake: opens the lake; called again when it failed
+    :param lake: opens the lake; called again after a failure
     """
 
     def __init__(self, settings: Settings, lake: Callable[[], Lake]) -> None:
@@ -34,13 +34,13 @@ class Sampler:
         self._followed: Followed | None = None
 
     def close(self) -> None:
-        """Leaves the brokers."""
+        """Closes the connections to the brokers."""
         self._lag.close()
         if self._followed is not None:
             self._followed.close()
 
     def sample(self) -> Sample:
-        """A sample of now."""
+        """Takes a sample."""
         sample = Sample(time.time())
         for part in (self._of_kafka, self._of_lake):
             try:
@@ -61,7 +61,7 @@ class Sampler:
         try:
             complete = self._followed.read(ends, _COUNT_SECONDS)
         except FraudstreamError:
-            self._followed.close()  # some records in memory may not be counted: the next sample reads from the start
+            self._followed.close()  # read records may be uncounted: the next sample reads from the start
             self._followed = None
             raise
         if not complete:
