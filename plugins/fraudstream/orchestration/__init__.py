@@ -1,1 +1,1 @@
-"""The edge to Airflow: operators, sensor, trigger and connections. The only package that imports airflow."""
+"""Everything that imports Airflow: operators, sensor, trigger, connections and pages. No other package does."""

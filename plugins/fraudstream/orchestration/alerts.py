@@ -1,6 +1,6 @@
-"""Mails to the people who run this, by the SMTP provider's notifier: which task failed, since when, what to do.
+"""Mails to the operators, sent with the SMTP provider's notifier: which task failed, since when, and what to do.
 
-They go to the setting FRAUDSTREAM_ALERT_ADDRESS; where that is empty, Airflow's UI and the logs are all there is.
+The recipient is the setting FRAUDSTREAM_ALERT_ADDRESS. If it is empty, failures show only in Airflow's UI and the logs.
 """
 
 import html
@@ -32,22 +32,22 @@ _LATE_TEXT = (
 
 
 class Alert(SmtpNotifier):
-    """A mail to the setting's address, over the setting's connection; both are read when it is sent.
+    """A mail to the address in the settings, over the connection in the settings. Both are read when it is sent.
 
-    :param subject: one line; a Jinja template, as is the text
-    :param text: HTML
+    :param subject: one line, a Jinja template
+    :param text: HTML, a Jinja template
     """
 
     def __init__(self, subject: str = _TASK_FAILED, text: str = _TASK_TEXT, **kwargs: Any) -> None:
         super().__init__(to="", subject=subject, html_content=text, **kwargs)
 
     def notify(self, context: Context) -> None:
-        """Sends it, unless there is no address."""
+        """Sends the mail, unless the address is empty."""
         if self._addressed():
             super().notify(context)
 
     async def async_notify(self, context: Context) -> None:
-        """Sends it from the triggerer, where deadlines are noticed."""
+        """Sends the mail from the triggerer, which runs the callbacks of missed deadlines."""
         if self._addressed():
             await super().async_notify(context)
 
@@ -62,9 +62,9 @@ class Alert(SmtpNotifier):
 
 
 def late_after(hours: float) -> DeadlineAlert | None:
-    """For a DAG whose runs must have ended so long after they were queued: a mail if one hasn't.
+    """A deadline for a DAG's runs: a mail is sent if a run hasn't ended this many hours after it was queued.
 
-    None in ``airflow dags test``: Airflow 3.3.2 looks there for the alert in its database, where it isn't, and fails.
+    None in ``airflow dags test``, where Airflow 3.3.2 fails, because it doesn't find the alert in its database.
     """
     if sys.argv[1:3] == ["dags", "test"]:
         return None
@@ -73,5 +73,5 @@ def late_after(hours: float) -> DeadlineAlert | None:
 
 
 def paragraphs(lines: Iterable[str]) -> str:
-    """Text as HTML that Jinja leaves as it is."""
+    """Returns lines of text as HTML paragraphs, escaped so that Jinja doesn't change them."""
     return "".join(f"<p>{html.escape(line)}</p>" for line in lines).replace("{", "&#123;")

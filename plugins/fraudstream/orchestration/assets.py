@@ -1,18 +1,18 @@
 """The assets: files, topics, folders of the lake's JSON, tables, and the lake as a whole once it is compacted.
 
-A task's outlets are what it writes, its inlets what it reads; Airflow's asset graph shows both. An outlet gets an event
-when its task succeeds, so a task that never ends names none that a schedule waits for.
+A task's inlets are the assets that it reads, its outlets those that it writes; Airflow's asset graph shows both. An
+outlet gets an event when its task succeeds. So a task that never ends has no outlet that a schedule waits for.
 """
 
 from airflow.sdk import Asset
 
 GROUP = "fraudstream"
 
-#: Updated when compact_lake has done what there was to do.
+#: Updated when a run of compact_lake has ended successfully.
 LAKE = Asset(name="fraudstream_lake", uri="fraudstream://lake", group=GROUP)
-#: What produce_transactions reads, for any file that a run is given.
+#: The files that produce_transactions reads; one asset stands for all of them.
 FILES = Asset(name="fraudstream_files", uri="fraudstream://files", group=GROUP)
-#: History of audits, folder audit/ of the lake.
+#: The history of audits: folder audit/ of the lake.
 AUDITS = Asset(name="fraudstream_audits", uri="fraudstream://lake/audit", group=GROUP)
 
 
@@ -27,5 +27,5 @@ def folder_asset(folder: str) -> Asset:
 
 
 def table_asset(folder: str) -> Asset:
-    """A folder's table, partitioned by day: an event for each day that is complete."""
+    """The table of a folder, partitioned by day. It gets an event for each day that is complete."""
     return Asset(name=f"fraudstream_table_{folder}", uri=f"fraudstream://lake/table/{folder}", group=GROUP)

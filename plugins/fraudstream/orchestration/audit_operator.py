@@ -25,19 +25,20 @@ from fraudstream.orchestration.monitoring import metrics
 from fraudstream.pipeline.metrics import AUDIT_FOUND, AUDITED
 from fraudstream.settings import get_settings
 
-#: In the message of a red audit.
+#: Maximum number of problems in the message of a red audit.
 _PROBLEMS_NAMED = 20
 
 
 class AuditLake(BaseOperator):
-    """Compares topics, lake and mail log, prints the table, and fails when anything is missing, doubled or stuck.
+    """Compares topics, lake and mail log, prints the table, and fails if records are missing, doubled or stuck.
 
-    The next audit continues after a green one; each one is kept in folder audit/ of the lake.
+    The next audit continues after the last green one. The folder audit/ of the lake keeps the results of all audits.
 
-    :param settle_seconds: a topic-partition that is behind and doesn't move within this time is stuck
-    :param full: audit everything, not only what came since the last green audit
-    :param max_dead_letters: so many since then don't make it red, nor so many undelivered mails and notices
-    :param max_retention_gaps: so many offsets that retention took unread don't make it red
+    :param settle_seconds: a topic-partition that is behind and makes no progress within this time is stuck
+    :param full: audit all records, not only those since the last green audit
+    :param max_dead_letters: the audit is red if there are more dead letters since the last green one; the same applies
+        to `max_undelivered_mails` and `max_undelivered_notices`
+    :param max_retention_gaps: the audit is red if retention deleted more offsets that weren't read
     """
 
     template_fields = (
@@ -70,7 +71,10 @@ class AuditLake(BaseOperator):
         self.max_retention_gaps = max_retention_gaps
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises ProofFailed: the message says what, where"""
+        """Runs the audit and returns its result.
+
+        :raises ProofFailed: the audit is red; the message names the problems and their places
+        """
         settings = get_settings()
         lake = lake_with_tables(settings)
         last = position.load(lake.store)
@@ -115,7 +119,7 @@ class AuditLake(BaseOperator):
 
 
 def _stuck(before: AuditReport, after: AuditReport) -> list[str]:
-    """Topic-partitions that were behind and still are, without a record more."""
+    """Topic-partitions that were behind in both audits, without a new record in between."""
     then = {(line.partition, line.target): line for line in before.lines}
     return [
         f"{line.partition} to {line.target} ({line.behind} behind)"

@@ -1,4 +1,4 @@
-"""Operators that look at cases from outside of their sensors: reminders, escalations, cases that nothing waits for."""
+"""Operators for all cases, besides their sensors: reminders, escalations, and the closing of expired cases."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ from fraudstream.settings import get_settings
 
 
 class CloseExpiredCases(BaseOperator):
-    """Gives cases whose time is up their outcome, NO_RESPONSE; returns their ids. See :mod:`fraudstream.cases.expiry`.
+    """Ends expired cases with the outcome NO_RESPONSE and returns their ids. See :mod:`fraudstream.cases.expiry`.
 
-    :param look_back_days: how far before the longest wait of a case its record may lie
+    :param look_back_days: number of days, before the longest wait of a case, whose cases are checked
     """
 
     template_fields = ("look_back_days",)
@@ -33,15 +33,18 @@ class CloseExpiredCases(BaseOperator):
         self.look_back_days = look_back_days
 
     def execute(self, context: Context) -> list[str]:
-        """:raises FraudstreamError: a topic or the lake can't be used; a retry continues with what is left"""
+        """Closes the cases and returns their ids.
+
+        :raises FraudstreamError: a topic or the lake can't be used; a retry continues with the remaining cases
+        """
         settings = get_settings()
         look_back = timedelta(days=float(self.look_back_days))
         closed = asyncio.run(close_expired(settings, lake(settings), look_back=look_back))
-        self.log.info("%d cases were closed that nothing waited for any more", len(closed))
+        self.log.info("%d expired cases were closed, for which no sensor waited any more", len(closed))
         return closed
 
 
-#: How long after its time is up a case is looked at: answers may still disagree with each other.
+#: A case is still checked for this time after its time limit, because later answers may disagree.
 _AFTERWARDS = timedelta(days=1)
 _CASES_NAMED = 20
 _SAID = {
@@ -52,10 +55,13 @@ _SAID = {
 
 
 class WatchCases(BaseOperator):
-    """Reminds customers and escalates cases; returns what it did. See :mod:`fraudstream.cases.watch.watching`."""
+    """Reminds customers and escalates cases; returns the counts. See :mod:`fraudstream.cases.watch.watching`."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises FraudstreamError: a topic can't be used; the next run does what is left"""
+        """Watches the cases and returns the counts.
+
+        :raises FraudstreamError: a topic can't be used; the next run does the rest
+        """
         settings = get_settings()
         now = datetime.now(UTC)
         limit = settings.confirmation_time_limit
@@ -73,7 +79,7 @@ class WatchCases(BaseOperator):
         done = watch(cases, limits, now, Reminders(settings), CaseEvents(settings), tell)
         escalated = {cause: len(ids) for cause, ids in done.escalated.items()}
         self.log.info(
-            "%d cases looked at, %d customers reminded, escalated: %s, people were told of %d",
+            "%d cases checked, %d customers reminded, escalated: %s, operators were mailed about %d",
             len(cases),
             len(done.reminded),
             escalated or "none",
@@ -83,7 +89,7 @@ class WatchCases(BaseOperator):
 
 
 def escalation_text(counts: Mapping[str, int], cases: Sequence[str]) -> str:
-    """What a mail about escalated cases says, as HTML."""
+    """The text of a mail about escalated cases, as HTML."""
     named = ", ".join(cases[:_CASES_NAMED]) + (", ..." if len(cases) > _CASES_NAMED else "")
     return paragraphs(
         [

@@ -1,4 +1,4 @@
-"""What Airflow's connections give: the object store and the mail server."""
+"""Clients made from Airflow's connections: the object store and the mail server."""
 
 from typing import cast
 
@@ -27,7 +27,7 @@ def lake(settings: Settings) -> Store:
 
 
 def lake_with_tables(settings: Settings) -> Lake:
-    """The lake's bucket, and the catalog of its tables, which pyiceberg's own configuration names.
+    """The lake's bucket, and the catalog of its tables, which is configured as pyiceberg's catalogs are.
 
     :raises SettingsError: the catalog can't be opened
     """
@@ -37,7 +37,7 @@ def lake_with_tables(settings: Settings) -> Lake:
 def smtp_server() -> SmtpServer:
     """The mail server of connection ``smtp_default``.
 
-    :raises SettingsError: the connection lacks something or contradicts itself
+    :raises SettingsError: the connection is incomplete or contradicts itself
     """
     connection = BaseHook.get_connection(SMTP)
     return server_from_connection(

@@ -1,8 +1,8 @@
-"""A login per person for Airflow's pages: Google identifies a person, ``login_users`` says what they may do.
+"""Personal logins for Airflow's pages: Google identifies a person, and the setting ``login_users`` gives their role.
 
-What Airflow's FAB auth manager calls when a person logs in, by include/airflow/webserver_config.py. The accounts in
-Airflow's database follow the setting: a person gets one at the first login, the role of the setting at each login, and
-an account that the setting no longer names is switched off when the API server starts.
+Airflow's FAB auth manager calls this security manager at each login, see include/airflow/webserver_config.py. The
+accounts in Airflow's database follow the setting: a person gets an account at the first login, and the role of the
+setting at each login. When the API server starts, it deactivates accounts that the setting no longer names.
 """
 
 from typing import Any
@@ -15,13 +15,13 @@ from fraudstream.settings import Settings, get_settings
 
 
 class Logins(FabAirflowSecurityManagerOverride):
-    """Airflow's own roles, the role Clerk, and accounts for the people of ``login_users`` alone."""
+    """A security manager with Airflow's roles and the role Clerk. Only the people in ``login_users`` get accounts."""
 
     ROLE_CONFIGS = [  # noqa: RUF012 - as the base class has it
         *FabAirflowSecurityManagerOverride.ROLE_CONFIGS,
         {
             "role": "Clerk",
-            # GET and POST of the page Cases, as the auth manager calls them.
+            # The auth manager's names for GET and POST on the page Cases.
             "perms": [
                 *FabAirflowSecurityManagerOverride.VIEWER_PERMISSIONS,
                 ("can_read", VIEW),
@@ -31,14 +31,14 @@ class Logins(FabAirflowSecurityManagerOverride):
     ]
 
     def get_oauth_user_info(self, provider: str, resp: dict[str, Any]) -> dict[str, Any]:
-        """Who logs in, from the ID token that was checked against Google's keys.
+        """The user who logs in, from the claims of the ID token, which was verified with Google's keys.
 
         :raises LoginRefused: the account may not log in
         """
         claims = resp["userinfo"]
         email = str(claims.get("email", "")).lower()
-        # Google vouches for addresses of its own and of Workspace domains (claim hd). Others may have changed hands
-        # since they were verified.
+        # Google vouches for its own addresses and those of Workspace domains (claim hd). Other addresses may have a new
+        # owner since they were verified.
         vouched = claims.get("email_verified") is True and (email.endswith("@gmail.com") or claims.get("hd"))
         role = _users().get(email)
         if role is None or not vouched:
@@ -55,7 +55,7 @@ class Logins(FabAirflowSecurityManagerOverride):
         }
 
     def sync_roles(self) -> None:
-        """What the API server does when it starts: roles and their permissions; then whose accounts are active."""
+        """Creates roles and permissions when the API server starts, then activates and deactivates accounts."""
         super().sync_roles()
         users = _users()
         for user in self.get_all_users():

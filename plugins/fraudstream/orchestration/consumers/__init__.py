@@ -1,1 +1,1 @@
-"""What the consumer DAGs share, and what bounds and watches a run of theirs."""
+"""Shared parts of the consumer DAGs: their tasks, the limits of a run, and the alerts about failing members."""

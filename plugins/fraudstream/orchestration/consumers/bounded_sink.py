@@ -1,4 +1,4 @@
-"""A sink that the end of its task doesn't wait for, and that says how long records have been waiting in it."""
+"""A sink whose calls don't delay the end of the task, and that knows since when records wait in it."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -14,17 +14,17 @@ _LOOK_SECONDS = 0.1
 
 
 class GivenUp(Exception):
-    """The task is to end, and the sink didn't come back in time."""
+    """The task has to end, and a call of the sink didn't return in time."""
 
 
 class BoundedSink:
-    """:class:`~fraudstream.kafka.records.Sink` around another, whose calls run in a thread of their own.
+    """:class:`~fraudstream.kafka.records.Sink` that runs the calls of another sink in a separate thread.
 
-    Airflow kills a task 5 s after it asked it to end, and then the member does not leave the consumer group. So a call
-    that isn't back by `until` is left to itself: the subscription ends with :class:`GivenUp` and closes its consumer.
-    What the call was to make durable is read again by the next reader, which finds out by the chain what was.
+    Airflow kills a task 5 s after SIGTERM, and then the member does not leave the consumer group. So a call that hasn't
+    returned by `until` is abandoned: the subscription ends with :class:`GivenUp` and closes its consumer. The next
+    reader reads the records of this call again, and finds from the chain which of them are durable.
 
-    :param until: the moment, on time.monotonic's clock, up to which a call is waited for; asked all the time
+    :param until: returns the time.monotonic() until which to wait for a call; it is called repeatedly during the wait
     """
 
     def __init__(self, sink: Sink, until: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class BoundedSink:
         self._until = until
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sink")
         self._given_up = False
-        #: Since when records wait to become durable, on time.monotonic's clock; None: none do.
+        #: The time.monotonic() since which records wait to become durable; None if none wait.
         self.waiting_since: float | None = None
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
@@ -67,7 +67,7 @@ class BoundedSink:
             try:
                 return running.result(timeout=_LOOK_SECONDS)
             except NotYet:
-                if running.done():  # it raised one of its own
+                if running.done():  # the call itself raised a TimeoutError
                     raise
             if time.monotonic() >= self._until():
                 self._given_up = True

@@ -1,4 +1,4 @@
-"""What the consumer DAGs share: schedule, retries, params and tasks."""
+"""Shared parts of the consumer DAGs: start date, retries, params and tasks."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,9 +13,10 @@ from fraudstream.orchestration.consumers.failing import consumer_failed
 from fraudstream.orchestration.operators import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 
-#: Without a start the first run's interval is empty, and Airflow takes the second run for the first.
+#: Start date of the DAGs. Without one, the first run's interval is empty, and Airflow takes the second run for the
+#: first.
 START = datetime(2023, 10, 1, tzinfo=UTC)
-#: What all tasks of consumers have, beside the queue of their workers. Tries last until the run's deadline; then the
+#: Default arguments of all consumer tasks, besides their queue. A task is retried until the run's deadline; then the
 #: next run continues. So no record is skipped during a long outage.
 TASKS: dict[str, Any] = {
     "owner": "data-platform",
@@ -27,7 +28,7 @@ TASKS: dict[str, Any] = {
     "on_retry_callback": consumer_failed,
     "on_failure_callback": consumer_failed,
 }
-#: Members of consumer groups share this pool of slots, so that however many there are, other tasks find a slot.
+#: Pool for the members of consumer groups, so that other tasks find a slot however many members there are.
 POOL = "consumers"
 PARAMS = {
     "until": Param(
@@ -68,7 +69,7 @@ the login or the account, the task fails at once: correct the connection `smtp_d
 
 
 def consume(topic: str, *roles: str) -> None:
-    """A task for each role, mapped over the members of its consumer group."""
+    """Adds a task for each role, mapped over the members of its consumer group."""
 
     @task(retries=3, retry_policy=WhatMayPass())  # type: ignore[untyped-decorator]
     def workers(params: dict[str, Any]) -> list[int]:
@@ -91,7 +92,7 @@ def consume(topic: str, *roles: str) -> None:
 
 
 def _outlets(topic: str, role: str) -> list[Asset]:
-    if role == "open_cases":  # it opens runs
+    if role == "open_cases":  # it triggers DAG runs and writes no asset
         return []
     if role == "write_lake":
         return [folder_asset(FOLDER_OF[topic]), topic_asset(dead_letter_topic(topic))]

@@ -1,7 +1,7 @@
-"""Tells people once that a member of a consumer group has been failing for 15 minutes, or fails permanently.
+"""Mails the operators once when a member of a consumer group has been failing for 15 minutes, or fails permanently.
 
-Since when it fails is kept in an Airflow variable, because tries and runs come and go meanwhile. A member that has
-worked for a minute is well again, and the variable goes.
+An Airflow variable keeps the time since which a member fails, because tries and runs end and begin meanwhile. When the
+member has worked for a minute, the variable is deleted.
 """
 
 import logging
@@ -20,12 +20,12 @@ log = logging.getLogger(__name__)
 
 _TELL_AFTER = timedelta(minutes=15)
 _LOOK_SECONDS = 30.0
-#: A record that waits so long is held up; a try that held nothing up for so long works.
+#: A member fails if a record waits for this time. It works again after a try for this time without such a record.
 _WELL_SECONDS = 60.0
 
 
 class Failing:
-    """What is remembered of one member: since when it fails, and whether people know."""
+    """The failure of one member: since when it fails, and whether operators were mailed."""
 
     def __init__(self, context: Context) -> None:
         ti = context["ti"]
@@ -33,11 +33,14 @@ class Failing:
         self._name = f"{ti.dag_id}.{ti.task_id}" + (f"[{ti.map_index}]" if ti.map_index >= 0 else "")
         self._variable = f"failing.{self._name}"
         self._log_url = ti.log_url
-        #: People were told, though Airflow may not have taken it down.
+        #: Whether operators were mailed, even if Airflow couldn't store that.
         self._told = False
 
     def note(self, reason: str, *, since: datetime | None = None, for_good: bool = False) -> None:
-        """Reports a failure. People are told once, when it has lasted long enough or is permanent (`for_good`)."""
+        """Notes a failure. Mails the operators once, if it has lasted long enough or is permanent (`for_good`).
+
+        :param since: the start of the failure, if an earlier one isn't stored; None: now
+        """
         now = datetime.now(UTC)
         kept = Variable.get(self._variable, default=None, deserialize_json=True)
         state = {"since": (since or now).isoformat(), "told": False} | (kept or {})
@@ -48,8 +51,8 @@ class Failing:
                 subject=f"{self._name} {'failed' if for_good else 'has been failing for 15 minutes'}",
                 text=paragraphs(
                     [
-                        f"{self._name} fails since {started:%Y-%m-%d %H:%M} UTC. No record is lost: a later try goes "
-                        "on where the last effect was durable. No other mail follows until it has worked again.",
+                        f"{self._name} has been failing since {started:%Y-%m-%d %H:%M} UTC. No record is lost: a later "
+                        "try continues after the last durable record. No other mail follows until it has worked again.",
                         reason,
                         f"Log: {self._log_url}",
                     ]
@@ -57,18 +60,18 @@ class Failing:
             )(dict(self._context))
             state["told"] = self._told = True
         if state != kept:
-            description = "Made and removed by the consumer's task: since when it fails, and whether people were told"
+            description = "Set and deleted by the consumer's task: since when it fails, and whether a mail was sent"
             Variable.set(self._variable, state, description=description, serialize_json=True)
 
     def forget(self) -> None:
-        """It works."""
+        """Notes that the member works: deletes the stored failure."""
         self._told = False
         if Variable.get(self._variable, default=None) is not None:
             Variable.delete(self._variable)
 
 
 def consumer_failed(context: Context) -> None:
-    """Callback of a consumer's task for a try that failed."""
+    """The callback of a consumer's task for a failed try."""
     error = context.get("exception")
     for_good = isinstance(error, FraudstreamError) and not error.retryable
     Failing(context).note(f"{type(error).__name__}: {error}", for_good=for_good)
@@ -79,11 +82,11 @@ class Waiting(Protocol):
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when they do, on time.monotonic's clock; None: none do."""
+        """The time.monotonic() since which records wait; None if none wait."""
 
 
 class Watch(threading.Thread):
-    """Looks every half minute whether a try gets on: a wait for a mail server, say, is not an error to it."""
+    """Checks every 30 seconds whether a try makes progress. A try that waits, as for a mail server, raises no error."""
 
     def __init__(self, context: Context, *parts: Waiting) -> None:
         super().__init__(name="watch", daemon=True)
@@ -94,21 +97,21 @@ class Watch(threading.Thread):
         self.over = threading.Event()
 
     def run(self) -> None:
-        """Until the task ends it. A look that fails, since Airflow or the alerts' server is away, is not the last."""
+        """Checks until the task sets ``over``. Continues after a failed check, as when Airflow doesn't answer."""
         while not self.over.wait(_LOOK_SECONDS):
             try:
                 self.look()
             except Exception:
-                log.exception("whether this consumer gets on can't be told now; looking again in %.0f s", _LOOK_SECONDS)
+                log.exception("couldn't check whether this consumer makes progress; retry in %.0f s", _LOOK_SECONDS)
 
     def look(self) -> None:
-        """Once."""
+        """Checks once."""
         waiting_since = min((t for part in self._parts if (t := part.waiting_since) is not None), default=None)
         now = time.monotonic()
         if waiting_since is not None and now - waiting_since >= _WELL_SECONDS:
             self._well = False
             since = datetime.now(UTC) - timedelta(seconds=now - waiting_since)
-            self._failing.note("Records wait, and none has had its effect since then; the log says why.", since=since)
+            self._failing.note("Records wait, and none was processed since then; the log has the reason.", since=since)
         elif not self._well and now - self._began >= _WELL_SECONDS:
             self._failing.forget()
             self._well = True
