@@ -89,7 +89,7 @@ class AuditLake(BaseOperator):
         stuck: list[str] = []
         if report.total("behind"):
             self.log.info(
-                "%d records aren't in yet; looking again in %s s", report.total("behind"), self.settle_seconds
+                "%d records aren't processed yet; auditing again in %s s", report.total("behind"), self.settle_seconds
             )
             time.sleep(float(self.settle_seconds))
             before, report = report, audit(settings, lake, position=begin, limits=limits)

@@ -1,4 +1,4 @@
-"""Operators on the lake: compaction of days, upkeep of the tables."""
+"""Operators for the lake: compaction of days and maintenance of the tables."""
 
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
@@ -20,22 +20,22 @@ from fraudstream.orchestration.monitoring import metrics
 from fraudstream.pipeline.metrics import COMPACTED, COMPACTED_ROWS
 from fraudstream.settings import Settings, get_settings
 
-#: Airflow maps a task over 1,024 (core.max_map_length) and fails when there are more.
+#: Airflow maps a task over at most 1,024 items (core.max_map_length) and fails if there are more.
 _MOST_DAYS = 1_000
 BY_SIZE, ONE_MACHINE, SPARK = "by_size", "one_machine", "spark"
 
 
 class ListDays(BaseOperator):
-    """The days on which there is something to compact or to delete, as arguments for :class:`CompactDay`, oldest first.
+    """Returns the days with JSON to compact or to delete, as arguments for :class:`CompactDay`, oldest first.
 
-    They are found in the lake, not in the calendar: a day that a run missed, or to which late records came, is there
-    for the next one. What is more than Airflow maps in one run is left to the run after it.
+    The days are found in the lake, not in the calendar: the next run finds a day that a run missed, or that got late
+    records. If there are more days than Airflow maps in one run, the next run does the rest.
 
-    :param day: only this one, YYYY-MM-DD; empty: every day before `before`
-    :param before: the first day that isn't taken, YYYY-MM-DD
-    :param keep_json_days: how long JSON stays after it was written
-    :param engine: what was asked for: one_machine, spark, or by_size, which the setting lake_spark_mib decides
-    :param only: the engine whose days are wanted
+    :param day: only this day, YYYY-MM-DD; empty: every day before `before`
+    :param before: the first day that isn't compacted, YYYY-MM-DD
+    :param keep_json_days: days for which JSON is kept after it was written
+    :param engine: the requested engine: one_machine, spark, or by_size: then the setting lake_spark_mib decides
+    :param only: return only the days of this engine
     """
 
     template_fields = ("day", "before", "engine", "keep_json_days")
@@ -51,7 +51,10 @@ class ListDays(BaseOperator):
         self.only = only
 
     def execute(self, context: Context) -> list[dict[str, str]]:
-        """:raises LakeError: the bucket can't be listed"""
+        """Lists the days.
+
+        :raises LakeError: the bucket can't be listed
+        """
         wanted = date.fromisoformat(self.day) if self.day else None
         before = date.fromisoformat(self.before)
         settings = get_settings()
@@ -76,7 +79,7 @@ class ListDays(BaseOperator):
 
 
 def engine_for(asked: str, json_bytes: int, settings: Settings) -> str:
-    """The engine that compacts a day with so much gzipped JSON."""
+    """The engine that compacts a day with this many bytes of gzipped JSON."""
     if asked != BY_SIZE:
         return asked
     threshold = settings.lake_spark_mib << 20
@@ -84,9 +87,9 @@ def engine_for(asked: str, json_bytes: int, settings: Settings) -> str:
 
 
 class CompactDay(BaseOperator):
-    """Moves the JSON of all days up to and with one to the table; returns what it did.
+    """Moves the JSON of all days up to and including `day` to the table; returns a report.
 
-    :param job: of Spark, which has been done by now; None: the work is done here
+    :param job: a Spark job that has ended, and whose result is committed here; None: this task does the work itself
     """
 
     template_fields = ("folder", "day", "keep_json_days", "job")
@@ -99,7 +102,10 @@ class CompactDay(BaseOperator):
         self.keep_json_days = keep_json_days
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises FraudstreamError: nothing has changed for readers; run it again"""
+        """Compacts and returns the report.
+
+        :raises FraudstreamError: nothing has changed for readers; run it again
+        """
         settings = get_settings()
         lake = lake_with_tables(settings)
         keep = timedelta(days=float(self.keep_json_days))
@@ -137,10 +143,10 @@ def _plain(report: CompactionReport) -> dict[str, Any]:
 
 
 class CompleteDays(BaseOperator):
-    """Emits the asset of a folder's table for each day that is complete, or that late rows came to; returns the days.
+    """Emits an asset event of a folder's table for each day that became complete or got late rows; returns the days.
 
     :param before: the first day that isn't closed yet, YYYY-MM-DD
-    :param reports: what the run's :class:`CompactDay` tasks returned, or None where there was none
+    :param reports: the reports of the run's :class:`CompactDay` tasks; None for a task that didn't run
     """
 
     template_fields = ("before", "reports")
@@ -152,7 +158,11 @@ class CompleteDays(BaseOperator):
         self.reports = reports
 
     def execute(self, context: Context) -> list[str]:
-        """:raises LakeUnavailable: store or catalog don't answer"""
+        """Emits the events and returns the days.
+
+        :raises AirflowSkipException: there is no such day
+        :raises LakeUnavailable: the store or the catalog doesn't answer
+        """
         changed = {
             date.fromisoformat(day)
             for reports in self.reports
@@ -170,7 +180,7 @@ class CompleteDays(BaseOperator):
 
 
 class MaintainTable(BaseOperator):
-    """Rewrites a table's small files, expires its snapshots, removes orphan files; remembers which days were complete.
+    """Rewrites a table's small files, expires snapshots, removes orphan files; stores up to which day it is complete.
 
     :param before: the first day that isn't closed yet, YYYY-MM-DD
     """
@@ -183,7 +193,10 @@ class MaintainTable(BaseOperator):
         self.before = before
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises FraudstreamError: nothing has changed for readers; run it again"""
+        """Maintains the table and returns a report.
+
+        :raises FraudstreamError: nothing has changed for readers; run it again
+        """
         settings = get_settings()
         lake = lake_with_tables(settings)
         before = date.fromisoformat(self.before)

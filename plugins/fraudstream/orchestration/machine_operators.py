@@ -1,4 +1,4 @@
-"""Starting and stopping the brokers' machines on Compute Engine, and waiting until no client needs them."""
+"""Starts and stops the brokers' machines on Compute Engine, and waits until no client needs them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,14 @@ from fraudstream.orchestration.connections import GOOGLE
 from fraudstream.settings import Settings, get_settings
 
 _POLL_SECONDS = 10.0
-#: More than `minutes` may be: that is what ends the wait, with a message.
+#: Longer than any allowed `minutes`, which ends the wait earlier and with a message.
 _LONGEST_WAIT = timedelta(days=2)
 _NOT_FOUND, _FORBIDDEN = 404, {401, 403}
 _SETTINGS = "settings FRAUDSTREAM_COMPUTE_PROJECT and FRAUDSTREAM_COMPUTE_INSTANCES"
 
 
 def machines(settings: Settings) -> list[dict[str, str]]:
-    """Arguments that tell the mapped operators one instance each; empty where no machines are configured."""
+    """The arguments of the mapped operators, one set for each instance; empty if no machines are configured."""
     return [
         {"zone": zone, "resource_id": name, "project_id": settings.compute_project}
         for zone, name in (instance.split("/") for instance in settings.compute_instances)
@@ -36,16 +36,18 @@ def machines(settings: Settings) -> list[dict[str, str]]:
 
 
 class _Machine(ComputeEngineBaseOperator):
-    """One instance; an error says which one, why, and what to change."""
+    """An operator for one instance. Its errors name the instance, the cause, and what to change."""
 
     doing: str
-    #: the status after which nothing is left to do, and how a log says it
+    #: The instance's status after the operation, and the words for it in the log.
     reached: str
     already: str
 
     def execute(self, context: Context) -> None:
-        """:raises AirflowFailException: no such instance, or no right to it: no retry helps
-        :raises MachineError: Compute Engine didn't do it; it may the next time
+        """Starts or stops the instance, unless it has the wanted status already.
+
+        :raises AirflowFailException: the instance doesn't exist, or the account has no permission: no retry helps
+        :raises MachineError: the operation failed; a retry may succeed
         """
         where = f"{self.zone}/{self.resource_id} in project {self.project_id}"
         try:
@@ -55,7 +57,7 @@ class _Machine(ComputeEngineBaseOperator):
             super().execute(context)
         except HttpError as error:
             raise self._explained(where, error) from error
-        except AirflowException as error:  # what the operation ended with
+        except AirflowException as error:  # the operation ended with an error
             raise MachineError(
                 f"{self.doing} {where} failed: {error}. A retry follows; where the zone has no capacity left, or a "
                 f"quota is used up, it takes time or another zone"
@@ -87,24 +89,24 @@ class _Machine(ComputeEngineBaseOperator):
 
 
 class StartMachine(_Machine, ComputeEngineStartInstanceOperator):
-    """Starts an instance and waits until it is; one that runs already stays as it is."""
+    """Starts an instance and waits until it runs. An instance that runs already is left alone."""
 
     doing, reached, already = "starting", "RUNNING", "runs already"
 
 
 class StopMachine(_Machine, ComputeEngineStopInstanceOperator):
-    """Stops an instance and waits until it is; one that is stopped already stays as it is."""
+    """Stops an instance and waits until it is stopped. An instance that is stopped already is left alone."""
 
     doing, reached, already = "stopping", "TERMINATED", "is stopped already"
 
 
 class AwaitIdle(BaseSensorOperator):
-    """Waits until no run of these DAGs is left, so that brokers aren't stopped under tasks that need them.
+    """Waits until these DAGs have no active run, so that brokers aren't stopped while tasks need them.
 
-    It holds a slot only while it looks.
+    The sensor takes a worker slot only during a check.
 
-    :param minutes: longest wait
-    :param anyway: stop at once, with the running DAGs named in the log
+    :param minutes: maximum wait
+    :param anyway: don't wait, only log the DAGs with active runs
     """
 
     template_fields = ("minutes", "anyway")
@@ -116,8 +118,10 @@ class AwaitIdle(BaseSensorOperator):
         self.anyway = anyway
 
     def poke(self, context: Context) -> bool:
-        """:raises AirflowSkipException: there are no machines to stop
-        :raises AirflowFailException: DAGs still run after `minutes`; nothing was stopped
+        """Returns whether the brokers may be stopped.
+
+        :raises AirflowSkipException: there are no machines to stop
+        :raises AirflowFailException: DAGs still have active runs after `minutes`; nothing was stopped
         """
         if not get_settings().compute_instances:
             raise AirflowSkipException("FRAUDSTREAM_COMPUTE_INSTANCES is empty: no machines to stop")
@@ -126,8 +130,8 @@ class AwaitIdle(BaseSensorOperator):
             return True
         if str(self.anyway) == "True":
             self.log.warning(
-                "the brokers are stopped under %s, as `anyway` asks: their tasks wait for the brokers and, once "
-                "start_kafka has run, continue where they were last durable; nothing is lost",
+                "the brokers are stopped although %s still runs, because `anyway` is set: the tasks wait for the "
+                "brokers and, once start_kafka has run, continue after the last durable record; nothing is lost",
                 running,
             )
             return True
@@ -142,6 +146,6 @@ class AwaitIdle(BaseSensorOperator):
         return False
 
     def _running(self, context: Context) -> str:
-        """The DAGs that have runs which aren't over; empty when none has."""
+        """The names of the DAGs with active runs; empty if there are none."""
         count = context["ti"].get_dr_count
         return ", ".join(dag for dag in self.dag_ids if count(dag_id=dag, states=["running", "queued"]))

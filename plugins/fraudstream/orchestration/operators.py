@@ -49,7 +49,7 @@ _KILL_GRACE, _DEADLINE_GRACE = 3.0, 15.0
 
 
 class _Stoppable(BaseOperator):
-    """Runs something that has ``stop()``; a SIGTERM stops it, and the task succeeds with what was done."""
+    """An operator whose work can be stopped: SIGTERM stops it, and the task succeeds with the work done so far."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -70,7 +70,7 @@ class _Stoppable(BaseOperator):
 
 
 class ProduceTransactions(_Stoppable):
-    """Replays a PaySim file to the topics; returns the position reached. See :class:`Publisher` for the guarantee."""
+    """Produces a PaySim file to the topics; returns the position reached. See :class:`Publisher` for the guarantee."""
 
     template_fields = ("source", "limit", "rows_per_second", "max_rejected_share", "replay")
 
@@ -92,7 +92,10 @@ class ProduceTransactions(_Stoppable):
         self.replay = replay
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises FraudstreamError: see :meth:`Publisher.run`; a retry continues where this try was last durable"""
+        """Produces the file and returns the position reached.
+
+        :raises FraudstreamError: see :meth:`Publisher.run`; a retry continues after the last committed transaction
+        """
         settings = get_settings()
         uri = self.source or settings.dataset
         source = open_source(uri, storage_client() if uri.startswith("gs://") else None, self.replay)
@@ -108,13 +111,13 @@ class ProduceTransactions(_Stoppable):
 
 
 class Consume(_Stoppable):
-    """One member of the consumer group `<role>-<topic>`; returns what it did. See :class:`Subscription`.
+    """A member of the consumer group `<role>-<topic>`; returns its report. See :class:`Subscription`.
 
-    It ends at its run's deadline, whichever try it is and whatever it waits for.
+    The task ends at the deadline of its DAG run, in any try and also during a wait.
 
-    :param role: what is done with the records; of a topic's groups one sends dead letters: write_lake, or
-        send_mail of the mails that are tried again
-    :param max_minutes: from the start of the run to its deadline
+    :param role: what the member does with the records. One group of a topic sends the dead letters: write_lake, or
+        send_mail for the topic of deferred mails
+    :param max_minutes: minutes from the start of the DAG run to its deadline
     """
 
     template_fields = ("until", "max_minutes")
@@ -128,7 +131,10 @@ class Consume(_Stoppable):
         self.worker = worker
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """:raises FraudstreamError: see :meth:`Subscription.run`; nothing is lost, the retry continues"""
+        """Runs the member and returns its report.
+
+        :raises FraudstreamError: see :meth:`Subscription.run`; no record is lost, a retry continues
+        """
         settings = get_settings()
         ends_at = time.monotonic() + (deadline(context, self.max_minutes) - datetime.now(UTC)).total_seconds()
         made = _SINKS[self.role](settings, self.topic, lambda: self._killed_at < inf or time.monotonic() >= ends_at)
@@ -167,14 +173,14 @@ class Consume(_Stoppable):
 
 
 def _first_only(settings: Settings, topic: str, sink: Sink) -> Sink:
-    """The sink behind a filter of answers that don't count and of repeated records of a mail's try."""
+    """Filters the records of a sink: omits answers that don't count, and repeated records of a mail's retry."""
     if topic == FRAUD_CONFIRMATION:
         return FirstAnswers(sink, elsewhere=AnswerPlaces(settings), also=staff_decisions)
     return FirstAnswers(sink, "tryId") if topic == MAIL_RETRY else sink
 
 
 def _in_table(settings: Settings, folder: str) -> InTable:
-    """What a folder's table holds, asked only if a chain's progress is lost: the chain continues after that."""
+    """Returns a function for the offsets in a folder's table. A chain that lost its progress continues after them."""
     return lambda: Tables.connect(settings, settings.lake_bucket).offsets(folder)
 
 
@@ -189,7 +195,7 @@ def _lake_sink(settings: Settings, topic: str, _: Stop) -> Sink:
 
 def _mail_sink(settings: Settings, topic: str, stop: Stop) -> Sink:
     chain = AppendingChain(lake(settings), MAILS, Topics(settings), _in_table(settings, MAILS))
-    # other mails have no links, and their senders have no key
+    # other mails have no links, and the workers that send them have no signing key
     links = Links(settings) if topic in {FRAUD_TRANSACTION, MAIL_RETRY} else None
     compacted = CompactedLog(lambda: Tables.connect(settings, settings.lake_bucket))
     return mail_sink(settings, smtp_server(), topic, chain, links, stop=stop, compacted=compacted)

@@ -1,7 +1,7 @@
 """Airflow's command line with the DAGs' modules imported: ``python -m fraudstream.orchestration.preloaded scheduler``.
 
-What forks from it, a task of LocalExecutor or the parsing of a DAG file, shares the modules instead of importing them
-again, which takes two seconds. Importing them starts no thread and opens nothing, so that forking stays safe.
+Processes that it forks, for tasks of LocalExecutor or to parse DAG files, share the modules instead of importing them
+again, which takes two seconds. The imports start no thread and open no connection, so that forking is safe.
 """
 
 import importlib

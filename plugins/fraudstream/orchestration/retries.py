@@ -1,4 +1,4 @@
-"""When a failed task is tried again: only if that can help, and a consumer only until its run's deadline."""
+"""Retry policies: a failed task is retried only if that can help, and a consumer only until its run's deadline."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,33 +11,33 @@ from fraudstream.orchestration.alerts import Alert
 
 
 def deadline(context: Context, max_minutes: Any) -> datetime:
-    """When the tasks of a consumer run end: the start of the run, not of the try, plus `max_minutes`."""
+    """The time at which a consumer's tasks end: `max_minutes` after the start of the DAG run, not of the try."""
     started = context["dag_run"].start_date or datetime.now(UTC)
     return started + timedelta(minutes=float(max_minutes))
 
 
 class WhatMayPass(RetryPolicy):
-    """Fails a task at once on an error of ours that no retry heals; everything else is the task's own retries."""
+    """Fails a task at once on a :class:`FraudstreamError` that isn't retryable; else the task's own retries apply."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Airflow asks this in the task's process, with the exception that ended the try."""
+        """Called by Airflow in the task's process with the exception that ended the try."""
         if isinstance(exception, FraudstreamError) and not exception.retryable:
             return RetryDecision.fail("no retry heals this: the message says what to change")
         return RetryDecision.default()
 
 
 class UntilDeadline(WhatMayPass):
-    """Also fails a consumer task whose next try would start after its run's deadline: the next run goes on.
+    """Also fails a consumer task whose next try would start after its run's deadline. The next run continues.
 
-    So a role whose target is away holds up neither the end of its run nor the other roles.
+    So a role whose target doesn't answer delays neither the end of its run nor the other roles.
     """
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """The delay is Airflow's exponential one, without its jitter."""
+        """Retries after Airflow's exponential delay, without its jitter."""
         decision = super().evaluate(exception, try_number, max_tries, context)
         if context is None or decision != RetryDecision.default():
             return decision

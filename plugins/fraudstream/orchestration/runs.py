@@ -1,4 +1,4 @@
-"""Opening DAG runs from a running task, with the task's own token: no Airflow password in a consumer."""
+"""Triggers DAG runs from a running task with the task's own token, so that a consumer needs no Airflow password."""
 
 import logging
 from typing import Any
@@ -16,9 +16,9 @@ DAG_ID = "fraud_confirmation"
 
 
 def open_run(run_id: str, conf: dict[str, Any]) -> None:
-    """Opens a run of DAG fraud_confirmation; one of this id that is there already is left as it is.
+    """Triggers a run of the DAG fraud_confirmation. If a run with this id exists already, does nothing.
 
-    :raises RunNotOpened: Airflow refuses it
+    :raises RunNotOpened: Airflow refuses
     """
     asked = TriggerDagRun(dag_id=DAG_ID, run_id=run_id, conf=conf, note=run_note(conf["cases"]))
     answer = task_runner.SUPERVISOR_COMMS.send(asked)

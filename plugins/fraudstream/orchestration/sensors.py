@@ -12,12 +12,12 @@ CASE = "{{ dag_run.conf['cases'][ti.map_index] | tojson }}"
 
 
 class AwaitConfirmation(BaseSensorOperator):
-    """Waits for the outcome of the case at this map index of the run's conf; the outcome is its XCom.
+    """Waits for the outcome of the case at this map index in the run's conf. The outcome is the sensor's XCom.
 
-    The scheduler hands it straight to the triggerer, which also ends it: no worker slot is held or even taken.
-    Where there is no scheduler (``airflow dags test``) it defers like any sensor.
+    The scheduler passes the task directly to the triggerer, which also ends it, so that it never takes a worker slot.
+    Without a scheduler (``airflow dags test``) it defers as other sensors do.
 
-    :param subject: the case in one line, for people; what the sensor is mapped over
+    :param subject: the case in one line, for Airflow's UI; the sensor is mapped over it
     """
 
     template_fields = ("case",)
@@ -38,6 +38,6 @@ class AwaitConfirmation(BaseSensorOperator):
         self.defer(trigger=ConfirmationTrigger(case=self.case), method_name="execute_complete")
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """The outcome that the trigger found."""
+        """Returns the outcome that the trigger found."""
         self.log.info(outcome_line(event))
         return event

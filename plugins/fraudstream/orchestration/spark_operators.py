@@ -1,4 +1,4 @@
-"""Compaction of a day on Dataproc Serverless; before and after it, the one machine's own protocol."""
+"""Compaction of a day with Spark on Dataproc Serverless. Its first and last steps are those of one_machine."""
 
 import json
 from datetime import date
@@ -18,7 +18,7 @@ _CODE = ROOT / "include" / "spark" / "compact.py"
 
 
 class PrepareSparkJob(BaseOperator):
-    """Writes the job, and the code that does it, to the lake; returns the job's name. Skips a day that is done."""
+    """Writes a Spark job and its code to the lake; returns the job's object name. Skips a day that is compacted."""
 
     template_fields = ("folder", "day")
 
@@ -28,7 +28,11 @@ class PrepareSparkJob(BaseOperator):
         self.day = day
 
     def execute(self, context: Context) -> str:
-        """:raises LakeError: the day can't be listed"""
+        """Writes the job and returns its object name.
+
+        :raises AirflowSkipException: the day has no JSON to compact
+        :raises LakeError: the day can't be listed
+        """
         lake = lake_with_tables(get_settings())
         job = prepare(lake, self.folder, date.fromisoformat(self.day))
         if job is None:
@@ -40,9 +44,9 @@ class PrepareSparkJob(BaseOperator):
 
 
 class RunSparkJob(DataprocCreateBatchOperator):
-    """Runs a prepared job as a batch of Dataproc Serverless; waits in the triggerer.
+    """Runs a prepared job as a batch of Dataproc Serverless, and waits for it in the triggerer.
 
-    Project, region, service account and subnetwork are settings, everything else is include/spark/batch.json.
+    Project, region, service account and subnetwork are settings. include/spark/batch.json has everything else.
     """
 
     template_fields = (*DataprocCreateBatchOperator.template_fields, "job")
@@ -52,7 +56,10 @@ class RunSparkJob(DataprocCreateBatchOperator):
         self.job = job
 
     def execute(self, context: Context) -> Any:
-        """:raises SettingsError: FRAUDSTREAM_DATAPROC_PROJECT or _REGION is missing"""
+        """Runs the batch.
+
+        :raises SettingsError: FRAUDSTREAM_DATAPROC_PROJECT or _REGION is missing
+        """
         settings = get_settings()
         self.batch = batch_of(settings, self.job)
         self.project_id, self.region = settings.dataproc_project, settings.dataproc_region
@@ -60,7 +67,7 @@ class RunSparkJob(DataprocCreateBatchOperator):
 
 
 def batch_of(settings: Settings, job: str) -> dict[str, Any]:
-    """What Dataproc is asked to run for a job.
+    """The batch that Dataproc runs for a job.
 
     :raises SettingsError: project or region is missing
     """

@@ -5,20 +5,20 @@ from datetime import timedelta
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction
 from airflow.timetables.simple import ContinuousTimetable
 
-#: From the start of a run to the next one's, at least: else a run whose tasks all fail at once is followed by the next
-#: in a second, without end.
+#: Minimum time between the starts of two runs. Without it, a run whose tasks all fail at once would be followed by
+#: another within a second, again and again.
 _APART = timedelta(minutes=1)
 
 
 class Continuous(ContinuousTimetable):
-    """Airflow's ``@continuous``, with a minute between the starts of two runs at least."""
+    """Airflow's ``@continuous``, with at least a minute between the starts of two runs."""
 
     description = "A run follows when one ends, a minute after that one's start at the earliest."
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """A run's interval ends when it starts; the next one begins there."""
+        """The next run. A run's data interval ends when the run starts, and the next interval begins there."""
         info = super().next_dagrun_info(
             last_automated_data_interval=last_automated_data_interval, restriction=restriction
         )

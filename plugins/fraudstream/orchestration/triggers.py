@@ -1,4 +1,4 @@
-"""The trigger of a waiting case: N of them in a triggerer share one consumer, one thread and one poll."""
+"""The trigger of a waiting case. All triggers in a triggerer share one consumer, one thread and one poll loop."""
 
 import asyncio
 import json
@@ -24,15 +24,15 @@ _RETRY_SECONDS = 5.0
 
 
 def outcome_line(outcome: dict[str, Any]) -> str:
-    """A case's outcome in one line, for people."""
+    """A case's outcome as one line of the log."""
     return f"case {outcome['idTransaction']} is {outcome['status']}, answered at {outcome['answeredAt']}"
 
 
 class Resolved(TaskSuccessEvent):
     """Ends a case's task with its outcome as XCom.
 
-    Airflow logs each event; here that line tells the outcome. One of ours would be a third more for the triggerer's
-    supervisor to read, and that bounds how many cases end in a second: 50 instead of 64 were seen.
+    Airflow logs each event, so this class puts the outcome in that line. A log line of the trigger's own would be a
+    third more lines for the triggerer's supervisor, which limits the rate: 50 cases ended in a second instead of 64.
     """
 
     def __repr__(self) -> str:
@@ -40,15 +40,15 @@ class Resolved(TaskSuccessEvent):
 
 
 class ConfirmationTrigger(AwaitMessageTrigger):
-    """Waits for the outcome of one case: the first answer in log order, or NO_RESPONSE when its time is up.
+    """Waits for the outcome of one case: the first answer in log order, or NO_RESPONSE after its time limit.
 
-    The time is that of :mod:`fraudstream.cases.deadlines`.
+    :mod:`fraudstream.cases.deadlines` defines the time limit.
 
-    The provider's trigger polls with a consumer of its own; this one waits on the process's view of the topic, so a
-    waiting case costs a coroutine and a dictionary entry. Brokers that are away are waited for.
+    The provider's trigger polls with its own consumer. This one waits on the process's shared view of the topic, so
+    that a waiting case takes only a coroutine and a dictionary entry. If the brokers don't answer, it waits for them.
 
     :param case: the case as JSON, see :func:`fraudstream.cases.opening.case_of`
-    :param end_from_trigger: end the task here with the outcome as XCom, no worker needed
+    :param end_from_trigger: end the task from the trigger, with the outcome as XCom and without a worker
     """
 
     def __init__(self, case: str, end_from_trigger: bool = False) -> None:
@@ -57,12 +57,12 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         self.end_from_trigger = end_from_trigger
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Class path and arguments to make it again in any triggerer."""
+        """The class path and the arguments with which any triggerer can create the trigger again."""
         path = f"{type(self).__module__}.{type(self).__qualname__}"
         return path, {"case": self.case, "end_from_trigger": self.end_from_trigger}
 
     def render_template_fields(self, context: Context, jinja_env: Environment | None = None) -> None:
-        """Fills in the case, then lets go of its run's conf, of which each trigger has a copy: 0.3 MiB at 200 cases."""
+        """Fills in the case, then frees the run's conf, of which each trigger has a copy: 0.3 MiB for 200 cases."""
         super().render_template_fields(context, jinja_env)
         context["dag_run"].conf = None
         context["params"] = {}
@@ -70,8 +70,9 @@ class ConfirmationTrigger(AwaitMessageTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yields one event, with the outcome.
 
-        It logs beside the event loop. The triggerer's supervisor reads these lines, and while it hands over new cases
-        it reads none: a loop that waits for it to take a line can't take the cases, and both would wait for ever.
+        It logs asynchronously, outside the event loop's thread. The triggerer's supervisor reads the log lines, but not
+        while it sends new triggers. An event loop that waited until a line is read couldn't receive the triggers: a
+        deadlock.
         """
         case: Case = json.loads(self.case)
         await self.log.ainfo("case %s", described(case))
@@ -95,7 +96,7 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         opened_at = datetime.fromisoformat(case["openedAt"])
         if opened_at > datetime.now(UTC) - horizon(settings):
             return await self._wait(settings, shared_view(settings), case)
-        # Cleared long after it was opened: the shared view no longer holds what was answered then.
+        # The task was cleared long after the case was opened: the shared view no longer has answers of that time.
         async with whole_view(settings) as view:
             return await self._wait(settings, view, case)
 
@@ -115,20 +116,20 @@ class ConfirmationTrigger(AwaitMessageTrigger):
         if answer is None:
             place = await shared_publisher(settings).publish("NO_RESPONSE", transaction_of(case), datetime.now(UTC))
             await view.reached(*place)
-            # Not necessarily ours: an answer that came in between lies before it in the log, and counts.
+            # This may be another answer than NO_RESPONSE: one that arrived meanwhile is earlier in the log and counts.
             answer = view.get(id_transaction)
         if answer is None:
             raise KafkaError(f"case {id_transaction}: NO_RESPONSE was published but isn't in the topic's view")
         return answer
 
     async def _wait_until(self, until: datetime, view: Any, id_transaction: str) -> Answer | None:
-        """The answer, or None where there is none by then."""
+        """The case's answer, or None if there is none at the time `until`."""
         left = until - datetime.now(UTC)
         try:
             found: Answer | None = await asyncio.wait_for(view.wait(id_transaction), max(0.0, left.total_seconds()))
         except TimeoutError:
-            # The answer may lie in a part of the topic that the view hasn't read yet.
-            while not view.caught_up:  # noqa: ASYNC110 - another thread makes it so
+            # The answer may be in a part of the topic that the view hasn't read yet.
+            while not view.caught_up:  # noqa: ASYNC110 - another thread changes it
                 await asyncio.sleep(0.5)
             found = view.get(id_transaction)
         return found

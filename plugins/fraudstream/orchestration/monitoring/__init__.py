@@ -1,1 +1,1 @@
-"""What the API server takes of the pipeline and of Airflow, and metrics through Airflow's own."""
+"""Samples of the pipeline and of Airflow's health, taken by the API server, and metrics reported through Airflow."""

@@ -1,4 +1,4 @@
-"""What Airflow's database says of Airflow: heartbeats, triggerers and their load, the last runs."""
+"""Reads Airflow's health from its database: heartbeats, triggerers and their load, the last runs."""
 
 import shutil
 from typing import Any
@@ -12,13 +12,16 @@ from sqlalchemy import func, select
 from fraudstream.pipeline.airflow_health import Health, Run, Triggerer
 
 _JOBS = {"scheduler": "SchedulerJob", "triggerer": "TriggererJob", "dag_processor": "DagProcessorJob"}
-#: Of jobs that ended badly: they count as running until then, and no longer than this.
+#: A triggerer without a heartbeat for this time doesn't count as running: a job that crashed keeps the state running.
 _GONE_SECONDS = 300
 _ENDED = ("success", "failed")
 
 
 def read_health(session: Any, now: float) -> Health:
-    """Airflow now; `now` in seconds since 1970."""
+    """Airflow's present health.
+
+    :param now: seconds since 1970
+    """
     beats = {
         kind: at.timestamp()
         for kind, at in session.execute(select(Job.job_type, func.max(Job.latest_heartbeat)).group_by(Job.job_type))

@@ -1,4 +1,4 @@
-"""Reports metrics through Airflow's own: to StatsD or OpenTelemetry, as Airflow is configured, or not at all."""
+"""Reports metrics through Airflow: to StatsD, to OpenTelemetry, or nowhere, as Airflow is configured."""
 
 from airflow.sdk.observability import stats
 
@@ -6,7 +6,7 @@ from fraudstream.pipeline.metrics import PREFIX, Metric
 
 
 def report(metric: Metric, value: float, **tags: str) -> None:
-    """Reports a value: what a counter grows by, a gauge is, or a timer took in seconds.
+    """Reports a value: the increment of a counter, the value of a gauge, or the seconds of a timer.
 
     :raises ValueError: the tags aren't those of the metric
     """
@@ -18,4 +18,4 @@ def report(metric: Metric, value: float, **tags: str) -> None:
     elif metric.kind == "gauge":
         stats.gauge(name, value, tags=tags)
     else:
-        stats.timing(name, value * 1000, tags=tags)  # StatsD's unit; OpenTelemetry gets the same
+        stats.timing(name, value * 1000, tags=tags)  # milliseconds, for StatsD and OpenTelemetry

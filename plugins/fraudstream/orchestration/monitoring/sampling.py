@@ -1,7 +1,7 @@
 """Samples of the pipeline, taken by a thread of the API server and kept for a day in Airflow's database.
 
-Each API server's process has the thread. A sample belongs to a slot of time, which is the key of its row: the process
-that inserts the row first takes the sample, so that any number of processes take one for each slot.
+Each process of the API servers has such a thread. A sample belongs to a time slot of 15 seconds, which is the key of
+its row. The process that inserts the row first takes the sample, so that there is one sample for each slot.
 """
 
 import logging
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 SECONDS = 15
 _LEAVE_SECONDS = 3.0
-#: Of the samples older than an hour the page's plots need one of so many.
+#: Of the samples that are older than an hour, the page's plots need one in this number.
 _THINNED = 4
 _KEPT_SLOTS = 25 * 3600 // SECONDS
 _HOUR_SLOTS = 3600 // SECONDS
@@ -46,10 +46,12 @@ _samples = Table(
 
 
 def read_history(connection: Any, now: float) -> list[Sample]:
-    """The samples of the last day in their order; of those before the last hour every fourth.
+    """The samples of the last day in the order of their times. Of those before the last hour, only every fourth.
 
-    None that another version took, whose figures are others, and none of a moment to come, which a clock that was
-    wrong for a while leaves.
+    Samples of another version with other figures are omitted, and so are samples with a future time, which a wrong
+    clock leaves.
+
+    :param now: seconds since 1970
     """
     slot = int(now // SECONDS)
     wanted = (_samples.c.slot > slot - _HOUR_SLOTS) | (
@@ -62,13 +64,13 @@ def read_history(connection: Any, now: float) -> list[Sample]:
 
 @cache
 def create_table(engine: Any) -> None:
-    """Creates the table of samples unless it is there; looks once in a process."""
-    with suppress(IntegrityError, ProgrammingError), engine.begin() as connection:  # two processes at the same moment
+    """Creates the table of samples if it doesn't exist. Each process checks this once."""
+    with suppress(IntegrityError, ProgrammingError), engine.begin() as connection:  # another process may create it, too
         connection.execute(CreateTable(_samples, if_not_exists=True))
 
 
 class Sampling:
-    """The thread. It survives everything: what fails is logged, and the next slot is another try."""
+    """The thread that takes samples. A failure is logged, and the thread tries again at the next slot."""
 
     def __init__(self, engine: Any, new_sampler: Callable[[], Sampler]) -> None:
         self._engine = engine
@@ -78,16 +80,16 @@ class Sampling:
         self._thread = threading.Thread(target=self._run, name="samples of the pipeline", daemon=True)
 
     def start(self) -> None:
-        """Starts it; returns at once."""
+        """Starts the thread; returns at once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends it after the sample at hand, which it waits for no longer than some seconds."""
+        """Ends the thread after the current sample, and waits for that at most 3 seconds."""
         self._stop.set()
         self._thread.join(_LEAVE_SECONDS)
 
     def take(self, slot: int) -> bool:
-        """Takes the sample of a slot unless another process has; whether this one did."""
+        """Takes the sample of a slot unless another process has begun it. Returns whether this process took it."""
         with self._engine.begin() as connection:
             try:
                 connection.execute(insert(_samples).values(slot=slot))
@@ -120,7 +122,7 @@ class Sampling:
 
 
 class SamplesPipeline:
-    """Root middleware of the API server: it starts the thread with the server, and passes everything on."""
+    """Root middleware of the API server: starts and stops the thread with the server, and passes all requests on."""
 
     def __init__(self, app: Any) -> None:
         self._app = app

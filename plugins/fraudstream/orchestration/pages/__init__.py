@@ -1,1 +1,1 @@
-"""Pages in Airflow's UI: two in its navigation, two as tabs of a run and of a sensor."""
+"""Pages in Airflow's UI: two in its navigation, and two as tabs of a DAG run and of a sensor's task instance."""

@@ -1,4 +1,4 @@
-"""The app behind Airflow's login at ``/fraudstream``. Each router names the right that its pages need."""
+"""The app behind Airflow's login at ``/fraudstream``. Each router declares the permission that its pages need."""
 
 from fastapi import FastAPI
 

@@ -1,7 +1,7 @@
 """Two tabs in Airflow's UI: the case that a sensor waits for, and all cases of a run.
 
-Airflow shows neither: a sensor that starts and ends in the triggerer is never rendered by a worker, so that it has no
-rendered fields and no name but its map index. The pages read the run's conf and the sensors' XComs, for those who may
+Airflow itself shows neither: no worker renders a sensor that starts and ends in the triggerer, so that it has no
+rendered fields and no name but its map index. The pages read the run's conf and the sensors' XComs, for users who may
 read the DAG's task instances. They do not show the customer's links, because users of Airflow must not answer for a
 customer.
 """
@@ -77,7 +77,10 @@ def _cases(session: Any, run_id: str) -> list[Case]:
 
 
 def _shown(session: Any, run_id: str, cases: dict[int, Case]) -> list[dict[str, Any]]:
-    """What a page shows of cases, by map index."""
+    """The values that a page shows of each case.
+
+    :param cases: by map index
+    """
     of_sensors = (TaskInstance.dag_id == DAG_ID, TaskInstance.run_id == run_id, TaskInstance.task_id == TASK_ID)
     states = dict(session.execute(select(TaskInstance.map_index, TaskInstance.state).where(*of_sensors)).all())
     of_xcoms = (XComModel.dag_id == DAG_ID, XComModel.run_id == run_id, XComModel.task_id == TASK_ID)
@@ -95,7 +98,7 @@ def _shown(session: Any, run_id: str, cases: dict[int, Case]) -> list[dict[str, 
             "to": case["nameDest"],
             "made": _time(case["timestamp"]),
             "since": _time(case["openedAt"]),
-            # The time limit runs from when the notice is accepted, which Airflow doesn't know.
+            # The time limit begins when the notice is accepted. Airflow doesn't know that time.
             "until": f"{_time(case['expiresAt'])} or later",
             **_now(states.get(number), outcomes.get(number)),
         }
@@ -116,7 +119,7 @@ def _now(state: str | None, outcome: dict[str, Any] | None) -> dict[str, str]:
 
 
 def _outcome(value: Any) -> dict[str, Any]:
-    # What a trigger returned is stored as JSON text, what a worker did as JSON.
+    # The XCom of a trigger is stored as JSON text, that of a worker as JSON.
     outcome: dict[str, Any] = json.loads(value) if isinstance(value, str) else value
     return outcome
 

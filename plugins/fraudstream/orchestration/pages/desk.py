@@ -1,4 +1,4 @@
-"""The page "Cases": the queue of what waits for a customer or for the bank, one case, and what people do to them."""
+"""The page "Cases": the queue of cases that wait for a customer or for the bank, a page for one case, and actions."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,10 +36,10 @@ from fraudstream.orchestration.pages.sensor_state import sensor_state
 from fraudstream.settings import get_settings
 
 router = APIRouter()
-#: How long a request waits for an index that was just started.
+#: Seconds that a request waits for an index that was just started.
 _WAIT_SECONDS = 10.0
 _ROWS = 50
-#: What a filter may be asked for: more than a case can have, and less than a date or SQLite has room for.
+#: Limits of a filter's values: more than any case has, and within the range of dates and SQLite.
 _MOST_HOURS, _MOST_MINOR = 1_000_000, 10**18
 _Text = Annotated[str, Query(max_length=200)]
 _Field = Annotated[str, Form(max_length=4_000)]
@@ -60,7 +60,7 @@ def queue(
     sort: _Text = "deadline",
     number: Annotated[int, Query(ge=1, le=100_000)] = 1,
 ) -> HTMLResponse:
-    """The queue, a page of it."""
+    """A page of the queue."""
     wanted = Filter(
         states=tuple(one for one in STATES if one in (state or OPEN_STATES)) or OPEN_STATES,
         least=_amount(least),
@@ -116,7 +116,7 @@ def queue(
 
 @router.get("/desk-case")
 def case(name: Viewer, may_act: MayAct, session: SessionDep, id: _Text) -> HTMLResponse:
-    """One case."""
+    """The page of one case."""
     try:
         views = _views()
         known = views.index.case(id)
@@ -124,7 +124,7 @@ def case(name: Viewer, may_act: MayAct, session: SessionDep, id: _Text) -> HTMLR
         return _unavailable(error)
     if known is None:
         raise HTTPException(
-            404, "no case of the last weeks has this id; `python -m fraudstream trace ID` looks further"
+            404, "no case of the last weeks has this id; `python -m fraudstream trace ID` searches further back"
         )
     found, problem = _from_lake(known)
     sensor = sensor_state(session, found.run_id, id, has_outcome=known.history.outcome is not None) if found else None
@@ -158,7 +158,7 @@ def act(
     assignee: _Field = "",
     request: _Field = "",
 ) -> Response:
-    """Does something to one case or several."""
+    """Performs an action on one or several cases."""
     check_form_token(token, name)
     try:
         _views()
@@ -190,7 +190,10 @@ def _act(
 
 
 def _views() -> DeskViews:
-    """:raises KafkaError: the index isn't complete yet, or can't be fed"""
+    """The views of the cases.
+
+    :raises KafkaError: the index isn't complete yet, or its topics can't be read
+    """
     views = shared_views(get_settings())
     if not views.wait(_WAIT_SECONDS):
         raise KafkaUnavailable(f"the topics of cases are still being read, {len(views.index):,} cases so far; reload")
@@ -208,14 +211,14 @@ def _topics() -> Topics:
 
 
 class _Events:
-    """A producer that connects when something is written for the first time."""
+    """A producer of case events that connects at the first write."""
 
     def publish(self, events: Any) -> None:
         _events().publish(events)
 
 
 class _Answers:
-    """As :class:`_Events`."""
+    """A producer of answers that connects at the first write."""
 
     async def publish(self, *arguments: Any) -> Any:
         return await shared_publisher(get_settings()).publish(*arguments)
@@ -230,7 +233,7 @@ def _from_lake(known: KnownCase) -> tuple[CasePage | None, str]:
     try:
         partitions = len(_topics().partitions(NON_FRAUD_TRANSACTION))
         return case_page(lake_with_tables(get_settings()), known, partitions), ""
-    except (FraudstreamError, AirflowNotFoundException) as error:  # the second one: there is no such connection
+    except (FraudstreamError, AirflowNotFoundException) as error:  # AirflowNotFoundException: no such connection
         return None, str(error)
 
 
@@ -250,7 +253,7 @@ def _amount(text: str) -> int | None:
     except ValueError as error:
         raise HTTPException(422, f"amount: {error}") from None
     if abs(found) > _MOST_MINOR:
-        raise HTTPException(422, f"amount: {text[:50]!r} is more than any case is about")
+        raise HTTPException(422, f"amount: {text[:50]!r} is more than the amount of any case")
     return found
 
 

@@ -1,8 +1,8 @@
-"""Who may use the page Cases, and that an action comes from a form of this page.
+"""Checks who may use the page Cases, and that an action comes from a form of this page.
 
-Two things must say yes. The auth manager: it may the custom view ``Cases``, GET to see and POST to act, so that with
-FAB or Keycloak a role of its own has these permissions. And the setting ``desk_users``, because Airflow's simple auth
-manager knows no permissions of views and says yes to everybody who may log in.
+Two checks must succeed. The auth manager must allow the custom view ``Cases``, GET to see it and POST to act, so that
+a separate role can have these permissions in FAB or Keycloak. And the setting ``desk_users`` must name the user,
+because Airflow's simple auth manager has no permissions for views and allows them to everybody who may log in.
 """
 
 from typing import Annotated, Any, Literal
@@ -18,22 +18,28 @@ from fraudstream.settings import get_settings
 
 #: Name of the custom view in the auth manager.
 VIEW = "Cases"
-#: A page may be left open this long before its forms have to be loaded again.
+#: Seconds for which the forms of an open page are valid.
 FORM_SECONDS = 8 * 3600
-#: `desk_users` says so: everybody whom the auth manager lets.
+#: Entry of `desk_users` for everybody whom the auth manager allows.
 _EVERYBODY = "*"
 
 
 def viewer(user: GetUserDep) -> str:
-    """The name of who sees the page."""
+    """The name of the user who sees the page.
+
+    :raises HTTPException: 403, the user may not see it
+    """
     return _allowed("GET", user)
 
 
 def actor(request: Request, user: GetUserDep) -> str:
-    """The name of who acts, over a request that came from this server's own page."""
+    """The name of the user who acts, with a request from this server's own page.
+
+    :raises HTTPException: 403, the user may not act, or the request comes from another site
+    """
     name = _allowed("POST", user)
     origin = request.headers.get("origin")
-    # Browsers send both with each POST; a client without either has no session of a browser to misuse.
+    # Browsers send both headers with each POST. A client that sends neither is no browser whose session can be misused.
     if request.headers.get("sec-fetch-site", "same-origin") != "same-origin" or (
         origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     ):
@@ -46,7 +52,7 @@ Actor = Annotated[str, Depends(actor)]
 
 
 def may_act(user: GetUserDep) -> bool:
-    """Whether the page shows forms."""
+    """Whether the user may act, so that the page shows forms."""
     try:
         _allowed("POST", user)
     except HTTPException:
@@ -58,12 +64,15 @@ MayAct = Annotated[bool, Depends(may_act)]
 
 
 def form_token(name: str) -> str:
-    """What each form carries: this user's, signed by this server."""
+    """The token of a form: the user's name, signed by this server."""
     return str(_signer().dumps(name))
 
 
 def check_form_token(token: str, name: str) -> None:
-    """Passes if the token was written into a form for this very user not long ago."""
+    """Checks that the token comes from a form for this user that is still valid.
+
+    :raises HTTPException: 403, it doesn't
+    """
     try:
         signed_for = _signer().loads(token, max_age=FORM_SECONDS)
     except BadData:

@@ -1,4 +1,4 @@
-"""What the page Cases shows of cases, as text."""
+"""Converts cases to the texts that the page Cases shows."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,12 +13,12 @@ from fraudstream.desk.trace import OUTCOMES as SAYS
 
 
 def outcome_choices() -> dict[str, str]:
-    """What a person may decide, by outcome."""
+    """The texts of the decisions that a person may make, by outcome."""
     return {outcome: SAYS[outcome] for outcome in OUTCOMES}
 
 
 def shown_case(one: QueuedCase) -> dict[str, Any]:
-    """A line of the queue."""
+    """The texts of a line of the queue."""
     now = datetime.now(UTC)
     left = one.deadline - now
     return {
@@ -44,7 +44,7 @@ def shown_case(one: QueuedCase) -> dict[str, Any]:
 
 
 def shown_decision(known: KnownCase) -> dict[str, str] | None:
-    """What a case came to, if it did."""
+    """The texts of a case's outcome; None if it has none."""
     answer = known.history.outcome
     if answer is None:
         return None
@@ -57,7 +57,7 @@ def shown_decision(known: KnownCase) -> dict[str, str] | None:
 
 
 def shown_request(known: KnownCase, name: str) -> dict[str, str] | None:
-    """The decision that another person has to confirm; `own`: it is this person's."""
+    """The decision that another person has to confirm, or None. `own` isn't empty if this user made it."""
     made = [event for event in known.history.events if event.details.get("request") == known.queued.request]
     if not known.queued.request or not made:
         return None
@@ -72,7 +72,7 @@ def shown_request(known: KnownCase, name: str) -> dict[str, str] | None:
 
 
 def shown_step(step: Step) -> dict[str, str]:
-    """A step of a time line."""
+    """The texts of a step of a time line."""
     return {
         "at": _time(step.at) if step.at else "",
         "what": step.what,

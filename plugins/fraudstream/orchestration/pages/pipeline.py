@@ -1,4 +1,4 @@
-"""The page "Pipeline": is it healthy, and if not, where. It shows samples; a visit costs the brokers nothing."""
+"""The page "Pipeline": whether the pipeline is healthy, and if not, where. It shows samples and asks no broker."""
 
 import time
 from typing import Any
@@ -22,7 +22,7 @@ router = APIRouter(dependencies=[Depends(requires_access_view(AccessView.CLUSTER
 
 @router.get("/pipeline")
 def pipeline(session: SessionDep) -> HTMLResponse:
-    """One screen for those who may see Airflow's own health."""
+    """The page, for users who may see Airflow's cluster activity."""
     now = time.time()
     create_table(session.get_bind())
     history = read_history(session.connection(), now)
@@ -39,7 +39,7 @@ def pipeline(session: SessionDep) -> HTMLResponse:
 
 
 def _address(link: str, assets: dict[str, Any]) -> str:
-    """Where a link of :mod:`fraudstream.pipeline.page.overview` goes, from this page; empty: nowhere."""
+    """The relative address of a link of :mod:`fraudstream.pipeline.page.overview`; empty if it has none."""
     kind, _, name = link.partition(":")
     if kind == "dag":
         return f"../dags/{quote(name, safe='')}"

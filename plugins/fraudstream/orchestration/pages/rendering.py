@@ -1,8 +1,8 @@
-"""What the pages in Airflow's UI have in common: the layout, its style and script, and headers that permit no more.
+"""Shared by the pages in Airflow's UI: the layout, its style and script, and headers that allow nothing else.
 
-The templates are in ``include/templates/airflow``. A page is HTML that the server renders; plots are SVG in it. The
-policy allows one style and one script by their hashes, and nothing else: no source can be loaded, no text that a
-template shows can run.
+The templates are in ``include/templates/airflow``. The server renders a page as HTML, with plots as SVG in it. The
+content security policy allows one style and one script by their hashes and nothing else: a page can load no other
+source, and no text in a template can run as a script.
 """
 
 import base64
@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from fraudstream.settings import TEMPLATES
 
-#: The pages of Airflow's navigation; a tab is on none of them.
+#: The pages in Airflow's navigation. Tabs are not among them.
 Nav = Literal["pipeline", "cases"]
 
 _folder = TEMPLATES / "airflow"
@@ -35,15 +35,15 @@ _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "R
 
 
 def page(template: str, *, title: str, nav: Nav | None = None, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page from a template that extends ``layout.html``.
+    """Renders a page from a template that extends ``layout.html``.
 
-    :param nav: the page's entry in the navigation. Only such a page follows the theme that is chosen in Airflow and may
-        send forms to this server: Airflow embeds tabs in a sandbox that runs no script.
+    :param nav: the page's entry in the navigation; None for a tab. Only a page of the navigation follows Airflow's
+        theme and may send forms to this server, because Airflow embeds tabs in a sandbox that runs no script.
     """
     html = templates.get_template(template).render(
         title=title,
         nav=nav,
-        style=Markup(_style),  # noqa: S704 - our own file, and the policy's hash holds it to that
+        style=Markup(_style),  # noqa: S704 - the project's own file; the policy allows only its hash
         script=Markup(_script),  # noqa: S704
         **values,
     )

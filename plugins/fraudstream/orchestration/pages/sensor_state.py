@@ -1,4 +1,4 @@
-"""The sensor of a case, as Airflow has it."""
+"""The state of a case's sensor in Airflow."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +14,17 @@ from fraudstream.orchestration.runs import DAG_ID
 
 @dataclass(frozen=True, slots=True)
 class Sensor:
-    """Where it is in Airflow's UI, and what to say of it."""
+    """A case's sensor: links to its task and its run in Airflow's UI, and a text about its state."""
 
     link: str
     run_link: str
     text: str
-    #: Its task is over, but the case has no outcome: a user marked it, which decides nothing.
+    #: The task has ended, but the case has no outcome: a user marked the task, which isn't a decision, or it failed.
     marked: bool
 
 
 def sensor_state(session: Any, run_id: str | None, case: str, *, has_outcome: bool) -> Sensor | None:
-    """The sensor that waits for a case in a run; None: there is no such run any more."""
+    """The sensor that waits for a case in a run; None if the run doesn't exist any more or doesn't have the case."""
     run = session.scalar(select(DagRun).where(DagRun.dag_id == DAG_ID, DagRun.run_id == run_id)) if run_id else None
     if run is None:
         return None
