@@ -81,7 +81,7 @@ HOURLY = DagSettings().lake_compaction == "hourly"
     },
 )
 def compact_lake():
-    # What is closed, and what is taken: a run by the hour takes the open day's JSON too.
+    # Days before `today` are closed. With an hourly schedule, a run also compacts the JSON of the open day.
     today = "{{ dag_run.run_after | ds }}"
     tomorrow = "{{ macros.ds_add(dag_run.run_after | ds, 1) }}"
     keep = "{{ params.keep_json_days }}"

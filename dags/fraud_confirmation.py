@@ -48,13 +48,13 @@ for the customer; the case still ends with an outcome on the topic, by the DAG `
         "retry_delay": timedelta(seconds=10),
         "retry_policy": WhatMayPass(),
     },
-    # One mail for a run, however many of its sensors failed.
+    # One mail for each run, however many of its sensors failed.
     on_failure_callback=Alert(
         subject="fraud_confirmation: sensors of a run failed",
         text="<p>Run {{ run_id }} has failed tasks. Clear them: they wait on, or find the outcome that was recorded. "
         "If nobody does, the DAG close_expired_cases ends their cases with NO_RESPONSE.</p>",
     ),
-    # Cases wait for days, and waiting ones cost no slot: neither runs nor sensors may queue up behind them.
+    # Cases wait for days, and waiting sensors take no slot. So these limits must never delay other runs or sensors.
     max_active_runs=100_000,
     max_active_tasks=1_000,
     params={

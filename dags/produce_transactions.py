@@ -52,7 +52,7 @@ from fraudstream.settings import DagSettings
     max_active_runs=1,
     params={
         "source": Param(
-            None,  # not "": the trigger form takes an empty string for one that was forgotten
+            None,  # not "": the trigger form treats an empty string as a missing value
             type=["null", "string"],
             title="Source",
             examples=["gs://my-bucket/paysim.csv", "/data/paysim.csv.gz", "/data/archive.zip"],
