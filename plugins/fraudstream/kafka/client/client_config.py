@@ -163,7 +163,7 @@ def _tls(settings: "Settings") -> dict[str, Any]:
     ):
         path = getattr(settings, field)
         if path and not Path(path).is_file():
-            raise SettingsError(f"FRAUDSTREAM_{field.upper()} is {path!r}, where no file is: give {what}")
+            raise SettingsError(f"FRAUDSTREAM_{field.upper()} is {path!r}, which is not a file: give {what}")
         if path:
             config[property_] = path
     if bool(settings.kafka_ssl_certificate_location) != bool(settings.kafka_ssl_key_location):
