@@ -130,8 +130,8 @@ class AwaitIdle(BaseSensorOperator):
             return True
         if str(self.anyway) == "True":
             self.log.warning(
-                "the brokers are stopped although %s still runs, because `anyway` is set: the tasks wait for the "
-                "brokers and, once start_kafka has run, continue after the last durable record; nothing is lost",
+                "the brokers are stopped under %s, because `anyway` is set: their tasks wait for the brokers and, once "
+                "start_kafka has run, continue after the last durable record; nothing is lost",
                 running,
             )
             return True

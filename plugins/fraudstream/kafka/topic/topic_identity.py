@@ -81,7 +81,7 @@ def require_offset(answer: ListOffsetsResultInfo, place: TopicPartition) -> int:
     """
     if answer.offset < 0:
         raise KafkaUnavailable(
-            f"the brokers return no offset for {place.topic}[{place.partition}] (found {answer.offset}): its leader is "
+            f"the brokers return no offset of {place.topic}[{place.partition}] (found {answer.offset}): its leader is "
             f"changing, or too few brokers run"
         )
     return int(answer.offset)
