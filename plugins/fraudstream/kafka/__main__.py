@@ -17,8 +17,8 @@ from fraudstream.settings import Settings, get_settings
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code.
 
-    The code is 1 if topics differ, if dead letters are left, or if the command failed; a failure is printed on standard
-    error.
+    The code is 1 if topics differ, if dead letters can't be produced again, or if the command failed; a failure is
+    printed on standard error.
     """
     parser = argparse.ArgumentParser(prog="python -m fraudstream.kafka", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)

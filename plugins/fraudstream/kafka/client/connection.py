@@ -163,7 +163,7 @@ class Connection:
 
 
 def unwritable(settings: Settings, topics: Sequence[str]) -> list[str]:
-    """The topics that the user may not write to; all of `topics` if the brokers say that of none."""
+    """The topics that the user may not write to; all of `topics` if the brokers name none of them."""
     admin = AdminClient(settings.kafka_config())
     asked = admin.describe_topics(TopicCollection(list(topics)), include_authorized_operations=True)
     found = []

@@ -15,7 +15,7 @@ KeyAndHeaders = tuple[bytes | None, list[tuple[str, bytes | None]]]
 
 @dataclass(frozen=True)
 class Records:
-    """Records of one partition: columns of the same length, in offset order. A null in `values` is a record's null.
+    """Records of one partition: columns of the same length, in offset order. A null in `values` is a record without one.
 
     `key_and_headers` returns key and headers of the record at an index. It may be called until the reader's next read.
     """
@@ -70,7 +70,7 @@ class MessageConsumer:
         """Does nothing: the consumer's own queue has the records."""
 
     def close(self) -> None:
-        """Does nothing: this reader holds nothing."""
+        """Does nothing: this reader keeps no records."""
 
     def read(self, seconds: float) -> tuple[dict[int, Records], list[Failure]]:
         # poll returns at the first record; consume alone would wait for all records or until the time is over

@@ -53,7 +53,7 @@ def add_parser(commands: Any) -> None:
         description="Produces the dead letters of a topic again with their key, value, headers and partition, each "
         "only once even if this command is repeated. Dead letters that would be invalid again, or that the brokers "
         "refuse, are left. If a schema was unknown, it first waits 30 s until consumers look the schema up again.",
-        epilog="Exit codes: 0 no dead letter is left, 1 some are left or the command failed.",
+        epilog="Exit codes: 0 all chosen dead letters are produced, 1 some are left or the command failed.",
     )
     again.add_argument("topic", choices=SOURCES, metavar="topic", help=_WHERE)
     again.add_argument("--reason", metavar="TEXT", help="only those whose reason begins with TEXT")

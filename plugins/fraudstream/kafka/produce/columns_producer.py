@@ -22,7 +22,7 @@ _COPY = 2
 #: Messages that are queued at once, and messages that may be in the client's queue before that: they limit its memory.
 _AT_ONCE = 10_000
 _QUEUED = 100_000
-#: Maximum number of messages that are in the client's queue.
+#: Maximum number of messages that this module keeps in the client's queue.
 QUEUE = _QUEUED + _AT_ONCE
 
 

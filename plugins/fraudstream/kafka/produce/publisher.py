@@ -94,8 +94,8 @@ class Publisher:
     def run(self) -> IngestProgress:
         """Produces until the end, the limit or :meth:`stop`, and returns the position reached.
 
-        :raises DatasetError: the source can't be read, or too many rows are rejected: among the first rows this is
-            raised before any row is sent, and later committed rows stay
+        :raises DatasetError: the source can't be read, or too many rows are rejected. A new file's first rows are
+            checked before any row is sent; rows that are committed later stay on the topics
         :raises ProducerFenced: a newer run of the same source took over; don't retry
         :raises KafkaError: the brokers don't answer or refuse; a new run continues at the last committed position
         """

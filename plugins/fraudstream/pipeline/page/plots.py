@@ -80,7 +80,7 @@ def short(value: float) -> str:
 
 
 def _runs(points: Sequence[Point]) -> list[list[tuple[float, float]]]:
-    """The parts of a line between gaps; a lone point becomes a short line."""
+    """The parts of a line between unknown values, without empty parts."""
     runs: list[list[tuple[float, float]]] = [[]]
     for at, value in points:
         if value is None:
