@@ -15,7 +15,7 @@ KeyAndHeaders = tuple[bytes | None, list[tuple[str, bytes | None]]]
 
 @dataclass(frozen=True)
 class Records:
-    """Records of one partition: columns of the same length, in offset order. A null in `values` is a record without one.
+    """Records of one partition: columns of the same length, in offset order. A null in `values` is a tombstone.
 
     `key_and_headers` returns key and headers of the record at an index. It may be called until the reader's next read.
     """

@@ -19,7 +19,7 @@ from fraudstream.pipeline.thresholds import Threshold
 
 _OF_HOUR = ("-60 min", "-45 min", "-30 min", "-15 min", "now")
 _OF_DAY = ("-24 h", "-18 h", "-12 h", "-6 h", "now")
-#: A plot has no line between samples that are further apart than this, in seconds.
+#: The rate between samples that are further apart than this, in seconds, is unknown.
 _GAP = 300.0
 _COUNTED = (NON_FRAUD_TRANSACTION, FRAUD_TRANSACTION, FRAUD_CONFIRMATION)
 _FOLDERS = {"transaction": "transaction", "fraud_confirmation": "fraud_confirmation", "email_confirmation": "mail log"}
