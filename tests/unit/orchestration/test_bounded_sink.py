@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from math import inf
 
 import pytest
@@ -104,3 +105,35 @@ def test_it_says_since_when_records_wait(slow: SlowSink) -> None:
     assert sink.waiting_since == since
     sink.flush()
     assert sink.waiting_since is None
+
+
+class FinishesMeanwhile(Future[object]):
+    """A call that returns or raises just after a wait for it timed out."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__()
+        self._call = call
+
+    def result(self, timeout: float | None = None) -> object:
+        if not self.done():
+            try:
+                self.set_result(self._call())
+            except TimeoutError as error:
+                self.set_exception(error)
+            raise TimeoutError
+        return super().result(timeout)
+
+
+@pytest.mark.parametrize("error", [None, TimeoutError("of the store")])
+def test_a_call_that_ends_while_the_wait_for_it_times_out_has_its_own_outcome(
+    slow: SlowSink, error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = BoundedSink(slow, until=lambda: inf)
+    monkeypatch.setattr(sink._thread, "submit", FinishesMeanwhile)
+    slow.error = error
+    slow.gate.set()
+    if error:
+        with pytest.raises(TimeoutError, match="of the store"):
+            sink.flush()
+    else:
+        assert sink.flush() == {PARTITION: 10}

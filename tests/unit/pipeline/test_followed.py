@@ -109,3 +109,18 @@ def test_a_dead_letter_counts_once_by_its_kind_until_it_is_produced_again() -> N
     counted.take_letter(Message(**letter.to_marker(1)))  # type: ignore[arg-type]
     counted.take_letter(Message(**letter.to_message()))  # type: ignore[arg-type]
     assert "fraud_transaction.dead_letter" not in counted.dead_letters()
+
+
+def test_dead_letters_of_a_topic_and_of_the_one_that_replaced_it_count_apart() -> None:
+    counted = Counted()
+    older, newer = (
+        DeadLetter(Partition(FRAUD_TRANSACTION, 2), 7, at, None, None, (), "no such schema: id 99") for at in (1, 2)
+    )
+    for letter in (older, newer):
+        counted.take_letter(Message(**letter.to_message()))  # type: ignore[arg-type]
+    assert counted.dead_letters() == {"fraud_transaction.dead_letter": {"no such schema": 2}}
+    counted.take_letter(Message(**older.to_marker(1)))  # type: ignore[arg-type]
+    assert counted.dead_letters() == {"fraud_transaction.dead_letter": {"no such schema": 1}}
+    of_an_older_version = DeadLetter(Partition(FRAUD_TRANSACTION, 2), 7, None, None, None, (), "")
+    counted.take_letter(Message(**of_an_older_version.to_marker(1)))  # type: ignore[arg-type]
+    assert counted.dead_letters() == {}

@@ -144,3 +144,12 @@ def test_limits_have_an_order() -> None:
     limits = [value for value in vars(thresholds).values() if isinstance(value, thresholds.Threshold)]
     assert all(one.amber <= one.red for one in limits)
     assert (limits[0].colour(None), limits[0].colour(0)) == ("", "green")
+
+
+def test_one_point_between_unknown_ones_is_drawn_as_a_short_line_and_what_came_before_is_not() -> None:
+    line = Line("lag", [(-5.0, 3.0), (-4.0, None), (5.0, 2.0), (6.0, None)])
+    drawn = str(plot("lag", [line], start=0.0, end=10.0, ticks=("-10 s", "now")))
+    (points,) = re.findall(r'<polyline class="line0" points="([^"]*)">', drawn)
+    (x1, y1), (x2, y2) = (map(float, place.split(",")) for place in points.split(" "))
+    assert x2 == x1 + 1
+    assert y1 == y2

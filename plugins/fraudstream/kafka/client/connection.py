@@ -170,7 +170,7 @@ def unwritable(settings: Settings, topics: Sequence[str]) -> list[str]:
     for topic, answer in asked.items():
         try:
             writable = AclOperation.WRITE in answer.result(30).authorized_operations
-        except KafkaException:  # the user may not even describe the topic
+        except (KafkaException, TimeoutError):  # the user may not even describe the topic, or nobody answers
             writable = False
         if not writable:
             found.append(topic)

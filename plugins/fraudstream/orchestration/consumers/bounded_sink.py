@@ -67,8 +67,8 @@ class BoundedSink:
             try:
                 return running.result(timeout=_LOOK_SECONDS)
             except NotYet:
-                if running.done():  # the call itself raised a TimeoutError
-                    raise
+                if running.done():  # since then, or the call itself raised a TimeoutError
+                    return running.result()
             if time.monotonic() >= self._until():
                 self._given_up = True
                 raise GivenUp

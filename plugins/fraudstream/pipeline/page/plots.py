@@ -42,8 +42,11 @@ def plot(title: str, lines: Sequence[Line], *, start: float, end: float, ticks: 
             Markup('<text class="x" text-anchor="{}" x="{}" y="{}">{}</text>').format(anchor, x, _HEIGHT - 4, tick)
         )
     for number, line in enumerate(lines):
-        for run in _runs(thinned(line.points)):
-            points = " ".join(f"{_x(at, start, end):.1f},{_y(value, top):.1f}" for at, value in run if at >= start)
+        for run in _runs(thinned([point for point in line.points if point[0] >= start])):
+            places = [(_x(at, start, end), _y(value, top)) for at, value in run]
+            if len(places) == 1:  # a line through one point isn't drawn
+                places.append((places[0][0] + 1, places[0][1]))
+            points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(
                 Markup('<polyline class="line{}" points="{}"><title>{}</title></polyline>').format(
                     number, points, line.name

@@ -67,8 +67,9 @@ class Counted:
     #: Time at which a mail server accepted the first notice of each case: the customer's time limit begins then.
     accepted: dict[str, float] = field(default_factory=dict)
     files: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    #: The reason of each dead letter; None after it was produced again.
-    letters: dict[tuple[Partition, int], str | None] = field(default_factory=dict)
+    #: The reason of each dead letter, by partition, offset and timestamp of the record: a topic that was recreated has
+    #: other records at the same offsets. None after the letter was produced again.
+    letters: dict[tuple[Partition, int, int | None], str | None] = field(default_factory=dict)
 
     def take_record(self, message: Message, record: Mapping[str, Any]) -> None:
         """Counts a decoded record."""
@@ -106,9 +107,11 @@ class Counted:
         else:
             letters = letters_of([message])
         for letter in letters:
-            place = (Partition(message.topic() or "", letter.partition.number), letter.offset)
+            place = (Partition(message.topic() or "", letter.partition.number), letter.offset, letter.timestamp)
             if letter.redriven_at is not None:
-                self.letters[place] = None
+                # A marker of an older version has no timestamp: it stands for all letters of its offset.
+                known = [one for one in self.letters if one[:2] == place[:2]] if letter.timestamp is None else []
+                self.letters |= dict.fromkeys([place, *known])
             elif self.letters.get(place, "") is not None:
                 self.letters[place] = letter.kind
 
@@ -132,7 +135,7 @@ class Counted:
     def dead_letters(self) -> dict[str, dict[str, int]]:
         """The number of dead letters that weren't produced again, by dead-letter topic and reason."""
         found: dict[str, Counter[str]] = {}
-        for (partition, _), reason in self.letters.items():
+        for (partition, *_), reason in self.letters.items():
             if reason is not None:
                 found.setdefault(partition.topic, Counter())[reason] += 1
         return {topic: dict(reasons) for topic, reasons in found.items()}
