@@ -29,6 +29,8 @@ class Topics:
     def __init__(self, settings: Settings) -> None:
         self._connection = Connection(settings)
         self._admin = AdminClient(settings.kafka_config(error_cb=self._connection.on_error, log_level=3))
+        #: Topics whose leaders the client has asked for.
+        self._known: set[str] = set()
 
     def id(self, topic: str) -> str:
         """The topic's id."""
@@ -66,7 +68,9 @@ class Topics:
 
     def _offset(self, partition: Partition, spec: OffsetSpec) -> int:
         place = TopicPartition(*partition)
-        self._connection.open(self._admin, partition.topic)  # a client that knows no leader waits 1 to 3 s for one
+        if partition.topic not in self._known:  # a client that knows no leader waits 1 to 3 s for one
+            self._connection.open(self._admin, partition.topic)
+            self._known.add(partition.topic)
         asked = self._admin.list_offsets({place: spec}, request_timeout=_SECONDS)
         try:
             return require_offset(asked[place].result(_SECONDS), place)

@@ -21,9 +21,10 @@ class Admin:
 
     def __init__(self, *offsets: int) -> None:
         self._offsets: Iterator[int] = iter(offsets)
+        self.asked_for: list[str] = []
 
     def list_topics(self, topic: str, **_: Any) -> None:
-        """Any value: it isn't used here."""
+        self.asked_for.append(topic)
 
     def list_offsets(self, places: dict[TopicPartition, Any], **_: Any) -> dict[TopicPartition, Future[Any]]:
         answers: dict[TopicPartition, Future[Any]] = {place: Future() for place in places}
@@ -50,6 +51,16 @@ def test_the_ends_of_a_topic_with_one_that_has_no_leader_are_unknown(monkeypatch
     monkeypatch.setattr(asked, "partitions", lambda topic: [Partition(topic, 0), Partition(topic, 1)])
     with pytest.raises(KafkaUnavailable):
         asked.committed_ends("fraud_transaction")
+
+
+def test_the_leaders_of_a_topic_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    admin = Admin(1, 2, 3, 4)
+    monkeypatch.setattr(topic_identity, "AdminClient", lambda config: admin)
+    asked = topic_identity.Topics(Settings())
+    for topic in ("t", "u"):
+        for number in (0, 1):
+            asked.end_offset(Partition(topic, number))
+    assert admin.asked_for == ["t", "u"]
 
 
 class Consumer:
