@@ -120,7 +120,7 @@ def test_from_a_file_to_lake_mail_and_waiting_cases(
         dags_test(laptop, f"consume_{name}", {"until": "caught_up", "max_minutes": 3})
     compacted = dags_test(laptop, "compact_lake", {"day": datetime.now(UTC).date().isoformat()})
     assert "became" in compacted
-    assert "0 cases were closed" in dags_test(laptop, "close_expired_cases")
+    assert "0 expired cases were closed" in dags_test(laptop, "close_expired_cases")
     # Other tests leave dead letters and failed mails, which make an audit fail by default.
     limits = dict.fromkeys(
         ("max_dead_letters", "max_undelivered_mails", "max_undelivered_notices", "max_retention_gaps"), 1000
