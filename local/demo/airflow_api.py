@@ -12,6 +12,8 @@ from local.environment import airflow_login
 
 _PAGE = 100
 _OVER = {"success", "failed"}
+#: How often a PATCH request is sent at most, and the seconds between two.
+_PATCHES, _PATCH_SECONDS = 5, 1.0
 
 
 class RunFailed(FraudstreamError):
@@ -144,5 +146,14 @@ class AirflowApi:
         return answer.json()
 
     def patch(self, path: str, body: dict[str, Any]) -> None:
-        """Sends a PATCH request with a JSON body."""
-        self._client.patch(path, json=body).raise_for_status()
+        """Sends a PATCH request with a JSON body.
+
+        It is repeated after a 5xx response: the API server and the scheduler may change the same rows, and the database
+        then ends one of the two transactions (a deadlock). A repeated PATCH has the same effect as one.
+        """
+        for _ in range(_PATCHES):
+            answer = self._client.patch(path, json=body)
+            if not answer.is_server_error:
+                break
+            time.sleep(_PATCH_SECONDS)
+        answer.raise_for_status()
