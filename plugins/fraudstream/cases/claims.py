@@ -15,7 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from fraudstream.errors import LakeError
@@ -26,8 +26,8 @@ from fraudstream.lake.stream.names import object_name
 from fraudstream.lake.stream.totals import Totals
 
 Case = dict[str, Any]
-#: How many days before a case its claim is looked for: a claim is in the folder of its first record's day.
-CLAIM_DAYS = 31
+# How many days before a case its claim is looked for: a claim is in the folder of its first record's day.
+_CLAIM_DAYS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,11 @@ class Plan:
                 f"Restore it, or open a run with its cases by hand and remove it"
             ) from error
         return cls(tuple(parts))
+
+
+def claim_days(at: datetime) -> list[date]:
+    """Returns the days whose folders may have the claim of a case that came at `at`, the newest first."""
+    return [at.date() - timedelta(days=days) for days in range(_CLAIM_DAYS)]
 
 
 def claimed_on(store: ObjectStore, folder: str, day: date) -> dict[str, Case]:

@@ -23,7 +23,7 @@ from typing import Any
 from confluent_kafka import Message
 
 from fraudstream.cases.answers.publisher import AnswerPublisher
-from fraudstream.cases.claims import CLAIM_DAYS, Case, claimed_on
+from fraudstream.cases.claims import Case, claim_days, claimed_on
 from fraudstream.cases.deadlines import deadline, longest_wait
 from fraudstream.cases.opening import FOLDER
 from fraudstream.cases.views.case_views import AcceptedView, ConfirmationView
@@ -137,8 +137,7 @@ def expired_by_claim(
     expired = []
     claimed: dict[date, dict[str, Case]] = {}
     for case in waiting:
-        for days in range(CLAIM_DAYS):
-            day = case.came_at.date() - timedelta(days=days)
+        for day in claim_days(case.came_at):
             if day not in claimed:
                 claimed[day] = claimed_on(store, FOLDER, day)
             if case.id in claimed[day]:

@@ -9,12 +9,12 @@
 
 import hashlib
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from fraudstream import money
-from fraudstream.cases.claims import CLAIM_DAYS, Case, Plan
+from fraudstream.cases.claims import Case, Plan, claim_days
 from fraudstream.cases.opening import FOLDER
 from fraudstream.dataset.source.source import ID_PREFIX_DIGITS
 from fraudstream.desk.topic_search import Hit, Searched, TopicSearch
@@ -169,8 +169,8 @@ def find_run(store: ObjectStore, place: Place, id_transaction: str) -> Opened | 
 
     :raises LakeError: the claim is unreadable
     """
-    for days in range(CLAIM_DAYS):
-        prefix = object_prefix(FOLDER, place.at.date() - timedelta(days=days), *place.partition)
+    for day in claim_days(place.at):
+        prefix = object_prefix(FOLDER, day, *place.partition)
         begins = [info.name for info in store.list(prefix) if _first(info.name) <= place.offset]
         found = store.get(begins[-1]) if begins else None
         if found is not None:

@@ -250,16 +250,12 @@ def _plots(history: Sequence[Sample], now: float) -> list[tuple[str, Markup, Mar
     return [
         (
             title,
-            plot(f"{title}: last hour", _since(lines, now - HOUR), start=now - HOUR, end=now, ticks=_OF_HOUR),
+            plot(f"{title}: last hour", lines, start=now - HOUR, end=now, ticks=_OF_HOUR),
             plot(f"{title}: last day", lines, start=now - DAY, end=now, ticks=_OF_DAY),
             [line.name for line in lines],
         )
         for title, lines in series
     ]
-
-
-def _since(lines: Sequence[Line], start: float) -> list[Line]:
-    return [Line(line.name, [point for point in line.points if point[0] >= start]) for line in lines]
 
 
 def _mail_lines(sample: Sample) -> float | None:

@@ -23,7 +23,11 @@ class Line:
 
 
 def plot(title: str, lines: Sequence[Line], *, start: float, end: float, ticks: Sequence[str]) -> Markup:
-    """A plot of the time from `start` to `end`, with the labels `ticks` at equal distances below it."""
+    """A plot of the time from `start` to `end`, with the labels `ticks` at equal distances below it.
+
+    Points before `start` are left out.
+    """
+    lines = [Line(line.name, [point for point in line.points if point[0] >= start]) for line in lines]
     top = _round_up(max((value for line in lines for _, value in line.points if value is not None), default=0.0))
     parts = [
         Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>').format(
@@ -42,7 +46,7 @@ def plot(title: str, lines: Sequence[Line], *, start: float, end: float, ticks: 
             Markup('<text class="x" text-anchor="{}" x="{}" y="{}">{}</text>').format(anchor, x, _HEIGHT - 4, tick)
         )
     for number, line in enumerate(lines):
-        for run in _runs(thinned([point for point in line.points if point[0] >= start])):
+        for run in _runs(thinned(line.points)):
             places = [(_x(at, start, end), _y(value, top)) for at, value in run]
             if len(places) == 1:  # a line through one point isn't drawn
                 places.append((places[0][0] + 1, places[0][1]))
