@@ -12,8 +12,8 @@ from importlib import import_module
 from fraudstream.errors import FraudstreamError
 from rich.console import Console
 
-from benchmarks.report import Report
-from benchmarks.stack import FOLDER, own_environment, stack
+from benchmarks.harness.report import Report
+from benchmarks.harness.stack import FOLDER, own_environment, stack
 
 NAMES = (
     *("produce", "lake", "mail", "latency", "replay"),

@@ -10,9 +10,9 @@ from fraudstream.lake.stream.names import FOLDER_OF
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.dataset import lake, paysim, upload
-from benchmarks.report import OURS, Report
-from benchmarks.rounds import BenchmarkFailed, Figures, run, wait_until_quiet
+from benchmarks.harness.dataset import lake, paysim, upload
+from benchmarks.harness.report import OURS, Report
+from benchmarks.harness.rounds import BenchmarkFailed, Figures, run, wait_until_quiet
 
 _ROWS = 1_000_000
 _MILLIONS = int(os.environ.get("MILLIONS") or 6)
@@ -39,7 +39,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             million(number)
         whole = _audited(environment, "save")
         say(f"audit of {_MILLIONS},000,000 rows: {whole['seconds']:.1f} s, peak RSS {whole['peak_rss_mib']:.0f} MiB")
-        compacted = run("benchmarks.ours.compact_all", [], environment)
+        compacted = run("benchmarks.ours.tables.compact_all", [], environment)
         say(f"{compacted['items']:,} rows of the lake moved to the tables")
         million(_MILLIONS)
         ours = _figures(environment, f"{_ROWS:,} rows after {_MILLIONS},000,000", say, "on")

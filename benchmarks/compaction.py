@@ -10,11 +10,11 @@ from fraudstream.lake.stream import names
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
-from benchmarks.lake_day import DAY, cases_and_mails, json_day, upload_day
-from benchmarks.report import CEILING, OURS, Report, reaches
-from benchmarks.rounds import Figures, Subject, run, run_rounds
-from benchmarks.stack import FOLDER
-from local import spark
+from benchmarks.harness.lake_day import DAY, cases_and_mails, json_day, upload_day
+from benchmarks.harness.report import CEILING, OURS, Report, reaches
+from benchmarks.harness.rounds import Figures, Subject, run, run_rounds
+from benchmarks.harness.stack import FOLDER
+from local.programs import spark
 
 ROWS = 1_000_000
 OBJECTS = 500
@@ -36,7 +36,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     folder, result = day / names.day_prefix(names.TRANSACTIONS, DAY), FOLDER / "peer.parquet"
     spark.make_environment()
     subjects = [
-        Subject(OURS, "benchmarks.ours.compaction", lambda _: ["compaction"]),
+        Subject(OURS, "benchmarks.ours.tables.compaction", lambda _: ["compaction"]),
         *(_peer(name, library, folder, result) for name, library in _CEILINGS.items()),
         *(_peer(library, library, folder, result) for library in _OTHERS),
         Subject(
@@ -49,10 +49,10 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     with_spark = {**spark.environment(), **environment}
     figures = run_rounds(subjects, ROUNDS, with_spark, say)
     questions = _questions(environment, day)
-    sixty = run("benchmarks.ours.day_of_many", [], environment)
+    sixty = run("benchmarks.ours.tables.day_of_many", [], environment)
     whole_day = json_day(PUBLISHED_ROWS, OBJECTS)
     upload_day(bucket(environment, "compaction-whole"), whole_day)
-    whole = run("benchmarks.ours.compaction", ["compaction-whole"], environment)
+    whole = run("benchmarks.ours.tables.compaction", ["compaction-whole"], environment)
     ours = figures[OURS]
     return Report(
         "compaction",
@@ -84,7 +84,7 @@ def _questions(environment: Mapping[str, str], day: Path) -> dict[str, Any]:
     store = bucket(environment, "questions")
     upload_day(store, day)
     cases_and_mails(store, _CASES, _MAILS)
-    outcome = run("benchmarks.ours.lake_questions", ["questions"], environment)
+    outcome = run("benchmarks.ours.tables.lake_questions", ["questions"], environment)
     return {of: outcome[of] for of in ("json", "table")}
 
 

@@ -15,9 +15,9 @@ from fraudstream.orchestration.runs import DAG_ID
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
-from benchmarks.report import OURS, Report, reaches
-from benchmarks.rounds import WARM_UP, BenchmarkFailed, Figures
-from benchmarks.topics import settings_of
+from benchmarks.harness.report import OURS, Report, reaches
+from benchmarks.harness.rounds import WARM_UP, BenchmarkFailed, Figures
+from benchmarks.harness.topics import settings_of
 from benchmarks.waiting.airflow import Airflow, heartbeats, sample
 from benchmarks.waiting.customers import RATE, Customers
 from benchmarks.waiting.interleaved import Round, interleave
@@ -25,11 +25,11 @@ from benchmarks.waiting.peers import MOST_SECONDS, PEERS, connections, run_peer
 from benchmarks.waiting.progress import wait_for_count
 from benchmarks.waiting.stages import TRICKLE, WHOLE, WHOLE_STAGE, peer_cases, peers, stages, triggerers
 from benchmarks.waiting.trickle import CONSUMER, trickle
-from local.applications import airflow as airflow_parts
-from local.applications import pipeline, postgres
-from local.environment import LOGS, STACK
-from local.ports import Ports
-from local.services import mail
+from local.stack.applications import airflow as airflow_parts
+from local.stack.applications import pipeline, postgres
+from local.stack.environment import LOGS, STACK
+from local.stack.ports import Ports
+from local.stack.services import mail
 from local.supervisor.control import Control
 from local.supervisor.part import Part
 

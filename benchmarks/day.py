@@ -20,19 +20,19 @@ from pydantic import SecretStr
 from benchmarks.daily.findings import report
 from benchmarks.daily.pattern import HOURS, Habits, used
 from benchmarks.daily.usage import Usage
-from benchmarks.dataset import lake, upload
-from benchmarks.report import Report
-from benchmarks.rounds import BenchmarkFailed
-from benchmarks.stack import FOLDER
-from benchmarks.together import CONSUMERS, Lags, Task
-from benchmarks.topics import settings_of
+from benchmarks.harness.dataset import lake, upload
+from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import BenchmarkFailed
+from benchmarks.harness.stack import FOLDER
+from benchmarks.harness.together import CONSUMERS, Lags, Task
+from benchmarks.harness.topics import settings_of
 from benchmarks.waiting.airflow import Airflow
 from benchmarks.waiting.customers import Customers
-from local.applications import airflow as airflow_parts
-from local.applications import pipeline, postgres
-from local.environment import machine_environment, stack_environment
-from local.ports import HOST, Ports
-from local.postfix import tool
+from local.programs.postfix import tool
+from local.stack.applications import airflow as airflow_parts
+from local.stack.applications import pipeline, postgres
+from local.stack.environment import machine_environment, stack_environment
+from local.stack.ports import HOST, Ports
 from local.supervisor.part import Listening, Part
 
 _ROWS = int(os.environ.get("ROWS") or 30_000)

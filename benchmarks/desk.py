@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from fraudstream.dataset.generator import plan, write_file
 
 from benchmarks.compaction import bucket
-from benchmarks.dataset import lake, upload
-from benchmarks.lake_day import cases_and_mails, json_day, upload_day
-from benchmarks.report import Report
-from benchmarks.rounds import run
-from benchmarks.stack import FOLDER
+from benchmarks.harness.dataset import lake, upload
+from benchmarks.harness.lake_day import cases_and_mails, json_day, upload_day
+from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import run
+from benchmarks.harness.stack import FOLDER
 
 CASES, ROWS, OBJECTS, MAILS = 10_000, 1_000_000, 500, 10_000
 #: Limits in milliseconds: p99 of the queue's requests, p50 of a case's page and of traces.

@@ -13,21 +13,21 @@ from statistics import median
 
 from fraudstream.errors import FraudstreamError
 
-from benchmarks.dataset import lake, paysim, upload
-from benchmarks.report import OURS, Report
-from benchmarks.rounds import BenchmarkFailed, run, wait_until_quiet
-from benchmarks.shootout.connect import FileStreamSink
+from benchmarks.harness.dataset import lake, paysim, upload
+from benchmarks.harness.report import OURS, Report
+from benchmarks.harness.rounds import BenchmarkFailed, run, wait_until_quiet
+from benchmarks.harness.stack import FOLDER
+from benchmarks.harness.topics import create, delete, settings_of
 from benchmarks.shootout.counts import Outcome, table, verdict
 from benchmarks.shootout.feed import Feed, read_records
-from benchmarks.shootout.flink import FlinkFiles
-from benchmarks.shootout.iceberg import IcebergSink
-from benchmarks.shootout.ours import Ours
-from benchmarks.shootout.spark import SparkFiles
-from benchmarks.shootout.subject import Subject, Trial
+from benchmarks.shootout.sinks.connect import FileStreamSink
+from benchmarks.shootout.sinks.flink import FlinkFiles
+from benchmarks.shootout.sinks.iceberg import IcebergSink
+from benchmarks.shootout.sinks.ours import Ours
+from benchmarks.shootout.sinks.spark import SparkFiles
+from benchmarks.shootout.sinks.subject import Subject, Trial
 from benchmarks.shootout.trial import FAULTS, run_rate, run_trial
-from benchmarks.stack import FOLDER
-from benchmarks.topics import create, delete, settings_of
-from local.environment import LOGS, STACK
+from local.stack.environment import LOGS, STACK
 from local.supervisor.control import Control
 
 _ROWS = 1_000_000

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from fraudstream.dataset.generator import PUBLISHED_ROWS
 
 from benchmarks.compaction import bucket
-from benchmarks.lake_day import json_day, upload_day
-from benchmarks.report import OURS, Report
-from benchmarks.rounds import Figures, run, wait_until_quiet
-from local import spark
+from benchmarks.harness.lake_day import json_day, upload_day
+from benchmarks.harness.report import OURS, Report
+from benchmarks.harness.rounds import Figures, run, wait_until_quiet
+from local.programs import spark
 
 SIZES = (250_000, 1_000_000, 3_000_000)
 ROWS_OF_AN_OBJECT = 2_000
@@ -31,7 +31,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
             name = f"growth-{engine.lower()}-{rows}"
             upload_day(bucket(environment, name), day)
             wait_until_quiet()
-            outcome = run("benchmarks.ours.growth", [engine.lower(), name, day], environment)
+            outcome = run("benchmarks.ours.tables.growth", [engine.lower(), name, day], environment)
             measured.outcomes.append(outcome)
             say(f"{engine}, {rows:,} rows: {outcome['seconds']:.1f} s, peak RSS {outcome['peak_rss_mib']:.0f} MiB")
     middle, large = figures[OURS].outcomes[1:]

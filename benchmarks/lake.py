@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
 
-from benchmarks.dataset import lake, lines_and_records, paysim, upload
-from benchmarks.limit import limit_note, write_limit
+from benchmarks.harness.dataset import lake, lines_and_records, paysim, upload
+from benchmarks.harness.limit import limit_note, write_limit
+from benchmarks.harness.report import CEILING, KAFKA_PERF_TEST, OURS, Report, reaches
+from benchmarks.harness.rounds import Subject, run, run_rounds
 from benchmarks.produce import QUIX, ROUNDS
-from benchmarks.report import CEILING, KAFKA_PERF_TEST, OURS, Report, reaches
-from benchmarks.rounds import Subject, run, run_rounds
 
 #: With this number of rows the non-fraud topic alone gets more than 1,000,000 records.
 _FILE_ROWS = 1_002_000
@@ -25,16 +25,16 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     run("benchmarks.ours.produce", [upload(store, paysim(_FILE_ROWS), "lake.csv")], environment)
     subjects = [
         Subject(OURS, "benchmarks.ours.lake", lambda number: [topic, f"round-{number}"]),
-        Subject(CEILING, "benchmarks.peers.consume_ceiling", lambda number: [topic, f"ceiling-{number}"]),
+        Subject(CEILING, "benchmarks.peers.kafka.consume_ceiling", lambda number: [topic, f"ceiling-{number}"]),
         Subject(
             KAFKA_PERF_TEST,
-            "benchmarks.peers.kafka_perf_test",
+            "benchmarks.peers.kafka.kafka_perf_test",
             lambda number: ["consume", topic, 1_000_000, f"perf-{number}"],
         ),
-        Subject(_PEERS[0], "benchmarks.peers.lake_row_by_row", lambda _: [topic, _ROW_RECORDS]),
+        Subject(_PEERS[0], "benchmarks.peers.kafka.lake_row_by_row", lambda _: [topic, _ROW_RECORDS]),
         Subject(
             _PEERS[1],
-            "benchmarks.peers.quix_lake",
+            "benchmarks.peers.kafka.quix_lake",
             lambda number: [topic, _QUIX_RECORDS, f"quix-{number}"],
             python=str(QUIX),
         ),

@@ -10,12 +10,12 @@ from fraudstream.lake.store.objects import ObjectInfo
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from isal import igzip
 
-from benchmarks.dataset import lake, paysim, upload
-from benchmarks.report import Report
-from benchmarks.rounds import BenchmarkFailed, wait_until_quiet
-from benchmarks.together import Lags, Task, tasks
-from benchmarks.topics import settings_of
-from local.postfix import smtp_sink
+from benchmarks.harness.dataset import lake, paysim, upload
+from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import BenchmarkFailed, wait_until_quiet
+from benchmarks.harness.together import Lags, Task, tasks
+from benchmarks.harness.topics import settings_of
+from local.programs.postfix import smtp_sink
 
 _RATE = 1_000
 _ROWS = 60_000

@@ -10,20 +10,20 @@ from fraudstream.mail.letter.templates import Facts, MailTemplates
 from fraudstream.settings import Settings
 from isal import igzip
 
-from benchmarks.dataset import lake, paysim, upload
-from benchmarks.limit import limit_note, write_limit
+from benchmarks.harness.dataset import lake, paysim, upload
+from benchmarks.harness.limit import limit_note, write_limit
+from benchmarks.harness.report import CEILING, OURS, Report, reaches
+from benchmarks.harness.rounds import Subject, run, run_rounds
+from benchmarks.harness.topics import committed_ids, settings_of
 from benchmarks.produce import ROUNDS
-from benchmarks.report import CEILING, OURS, Report, reaches
-from benchmarks.rounds import Subject, run, run_rounds
-from benchmarks.topics import committed_ids, settings_of
-from local.postfix import smtp_sink
+from local.programs.postfix import smtp_sink
 
 #: With this number of rows at least 50,000 aren't frauds.
 _FILE_ROWS = 50_100
 _SMTPLIB_MAILS = 1_000
-_HOOK = "benchmarks.peers.smtp_hook"
+_HOOK = "benchmarks.peers.mail.smtp_hook"
 _HOOK_MAILS = 2_000
-_AIOSMTPLIB = "benchmarks.peers.aiosmtplib_mails"
+_AIOSMTPLIB = "benchmarks.peers.mail.aiosmtplib_mails"
 
 
 def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Report:
@@ -37,11 +37,11 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     with smtp_sink() as port, write_limit(environment) as (limited, refused):
         subjects = [
             Subject(OURS, "benchmarks.ours.mail", lambda number: [topic, f"round-{number}", port]),
-            Subject(CEILING, "benchmarks.peers.smtp_source", lambda _: [port, len(ids), length, connections]),
+            Subject(CEILING, "benchmarks.peers.mail.smtp_source", lambda _: [port, len(ids), length, connections]),
             Subject("smtp hook", _HOOK, lambda _: [port, _HOOK_MAILS, "each"]),
             Subject("smtp hook, one connection", _HOOK, lambda _: [port, _HOOK_MAILS, "one"]),
             Subject("aiosmtplib", _AIOSMTPLIB, lambda _: [port, _HOOK_MAILS, connections]),
-            Subject("smtplib", "benchmarks.peers.smtplib_mails", lambda _: [port, _SMTPLIB_MAILS]),
+            Subject("smtplib", "benchmarks.peers.mail.smtplib_mails", lambda _: [port, _SMTPLIB_MAILS]),
         ]
         figures = run_rounds(subjects, ROUNDS, limited, say)
     ours = figures[OURS]

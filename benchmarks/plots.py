@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from benchmarks.stack import FOLDER
+from benchmarks.harness.stack import FOLDER
 
 _IMAGES = ROOT / "docs" / "images"
 GROWTH = _IMAGES / "compaction-growth.svg"

@@ -10,15 +10,15 @@ from fraudstream.dataset.generator import PUBLISHED_ROWS
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 from fraudstream.settings import ROOT, SCHEMAS
 
-from benchmarks.dataset import lake, paysim, upload
+from benchmarks.harness.dataset import lake, paysim, upload
+from benchmarks.harness.report import CEILING, KAFKA_PERF_TEST, OURS, Report, fastest_ceiling, reaches
+from benchmarks.harness.rounds import Subject, run, run_rounds
+from benchmarks.harness.topics import committed_ids, create, ends_of_records, settings_of
 from benchmarks.ours.messages import messages
-from benchmarks.report import CEILING, KAFKA_PERF_TEST, OURS, Report, fastest_ceiling, reaches
-from benchmarks.rounds import Subject, run, run_rounds
-from benchmarks.topics import committed_ids, create, ends_of_records, settings_of
 
 ROWS = 1_000_000
 ROUNDS = 5
-_ROW_BY_ROW = "benchmarks.peers.produce_row_by_row"
+_ROW_BY_ROW = "benchmarks.peers.kafka.produce_row_by_row"
 _TUTORIAL_ROWS = 100_000
 _SEEDS_ROWS = 1_000
 QUIX = ROOT / ".venvs" / "quixstreams" / "bin" / "python"
@@ -33,17 +33,17 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
     record = record_bytes(environment, path)
     subjects = [
         Subject(OURS, "benchmarks.ours.produce", lambda number: [upload(store, path, f"round-{number}.csv")]),
-        Subject(CEILING, "benchmarks.peers.produce_ceiling", lambda _: [path, "ceiling."]),
+        Subject(CEILING, "benchmarks.peers.kafka.produce_ceiling", lambda _: [path, "ceiling."]),
         Subject(
             KAFKA_PERF_TEST,
-            "benchmarks.peers.kafka_perf_test",
+            "benchmarks.peers.kafka.kafka_perf_test",
             lambda _: ["produce", f"perf.{NON_FRAUD_TRANSACTION}", ROWS, record],
         ),
         Subject("tutorial", _ROW_BY_ROW, lambda _: [path, _TUTORIAL_ROWS, "peer.", "poll"]),
         Subject("seed", _ROW_BY_ROW, lambda _: [path, _SEEDS_ROWS, "peer.", "flush"]),
         Subject(
             "quix streams",
-            "benchmarks.peers.quix_produce",
+            "benchmarks.peers.kafka.quix_produce",
             lambda _: [path, _TUTORIAL_ROWS, "peer.", SCHEMAS / "transaction.avsc"],
             python=str(QUIX),
         ),

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 
-from benchmarks.dataset import lake, paysim, upload
-from benchmarks.report import Report
-from benchmarks.rounds import run
-from benchmarks.together import CONSUMERS, Lags, Task, tasks
-from benchmarks.topics import settings_of
-from local.postfix import smtp_sink
+from benchmarks.harness.dataset import lake, paysim, upload
+from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import run
+from benchmarks.harness.together import CONSUMERS, Lags, Task, tasks
+from benchmarks.harness.topics import settings_of
+from local.programs.postfix import smtp_sink
 
 _ROWS = int(os.environ.get("ROWS") or 1_000_000)
 

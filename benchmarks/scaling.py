@@ -14,11 +14,11 @@ from fraudstream.dataset.generator import plan
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
 from fraudstream.lake.store.cloud_storage import Store
 
-from benchmarks.dataset import lake, lines_and_records, paysim, upload
-from benchmarks.report import Report
-from benchmarks.rounds import BenchmarkFailed, run
-from benchmarks.together import Task
-from benchmarks.topics import delete, settings_of
+from benchmarks.harness.dataset import lake, lines_and_records, paysim, upload
+from benchmarks.harness.report import Report
+from benchmarks.harness.rounds import BenchmarkFailed, run
+from benchmarks.harness.together import Task
+from benchmarks.harness.topics import delete, settings_of
 from local.topics import admin_client
 
 WORKERS, PARTITIONS, DAYS = (1, 2, 4), (1, 6, 24), (1, 10, 100)
@@ -43,7 +43,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
         read = _write_lake(environment, store, 1, f"partitions-{number}")
         points["partitions"].append({"partitions": number, "produced_per_second": produced} | read)
         say(f"{points['partitions'][-1]}")
-    outcome = run("benchmarks.ours.days", DAYS, environment)
+    outcome = run("benchmarks.ours.tables.days", DAYS, environment)
     points["days"] = outcome["points"]
     say(f"{points['days']}")
     once = all(point["once"] for name in ("workers", "partitions") for point in points[name])

@@ -14,14 +14,14 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
-from benchmarks.dataset import lake, upload
-from benchmarks.report import CEILING, OURS, Report, reaches
-from benchmarks.requests_file import requests_file
-from benchmarks.rounds import WARM_UP, BenchmarkFailed, Figures, Subject, run, run_rounds
-from benchmarks.stack import FOLDER
-from benchmarks.topics import committed_ids, settings_of
-from local.environment import LOGS, STACK
-from local.services import BROKERS
+from benchmarks.harness.dataset import lake, upload
+from benchmarks.harness.report import CEILING, OURS, Report, reaches
+from benchmarks.harness.rounds import WARM_UP, BenchmarkFailed, Figures, Subject, run, run_rounds
+from benchmarks.harness.stack import FOLDER
+from benchmarks.harness.topics import committed_ids, settings_of
+from benchmarks.wrk.requests_file import requests_file
+from local.stack.environment import LOGS, STACK
+from local.stack.services import BROKERS
 from local.supervisor.control import Control
 
 #: More than elsewhere: the brokers' Java handles small batches slowly until it is compiled, and that takes longer than
@@ -48,7 +48,7 @@ def benchmark(environment: Mapping[str, str], say: Callable[[str], None]) -> Rep
                 number: requests_file(links, "POST", chunk, f"post-{number}")
                 for number, chunk in _chunks(cases[_REQUESTS:])
             }
-            module = "benchmarks.load"
+            module = "benchmarks.wrk.load"
             subjects = [
                 Subject(_SHOW, module, lambda _: [address, shown, _CONNECTIONS, ours, *brokers]),
                 Subject(_BARE_SHOW, module, lambda _: [bare_address, shown, _CONNECTIONS, bare, *brokers]),

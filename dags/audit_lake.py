@@ -33,7 +33,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, Param, dag
 from fraudstream.orchestration.alerts import late_after
 from fraudstream.orchestration.assets import LAKE
-from fraudstream.orchestration.audit_operator import AuditLake
+from fraudstream.orchestration.operators.audit import AuditLake
 from fraudstream.orchestration.retries import NO_MEMBER
 
 

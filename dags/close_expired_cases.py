@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import Param, dag
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.orchestration.assets import topic_asset
-from fraudstream.orchestration.case_operators import CloseExpiredCases
+from fraudstream.orchestration.operators.cases import CloseExpiredCases
 from fraudstream.orchestration.retries import NO_MEMBER
 
 

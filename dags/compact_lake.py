@@ -31,9 +31,9 @@ from airflow.sdk import Param, dag, task_group
 from fraudstream.lake.stream.names import FOLDERS
 from fraudstream.orchestration.alerts import late_after
 from fraudstream.orchestration.assets import LAKE
-from fraudstream.orchestration.lake_operators import CompactDay, CompleteDays, ListDays, MaintainTable
+from fraudstream.orchestration.operators.lake import CompactDay, CompleteDays, ListDays, MaintainTable
+from fraudstream.orchestration.operators.spark import PrepareSparkJob, RunSparkJob
 from fraudstream.orchestration.retries import NO_MEMBER
-from fraudstream.orchestration.spark_operators import PrepareSparkJob, RunSparkJob
 from fraudstream.settings import DagSettings
 
 HOURLY = DagSettings().lake_compaction == "hourly"

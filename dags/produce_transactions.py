@@ -31,7 +31,7 @@ from fraudstream.kafka.records import (
     NON_FRAUD_TRANSACTION,
 )
 from fraudstream.orchestration.assets import FILES, topic_asset
-from fraudstream.orchestration.operators import ProduceTransactions
+from fraudstream.orchestration.operators.kafka import ProduceTransactions
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import DagSettings
 

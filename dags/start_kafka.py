@@ -22,7 +22,7 @@ from datetime import timedelta
 
 from airflow.sdk import dag, task
 from fraudstream.kafka.topic import cluster, topics
-from fraudstream.orchestration.machine_operators import StartMachine, machines
+from fraudstream.orchestration.operators.machines import StartMachine, machines
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import get_settings
 

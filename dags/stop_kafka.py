@@ -20,7 +20,7 @@ remaining ones.
 from datetime import timedelta
 
 from airflow.sdk import Param, dag, task
-from fraudstream.orchestration.machine_operators import AwaitIdle, StopMachine, machines
+from fraudstream.orchestration.operators.machines import AwaitIdle, StopMachine, machines
 from fraudstream.orchestration.retries import NO_MEMBER
 from fraudstream.settings import get_settings
 

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from airflow.sdk import dag
 from fraudstream.kafka.records import CASE_EVENT
 from fraudstream.orchestration.assets import topic_asset
-from fraudstream.orchestration.case_operators import WatchCases
+from fraudstream.orchestration.operators.cases import WatchCases
 from fraudstream.orchestration.retries import NO_MEMBER
 
 

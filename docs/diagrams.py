@@ -8,7 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from local.artifacts import fetch
+from local.programs.artifacts import fetch
 
 VERSION = "11.14.0"
 SHA256 = "fcc17f377c0f657513a66735d41a3095cad37e8059d80e2d80d39f91458cfbed"

@@ -15,7 +15,7 @@ from fraudstream.pipeline.metrics import PREFIX as PREFIX_OF_METRICS
 from fraudstream.settings import ROOT, Settings
 from pydantic.fields import FieldInfo
 
-from local.ports import PORTS, PREFIX
+from local.stack.ports import PORTS, PREFIX
 
 DAGS_PAGE = ROOT / "docs" / "dags.md"
 SETTINGS_PAGE = ROOT / "docs" / "settings.md"

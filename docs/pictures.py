@@ -28,7 +28,7 @@ from fraudstream.site.serving import server
 from fraudstream.site.site import create_app
 from playwright.sync_api import Browser
 
-from local.chromium import find_chromium, running
+from local.programs.chromium import find_chromium, running
 from tests.fakes.cases import FakeAnswers, FakeCases, transaction
 
 IMAGES = ROOT / "docs" / "images"

@@ -8,9 +8,9 @@ import re
 from fraudstream.settings import ROOT
 from playwright.sync_api import FrameLocator, Page, expect
 
-from local.chromium import find_chromium, running
-from local.environment import airflow_login
-from local.ports import Ports
+from local.programs.chromium import find_chromium, running
+from local.stack.environment import airflow_login
+from local.stack.ports import Ports
 
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 1000

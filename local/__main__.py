@@ -14,10 +14,10 @@ from fraudstream.errors import FraudstreamError
 from fraudstream.settings import ROOT
 from rich.console import Console
 
-from local import show
-from local.capacity import require_room
-from local.environment import AIRFLOW_HOME, LOGS, STACK, VAR, airflow_login, masked, stack_environment
-from local.parts import EXECUTORS, Executor, Shape, shape_of, stack_parts
+from local.stack import show
+from local.stack.capacity import require_room
+from local.stack.environment import AIRFLOW_HOME, LOGS, STACK, VAR, airflow_login, masked, stack_environment
+from local.stack.parts import EXECUTORS, Executor, Shape, shape_of, stack_parts
 from local.supervisor.control import Control, StackError
 
 

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table as Printed
 from sqlalchemy.engine import make_url
 
-from local import spark
-from local.environment import LAKE_BUCKET, VAR
+from local.programs import spark
+from local.stack.environment import LAKE_BUCKET, VAR
 
 _NAMESPACE = LAKE_BUCKET.replace("-", "_")
 _FOLDERS = ("transaction", "fraud_confirmation", "email_confirmation")

@@ -14,11 +14,11 @@ from confluent_kafka.admin import AdminClient
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 
-from local.capacity import require_room
 from local.demo.airflow_api import AirflowApi
-from local.environment import LOGS, STACK, stack_environment
-from local.parts import stack_parts
-from local.ports import Ports
+from local.stack.capacity import require_room
+from local.stack.environment import LOGS, STACK, stack_environment
+from local.stack.parts import stack_parts
+from local.stack.ports import Ports
 from local.supervisor.control import Control
 
 # A deadline for each example would measure the machine instead of the code.

@@ -8,8 +8,8 @@ from fraudstream.lake.store.cloud_storage import Store
 
 from benchmarks.daily.costs import dollars_per_million
 from benchmarks.daily.pattern import HOURS, ages, hour_of
+from benchmarks.harness.report import Report
 from benchmarks.latency import mails, objects, summary
-from benchmarks.report import Report
 
 
 def report(

@@ -13,7 +13,7 @@ from fraudstream.settings import Settings
 from google.cloud import storage
 
 from benchmarks.daily.pattern import HOURS, rows_until
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 #: Share of an hour in which its rows are produced; the rest is for the start of the next hour's run.
 _SHARE = 0.85

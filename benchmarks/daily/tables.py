@@ -22,7 +22,7 @@ from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 from benchmarks.daily.pattern import HOURS
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 _TIME = "recordTimestamp"
 

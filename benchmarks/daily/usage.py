@@ -9,7 +9,7 @@ from typing import Self
 
 import psutil
 
-from local.environment import STACK
+from local.stack.environment import STACK
 from local.supervisor.sessions import Record
 from local.supervisor.supervisor import SESSIONS
 

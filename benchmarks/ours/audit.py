@@ -12,7 +12,7 @@ from fraudstream.lake.audit.report import problems
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 if __name__ == "__main__":
     settings = Settings()

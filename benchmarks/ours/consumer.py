@@ -23,7 +23,7 @@ from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 from google.cloud import storage
 
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 
 def main(role: str, topic: str, port: int) -> None:

@@ -27,8 +27,8 @@ from fraudstream.settings import get_settings
 from itsdangerous import URLSafeTimedSerializer
 from pyiceberg.catalog.sql import SqlCatalog
 
-from benchmarks.lake_day import DAY
-from benchmarks.outcome import timed
+from benchmarks.harness.lake_day import DAY
+from benchmarks.harness.outcome import timed
 
 _QUEUE_REQUESTS, _CASE_REQUESTS, _TRACES = 200, 30, 10
 _KEEP_JSON = timedelta(days=1)

@@ -17,7 +17,7 @@ from fraudstream.lake.stream.sink import JsonSink
 from fraudstream.settings import Settings
 from google.cloud import storage
 
-from benchmarks.outcome import Timed, timed
+from benchmarks.harness.outcome import Timed, timed
 
 
 class TimedSink(JsonSink):

@@ -16,7 +16,7 @@ from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 from google.cloud import storage
 
-from benchmarks.outcome import Timed, timed
+from benchmarks.harness.outcome import Timed, timed
 
 
 class TimedChain(AppendingChain):

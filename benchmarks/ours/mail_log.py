@@ -17,7 +17,7 @@ from fraudstream.settings import Settings
 from google.cloud import storage
 from isal import igzip
 
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 _KEPT = ("idTransaction", "topic", "partition", "offset", "recordTimestamp")
 

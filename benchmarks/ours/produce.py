@@ -8,7 +8,7 @@ from fraudstream.kafka.produce.publisher import Publisher
 from fraudstream.settings import Settings
 from google.cloud import storage
 
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 if __name__ == "__main__":
     settings = Settings()

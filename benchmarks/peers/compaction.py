@@ -19,7 +19,7 @@ from fraudstream.lake.stream.names import TRANSACTIONS
 from fraudstream.lake.table.schemas import SORT_ORDER, rows_schema
 from isal import igzip
 
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 _ORDER = SORT_ORDER[TRANSACTIONS]
 _SCHEMA = rows_schema(TRANSACTIONS)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from benchmarks.outcome import timed
+from benchmarks.harness.outcome import timed
 
 _SCHEMA = """idTransaction STRING, timestamp TIMESTAMP, step INT, type STRING, amount DECIMAL(18,2), nameOrig STRING,
 oldbalanceOrg DECIMAL(18,2), newbalanceOrig DECIMAL(18,2), nameDest STRING, oldbalanceDest DECIMAL(18,2),

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from local import artifacts
+from local.programs import artifacts
 
 _KAFKA = "4.3.1"
 _ICEBERG = "1.11.0"

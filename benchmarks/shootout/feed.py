@@ -10,7 +10,7 @@ from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import NON_FRAUD_TRANSACTION
 from fraudstream.settings import Settings
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from local.topics import partitions, reader, records
 
 #: Interval at which a feed sends the records that are due.

@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from benchmarks.shootout.counts import Outcome, compare
 from benchmarks.shootout.feed import Feed, Records
 from benchmarks.shootout.fleet import Fleet
-from benchmarks.shootout.subject import SESSION_SECONDS, Subject
-from local.services import BROKERS
+from benchmarks.shootout.sinks.subject import SESSION_SECONDS, Subject
+from local.stack.services import BROKERS
 from local.supervisor.control import Control
 from local.supervisor.part import AT_REST, State
 

@@ -13,10 +13,10 @@ import psutil
 import psycopg2
 from fraudstream.orchestration.runs import DAG_ID
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from local.demo.airflow_api import AirflowApi
-from local.environment import LOGS, STACK
-from local.ports import Ports
+from local.stack.environment import LOGS, STACK
+from local.stack.ports import Ports
 from local.supervisor.control import Control
 
 SENSOR = "await_confirmation"

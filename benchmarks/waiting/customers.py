@@ -18,10 +18,10 @@ from fraudstream.lake.stream.chain import ObjectChain
 from fraudstream.orchestration.runs import DAG_ID
 from fraudstream.settings import Settings
 
-from benchmarks.dataset import lake, upload
-from benchmarks.rounds import BenchmarkFailed, run
-from benchmarks.stack import FOLDER
-from benchmarks.topics import committed_ids
+from benchmarks.harness.dataset import lake, upload
+from benchmarks.harness.rounds import BenchmarkFailed, run
+from benchmarks.harness.stack import FOLDER
+from benchmarks.harness.topics import committed_ids
 from benchmarks.waiting.airflow import Airflow
 
 RATE = 20

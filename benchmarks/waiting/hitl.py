@@ -12,7 +12,7 @@ from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from local.demo.airflow_api import AirflowApi
 
 #: Number of parallel requests, over kept connections.

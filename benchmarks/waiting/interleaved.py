@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks.rounds import Figures
+from benchmarks.harness.rounds import Figures
 
 #: Runs the round with this number. In its outcome `waiting` is the number of waiting cases, `items` the number of those
 #: that were resolved in time.

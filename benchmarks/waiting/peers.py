@@ -15,7 +15,7 @@ from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.settings import Settings, get_settings
 
-from benchmarks.topics import create, settings_of
+from benchmarks.harness.topics import create, settings_of
 from benchmarks.waiting.airflow import Airflow
 from benchmarks.waiting.hitl import answering
 from benchmarks.waiting.progress import wait_for_count

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from fraudstream.dataset.generator import PUBLISHED_FRAUDS
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from benchmarks.waiting.peers import PEERS, WAITING
 
 STAGES = ("peers", "100", "1000", "2500", "idle")

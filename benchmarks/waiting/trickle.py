@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from benchmarks.waiting.airflow import Airflow, heartbeats
 from benchmarks.waiting.customers import Customers
 from benchmarks.waiting.progress import wait_for_count

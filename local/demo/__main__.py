@@ -21,14 +21,15 @@ from fraudstream.errors import FraudstreamError, SettingsError
 from fraudstream.settings import Settings
 from rich.console import Console
 
-from local import show
-from local.capacity import require_room
-from local.chromium import NoChromium, find_chromium
 from local.demo.mails import Inbox, MailFile
 from local.demo.play import Play
 from local.demo.stages import Stages
 from local.demo.summary import Summary, disagreements, table
-from local.environment import (
+from local.programs.chromium import NoChromium, find_chromium
+from local.programs.postfix import smtp_sink
+from local.stack import show
+from local.stack.capacity import require_room
+from local.stack.environment import (
     LOGS,
     SMTP_CONNECTION,
     STACK,
@@ -38,9 +39,8 @@ from local.environment import (
     stack_environment,
     stack_secrets,
 )
-from local.parts import stack_parts
-from local.ports import Ports
-from local.postfix import smtp_sink
+from local.stack.parts import stack_parts
+from local.stack.ports import Ports
 from local.supervisor.control import Control
 
 FRAUDS_PER_ROW = 1 / 500

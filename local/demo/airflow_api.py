@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx
 from fraudstream.errors import FraudstreamError
 
-from local.environment import airflow_login
+from local.stack.environment import airflow_login
 
 _PAGE = 100
 _OVER = {"success", "failed"}

@@ -11,8 +11,8 @@ from contextlib import contextmanager, suppress
 from fraudstream.errors import FraudstreamError
 from fraudstream.settings import ROOT
 
-from local.environment import LOGS
-from local.ports import HOST
+from local.stack.environment import LOGS
+from local.stack.ports import HOST
 
 _START_SECONDS = 60
 _STOP_SECONDS = 10

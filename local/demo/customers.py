@@ -12,8 +12,8 @@ from bs4 import BeautifulSoup, Tag
 from fraudstream.errors import FraudstreamError
 from playwright.sync_api import Error as PlaywrightError
 
-from local.chromium import running
 from local.demo.mails import Links
+from local.programs.chromium import running
 
 
 class Habit(NamedTuple):

@@ -23,7 +23,7 @@ from local.demo.mails import Mails
 from local.demo.stages import Stages
 from local.demo.streaming import RETRY, WATCH, Streaming
 from local.demo.summary import CAUSES, STATUSES, Summary
-from local.ports import Ports
+from local.stack.ports import Ports
 
 DAGS = {
     "start_kafka",

@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from local.inbox.mailbox import Mailbox
 from local.inbox.returns import Returns
 from local.inbox.web import app_for
-from local.ports import HOST
+from local.stack.ports import HOST
 
 _MAIL_BYTES = 10 << 20
 

@@ -15,7 +15,7 @@ from email.mime.text import MIMEText
 from email.policy import compat32
 from email.utils import formatdate, make_msgid
 
-from local.ports import HOST
+from local.stack.ports import HOST
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from fraudstream.errors import FraudstreamError
 from fraudstream.settings import ROOT
 from pydantic import TypeAdapter
 
-from local.ports import taken
+from local.stack.ports import taken
 from local.supervisor.part import AT_REST, Part, State, Status
 from local.supervisor.sessions import Record, sweep
 from local.supervisor.supervisor import PARTS, SESSIONS, SOCKET
@@ -76,7 +76,7 @@ class Control:
         if problems:
             raise StackError(
                 f"{'; '.join(problems)}. Stop that process, or set another port: FRAUDSTREAM_PORT_<NAME>"
-                " (see local/ports.py)"
+                " (see local/stack/ports.py)"
             )
         # 3. Let the supervisor start the parts, and wait until they are ready.
         self.state.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
-from local.ports import HOST
+from local.stack.ports import HOST
 
 
 class Listening(BaseModel):

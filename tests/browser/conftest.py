@@ -11,10 +11,10 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.settings import Settings
 from playwright.sync_api import Browser, Page, expect
 
-from local.chromium import NoChromium, find_chromium, running
 from local.demo.airflow_api import AirflowApi
-from local.environment import airflow_login
-from local.ports import Ports
+from local.programs.chromium import NoChromium, find_chromium, running
+from local.stack.environment import airflow_login
+from local.stack.ports import Ports
 from tests.integration.confirmations import DAG, Desk, Run
 from tests.integration.pipeline import lake_consumer, mail_consumer
 

@@ -10,7 +10,7 @@ from fraudstream import money
 from playwright.sync_api import Page, expect
 
 from local.demo.airflow_api import AirflowApi
-from local.ports import Ports
+from local.stack.ports import Ports
 from tests.integration.confirmations import DAG, SENSOR, Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

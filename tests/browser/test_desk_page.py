@@ -25,8 +25,8 @@ from fraudstream.settings import Settings
 from playwright.sync_api import Browser, Page, expect
 
 from local import topics
-from local.environment import airflow_login
-from local.ports import Ports
+from local.stack.environment import airflow_login
+from local.stack.ports import Ports
 from tests.integration.confirmations import Run, until
 from tests.integration.pipeline import consumer, decoded, in_lake, with_tables
 

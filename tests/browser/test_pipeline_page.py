@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from local import topics
 from local.demo.airflow_api import AirflowApi
-from local.ports import Ports
+from local.stack.ports import Ports
 from tests.integration.confirmations import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

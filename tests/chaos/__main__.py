@@ -33,8 +33,8 @@ def main() -> int:
 
 
 def _again_for_itself() -> None:
-    """Replaces this process: local.environment determines the stack's folder when it is imported."""
-    from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.environment
+    """Replaces this process: local.stack.environment determines the stack's folder when it is imported."""
+    from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.stack.environment
 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
     environment = kept | free_ports() | {"FRAUDSTREAM_STACK": STACK_NUMBER}
@@ -42,17 +42,17 @@ def _again_for_itself() -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from local.environment import VAR  # noqa: PLC0415  see above
+    from local.stack.environment import VAR  # noqa: PLC0415  see above
 
     started = time.monotonic()
     seconds = _SHORT_SECONDS if options.short else 60 * options.minutes
     print(f"seed {options.seed}, faults for {seconds:.0f} s, logs in {VAR}", flush=True)
     if options.short or options.processes:
-        from tests.chaos import run as processes  # noqa: PLC0415  imports local.environment
+        from tests.chaos import run as processes  # noqa: PLC0415  imports local.stack.environment
 
         result = processes.run(options.seed, seconds, short=options.short)
     else:
-        from tests.chaos.airflow_round import run as in_airflow  # noqa: PLC0415  imports local.environment
+        from tests.chaos.airflow_round import run as in_airflow  # noqa: PLC0415  imports local.stack.environment
 
         result = in_airflow.run(options.seed, seconds)
     print(f"\n{'fault':<50} {'times':>5} {'hits':>6}")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from fraudstream.kafka.records import FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION
 
-from local.services import BROKERS
+from local.stack.services import BROKERS
 from tests.chaos.fleet import Fleet, Interruption
 from tests.chaos.mailbox import SMTP_FAULTS, Mailbox, SmtpFault
 from tests.chaos.poison import KINDS, Poisoner

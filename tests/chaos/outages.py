@@ -16,9 +16,9 @@ from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi
 from local.demo.customers import CustomerError
-from local.environment import LOGS, STACK
-from local.parts import stack_parts
-from local.services import BROKERS
+from local.stack.environment import LOGS, STACK
+from local.stack.parts import stack_parts
+from local.stack.services import BROKERS
 from local.supervisor.control import Control
 from tests.integration.confirmations import Desk, kill, start, until
 

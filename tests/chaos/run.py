@@ -24,7 +24,7 @@ from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
-from local.environment import VAR
+from local.stack.environment import VAR
 from tests.chaos import verdict
 from tests.chaos.contents import BAD_TYPE, read
 from tests.chaos.faults import CONSUMERS, LANES, PRODUCER, SHORT_LANES, Arena, inject, wait_reading

@@ -10,10 +10,10 @@ from fraudstream.kafka.topic.cluster import register_schemas, wait_for_brokers
 from fraudstream.kafka.topic.topics import create_topics
 from fraudstream.settings import Settings
 
-from local import artifacts
-from local.environment import LAKE_BUCKET, LOGS, STACK, VAR, catalog_environment
-from local.ports import PORTS, PREFIX, Ports, is_free
-from local.services import kafka, schema_registry, store
+from local.programs import artifacts
+from local.stack.environment import LAKE_BUCKET, LOGS, STACK, VAR, catalog_environment
+from local.stack.ports import PORTS, PREFIX, Ports, is_free
+from local.stack.services import kafka, schema_registry, store
 from local.supervisor.control import Control, StackError
 from local.supervisor.part import AT_REST, Part, State
 

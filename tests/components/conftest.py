@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.ports import HOST
+from local.stack.ports import HOST
 from local.supervisor.control import Control
 from local.supervisor.part import Answers, Part
 from tests.components.small_parts import PLAIN_ENVIRONMENT, STUBBORN_CHILD, at_work, free_port, until

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import psutil
 
-from local.ports import HOST
+from local.stack.ports import HOST
 from local.supervisor.control import Control
 
 #: starts a child that ignores SIGTERM, as kaskade's child does, then serves

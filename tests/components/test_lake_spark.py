@@ -14,7 +14,7 @@ from fraudstream.lake.compaction.protocol import compact as compact_here
 from fraudstream.lake.stream import names
 from fraudstream.lake.table.lake import Lake
 
-from local import spark as local_spark
+from local.programs import spark as local_spark
 from tests.fakes.lakes import new_lake
 from tests.unit.lake.compaction.engine_behaviour import DAY, Compact, EngineBehaviour, all_folders, read
 

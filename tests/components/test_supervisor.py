@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.ports import HOST
+from local.stack.ports import HOST
 from local.supervisor.control import Control, StackError
 from local.supervisor.part import Exits, Part, State
 from local.supervisor.sessions import Record

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from local.ports import HOST
+from local.stack.ports import HOST
 from local.supervisor import control as control_module
 from local.supervisor import supervisor as supervisor_module
 from local.supervisor.control import Control, StackError

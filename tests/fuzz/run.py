@@ -34,7 +34,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 from fraudstream.settings import ROOT, Settings
 
-from local.environment import LOGS, VAR
+from local.stack.environment import LOGS, VAR
 from tests.chaos.stack import PARTITIONS, Stack
 from tests.chaos.workers import SMTP_PORT, sink_of
 from tests.fakes.smtp import FakeSmtpServer

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fraudstream.settings import ROOT
 
-from local import artifacts
+from local.programs import artifacts
 from tests.integration.kafka_access.secured_brokers import write_tool
 
 pytestmark = pytest.mark.integration

@@ -27,9 +27,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 DAG_MODULES = (
     "airflow.api_fastapi.execution_api.app",
     "fraudstream.orchestration.consumers.consumer_dags",
-    "fraudstream.orchestration.machine_operators",
+    "fraudstream.orchestration.operators.machines",
     "fraudstream.orchestration.sensors",
-    "fraudstream.orchestration.spark_operators",
+    "fraudstream.orchestration.operators.spark",
 )
 AIRFLOW = str(Path(sys.executable).with_name("airflow"))
 DAGS = {

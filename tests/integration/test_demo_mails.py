@@ -15,8 +15,8 @@ from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 
 from local.demo.mails import Inbox, MailFile, Mails
-from local.ports import Ports
-from local.postfix import smtp_sink
+from local.programs.postfix import smtp_sink
+from local.stack.ports import Ports
 from tests.components.mail_deliveries import deliver
 from tests.fakes.mail import sample_facts
 

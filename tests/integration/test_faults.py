@@ -16,9 +16,9 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import MAILS, TRANSACTIONS
 from fraudstream.settings import Settings
 
-from local.environment import LOGS, STACK
-from local.parts import stack_parts
-from local.ports import Ports
+from local.stack.environment import LOGS, STACK
+from local.stack.parts import stack_parts
+from local.stack.ports import Ports
 from local.supervisor.control import Control
 from tests.integration.pipeline import good_row, in_lake, lake_consumer, mail_consumer, paysim, publisher, records
 

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from local.environment import LOGS, STACK, airflow_login
-from local.ports import HOST, Ports
+from local.stack.environment import LOGS, STACK, airflow_login
+from local.stack.ports import HOST, Ports
 from local.supervisor.control import Control
 from local.supervisor.part import State
 from local.supervisor.sessions import Record

@@ -22,7 +22,7 @@ from fraudstream.mail.smtp.delivery import Delivery
 from fraudstream.mail.smtp.server import SmtpServer, server_from_connection
 from fraudstream.settings import Settings
 
-from local.ports import Ports
+from local.stack.ports import Ports
 from tests.components.mail_deliveries import QUICK, a_mail, accepted, deliver, mails, once_each, times
 from tests.fakes.mail import sample_facts
 from tests.fakes.smtp import FakeSmtpServer, Fault, Stage

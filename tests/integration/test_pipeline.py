@@ -18,7 +18,7 @@ from fraudstream.settings import Settings
 from local.demo.airflow_api import AirflowApi
 from local.demo.customers import press
 from local.demo.mails import Inbox
-from local.ports import Ports
+from local.stack.ports import Ports
 from tests.integration.pipeline import good_row, in_lake, paysim
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(400)]

@@ -15,7 +15,7 @@ import kombu
 import pytest
 from fraudstream.settings import ROOT
 
-from local.celery import redis_server
+from local.stack.celery import redis_server
 from tests.fakes.certificates import without_host_name
 from tests.unit.deploy.container_files import boot_module
 

@@ -16,8 +16,8 @@ from fraudstream.cases.answers.publisher import AnswerPublisher, Place, Status
 from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi
-from local.environment import LOGS, STACK
-from local.parts import stack_parts
+from local.stack.environment import LOGS, STACK
+from local.stack.parts import stack_parts
 from local.supervisor.control import Control
 from tests.integration.confirmations import DAG, SENSOR, Desk, Run, Transaction, kill, start, until
 from tests.integration.test_confirmation_site import free_port

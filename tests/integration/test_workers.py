@@ -28,11 +28,11 @@ from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.lake.stream.names import TRANSACTIONS
 from fraudstream.settings import Settings
 
-from local.celery import EXECUTOR, worker, worker_name
 from local.demo.airflow_api import AirflowApi
-from local.environment import LOGS, STACK, stack_environment
-from local.parts import shape_of, stack_parts
-from local.ports import HOST
+from local.stack.celery import EXECUTOR, worker, worker_name
+from local.stack.environment import LOGS, STACK, stack_environment
+from local.stack.parts import shape_of, stack_parts
+from local.stack.ports import HOST
 from local.supervisor.control import Control
 from local.supervisor.part import Part, State
 from local.topics import committed

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from benchmarks.waiting import progress, stages, trickle
 from benchmarks.waiting.interleaved import Round, interleave
 from tests.fakes.clock import Clock

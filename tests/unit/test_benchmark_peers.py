@@ -11,7 +11,7 @@ from fraudstream.kafka.avro.codec import Codec, schema_text
 from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.records import FRAUD_CONFIRMATION
 
-from benchmarks.rounds import BenchmarkFailed
+from benchmarks.harness.rounds import BenchmarkFailed
 from benchmarks.waiting import hitl, peers, progress, shared_stream
 from benchmarks.waiting.peers import PEERS, answer_to, connections
 from tests.fakes.clock import Clock

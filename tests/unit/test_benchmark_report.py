@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.report import Report, reaches
-from benchmarks.rounds import Figures
+from benchmarks.harness.report import Report, reaches
+from benchmarks.harness.rounds import Figures
 
 
 def figures(*rates: float) -> Figures:

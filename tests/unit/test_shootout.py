@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.shootout.counts import Counts, Outcome, compare, table, verdict
 from benchmarks.shootout.readers import Files, GrowingFile, ids_in_lines, ids_in_parquet
-from benchmarks.shootout.spark import Committed
+from benchmarks.shootout.sinks.spark import Committed
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from airflow.__main__ import main
 
 _MODULES = (
     "airflow.providers.google.cloud.operators.compute",
-    "fraudstream.orchestration.audit_operator",
-    "fraudstream.orchestration.lake_operators",
-    "fraudstream.orchestration.operators",
+    "fraudstream.orchestration.operators.audit",
+    "fraudstream.orchestration.operators.lake",
+    "fraudstream.orchestration.operators.kafka",
     "fraudstream.orchestration.sensors",
-    "fraudstream.orchestration.spark_operators",
+    "fraudstream.orchestration.operators.spark",
 )
 
 if __name__ == "__main__":

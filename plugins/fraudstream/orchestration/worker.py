@@ -17,7 +17,8 @@ from celery.worker import state
 
 # Tasks fork from the worker and share its imported modules. Google's compute operators are not imported: they take
 # 90 MiB in each worker, and only the two DAGs that start and stop machines need them.
-from fraudstream.orchestration import audit_operator, lake_operators, operators, sensors, spark_operators  # noqa: F401
+from fraudstream.orchestration import sensors  # noqa: F401
+from fraudstream.orchestration.operators import audit, kafka, lake, spark  # noqa: F401
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

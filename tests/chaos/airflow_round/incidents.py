@@ -17,7 +17,7 @@ from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import ROOT
 
-from local.environment import VAR
+from local.stack.environment import VAR
 from tests.chaos.airflow_round.faults import AirflowArena
 from tests.chaos.airflow_round.tasks import DAG_OF, PRODUCER_DAG, ROLES
 from tests.chaos.faults import until

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fraudstream import errors
 from fraudstream.kafka.records import MAIL_RETRY
 
-from local.environment import AIRFLOW_HOME
+from local.stack.environment import AIRFLOW_HOME
 from tests.chaos.airflow_round.tasks import WORKERS
 from tests.chaos.fleet import Interruption
 

@@ -19,7 +19,7 @@ from fraudstream.lake.table.lake import Lake
 from fraudstream.settings import Settings
 
 from local.demo.airflow_api import AirflowApi
-from local.environment import VAR
+from local.stack.environment import VAR
 from local.supervisor.control import StackError
 from tests.chaos import verdict
 from tests.chaos.airflow_round import contents, logs

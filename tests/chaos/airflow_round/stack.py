@@ -3,11 +3,11 @@
 import os
 from collections.abc import Mapping
 
-from local import artifacts
-from local.applications import airflow, pipeline, postgres
-from local.environment import stack_environment
-from local.ports import PREFIX, Ports
-from local.services import schema_registry, store
+from local.programs import artifacts
+from local.stack.applications import airflow, pipeline, postgres
+from local.stack.environment import stack_environment
+from local.stack.ports import PREFIX, Ports
+from local.stack.services import schema_registry, store
 from tests.chaos.stack import PARTITIONS, Stack
 
 #: Seconds until a case's time is up. No customer answers in a round, so each case ends with NO_RESPONSE.

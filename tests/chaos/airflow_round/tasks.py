@@ -14,7 +14,7 @@ from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRAN
 from fraudstream.settings import ROOT
 
 from local.demo.airflow_api import AirflowApi
-from local.environment import AIRFLOW_HOME
+from local.stack.environment import AIRFLOW_HOME
 from local.supervisor.control import StackError
 from tests.chaos.fleet import Interruption
 

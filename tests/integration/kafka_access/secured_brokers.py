@@ -34,9 +34,9 @@ from cryptography.x509.oid import NameOID
 from fraudstream.settings import ROOT, Settings
 from pydantic import SecretStr
 
-from local import artifacts
-from local.ports import is_free
-from local.services import broker, java_command
+from local.programs import artifacts
+from local.stack.ports import is_free
+from local.stack.services import broker, java_command
 from local.supervisor.control import Control
 from local.supervisor.part import Part
 from tests.unit.deploy.container_files import Right, boot_module, rights

@@ -17,7 +17,7 @@ from docs.generate import (
     dags_page,
     with_tables,
 )
-from local.ports import PORTS, PREFIX
+from local.stack.ports import PORTS, PREFIX
 
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *DECISIONS]

@@ -2,8 +2,8 @@
 
 import pytest
 from fraudstream.errors import SettingsError
-from fraudstream.orchestration.lake_operators import BY_SIZE, ONE_MACHINE, SPARK, engine_for
-from fraudstream.orchestration.spark_operators import batch_of
+from fraudstream.orchestration.operators.lake import BY_SIZE, ONE_MACHINE, SPARK, engine_for
+from fraudstream.orchestration.operators.spark import batch_of
 from fraudstream.settings import Settings
 
 MIB = 1 << 20

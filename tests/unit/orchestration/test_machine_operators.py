@@ -11,8 +11,8 @@ from airflow.providers.google.cloud.hooks import compute as compute_hook
 from airflow.providers.google.common.hooks import base_google
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from fraudstream.errors import MachineError, SettingsError
-from fraudstream.orchestration import machine_operators
-from fraudstream.orchestration.machine_operators import AwaitIdle, StartMachine, StopMachine, machines
+from fraudstream.orchestration.operators import machines as machine_operators
+from fraudstream.orchestration.operators.machines import AwaitIdle, StartMachine, StopMachine, machines
 from fraudstream.settings import ROOT, Settings, get_settings
 
 from tests.fakes.compute import Compute, Undocumented, documented

@@ -10,7 +10,7 @@ from fraudstream.kafka.topic.definitions import dead_letter_topic
 from fraudstream.lake.stream.names import FOLDER_OF, MAILS
 from fraudstream.orchestration.assets import folder_asset, topic_asset
 from fraudstream.orchestration.consumers.failing import consumer_failed
-from fraudstream.orchestration.operators import Consume
+from fraudstream.orchestration.operators.kafka import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 
 #: Start date of the DAGs. Without one, the first run's interval is empty, and Airflow takes the second run for the

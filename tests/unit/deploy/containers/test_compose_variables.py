@@ -11,7 +11,7 @@ import pytest
 from fraudstream.orchestration.consumers.consumer_dags import POOL
 from fraudstream.settings import Settings
 
-from local import celery, environment
+from local.stack import celery, environment
 from tests.unit.deploy.container_files import OURS, VMS, given, in_profile
 from tests.unit.deploy.terraform_files import Block
 
@@ -203,6 +203,6 @@ class TestNamesThatTheCodeKnows:
     def test_kafka_and_the_registry_are_the_versions_that_the_local_stack_runs(
         self, services: dict[str, dict[str, Any]], root: Path
     ) -> None:
-        lock = (root / "local/artifacts.lock").read_text()
+        lock = (root / "local/programs/artifacts.lock").read_text()
         assert f"org.apache.kafka:kafka_2.13:{services['kafka']['image'].rpartition(':')[2]} " in lock
         assert f"apicurio-registry-app:{services['schema-registry']['image'].rpartition(':')[2]}:" in lock

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from local import celery
+from local.stack import celery
 from tests.unit.deploy.container_files import OURS, secret_names
 from tests.unit.deploy.terraform_files import Block, unquote
 

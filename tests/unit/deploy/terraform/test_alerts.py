@@ -13,8 +13,8 @@ from fraudstream.pipeline import thresholds
 from fraudstream.pipeline.metrics import METRICS
 from fraudstream.settings import ROOT
 
-from local.debian import MissingProgram
-from local.promtool import find_promtool
+from local.programs.debian import MissingProgram
+from local.programs.promtool import find_promtool
 from tests.unit.deploy.terraform_files import load
 
 ALERTS = ROOT / "include" / "alerts" / "fraudstream.yaml"

@@ -2,8 +2,8 @@ import subprocess
 
 import pytest
 
-from local import chromium
-from local.chromium import BY_HAND, NoChromium, find_chromium
+from local.programs import chromium
+from local.programs.chromium import BY_HAND, NoChromium, find_chromium
 
 
 def test_the_one_that_is_chosen_goes_before_the_one_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local import artifacts
+from local.programs import artifacts
 
 FILE = "org.example:tool:1.0"
 IN_CACHE = Path("maven/org/example/tool/1.0/tool-1.0.jar")

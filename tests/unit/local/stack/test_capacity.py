@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from local import capacity
-from local.capacity import NoRoom, require_room
+from local.stack import capacity
+from local.stack.capacity import NoRoom, require_room
 
 
 def _machine(monkeypatch: pytest.MonkeyPatch, memory: int, disk: int) -> None:

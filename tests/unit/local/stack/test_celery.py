@@ -8,10 +8,11 @@ import pytest
 from fraudstream.orchestration.consumers.consumer_dags import PARAMS
 
 from local import __main__ as command_line
-from local import celery, environment, installed
-from local.environment import stack_environment, stack_secrets
-from local.parts import Shape, shape_of
-from local.ports import Ports
+from local.programs import installed
+from local.stack import celery, environment
+from local.stack.environment import stack_environment, stack_secrets
+from local.stack.parts import Shape, shape_of
+from local.stack.ports import Ports
 from local.supervisor.control import Control
 from local.supervisor.part import State, Status
 

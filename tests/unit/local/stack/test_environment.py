@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fraudstream.settings import Settings
 
-from local import environment
+from local.stack import environment
 
 
 @pytest.fixture(autouse=True)

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from local import environment, monitoring
-from local.debian import MissingProgram
-from local.ports import Ports
-from local.promtool import find_promtool
+from local.programs.debian import MissingProgram
+from local.programs.promtool import find_promtool
+from local.stack import environment, monitoring
+from local.stack.ports import Ports
 
 
 @pytest.fixture
 def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The only folder with programs."""
     monkeypatch.setattr(environment, "STACK", tmp_path / "stack")
-    monkeypatch.setattr("local.installed.STACK", tmp_path / "stack")
+    monkeypatch.setattr("local.programs.installed.STACK", tmp_path / "stack")
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", str(programs))

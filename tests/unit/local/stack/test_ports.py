@@ -5,7 +5,7 @@ from fraudstream.errors import SettingsError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.ports import PORTS, PREFIX, Ports
+from local.stack.ports import PORTS, PREFIX, Ports
 
 
 def test_no_two_parts_share_a_default_port() -> None:

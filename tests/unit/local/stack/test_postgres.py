@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fraudstream.errors import SettingsError
 
-from local import applications
-from local.installed import installed
+from local.programs.installed import installed
+from local.stack import applications
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from local.show import report_problems, table
+from local.stack.show import report_problems, table
 from local.supervisor.part import State, Status
 
 READY = Status(name="triggerer", state=State.READY, pid=1, started=1.0, seconds=2.0)

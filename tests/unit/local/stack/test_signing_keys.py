@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from local import applications, environment, installed
-from local.environment import SIGNING_KEYS
-from local.ports import Ports
+from local.programs import installed
+from local.stack import applications, environment
+from local.stack.environment import SIGNING_KEYS
+from local.stack.ports import Ports
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from fraudstream.kafka.records import FRAUD_CONFIRMATION
 from fraudstream.kafka.topic.definitions import TOPICS, dead_letter_topic
 from fraudstream.lake.stream.names import FOLDERS
 from fraudstream.orchestration.assets import folder_asset, table_asset, topic_asset
-from fraudstream.orchestration.operators import Consume
+from fraudstream.orchestration.operators.kafka import Consume
 from fraudstream.pipeline.sampling.groups import GROUPS
 
 from tests.unit.orchestration.dags.dag_files import DAGS, parsed

@@ -11,9 +11,9 @@ import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
 from fraudstream.errors import KafkaRefused, LakeUnavailable, MailError, PartitionLost, SettingsError
 from fraudstream.kafka.records import Partition, Report
-from fraudstream.orchestration import operators
 from fraudstream.orchestration.consumers.bounded_sink import BoundedSink
-from fraudstream.orchestration.operators import Consume
+from fraudstream.orchestration.operators import kafka as operators
+from fraudstream.orchestration.operators.kafka import Consume
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 from fraudstream.settings import Settings
 

@@ -15,8 +15,8 @@ from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
 from fraudstream.lake.stream.totals import totals_of
 from fraudstream.lake.table.lake import Lake
-from fraudstream.orchestration import lake_operators
-from fraudstream.orchestration.lake_operators import CompactDay, CompleteDays, ListDays, MaintainTable
+from fraudstream.orchestration.operators import lake as lake_operators
+from fraudstream.orchestration.operators.lake import CompactDay, CompleteDays, ListDays, MaintainTable
 from isal import igzip
 
 from tests.fakes.lakes import new_lake

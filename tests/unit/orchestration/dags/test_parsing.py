@@ -28,7 +28,7 @@ def test_tasks_are_copied_as_airflow_copies_them(path: Path) -> None:
 
 
 def test_a_consumer_s_task_is_copied_too() -> None:
-    from fraudstream.orchestration.operators import Consume  # noqa: PLC0415 - after the settings of a test
+    from fraudstream.orchestration.operators.kafka import Consume  # noqa: PLC0415 - after the settings of a test
 
     task = Consume(task_id="x", topic="fraud_transaction", role="write_lake", until="forever", max_minutes=1)
     copied = copy.deepcopy(task)

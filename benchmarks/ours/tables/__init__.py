@@ -1,0 +1,1 @@
+"""The measured processes that work on the lake's tables."""

@@ -1,0 +1,1 @@
+"""Other producers and consumers, and the ceilings for both."""

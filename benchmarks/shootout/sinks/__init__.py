@@ -1,0 +1,1 @@
+"""The sinks that are compared, and the jobs that they run."""

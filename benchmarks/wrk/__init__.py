@@ -1,0 +1,1 @@
+"""Load on the confirmation site, with wrk."""

@@ -1,0 +1,1 @@
+"""Operators of the DAGs, a module for each kind of work."""
