@@ -78,9 +78,11 @@ def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
     for day, of_day in files.items():
         with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
             copies = _copies(work.table, [file.file_path for file in of_day], Path(name))
-            db.read_parquet(copies, union_by_name=True, hive_partitioning=False).create_view("rows")
-            columns = ", ".join(f'"{field.name}"' for field in rows_schema(work.folder))
-            statement = f"SELECT {columns} FROM rows ORDER BY {statements.order_of(work.folder)}"
+            # The table's own columns: another version of the pipeline may have added one.
+            columns = work.table.schema().as_arrow()
+            _make_view(db, "rows", copies, columns, Path(name))
+            names = ", ".join(f'"{field.name}"' for field in columns)
+            statement = f"SELECT {names} FROM rows ORDER BY {statements.order_of(work.folder)}"
             made = _copied(db, work.table, statement, Path(name) / "sorted", work.target_bytes)
             written.append(_store(work, day, made, db.close))
     return _staged(work, written, [file for of_day in files.values() for file in of_day])
@@ -115,8 +117,17 @@ def totals_of(table: Table, folder: str, addresses: Sequence[str]) -> dict[Parti
 def _totals(folder: str, files: Sequence[str], directory: Path) -> dict[Partition, Totals]:
     """Control totals of files on local disk."""
     with connection(directory) as db:
-        db.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view("added")
+        _make_view(db, "added", files, rows_schema(folder), directory)
         return statements.by_partition(db.sql(statements.totals(folder, "added")).to_arrow_table().to_pylist())
+
+
+def _make_view(
+    db: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], columns: pa.Schema, directory: Path
+) -> None:
+    """Makes Parquet files a view with at least these columns; a file from before one was added has null in it."""
+    none = directory / f"{name}-none.parquet"
+    pq.write_table(columns.empty_table(), none)
+    db.read_parquet([str(none), *files], union_by_name=True, hive_partitioning=False).create_view(name)
 
 
 def _write(work: Work) -> Iterator[_Stored]:
@@ -234,7 +245,8 @@ def _sorted_files(
 
 def _copied(db: duckdb.DuckDBPyConnection, table: Table, statement: str, target: Path, target_bytes: int) -> list[Path]:
     """Parquet files with the result of a statement, in its order, and with the table's field ids."""
-    ids = ", ".join(f'"{field.name}": {field.field_id}' for field in table.schema().fields)
+    columns = db.sql(statement).columns
+    ids = ", ".join(f'"{field.name}": {field.field_id}' for field in table.schema().fields if field.name in columns)
     db.execute(
         f"COPY ({statement}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {ZSTD_LEVEL},"
         f" FIELD_IDS {{{ids}}}, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, FILE_SIZE_BYTES {target_bytes})"

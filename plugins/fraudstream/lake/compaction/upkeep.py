@@ -45,7 +45,8 @@ def maintain(
     :raises ProofFailed: the rewritten files don't hold what the small ones do; nothing has changed for readers
     :raises LakeUnavailable: store or catalog don't answer
     """
-    table = lake.tables.load(folder)
+    # load_or_create() also adds the columns that the definition has and an older table doesn't.
+    table = lake.tables.load_or_create(folder) if lake.tables.load(folder) else None
     base = table.current_snapshot() if table else None
     if table is None or base is None:
         return UpkeepReport(folder, [], 0, 0, 0, 0)

@@ -11,10 +11,10 @@ from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.query.files import TableFiles
 from fraudstream.lake.query.view import read_rows
-from fraudstream.lake.stream import lines
-from fraudstream.lake.table import positions, schemas
+from fraudstream.lake.table import positions
 
 from tests.fakes.lakes import catalog_of, new_lake
+from tests.unit.lake.added_field import add_field, with_channel
 from tests.unit.lake.compaction import engine_behaviour
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, Killed, filled, put
 from tests.unit.lake.query.queried_lake import ADDED, CASES, PLACES, ask, with_cases
@@ -232,21 +232,8 @@ def test_a_field_added_to_the_schema_is_null_on_old_days_and_there_on_new_ones(m
     """Day one is written and compacted before the optional field is added, day two after it."""
     lake = filled()
     compact(lake, FOLDER, DAY)
-    old = schemas.json_schema(FOLDER)
-    place = old.get_field_index("topic")
-    wider = old.insert(place, pa.field("channel", pa.string()))
-    json_schema, rows_schema = schemas.json_schema, schemas.rows_schema
-    monkeypatch.setattr(schemas, "json_schema", lambda folder: wider if folder == FOLDER else json_schema(folder))
-    for module in ("query.view", "query.query", "query.pruning", "compaction.statements", "table.schemas"):
-        monkeypatch.setattr(
-            f"fraudstream.lake.{module}.rows_schema",
-            lambda folder: wider if folder == FOLDER else rows_schema(folder),
-        )
-    for module in ("compaction.statements", "compaction.local_lines"):
-        monkeypatch.setattr(f"fraudstream.lake.{module}.json_schema", schemas.json_schema)
-    body = bytes(lines.transaction(batch(range(9, 12), timestamps=[MIDNIGHT_MS + DAY_MS] * 3))).replace(
-        b',"topic":', b',"channel":"app","topic":'
-    )
+    add_field(monkeypatch)
+    body = with_channel(9, 12, [MIDNIGHT_MS + DAY_MS] * 3)
     put(lake, 9, 12, day=DAY + timedelta(days=1), body=body)
     put(lake, 0, 1, partition=Partition(FOLDER, 5))  # a late record, written before the field was added
     sql = "SELECT dt::VARCHAR, channel, count(*) FROM transaction GROUP BY ALL ORDER BY ALL"

@@ -121,6 +121,37 @@ def test_a_connection_that_was_closed_while_it_was_idle_is_replaced_without_a_pa
     assert len(bucket.connections) == 2
 
 
+@pytest.fixture
+def proxied(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A store that is reached through a proxy only: its name is unknown, and `bucket` is the proxy."""
+    with serving(bucket) as url:
+        monkeypatch.setenv("http_proxy", url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        yield store_at("http://store.invalid", patience=0.5)
+
+
+def test_downloads_use_the_proxy_of_the_environment(proxied, bucket):
+    bucket.answers = [Answer(b"data"), Answer(b"at", 206, said=b"data"), Answer(b"", 404)]
+    assert (proxied.download(INFO), proxied.download(INFO, 1, 3), proxied.download(INFO)) == (b"data", b"at", None)
+    assert all(path.startswith("http://store.invalid/download/storage/v1/b/lake/o/") for path, _ in bucket.sent)
+    assert all("generation=7" in path for path, _ in bucket.sent)
+    assert [headers.get("Range", "").replace(" ", "") for _, headers in bucket.sent] == ["", "bytes=1-2", ""]
+
+
+def test_damaged_content_is_fetched_again_through_a_proxy(proxied, bucket):
+    bucket.answers = [Answer(b"dada", said=b"data"), Answer(b"data")]
+    assert proxied.download(INFO) == b"data"
+
+
+def test_downloads_trust_the_authorities_of_the_environment(bucket, tmp_path, monkeypatch):
+    certificate = certificates.untrusted(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+    bucket.answers = [Answer(b"data")]
+    with serving(bucket, certificate) as url:
+        assert store_at(url, patience=0.5).download(INFO) == b"data"
+
+
 def test_many_threads_get_what_they_asked_for(store, bucket):
     bucket.answers = [Answer(b"data", closes=number % 5 == 0) for number in range(400)]
     found: list[bytes | None] = []

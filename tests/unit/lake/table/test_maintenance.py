@@ -1,5 +1,6 @@
 """Maintenance changes no row: it leaves fewer files and snapshots, and no files without a reference."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlparse
@@ -17,8 +18,9 @@ from pyiceberg.table.statistics import PartitionStatisticsFile
 from pyiceberg.table.update import SetPartitionStatisticsUpdate
 
 from tests.fakes.lakes import catalog_of, new_lake
+from tests.unit.lake.added_field import add_field, with_channel
 from tests.unit.lake.filled_day import DAY, EXPECTED, FOLDER, filled, put, seen
-from tests.unit.lake.rows import PARTITION
+from tests.unit.lake.rows import DAY_MS, MIDNIGHT_MS, PARTITION
 
 NEXT_DAY = DAY + timedelta(days=1)
 LATER = timedelta(days=9)
@@ -62,6 +64,40 @@ def test_small_files_of_closed_days_become_one_in_one_snapshot():
     put(lake, 50, 60, day=NEXT_DAY)
     compact(lake, FOLDER, NEXT_DAY)
     assert len(seen(lake)) == 60
+
+
+def channels(lake):
+    with open_view(lake, FOLDER) as view:
+        rows = view.table.scan().to_arrow()
+    return Counter(rows["channel"].to_pylist()) if "channel" in rows.column_names else None
+
+
+def test_small_files_from_before_a_field_was_added_become_one(monkeypatch):
+    lake = hourly()
+    before = seen(lake)
+    add_field(monkeypatch)
+    assert maintain(lake, FOLDER, NEXT_DAY, keep=LATER).files_after == 1
+    assert seen(lake) == before
+    assert channels(lake) == {None: 50}
+    put(lake, 50, 60, day=NEXT_DAY, body=with_channel(50, 60, [MIDNIGHT_MS + DAY_MS] * 10))
+    compact(lake, FOLDER, NEXT_DAY)
+    assert maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER).files_after == 1
+    assert channels(lake) == {None: 50, "app": 10}
+
+
+def test_an_earlier_version_keeps_the_field_that_a_later_one_added(monkeypatch):
+    """After a rollback: the table has a column that the schema of the records doesn't have."""
+    lake = hourly()
+    with monkeypatch.context() as later:
+        add_field(later)
+        put(lake, 50, 60, day=NEXT_DAY, body=with_channel(50, 60, [MIDNIGHT_MS + DAY_MS] * 10))
+        compact(lake, FOLDER, NEXT_DAY)
+    put(lake, 60, 70, day=NEXT_DAY)
+    compact(lake, FOLDER, NEXT_DAY)
+    assert channels(lake) == {None: 60, "app": 10}
+    assert maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER).files_after == 2
+    assert channels(lake) == {None: 60, "app": 10}
+    assert len(seen(lake)) == 70
 
 
 def test_old_snapshots_and_what_only_they_name_go_and_the_rest_stays():
