@@ -1,8 +1,10 @@
-"""The engine for one machine: DuckDB reads the JSON lines, sorts them, and writes Parquet; what is too much, it spills.
+"""The engine for one machine: DuckDB reads the JSON lines, sorts them and writes Parquet files.
 
-DuckDB reads JSON numbers through doubles, which are exact for 15 digits. So where the files turn out to hold an amount
-of ten trillion or more, or one that no double comes near enough to, they are made again from numbers read as text,
-which takes twice as long.
+DuckDB's memory is limited; larger intermediate results are spilled to disk.
+
+DuckDB converts JSON numbers to doubles, which are exact for 15 digits. If the written files have an amount of ten
+trillion or more, or if DuckDB can't convert a double to the column's type, the files are written again from amounts
+that are read as text. That takes twice as long.
 """
 
 import logging
@@ -39,18 +41,21 @@ log = logging.getLogger(__name__)
 
 MEMORY = "1GiB"
 ZSTD_LEVEL = 1
-#: What a look-up reads at least.
+#: Rows of a row group. A look-up reads at least one row group.
 ROW_GROUP_ROWS = 122_880
-#: Files of a table are copied in pieces of this size: from 2 MiB on, a write to the page cache took ten times as long.
+#: Size of the pieces in which table files are read from the store. With 2 MiB and more, a write to the page cache took
+#: ten times as long.
 _CHUNK = 1 << 20
-#: Each piece is a request or more that the store has to answer before the next.
+#: Size of the pieces in which a file is uploaded. The next piece is sent after the store has answered the requests of
+#: the one before.
 _SENT_AT_ONCE = 64 << 20
-#: Decimals of at most 15 digits are the same after a way through doubles: below this, two of them after the point.
+#: Decimals of at most 15 digits are unchanged after a conversion to a double and back. An amount below this has at most
+#: 13 digits before the point and two after it.
 _EXACT_BELOW = 10**13
 
 
 def connection(directory: Path) -> closing[duckdb.DuckDBPyConnection]:
-    """DuckDB with bounded memory, which spills to a directory."""
+    """Opens an in-memory DuckDB database with limited memory, which spills to a directory."""
     made = duckdb.connect(":memory:")
     made.execute("SET TimeZone = 'UTC'")
     made.execute(f"SET memory_limit = '{MEMORY}'")
@@ -60,20 +65,30 @@ def connection(directory: Path) -> closing[duckdb.DuckDBPyConnection]:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Files that are in the store, and the control totals of their rows."""
+    """Addresses of files that are in the store, and the control totals of their rows."""
 
     addresses: list[str]
     totals: dict[Partition, Totals]
 
 
 def stage(work: Work) -> Staged:
-    """:data:`~fraudstream.lake.compaction.protocol.Engine` on this machine."""
+    """The :data:`~fraudstream.lake.compaction.work.Engine` for this machine: steps 2 and 3 up to the comparison.
+
+    :raises Vanished: an object is gone, because another run was faster
+    :raises Overtaken: another run changed the table
+    :raises LakeError: an object has lines that don't fit the folder
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
+    """
     # 2. write and read back; 3. add to the branch
     return _staged(work, list(_write(work)), [])
 
 
 def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
-    """A snapshot on the branch in which the files of each day are rewritten as a few sorted files."""
+    """Rewrites the files of each day as a few sorted files, and adds a snapshot with these to the branch.
+
+    :raises Overtaken: another run changed the table
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
+    """
     written = []
     for day, of_day in files.items():
         with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
@@ -87,9 +102,9 @@ def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
 
 
 def _staged(work: Work, written: Sequence[_Stored], instead_of: Sequence[DataFile]) -> Staged:
-    """Adds written files to the branch.
+    """Adds written files to the branch, and checks that the branch adds exactly these files.
 
-    :raises LakeError: the branch has other files
+    :raises LakeError: the branch adds other files
     """
     addresses = [address for one in written for address in one.addresses]
     snapshot = publishing.stage(work.table, work.base, addresses, work.properties, instead_of=instead_of)
@@ -107,24 +122,24 @@ def _staged(work: Work, written: Sequence[_Stored], instead_of: Sequence[DataFil
 
 
 def totals_of(table: Table, folder: str, addresses: Sequence[str]) -> dict[Partition, Totals]:
-    """Control totals of files of a table, as they are in the store."""
+    """Returns the control totals of the rows in files of a table, which are read from the store."""
     with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name:
         return _totals(folder, _copies(table, addresses, Path(name)), Path(name))
 
 
 def _totals(folder: str, files: Sequence[str], directory: Path) -> dict[Partition, Totals]:
-    """Control totals of files on local disk."""
+    """Returns the control totals of the rows in files on local disk."""
     with connection(directory) as db:
         db.read_parquet(files, union_by_name=True, hive_partitioning=False).create_view("added")
         return statements.by_partition(db.sql(statements.totals(folder, "added")).to_arrow_table().to_pylist())
 
 
 def _write(work: Work) -> Iterator[_Stored]:
-    """Writes the rows of objects as sorted Parquet files into the table's location, a day after the other.
+    """Writes the rows of the objects to sorted Parquet files in the table's location, one day after another.
 
-    :raises Vanished: another run was faster
-    :raises LakeError: an object holds what isn't the folder's lines
-    :raises ProofFailed: the store has other bytes than were written
+    :raises Vanished: an object is gone, because another run was faster
+    :raises LakeError: an object has lines that don't fit the folder
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
     """
     by_day = sorted(work.sources, key=lambda one: (day_of(one), one.info.name))
     for day, of_day in groupby(by_day, key=day_of):
@@ -142,16 +157,16 @@ def _write(work: Work) -> Iterator[_Stored]:
 
 
 def _free(db: duckdb.DuckDBPyConnection, lines: Path) -> None:
-    """Gives back memory and disk."""
+    """Frees DuckDB's memory and the disk space of the lines."""
     db.close()
     shutil.rmtree(lines)
 
 
 def _store(work: Work, day: date, files: Sequence[Path], free: Callable[[], None]) -> _Stored:
-    """Copies a day's files into the table's location, and reads them back; sums their rows meanwhile.
+    """Uploads a day's files to the table's location and reads them back. Another thread sums their rows meanwhile.
 
-    :param free: gives back memory
-    :raises ProofFailed: the store has other bytes than were written
+    :param free: frees the memory of the sort before the rows are summed
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
     """
 
     def summed() -> dict[Partition, Totals]:
@@ -167,9 +182,9 @@ def _store(work: Work, day: date, files: Sequence[Path], free: Callable[[], None
 
 
 def _require_same(table: Table, address: str, path: Path) -> None:
-    """Reads a file back from the store.
+    """Reads a file back from the store and compares it with the local file, byte by byte.
 
-    :raises ProofFailed: it is not what was written
+    :raises ProofFailed: they differ
     """
     with (
         translated("read a file of a table of"),
@@ -186,7 +201,7 @@ def _require_same(table: Table, address: str, path: Path) -> None:
 
 
 def _copies(table: Table, addresses: Sequence[str], directory: Path) -> list[str]:
-    """Copies of files of a table on local disk."""
+    """Copies files of a table to local disk, and returns the paths of the copies."""
     copies = []
     for number, address in enumerate(addresses):
         copies.append(str(directory / f"{number}.parquet"))
@@ -201,9 +216,9 @@ def _copies(table: Table, addresses: Sequence[str], directory: Path) -> list[str
 
 
 def _require_lines(work: Work, infos: Sequence[ObjectInfo]) -> None:
-    """Names the object whose lines DuckDB couldn't read: what it read were files of many objects.
+    """Looks for the object with the lines that DuckDB couldn't read, which reads files with lines of many objects.
 
-    :raises LakeError: this one isn't the folder's lines
+    :raises LakeError: this object has lines that don't fit the folder
     """
     for info in infos:
         if (data := work.store.download(info)) is not None:
@@ -213,7 +228,11 @@ def _require_lines(work: Work, infos: Sequence[ObjectInfo]) -> None:
 def _sorted_files(
     db: duckdb.DuckDBPyConnection, folder: str, table: Table, pattern: str, directory: Path, target_bytes: int
 ) -> list[Path]:
-    """The sorted files of a day."""
+    """Writes the sorted files of a day to local disk and returns their paths, in the order of the rows.
+
+    :param pattern: of the files with the day's lines
+    :raises LakeError: lines don't fit the folder
+    """
     statement = statements.sorted_rows_of_lines(folder)
     try:
         view_of_lines(db, folder, pattern, exact=False)
@@ -233,7 +252,7 @@ def _sorted_files(
 
 
 def _copied(db: duckdb.DuckDBPyConnection, table: Table, statement: str, target: Path, target_bytes: int) -> list[Path]:
-    """Parquet files with the result of a statement, in its order, and with the table's field ids."""
+    """Writes the result of a statement, in its order, to Parquet files with the table's field ids."""
     ids = ", ".join(f'"{field.name}": {field.field_id}' for field in table.schema().fields)
     db.execute(
         f"COPY ({statement}) TO '{target}' (FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {ZSTD_LEVEL},"
@@ -243,7 +262,7 @@ def _copied(db: duckdb.DuckDBPyConnection, table: Table, statement: str, target:
 
 
 def _all_amounts_exact(files: list[Path]) -> bool:
-    """Whether no amount in the files has more digits than a double holds."""
+    """Whether all amounts in the files have so few digits that a double represented them exactly."""
     for path in files:
         metadata = pq.read_metadata(path)
         for group in range(metadata.num_row_groups):
@@ -258,7 +277,7 @@ def _all_amounts_exact(files: list[Path]) -> bool:
 
 
 def _uploaded(table: Table, day: date, path: Path) -> str:
-    """Copies a file to a new address in the table's location."""
+    """Uploads a file to a new address in the table's location, and returns the address."""
     name = f"recordTimestamp_day={day.isoformat()}/{uuid.uuid4()}.parquet"
     address: str = table.location_provider().new_data_location(name)
     with (
