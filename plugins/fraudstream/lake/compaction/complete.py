@@ -2,7 +2,7 @@
 
 Each complete day is announced once by an asset event, and again if late rows were moved. A property of the table has
 the day up to which all days have been announced. Because of it, a day whose last rows were moved while the day was
-still open is announced as soon as it is closed.
+still open is announced by the first run after it is closed.
 """
 
 from collections.abc import Iterable

@@ -58,7 +58,7 @@ def look_up(
     """Returns the rows that have `value` in `column`, in the order of their record timestamps.
 
     :param first: skips the days before this one
-    :param objects_of: whether the objects of a topic-partition are read; rows of the table may be of any
+    :param objects_of: returns whether the objects of a topic-partition are read; rows of the table may be of any
     :raises LakeError: an object or a file of the table is unreadable
     :raises LakeUnavailable: the store or the catalog doesn't answer, or objects vanished during each of the tries
     """
