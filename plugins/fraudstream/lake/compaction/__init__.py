@@ -1,1 +1,1 @@
-"""A closed day's JSON objects become sorted Parquet files."""
+"""Compaction: moves the rows of JSON objects to sorted Parquet files of the Iceberg tables."""

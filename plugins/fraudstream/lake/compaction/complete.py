@@ -1,7 +1,8 @@
-"""Days of a table that are complete: closed, with all JSON moved; announced once, and again when late rows came.
+"""Days of a table that are complete: a day is complete if it is closed and all of its JSON has been moved to the table.
 
-The table's own property remembers up to which day all have been announced, so that a day whose last rows were moved
-while it was still open is announced once it is closed.
+Each complete day is announced once by an asset event, and again if late rows were moved. A property of the table has
+the day up to which all days have been announced. Because of it, a day whose last rows were moved while the day was
+still open is announced by the first run after it is closed.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ _PROPERTY = "fraudstream.complete-before"
 
 
 def complete_days(lake: Lake, folder: str, before: date, changed: Iterable[date]) -> list[date]:
-    """The days before `before` that are complete and not announced yet, or that changed, oldest first."""
+    """Returns the complete days before `before` that aren't announced yet or are in `changed`, oldest first."""
     table = lake.tables.load(folder)
     if table is None:
         return []
@@ -26,7 +27,7 @@ def complete_days(lake: Lake, folder: str, before: date, changed: Iterable[date]
 
 
 def mark_complete(lake: Lake, folder: str, before: date) -> None:
-    """Remembers that all days before `before`, or before the first that isn't complete, have been announced.
+    """Stores in the table that all days before `before`, or before the first incomplete day, have been announced.
 
     :raises LakeUnavailable: the catalog doesn't answer
     """

@@ -1,17 +1,17 @@
-"""The engine for one machine: DuckDB reads the JSON lines, sorts them, and writes Parquet; what is too much, it spills.
+"""The engine for one machine: DuckDB reads the JSON lines, sorts them and writes Parquet files.
 
-DuckDB reads JSON numbers through doubles, which are exact for 15 digits. So where the files turn out to hold an amount
-of ten trillion or more, or one that no double comes near enough to, they are made again from numbers read as text,
-which takes twice as long.
+DuckDB's memory is limited; larger intermediate results are spilled to disk.
+
+DuckDB converts JSON numbers to doubles, which are exact for 15 digits. If the written files have an amount of ten
+trillion or more, or if DuckDB can't convert a double to the column's type, the files are written again from amounts
+that are read as text. That takes twice as long.
 """
 
 import logging
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -29,6 +29,7 @@ from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import statements
 from fraudstream.lake.compaction.local_lines import download, view_of_lines
 from fraudstream.lake.compaction.work import Staged, Work, day_of
+from fraudstream.lake.compaction.workspace import NO_ROOM, connection, workspace
 from fraudstream.lake.store.objects import ObjectInfo, unpacked
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table import publishing
@@ -37,61 +38,64 @@ from fraudstream.lake.table.schemas import rows_of_lines, rows_schema
 
 log = logging.getLogger(__name__)
 
-MEMORY = "1GiB"
 ZSTD_LEVEL = 1
-#: What a look-up reads at least.
+#: Rows of a row group. A look-up reads at least one row group.
 ROW_GROUP_ROWS = 122_880
-#: Files of a table are copied in pieces of this size: from 2 MiB on, a write to the page cache took ten times as long.
+#: Size of the pieces in which table files are read from the store. With 2 MiB and more, a write to the page cache took
+#: ten times as long.
 _CHUNK = 1 << 20
-#: Each piece is a request or more that the store has to answer before the next.
+#: Size of the pieces in which a file is uploaded. The next piece is sent after the store has answered the requests of
+#: the one before.
 _SENT_AT_ONCE = 64 << 20
-#: Decimals of at most 15 digits are the same after a way through doubles: below this, two of them after the point.
+#: Decimals of at most 15 digits are unchanged after a conversion to a double and back. An amount below this has at most
+#: 13 digits before the point and two after it.
 _EXACT_BELOW = 10**13
-
-
-def connection(directory: Path) -> closing[duckdb.DuckDBPyConnection]:
-    """DuckDB with bounded memory, which spills to a directory."""
-    made = duckdb.connect(":memory:")
-    made.execute("SET TimeZone = 'UTC'")
-    made.execute(f"SET memory_limit = '{MEMORY}'")
-    made.execute("SET temp_directory = $1", [str(directory / "spilled")])
-    return closing(made)
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Files that are in the store, and the control totals of their rows."""
+    """Addresses of files that are in the store, and the control totals of their rows."""
 
     addresses: list[str]
     totals: dict[Partition, Totals]
 
 
 def stage(work: Work) -> Staged:
-    """:data:`~fraudstream.lake.compaction.protocol.Engine` on this machine."""
+    """The :data:`~fraudstream.lake.compaction.work.Engine` for this machine: steps 2 and 3 up to the comparison.
+
+    :raises Vanished: an object is gone, because another run was faster
+    :raises Overtaken: another run changed the table
+    :raises LakeError: an object has lines that don't fit the folder
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
+    """
     # 2. write and read back; 3. add to the branch
     return _staged(work, list(_write(work)), [])
 
 
 def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
-    """A snapshot on the branch in which the files of each day are rewritten as a few sorted files."""
+    """Rewrites the files of each day as a few sorted files, and adds a snapshot with these to the branch.
+
+    :raises Overtaken: another run changed the table
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
+    """
     written = []
     for day, of_day in files.items():
-        with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
-            copies = _copies(work.table, [file.file_path for file in of_day], Path(name))
+        with workspace() as (directory, db):
+            copies = _copies(work.table, [file.file_path for file in of_day], directory)
             # The table's own columns: another version of the pipeline may have added one.
             columns = work.table.schema().as_arrow()
-            _make_view(db, "rows", copies, columns, Path(name))
+            _make_view(db, "rows", copies, columns, directory)
             names = ", ".join(f'"{field.name}"' for field in columns)
             statement = f"SELECT {names} FROM rows ORDER BY {statements.order_of(work.folder)}"
-            made = _copied(db, work.table, statement, Path(name) / "sorted", work.target_bytes)
+            made = _copied(db, work.table, statement, directory / "sorted", work.target_bytes)
             written.append(_store(work, day, made, db.close))
     return _staged(work, written, [file for of_day in files.values() for file in of_day])
 
 
 def _staged(work: Work, written: Sequence[_Stored], instead_of: Sequence[DataFile]) -> Staged:
-    """Adds written files to the branch.
+    """Adds written files to the branch, and checks that the branch adds exactly these files.
 
-    :raises LakeError: the branch has other files
+    :raises LakeError: the branch adds other files
     """
     addresses = [address for one in written for address in one.addresses]
     snapshot = publishing.stage(work.table, work.base, addresses, work.properties, instead_of=instead_of)
@@ -109,13 +113,13 @@ def _staged(work: Work, written: Sequence[_Stored], instead_of: Sequence[DataFil
 
 
 def totals_of(table: Table, folder: str, addresses: Sequence[str]) -> dict[Partition, Totals]:
-    """Control totals of files of a table, as they are in the store."""
-    with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name:
-        return _totals(folder, _copies(table, addresses, Path(name)), Path(name))
+    """Returns the control totals of the rows in files of a table, which are read from the store."""
+    with workspace() as (directory, _):
+        return _totals(folder, _copies(table, addresses, directory), directory)
 
 
 def _totals(folder: str, files: Sequence[str], directory: Path) -> dict[Partition, Totals]:
-    """Control totals of files on local disk."""
+    """Returns the control totals of the rows in files on local disk."""
     with connection(directory) as db:
         _make_view(db, "added", files, rows_schema(folder), directory)
         return statements.by_partition(db.sql(statements.totals(folder, "added")).to_arrow_table().to_pylist())
@@ -131,16 +135,15 @@ def _make_view(
 
 
 def _write(work: Work) -> Iterator[_Stored]:
-    """Writes the rows of objects as sorted Parquet files into the table's location, a day after the other.
+    """Writes the rows of the objects to sorted Parquet files in the table's location, one day after another.
 
-    :raises Vanished: another run was faster
-    :raises LakeError: an object holds what isn't the folder's lines
-    :raises ProofFailed: the store has other bytes than were written
+    :raises Vanished: an object is gone, because another run was faster
+    :raises LakeError: an object has lines that don't fit the folder
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
     """
     by_day = sorted(work.sources, key=lambda one: (day_of(one), one.info.name))
     for day, of_day in groupby(by_day, key=day_of):
-        with tempfile.TemporaryDirectory(prefix="fraudstream-compaction-") as name, connection(Path(name)) as db:
-            directory = Path(name)
+        with workspace() as (directory, db):
             infos = [one.info for one in of_day]
             lines = directory / "lines"
             download(work.store, infos, lines)
@@ -153,16 +156,16 @@ def _write(work: Work) -> Iterator[_Stored]:
 
 
 def _free(db: duckdb.DuckDBPyConnection, lines: Path) -> None:
-    """Gives back memory and disk."""
+    """Frees DuckDB's memory and the disk space of the lines."""
     db.close()
     shutil.rmtree(lines)
 
 
 def _store(work: Work, day: date, files: Sequence[Path], free: Callable[[], None]) -> _Stored:
-    """Copies a day's files into the table's location, and reads them back; sums their rows meanwhile.
+    """Uploads a day's files to the table's location and reads them back. Another thread sums their rows meanwhile.
 
-    :param free: gives back memory
-    :raises ProofFailed: the store has other bytes than were written
+    :param free: frees the memory of the sort before the rows are summed
+    :raises ProofFailed: the bytes of a file in the store differ from those that were written
     """
 
     def summed() -> dict[Partition, Totals]:
@@ -177,19 +180,21 @@ def _store(work: Work, day: date, files: Sequence[Path], free: Callable[[], None
         return _Stored(addresses, totals.result())
 
 
-def _require_same(table: Table, address: str, path: Path) -> None:
-    """Reads a file back from the store.
+def _chunks(table: Table, address: str) -> Iterator[bytes]:
+    """Yields a file of a table in pieces."""
+    with translated("read a file of a table of"), table.io.new_input(address).open(seekable=False) as stored:
+        while chunk := stored.read(_CHUNK):
+            yield chunk
 
-    :raises ProofFailed: it is not what was written
+
+def _require_same(table: Table, address: str, path: Path) -> None:
+    """Reads a file back from the store and compares it with the local file, byte by byte.
+
+    :raises ProofFailed: they differ
     """
-    with (
-        translated("read a file of a table of"),
-        table.io.new_input(address).open(seekable=False) as stored,
-        path.open("rb") as written,
-    ):
-        while (found := stored.read(_CHUNK)) == written.read(_CHUNK):
-            if not found:
-                return
+    with path.open("rb") as written:
+        if all(chunk == written.read(len(chunk)) for chunk in _chunks(table, address)) and not written.read(1):
+            return
     raise ProofFailed(
         f"{address} has other bytes than the {path.stat().st_size:,} that were written; nothing was changed for"
         " readers; run again"
@@ -197,24 +202,19 @@ def _require_same(table: Table, address: str, path: Path) -> None:
 
 
 def _copies(table: Table, addresses: Sequence[str], directory: Path) -> list[str]:
-    """Copies of files of a table on local disk."""
+    """Copies files of a table to local disk, and returns the paths of the copies."""
     copies = []
     for number, address in enumerate(addresses):
         copies.append(str(directory / f"{number}.parquet"))
-        with (
-            translated("read a file of a table of"),
-            table.io.new_input(address).open(seekable=False) as source,
-            Path(copies[-1]).open("wb") as copy,
-        ):
-            while chunk := source.read(_CHUNK):
-                copy.write(chunk)
+        with Path(copies[-1]).open("wb") as copy:
+            copy.writelines(_chunks(table, address))
     return copies
 
 
 def _require_lines(work: Work, infos: Sequence[ObjectInfo]) -> None:
-    """Names the object whose lines DuckDB couldn't read: what it read were files of many objects.
+    """Looks for the object with the lines that DuckDB couldn't read, which reads files with lines of many objects.
 
-    :raises LakeError: this one isn't the folder's lines
+    :raises LakeError: this object has lines that don't fit the folder
     """
     for info in infos:
         if (data := work.store.download(info)) is not None:
@@ -224,7 +224,11 @@ def _require_lines(work: Work, infos: Sequence[ObjectInfo]) -> None:
 def _sorted_files(
     db: duckdb.DuckDBPyConnection, folder: str, table: Table, pattern: str, directory: Path, target_bytes: int
 ) -> list[Path]:
-    """The sorted files of a day."""
+    """Writes the sorted files of a day to local disk and returns their paths, in the order of the rows.
+
+    :param pattern: of the files with the day's lines
+    :raises LakeError: lines don't fit the folder
+    """
     statement = statements.sorted_rows_of_lines(folder)
     try:
         view_of_lines(db, folder, pattern, exact=False)
@@ -236,6 +240,8 @@ def _sorted_files(
     try:
         view_of_lines(db, folder, pattern, exact=True)
         return _copied(db, table, statement, directory / "exact", target_bytes)
+    except NO_ROOM:
+        raise
     except duckdb.Error as error:
         raise LakeError(
             f"objects of {folder}/ hold lines that don't fit the folder ({str(error).strip()}): they were written by"
@@ -244,7 +250,7 @@ def _sorted_files(
 
 
 def _copied(db: duckdb.DuckDBPyConnection, table: Table, statement: str, target: Path, target_bytes: int) -> list[Path]:
-    """Parquet files with the result of a statement, in its order, and with the table's field ids."""
+    """Writes the result of a statement, in its order, to Parquet files with the table's field ids."""
     columns = db.sql(statement).columns
     ids = ", ".join(f'"{field.name}": {field.field_id}' for field in table.schema().fields if field.name in columns)
     db.execute(
@@ -255,7 +261,7 @@ def _copied(db: duckdb.DuckDBPyConnection, table: Table, statement: str, target:
 
 
 def _all_amounts_exact(files: list[Path]) -> bool:
-    """Whether no amount in the files has more digits than a double holds."""
+    """Whether all amounts in the files have so few digits that a double represented them exactly."""
     for path in files:
         metadata = pq.read_metadata(path)
         for group in range(metadata.num_row_groups):
@@ -270,7 +276,7 @@ def _all_amounts_exact(files: list[Path]) -> bool:
 
 
 def _uploaded(table: Table, day: date, path: Path) -> str:
-    """Copies a file to a new address in the table's location."""
+    """Uploads a file to a new address in the table's location, and returns the address."""
     name = f"recordTimestamp_day={day.isoformat()}/{uuid.uuid4()}.parquet"
     address: str = table.location_provider().new_data_location(name)
     with (

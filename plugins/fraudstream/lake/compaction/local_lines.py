@@ -1,4 +1,4 @@
-"""A day's JSON objects as files on local disk, and these as a view for DuckDB."""
+"""Copies JSON objects to files on local disk, and makes these files a view for DuckDB."""
 
 import json
 import shutil
@@ -16,12 +16,13 @@ from fraudstream.lake.store.objects import ObjectInfo, ObjectStore, unpacked
 from fraudstream.lake.table.schemas import json_schema
 
 _DOWNLOADS = 4
-#: Files with lines of many objects.
+#: Number of files that the lines of the objects are written to.
 _FILES = 16
-#: Bytes of local disk that a day needs for each gzipped one: its lines, which have seven times as many, the same once
-#: more while they are sorted, the Parquet files, and as much again for others.
+#: Bytes of local disk for each gzipped byte of a day, if the lines are unpacked. The lines have seven times the size,
+#: sorting them needs the same once more, then come the Parquet files. The result is doubled to leave room for other
+#: users of the disk.
 _ROOM = 32
-#: The least: a copy of each gzipped object, and the Parquet files.
+#: The minimum, if the lines are not unpacked: a copy of each gzipped object, and the Parquet files.
 _LEAST_ROOM = 2
 _TYPES = {
     "string": "VARCHAR",
@@ -35,12 +36,14 @@ _TYPES = {
 
 
 def download(store: ObjectStore, infos: Sequence[ObjectInfo], directory: Path) -> None:
-    """Copies objects to files of a new directory: their lines, many objects in a file, if there is room for that.
+    """Copies objects to files in a new directory.
 
-    DuckDB needs more than twice as long as ISA-L to unpack gzip, and some time for each file.
+    If the disk has enough room, the objects are unpacked and the lines of many objects written to each file. Otherwise
+    the gzipped objects are copied as they are. DuckDB needs more than twice as long as ISA-L to unpack gzip, and some
+    time for each file.
 
-    :raises Vanished: one of them is gone
-    :raises LakeError: one of them is not a whole gzip file, or the disk has no room for them
+    :raises Vanished: an object is gone
+    :raises LakeError: an object is not a whole gzip file, or the disk has no room for the objects
     """
     directory.mkdir()
     free, packed = shutil.disk_usage(directory).free, sum(info.size for info in infos)
@@ -73,9 +76,10 @@ def download(store: ObjectStore, infos: Sequence[ObjectInfo], directory: Path) -
 
 
 def view_of_lines(db: duckdb.DuckDBPyConnection, folder: str, pattern: str, *, exact: bool) -> None:
-    """Makes files with a folder's JSON lines the view ``lines``.
+    """Creates the view ``lines`` of files with a folder's JSON lines.
 
-    :param exact: read amounts as text; others than those of at most 15 digits are read right only so
+    :param pattern: of the paths of the files
+    :param exact: reads amounts as text, so that all are exact; otherwise only amounts of at most 15 digits are exact
     """
     schema = json_schema(folder)
     if exact:
@@ -101,7 +105,7 @@ def _leaves(fields: Iterable[pa.Field]) -> Iterator[pa.Field]:
 
 
 def _structure(fields: Iterable[pa.Field]) -> dict[str, Any]:
-    """As DuckDB's from_json wants it."""
+    """Returns the structure of the JSON in the form that DuckDB's from_json expects."""
     return {
         field.name: _structure(field.type) if pa.types.is_struct(field.type) else _sql_type(field.type)
         for field in fields

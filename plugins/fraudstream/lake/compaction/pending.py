@@ -1,4 +1,4 @@
-"""JSON that waits to be moved to a table, or to be deleted."""
+"""JSON objects that are still to be moved to a table, or to be deleted."""
 
 from datetime import date, datetime
 
@@ -8,15 +8,19 @@ from fraudstream.lake.table.positions import Offsets, offsets_of
 
 
 def covered(offsets: Offsets, name: str) -> bool:
-    """Whether an object of this name is in a table with these offsets, or was written again by a zombie."""
+    """Whether readers skip an object of this name, since a table with these offsets has its first record.
+
+    The object was compacted, or it was written again after that by a zombie, a reader that had lost its partition.
+    """
     named = names.parse_object_name(name)
     return named is not None and named.first_offset < offsets.get(named.partition, 0)
 
 
 def pending_days(lake: Lake, folder: str, written_before: datetime | None) -> dict[date, int]:
-    """Bytes of JSON of each day with objects to be moved to the table, oldest first.
+    """Returns the total size in bytes of the JSON objects of each day that are to be moved to the table, oldest first.
 
-    :param written_before: objects that are in the table and aren't younger count too: they are to be deleted
+    :param written_before: if given, objects that are in the table and were written at or before this time are included,
+        since they are to be deleted
     """
     listed = lake.store.list(f"{folder}/")
     table = lake.tables.load(folder)

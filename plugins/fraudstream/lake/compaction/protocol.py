@@ -1,14 +1,17 @@
-"""The JSON objects of closed days become rows of an Iceberg table; no reader ever sees a row twice or misses one.
+"""The protocol of a compaction, which moves the rows of JSON objects to an Iceberg table.
 
-A consumer of the JSON chains that commits rows and offsets in one atomic step, numbered as in the code. A run that is
-killed after any step leaves a lake that reads the same, and the next run ends in the same state; so do two at once.
+Readers see each row exactly once at any time. A compaction commits rows and offsets in one atomic step. If a run is
+killed after any step, readers see the same rows as before, and the next run ends in the same state. The same is true if
+two runs overlap.
 
-1. load the table: its snapshot and the offsets that the snapshot has; list the objects from these offsets on
-2. write their rows to sorted Parquet files, read these back from the store, and sum their rows
-3. add the files to a branch, with offsets and control totals in the snapshot's summary; the branch must name just these
-   files; compare their control totals, and those of the summary, with those of the objects
-4. move the main branch to it, if it still is where it was in step 1; otherwise start over
-5. delete the JSON that is in the table and has been kept for long enough
+The steps, numbered as in the code:
+
+1. load the table, with its current snapshot and the snapshot's offsets, and list the objects from these offsets on,
+2. write their rows to sorted Parquet files, read the files back from the store, and sum their rows,
+3. add the files to a branch, with offsets and control totals in the snapshot's summary; check that the branch adds
+   exactly these files, and that their control totals and those of the summary are equal to those of the objects,
+4. move the main branch to the new snapshot, if main is still where it was in step 1; otherwise start over,
+5. delete the JSON objects that are in the table and have been kept for long enough.
 """
 
 import logging
@@ -42,7 +45,7 @@ _DELETERS = 8
 
 @dataclass(frozen=True, slots=True)
 class CompactionReport:
-    """What a run did to one folder."""
+    """The result of a run for one folder: the days with compacted rows, counts, and sizes in bytes."""
 
     folder: str
     day: date
@@ -66,13 +69,15 @@ def compact(
     engine: Engine = duckdb_engine.stage,
     now: datetime | None = None,
 ) -> CompactionReport:
-    """Moves the settled records of all days up to and with `day` to the folder's table.
+    """Moves the settled records of all days up to and including `day` to the folder's table.
 
-    :param keep_json: how long JSON stays after it was written; readers pass over it once it is in the table
-    :param target_bytes: about the size of a Parquet file
-    :param engine: does steps 2 and 3
-    :raises ProofFailed: offsets or control totals don't agree; nothing has changed for readers
-    :raises LakeUnavailable: store or catalog don't answer, or other runs were faster each time
+    :param keep_json: how long JSON is kept after it was written; readers skip it once it is in the table
+    :param target_bytes: approximate size of a Parquet file
+    :param engine: does steps 2 and 3 up to the comparison
+    :param now: the time from which `keep_json` counts back; None: the present
+    :raises ProofFailed: offsets or control totals differ; nothing has changed for readers
+    :raises LakeError: an object has lines that don't fit the folder, or an earlier version compacted the folder
+    :raises LakeUnavailable: the store or the catalog doesn't answer, or other runs were faster at each of the tries
     """
     started = time.monotonic()
     require_no_manifest(lake.store, folder)
@@ -118,9 +123,9 @@ def _moved(
 
 
 def prepare_work(lake: Lake, folder: str, table: Table, day: date, target_bytes: int) -> Work | None:
-    """What there is to do for a folder up to and with a day; None: nothing.
+    """Step 1: returns the objects of a folder to compact, up to and including a day; None: there are none.
 
-    :raises Overtaken: the table moved while the objects were listed
+    :raises Overtaken: another run changed the table while the objects were listed
     :raises ProofFailed: an object is missing or overlaps another one
     """
     base = table.current_snapshot()
@@ -145,9 +150,14 @@ def prepare_work(lake: Lake, folder: str, table: Table, day: date, target_bytes:
 def require_proven(
     folder: str, expected: Mapping[Partition, Totals], read_back: Mapping[Partition, Totals], staged: Snapshot
 ) -> None:
-    """Step 3: the branch has the rows that the objects say they have, and its snapshot says so.
+    """Step 3: compares control totals by partition.
 
-    :raises ProofFailed: it hasn't, or doesn't
+    Those of the rows that were read back, and those in the summary of the branch's snapshot, must be equal to those of
+    the objects.
+
+    :param expected: control totals of the objects
+    :param read_back: control totals of the rows that were read back
+    :raises ProofFailed: control totals differ
     """
     for what, found in (
         ("the rows that were read back from the branch", read_back),
@@ -163,7 +173,10 @@ def require_proven(
 
 
 def delete_json(lake: Lake, folder: str, written_before: datetime) -> int:
-    """Step 5: deletes objects that are in the table and not younger than that; returns how many."""
+    """Step 5: deletes the objects that are in the table and were written at or before a time.
+
+    Returns the number of objects that it deleted.
+    """
     table = lake.tables.load(folder)
     if table is None:
         return 0
@@ -180,9 +193,9 @@ def delete_json(lake: Lake, folder: str, written_before: datetime) -> int:
 
 
 def require_no_manifest(store: ObjectStore, folder: str) -> None:
-    """A bucket that an earlier version compacted has rows that no table knows.
+    """Checks that no earlier version has compacted a folder to Parquet files, whose rows would be in no table.
 
-    :raises LakeError: this is one
+    :raises LakeError: an earlier version has compacted the folder
     """
     if store.list(f"_manifest/{folder}/"):
         raise LakeError(

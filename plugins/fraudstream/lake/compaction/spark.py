@@ -1,11 +1,11 @@
-"""The engine for days that outgrow a machine: include/spark/compact.py does the work, wherever it runs.
+"""The engine for days that are too large for one machine: include/spark/compact.py compacts them on Spark.
 
-1. :func:`prepare` takes step 1 of the protocol and writes it down as ``_spark/<run>/job.json``, with the SQL
-2. Spark writes the rows to the branch, sums them by SQL on its executors, and leaves the totals beside the job
-3. :func:`finish` compares the totals with those of the objects and publishes the branch: no machine reads the rows back
+1. :func:`prepare` does step 1 of the protocol and writes its result, with the SQL, to ``_spark/<run>/job.json``,
+2. Spark writes the rows to the branch, sums them by SQL on its executors, and writes the totals to a folder beside the
+   job,
+3. :func:`finish` compares these totals with those of the objects, and publishes the branch. It doesn't read the rows.
 
-What the job took as the table's snapshot still has to be current in the end: otherwise the work of the job is
-discarded.
+If the snapshot that the job started from isn't the current one in step 3, the work of the job is discarded.
 """
 
 import json
@@ -30,7 +30,7 @@ from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.publishing import publish
 from fraudstream.lake.table.schemas import json_schema
 
-#: What Spark has to be configured with for the job's SQL, besides the catalog.
+#: The configuration that Spark needs for the job's SQL, besides that of the catalog.
 CONFIGURATION = {
     "spark.sql.extensions": "org.apache.iceberg.spark.extensions.IcebergSparkSessionExtensions",
     f"spark.sql.catalog.{CATALOG}": "org.apache.iceberg.spark.SparkCatalog",
@@ -41,9 +41,11 @@ CONFIGURATION = {
 
 
 def catalog_configuration() -> dict[str, str]:
-    """Spark's configuration of the catalog, made of pyiceberg's. Without secrets, because it is part of the batch.
+    """Returns Spark's configuration of the catalog, derived from pyiceberg's.
 
-    :raises SettingsError: it is none that Spark's machines can reach
+    It has no secrets, because it is part of the request for the batch.
+
+    :raises SettingsError: the catalog isn't of type rest, so that Spark's machines can't reach it
     """
     found = configured()
     if found.get("type") != "rest":
@@ -66,14 +68,15 @@ def catalog_configuration() -> dict[str, str]:
 
 
 def job_folder(run: str) -> str:
-    """What the names of all of a job's objects start with."""
+    """Returns the prefix of the names of a job's objects."""
     return f"_spark/{run}/"
 
 
 def prepare(lake: Lake, folder: str, day: date) -> str | None:
-    """Writes the job for what isn't in the table yet up to and with a day, and returns its name; None: everything is.
+    """Writes a job that compacts the objects up to and including a day, and returns its name; None: there are none.
 
     :raises ProofFailed: an object is missing or overlaps another one
+    :raises LakeUnavailable: the store or the catalog doesn't answer, or another run changed the table meanwhile
     """
     work = prepare_work(lake, folder, lake.tables.load_or_create(folder), day, 0)
     if work is None:
@@ -101,10 +104,12 @@ def prepare(lake: Lake, folder: str, day: date) -> str | None:
 
 
 def finish(lake: Lake, job: str, *, keep_json: timedelta = timedelta(0)) -> CompactionReport:
-    """Compares and publishes what a Spark job wrote to the branch, deletes the JSON and what the job left.
+    """Verifies and publishes the snapshot of a Spark job, then deletes the JSON and the objects of the job.
 
-    :raises ProofFailed: control totals don't agree; nothing has changed for readers
-    :raises LakeUnavailable: the job isn't done, or another run was faster: prepare and run a new one
+    :param job: the name that :func:`prepare` returned
+    :param keep_json: how long JSON is kept after it was written
+    :raises ProofFailed: control totals differ; nothing has changed for readers
+    :raises LakeUnavailable: the job isn't done, or another run was faster: prepare and run a new job
     """
     started = time.monotonic()
     asked, found = _document(lake.store, job), _result(lake.store, job)
@@ -117,7 +122,8 @@ def finish(lake: Lake, job: str, *, keep_json: timedelta = timedelta(0)) -> Comp
             raise Overtaken("the snapshots of the job are gone")
         require_proven(folder, expected, read_back, staged)
         current = table.current_snapshot()
-        if current is None or current.snapshot_id != staged.snapshot_id:  # published before a crash
+        # if it is the current one, an earlier call published it and then crashed
+        if current is None or current.snapshot_id != staged.snapshot_id:
             publish(table, base, staged)
     except Overtaken as error:
         raise LakeUnavailable(
@@ -141,8 +147,8 @@ def finish(lake: Lake, job: str, *, keep_json: timedelta = timedelta(0)) -> Comp
 
 
 def discard(store: ObjectStore, job: str) -> None:
-    """Deletes what a job left."""
-    for info in store.list(job.removesuffix("job.json")):
+    """Deletes all objects of a job; ``job.json`` last, so that a call that was killed can be repeated."""
+    for info in sorted(store.list(job.removesuffix("job.json")), key=lambda info: info.name == job):
         store.delete(info.name, info.generation)
 
 
@@ -155,7 +161,7 @@ def _document(store: ObjectStore, name: str) -> dict[str, Any]:
 
 
 def _result(store: ObjectStore, job: str) -> dict[str, Any]:
-    """What Spark left beside a job, last of all."""
+    """Returns the result of a job: the id of its snapshot, and the control totals. Spark writes it in its last step."""
     folder = f"{job.removesuffix('job.json')}result/"
     parts = [store.download(info) for info in store.list(folder) if "/part-" in info.name]
     text = b"".join(part for part in parts if part)

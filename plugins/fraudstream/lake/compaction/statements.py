@@ -1,7 +1,7 @@
-"""The SQL of a compaction: one text for DuckDB and for Spark (with ANSI mode and double-quoted identifiers).
+"""The SQL of a compaction, the same for DuckDB and for Spark (with ANSI mode and double-quoted identifiers).
 
-Both see a day's JSON lines as the view ``lines`` whose columns are the fields of
-:func:`fraudstream.lake.table.schemas.json_schema`, and the rows of a table as any relation with its columns.
+The JSON lines are in the view ``lines``, whose columns are the fields of
+:func:`fraudstream.lake.table.schemas.json_schema`. The rows of a table are in any relation that has its columns.
 """
 
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from fraudstream.lake.table.schemas import SORT_ORDER, json_schema, rows_schema
 
 
 def rows_of_lines(folder: str) -> str:
-    """SELECT of a folder's rows from the view ``lines``; fields of nested values become columns of their own."""
+    """Returns a SELECT of a folder's rows from the view ``lines``; fields of nested values become separate columns."""
     columns = ", ".join(
         f'"{field.name}"' if inner is None else f'"{field.name}"."{inner.name}" AS "{field.name}_{inner.name}"'
         for field in json_schema(folder)
@@ -26,19 +26,19 @@ def rows_of_lines(folder: str) -> str:
 
 
 def sorted_rows_of_lines(folder: str) -> str:
-    """:func:`rows_of_lines` in the folder's order."""
+    """Returns the SELECT of :func:`rows_of_lines`, in the folder's sort order."""
     return f"{rows_of_lines(folder)} ORDER BY {order_of(folder)}"
 
 
 def order_of(folder: str) -> str:
-    """The columns that sort a folder's files."""
+    """Returns the expressions of the ORDER BY for a folder's files."""
     return ", ".join(f'"{name}"' for name in SORT_ORDER[folder])
 
 
 def totals(folder: str, relation: str) -> str:
-    """SELECT of the control totals of a relation, a row for each topic-partition.
+    """Returns a SELECT of the control totals of a relation, with one row for each topic-partition.
 
-    They are those of :mod:`fraudstream.lake.stream.totals`, of all columns that can have any.
+    The totals are those of :mod:`fraudstream.lake.stream.totals`, of all money and text columns except the topic.
     """
     sums = []
     for field in rows_schema(folder):
@@ -53,7 +53,10 @@ def totals(folder: str, relation: str) -> str:
 
 
 def by_partition(rows: Iterable[dict[str, Any]]) -> dict[Partition, Totals]:
-    """The result of :func:`totals`."""
+    """Parses the rows of the result of :func:`totals`.
+
+    A missing topic becomes "(no topic)", a missing partition -1.
+    """
     found = {}
     for row in rows:
         sums = {name: int(value or 0) for name, value in row.items() if name not in {"topic", "partition"}}

@@ -1,4 +1,4 @@
-"""Upkeep of a table after its compactions: :mod:`fraudstream.lake.table.maintenance`, with its step 1 proven."""
+"""Maintains a table after compactions: the steps of :mod:`fraudstream.lake.table.maintenance`, with step 1 verified."""
 
 import logging
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class UpkeepReport:
-    """What was done to a folder's table."""
+    """The result for a folder's table: the days whose small files were rewritten, and counts.
+
+    `snapshots` and `orphans` are the numbers of expired snapshots and of deleted orphan files.
+    """
 
     folder: str
     days: list[date]
@@ -37,13 +40,14 @@ def maintain(
     target_bytes: int = TARGET_BYTES,
     now: datetime | None = None,
 ) -> UpkeepReport:
-    """Rewrites the small files of days before `before`, expires snapshots, removes orphans.
+    """Rewrites the small files of days before `before`, expires snapshots, and deletes orphan files.
 
-    A compaction that is faster goes first: then small files stay until the next time.
+    If another run publishes a snapshot meanwhile, the small files stay until the next call.
 
-    :param keep: how long snapshots that aren't current stay, and files that no snapshot names
-    :raises ProofFailed: the rewritten files don't hold what the small ones do; nothing has changed for readers
-    :raises LakeUnavailable: store or catalog don't answer
+    :param keep: how long snapshots that aren't current, and files that the metadata doesn't refer to, are kept
+    :raises ProofFailed: control totals of the new files and of the small files differ, or the bytes of a file in the
+        store differ from those that were written; nothing has changed for readers
+    :raises LakeUnavailable: the store or the catalog doesn't answer, or another process changed the table meanwhile
     """
     # load_or_create() also adds the columns that the definition has and an older table doesn't.
     table = lake.tables.load_or_create(folder) if lake.tables.load(folder) else None

@@ -1,4 +1,4 @@
-"""What passes between the protocol of a compaction and the engine that does the work."""
+"""The types that the protocol of a compaction and its engines exchange."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,26 +15,29 @@ from fraudstream.lake.stream.totals import Totals, total
 
 
 class Vanished(Exception):
-    """A source is gone: another run compacted it meanwhile."""
+    """An object is gone: another run compacted and deleted it meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Objects whose rows have to follow a snapshot of a table."""
+    """The objects to compact, and the table's snapshot `base` that their rows are added to."""
 
     store: ObjectStore
     folder: str
     table: Table
     base: Snapshot
     sources: list[Settled]
-    #: What the new snapshot says of itself.
+    #: For the summary of the new snapshot.
     properties: dict[str, str]
     target_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Staged:
-    """A snapshot on the branch, and the control totals of the rows that were read back from it."""
+    """A snapshot on the branch, the control totals of its new rows, and the number and size in bytes of its new files.
+
+    The control totals are of rows that were read back from written files, not of the objects.
+    """
 
     snapshot: Snapshot
     totals: dict[Partition, Totals]
@@ -47,7 +50,7 @@ Engine = Callable[[Work], Staged]
 
 
 def expected_totals(sources: Sequence[Settled]) -> dict[Partition, Totals]:
-    """What the objects say of their rows, by topic-partition."""
+    """Returns the control totals in the objects' metadata, added up by topic-partition."""
     found: dict[Partition, list[Totals]] = {}
     for one in sources:
         found.setdefault(one.link.partition, []).append(one.link.totals)
@@ -55,7 +58,10 @@ def expected_totals(sources: Sequence[Settled]) -> dict[Partition, Totals]:
 
 
 def day_of(one: Settled) -> date:
-    """The day whose rows an object holds."""
+    """Returns the day of an object's rows.
+
+    :raises ValueError: the object's name isn't that of an object with JSON lines
+    """
     named = parse_object_name(one.info.name)
     if named is None:
         raise ValueError(f"{one.info.name} isn't the name of an object with JSON lines")

@@ -1,1 +1,1 @@
-"""SQL on the lake's rows."""
+"""SQL queries and look-ups over the lake's rows."""

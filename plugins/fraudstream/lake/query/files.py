@@ -1,4 +1,4 @@
-"""Files of Iceberg tables for DuckDB, read where the table's own file access says, a byte range at a time."""
+"""Lets DuckDB read byte ranges of the files of Iceberg tables, through the file access of pyiceberg."""
 
 import threading
 from datetime import UTC, datetime
@@ -12,20 +12,19 @@ from fraudstream.lake.table.catalog import translated
 
 
 class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """The files that were added, and no others: ``lake://<number>.parquet``."""
+    """A file system with only the files that were added, under the paths ``lake://<number>.parquet``."""
 
     protocol = "lake"
     cachable = False
 
     def __init__(self) -> None:
         super().__init__()
-        #: Bytes that were read.
         self.bytes_read = 0
         self._added: dict[str, tuple[FileIO, DataFile]] = {}
         self._lock = threading.Lock()
 
     def add(self, io: FileIO, file: DataFile) -> str:
-        """Makes a file readable and returns its path."""
+        """Adds a file and returns its path."""
         name = f"{len(self._added)}.parquet"
         self._added[name] = (io, file)
         return f"{self.protocol}://{name}"
@@ -35,24 +34,27 @@ class TableFiles(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no typ
         return {"name": path, "size": file.file_size_in_bytes, "type": "file"}
 
     def modified(self, path: str) -> datetime:
-        """The same for ever: files of a table are never written again."""
+        """Returns a constant: files of a table never change."""
         return datetime.fromtimestamp(0, UTC)
 
     def glob(self, path: str, **_: Any) -> list[str]:
-        """The path itself: names are given, not looked for."""
+        """Returns the path itself: paths have no patterns."""
         return [path]
 
     def open(self, path: str, mode: str = "rb", **_: Any) -> "_TableFile":
         return _TableFile(self, *self._added[self._strip_protocol(path)])
 
     def count(self, number: int) -> None:
-        """Adds to the bytes that were read."""
+        """Adds a number of bytes to :attr:`bytes_read`. Any thread may call it."""
         with self._lock:
             self.bytes_read += number
 
 
 class _TableFile:
-    """What DuckDB asks of a file. Its threads share one, and each seeks before it reads: each has its own position."""
+    """An open file, with the methods that DuckDB calls.
+
+    DuckDB's threads share a file, and each of them seeks before it reads. So each thread has its own position.
+    """
 
     def __init__(self, files: TableFiles, io: FileIO, file: DataFile) -> None:
         self._files = files
@@ -68,11 +70,11 @@ class _TableFile:
         return self.tell()
 
     def tell(self) -> int:
-        """This thread's position."""
+        """Returns this thread's position."""
         return int(getattr(self._place, "offset", 0))
 
     def read(self, length: int = -1) -> bytes:
-        """The next bytes from this thread's position on."""
+        """Returns the bytes at this thread's position, at most `length`, and moves the position behind them."""
         start = self.tell()
         end = self._size if length < 0 else min(start + length, self._size)
         with translated("read a file of a table of"):
@@ -82,5 +84,5 @@ class _TableFile:
         return data
 
     def close(self) -> None:
-        """Nothing can be read any more."""
+        """Closes the file for all threads."""
         self._source.close()

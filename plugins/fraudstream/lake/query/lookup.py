@@ -1,7 +1,7 @@
-"""All rows of a folder with one value of a text column, each with the object or table that it lies in.
+"""Finds all rows of a folder that have a value in a text column, and the object or table that each row is in.
 
-A full query parses every line of JSON that isn't in the table yet. Here only lines that hold the value are parsed,
-and of the table's files only those are opened whose statistics allow the value; DuckDB then uses their bloom filters.
+A query parses all lines of JSON that isn't in the table yet. A look-up parses only the lines that contain the value. It
+opens only the files of the table whose statistics allow the value, and DuckDB uses their bloom filters.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from pyiceberg.table.snapshots import Snapshot
 
 from fraudstream.errors import LakeError, LakeUnavailable
 from fraudstream.kafka.records import Partition
-from fraudstream.lake.compaction import duckdb_engine
+from fraudstream.lake.compaction.workspace import connection
 from fraudstream.lake.query.files import TableFiles
 from fraudstream.lake.query.view import View, open_view
 from fraudstream.lake.store.objects import ObjectInfo, unpacked
@@ -35,14 +35,14 @@ _WORKERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A row, money as Decimal and times in UTC, and where it lies, for people."""
+    """A row, with money as Decimal and times in UTC, and a description of where the row is stored."""
 
     row: dict[str, Any]
     place: str
 
     @property
     def record(self) -> tuple[str, int, int]:
-        """Topic, partition and offset of the record that the row was written from."""
+        """Topic, partition and offset of the row's record."""
         return self.row["topic"], self.row["partition"], self.row["offset"]
 
 
@@ -55,11 +55,12 @@ def look_up(
     first: date = date.min,
     objects_of: Callable[[Partition], bool] = lambda _: True,
 ) -> list[Found]:
-    """The rows, in the order of their records' times.
+    """Returns the rows that have `value` in `column`, in the order of their record timestamps.
 
-    :param first: leaves out earlier days
-    :param objects_of: which topic-partitions' objects are looked at; rows of the table are of any
-    :raises LakeUnavailable: store or catalog don't answer, or objects went on vanishing
+    :param first: skips the days before this one
+    :param objects_of: returns whether the objects of a topic-partition are read; rows of the table may be of any
+    :raises LakeError: an object or a file of the table is unreadable
+    :raises LakeUnavailable: the store or the catalog doesn't answer, or objects vanished during each of the tries
     """
     for _ in range(_TRIES):
         with open_view(lake, folder, first=first, expression=EqualTo(column, value), copy=False) as view:
@@ -70,7 +71,7 @@ def look_up(
             ]
             with ThreadPoolExecutor(_WORKERS) as pool:
                 answers = list(pool.map(lambda info: _of_object(lake, folder, info, column, value), json))
-            if None in answers:  # a compaction took an object: it is in the table by now
+            if None in answers:  # a compaction deleted an object, whose rows are in the table now
                 continue
             found = [row for rows in answers for row in rows or ()]
             found += _of_table(view, column, value)
@@ -79,7 +80,7 @@ def look_up(
 
 
 def _of_object(lake: Lake, folder: str, info: ObjectInfo, column: str, value: str) -> list[Found] | None:
-    """None: the object is gone."""
+    """Returns the rows of an object that have the value; None: the object is gone."""
     data = lake.store.download(info)
     if data is None:
         return None
@@ -103,10 +104,10 @@ def _of_table(view: View, column: str, value: str) -> list[Found]:
     reader = TableFiles()
     paths = [reader.add(view.table.io, file) for file in files]
     columns = ", ".join(f'"{field.name}"' for field in rows_schema(view.folder))
-    with tempfile.TemporaryDirectory(prefix="fraudstream-lookup-") as name, duckdb_engine.connection(Path(name)) as db:
+    with tempfile.TemporaryDirectory(prefix="fraudstream-lookup-") as name, connection(Path(name)) as db:
         db.register_filesystem(reader)
         try:
-            # Files that were written before a column was added don't have it.
+            # The empty table adds the columns that older files don't have.
             db.register("none", rows_schema(view.folder).empty_table())
             rows = db.sql(
                 f"SELECT {columns} FROM (FROM none UNION ALL BY NAME FROM read_parquet($1, union_by_name = true)) "
@@ -123,7 +124,7 @@ def _of_table(view: View, column: str, value: str) -> list[Found]:
 
 
 def _in_table(table: Table, partition: Partition, offset: int) -> str:
-    """The table and the snapshot that has had the record since."""
+    """Describes the table, and the oldest of its snapshots that has the record."""
     holding = [shot for shot in table.snapshots() if _holds(table, shot, partition, offset)]
     since = min(holding, key=lambda shot: shot.timestamp_ms, default=table.current_snapshot())
     if since is None:
@@ -135,5 +136,5 @@ def _in_table(table: Table, partition: Partition, offset: int) -> str:
 def _holds(table: Table, snapshot: Snapshot, partition: Partition, offset: int) -> bool:
     try:
         return offsets_of(table, snapshot).get(partition, 0) > offset
-    except LakeError:  # of another program, whose ancestors are expired
+    except LakeError:  # the snapshot is of another program, and its ancestors are expired
         return False

@@ -1,4 +1,7 @@
-"""The rows of a query's result as a table, CSV or JSON, a batch at a time. Money keeps its two decimals everywhere."""
+"""Prints the rows of a query's result as a table, CSV or JSON. Money has two decimals in all formats.
+
+CSV and JSON are written batch by batch. A table is printed after all rows were read.
+"""
 
 import csv
 import json
@@ -15,12 +18,12 @@ _AS_WIDE_AS_IT_GETS = 10_000
 
 
 def console(out: IO[str], **options: Any) -> Console:
-    """For people; where `out` is not a terminal, nothing is cut or wrapped to fit one."""
+    """Returns a console that writes to `out`. If `out` is not a terminal, lines are neither cut nor wrapped."""
     return Console(file=out, width=None if out.isatty() else _AS_WIDE_AS_IT_GETS, **options)
 
 
 def as_table(rows: pa.RecordBatchReader, out: IO[str]) -> None:
-    """A frame around all rows, for people."""
+    """Prints all rows as a table with a frame."""
     table = Table()
     for field in rows.schema:
         number = pa.types.is_integer(field.type) or pa.types.is_decimal(field.type) or pa.types.is_floating(field.type)
@@ -32,7 +35,7 @@ def as_table(rows: pa.RecordBatchReader, out: IO[str]) -> None:
 
 
 def as_csv(rows: pa.RecordBatchReader, out: IO[str]) -> None:
-    """A header, then a line a row; NULL is an empty field."""
+    """Writes a header and one line per row; NULL is an empty field."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(rows.schema.names)
     for batch in rows:
@@ -43,7 +46,7 @@ def as_csv(rows: pa.RecordBatchReader, out: IO[str]) -> None:
 
 
 def as_json(rows: pa.RecordBatchReader, out: IO[str]) -> None:
-    """A JSON document a line, as in the lake; DECIMAL is a number with all its decimals."""
+    """Writes one JSON document per line, as in the lake. DECIMAL is a number with all its decimals."""
     for batch in rows:
         for row in batch.to_pylist():
             out.write(_json(row) + "\n")
@@ -65,7 +68,7 @@ def _text(value: Any) -> str:
 
 
 def _time(value: datetime) -> str:
-    """ISO 8601 with milliseconds, as in the lake's lines."""
+    """Returns a time with zone as ISO 8601 UTC with milliseconds, as in the lake's lines; without zone, as ISO 8601."""
     if value.tzinfo is None:
         return value.isoformat()
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"

@@ -1,8 +1,9 @@
-"""Which views a statement reads, and which of their rows can't matter to it: found in the tree of DuckDB's own parser.
+"""Finds which views a statement reads and which of their rows can be skipped, in the tree of DuckDB's own parser.
 
-Only conditions that are safe in any context are used: parts, joined by AND, of the WHERE of the SELECT
-that names the view, which compare one of its columns with a constant. Such a comparison is never true of NULL, so it
-also holds behind an outer join. Everything else is left to DuckDB, which sees more rows then, never fewer.
+A row is skipped only if it can't change the result. The conditions that are used are those in the WHERE clause of the
+SELECT that names the view, joined by AND, that compare a column of the view with a constant. Such a comparison is never
+true for NULL, so it is valid for a view in an outer join, too. All other conditions are left to DuckDB, which then
+reads more rows than it needs, but never too few.
 """
 
 import json
@@ -30,7 +31,7 @@ from pyiceberg.expressions import (
 from fraudstream.lake.stream.names import FRAUD_CASES
 from fraudstream.lake.table.schemas import rows_schema
 
-#: Views, and the folder that each reads.
+#: The view with one row per case. Each other view has the name of its folder.
 FRAUD_CASE_VIEW = "fraud_case"
 _DAY, _TIME = "dt", "recordTimestamp"
 _COMPARISONS = {
@@ -44,7 +45,7 @@ _FLIPPED = {LessThan: GreaterThan, LessThanOrEqual: GreaterThanOrEqual, EqualTo:
     GreaterThan: LessThan,
     GreaterThanOrEqual: LessThanOrEqual,
 }
-_JOINS = {"REGULAR", "CROSS", "NATURAL"}  # ASOF and POSITIONAL look at rows that WHERE drops later
+_JOINS = {"REGULAR", "CROSS", "NATURAL"}  # the result of ASOF and POSITIONAL depends on rows that WHERE drops later
 _TIME_TYPES = {"DATE", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
 
 Node = dict[str, Any]
@@ -52,21 +53,21 @@ Node = dict[str, Any]
 
 @dataclass(frozen=True)
 class Wanted:
-    """The rows of a folder that matter: those of some days that an expression of pyiceberg holds for."""
+    """The rows of a folder that a statement needs: those from `first` to `last` for which the expression is true."""
 
     expression: BooleanExpression = field(default_factory=AlwaysTrue)
     first: date = date.min
     last: date = date.max
 
     def or_(self, other: "Wanted") -> "Wanted":
-        """The rows that either wants."""
+        """Returns the rows that are in this one or in the other."""
         return Wanted(Or(self.expression, other.expression), min(self.first, other.first), max(self.last, other.last))
 
 
 def wanted(db: duckdb.DuckDBPyConnection, statement: str, folders: tuple[str, ...]) -> dict[str, Wanted]:
-    """The folders that one statement reads, and their rows that matter.
+    """Returns the folders that a statement reads, with the rows that it needs.
 
-    A statement that DuckDB can't show the tree of (EXPLAIN) wants all rows of all folders.
+    If DuckDB can't return the tree of a statement, such as EXPLAIN, these are all rows of all folders.
     """
     ((text,),) = db.execute("SELECT json_serialize_sql($1)", [statement]).fetchall()
     tree = json.loads(text)
@@ -76,18 +77,18 @@ def wanted(db: duckdb.DuckDBPyConnection, statement: str, folders: tuple[str, ..
     for name, conditions in _references(tree):
         folder = FRAUD_CASES if name == FRAUD_CASE_VIEW else name
         if folder in folders:
-            # Rows of a case in fraud_case depend on each other.
+            # A row of fraud_case depends on all rows of its case.
             one = Wanted() if name == FRAUD_CASE_VIEW else _wanted(db, folder, conditions)
             found[folder] = found[folder].or_(one) if folder in found else one
     return found
 
 
-#: A comparison, the column's name in lower case, and the constants on its other side.
+#: A comparison, the name of its column in lower case, and the constants that the column is compared with.
 _Condition = tuple[type[BooleanExpression], str, list[Node]]
 
 
 def _references(node: Any) -> Iterator[tuple[str, list[_Condition]]]:
-    """Each table that is named anywhere, with what the SELECT around it asks of its columns."""
+    """Yields each table that is named anywhere in the tree, with the conditions of its SELECT on its columns."""
     if isinstance(node, list):
         for one in node:
             yield from _references(one)
@@ -95,8 +96,10 @@ def _references(node: Any) -> Iterator[tuple[str, list[_Condition]]]:
         if node.get("type") == "SELECT_NODE":
             tables = list(_tables(node["from_table"]))
             conditions = list(_conditions(node["where_clause"])) if tables else []
+            # Beside another table or a subquery, a column without its table's name may be a column of that one.
+            alone = node["from_table"]["type"] == "BASE_TABLE"
             for table in tables:
-                yield table["table_name"].lower(), list(_of_table(table, conditions, alone=len(tables) == 1))
+                yield table["table_name"].lower(), list(_of_table(table, conditions, alone=alone))
             rest = [value for key, value in node.items() if key != "from_table"]
             yield from _references([*rest, *_others(node["from_table"], tables)])
         elif node.get("type") == "BASE_TABLE":
@@ -106,7 +109,10 @@ def _references(node: Any) -> Iterator[tuple[str, list[_Condition]]]:
 
 
 def _tables(node: Node) -> Iterator[Node]:
-    """Tables of a FROM whose rows only WHERE and joins on conditions choose among."""
+    """Yields the tables of a FROM clause whose rows are chosen only by WHERE and by joins on conditions.
+
+    For other tables, such as those with a sample, conditions of the WHERE clause must not be used.
+    """
     if node["type"] == "BASE_TABLE" and not node["column_name_alias"] and node["sample"] is None:
         yield node
     elif node["type"] == "JOIN" and _all_plain(node):
@@ -121,7 +127,7 @@ def _all_plain(node: Node) -> bool:
 
 
 def _others(node: Any, tables: list[Node]) -> Iterator[Any]:
-    """What is below a FROM besides these tables."""
+    """Yields the nodes below a FROM clause that aren't among these tables."""
     if isinstance(node, list):
         for one in node:
             yield from _others(one, tables)
@@ -134,7 +140,10 @@ def _others(node: Any, tables: list[Node]) -> Iterator[Any]:
 
 
 def _conditions(node: Node | None) -> Iterator[tuple[type[BooleanExpression], list[str], list[Node]]]:
-    """Comparisons of a column with constants that must all hold: the comparison, the column's names, the constants."""
+    """Yields the comparisons of a column with constants that must all be true for a WHERE clause to be true.
+
+    A comparison is its pyiceberg class, the parts of the column's name, and the constants.
+    """
     if node is None:
         return
     kind = node["type"]
@@ -202,7 +211,11 @@ def _expression(comparison: type[BooleanExpression], name: str, values: list[str
 
 
 def _days(comparison: type[BooleanExpression], days: list[date], *, whole: bool = True) -> tuple[date, date]:
-    """First and last day for which a comparison may hold; `whole`: days are compared, not times of them."""
+    """Returns the first and last day for which a comparison may be true.
+
+    :param days: the constants, or their days
+    :param whole: the constants are days, not times of days
+    """
     one = timedelta(days=1 if whole else 0)
     if comparison is GreaterThan:
         return days[0] + one, date.max
@@ -216,7 +229,7 @@ def _days(comparison: type[BooleanExpression], days: list[date], *, whole: bool 
 
 
 def _value(db: duckdb.DuckDBPyConnection, node: Node, kind: str) -> Any:
-    """A constant as DuckDB compares it with a column of a type; None where that isn't certain."""
+    """Returns a constant as the value that DuckDB compares with a column of type `kind`; None if that isn't certain."""
     casts = []
     while node["type"] == "OPERATOR_CAST":
         name = str(node["type_expr"].get("type_name", "")).upper()
@@ -233,7 +246,7 @@ def _value(db: duckdb.DuckDBPyConnection, node: Node, kind: str) -> Any:
     try:
         ((value,),) = db.execute(f"SELECT {text}", [literal["text"]]).fetchall()
     except duckdb.Error:
-        return None  # the statement itself will say what is wrong with it
+        return None  # DuckDB reports the error when it runs the statement
     return value
 
 

@@ -1,12 +1,14 @@
-"""SQL over the lake, each row once: DuckDB on the tables' files and the JSON that isn't in the tables yet.
+"""SQL over the lake: DuckDB reads the tables' files and the JSON that isn't in the tables yet. Each row is there once.
 
-Views: ``transaction``, ``fraud_confirmation``, ``email_confirmation`` with the columns of their folders and ``dt``,
-the day; and ``fraud_case``, a row a case in its latest state.
+The views ``transaction``, ``fraud_confirmation``, ``email_confirmation`` and ``case_event`` have the columns of their
+folders and ``dt``, the day. The view ``fraud_case`` has one row per case, in its latest state.
 
-1. find in the statement's tree which views it reads, and which rows of them can't matter
-2. open each folder at one instant (:mod:`fraudstream.lake.query.view`); pyiceberg leaves out the files without rows
-   that matter
-3. let DuckDB read the copies of the JSON, and of the files, which stay, the byte ranges that it needs
+The steps, numbered as in the code:
+
+1. find in the statement's tree which views it reads, and which of their rows can be skipped,
+2. open a consistent view of each folder (:mod:`fraudstream.lake.query.view`); pyiceberg skips the files that have no
+   rows of interest,
+3. let DuckDB read the local copies of the JSON, and the byte ranges of the tables' files that it needs.
 """
 
 import tempfile
@@ -19,8 +21,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.errors import LakeError, QueryRefused
-from fraudstream.lake.compaction import duckdb_engine, statements
+from fraudstream.lake.compaction import statements
 from fraudstream.lake.compaction.local_lines import view_of_lines
+from fraudstream.lake.compaction.workspace import NO_ROOM, connection, no_room
 from fraudstream.lake.query.files import TableFiles
 from fraudstream.lake.query.pruning import FRAUD_CASE_VIEW, Wanted, wanted
 from fraudstream.lake.query.view import open_view
@@ -30,8 +33,8 @@ from fraudstream.lake.table.schemas import rows_schema
 
 _ROWS_AT_ONCE = 10_000
 _ALLOWED = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
-#: The outcome of a case takes precedence over its PENDING row; of several the last staff decision counts. The order is
-#: that of :mod:`fraudstream.cases.answers.order`: the clock of a partition's broker may have been set back.
+#: The outcome of a case takes precedence over its PENDING row, and the last staff decision over other outcomes. The
+#: order is that of :mod:`fraudstream.cases.answers.order`, since a broker's clock may have been set back.
 _CASES = f"""
     CREATE VIEW {FRAUD_CASE_VIEW} AS
     SELECT * EXCLUDE (topic, "partition", "offset", recordTimestamp, dt, taken_ms),
@@ -52,15 +55,15 @@ _CASES = f"""
 
 @contextmanager
 def query(lake: Lake, sql: str) -> Iterator[pa.RecordBatchReader]:
-    """Result of one SELECT (or EXPLAIN, DESCRIBE) as a stream, to be read inside the ``with``.
+    """Returns the result of one SELECT (or EXPLAIN, DESCRIBE) as a stream, which must be read inside the ``with``.
 
-    :raises QueryRefused: the SQL is wrong, is not a single SELECT, or reads something else than the views; what goes
-        wrong while the stream is read, like a division by zero, comes as an error of DuckDB or Arrow
-    :raises LakeUnavailable: store or catalog don't answer, or objects went on vanishing
+    :raises QueryRefused: the SQL is invalid, isn't a single SELECT, or reads something else than the views; also from
+        reading the stream, if a later row has the error
+    :raises LakeUnavailable: the store or the catalog doesn't answer, or objects vanished during each of the tries
     """
     with (
         tempfile.TemporaryDirectory(prefix="fraudstream-query-") as name,
-        duckdb_engine.connection(Path(name)) as db,
+        connection(Path(name)) as db,
         ExitStack() as views,
     ):
         # 1. the statement
@@ -75,19 +78,28 @@ def query(lake: Lake, sql: str) -> Iterator[pa.RecordBatchReader]:
             for path in _make_view(lake, db, files, folder, asked.get(folder), Path(name), views)
         ]
         db.execute(_CASES)
-        # From here on nothing but those files can be opened, and no statement can change that.
+        # From here on DuckDB can open only these files, and no statement can change that.
         db.execute("SET allowed_paths = $1", [paths])
         db.execute("SET enable_external_access = false; SET lock_configuration = true")
         with refusing():
-            yield db.sql(sql).to_arrow_reader(_ROWS_AT_ONCE)
+            reader = db.sql(sql).to_arrow_reader(_ROWS_AT_ONCE)
+            yield pa.RecordBatchReader.from_batches(reader.schema, _refusing_batches(reader))
 
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Errors of DuckDB as the lake's."""
+    """Translates errors of DuckDB to :class:`QueryRefused`."""
     try:
         yield
     except duckdb.Error as error:
+        raise QueryRefused(f"the query can't be run: {str(error).strip()}") from error
+
+
+def _refusing_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yields the batches; translates errors of later rows, which DuckDB passes through Arrow as OSError."""
+    try:
+        yield from reader
+    except OSError as error:
         raise QueryRefused(f"the query can't be run: {str(error).strip()}") from error
 
 
@@ -108,8 +120,11 @@ def _make_view(
     directory: Path,
     views: ExitStack,
 ) -> list[str]:
-    """Makes a folder's view and returns the paths that it reads; one that the statement doesn't read has no rows."""
-    # A file without rows gives a view its columns: those of the present schema, where no file or only older ones are.
+    """Creates the view of a folder and returns the paths that it reads.
+
+    :param rows: the rows that the statement needs; None: the statement doesn't read the folder, so the view is empty
+    """
+    # The file without rows has all columns of the present schema. There may be no other file, or only older ones.
     paths = [str(directory / f"{folder}-none.parquet")]
     pq.write_table(rows_schema(folder).empty_table(), paths[0])
     if rows is not None:
@@ -130,6 +145,8 @@ def _json_as_parquet(db: duckdb.DuckDBPyConnection, folder: str, lines: Path, pa
     try:
         view_of_lines(db, folder, f"{lines}/*", exact=True)
         db.execute(f"COPY ({statements.rows_of_lines(folder)}) TO '{path}' (FORMAT parquet, COMPRESSION uncompressed)")
+    except NO_ROOM as error:
+        raise no_room(path.parent, error) from error
     except duckdb.Error as error:
         raise LakeError(
             f"objects of {folder}/ hold lines that don't fit the folder ({str(error).strip()}): they were written by"

@@ -1,12 +1,14 @@
-"""A folder at one instant: the JSON objects that count, and the table's files; together each row once.
+"""A consistent view of a folder: JSON objects and a snapshot of the table, which together have each row once.
 
-1. list the JSON
-2. load the table: what lies before its offsets is in it, or was written again by a zombie
-3. take the JSON away to local disk; where an object has vanished, a compaction took it: start over
+The steps, numbered as in the code:
 
-In this order nothing slips through. An object that a compaction moved between 1 and 2 is listed, and the table's
-offsets say that it doesn't count; one that was written after 1 is news. A table's snapshot doesn't change, and its
-files stay for as long as :mod:`fraudstream.lake.table.maintenance` says.
+1. list the JSON objects,
+2. load the table, and skip the objects before its offsets: the table has their rows,
+3. copy the JSON objects to local disk; if one is gone, a compaction has deleted it: start over.
+
+In this order no row is missed or doubled. An object that a compaction moves between steps 1 and 2 is in the listing and
+is skipped because of the table's offsets. An object that is written after step 1 isn't part of the view. The snapshot
+of the table doesn't change, and :mod:`fraudstream.lake.table.maintenance` keeps its files for the retention time.
 """
 
 import tempfile
@@ -40,19 +42,22 @@ _TIME = "recordTimestamp"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What counts of a folder."""
+    """The JSON objects and the table of a folder at one time. Rows of the JSON objects aren't in the table."""
 
     folder: str
-    #: Objects with JSON lines, and the local copies of those that were asked for.
     json: list[ObjectInfo]
+    #: The local copies of the objects, in the same order; empty if no copies were wanted.
     copies: list[Path]
     #: None: nothing is compacted yet.
     table: Table | None
-    #: Chooses the table's rows.
+    #: Selects rows of the table.
     expression: BooleanExpression
 
     def scan(self, columns: Sequence[str] | None = None) -> DataScan | None:
-        """The rows of the table that may be wanted; without the columns that were added after its snapshot."""
+        """Returns a scan of the table's rows for which the expression is true; None: the table has no snapshot.
+
+        :param columns: columns to read; those that were added after the snapshot are left out. None: all columns
+        """
         snapshot = self.table.current_snapshot() if self.table else None
         if self.table is None or snapshot is None:
             return None
@@ -63,9 +68,11 @@ class View:
         return self.table.scan(self.expression, wanted, snapshot_id=snapshot.snapshot_id)
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows with the folder's columns, or some that aren't nested, in tables of bounded size.
+        """Yields all rows of the view, in tables of limited size. The view must have copies of its objects.
 
-        Null where a row is older than a column.
+        A column is null in rows that are older than the column.
+
+        :param columns: the columns to read, which must not be of a nested value; None: all columns of the folder
         """
         wanted = list(columns or rows_schema(self.folder).names)
         for info, copy in zip(self.json, self.copies, strict=True):
@@ -73,7 +80,7 @@ class View:
         yield from self.table_rows(wanted)
 
     def table_rows(self, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """The rows that the table has, as :meth:`rows` gives them."""
+        """Yields the rows that are in the table, in the same form as :meth:`rows`."""
         scan = self.scan(columns)
         if scan is None:
             return
@@ -87,7 +94,7 @@ class View:
                 yield rows.select(columns).cast(schema)
 
     def files(self) -> list[DataFile]:
-        """The files of the table that may have rows that are wanted."""
+        """Returns the files of the table that may have rows for which the expression is true."""
         scan = self.scan()
         with translated("read a table of"):
             return [task.file for task in scan.plan_files()] if scan else []
@@ -104,12 +111,12 @@ def open_view(
     since: Mapping[Partition, int] | None = None,
     copy: bool = True,
 ) -> Iterator[View]:
-    """A folder, or some days of it, at one instant.
+    """Opens a consistent view of a folder, or of some of its days. Leaving the ``with`` deletes the local copies.
 
-    :param expression: of pyiceberg, leaves out files of the table; JSON is only chosen by its day and by `since`
-    :param since: leaves out JSON objects that end at or before the offset of their topic-partition
-    :param copy: without it, only say what counts
-    :raises LakeUnavailable: objects went on vanishing
+    :param expression: of pyiceberg, selects rows of the table; JSON objects are selected only by day and by `since`
+    :param since: skips JSON objects that end at or before the offset of their topic-partition
+    :param copy: whether to copy the JSON objects to local disk (step 3)
+    :raises LakeUnavailable: the store or the catalog doesn't answer, or objects vanished during each of the tries
     """
     with tempfile.TemporaryDirectory(prefix="fraudstream-lake-") as name:
         for attempt in range(_TRIES):
@@ -125,7 +132,7 @@ def open_view(
             json = [info for info, named in listed if named.first_offset >= offsets.get(named.partition, 0)]
             if since is not None:
                 json = [info for info in json if (link := Link.of(info)).end > since.get(link.partition, 0)]
-            # 3. take away
+            # 3. copy
             copies = _copied(lake, json, Path(name) / str(attempt)) if copy else []
             if copies is not None:
                 yield View(folder, json, copies, table, And(_of_days(first, last), expression or AlwaysTrue()))
@@ -136,17 +143,18 @@ def open_view(
 def read_rows(
     lake: Lake, folder: str, columns: Sequence[str] | None = None, *, day: date | None = None
 ) -> Iterator[pa.Table]:
-    """A folder's rows, each once, in tables of bounded size with the folder's columns (or some that aren't nested).
+    """Yields each row of a folder once, in tables of limited size.
 
-    :param day: only the rows of this one
-    :raises LakeUnavailable: store or catalog don't answer, or objects went on vanishing
+    :param columns: the columns to read, which must not be of a nested value; None: all columns of the folder
+    :param day: yields only the rows of this day
+    :raises LakeUnavailable: the store or the catalog doesn't answer, or objects vanished during each of the tries
     """
     with open_view(lake, folder, first=day or date.min, last=day or date.max) as view:
         yield from view.rows(columns)
 
 
 def list_days(lake: Lake, folder: str) -> list[date]:
-    """The days that a folder has rows of, oldest first."""
+    """Returns the days for which a folder has rows, oldest first."""
     with open_view(lake, folder, copy=False) as view:
         days = {named.day for info in view.json if (named := names.parse_object_name(info.name))}
         return sorted(days | table_days(view).keys())
@@ -154,7 +162,7 @@ def list_days(lake: Lake, folder: str) -> list[date]:
 
 @dataclass(slots=True)
 class TableDay:
-    """What a table holds of a day."""
+    """Number of files and rows of a day in a table, and the size of the files in bytes."""
 
     files: int = 0
     rows: int = 0
@@ -162,7 +170,7 @@ class TableDay:
 
 
 def table_days(view: View) -> dict[date, TableDay]:
-    """Files, rows and bytes of each day of a view's table."""
+    """Returns the numbers of files, rows and bytes of each day in a view's table."""
     found: dict[date, TableDay] = {}
     for file in view.files():
         day = found.setdefault(day_of_file(file), TableDay())
@@ -173,7 +181,7 @@ def table_days(view: View) -> dict[date, TableDay]:
 
 
 def _copied(lake: Lake, infos: list[ObjectInfo], directory: Path) -> list[Path] | None:
-    """Copies of objects on local disk; None: one of them is gone."""
+    """Copies objects to local disk and returns the paths in the same order; None: an object is gone."""
     directory.mkdir()
 
     def copy(info: ObjectInfo) -> Path | None:

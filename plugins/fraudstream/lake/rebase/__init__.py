@@ -1,1 +1,1 @@
-"""The lake brought back to a topic that was recreated, restored or truncated."""
+"""Rolls the lake back to the state of a topic that was recreated, restored or truncated."""

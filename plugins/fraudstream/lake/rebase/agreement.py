@@ -1,4 +1,4 @@
-"""Up to which offset a partition of a topic and the lake hold the same records."""
+"""Finds the offset up to which a partition of a topic and the lake have the same records."""
 
 import logging
 import time
@@ -25,15 +25,16 @@ log = logging.getLogger(__name__)
 
 _BATCH = 10_000
 _SILENCE_SECONDS = 30.0
-#: idTransaction, and time of the record in ms since 1970.
+#: idTransaction, and timestamp of the record in ms since 1970.
 _Record = tuple[str, int]
 
 
 def agreement(settings: Settings, lake: Lake, partition: Partition, end: int) -> int:
-    """The first offset below `end` at which lake and topic differ; `end` where they don't.
+    """Returns the first offset below `end` at which the lake and the topic differ; `end` if they don't differ.
 
-    A record is the same if its offset, its time and its idTransaction are. Where the lake is behind, what it has
-    decides: a topic that agrees so far was restored with its offsets. Without a record in the lake, nothing agrees.
+    Two records are the same if they have the same offset, timestamp and idTransaction. Records of the topic after the
+    last record of the lake are not compared: if the topic agrees up to there, it was restored with its offsets. Returns
+    0 if the lake has no record of the partition.
 
     :raises KafkaUnavailable: the topic can't be read
     """
@@ -42,8 +43,10 @@ def agreement(settings: Settings, lake: Lake, partition: Partition, end: int) ->
         return 0
     seen: set[str] = set()
     for offset, record, staff in _topic_records(settings, partition, min(end, max(known) + 1)):
-        # later answers to a case aren't in the lake, unless they are staff decisions
-        if known.pop(offset, None) != record and (staff or record[0] not in seen):
+        in_lake = known.pop(offset, None)
+        # Of the answers to a case, the lake has only the first one and all staff decisions.
+        late = partition.topic == FRAUD_CONFIRMATION and not staff and record[0] in seen
+        if in_lake != record and not (late and in_lake is None):
             return min([offset, *known])
         seen.add(record[0])
     return min([end, *(offset for offset in known if offset < end)])
@@ -62,7 +65,10 @@ def _lake_records(lake: Lake, partition: Partition) -> dict[int, _Record]:
 
 
 def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterator[tuple[int, _Record, bool]]:
-    """Offset and record of what is not a dead letter below `end`, in order, and whether it is a staff decision."""
+    """Yields offset and content of each record below `end`, in offset order, and whether it is a staff decision.
+
+    Dead letters are skipped.
+    """
     codec = Codec.for_topic(partition.topic, settings)
     letters = read_dead_letters(settings, partition.topic)
     dead = {(letter.offset, letter.timestamp) for letter in letters if letter.partition == partition}
@@ -73,7 +79,8 @@ def _topic_records(settings: Settings, partition: Partition, end: int) -> Iterat
         staff = staff_decisions(decoded.rows).tolist() if confirmations else [False] * len(cases)
         for message, case, decision in zip(decoded.valid, cases, staff, strict=True):
             offset, timestamp = message.offset(), message.timestamp()[1]
-            if dead.isdisjoint({(offset, timestamp), (offset, None)}):  # one stays dead once its schema is known
+            # a dead letter isn't in the lake, even if its schema has become known since
+            if dead.isdisjoint({(offset, timestamp), (offset, None)}):
                 yield offset, (case, timestamp), decision
 
 

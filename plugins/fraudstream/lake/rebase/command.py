@@ -1,4 +1,4 @@
-"""``python -m fraudstream.lake rebase TOPIC``."""
+"""The command ``python -m fraudstream.lake rebase TOPIC``."""
 
 import argparse
 from functools import partial
@@ -24,9 +24,10 @@ _AT_REST = {ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD}
 
 
 def rebase_command(lake: Lake, settings: Settings, options: argparse.Namespace, out: Console) -> int:
-    """Says what a rebase of a topic does, and does it with ``--yes``.
+    """Prints what a rebase of a topic changes, and does it if ``--yes`` is given. Returns the exit code, always 0.
 
     :raises KafkaError: a consumer of the topic is running
+    :raises LakeError: a table has records that the topic no longer has
     """
     topic = options.topic
     _require_at_rest(settings, topic)

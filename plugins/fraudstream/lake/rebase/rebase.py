@@ -1,15 +1,18 @@
-"""Rolls the lake back to a topic that was recreated, restored or truncated; what it holds beyond is set aside.
+"""Rolls the lake back to the state of a topic that was recreated, restored or truncated.
 
-Kafka is the source of truth, the lake is a projection of it. Offsets up to which lake and topic hold the same records
-stay; what lies behind them is moved out of the folders, so that the consumers write the topic's records under names
-that nothing has. Otherwise they would adopt the old objects of these names, and skip the new records.
+Kafka is the source of truth, the lake is derived from it. Each partition has an offset up to which the lake and the
+topic have the same records. Objects with records before it are kept. Objects with later records are moved out of the
+folders, so that their names are free when the consumers write the topic's records. Otherwise the consumers would adopt
+the old objects and skip the new records.
 
-The protocol, numbered as in the code; nothing may read the topic meanwhile:
+The steps, numbered as in the code; the topic must have no running consumers meanwhile:
 
-1. decide for each partition which offsets are kept, and write that down: after a crash the same is done again,
-2. copy what lies behind to _rebased/<time>/ and remove it; an object that is in both is cut,
-3. move the progress objects back, with the topic's new id: from here on consumers continue,
-4. forget the decision.
+1. decide for each partition up to which offset records are kept, and store the decision, so that a repetition after a
+   crash uses it again,
+2. move the objects with later records to _rebased/<time>/; an object with kept and later records is cut: it is
+   created again with the kept ones,
+3. move the progress objects back, with the topic's new id; from then on consumers can continue,
+4. delete the decision.
 """
 
 import json
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 
 _ASIDE = "_rebased/"
 _CASES = "_cases"
-#: Those that have chains.
+#: The folders that have chains.
 _FOLDERS = (*names.FOLDERS, _CASES)
 
 InTable = Callable[[str], Mapping[Partition, int]]
@@ -48,14 +51,15 @@ class Plan:
 
     topic: str
     topic_id: str
-    #: Names what is set aside.
+    #: The time of the decision. Objects that are set aside have it in their names.
     time: str
-    #: The offset from which the records of each partition are written again.
+    #: By partition, the offset up to which records are kept, and from which the topic's records are written again.
     kept: dict[Partition, int]
-    #: Why, by partition.
+    #: By partition, the reason for the rebase.
     reasons: dict[Partition, str] = field(default_factory=dict)
-    #: Objects that are set aside or cut, and progress objects before and after, by name.
+    #: Names of the objects that are set aside or cut.
     objects: list[str] = field(default_factory=list)
+    #: By name, the progress objects before and after the rebase.
     moves: dict[str, tuple[Progress, Progress]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
@@ -69,13 +73,13 @@ def plan(
     agreement: Callable[[Partition, int], int],
     in_table: InTable = lambda folder: {},
 ) -> Plan:
-    """What a rebase would do; changes nothing.
+    """Returns what a rebase would do; changes nothing.
 
-    :param agreement: the first offset below the given one at which lake and topic differ, or the given one
-    :param in_table: for a folder, the first offset of each topic-partition that its table doesn't have yet
-    :raises LakeError: tables hold records that would have to go
+    :param agreement: returns the first offset below the given one at which lake and topic differ, or the given one
+    :param in_table: returns for a folder the first offset of each topic-partition that its table doesn't have yet
+    :raises LakeError: a table has records that would have to be removed
     """
-    # 1. decide, unless it was decided
+    # 1. decide, or use the stored decision
     found = _decided(store, topic)
     topic_id = topics.id(topic)
     chains = {
@@ -89,7 +93,7 @@ def plan(
         there = set(topics.partitions(topic))
         claimed = [part for _, parts in _unfinished(store, topic) for part in parts]
         for partition in sorted({partition for _, partition in chains} | {part.partition for part in claimed}):
-            # A writer that died has left objects behind its progress: they count as read, too.
+            # A writer that died may have left objects after its progress. Their records count as read.
             known = {
                 folder: replace(position, end=written_end(store, folder, partition, partial(in_table, folder)))
                 for (folder, other), position in chains.items()
@@ -108,32 +112,31 @@ def plan(
 
 
 def _filled(store: ObjectStore, found: Plan, chains: Mapping[tuple[str, Partition], Progress]) -> Plan:
-    """The plan with what its decision means for the objects as they are now."""
+    """Returns the plan with the objects and moves that follow from its decision and from the present objects."""
     objects, moves = [], {}
     for (folder, partition), before in chains.items():
         if partition in found.kept:
             objects += [name for name, _ in _behind(store, found, folder, partition)]
             end = min(before.end, found.kept[partition])
             after = replace(before, end=end, topic_id=found.topic_id, taken=0)
-            if after != before:  # the objects from there on lie on any day
+            if after != before:  # the chain's next objects may be of any day
                 moves[names.progress_name(folder, *partition)] = (before, replace(after, day=None))
     objects += [claim.info.name for claim in _half_kept(store, found) if claim.info.name not in objects]
     return replace(found, objects=objects, moves=moves)
 
 
 def apply_plan(store: ObjectStore, found: Plan) -> None:
-    """Applies a plan. After a crash, make a new plan and apply it.
+    """Applies a plan. If it crashes, make a new plan and apply that.
 
-    :raises TopicChanged: another process moved a progress meanwhile: stop the consumers and start over
+    :raises TopicChanged: another process moved a progress object meanwhile: stop the consumers and start over
     """
-    decision = {
-        "topic_id": found.topic_id,
-        "time": found.time,
-        "kept": {str(partition.number): offset for partition, offset in found.kept.items()},
-    }
+    kept = {str(partition.number): offset for partition, offset in found.kept.items()}
+    decision = {"topic_id": found.topic_id, "time": found.time, "kept": kept}
     there = store.get(_decision_name(found.topic))
     generation = 0 if there is None else there.info.generation
-    store.replace(_decision_name(found.topic), json.dumps(decision).encode(), generation, content_type=JSON)
+    name = _decision_name(found.topic)
+    if store.replace(name, json.dumps(decision).encode(), generation, content_type=JSON) is None:
+        raise TopicChanged(found.topic, f"{name} was written meanwhile: another rebase of {found.topic} is running")
     # 2. set aside
     for claim in _half_kept(store, found):
         aside = f"{_ASIDE}{found.time}/unfinished/{claim.info.name}"
@@ -149,7 +152,7 @@ def apply_plan(store: ObjectStore, found: Plan) -> None:
         folder = name.split("/")[1]
         if moved is None or progress.save(store, folder, moved, after) is None:
             raise TopicChanged(found.topic, f"{name} was moved meanwhile: a consumer of {found.topic} is running")
-    # 4. forget
+    # 4. delete the decision
     decided = store.get(_decision_name(found.topic))
     if decided is not None:
         store.delete(decided.info.name, decided.info.generation)
@@ -162,9 +165,10 @@ def _decision(
     end: int,
     agreement: Callable[[Partition, int], int],
 ) -> tuple[str, int]:
-    """Why a partition has to be rebased, empty where it needn't; and the offsets that are kept.
+    """Returns why a partition has to be rebased (empty: it needn't be), and the offset up to which records are kept.
 
-    :param known: the progress of each folder's chain, with the end that its objects reach
+    :param known: by folder, the progress of the chain, whose `end` includes objects after the progress
+    :param end: the end of the partition in the topic
     """
     positions = known.values()
     furthest = max(position.end for position in positions)
@@ -173,7 +177,8 @@ def _decision(
         kept = agreement(partition, min(furthest, end))
         return f"the topic has another id than {', '.join(sorted(map(str, others)))}; same records up to {kept}", kept
     if furthest > end:
-        # Records may have come since it was truncated. Without rows in the lake nothing says so, nor that they haven't.
+        # New records may have been written since the truncation, so the lake's rows are compared with the topic.
+        # Without rows in the lake there is nothing to compare, and all offsets of the topic are kept.
         in_lake = known.get(names.FOLDER_OF.get(partition.topic, ""))
         kept = agreement(partition, end) if in_lake is not None and in_lake.end else end
         return f"it ends at {end}, and records up to {furthest} were read; same records up to {kept}", kept
@@ -186,17 +191,21 @@ def _decision(
 
 
 def _chains(store: ObjectStore, folder: str) -> dict[Partition, Progress]:
-    """The progress of each chain; of one whose first writer died before it had one, the beginning."""
+    """Returns the progress of each chain of a folder; offset 0 for a chain that has objects but no progress object."""
     found = (names.parse_object_name(info.name) for info in store.list(f"{folder}/"))
     return {named.partition: Progress(0, 0) for named in found if named is not None} | progress.every(store, folder)
 
 
 def _behind(store: ObjectStore, found: Plan, folder: str, partition: Partition) -> list[tuple[str, Link]]:
-    """Objects of a chain that hold offsets which aren't kept, set aside already or not, as they were before."""
+    """Returns the objects of a chain with offsets that aren't kept, by name, with their links from before the rebase.
+
+    Objects that are set aside already are included.
+    """
     kept, aside = found.kept[partition], f"{_ASIDE}{found.time}/"
     listed = [*store.list(f"{folder}/"), *store.list(f"{aside}{folder}/")]
     objects: dict[str, Link] = {}
-    for info in listed:  # what is set aside comes last and wins: it is the whole object
+    # objects that are set aside come last, so that their links replace those of objects that are cut already
+    for info in listed:
         name = info.name.removeprefix(aside)
         named = names.parse_object_name(name)
         if named is not None and named.partition == partition:
@@ -207,7 +216,10 @@ def _behind(store: ObjectStore, found: Plan, folder: str, partition: Partition) 
 
 
 def _unfinished(store: ObjectStore, topic: str) -> list[tuple[StoredObject, list[Link]]]:
-    """Claims behind their progress, each with the parts of its run: the reader that finds one claims the rest."""
+    """Returns the claims after the progress of their chain, each with the links of all parts of its plan.
+
+    A reader that finds such a claim would create the missing claims of its plan.
+    """
     ends, found = progress.ends(store, _CASES), []
     for info in store.list(f"{_CASES}/"):
         link = Link.of(info)
@@ -219,7 +231,10 @@ def _unfinished(store: ObjectStore, topic: str) -> list[tuple[StoredObject, list
 
 
 def _half_kept(store: ObjectStore, found: Plan) -> list[StoredObject]:
-    """Unfinished claims of a run with a part that isn't kept: they are removed, as the topic has other frauds there."""
+    """Returns the unfinished claims of plans with a part that isn't kept completely.
+
+    They are removed, because the topic has other frauds at the offsets of that part.
+    """
     return [
         claim
         for claim, parts in _unfinished(store, found.topic)
@@ -228,6 +243,7 @@ def _half_kept(store: ObjectStore, found: Plan) -> list[StoredObject]:
 
 
 def _set_aside(store: ObjectStore, found: Plan, folder: str, name: str, link: Link) -> None:
+    # each step is skipped if an earlier call has done it
     aside = f"{_ASIDE}{found.time}/{name}"
     there = store.get(name)
     whole = store.get(aside)
@@ -243,7 +259,10 @@ def _set_aside(store: ObjectStore, found: Plan, folder: str, name: str, link: Li
 
 
 def _create_cut(store: ObjectStore, name: str, link: Link, whole: StoredObject, kept: int, folder: str) -> None:
-    """Creates the object with the records that are kept. Lines of cases have no offset, and all of them are opened."""
+    """Creates an object again, with only the records that are kept.
+
+    A claim keeps all of its lines: they have no offsets, and all of its cases are opened already.
+    """
     lines = unpacked(whole.info.name, whole.data).splitlines(keepends=True)
     totals = link.totals
     if folder != _CASES:

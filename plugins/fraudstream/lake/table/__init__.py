@@ -1,1 +1,1 @@
-"""The columns of each folder's rows."""
+"""The Iceberg tables of the lake: columns, catalog, snapshots and maintenance."""

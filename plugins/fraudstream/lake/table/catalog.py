@@ -1,8 +1,8 @@
-"""The lake's Iceberg tables, one for each folder, in the catalog that pyiceberg's own configuration names.
+"""The lake's Iceberg tables, one for each folder, and the catalog that has them.
 
-The catalog is called ``fraudstream``: ``PYICEBERG_CATALOG__FRAUDSTREAM__URI`` and its siblings (or
-``.pyiceberg.yaml``) say of which type it is and where. Its namespace is the bucket's name with ``_`` for every
-character that SQL would want quoted.
+The catalog is called ``fraudstream``. pyiceberg's own configuration sets its type and address: the variables
+``PYICEBERG_CATALOG__FRAUDSTREAM__URI`` and so on, or ``.pyiceberg.yaml``. The namespace of the tables is the name of
+the bucket, with ``_`` for each character that SQL would require quotes for.
 """
 
 import re
@@ -21,6 +21,7 @@ from pyiceberg.exceptions import (
     RESTError,
     ServerError,
     TableAlreadyExistsError,
+    ValidationError,
 )
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -49,7 +50,7 @@ from fraudstream.lake.table.positions import NOTHING, offsets_of
 from fraudstream.settings import Settings
 
 CATALOG = "fraudstream"
-#: Where a compaction's snapshot lies until it is proven.
+#: The branch that has the snapshot of a compaction or rewrite until it is verified.
 BRANCH = "compaction"
 _PARTITION_FIELD_ID = 1000
 _TYPES = {
@@ -61,12 +62,13 @@ _TYPES = {
 }
 _PROPERTIES = {
     "format-version": "2",
-    "commit.retry.num-retries": "0",  # the process that loses starts over, from the winner's snapshot
+    # A process whose commit fails must start over from the snapshot that another process published.
+    "commit.retry.num-retries": "0",
     "commit.manifest.min-count-to-merge": "20",
     "write.metadata.delete-after-commit.enabled": "true",
     "write.metadata.previous-versions-max": "50",
     "write.parquet.compression-codec": "zstd",
-    # for Spark, whose rows come sorted, not by day
+    # For Spark: the rows that it writes are in the folder's sort order, not grouped by day.
     "write.spark.fanout.enabled": "true",
     "write.distribution-mode": "none",
 }
@@ -81,9 +83,10 @@ class Tables:
 
     @classmethod
     def connect(cls, settings: Settings, bucket: str) -> "Tables":
-        """Opens the catalog; of a SQL catalog the setting lake_catalog_uri, which is a secret, is the address.
+        """Opens the catalog. The setting lake_catalog_uri, a secret, is the address of a SQL catalog.
 
-        :raises SettingsError: pyiceberg's configuration doesn't name one, or it can't be used
+        :raises SettingsError: pyiceberg's configuration has no catalog of this name, or an unusable one
+        :raises LakeUnavailable: the catalog doesn't answer
         """
         properties, uri = configured(), settings.lake_catalog_uri.get_secret_value()
         if uri and properties.get("type", "sql") == "sql":
@@ -98,18 +101,18 @@ class Tables:
                 return cls(load_catalog(CATALOG, **properties), bucket)
         except FraudstreamError:
             raise
-        except Exception as error:  # pyiceberg raises what its configuration's many parsers raise
+        except Exception as error:  # pyiceberg passes on the errors of the many parsers of its configuration
             raise SettingsError(
                 f"pyiceberg can't open its catalog {CATALOG!r} ({error!r}): set FRAUDSTREAM_LAKE_CATALOG_URI or"
                 " PYICEBERG_CATALOG__FRAUDSTREAM__URI, and the variables beside it, as docs/lake.md says"
             ) from error
 
     def name(self, folder: str) -> str:
-        """A table's name in SQL: namespace and folder."""
+        """Returns a table's name in SQL: namespace and folder."""
         return f"{self.namespace}.{folder}"
 
     def load(self, folder: str) -> Table | None:
-        """A folder's table as it is now; None: nothing was ever compacted.
+        """Returns a folder's table as it is now; None: it doesn't exist or has no snapshot, so nothing was compacted.
 
         :raises LakeUnavailable: the catalog doesn't answer
         """
@@ -121,7 +124,7 @@ class Tables:
             return table if table.current_snapshot() else None
 
     def offsets(self, folder: str) -> dict[Partition, int]:
-        """By topic-partition, the first offset that a folder's table doesn't have yet.
+        """Returns the first offset that a folder's table doesn't have yet, by topic-partition.
 
         :raises LakeUnavailable: the catalog doesn't answer
         """
@@ -129,12 +132,12 @@ class Tables:
         return offsets_of(table) if table else {}
 
     def load_or_create(self, folder: str) -> Table:
-        """A folder's table with the columns of :mod:`fraudstream.lake.table.schemas`, and at least one snapshot.
+        """Returns a folder's table, with the columns of :mod:`fraudstream.lake.table.schemas` and a current snapshot.
 
-        A column that was added to the definition is added to the table.
+        Creates the table if it doesn't exist. Columns that the table doesn't have yet are added to it.
 
-        :raises LakeError: a column of the table has another type than its definition, or the catalog keeps no branches
-        :raises LakeUnavailable: the catalog doesn't answer, or others changed the table meanwhile
+        :raises LakeError: a column couldn't be added, or the catalog doesn't support branches
+        :raises LakeUnavailable: the catalog doesn't answer, or another process changed the table meanwhile
         """
         identifier = (self.namespace, folder)
         with translated(f"create table {self.name(folder)} in"):
@@ -144,13 +147,19 @@ class Tables:
                 self._create(folder)
                 table = self.catalog.load_table(identifier)
             if missing := set(schemas.rows_schema(folder).names) - {field.name for field in table.schema().fields}:
-                with table.update_schema() as update:
-                    update.union_by_name(schemas.rows_schema(folder))
+                try:
+                    with table.update_schema() as update:
+                        update.union_by_name(schemas.rows_schema(folder))
+                except ValidationError as error:
+                    raise LakeError(
+                        f"columns {sorted(missing)} can't be added to table {self.name(folder)}, which another program"
+                        f" has changed ({error}): change its columns back"
+                    ) from error
                 table = self.catalog.load_table(identifier)
                 if missing - {field.name for field in table.schema().fields}:
                     raise LakeError(f"columns {sorted(missing)} couldn't be added to table {self.name(folder)}")
             if table.current_snapshot() is None:
-                # A first snapshot without rows: from here on every snapshot has a parent and says which offsets it has.
+                # The first snapshot has no rows, so that each later snapshot has a parent whose offsets are known.
                 with (
                     table.transaction() as transaction,
                     transaction.update_snapshot(snapshot_properties=NOTHING).fast_append(),
@@ -161,7 +170,13 @@ class Tables:
         return table
 
     def _require_branches(self, table: Table) -> None:
-        """Before the first row: a catalog that ignores branches would publish what is not proven yet."""
+        """Creates :data:`BRANCH`, to check before the first row is written that the catalog supports branches.
+
+        A catalog that ignores branches would publish rows before they are verified.
+
+        :raises LakeError: the catalog has no such branch afterwards
+        :raises Overtaken: another run changed the table meanwhile
+        """
         snapshot = table.current_snapshot()
         table.manage_snapshots().create_branch(snapshot.snapshot_id, BRANCH).commit()
         now = self.catalog.load_table(table.name())
@@ -198,19 +213,23 @@ def _type(kind: pa.DataType) -> PrimitiveType:
 
 
 def configured() -> dict[str, Any]:
-    """What pyiceberg's configuration says of the catalog now; pyiceberg itself reads it once, when it is imported.
+    """Returns the catalog's properties from pyiceberg's configuration, which is read anew at each call.
 
-    A variable ``…__AUTH__TYPE`` becomes the property ``auth.type`` here. pyiceberg's REST catalog wants it nested,
-    which no variable can say.
+    pyiceberg itself reads its configuration only once, when it is imported. A variable that ends in ``__AUTH__TYPE``
+    becomes the property ``auth.type``. pyiceberg's REST catalog expects a nested property instead, which no variable
+    can express.
     """
     return dict(Config().get_catalog_config(CATALOG) or {})
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """The one edge where errors of catalogs and of pyiceberg's file access become the lake's.
+    """Translates errors of catalogs, and of pyiceberg's access to files, to those of the lake. No other place does so.
 
-    :raises Overtaken: a commit came too late
+    :param what: what is done, for the message: words that the catalog's name can follow, such as "load table x from"
+    :raises Overtaken: a commit failed, because another process changed the table before
+    :raises LakeUnavailable: the catalog, the store of its files or Google's token server doesn't answer
+    :raises LakeError: the catalog refused the request, or Google's credentials are invalid
     """
     try:
         yield
@@ -218,7 +237,7 @@ def translated(what: str) -> Iterator[None]:
         raise Overtaken(
             f"could not {what} the Iceberg catalog {CATALOG!r}: another run changed it meanwhile ({error}); run again"
         ) from error
-    except ArgumentError:  # the address is none, or of no database that SQLAlchemy knows
+    except ArgumentError:  # not an address, or one of a database that SQLAlchemy doesn't know: connect() reports it
         raise
     except (ServerError, SQLAlchemyError, requests.RequestException, OSError) as error:
         raise LakeUnavailable(

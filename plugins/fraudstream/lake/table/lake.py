@@ -1,4 +1,4 @@
-"""A lake: the bucket with the JSON lines, and the catalog with the tables."""
+"""The lake: the bucket with the JSON lines, and the catalog with the tables."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from fraudstream.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Lake:
-    """Both sides of the lake; of each row exactly one counts."""
+    """The JSON objects and the tables. While a row is in both, readers skip the JSON."""
 
     store: ObjectStore
     tables: Tables
 
     @classmethod
     def connect(cls, settings: Settings, bucket: str | None = None) -> "Lake":
-        """The lake of the settings, or of another bucket, with the machine's own credentials.
+        """Opens the lake of the settings, or that of another bucket, with the machine's own credentials.
 
-        :raises LakeError: no credentials
+        :raises LakeError: there are no credentials
         :raises SettingsError: the catalog can't be opened
         """
         bucket = bucket or settings.lake_bucket

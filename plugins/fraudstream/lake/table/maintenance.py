@@ -1,11 +1,13 @@
-"""What keeps tables fast and small: few files a day, few snapshots, no orphan files.
+"""Maintenance of the tables: few files per day, few snapshots, no orphan files.
 
-1. rewrite the small files of closed days, all in one snapshot, proven and published as a compaction is
-2. expire snapshots that are older than they are kept, and drop a branch that a killed run left; those that say which
-   offsets another program's snapshot has stay
-3. delete files in the table's location that no snapshot names and that are older than that
+The steps, numbered as in the code:
 
-A reader holds a snapshot for as long as its query takes: that has to be less than snapshots are kept.
+1. rewrite the small files of closed days in one snapshot, which is verified and published like that of a compaction,
+2. expire snapshots that are older than the retention time, and drop the branch that a killed run has left; ancestors of
+   another program's snapshot are kept if its offsets are known only from them,
+3. delete files in the table's location that the metadata doesn't refer to and that are older than the retention time.
+
+A query reads one snapshot as long as it runs, so it must take less time than snapshots are kept.
 """
 
 import logging
@@ -24,21 +26,21 @@ from fraudstream.lake.table.positions import lineage
 
 log = logging.getLogger(__name__)
 
-#: A file is small below this share of the size that files are written with.
+#: A file is small if it is below this share of the target size.
 _SMALL = 0.75
 _EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What steps 2 and 3 removed."""
+    """The result of steps 2 and 3: numbers of expired snapshots and of deleted files."""
 
     snapshots: int
     orphans: int
 
 
 def small_files(table: Table, snapshot: Snapshot, before: date, target_bytes: int) -> dict[date, list[DataFile]]:
-    """The small files of each day before `before` that has more than one of them."""
+    """Returns the small files of a snapshot by day, for the days before `before` that have more than one small file."""
     found: dict[date, list[DataFile]] = defaultdict(list)
     with translated("read a table of"):
         for task in table.scan(snapshot_id=snapshot.snapshot_id).plan_files():
@@ -49,12 +51,16 @@ def small_files(table: Table, snapshot: Snapshot, before: date, target_bytes: in
 
 
 def day_of_file(file: DataFile) -> date:
-    """The day whose rows a file holds: Iceberg counts them from 1970 on."""
+    """Returns the day of a file's rows. Its partition value is the number of days since 1970-01-01."""
     return _EPOCH + timedelta(days=file.partition[0])
 
 
 def sweep(table: Table, keep: timedelta, now: datetime) -> Swept:
-    """Steps 2 and 3."""
+    """Does steps 2 and 3: expires snapshots and deletes orphan files.
+
+    :param keep: the retention time
+    :raises LakeUnavailable: the catalog or the store doesn't answer, or another process changed the table meanwhile
+    """
     with translated("maintain a table of"):
         # 2. snapshots
         before = now - keep
@@ -78,7 +84,11 @@ def _time(snapshot: Snapshot) -> datetime:
 
 
 def _orphans(table: Table, before: datetime) -> list[str]:
-    """Files in the table's location that nothing names."""
+    """Returns the addresses of the files in the table's location that its metadata doesn't refer to.
+
+    Only files that were last modified before `before` are returned: a newer one may be of a run that is not done yet.
+    If the table's file access can't list files, logs a warning and returns none.
+    """
     if not isinstance(table.io, PyArrowFileIO):
         log.warning(
             "%s: orphan files stay, since only pyarrow's file access can list them: set"
@@ -103,7 +113,7 @@ def _orphans(table: Table, before: datetime) -> list[str]:
 
 
 def _named(table: Table) -> set[str]:
-    """Addresses of all files that the table's metadata names."""
+    """Returns the addresses of all files that the table's metadata refers to, the metadata files included."""
     named = {table.metadata_location, *(entry.metadata_file for entry in table.metadata.metadata_log)}
     statistics = (*table.metadata.statistics, *table.metadata.partition_statistics)
     named |= {one.statistics_path for one in statistics}

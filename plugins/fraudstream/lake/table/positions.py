@@ -1,6 +1,7 @@
-"""What each snapshot's summary says: which offsets the table has, and the control totals of the rows that it adds.
+"""Offsets and control totals in the summaries of snapshots.
 
-They are committed with the rows in one atomic step, so that a snapshot proves which records it holds.
+The summary of a snapshot has the offsets up to which the table has all records, and the control totals of the rows that
+the snapshot adds. Both are committed with the rows in one atomic step, so a snapshot shows which records it has.
 """
 
 import json
@@ -14,17 +15,17 @@ from fraudstream.errors import LakeError
 from fraudstream.kafka.records import Partition
 from fraudstream.lake.stream.totals import Totals
 
-#: By topic-partition, the first offset that a table doesn't have yet.
+#: The first offset that a table doesn't have yet, by topic-partition.
 Offsets = Mapping[Partition, int]
 
 _OFFSETS = "fraudstream.offsets"
 _TOTALS = "fraudstream.added"
-#: Summary of a table without rows.
+#: Summary properties of the first snapshot, which has no rows.
 NOTHING = {_OFFSETS: "{}"}
 
 
 def summary(offsets: Offsets, added: Mapping[Partition, Totals] | None = None) -> dict[str, str]:
-    """Properties for a snapshot that holds all records before `offsets`.
+    """Returns the summary properties for a snapshot that has all records before `offsets`.
 
     :param added: control totals of the rows that the snapshot adds; None: it only rewrites rows
     """
@@ -35,11 +36,12 @@ def summary(offsets: Offsets, added: Mapping[Partition, Totals] | None = None) -
 
 
 def offsets_of(table: Table, snapshot: Snapshot | None = None) -> dict[Partition, int]:
-    """The offsets of a snapshot, by default of the current one.
+    """Returns the offsets of a snapshot, by default of the current one.
 
-    A snapshot that another program made (Spark's rewrite_data_files) says nothing: then its nearest ancestor counts.
+    The summary of a snapshot of another program (such as Spark's rewrite_data_files) has no offsets. Then those of its
+    nearest ancestor that has some are returned.
 
-    :raises LakeError: no ancestor says it either
+    :raises LakeError: no ancestor has offsets in its summary either
     """
     for one in lineage(table, snapshot or table.current_snapshot()):
         if (text := _property(one, _OFFSETS)) is not None:
@@ -52,7 +54,7 @@ def offsets_of(table: Table, snapshot: Snapshot | None = None) -> dict[Partition
 
 
 def lineage(table: Table, snapshot: Snapshot | None) -> Iterator[Snapshot]:
-    """A snapshot and its ancestors, up to the first one that says its offsets: what it takes to know them."""
+    """Yields a snapshot and its ancestors up to the first one with offsets in its summary, nearest first."""
     while snapshot is not None:
         yield snapshot
         if _property(snapshot, _OFFSETS) is not None or snapshot.parent_snapshot_id is None:
@@ -61,7 +63,7 @@ def lineage(table: Table, snapshot: Snapshot | None) -> Iterator[Snapshot]:
 
 
 def totals_added(snapshot: Snapshot) -> dict[Partition, Totals]:
-    """Control totals of the rows that a snapshot adds; none where its summary doesn't say."""
+    """Returns the control totals of the rows that a snapshot adds; empty if its summary has none."""
     text = _property(snapshot, _TOTALS) or "{}"
     return {partition: Totals.from_dict(sums) for partition, sums in _values(text).items()}
 

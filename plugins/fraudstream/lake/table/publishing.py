@@ -1,11 +1,11 @@
-"""Write-audit-publish: new files become visible at once, verified, and only if no other process was faster.
+"""Write-audit-publish: all new files become visible at once, after they are verified, if no other process was faster.
 
-1. a branch at the snapshot that the work started from, with the files and what the snapshot says of itself
-2. the caller reads the branch back (:func:`added_files`) and compares
-3. the main branch moves to the snapshot, if it still is where the work started; the branch is dropped
+1. create the branch at the snapshot that the work started from, and commit the files and the summary to it,
+2. the caller reads the branch back (:func:`added_files`) and compares it with what it wrote,
+3. move the main branch to the new snapshot, if main is still where the work started, and drop the branch.
 
-The branch always has the same name. Of two runs at work at once, the later one takes it over, and the earlier one
-finds that at step 3 and starts over; what a killed run left is taken over in the same way.
+The branch always has the same name. If two runs overlap, the later one moves the branch to its own snapshot. The
+earlier one notices that in step 3 and starts over. A branch that a killed run has left is moved in the same way.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,10 +30,13 @@ def stage(
     *,
     instead_of: Sequence[DataFile] = (),
 ) -> Snapshot:
-    """Step 1: a snapshot on the branch that adds Parquet files to `base`, or puts them in place of some of its files.
+    """Step 1: commits a snapshot to the branch that adds Parquet files to `base`, and returns the snapshot.
 
-    :param table: the handle that `base` was taken from; it is as the catalog has the table now afterwards
-    :raises Overtaken: others changed the table meanwhile
+    :param table: the handle that `base` was taken from; afterwards it has the table's present metadata
+    :param files: addresses of the Parquet files
+    :param properties: for the snapshot's summary
+    :param instead_of: files of `base` that the Parquet files replace
+    :raises Overtaken: another process changed the table or moved the branch meanwhile
     """
     with translated("write a branch of a table of"):
         try:
@@ -45,7 +48,7 @@ def stage(
                         change.append_data_file(parquet_file_to_data_file(table.io, table.metadata, address))
                     for file in instead_of:
                         change.delete_data_file(file)
-        except ValueError as error:  # how a SQL catalog refuses a snapshot that follows an old one
+        except ValueError as error:  # raised for a SQL catalog if `base` isn't the current snapshot any more
             table.refresh()
             current = table.current_snapshot()
             if current is None or current.snapshot_id != base.snapshot_id:
@@ -58,7 +61,7 @@ def stage(
 
 
 def added_files(table: Table, staged: Snapshot) -> list[DataFile]:
-    """Step 2: the files that the staged snapshot adds, as its manifests name them."""
+    """Step 2: returns the files that the staged snapshot adds according to its manifests."""
     with translated("read a branch of a table of"):
         return [
             entry.data_file
@@ -72,8 +75,9 @@ def added_files(table: Table, staged: Snapshot) -> list[DataFile]:
 def publish(table: Table, base: Snapshot, staged: Snapshot) -> None:
     """Step 3: moves main from `base` to the staged snapshot, and drops the branch.
 
-    The catalog checks both places. A fresh handle would take main from wherever it is by now, even to a branch that
-    is not a descendant of it; so `base` is the one that the caller started from.
+    The catalog checks that main is at `base` and the branch at the staged snapshot. Therefore `base` must be the
+    snapshot that the caller started from. Main's position from a newly loaded table would always pass the check, even
+    if the staged snapshot is not a descendant of it.
 
     :raises Overtaken: main or the branch moved meanwhile
     :raises LakeError: the staged snapshot isn't a child of `base`

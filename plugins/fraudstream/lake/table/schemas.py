@@ -1,7 +1,7 @@
-"""Columns and order of each folder's rows, the same whether they come from JSON lines or from its table.
+"""Columns and sort order of each folder's rows. The columns are the same for JSON lines and for the table.
 
-They follow include/schemas: a field added to an Avro schema is a column here, null in older objects.
-Money is DECIMAL(18,2), times are UTC timestamps in milliseconds.
+The columns follow include/schemas: a field that is added to an Avro schema becomes a column, and is null in the rows of
+older objects. Money is DECIMAL(18,2), times are UTC timestamps in milliseconds.
 """
 
 from collections.abc import Sequence
@@ -37,9 +37,9 @@ _MAIL = [
     pa.field("finishedAt", _TIME),
 ]
 
-#: Order of the rows inside a Parquet file. A customer's history, the look-up that people do, then lies in one row
-#: group of a file; a case's PENDING row and outcome lie side by side; mails and events are looked for by transaction.
-#: What follows the first columns makes the order total, so that the same rows give the same file.
+#: Sort order of the rows in a Parquet file. The history of a customer, which people query most, is then in one or two
+#: row groups of a file. The PENDING row of a case is next to its outcome. Mails and events are looked up by
+#: transaction. The last columns make the order total, so that the same rows always give the same file.
 SORT_ORDER = {
     TRANSACTIONS: ("nameOrig", "timestamp", "topic", "partition", "offset"),
     FRAUD_CASES: ("nameOrig", "idTransaction", "topic", "partition", "offset"),
@@ -52,7 +52,7 @@ _TOPIC_OF = {TRANSACTIONS: NON_FRAUD_TRANSACTION, FRAUD_CASES: FRAUD_CONFIRMATIO
 
 @cache
 def rows_schema(folder: str) -> pa.Schema:
-    """Columns of a folder's rows; nested values of the JSON are columns named ``outer_inner``."""
+    """Returns the columns of a folder's rows. A nested value of the JSON is a column named ``outer_inner``."""
     return pa.schema(
         [
             pa.field(f"{field.name}_{inner.name}", inner.type) if inner is not field else field
@@ -64,7 +64,7 @@ def rows_schema(folder: str) -> pa.Schema:
 
 @cache
 def json_schema(folder: str) -> pa.Schema:
-    """Types of the fields of a folder's JSON lines."""
+    """Returns the fields of a folder's JSON lines, with their types."""
     if folder == MAILS:
         return pa.schema([*_MAIL, *_PLACE])
     fields = [pa.field(field.name, _lake_type(field)) for field in arrow_schema(_TOPIC_OF[folder])]
@@ -78,11 +78,12 @@ def _lake_type(field: pa.Field) -> pa.DataType:
 
 
 def rows_of_lines(folder: str, name: str, lines: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of the JSON lines of one object.
+    """Returns the rows of the JSON lines of one object, with the columns of :func:`rows_schema`.
 
-    :param name: of the object, for the message
-    :param columns: read only these, which must not be parts of a nested value; other fields may then be anything
-    :raises LakeError: a line is not JSON, lacks its place on the topic, or has a field or value of no known type
+    :param name: the object's name, for the message
+    :param columns: if given, only these are read, and other fields aren't checked; they must not be of a nested value
+    :raises LakeError: a line isn't JSON, has no topic, partition, offset or recordTimestamp, or has an unknown field or
+        a value of another type
     """
     schema = json_schema(folder)
     if columns:
@@ -92,7 +93,7 @@ def rows_of_lines(folder: str, name: str, lines: bytes, columns: Sequence[str] |
     try:
         table = pyarrow.json.read_json(
             pa.BufferReader(lines),
-            # Threads are the caller's: it reads several objects at a time.
+            # The caller already reads several objects in parallel threads.
             read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=max(1 << 20, len(lines))),
             parse_options=pyarrow.json.ParseOptions(
                 explicit_schema=schema, unexpected_field_behavior="ignore" if columns else "error"

@@ -1,13 +1,16 @@
 """DuckDB's engine behaves as every engine, and reads numbers exactly that a double can't represent."""
 
+import errno
+import os
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from fraudstream.errors import LakeError, ProofFailed
-from fraudstream.lake.compaction import duckdb_engine, local_lines
+from fraudstream.lake.compaction import duckdb_engine, local_lines, workspace
 from fraudstream.lake.compaction.protocol import compact as compact_day
+from fraudstream.lake.query.query import query
 from fraudstream.lake.stream import names
 
 from tests.fakes.lakes import new_lake
@@ -102,6 +105,20 @@ def test_a_file_of_a_given_size_is_followed_by_the_next_one_in_order(monkeypatch
     table = lake.tables.load(names.TRANSACTIONS)
     bounds = sorted((task.file.lower_bounds[6], task.file.upper_bounds[6]) for task in table.scan().plan_files())
     assert all(before[1] <= after[0] for before, after in pairwise(bounds))
+
+
+def test_too_little_memory_or_disk_is_named_and_is_not_taken_for_a_wrong_line(monkeypatch):
+    lake = all_folders()
+    before = read(lake, names.TRANSACTIONS)
+    with monkeypatch.context() as patched:
+        patched.setattr(workspace, "MEMORY", "1KiB")
+        with pytest.raises(LakeError, match=r"1KiB of memory.*MiB free"):
+            compact_day(lake, names.TRANSACTIONS, DAY)
+        with pytest.raises(LakeError, match=r"1KiB of memory.*MiB free"), query(lake, "FROM transaction"):
+            pass
+    with pytest.raises(LakeError, match=r"No space left on device.*set TMPDIR"), workspace.workspace():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert read(lake, names.TRANSACTIONS).equals(before)
 
 
 @pytest.mark.parametrize(

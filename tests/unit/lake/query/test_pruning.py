@@ -60,6 +60,9 @@ def test_conditions_on_the_day(condition, expected):
          (DAY, DAY)),
         ("SELECT * FROM email_confirmation e LEFT JOIN transaction t ON t.dt = '2023-10-09'", ALL),
         ("SELECT * FROM email_confirmation e JOIN transaction t USING (idTransaction) WHERE dt = '2023-10-09'", ALL),
+        ("FROM (FROM email_confirmation) e ANTI JOIN transaction USING (idTransaction) WHERE dt = '2023-10-09'", ALL),
+        ("FROM (FROM email_confirmation) e JOIN transaction t USING (idTransaction) WHERE t.dt = '2023-10-09'",
+         (DAY, DAY)),
         ("SELECT * FROM email_confirmation e ASOF JOIN transaction t ON e.recordTimestamp >= t.recordTimestamp"
          " WHERE t.dt = '2023-10-09'", ALL),
         ("SELECT * FROM email_confirmation e POSITIONAL JOIN transaction t WHERE t.dt = '2023-10-09'", ALL),

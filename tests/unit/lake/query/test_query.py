@@ -218,6 +218,21 @@ def test_what_isnt_a_select_over_the_views_is_refused_with_the_reason(sql, probl
         ask(filled(), sql)
 
 
+def test_an_error_in_a_later_row_is_refused_as_one_in_the_first():
+    sql = "SELECT CAST(if(i = 900000, concat('x', i), '1') AS INTEGER) FROM range(1000000) t(i)"
+    with pytest.raises(QueryRefused, match="x900000"):
+        ask(filled(), sql)
+
+
+def test_an_anti_join_with_a_subquery_is_not_pruned_by_a_column_of_the_subquery():
+    lake = filled()
+    put(lake, 9, 12, day=DAY + timedelta(days=1))
+    compact(lake, FOLDER, DAY + timedelta(days=1))
+    known = "(SELECT 'tx-0' AS idTransaction, DATE '2023-10-08' AS dt)"
+    sql = f"SELECT count(*) FROM {known} ANTI JOIN transaction USING (idTransaction) WHERE dt = '2023-10-08'"
+    assert ask(lake, sql) == [(0,)]
+
+
 def test_other_days_and_folders_dont_mix():
     lake = filled()
     put(lake, 9, 10, day=DAY + timedelta(days=1))

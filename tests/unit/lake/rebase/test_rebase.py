@@ -244,6 +244,25 @@ def test_a_consumer_that_runs_meanwhile_is_noticed():
         apply_plan(store, found)
 
 
+def test_of_two_rebases_at_once_the_later_one_stops_before_it_changes_anything():
+    store = MemoryStore()
+    read(store, Topics(), "old")
+    found = plan(store, Topics(ends={3: 6}), TOPIC, lambda partition, end: end)
+    decision = f"_rebased/{TOPIC}.json"
+
+    def other(operation, name):
+        if (operation, name) == ("replace", decision):
+            store.before = lambda operation, name: None
+            store.replace(decision, b"{}", 0, content_type="application/json")
+
+    before = dict(store.objects)
+    store.before = other
+    with pytest.raises(TopicChanged, match="another rebase"):
+        apply_plan(store, found)
+    del store.objects[decision]
+    assert store.objects == before
+
+
 def test_compacted_records_that_would_have_to_go_are_named():
     store = MemoryStore()
     lake = new_lake(store)

@@ -9,7 +9,9 @@ from fraudstream.lake.stream.names import FOLDERS, MAILS
 from fraudstream.lake.table.schemas import SORT_ORDER, rows_of_lines, rows_schema
 from fraudstream.mail.letter.letters import Letter, log_lines
 from fraudstream.mail.smtp.conversation import Mail
+from pyiceberg.types import LongType
 
+from tests.fakes.lakes import new_lake
 from tests.unit.lake.rows import batch
 
 
@@ -42,6 +44,18 @@ def test_a_line_of_the_mail_log_fits_the_columns():
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_files_are_sorted_by_columns_that_are_there(folder):
     assert {*SORT_ORDER[folder]} <= {*rows_schema(folder).names}
+
+
+def test_a_table_whose_columns_another_program_changed_is_named():
+    lake = new_lake()
+    table = lake.tables.load_or_create("transaction")
+    with table.update_schema(allow_incompatible_changes=True) as update:
+        for name in ("type", "amount"):
+            update.delete_column(name)
+    with table.update_schema() as update:
+        update.add_column("type", LongType())
+    with pytest.raises(LakeError, match=r"amount.*transaction, which another program has changed"):
+        lake.tables.load_or_create("transaction")
 
 
 @pytest.mark.parametrize(
