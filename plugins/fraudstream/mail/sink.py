@@ -282,7 +282,10 @@ class MailSink:
 
 
 def _defer_gaps(letters: list[Letter]) -> None:
-    """Defers unsettled letters before the last settled one: otherwise the log would end before them."""
+    """Defers unsettled letters before the last settled one.
+
+    Otherwise the log would end before them, and the mails after them would be sent again.
+    """
     settled = [index for index, letter in enumerate(letters) if not letter.unsettled]
     for letter in letters[: settled[-1]] if settled else []:
         if letter.unsettled:
