@@ -7,7 +7,8 @@ again; their letters get the status that the log has, and their follow-up is don
 or in the folder's table if they were compacted.
 
 The brokers delete the offset of a group that has had no member for a week. Then the whole log is read. The follow-up of
-mails that were logged long ago is not done again, because topic mail_retry may have deleted the first retries.
+mails that were logged long ago is not done again: topic mail_retry may have deleted their retries, so that it would not
+recognise repeated ones.
 """
 
 import logging
@@ -55,7 +56,7 @@ class Chain(Protocol):
         """Adds an object, or adopts the existing object of that name."""
 
     def overdue(self) -> bool:
-        """Whether the progress of a partition is far behind the chain's end."""
+        """Whether the progress of a partition has been behind the chain's end for too long."""
 
     def settle(self, *, only_overdue: bool = False) -> None:
         """Moves the progress of each partition to its chain's end."""

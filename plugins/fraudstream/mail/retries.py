@@ -118,8 +118,8 @@ class RetryWriter:
         (letter,) = self._writer.letters(source, row["resend"], until)
         letter.mail.attempts, letter.mail.unanswered = row["attempts"], row["unanswered"]
         if row["attempts"]:
-            # At most the time of the record itself. With a time from a clock that was ahead, the mail would be given up
-            # late or never.
+            # At most the time of the record itself: with a time in the future, from a clock that was ahead, the mail
+            # would be given up too late.
             first_tried_at = row["firstTriedAt"].replace(tzinfo=UTC).timestamp()
             letter.mail.first_tried_at = min(first_tried_at, timestamp / 1000)
         return replace(letter, offset=offset, timestamp=timestamp, deferrals=row["deferrals"])

@@ -2,17 +2,17 @@
 
 The protocol for each piece of at most `mail_batch_rows` records, numbered as in the code:
 
-1. write the mails,
+1. compose the mails,
 2. deliver them until each is settled: sent, failed, deferred, suppressed or over,
 3. append their log lines to the chain of folder email_confirmation/,
 4. follow up: queue retries of deferred mails, write events of fraud notices,
 5. only then report the offset as done.
 
-While the log of a piece is written, the mails of the next piece are written too. They are delivered after that.
+While the log of a piece is written, the mails of the next piece are composed. They are delivered after that.
 
 A crash before 3 repeats the mails of at most one piece, with the same Message-IDs. A crash after 3 repeats no mail. A
 crash before 5 repeats 4 for the mails whose log line requires it; see ``mail_log.py``. So the log has exactly one line
-for each record. The last line of a mail, whose status isn't ``deferred``, is its final status.
+for each record. The last line of a mail has its final status, which isn't ``deferred``.
 """
 
 import time
@@ -48,7 +48,10 @@ class Delivers(Protocol):
     """The methods of :class:`~fraudstream.mail.smtp.delivery.Delivery` that the sink uses."""
 
     def deliver(self, mails: Sequence[Mail]) -> None:
-        """Settles every mail, or raises :class:`~fraudstream.errors.MailError`."""
+        """Settles every mail.
+
+        :raises MailError, SettingsError: the delivery ended before; some of the mails may be settled
+        """
 
     def close(self) -> None:
         """Ends the session with QUIT."""
@@ -187,7 +190,7 @@ class MailSink:
         logging = _Logging([], [])
         while self._waiting:
             batches = self._take_piece()
-            # 1. write
+            # 1. compose
             piece = self._written([batch for batch in batches if len(batch)])
             self._finish(logging)
             logging = self._deliver(piece)

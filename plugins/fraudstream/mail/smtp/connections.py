@@ -65,7 +65,7 @@ class Connections:
         return time.monotonic() < self._resume_at
 
     def fill(self, waiting: int) -> None:
-        """Begins to open connections: at most one for each of `waiting` mails, and after a failure only one."""
+        """Begins to open connections, up to the limit: one for each of `waiting` mails, or only one after a failure."""
         if self.pausing:
             return
         wanted = min(self._limit, len(self._open) + (min(waiting, 1) if self._failures else waiting))

@@ -106,7 +106,7 @@ class Conversation(asyncio.Protocol):
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._active_at = self._loop.time()
         transport.set_protocol(self)
-        # If the connection ended between the login and now, asyncio has called the former protocol.
+        # If the connection ended since the login, asyncio may have called connection_lost of the former protocol.
         if transport.is_closing():
             self.connection_lost(None)
 

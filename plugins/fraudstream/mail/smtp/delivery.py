@@ -1,16 +1,16 @@
 """Delivers mails over several SMTP connections: each mail ends as sent, failed or deferred, however the server behaves.
 
 - Accepted (2xx): sent, with the reply.
-- The mailbox is refused permanently (5xx): failed. It is refused temporarily (4xx): deferred. The DAG retry_mails tries
-  the mail again; this delivery does not wait for it.
+- The server refuses one mailbox: failed if permanently (5xx), deferred if temporarily (4xx). The DAG retry_mails tries
+  deferred mails again; this delivery does not wait for them.
 - The session or the server refuses: no connection, 421, 4xx at MAIL, a limit of mails for each session, 4xx for all
   mails. The mail waits, which is not counted as a try. It is sent on a new connection if the server accepted mails on
   the last one, else after a pause. If the server throttles, the rate is lowered.
-- The account is refused: a login is required or refused, 5xx at MAIL, the same 5xx for all mails. A retry can't help:
-  an error names the settings to check.
-- The connection was lost after the content was sent: it isn't known whether the server has accepted the mail. It is
-  sent again, a few times in this delivery, then as a deferred mail, up to `attempts` times in all. This is the only
-  case in a delivery in which a mail can arrive twice. Both copies have the same Message-ID.
+- The server refuses the account: a login is required or refused, 5xx at MAIL, the same 5xx for all mails. A retry can't
+  help: an error names the settings to check.
+- The connection was lost, or the reply timed out, after the content was sent: it isn't known whether the server has
+  accepted the mail. It is sent again, a few times in this delivery, then as a deferred mail, up to `attempts` times in
+  all. This is the only case in a delivery in which a mail can arrive twice. Both copies have the same Message-ID.
 
 ``refusals.py`` distinguishes these cases, ``pace.py`` limits the rate, and ``connections.py`` has the connections.
 Pauses are random; their upper limit grows exponentially (full jitter).
@@ -199,7 +199,7 @@ class Delivery:
         reply = f"no reply after the mail was sent: {reason}"
         if mail.unanswered >= self._attempts:
             self._settle(mail, "failed", reply)
-        elif waited or mail.unanswered % _UNANSWERED_HERE == 0:  # others have waited for it long enough
+        elif waited or mail.unanswered % _UNANSWERED_HERE == 0:  # the other mails have waited long enough
             self._settle(mail, "deferred", reply)
         else:
             mail.reply = reply[:_REPLY_LENGTH]
