@@ -25,7 +25,7 @@ class FollowUp:
     def done(self, letters: Sequence[Letter]) -> None:
         """Queues the retries of deferred letters and writes the events of fraud notices. Returns once they are durable.
 
-        The call can be repeated: a retry that is queued twice counts once.
+        The call can be repeated: duplicate retries and events have no effect.
 
         :raises KafkaError: the brokers didn't confirm a record; the letters' offsets must not be reported as done
         """

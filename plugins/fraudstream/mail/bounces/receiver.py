@@ -116,8 +116,8 @@ class Receiver:
         except Exception:
             logger.exception("a mail returned to %s can't be read", masked(address))
             self._bounces.refused("smtp")
-            # A bounce would be lost after 554. After 451 its server tries again for days. Anybody can write to the
-            # complaints address, so mails to it are refused.
+            # A bounce would be lost after 554; after 451 its server tries again for days. Anybody can write to the
+            # complaints address, so a mail to it that can't be read is refused permanently.
             return "554 5.6.0 not readable" if about is None else "451 4.3.0 not readable at present"
         about = about or self._bounces.addresses.find(report.addresses)
         if about is None:

@@ -227,7 +227,7 @@ class Conversation(asyncio.Protocol):
             self._send_content(mail)
             return
         if code == 354:
-            # RFC 2920 allows a 354 after a refused recipient: empty content ends the transaction.
+            # RFC 2920 allows a 354 even after a refusal: empty content ends the transaction.
             self._send(b".\r\n", (Stage.VOID, None))
         self._leave_transaction(mail, *(self._refusal or (Stage.DATA, code, f"{code} {text}")))
 
