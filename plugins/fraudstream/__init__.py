@@ -1,4 +1,7 @@
-"""fraudstream: PaySim transactions through Kafka to mail, waiting Airflow sensors and a lake, each exactly once.
+"""fraudstream: streams PaySim transactions through Kafka to mails, waiting Airflow sensors and a lake.
 
-Nothing here imports Airflow but :mod:`fraudstream.orchestration`.
+Each transaction is written to its topic and to the lake exactly once, and each fraud's case is opened in exactly one
+DAG run. Only a mail can be sent twice, with the same Message-ID.
+
+Only :mod:`fraudstream.orchestration` imports Airflow.
 """

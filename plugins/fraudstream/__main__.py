@@ -1,6 +1,6 @@
 """``python -m fraudstream trace ID``: what happened to one transaction, from its row in a file to its row in a table.
 
-Exit codes: 0 nothing is missing, 1 a step is missing or still to come, 2 wrong usage or something can't be reached.
+Exit codes: 0 nothing is missing, 1 a step is missing or still to come, 2 wrong usage or a service can't be reached.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Making items before they are asked for."""
+"""An iterator that makes items in the background, before they are needed."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Ahead(Iterator[T], Generic[T]):
-    """The same items in the same order, made in one thread of their own, `count` of them ahead from now on.
+    """Yields the items of an iterator in their order. A background thread makes up to `count` items ahead.
 
-    What an item raises is raised where it is asked for. A context manager: leaving it waits for the item that is
-    being made.
+    If making an item raises an error, the ``next`` call for this item raises it. A context manager: its exit waits for
+    the item that is being made, and no further items are made.
     """
 
     def __init__(self, items: Iterator[T], count: int) -> None:
@@ -39,11 +39,11 @@ class Ahead(Iterator[T], Generic[T]):
 
     @property
     def at_end(self) -> bool:
-        """Whether no item is left; waits until the next one is made, and raises what that raises."""
+        """Whether no item is left. Waits until the next item is made, and raises its error if it has one."""
         return self._coming[0].result() is self._end
 
     def made_within(self, seconds: float) -> bool:
-        """Waits until the next item is made, at most so long, and returns whether it is; the end counts as an item."""
+        """Waits up to `seconds` until the next item is made; returns whether it is. The end counts as an item."""
         return bool(wait([self._coming[0]], timeout=seconds).done)
 
     def _next(self) -> Future[object]:

@@ -1,4 +1,4 @@
-"""Every error that fraudstream raises on purpose.
+"""The errors that fraudstream raises.
 
 ::
 
@@ -7,42 +7,42 @@
     ├── DatasetError               the source file can't be read as PaySim
     │   ├── DatasetNotFound        no such file, object or bucket
     │   ├── WrongFormat            it is not CSV, or its numbers were rounded
-    │   ├── UnknownHeader          the columns are of no known form
+    │   ├── UnknownHeader          the header matches no known form
     │   └── TooManyRejected        more rows failed their checks than `max_rejected_share` allows
     ├── KafkaError                 a request to a broker, topic or the schema registry failed
-    │   ├── KafkaUnavailable       may pass: retry
-    │   │   └── AnswerUnknown      an answer was sent and not acknowledged: it may be in the topic; retry is harmless
-    │   ├── ProducerFenced         a newer producer of the same source continues; retrying would fence that one
+    │   ├── KafkaUnavailable       temporary: retry
+    │   │   └── AnswerUnknown      an answer was sent but not acknowledged: it may be in the topic; a retry is harmless
+    │   ├── ProducerFenced         a newer producer of the same source took over; a retry would fence the newer one
     │   ├── KafkaRefused           login, certificate, protocol or ACL is wrong: an operator must change it
-    │   ├── TopicChanged           a topic isn't the one that was read before, or lost records: see docs/restore.md
-    │   ├── TopicsDiffer           topics that exist aren't as the pipeline needs them
-    │   ├── SchemaRegistryError    may pass: retry
+    │   ├── TopicChanged           a topic was recreated, restored or truncated: see docs/restore.md
+    │   ├── TopicsDiffer           existing topics differ from their definitions
+    │   ├── SchemaRegistryError    temporary: retry
     │   ├── TooManyDeadLetters     more records are invalid than kafka_max_dead_letter_share allows
     │   └── RecordError            one record is invalid: it becomes a dead letter
     ├── LakeError                  a request for an object or the bucket failed
-    │   ├── LakeUnavailable        may pass: retry
-    │   │   └── Overtaken          someone else changed a table first: start over
+    │   ├── LakeUnavailable        temporary: retry
+    │   │   └── Overtaken          another process committed to the table first: start over
     │   ├── QueryRefused           SQL that can't be run on the lake; retrying can't help
-    │   ├── PartitionLost          another reader owns the partition now: retry with what is left
+    │   ├── PartitionLost          another reader owns the partition now: retry with the remaining ones
     │   └── ProofFailed            compaction or audit found rows missing, doubled or different
     ├── MailError                  the SMTP server can't be used at all; temporary: retry
-    ├── DirectoryUnavailable       the customer directory doesn't answer; may pass: retry
-    ├── MachineError               an instance wasn't started or stopped; may pass: retry
-    ├── RunNotOpened               Airflow didn't open a DAG run; may pass: retry
+    ├── DirectoryUnavailable       the customer directory doesn't answer; temporary: retry
+    ├── MachineError               an instance wasn't started or stopped; temporary: retry
+    ├── RunNotOpened               Airflow didn't open a DAG run; temporary: retry
     ├── LoginRefused               a Google account may not log in to Airflow
     └── ConfirmationError
         ├── DecisionRefused        a staff decision is incomplete; the message says what is missing
-        ├── LinkError              a token is forged, truncated, expired or of another key
-        │   └── LinkExpired        made by us, but its time is over
+        ├── LinkError              a token is forged, truncated, expired or signed with another key
+        │   └── LinkExpired        the signature is valid, but the token has expired
         └── UnknownCase            no case has this id
 
-Each message says which connection, setting or record, what was found, what was expected, what to do.
+Each message names the connection, setting or record, what was found, what was expected, and what to do.
 `retryable` says whether the same call may succeed later without a change by an operator.
 """
 
 
 class FraudstreamError(Exception):
-    """Root of every error raised on purpose here."""
+    """Base class of all errors of fraudstream."""
 
     retryable = False
 
@@ -60,11 +60,14 @@ class DatasetNotFound(DatasetError):
 
 
 class WrongFormat(DatasetError):
-    """The content is not CSV with commas, or its numbers have lost digits; nothing was sent."""
+    """The content is not CSV with commas, or its numbers have lost digits.
+
+    Nothing was sent, unless rounded numbers are found only later in the file. Then none of the rows with them was sent.
+    """
 
 
 class UnknownHeader(DatasetError):
-    """The header names columns of no known form; nothing was sent."""
+    """The header matches no known form of a PaySim file. Nothing was sent."""
 
 
 class TooManyRejected(DatasetError):
@@ -90,7 +93,7 @@ class KafkaRefused(KafkaError):
 
 
 class ProducerFenced(KafkaError):
-    """A newer producer of the same source took over. Not to be retried: a retry would fence the newer one in turn."""
+    """A newer producer of the same source took over. Do not retry: a retry would fence the newer producer."""
 
 
 class TopicChanged(KafkaError):
@@ -104,7 +107,7 @@ class TopicChanged(KafkaError):
 
 
 class TopicsDiffer(KafkaError):
-    """Topics that exist aren't as the pipeline needs them; the message has the commands that repair them."""
+    """Existing topics differ from their definitions. The message has the commands that repair them."""
 
 
 class SchemaRegistryError(KafkaError):
@@ -114,11 +117,11 @@ class SchemaRegistryError(KafkaError):
 
 
 class TooManyDeadLetters(KafkaError):
-    """More records are invalid than is likely: a setting may be wrong, and nothing more becomes a dead letter."""
+    """Too large a share of the records is invalid, so a setting may be wrong. No more dead letters are sent."""
 
 
 class RecordError(KafkaError):
-    """One record is invalid; names its topic, partition and offset."""
+    """One record is invalid. The message names its topic, partition and offset."""
 
 
 class LakeError(FraudstreamError):
@@ -126,13 +129,13 @@ class LakeError(FraudstreamError):
 
 
 class LakeUnavailable(LakeError):
-    """The object store doesn't answer or asks to come back later."""
+    """The object store doesn't answer, or asks the client to retry later."""
 
     retryable = True
 
 
 class Overtaken(LakeUnavailable):
-    """Someone else committed to a table first: start over."""
+    """Another process committed to the table first: start over."""
 
 
 class QueryRefused(LakeError):
@@ -140,7 +143,7 @@ class QueryRefused(LakeError):
 
 
 class PartitionLost(LakeError):
-    """Another reader moved the progress of a topic-partition: join the group again, with the remaining partitions."""
+    """Another reader moved the progress of a topic-partition. Rejoin the group and read the remaining partitions."""
 
     retryable = True
 
@@ -168,13 +171,13 @@ class MachineError(FraudstreamError):
 
 
 class RunNotOpened(FraudstreamError):
-    """Airflow didn't open a DAG run; the next attempt tries again with the same run id."""
+    """Airflow didn't open a DAG run. The next attempt uses the same run id."""
 
     retryable = True
 
 
 class LoginRefused(FraudstreamError):
-    """A Google account may not log in to Airflow; the API server's log has the reason, the browser does not."""
+    """A Google account may not log in to Airflow. The API server logs the reason; the browser does not show it."""
 
 
 class ConfirmationError(FraudstreamError):
@@ -190,7 +193,7 @@ class LinkError(ConfirmationError):
 
 
 class LinkExpired(LinkError):
-    """A token of ours whose time is over."""
+    """The signature of the token is valid, but the token has expired."""
 
 
 class UnknownCase(ConfirmationError):

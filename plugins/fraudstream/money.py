@@ -1,4 +1,4 @@
-"""Money is exact: int64 minor units (1/100) inside, decimal text (9839.64) for people and JSON. No float anywhere."""
+"""Amounts of money: int64 minor units (1/100) in code, decimal text (9839.64) in JSON and for people; no floats."""
 
 import re
 
@@ -6,21 +6,21 @@ _DECIMAL = re.compile(r"(-?)(\d+)(?:\.(\d{1,2}))?", re.ASCII)
 
 
 def to_text(minor: int) -> str:
-    """Decimal text of an amount in minor units: 983964 → ``9839.64``."""
+    """Returns the decimal text of an amount in minor units: 983964 → ``9839.64``."""
     sign = "-" if minor < 0 else ""
     return f"{sign}{abs(minor) // 100}.{abs(minor) % 100:02d}"
 
 
 def shown(minor: int) -> str:
-    """An amount in minor units as English-speaking people read it: 983964 → ``9,839.64``."""
+    """Returns an amount in minor units in English notation: 983964 → ``9,839.64``."""
     sign = "-" if minor < 0 else ""
     return f"{sign}{abs(minor) // 100:,}.{abs(minor) % 100:02d}"
 
 
 def to_minor(text: str) -> int:
-    """Minor units of decimal text with at most two decimals: ``9839.64`` → 983964.
+    """Returns the minor units of a decimal text: ``9839.64`` → 983964.
 
-    :raises ValueError: `text` is no such number
+    :raises ValueError: `text` is not a number with at most two decimals
     """
     match = _DECIMAL.fullmatch(text)
     if match is None:

@@ -1,13 +1,13 @@
-"""The user who runs a command, for records that name their author."""
+"""The option --by: the person who runs a command, for records that name their author."""
 
 import argparse
 import getpass
 
 
 def add_by(command: argparse.ArgumentParser, meaning: str) -> None:
-    """Adds the option --by, by default the user of this process; required where that has no name.
+    """Adds the option --by. Its default is the name of the user who runs this process.
 
-    A container may run under a uid without a name.
+    If the user's uid has no name, as it may be in a container, the option is required.
     """
     try:
         user = getpass.getuser()

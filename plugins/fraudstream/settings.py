@@ -1,8 +1,8 @@
-"""Typed settings, read from the environment here and nowhere else.
+"""Typed settings. Only this module reads the environment.
 
-Every field is the variable ``FRAUDSTREAM_<FIELD>`` in capitals; lists are separated by commas.
-Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows them. In containers they are files:
-``fraudstream_<field>`` in the folder that ``FRAUDSTREAM_SECRETS_DIR`` names; a variable takes precedence over a file.
+The variable of a field is ``FRAUDSTREAM_<FIELD>``, in capitals. The elements of a list are separated by commas.
+Secrets are :class:`pydantic.SecretStr`, so that no repr, log or traceback shows them. In containers they are files
+named ``fraudstream_<field>`` in the folder ``FRAUDSTREAM_SECRETS_DIR``. A variable takes precedence over a file.
 """
 
 import json
@@ -23,15 +23,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.client.client_config import PARTITIONER, RESERVED, client_config, unknown_property
 
-#: The checkout (or the release bundle): where include/ lies beside plugins/.
+#: The root of the checkout or of the release bundle, which contains include/ and plugins/.
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "include" / "schemas"
 TEMPLATES = ROOT / "include" / "templates"
 
-#: Every signing key that stands in this repository has this word in it; refused for any address but loopback.
+#: All signing keys in this repository contain this word. They are refused if the site's URL is not a loopback address.
 PUBLISHED_KEY = "example"
 
-#: What a setting that is a JSON object looks like.
+#: An example of each setting that is a JSON object, for error messages.
 _OBJECTS = {
     "bank_texts": '{"en": {"call": "…"}}',
     "kafka_properties": '{"socket.keepalive.enable": "true"}',
@@ -44,7 +44,10 @@ def _comma_separated(value: Any) -> Any:
 
 
 class DagSettings(BaseSettings):
-    """What DAG files read when they are parsed, and all that they read: nothing else that is wrong hides a DAG."""
+    """The settings that DAG files read when they are parsed.
+
+    DAG files read no other settings, so that an invalid value of another setting does not break their import.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="FRAUDSTREAM_",
@@ -65,7 +68,7 @@ class DagSettings(BaseSettings):
 
 
 class Settings(DagSettings):
-    """What differs between one machine, containers and Google Cloud."""
+    """The settings that differ between one machine, containers and Google Cloud."""
 
     kafka_bootstrap_servers: str = Field(
         "127.0.0.1:19092,127.0.0.1:19093,127.0.0.1:19094",
@@ -374,36 +377,37 @@ class Settings(DagSettings):
     @classmethod
     def _times_of_records(cls, value: datetime) -> datetime:
         first = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-        # Records have times in 1971 to 2199, and the last step that a file may have is 114 years after the first.
+        # Times of records must be from 1971 to 2199. The largest valid step is 114 years after the start.
         if not 1971 <= first.year < 2085:
             raise ValueError(f"{first.date()} is not a start of a dataset: expected a date in 1971 to 2084")
         return first
 
     @property
     def confirmation_time_limit(self) -> timedelta:
-        """How long a case waits for its customer."""
+        """How long a customer may take to answer."""
         return timedelta(seconds=self.confirmation_time_limit_seconds)
 
     def kafka_config(self, **properties: Any) -> dict[str, Any]:
-        """librdkafka's properties for a client that reaches the brokers; see :func:`client_config`.
+        """Returns librdkafka's configuration of a client: brokers, login and `properties`; see :func:`client_config`.
 
-        :raises SettingsError: what the security protocol needs isn't there
+        :raises SettingsError: a setting that the security protocol needs is missing or can't be used
+        :raises KafkaUnavailable: the token source returns no token
         """
         return client_config(self, properties)
 
     def producer_config(self, **properties: Any) -> dict[str, Any]:
-        """As :meth:`kafka_config`, for a producer: what all of them have in common.
+        """As :meth:`kafka_config`, with the properties that all producers have in common.
 
-        :raises SettingsError: as there
+        :raises SettingsError, KafkaUnavailable: as :meth:`kafka_config`
         """
         return client_config(self, {"acks": "all", "partitioner": PARTITIONER} | properties)
 
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The process's settings, read from the environment once.
+    """Returns the settings of this process. Only the first call reads the environment.
 
-    :raises SettingsError: a variable has an unusable value; the message names each one
+    :raises SettingsError: variables have invalid values; the message names each of them
     """
     try:
         return Settings()

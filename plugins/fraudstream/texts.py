@@ -1,4 +1,4 @@
-"""The texts of pages and mails in each language: a catalogue of sentences, and formats of amounts and times."""
+"""The texts of pages and mails in each language: a catalogue of sentences, and the formats of amounts and times."""
 
 import re
 import tomllib
@@ -22,15 +22,15 @@ Texts = Mapping[str, Text]
 
 @cache
 def catalogue() -> Texts:
-    """The sentences as include/templates/texts.toml has them."""
+    """The sentences in include/templates/texts.toml."""
     return tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
 
 
 def texts_of(settings: Settings) -> Texts:
-    """The catalogue with the bank's own sentences and phone number in it; its default language comes first.
+    """Returns the catalogue with the bank's own sentences and phone number. The default language is the first one.
 
-    :raises SettingsError: a sentence that no page or mail has, a value that it doesn't have, a new language without
-        all of them, or a default language that isn't there
+    :raises SettingsError: the bank's sentences have an unknown name, an unknown value in braces, no text or a line
+        break; a new language lacks sentences; the months are not 12; or the default language has no texts
     """
     own, common = settings.bank_texts, catalogue()
     texts = {language: {**common.get(language, {}), **own.get(language, {})} for language in {**common, **own}}
@@ -45,13 +45,13 @@ def texts_of(settings: Settings) -> Texts:
 
 
 def known_language(tag: str, known: Container[str]) -> str:
-    """The language among `known` that a tag such as ``id-ID`` names; empty: none of them."""
+    """Returns the language of a tag such as ``id-ID`` if it is one of `known`, else an empty string."""
     language = tag.strip().lower().replace("_", "-").partition("-")[0]
     return language if language in known else ""
 
 
 def money_text(minor: int, text: Text, currency: str = "") -> str:
-    """An amount in minor units as people write it: 983964 → ``9,839.64``, ``9.839,64`` or ``IDR 9.839,64``."""
+    """Returns an amount in minor units in a language's notation: 983964 → ``9,839.64`` or ``IDR 9.839,64``."""
     sign = "-" if minor < 0 else ""
     whole = f"{abs(minor) // 100:,}".replace(",", text["thousands"])
     amount = f"{sign}{whole}{text['decimal']}{abs(minor) % 100:02d}"
@@ -59,10 +59,10 @@ def money_text(minor: int, text: Text, currency: str = "") -> str:
 
 
 def time_text(time: datetime, text: Text, zone: str) -> str:
-    """A time as people in a time zone (IANA's name) write it: ``1 October 2023, 21:00 WIB``."""
+    """Returns a time in a language and a time zone (IANA name): ``1 October 2023, 21:00 WIB``."""
     local = time.astimezone(_zone(zone))
     name = local.tzname() or ""
-    shown = name if name.isalpha() else f"UTC{name}"  # many zones have no name but their offset
+    shown = name if name.isalpha() else f"UTC{name}"  # many zones have only an offset for a name
     return f"{local.day} {_months(text['months'])[local.month - 1]} {local.year}, {local:%H:%M} {shown}"
 
 
@@ -101,7 +101,7 @@ def _check(own: Texts, texts: Texts) -> None:
 
 
 def _allowed(english: Text, name: str) -> set[str]:
-    """What may stand in braces in a text."""
+    """The values in braces that a text may contain."""
     return _values(english.get(name, "")) | ({"phone"} - {name})
 
 

@@ -1,4 +1,4 @@
-"""Reading and checking PaySim files, and making files of their shape."""
+"""Reads and checks PaySim files, and generates files with their format and statistics."""
 
 from fraudstream.dataset.lines import Rejected
 from fraudstream.dataset.reader import Chunk, Position, read_chunks

@@ -1,4 +1,4 @@
-"""``python -m fraudstream.dataset``: make a file of PaySim's shape, or check one that is there."""
+"""``python -m fraudstream.dataset``: generate a file like PaySim's, or check an existing file."""
 
 import argparse
 import json
@@ -28,7 +28,7 @@ _EXIT_CODES = """exit codes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0: done; 1: `check` found rows that fail their checks; 2: unusable input, said on standard error."""
+    """Returns the exit code. 0: done; 1: `check` found invalid rows; 2: an error, printed on standard error."""
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -121,7 +121,7 @@ def _client() -> storage.Client:
 
 @contextmanager
 def _progress(unit: str, total: int) -> Iterator[tuple[Progress, TaskID]]:
-    """A bar on standard error, if that is a terminal."""
+    """A progress bar on standard error, if that is a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,4 +1,4 @@
-"""What the producer would make of a file, as figures."""
+"""Checks a file as the producer would: counts its valid and rejected rows, and the reasons for rejections."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,7 +16,10 @@ from fraudstream.dataset.tally import Reason, Tally
 
 @dataclass(frozen=True)
 class Found:
-    """A file that can be read; `rows` are the valid ones, `notation` is that of the numbers in its first MiB."""
+    """The result for a file that can be read.
+
+    `rows` counts the valid rows, `blank` the blank lines. `notation` is that of the numbers in the first MiB.
+    """
 
     file: str
     packing: str
@@ -29,11 +32,11 @@ class Found:
     reasons: list[Reason]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as JSON has it."""
+        """Returns the result as a JSON object."""
         return asdict(self) | {"reasons": [reason._asdict() for reason in self.reasons]}
 
     def tables(self) -> list[Table]:
-        """The figures, and the most frequent reasons for which rows are rejected."""
+        """Returns a table of the figures and, if rows are rejected, a table of the most frequent reasons."""
         figures = Table(box=None, show_header=False, pad_edge=False)
         for name, value in asdict(self).items():
             if name not in {"file", "reasons"}:
@@ -47,9 +50,10 @@ class Found:
 
 
 def check(source: Source, start_date: datetime, progress: Callable[[int], None]) -> Found:
-    """Reads a file as the producer would; `progress` is called with the stored bytes read so far.
+    """Reads a file as the producer would, and returns what was found.
 
-    :raises DatasetError: the producer would refuse it
+    :param progress: called with the number of stored bytes that were read so far
+    :raises DatasetError: the producer would refuse the file
     """
     head = Head.of(source)
     rows = frauds = rejected = blank = 0

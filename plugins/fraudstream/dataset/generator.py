@@ -1,8 +1,8 @@
-"""Files of PaySim's shape: its header, its notation, shares of types and frauds, and balances that add up.
+"""Generates files like PaySim's: with its header, notation, and shares of types and frauds, and consistent balances.
 
-The same rows, seed and frauds give the same bytes on every machine: only the bit generator's raw output is used, whose
-stream NumPy keeps stable, and integer arithmetic on it. (Of a .gz it is the content that is the same; how zlib packs
-it may differ between its versions.) Memory holds one block, whatever the number of rows.
+The same rows, seed and frauds give the same bytes on every machine. The code uses only integer arithmetic and the raw
+output of the bit generator, which is the same in every version of NumPy. (In a .gz only the content is the same:
+versions of zlib may compress it differently.) Memory holds one block, for any number of rows.
 """
 
 import gzip
@@ -33,12 +33,12 @@ PUBLISHED_TYPES = {
 }
 STEPS = 743
 BLOCK_ROWS = 100_000
-_DRAWS = 4  # raw 64-bit numbers a row
+_DRAWS = 4  # raw 64-bit numbers for each row
 _ACCOUNTS = np.uint64(2**31 - 1)
 
 
 class Kind(NamedTuple):
-    """Rows that are made alike; `amounts` as :func:`_quantiles` takes them."""
+    """A kind of rows; `amounts` is the distribution of their amounts, as a table for :func:`_quantiles`."""
 
     type: str
     fraud: bool
@@ -46,9 +46,9 @@ class Kind(NamedTuple):
     amounts: tuple[int, ...]
 
 
-# Eighths of each distribution, in whole units of money: skewed like a lognormal, near PaySim's own quartiles.
+# Octiles of each distribution, in whole units of money: skewed like a lognormal, near PaySim's own quartiles.
 _FRAUD_AMOUNTS = (100, 50_000, 127_000, 270_000, 441_000, 820_000, 1_518_000, 3_500_000, 10_000_000)
-# The simulated bank flags transfers over 200,000 only.
+# The simulated bank flags only transfers over 200,000.
 _FLAGGED_AMOUNTS = (200_001, 354_000, 900_000, 1_300_000, 2_100_000, 3_800_000, 5_000_000, 8_000_000, 10_000_000)
 _CASH_IN = (1, 30_000, 68_000, 105_000, 143_000, 183_000, 229_000, 310_000, 1_000_000)
 _CASH_OUT = (1, 30_000, 69_000, 107_000, 147_000, 192_000, 246_000, 340_000, 1_000_000)
@@ -72,7 +72,7 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Plan:
-    """How many rows of each of :data:`KINDS` a file has."""
+    """The number of rows of each of :data:`KINDS` in a file."""
 
     counts: tuple[int, ...]
 
@@ -90,7 +90,7 @@ class Plan:
 
     @property
     def types(self) -> dict[str, int]:
-        """Rows of each type, frauds included."""
+        """The number of rows of each type, frauds included."""
         found = dict.fromkeys(PUBLISHED_TYPES, 0)
         for kind, count in zip(KINDS, self.counts, strict=True):
             found[kind.type] += count
@@ -98,10 +98,9 @@ class Plan:
 
 
 def plan(rows: int, frauds: int | None = None) -> Plan:
-    """PaySim's shares of `rows`; of all its 6,362,620 rows, the published counts.
+    """Divides `rows` by PaySim's shares. 6,362,620 rows give the published counts.
 
-    `frauds` replaces PaySim's share of frauds, which is 2 at least.
-
+    :param frauds: number of frauds; None: PaySim's share, at least 2 (1 if there is only one row)
     :raises SettingsError: `rows` is below 1, or `frauds` is negative or more than `rows`
     """
     if rows < 1:
@@ -118,7 +117,7 @@ def plan(rows: int, frauds: int | None = None) -> Plan:
 
 
 def blocks(planned: Plan, seed: int) -> Iterator[bytes]:
-    """The file's bytes: its header, then :data:`BLOCK_ROWS` lines at a time."""
+    """Yields the file's bytes: the header, then blocks of :data:`BLOCK_ROWS` lines."""
     yield (",".join(PAYSIM) + "\n").encode()
     generator = np.random.PCG64(seed)
     order = _Permutation(planned.rows, generator.random_raw(4))
@@ -132,10 +131,9 @@ def blocks(planned: Plan, seed: int) -> Iterator[bytes]:
 
 
 def write_file(path: Path, planned: Plan, seed: int, progress: Callable[[int], None]) -> None:
-    """Writes the file, gzipped if its name ends in .gz; it appears under its name when it is whole.
+    """Writes the file, with gzip if its name ends in .gz. The file gets its name only when it is complete.
 
-    `progress` is called with the rows written so far.
-
+    :param progress: called with the number of rows that were written so far
     :raises SettingsError: the file can't be written there
     """
     partial = path.with_name(path.name + ".part")
@@ -163,7 +161,7 @@ def _lines(steps: np.ndarray, kinds: np.ndarray, draws: np.ndarray) -> bytes:
 
     amount = _quantiles([kind.amounts for kind in KINDS], kinds, draws[:, 0])
     same = np.zeros(len(kinds), np.int64)
-    # The poorer side of each payment: an account's balance after it paid, or before it was paid.
+    # The lower of an account's two balances: after it paid, or before it was paid.
     origin = np.where(fraud, 0, _quantiles([_ORIGIN_BALANCES], same, draws[:, 1]))
     recipient = _quantiles([_RECIPIENT_BALANCES], same, draws[:, 2])
     names_origin = (draws[:, 3] >> np.uint64(32)) % _ACCOUNTS + np.uint64(1)
@@ -192,7 +190,11 @@ def _lines(steps: np.ndarray, kinds: np.ndarray, draws: np.ndarray) -> bytes:
 
 
 def _quantiles(tables: Sequence[Sequence[int]], which: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """int64 minor units: each draw's place in a distribution of which `tables` holds the eighths, in whole units."""
+    """Returns a random amount (int64 minor units) for each draw.
+
+    :param tables: octiles of the distributions, from minimum to maximum, in whole units of money
+    :param which: the index of each draw's distribution in `tables`
+    """
     knots = np.array(tables, np.int64) * 100
     eighth = (draws >> np.uint64(61)).astype(np.int64)
     within = ((draws >> np.uint64(37)) & np.uint64(2**24 - 1)).astype(np.int64)
@@ -201,14 +203,14 @@ def _quantiles(tables: Sequence[Sequence[int]], which: np.ndarray, draws: np.nda
     return place
 
 
-#: .0 .01 … .1 .11 … .99: two decimals at most, one at least.
+#: .0 .01 … .1 .11 … .99: one or two decimals.
 _CENTS = pa.array([f".{cents:02d}".removesuffix("0") if cents else ".0" for cents in range(100)])
-#: Double.toString writes ten million and more with an exponent.
+#: From ten million on, Double.toString writes an exponent.
 _SCIENTIFIC_MINOR = 10**7 * 100
 
 
 def decimals(minor: np.ndarray) -> pa.StringArray:
-    """Text of amounts in int64 minor units as Java's Double.toString writes it: 9839.64, 170136.0, 2.718281828E7."""
+    """Returns amounts in int64 minor units in the notation of Java's Double.toString: 170136.0, 2.718281828E7."""
     texts = pc.binary_join_element_wise(
         pa.array(minor // 100).cast(pa.string()), _CENTS.take(pa.array(minor % 100)), ""
     )
@@ -226,7 +228,10 @@ def _names(letters: str | pa.StringArray, numbers: np.ndarray) -> pa.StringArray
 
 
 class _Permutation:
-    """A shuffle of 0 … size-1 that is computed for any part of it: a Feistel network, walked until inside."""
+    """A random permutation of 0 … size-1 that can be computed for any part of it.
+
+    It is a Feistel network on a larger range. Results outside of 0 … size-1 are permuted again (cycle walking).
+    """
 
     def __init__(self, size: int, keys: np.ndarray) -> None:
         self._size = np.uint64(size)
@@ -253,7 +258,7 @@ def _nearest(numerator: int, denominator: int) -> int:
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` in proportion to `weights`, by largest remainder; the first of equal ones goes first."""
+    """Divides `total` in proportion to `weights`, by largest remainders; of equal remainders the first one counts."""
     whole = sum(weights)
     shares = [total * weight // whole for weight in weights]
     by_remainder = sorted(range(len(weights)), key=lambda i: -(total * weights[i] % whole))

@@ -1,4 +1,4 @@
-"""The beginning of a file: what it is, before any of its rows is taken."""
+"""Recognises the form of a file from its beginning, before any row is read."""
 
 from dataclasses import dataclass, field
 from typing import Self
@@ -12,7 +12,7 @@ from fraudstream.dataset.source.source import Source
 from fraudstream.dataset.source.stream import Stream
 from fraudstream.errors import DatasetError, WrongFormat
 
-#: Unpacked bytes that are looked at: some 14,000 rows.
+#: Number of unpacked bytes that are read: about 14,000 rows.
 HEAD_BYTES = 1 << 20
 _HEADER_BYTES = 64 << 10
 _BOM = b"\xef\xbb\xbf"
@@ -20,7 +20,7 @@ _BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Head:
-    """A file's form, the byte where its rows start (`first`), and how the first of them write their numbers."""
+    """A file's form, the byte offset of its first row (`first`), and the notation of the numbers in its first rows."""
 
     uri: str
     form: Form
@@ -29,10 +29,10 @@ class Head:
 
     @classmethod
     def of(cls, source: Source) -> Self:
-        """Looks at the beginning of a source.
+        """Reads the beginning of a source.
 
         :raises WrongFormat: it is not CSV with commas in UTF-8, or a spreadsheet has rounded its numbers
-        :raises UnknownHeader: its columns are of no known form
+        :raises UnknownHeader: its header matches no known form
         :raises DatasetError: it is empty, or can't be unpacked
         """
         stream = source.stream()
@@ -52,11 +52,12 @@ class Head:
         return head
 
     def refuse_rounded(self, lines: bytes, checked: Checked, first_line: int) -> None:
-        """Looks at lines further on, from `first_line`, if they have numbers of a kind that Java doesn't write.
+        """Checks later lines for rounded numbers, if any number has a + in its exponent, which Java does not write.
 
-        :raises WrongFormat: a spreadsheet has rounded them
+        :param first_line: the line number of the first of `lines`
+        :raises WrongFormat: a spreadsheet has rounded the numbers
         """
-        if b"+" in lines and (b"E+" in lines or b"e+" in lines):  # a single byte is found much faster
+        if b"+" in lines and (b"E+" in lines or b"e+" in lines):  # the search for a single byte is much faster
             found = Notation()
             self._add(found, checked, first_line)
             self._refuse(found, self.notation)

@@ -1,4 +1,4 @@
-"""CSV lines to checked columns; a line that fails is not a row, and is said why."""
+"""Parses CSV lines into checked columns, and gives the reason for each line that is not a valid row."""
 
 import csv
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from pyarrow import csv as arrow_csv
 from fraudstream.dataset.columns.forms import Form
 from fraudstream.dataset.columns.values import COLUMNS
 
-#: Bytes beyond ASCII, which no valid row has, become one that no check accepts.
+#: Replaces bytes that are not ASCII, which no valid row has, with a byte that no check accepts.
 _ASCII = bytes(range(128)) + b"\x1a" * 128
 _BLANK = ' \t\r\n,;"'
-#: What may stand around a field; others, such as a no-break space, are part of it.
+#: Characters that are removed around a field. Others, such as a no-break space, are part of the field.
 _SPACES = " \t\n\v\f\r"
 _SHOWN = 100
 
@@ -23,9 +23,9 @@ _SHOWN = 100
 class Rejected(NamedTuple):
     """A line that is not a valid row.
 
-    `line` is its 1-based line in the file, `row` its 0-based place among the data rows, `text` its beginning (2,000
-    characters at most, without the line break). `rule` is what it breaks, the same for all that break it, and `found`
-    what it has there instead.
+    `line` is the 1-based line number in the file, `row` the 0-based number among the data rows. `text` is the beginning
+    of the line (at most 2,000 characters, without the line break). `rule` is the rule that the line breaks, with the
+    same text for all lines that break it. `found` is what the line has instead.
     """
 
     line: int
@@ -37,10 +37,10 @@ class Rejected(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """Lines as columns of the schema's names.
+    """Lines as columns, named as in the schema.
 
-    `values` has those of the lines that `valid` (bool, a line each) is true for; `texts` the fields of those that have
-    as many as the header: of the lines `whole` (indexes).
+    `valid` (bool) says of each line whether it is a valid row. `values` has the values of the valid lines. `whole` has
+    the indexes of the lines with as many fields as the header, and `texts` has the fields of these lines.
     """
 
     values: dict[str, pa.Array]
@@ -50,7 +50,7 @@ class Checked(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """Why a line is not a row."""
+    """The reason why a line is not a valid row; see :class:`Rejected` for `rule` and `found`."""
 
     rule: str
     found: str
@@ -58,12 +58,12 @@ class Fault(NamedTuple):
 
     @classmethod
     def of(cls, where: str, found: str, expected: str) -> "Fault":
-        """What was found somewhere, and what was expected."""
+        """Makes a fault from what was found in a place, and what was expected there."""
         return cls(f"{where}: expected {expected}", found, f"{where}: found {found}, expected {expected}")
 
 
 class LineReader:
-    """Reads lines of one file's form. A field may be quoted, and have spaces around it."""
+    """Parses lines of one form. A field may be quoted, and may have spaces around it."""
 
     def __init__(self, form: Form) -> None:
         self._form = form
@@ -71,7 +71,7 @@ class LineReader:
         self._places = {column: place for place, column in enumerate(form.columns) if column is not None}
 
     def check(self, lines: bytes, count: int) -> Checked:
-        """The columns of `count` whole lines."""
+        """Parses and checks `count` complete lines."""
         fields, whole = self._fields(lines, count)
         texts = {column: fields[place] for column, place in self._places.items()}
         read = {column: COLUMNS[column].read(text) for column, text in texts.items()}
@@ -86,7 +86,7 @@ class LineReader:
         return Checked(read, valid, texts, whole)
 
     def fault(self, line: str) -> Fault | None:
-        """Why a line that failed :meth:`check` is not a row: the first thing wrong; None: it is blank."""
+        """Returns the first fault of a line that failed :meth:`check`; None: the line is blank."""
         text = line.rstrip("\r\n")
         if not text.strip(_BLANK):
             return None
@@ -113,7 +113,7 @@ class LineReader:
         return COLUMNS[column].read(pa.array([text]))
 
     def _fields(self, lines: bytes, count: int) -> tuple[list[pa.StringArray], np.ndarray]:
-        """The fields of all lines that have as many as the header, by column; and which lines these are."""
+        """Returns the columns of the lines with as many fields as the header, and the indexes of these lines."""
         misshapen: list[int] = []
 
         def skip(row: arrow_csv.InvalidRow) -> str:
@@ -126,7 +126,7 @@ class LineReader:
         table = arrow_csv.read_csv(
             pa.BufferReader(text),
             read_options=arrow_csv.ReadOptions(column_names=self._names, use_threads=False, block_size=len(text) + 1),
-            # Quotes are taken off below: to the parser, a quote that isn't closed would hide the lines after it.
+            # Quotes are removed below: with quotes enabled, a missing closing quote would make the parser skip lines.
             parse_options=arrow_csv.ParseOptions(quote_char=False, ignore_empty_lines=False, invalid_row_handler=skip),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(self._names, pa.string()), null_values=[], check_utf8=False
@@ -142,7 +142,7 @@ def _one_piece(column: pa.ChunkedArray) -> pa.StringArray:
 
 
 def _bare(columns: list[pa.StringArray], text: bytes) -> Iterator[pa.StringArray]:
-    """The fields without spaces and quotes around them, where the text has any."""
+    """Yields the columns without spaces and quotes around the fields. Skips the work if `text` has none of them."""
     spaces, quotes = any(space in text for space in (b" ", b"\t", b"\v", b"\f")), b'"' in text
     for column in columns:
         bare = pc.ascii_trim_whitespace(column) if spaces else column

@@ -1,7 +1,7 @@
-"""A PaySim file as a stream of checked chunks, from any row on.
+"""Reads a PaySim file as a stream of checked chunks, from any position on.
 
-Memory holds a chunk or two, whatever the file's size. Each chunk's `position` is exact: reading again from there
-gives the rows after it and no other, whatever the sizes of chunks and blocks.
+Memory holds one or two chunks, for files of any size. The `position` of a chunk is exact: a new reader that starts
+there returns all rows after it and no others, even with other sizes of chunks and blocks.
 """
 
 from collections.abc import Iterator
@@ -21,17 +21,17 @@ from fraudstream.dataset.source.stream import Stream
 from fraudstream.errors import DatasetError
 
 CHUNK_ROWS = 50_000
-#: A chunk ends here too, so that long lines can't fill the memory.
+#: Size at which a chunk ends even with fewer rows, so that long lines can't fill the memory.
 CHUNK_BYTES = 32 << 20
 LINE_BYTES = 1 << 20
 REJECTED_TEXT = 2_000
 
 
 class Position(NamedTuple):
-    """A place between rows: `byte` of the unpacked content where the next row starts, `row` data rows before it.
+    """A place between rows: the byte in the unpacked content at which the next row starts.
 
-    `blank` counts the blank lines before it, which are not rows. ``Position(0, 0)`` is the start of the file, before
-    its header.
+    `row` is the number of data rows before it, and `blank` the number of blank lines, which are not rows.
+    ``Position(0, 0)`` is the start of the file, before its header.
     """
 
     byte: int
@@ -40,7 +40,7 @@ class Position(NamedTuple):
 
     @property
     def line(self) -> int:
-        """The 1-based line of the file that the next row is, or a blank line before it."""
+        """The 1-based number of the line that starts at this position: the next row, or a blank line."""
         return self.row + self.blank + 2
 
 
@@ -48,9 +48,9 @@ class Position(NamedTuple):
 class Chunk:
     """Consecutive data rows of the file.
 
-    `rows` (:data:`fraudstream.dataset.rows.ROWS`) and `rejected` are in file order and make up all data rows up to
-    `position`, where the next chunk starts. `row_numbers` (int64) has the place of each of `rows` among the data rows.
-    `stored_bytes` is what is read so far of `Source.size`, for progress; a packed one is read ahead.
+    `rows` (:data:`fraudstream.dataset.rows.ROWS`) and `rejected` are in file order. Together they are all data rows up
+    to `position`, where the next chunk starts. `row_numbers` (int64) has the row number of each of `rows`.
+    `stored_bytes` is how much of `Source.size` has been read, for progress; a packed source is read ahead.
     """
 
     rows: pa.RecordBatch
@@ -63,16 +63,18 @@ class Chunk:
 def read_chunks(
     source: Source, start: Position, *, start_date: datetime, chunk_rows: int = CHUNK_ROWS
 ) -> Iterator[Chunk]:
-    """The rows after `start`, `chunk_rows` at a time; none when the file ends there.
+    """Yields the rows after `start`, `chunk_rows` at a time. Yields nothing if the file ends there.
 
-    Every line after the header that isn't blank is a data row: valid, or rejected with a reason. `start_date` is the
-    time of step 0. A row of a re-stamped file whose id an earlier row has is rejected; to know, reading from the
-    middle of one reads the rows before, too.
+    Every line after the header that isn't blank is a data row: it is valid, or rejected with a reason. In a re-stamped
+    file, a row is rejected if an earlier row has the same id. So reading from the middle of a re-stamped file also
+    reads the rows before `start`.
 
-    :raises WrongFormat: before any chunk: it is not CSV; or, mostly before any, a spreadsheet has rounded its numbers
-    :raises UnknownHeader: before any chunk
-    :raises DatasetError: it is a replay of rows that have their own ids, `start` is not a position of this file, a line
-        is over 1 MiB, or what :class:`Stream` raises
+    :param start_date: time of step 0
+    :raises WrongFormat: before the first chunk: the file is not CSV. Before the first chunk, rarely later: a
+        spreadsheet has rounded its numbers
+    :raises UnknownHeader: before the first chunk: the header matches no known form
+    :raises DatasetError: the source is a replay of rows with their own ids, `start` is not a position of this file, or
+        a line is longer than 1 MiB; also the errors of :class:`Stream`
     """
     head = Head.of(source)
     if source.replay and head.form.restamped:
@@ -113,7 +115,7 @@ def _chunks(source: Source, head: Head, position: Position, start_date: datetime
 
 
 def _seen_before(source: Source, head: Head, position: Position) -> SeenIds:
-    """The ids of all rows before a position, for which these are read again."""
+    """Reads all rows before a position again, and returns their ids."""
     seen = SeenIds()
     before = Position(head.first, 0)
     if position == before:
@@ -131,7 +133,7 @@ def _seen_before(source: Source, head: Head, position: Position) -> SeenIds:
 
 
 def _without_repeated(checked: Checked, seen: SeenIds) -> tuple[Checked, dict[int, Fault]]:
-    """The rows whose ids no earlier row has; and why the others are none, by the index of their lines."""
+    """Returns the rows whose id no earlier row has, and the faults of the other rows by the index of their lines."""
     ids = checked.values["idTransaction"]
     repeated = seen.add(ids)
     if not repeated.any():
@@ -149,7 +151,7 @@ def _without_repeated(checked: Checked, seen: SeenIds) -> tuple[Checked, dict[in
 
 
 def _fault(reader: LineReader, lines: bytes, ends: np.ndarray, index: int) -> tuple[str, Fault] | None:
-    """Text and fault of a line that failed; None: it is blank."""
+    """Returns text and fault of a line that failed its check; None: the line is blank."""
     text = _text(lines, ends, index)
     fault = reader.fault(text)
     if fault is None:
@@ -161,7 +163,7 @@ def _fault(reader: LineReader, lines: bytes, ends: np.ndarray, index: int) -> tu
 
 
 def _text(lines: bytes, ends: np.ndarray, index: int) -> str:
-    """A line without its line break."""
+    """Returns a line without its line break."""
     line = lines[ends[index - 1] if index else 0 : ends[index]]
     return line.decode(errors="backslashreplace").rstrip("\r\n")
 
@@ -169,7 +171,12 @@ def _text(lines: bytes, ends: np.ndarray, index: int) -> str:
 def _whole_lines(
     source: Source, stream: Stream, start: Position, chunk_rows: int
 ) -> Iterator[tuple[bytes, np.ndarray]]:
-    """Pieces of at most `chunk_rows` lines, with the end (int64) of each line, its line break included."""
+    """Yields pieces of at most `chunk_rows` complete lines, with the end (int64) of each line in its piece.
+
+    The end of a line is behind its line break.
+
+    :raises DatasetError: a line is longer than 1 MiB
+    """
     pending: list[bytes] = []
     ends: list[np.ndarray] = []
     size = newlines = unfinished = 0

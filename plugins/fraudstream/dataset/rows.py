@@ -1,4 +1,4 @@
-"""Checked columns to rows as include/schemas/transaction.avsc has them."""
+"""Converts checked columns to rows of the schema include/schemas/transaction.avsc."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ from fraudstream.dataset.columns.forms import TRANSACTION_COLUMNS, Form
 from fraudstream.dataset.columns.values import FLAGS, MONEY
 
 HOUR_MS = 3_600_000
-#: Digits of the row number in an id, or more where the file has more rows.
+#: Minimum number of digits of the row number in an id.
 ROW_DIGITS = 9
 _TIME = pa.timestamp("ms")
 _ARROW = {
@@ -19,12 +19,16 @@ _ARROW = {
     **dict.fromkeys(MONEY, pa.int64()),
     **dict.fromkeys(FLAGS, pa.int32()),
 }
-#: Types and order of the rows that the reader gives: what the batch encoder takes for the schema Transaction.
+#: The Arrow schema of the reader's rows. The batch encoder for the Avro schema Transaction accepts it.
 ROWS = pa.schema([(name, _ARROW.get(name, pa.string())) for name in TRANSACTION_COLUMNS])
 
 
 class Rows:
-    """Makes the rows of one file; `start_date` is the time of step 0."""
+    """Makes the rows of one file.
+
+    :param id_prefix: prefix of the row ids, unless the file has ids of its own
+    :param start_date: time of step 0; UTC if it has no time zone
+    """
 
     def __init__(self, form: Form, id_prefix: str, start_date: datetime) -> None:
         self._restamped = form.restamped
@@ -33,7 +37,11 @@ class Rows:
         self._start_ms = since // timedelta(milliseconds=1)
 
     def of(self, values: dict[str, pa.Array], numbers: np.ndarray) -> pa.RecordBatch:
-        """Rows (:data:`ROWS`) of valid values; `numbers` (int64) are their row numbers."""
+        """Returns rows with the schema :data:`ROWS`.
+
+        :param values: columns of valid values
+        :param numbers: the row numbers (int64)
+        """
         columns = dict(values)
         if self._restamped:
             columns["step"] = pa.nulls(len(numbers), pa.int32())

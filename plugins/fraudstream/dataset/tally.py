@@ -1,4 +1,4 @@
-"""Rejected rows counted by reason."""
+"""Counts rejected rows by reason."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ _SHOWN = 36
 
 
 class Reason(NamedTuple):
-    """A reason, how many rows were rejected for it, and the first of them."""
+    """A reason, the number of rows that were rejected for it, and the line and content of the first one."""
 
     rule: str
     rows: int
@@ -31,13 +31,13 @@ class Tally:
         self._first: dict[str, Rejected] = {}
 
     def add(self, rejected: Iterable[Rejected]) -> None:
-        """Counts more of them, in the order of the file."""
+        """Counts more rejected rows, which must be in file order."""
         for row in rejected:
             self._counts[row.rule] += 1
             self._first.setdefault(row.rule, row)
 
     def most_frequent(self) -> list[Reason]:
-        """The five most frequent reasons, with the beginning of what was found first."""
+        """Returns the five most frequent reasons. `found` is cut to 36 characters."""
         return [
             Reason(rule, count, self._first[rule].line, self._first[rule].found[:_SHOWN])
             for rule, count in self._counts.most_common(MOST_FREQUENT)

@@ -22,9 +22,9 @@ logger = logging.getLogger("fraudstream.mail")
 
 
 async def take_bounces(settings: Settings) -> None:
-    """Runs the receiver and the webhook until SIGTERM or Ctrl-C.
+    """Runs the receiver of returned mails and the webhook until SIGTERM or Ctrl-C.
 
-    :raises SettingsError: no keys, or an address can't be listened on
+    :raises SettingsError: there are no bounce keys, or a bind address can't be used
     """
     addresses = ReturnAddresses(settings)
     if not addresses.signed:
@@ -58,7 +58,7 @@ async def take_bounces(settings: Settings) -> None:
 
 
 def send_again(settings: Settings, arguments: argparse.Namespace) -> int:
-    """Prints what is sent again; exit code 1 if a requested case is not."""
+    """Sends the chosen notices again and prints the result. Returns the exit code: 1 if a requested case is refused."""
     if not (arguments.case or arguments.reason or arguments.open):
         print("say which: --case ID, --reason REASON or --open", file=sys.stderr)
         return 2
@@ -79,7 +79,7 @@ def send_again(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def main() -> int:
-    """Exit code 0 when all was done; 1 with the reason on standard error or in the lines printed; 2 for wrong usage."""
+    """Runs a command. Returns 0 if all was done, 1 for an error or a refused case (printed), 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m fraudstream.mail", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("bounces", help="receive returned mails and a provider's webhook until SIGTERM")

@@ -1,4 +1,4 @@
-"""Lines of the mail log that a compaction moved to the table of folder email_confirmation/."""
+"""Reads lines of the mail log that a compaction moved to the table of folder email_confirmation/."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,15 +15,15 @@ _COLUMNS = ("offset", "status", "reply", "attempts", *_TIMES)
 
 
 class CompactedLog:
-    """Reads the table; the catalog is opened each time, because that is seldom."""
+    """Reads the table. Each call opens the catalog, because calls are rare."""
 
     def __init__(self, open_tables: Callable[[], Tables]) -> None:
         self._open_tables = open_tables
 
     def __call__(self, partition: Partition, start: int) -> tuple[int, dict[int, dict[str, Any]]]:
-        """Where the table ends for a partition, and its lines by offset, from `start` on.
+        """Returns the table's end offset for a partition, and the lines from offset `start` on, by offset.
 
-        Lines of sent mails are left out unless they are fraud notices: nothing belongs to those.
+        Leaves out sent mails that are not fraud notices: they have no follow-up.
 
         :raises LakeUnavailable: the catalog or the store doesn't answer
         """

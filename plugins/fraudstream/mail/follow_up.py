@@ -1,4 +1,4 @@
-"""What belongs to mails after they are in the log: retries of deferred ones, events of fraud notices."""
+"""The follow-up of mails that are in the log: retries of deferred mails, and events of fraud notices."""
 
 import logging
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _EVENT_OF = {"failed": MAIL_FAILED, "suppressed": MAIL_SUPPRESSED}
 
 
 class FollowUp:
-    """Connects to Kafka when there is something to write for the first time: most runs have nothing."""
+    """Writes retries and events to Kafka. Connects only before its first record, because most runs have none."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -23,9 +23,11 @@ class FollowUp:
         self._events: CaseEvents | None = None
 
     def done(self, letters: Sequence[Letter]) -> None:
-        """Returns once everything about the letters is durable; doing it again changes nothing.
+        """Queues the retries of deferred letters and writes the events of fraud notices. Returns once they are durable.
 
-        :raises KafkaError: the brokers don't take it; the letters' offsets must not be reported
+        The call can be repeated: duplicate retries and events have no effect.
+
+        :raises KafkaError: the brokers didn't confirm a record; the letters' offsets must not be reported as done
         """
         deferred = [letter for letter in letters if letter.mail.status == "deferred"]
         if deferred:
@@ -39,7 +41,7 @@ class FollowUp:
             self._events = self._events or CaseEvents(self._settings)
             self._events.publish(map(_event, [*undelivered, *accepted]))
             for letter in undelivered:
-                # An alert looks for these words: docs/mail.md.
+                # An alert matches these words: docs/mail.md.
                 logger.error("fraud notice not delivered: case %s", _described(letter))
 
 
@@ -56,7 +58,7 @@ def _event(letter: Letter) -> CaseEvent:
 
 
 def _recipient(mail: Mail) -> str | None:
-    """Masked; None: no address is known."""
+    """Returns the masked recipient; None: no address is known."""
     return masked(mail.recipient) if mail.recipient else None
 
 

@@ -1,12 +1,14 @@
-"""The mail log: the chain of folder email_confirmation/, and what it says of mails that an earlier reader settled.
+"""The mail log: the chain of objects of folder email_confirmation/, and the status of mails that are already in it.
 
-A reader may end between the object in the log and what belongs to it: the retries of deferred mails, the events of
-undelivered ones, and last the group's offset. So reading begins at the group's offset where that is behind the end of
-the log, and mails that the log has are neither sent nor logged again; their letters get what the log says. That lies
-in objects, or in the folder's table, where a compaction came first.
+The log object of a mail is written first. Then its follow-up is done: retries of deferred mails, and events of fraud
+notices. The group's offset is committed last. A reader may crash in between. So if the group's offset is lower than the
+end of the log, the next reader starts at the group's offset. Mails that are in the log are neither sent nor logged
+again; their letters get the status that the log has, and their follow-up is done again. The log's lines are in objects,
+or in the folder's table if they were compacted.
 
-The brokers forget the offset of a group that has had no member for a week, and then all of the log is read. What
-belongs to mails that were logged long ago is not done again: topic mail_retry may have forgotten that it had them.
+The brokers delete the offset of a group that has had no member for a week. Then the whole log is read. The follow-up of
+mails that were logged long ago is not done again: topic mail_retry may have deleted their retries, so that it would not
+recognise repeated ones.
 """
 
 import logging
@@ -30,44 +32,44 @@ from fraudstream.mail.letter.letters import Letter, log_lines
 logger = logging.getLogger(__name__)
 
 _GZIP_LEVEL = 1
-#: How old a line may be for what belongs to it to be done again, in seconds: a day less than mail_retry remembers it.
+#: Maximum age in seconds of a line whose follow-up is done again: one day less than the retention of mail_retry.
 _DONE_AGAIN = MAIL_RETRY_KEPT - 24 * 3600
-#: Status of a letter that the log has, and that nothing belongs to or is known of; it never gets into the log.
+#: Status of a letter that is in the log and has no follow-up, or whose line isn't known. It is never in the log.
 RECORDED = "recorded"
-#: From a topic-partition and an offset: where the folder's table ends, and its lines by offset from there on.
+#: Takes a topic-partition and a start offset. Returns the table's end offset, and the lines from there on by offset.
 #: See :class:`fraudstream.mail.compacted_log.CompactedLog`.
 Compacted = Callable[[Partition, int], tuple[int, Mapping[int, dict[str, Any]]]]
 
 
 class Chain(Protocol):
-    """What the log needs of :class:`fraudstream.lake.stream.appending.AppendingChain`."""
+    """The methods of :class:`fraudstream.lake.stream.appending.AppendingChain` that the log uses."""
 
     store: ObjectStore
     folder: str
 
     def open(self, partition: Partition, read_to: int = 0) -> int | None:
-        """Where the chain ends; None: it has no object yet."""
+        """Returns the chain's end offset; None: it has no object yet."""
 
     def append(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
     ) -> Appended:
-        """Adds one object, or adopts the one of that name."""
+        """Adds an object, or adopts the existing object of that name."""
 
     def overdue(self) -> bool:
-        """Whether a progress lags behind for long."""
+        """Whether the progress of a partition has been behind the chain's end for too long."""
 
     def settle(self, *, only_overdue: bool = False) -> None:
-        """Moves the progress of partitions to their chains' ends."""
+        """Moves the progress of each partition to its chain's end."""
 
     def forget(self, partition: Partition) -> None:
-        """Drops what is remembered of a partition."""
+        """Forgets a partition."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is known of a partition's log: lines of offsets below `read`; the chain ends at `end`.
+    """The known part of a partition's log: the lines of offsets below `read`. `end` is the chain's end offset.
 
-    `complete`: no object lies behind the end, so that what comes is new.
+    `complete` says that there is no object after the end, so that later letters are new.
     """
 
     end: int
@@ -77,7 +79,7 @@ class _Known:
 
 
 class MailLog:
-    """Reads back and appends. One thread at a time for each partition; any number of partitions."""
+    """Reads and appends log lines. Each partition may be used by one thread at a time; partitions are independent."""
 
     def __init__(self, chain: Chain, compacted: Compacted, time_of_day: Callable[[], float] = time.time) -> None:
         self._chain = chain
@@ -86,11 +88,13 @@ class MailLog:
         self._known: dict[Partition, _Known] = {}
 
     def open(self, partition: Partition, committed: int | None) -> int | None:
-        """Where reading begins; None: at the beginning, for the group committed nothing.
+        """Returns the start offset for reading: `committed`, or the end of the log if that is lower.
 
-        A log doesn't change that: a reader may have ended before it did what belongs to the first mails of the log.
+        None: the group has no offset, and reading starts at the beginning, even if there is a log. A reader may have
+        crashed before the follow-up of the first mails of the log.
         """
-        # Copies behind the last mail of mail_retry leave no line, and its retention takes them: they were read.
+        # Repeated records after the last mail of mail_retry have no log line. They count as read, so that the chain
+        # doesn't report them as lost when retention deletes them.
         read_to = committed or 0 if partition.topic == MAIL_RETRY else 0
         end = self._chain.open(partition, read_to)
         start = committed if committed is None or end is None else min(committed, end)
@@ -106,11 +110,11 @@ class MailLog:
         return start
 
     def end(self, partition: Partition) -> int:
-        """Offset behind the last one that is logged."""
+        """Returns the end offset of a partition's log."""
         return self._known[partition].end
 
     def forget(self, partition: Partition) -> None:
-        """Drops what is known of a partition that another reader owns now."""
+        """Forgets a partition, which another reader may own now."""
         self._known.pop(partition, None)
         self._chain.forget(partition)
 
@@ -119,16 +123,16 @@ class MailLog:
         return self._chain.overdue()
 
     def settle(self, *, only_overdue: bool = False) -> None:
-        """Moves the progress up to what was logged.
+        """Moves the progress of each partition to the end of its log.
 
-        :raises PartitionLost: another reader moved it
+        :raises PartitionLost: another reader moved the progress
         """
         self._chain.settle(only_overdue=only_overdue)
 
     def recall(self, partition: Partition, letters: Sequence[Letter]) -> None:
-        """Gives letters that the log has the status that it has.
+        """Sets the status of letters that are in the log to the logged status.
 
-        :raises PartitionLost: another reader moved the log's end
+        :raises PartitionLost: another reader moved the progress
         """
         known = self._known[partition]
         for letter in letters:
@@ -138,12 +142,12 @@ class MailLog:
                 self._settle(letter, known.lines.pop(letter.offset, None))
 
     def append(self, partition: Partition, letters: Sequence[Letter], end: int) -> None:
-        """Adds an object with the letters' lines, the first letter's day.
+        """Writes the letters' lines as one object, in the folder of the first letter's day.
 
-        If another reader's object was there already, the letters get the status that it has.
+        If another reader has already written this object, the letters get the status that it has.
 
-        :param end: offset behind them
-        :raises PartitionLost: another reader moved the log's end
+        :param end: the end offset of the object
+        :raises PartitionLost: another reader moved the progress
         """
         known, first = self._known[partition], letters[0]
         day = day_of(first.timestamp)
@@ -151,14 +155,15 @@ class MailLog:
         body = igzip.compress(log_lines(partition, letters), _GZIP_LEVEL)
         known.end, ours = self._chain.append(partition, first.offset, end, day, body, totals)
         if not ours:
-            # Its lines count, also where it ends at the same offset: its mails may have met another answer.
+            # The other reader's lines count, even if both objects end at the same offset: the mail server may have
+            # answered it differently.
             self.recall(partition, letters)
         known.read = max(known.read, known.end)
 
     def _read_object(self, partition: Partition, letter: Letter, known: _Known) -> None:
-        """The object that a letter is in: its lines, and the log's end moved behind it.
+        """Reads the lines of the object that a letter is in, or those of the table if the object was compacted.
 
-        Or the lines that the table has instead.
+        Moves the end of the log to the object's end, if that is higher.
         """
         day = day_of(letter.timestamp)
         name = object_name(self._chain.folder, day, *partition, letter.offset)
@@ -180,7 +185,10 @@ class MailLog:
             known.complete = True
 
     def _object_around(self, partition: Partition, offset: int, day: date) -> StoredObject | None:
-        """The object that has an offset in its middle: its writer was ended, and the next reader committed a part."""
+        """Returns the object that has an offset after its first one.
+
+        Such an offset is read first if the writer crashed and the next reader committed an offset within the object.
+        """
         for info in self._chain.store.list(object_prefix(self._chain.folder, day, *partition)):
             link = Link.of(info)
             if link.first < offset < link.end:
@@ -188,7 +196,7 @@ class MailLog:
         return None
 
     def _read_table(self, partition: Partition, letter: Letter, known: _Known, name: str) -> None:
-        # An object goes only after the table has its lines: the table is read after the object wasn't found.
+        # An object is deleted only once the table has its lines, so the table is read after the object wasn't found.
         end, lines = self._compacted(partition, letter.offset)
         if end > letter.offset:
             known.lines.update(lines)
@@ -217,5 +225,5 @@ class MailLog:
 
 
 def _time(text: str | None) -> float:
-    """Seconds since 1970; infinite where a line doesn't say it."""
+    """Returns seconds since 1970; infinity if the line has no such time."""
     return datetime.fromisoformat(text).timestamp() if text else float("inf")

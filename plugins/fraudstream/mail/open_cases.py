@@ -1,6 +1,6 @@
-"""No fraud notice goes out for a case that is over: neither late, nor again, nor as a reminder.
+"""Prevents fraud notices for cases that have an outcome: late notices, notices that are sent again, and reminders.
 
-So no receipt comes before its notice either: a case with a receipt has an outcome, and gets no notice any more.
+So a customer doesn't get a notice after the receipt: a case with a receipt has an outcome.
 """
 
 import logging
@@ -13,18 +13,18 @@ from fraudstream.mail.letter.letters import Letter, WritesLetters
 
 logger = logging.getLogger(__name__)
 
-#: A notice whose record is younger than this is sent without a check: there cannot be an answer yet. One of the future
-#: isn't: a broker's clock was ahead.
+#: Notices of younger records are sent without a check, since there can't be an answer yet. A record from the future is
+#: checked: its age is not known, because a broker's clock was ahead.
 _FRESH_SECONDS = 30.0
 
 
 class OpenCasesOnly:
-    """A writer whose fraud notices of cases with an outcome are settled as ``over``.
+    """A writer of letters that settles the fraud notices of cases with an outcome as ``over``.
 
-    The answers are read once the first notice comes that isn't fresh. An answer that arrives between the look and the
-    delivery, some seconds later at most, doesn't stop its mail.
+    The answers are first read for the first notice whose record is older than 30 s. An answer that arrives between the
+    check and the delivery, a few seconds later, doesn't prevent the mail.
 
-    :param answers: makes what knows the answers
+    :param answers: makes the reader of the answers
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class OpenCasesOnly:
         self._clock = clock
 
     def letters(self, batch: Batch) -> list[Letter]:
-        """The inner writer's.
+        """Returns the letters of the inner writer, with the notices of cases that are over settled.
 
         :raises KafkaUnavailable: the answers can't be read
         """
@@ -64,7 +64,7 @@ class OpenCasesOnly:
         return letters
 
     def close(self) -> None:
-        """Ends reading the answers."""
+        """Closes the inner writer and the reader of the answers."""
         self._writer.close()
         if self._answers is not None:
             self._answers.close()

@@ -1,4 +1,4 @@
-"""Reminders: a case's notice once more, with the same deadline, by way of topic mail_retry."""
+"""Reminders: the notice of a case is sent again with the same deadline, through topic mail_retry."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,9 +13,9 @@ from fraudstream.settings import Settings
 
 
 class Reminders:
-    """Hands reminders to the DAG retry_mails, whose task writes and sends them.
+    """Queues reminders for the DAG retry_mails, whose task writes and sends them.
 
-    :raises SettingsError: `mail_sender` is not an address that mail can come from
+    :raises SettingsError: the sender or the texts of mails can't be used
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -23,9 +23,10 @@ class Reminders:
         self._queue = RetryQueue(settings)
 
     def remind(self, due: Sequence[tuple[CaseState, float, datetime]]) -> list[str]:
-        """Message-IDs of the reminders of cases after a share of the time limit, once the queue has each.
+        """Queues reminders and returns their Message-IDs once the brokers have confirmed all of them.
 
-        :raises KafkaError: the brokers don't have one; calling it again sends none twice
+        :param due: for each reminder the case, the share of the time limit that has passed, and the deadline
+        :raises KafkaError: a reminder wasn't confirmed. The call can be repeated: no reminder is sent twice
         """
         letters = [self._letter(*one) for one in due]
         self._queue.send_again(*letters)

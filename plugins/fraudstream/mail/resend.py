@@ -1,4 +1,4 @@
-"""Sends fraud notices again: the same case, a new mail with new links."""
+"""Sends fraud notices again: a new mail with new links for the same case."""
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -31,13 +31,17 @@ from fraudstream.mail.letter.letters import Letter, LetterWriter
 from fraudstream.mail.retries import RetryQueue
 from fraudstream.settings import Settings
 
-#: What --reason takes, and the events that say so.
+#: The values of --reason, and the event of each.
 REASONS = {"failed": MAIL_FAILED, "suppressed": MAIL_SUPPRESSED, "bounced": MAIL_BOUNCED}
 
 
 @dataclass(slots=True)
 class Cases:
-    """All cases, those with an outcome, and the event of each whose last notice didn't reach its customer."""
+    """All cases.
+
+    `transactions` has the record of each case, `closed` the cases with an outcome, and `undelivered` the event type of
+    each case whose last notice didn't reach its customer.
+    """
 
     transactions: dict[str, Batch] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
@@ -46,7 +50,10 @@ class Cases:
     accepted: dict[str, datetime] = field(default_factory=dict)
 
     def chosen(self, ids: Collection[str], reasons: Collection[str], *, every: bool) -> list[str]:
-        """Open cases among those with these ids, of notices that came to one of these ends, or all."""
+        """Returns the open cases that have one of these ids or whose last notice has one of these reasons.
+
+        :param every: return all open cases
+        """
         wanted = {REASONS[reason] for reason in reasons}
         return [
             case
@@ -57,16 +64,16 @@ class Cases:
 
 @dataclass(frozen=True, slots=True)
 class Resent:
-    """What was, or would be, sent again; and the cases that cannot be, each with the reason."""
+    """The letters that were (or in a dry run would be) sent again, and the reason of each case that was refused."""
 
     letters: list[Letter]
     refused: dict[str, str]
 
 
 def read_cases(settings: Settings) -> Cases:
-    """Reads the three topics from their beginnings.
+    """Reads the topics of transactions, answers and events from their beginnings.
 
-    :raises KafkaError, SchemaRegistryError: one of them can't be read
+    :raises KafkaError, SchemaRegistryError: a topic can't be read
     """
     cases = Cases()
     codec = Codec.for_topic(FRAUD_TRANSACTION, settings)
@@ -86,25 +93,29 @@ def read_cases(settings: Settings) -> Cases:
 
 
 class _NoLinks:
-    """Stands where links go in a letter that isn't sent from here."""
+    """A placeholder for links: the letters are not sent from here."""
 
     def url(self, id_transaction: str, answer: Proposal, language: str = "") -> str:
-        """No link."""
+        """Returns an empty string."""
         return ""
 
 
 def resend(
     settings: Settings, cases: Cases, chosen: Iterable[str], *, by: str, reason: str = "", dry_run: bool
 ) -> Resent:
-    """Hands the cases' notices to the DAG retry_mails, and writes an event of each.
+    """Queues the cases' notices for the DAG retry_mails, and writes an event for each.
 
-    A notice that a mail server accepted before began the customer's time: the new one has the same deadline, and a case
-    whose time is up is refused. The DAG writes the mails: the keys that sign links aren't needed here.
+    If a mail server has accepted a notice of the case before, the new notice has the same deadline. A case whose time
+    is up is refused. The DAG writes the mails, so that the keys that sign links aren't needed here.
 
-    :param reason: why, in a person's words
-    :raises DecisionRefused: an event can't name the person
-    :raises SettingsError: a mail setting is unusable
-    :raises KafkaError: the brokers don't take one; those before it are on their way
+    :param chosen: the cases
+    :param by: the person, for the event
+    :param reason: the person's reason, for the event
+    :param dry_run: only return what would be sent
+    :raises DecisionRefused: the name of the person can't be used in an event
+    :raises SettingsError: a mail setting or the customer directory can't be used
+    :raises DirectoryUnavailable: the customer directory doesn't answer
+    :raises KafkaError: a notice or event wasn't confirmed; the notices before it are queued
     """
     writer, by = LetterWriter(settings, _NoLinks()), person(by)
     command = f"resend-{uuid.uuid4().hex[:12]}"
@@ -146,7 +157,7 @@ def _decoded(settings: Settings, topic: str) -> Iterator[dict[str, Any]]:
 
 
 def _record(codec: Codec, message: Message) -> dict[str, Any] | None:
-    """None where it can't be decoded: it is a dead letter."""
+    """Returns the decoded record; None: it can't be decoded, and is a dead letter."""
     try:
         return codec.decode(message.value())
     except RecordError:

@@ -1,8 +1,9 @@
-"""Mails that a server deferred: kept on topic mail_retry, and tried again for hours.
+"""Mails that a server deferred: topic mail_retry stores them, and they are tried again for hours.
 
-A record waits as long as its partition says (``MAIL_RETRY_WAITS``): the first time five minutes, then longer each
-time. So the records of a partition are in the order in which they are due, and no mail holds up another one. The
-reader is an ordinary member of a consumer group with the mail sink; what it defers again goes to the next partition.
+Each partition has its own waiting time (``MAIL_RETRY_WAITS``). A mail waits five minutes the first time, and longer
+each time after. All records of a partition wait equally long, so they are due in the order of their offsets, and no
+record waits for an earlier one. The reader is an ordinary member of a consumer group with the mail sink. A mail that is
+deferred again goes to the next partition.
 """
 
 import base64
@@ -26,7 +27,7 @@ from fraudstream.settings import Settings
 
 
 class RetryQueue:
-    """Producer to mail_retry. To be used from one thread at a time."""
+    """Writes to topic mail_retry. To be used from one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,17 +36,20 @@ class RetryQueue:
         self._producer = ConfirmedProducer(settings, MAIL_RETRY)
 
     def put(self, letters: Sequence[Letter]) -> None:
-        """Returns once the brokers have each deferred letter; putting one twice is the same as putting it once.
+        """Queues deferred letters. Returns once the brokers have confirmed all of them.
 
-        :raises KafkaError: they don't have one of them
+        A letter that is queued twice is tried once.
+
+        :raises KafkaError: a letter wasn't confirmed
         :raises SchemaRegistryError: the registry doesn't answer at the first use
         """
         self._producer.write(self._record(letter) for letter in letters)
 
     def send_again(self, *letters: Letter) -> None:
-        """Has letters with a `resend` sent as soon as the retries are read; one that is put twice is sent once.
+        """Queues letters with a `resend` in the partition without a waiting time. A letter queued twice is sent once.
 
-        :raises KafkaError: the brokers don't have one of them
+        :raises KafkaError: a letter wasn't confirmed
+        :raises SchemaRegistryError: the registry doesn't answer at the first use
         """
         self._producer.write(self._outgoing(letter, 0, 0, time.time(), letter.resend) for letter in letters)
 
@@ -83,7 +87,7 @@ class RetryQueue:
 
 
 class RetryWriter:
-    """Writes the letters of mail_retry's records: the mail as it was written first, with what was tried so far."""
+    """Writes the letters of the records of mail_retry: the same mail again, with the counts of its earlier tries."""
 
     def __init__(self, writer: LetterWriter, codec_of: Callable[[str], Codec]) -> None:
         self._writer = writer
@@ -91,11 +95,11 @@ class RetryWriter:
         self._codecs: dict[str, Codec] = {}
 
     def letters(self, batch: Batch) -> list[Letter]:
-        """A letter for each record, in offset order; failed where what the mail is about can't be read."""
+        """Returns a letter for each record, in offset order; a failed one if the mail's source can't be decoded."""
         return [self._letter(batch, index, row) for index, row in enumerate(batch.rows.to_pylist())]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there are no resources to release."""
 
     def _letter(self, batch: Batch, index: int, row: Mapping[str, Any]) -> Letter:
         offset, timestamp = int(batch.offsets[index]), int(batch.timestamps[index])
@@ -114,16 +118,17 @@ class RetryWriter:
         (letter,) = self._writer.letters(source, row["resend"], until)
         letter.mail.attempts, letter.mail.unanswered = row["attempts"], row["unanswered"]
         if row["attempts"]:
-            # Not after the record itself, whatever the clock of the machine that wrote it: it would not be given up.
+            # At most the time of the record itself: with a time in the future, from a clock that was ahead, the mail
+            # would be given up too late.
             first_tried_at = row["firstTriedAt"].replace(tzinfo=UTC).timestamp()
             letter.mail.first_tried_at = min(first_tried_at, timestamp / 1000)
         return replace(letter, offset=offset, timestamp=timestamp, deferrals=row["deferrals"])
 
 
 class WhenDue:
-    """A sink on mail_retry that passes records to another sink when they are due, in their order.
+    """A sink on mail_retry that passes records to another sink when they are due, in offset order.
 
-    What isn't due when the run ends stays for the next one: its offset isn't reported.
+    Records that aren't due when the run ends are left to the next run: their offsets are not reported as done.
     """
 
     def __init__(self, inner: Sink, clock: Callable[[], float] = time.time) -> None:
@@ -132,7 +137,7 @@ class WhenDue:
         self._held: dict[Partition, deque[Batch]] = {}
 
     def assigned(self, partition: Partition, committed: int | None) -> int | None:
-        """As the inner sink says."""
+        """Returns the inner sink's start offset."""
         self._held[partition] = deque()
         return self._inner.assigned(partition, committed)
 
@@ -142,23 +147,23 @@ class WhenDue:
         self._release()
 
     def due(self) -> bool:
-        """Passes on what became due, and asks the inner sink."""
+        """Passes on records that are due, and returns whether the inner sink is due."""
         self._release()
         return self._inner.due()
 
     def flush(self) -> dict[Partition, int]:
-        """As the inner sink does, for what is due."""
+        """Passes on records that are due, flushes the inner sink and returns its next offsets."""
         self._release()
         return self._inner.flush()
 
     def revoked(self, partitions: Sequence[Partition]) -> None:
-        """Forgets the partitions' records."""
+        """Drops the waiting records of these partitions, and revokes them from the inner sink."""
         for partition in partitions:
             self._held.pop(partition, None)
         self._inner.revoked(partitions)
 
     def close(self) -> None:
-        """As the inner sink does."""
+        """Closes the inner sink."""
         self._inner.close()
 
     def _release(self) -> None:
@@ -178,9 +183,10 @@ class WhenDue:
 
 
 def _due(batch: Batch) -> list[int]:
-    """When records are due, ms since 1970: in their order, and none later than its partition's wait.
+    """Returns when each record is due, in ms since 1970: at `dueAt`, but at the latest after its partition's wait.
 
-    `dueAt` is by the clock of the machine that wrote the record. One that runs ahead must not hold up those behind it.
+    `dueAt` is from the clock of the machine that wrote the record. If this clock is ahead, the record must not delay
+    the records after it.
     """
     due, number = batch.rows["dueAt"].cast(pa.int64()).to_numpy(), batch.partition.number
     if number < len(MAIL_RETRY_WAITS):
@@ -189,7 +195,7 @@ def _due(batch: Batch) -> list[int]:
 
 
 def give_up(letters: Sequence[Letter], hours: float, now: float) -> None:
-    """Fails deferred letters that have been tried for so long."""
+    """Fails deferred letters that were first tried at least `hours` before `now` (seconds since 1970)."""
     for letter in letters:
         mail = letter.mail
         if mail.status == "deferred" and mail.first_tried_at and now - mail.first_tried_at >= hours * 3600:

@@ -1,6 +1,6 @@
-"""The sink that turns records into mails and keeps a log line of each in the lake.
+"""The sink that sends a mail for each record and writes a log line for each mail to the lake.
 
-For each piece of at most `mail_batch_rows` records, numbered as in the code:
+The protocol for each piece of at most `mail_batch_rows` records, numbered as in the code:
 
 1. compose the mails,
 2. deliver them until each is settled: sent, failed, deferred, suppressed or over,
@@ -8,11 +8,11 @@ For each piece of at most `mail_batch_rows` records, numbered as in the code:
 4. follow up: queue retries of deferred mails, write events of fraud notices,
 5. only then report the offset as done.
 
-The mails of the next piece are composed while the previous log is written, and delivered after it.
+While the log of a piece is written, the mails of the next piece are composed. They are delivered after that.
 
-A crash before 3 repeats the mails of one piece at most, with the same Message-IDs; after 3 it repeats none. A crash
-before 5 repeats 4, for the letters that the log says need it; see ``mail_log.py``. So the log has exactly one line a
-record; a mail's last line, which isn't ``deferred``, says what became of it.
+A crash before 3 repeats the mails of at most one piece, with the same Message-IDs. A crash after 3 repeats no mail. A
+crash before 5 repeats 4 for the mails whose log line requires it; see ``mail_log.py``. So the log has exactly one line
+for each record. The last line of a mail has its final status, which isn't ``deferred``.
 """
 
 import time
@@ -39,26 +39,29 @@ from fraudstream.mail.smtp.delivery import Delivery
 from fraudstream.mail.smtp.server import SmtpServer
 from fraudstream.settings import Settings
 
-#: Longest time in seconds that a record waits for others to share its log object.
+#: Longest time in seconds that a record waits for other records, which share its log object.
 _LINGER = 0.5
 _LOG_WRITERS = 4
 
 
 class Delivers(Protocol):
-    """What the sink needs of :class:`~fraudstream.mail.smtp.delivery.Delivery`."""
+    """The methods of :class:`~fraudstream.mail.smtp.delivery.Delivery` that the sink uses."""
 
     def deliver(self, mails: Sequence[Mail]) -> None:
-        """Settles every mail, or raises :class:`~fraudstream.errors.MailError`."""
+        """Settles every mail.
+
+        :raises MailError, SettingsError: the delivery ended before; some of the mails may be settled
+        """
 
     def close(self) -> None:
         """Ends the session with QUIT."""
 
 
 class FollowsUp(Protocol):
-    """What the sink needs of :class:`~fraudstream.mail.follow_up.FollowUp`."""
+    """The method of :class:`~fraudstream.mail.follow_up.FollowUp` that the sink uses."""
 
     def done(self, letters: Sequence[Letter]) -> None:
-        """Does what belongs to letters that are in the log."""
+        """Does the follow-up of letters that are in the log."""
 
 
 def mail_sink(
@@ -72,13 +75,14 @@ def mail_sink(
     compacted: Compacted = lambda partition, start: (0, {}),
     time_of_day: Callable[[], float] = time.time,
 ) -> Sink:
-    """The sink of send_mail for a topic; `stop` is checked while it waits for the server.
+    """Returns the sink of send_mail for a topic.
 
-    :param links: None for a topic none of whose mails has links
-    :param compacted: finds log lines that aren't in objects any more
-    :param time_of_day: decides which deferred mails are due
-
-    :raises SettingsError: a mail setting is unusable
+    :param links: makes the links of fraud notices; None if the topic's mails have no links
+    :param stop: whether the task is to end; checked while the sink waits for the mail server
+    :param compacted: reads the log lines that were compacted
+    :param time_of_day: the clock that decides which deferred mails are due
+    :raises SettingsError: a mail setting or the customer directory can't be used
+    :raises DirectoryUnavailable: the customer directory doesn't answer
     """
     writer = LetterWriter(settings, links)
     retrying = topic == MAIL_RETRY
@@ -108,7 +112,7 @@ def mail_sink(
 
 @dataclass
 class _Piece:
-    """Letters of one partition that are sent together, and the offset where reading continues after them."""
+    """Letters of one partition that are sent together, and the offset at which reading continues after them."""
 
     letters: list[Letter]
     end: int
@@ -122,9 +126,9 @@ class _Logging:
         self.letters = letters
 
     def wait(self) -> None:
-        """Waits until all are written: one lost partition must not keep others' mails out of the log.
+        """Waits for all objects, even if one fails: a lost partition must not keep the mails of others out of the log.
 
-        :raises FraudstreamError: what one of them raised
+        :raises FraudstreamError: the first error of a write
         """
         errors = [error for future in self._appended if (error := future.exception()) is not None]
         if errors:
@@ -134,8 +138,8 @@ class _Logging:
 class MailSink:
     """:class:`~fraudstream.kafka.records.Sink` that sends a mail for each record; see the module for its protocol.
 
-    Reading starts where the group committed, at most where a partition's log ends; a partition without a log starts
-    where the group committed, so that a new lake doesn't mail everybody again. What the log has isn't sent again.
+    Reading starts at the group's committed offset, or at the end of the partition's log if that is lower. Without a log
+    it starts at the committed offset, so that a new lake doesn't send all mails again. Logged mails aren't sent again.
     """
 
     def __init__(
@@ -177,13 +181,16 @@ class MailSink:
         return self._clock() - self._oldest >= _LINGER or sum(map(len, self._waiting)) >= self._piece_rows
 
     def flush(self) -> dict[Partition, int]:
-        """Sends the waiting mails; if there are none, moves the progress of the log to its end."""
+        """Sends the mails of the waiting records, and moves the progress of logs to their ends.
+
+        Without waiting records it moves each progress, else only those that are overdue.
+        """
         self._mail_log.settle(only_overdue=bool(self._waiting))
         moved: dict[Partition, int] = {}
         logging = _Logging([], [])
         while self._waiting:
             batches = self._take_piece()
-            # 1. write
+            # 1. compose
             piece = self._written([batch for batch in batches if len(batch)])
             self._finish(logging)
             logging = self._deliver(piece)
@@ -207,7 +214,7 @@ class MailSink:
         self._mail_log.forget(partition)
 
     def _take_piece(self) -> list[Batch]:
-        """The next piece to send: the oldest records."""
+        """Removes and returns the oldest records, up to the size of a piece."""
         piece: list[Batch] = []
         room = self._piece_rows
         while self._waiting and room:
@@ -262,7 +269,7 @@ class MailSink:
             self._follow_up.done(settled)
 
     def _log_partition(self, partition: Partition, letters: list[Letter], end: int) -> None:
-        """Appends one object per UTC day, up to the first unsettled letter; `end` is that of the whole list."""
+        """Appends one object for each UTC day, up to the first unsettled letter; `end` is the end of all letters."""
         first = self._logged(partition, letters)
         while first < len(letters) and not letters[first].unsettled:
             day = day_of(letters[first].timestamp)
@@ -278,7 +285,10 @@ class MailSink:
 
 
 def _defer_gaps(letters: list[Letter]) -> None:
-    """Defers letters before the last settled one: those behind them are logged, and aren't sent again."""
+    """Defers unsettled letters before the last settled one.
+
+    Otherwise the log would end before them, and the mails after them would be sent again.
+    """
     settled = [index for index, letter in enumerate(letters) if not letter.unsettled]
     for letter in letters[: settled[-1]] if settled else []:
         if letter.unsettled:

@@ -1,1 +1,1 @@
-"""The columns of a dataset: header forms, valid values, and how numbers are written."""
+"""The columns of a dataset: header forms, valid values, and the notation of numbers."""

@@ -1,4 +1,4 @@
-"""The header forms of a PaySim file: which of its columns is which of the schema's."""
+"""The header forms of PaySim files: how their columns map to those of the schema."""
 
 import csv
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fraudstream.errors import UnknownHeader
 
-#: What the columns are called in include/schemas/transaction.avsc, in its order.
+#: The names of the columns in include/schemas/transaction.avsc, in its order.
 TRANSACTION_COLUMNS = (
     "idTransaction",
     "timestamp",
@@ -23,7 +23,7 @@ TRANSACTION_COLUMNS = (
     "isFlaggedFraud",
 )
 
-#: Each form: the names in its header → the schema's names; None: a column that is read past.
+#: The forms: each name in the header → the name in the schema; None: the column is ignored.
 PAYSIM = {name: name for name in TRANSACTION_COLUMNS if name not in {"idTransaction", "timestamp"}}
 RESTAMPED = {
     "idTransaction": "idTransaction",
@@ -58,18 +58,18 @@ FORMS: dict[str, dict[str, str | None]] = {
     "re-stamped": dict(RESTAMPED),
     "simulator's log": dict(RAW_LOG),
 }
-#: Columns that a file may do without.
+#: Columns that a file may lack.
 _OPTIONAL = {"isflaggedfraud", "isunauthorizedoverdraft"}
-#: What tools call an index, and a column without a name: no form has such a column.
+#: Names that tools give to an index column, and the empty name. Such a column is ignored.
 _INDEX = re.compile(r"|index|level_0|row_nr|rownames|x|_c[0-9]+|\.\.\.[0-9]+|unnamed: ?[0-9._]+")
 _SHOWN = 200
 
 
 @dataclass(frozen=True)
 class Form:
-    """The columns of one file in its own order: `header` as the file names them, `columns` as the schema does.
+    """The columns of one file in its own order.
 
-    A column that is read past is None in `columns`.
+    `header` has the file's names, `columns` those of the schema. In `columns`, an ignored column is None.
     """
 
     name: str
@@ -78,18 +78,20 @@ class Form:
 
     @property
     def restamped(self) -> bool:
-        """Whether rows bring their id and time along, and have no step."""
+        """Whether rows have their own id and time, and no step."""
         return "idTransaction" in self.columns
 
     def name_of(self, column: str) -> str:
-        """What the file calls a column of the schema."""
+        """Returns the file's name for a column of the schema."""
         return self.header[self.columns.index(column)]
 
 
 def detect_form(header: str, uri: str) -> Form:
-    """The form that a header line (without line break and byte order mark) is of; case and order don't matter.
+    """Returns the form of a header line. The case and the order of the names don't matter.
 
-    :raises UnknownHeader: the names are of no form, or one is there twice; says which are missing or unexpected
+    :param header: the line without line break and byte order mark
+    :raises UnknownHeader: the names match no form, or a name occurs twice; the message names missing and unexpected
+        columns
     """
     try:
         found = tuple(name.strip() for name in next(csv.reader([header], strict=True, skipinitialspace=True), []))
@@ -109,7 +111,7 @@ def _is_index(name: str) -> bool:
 
 
 def _difference(found: tuple[str, ...], nearest: str) -> str:
-    """What keeps a header from being of the form that it is nearest to."""
+    """Describes the differences between a header and the nearest form, for a message."""
     names = [_plain(name) for name in found if not _is_index(name)]
     known = {_plain(name) for name in FORMS[nearest]}
     missing = [name for name in FORMS[nearest] if _plain(name) not in {*names, *_OPTIONAL}]
@@ -125,10 +127,10 @@ def _difference(found: tuple[str, ...], nearest: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A column's name as names are compared; the one that PaySim misspells is often put right."""
+    """Returns a column's name in the form for comparisons. PaySim misspells oldbalanceOrig; many files correct it."""
     return name.lower().replace("oldbalanceorg", "oldbalanceorig")
 
 
 def _cut(text: str) -> str:
-    """The beginning of a file's text, as messages may show it."""
+    """Returns the beginning of a text from a file, escaped for a message."""
     return text.encode("unicode_escape").decode()[: _SHOWN // 2]

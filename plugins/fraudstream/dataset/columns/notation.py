@@ -1,8 +1,8 @@
-"""How a file writes its numbers, and whether a spreadsheet has rounded them.
+"""The notation of the numbers in a file, and whether a spreadsheet has rounded them.
 
-Scientific notation alone loses nothing: Java writes 2.718281828E7, Julia 2.718281828e7, R 1e+05 for exactly 100,000. A
-spreadsheet writes 2.72E+07 for that number, a fixed number of digits, and the others are gone. One number doesn't tell
-which it is; those of a file together do.
+Scientific notation alone loses no digits: Java writes 2.718281828E7, Julia 2.718281828e7, and R writes 1e+05 for
+exactly 100,000. A spreadsheet writes 2.72E+07 for the first number: a fixed number of digits, and the others are lost.
+A single number doesn't show which case it is. The numbers of a file together do.
 """
 
 import re
@@ -17,7 +17,7 @@ from fraudstream.dataset.columns.values import minor_units
 
 _SCIENTIFIC = "^[0-9]+([.][0-9]*)?[eE][+-]?[0-9]{1,3}$"
 _PARTS = re.compile(r"([0-9]+)(?:\.([0-9]*))?([eE][+-]?)(0*)([0-9]+)")
-#: So many numbers with so few digits are no chance.
+#: From these counts on, numbers with a fixed length or with so few digits are not a coincidence.
 _FIXED_NUMBERS, _FEW_NUMBERS, _FEW_DIGITS = 3, 10, 3
 
 
@@ -30,7 +30,7 @@ class Scientific(NamedTuple):
     whole: str
     fraction: str
     exponent: int
-    #: As Double.toString and others write a double: the fewest digits that tell it from every other one.
+    #: As written by Double.toString and others: with the fewest digits that distinguish a double from all others.
     shortest: bool
 
     @property
@@ -44,7 +44,7 @@ class Scientific(NamedTuple):
 
 
 class Notation:
-    """What was seen of a file's numbers."""
+    """Statistics of the numbers in a part of a file."""
 
     def __init__(self) -> None:
         self._numbers: list[Scientific] = []
@@ -52,14 +52,14 @@ class Notation:
 
     @property
     def name(self) -> str:
-        """plain, Double.toString or scientific."""
+        """``plain``, ``Double.toString`` or ``scientific``."""
         if not self._numbers:
             return "plain"
         java = all(number.shortest and "E" in number.text for number in self._numbers)
         return "Double.toString" if java else "scientific"
 
     def add(self, column: str, texts: pa.StringArray, lines: np.ndarray) -> None:
-        """Sees a column of amounts; `lines` are their lines in the file."""
+        """Adds a column of amounts; `lines` has the line number of each."""
         scientific = pc.match_substring_regex(texts, _SCIENTIFIC)
         places = np.flatnonzero(scientific.to_numpy(zero_copy_only=False))
         found = zip(lines[places].tolist(), texts.take(pa.array(places)).to_pylist(), strict=True)
@@ -69,12 +69,15 @@ class Notation:
         self._largest_plain = max(self._largest_plain, int((largest or 0) * 100))
 
     def rounded(self, others: Iterable["Notation"] = ()) -> list[Scientific]:
-        """The numbers that have lost digits, in the order of lines; `others` saw other parts of the file."""
+        """Returns the numbers that have lost digits, in line order.
+
+        :param others: the notations of other parts of the file, which are evidence but are not returned
+        """
         seen = [number for notation in (self, *others) for number in notation._numbers]
         largest_plain = max(notation._largest_plain for notation in (self, *others))
         short = [n for n in self._numbers if not n.shortest and n.exponent > 0 and not n.to_cents]
         if short:
-            # A tool that writes all digits writes the others of this size plainly, or with digits to the cents.
+            # A tool that writes all digits writes other numbers of this size plainly, or with digits down to the cents.
             complete = largest_plain >= min(n.minor for n in short) or any(n.to_cents and not n.shortest for n in seen)
             if not complete or _fixed(short):
                 return sorted(short)
@@ -84,7 +87,7 @@ class Notation:
 
 
 def _fixed(numbers: list[Scientific]) -> bool:
-    """Whether numbers are written with a fixed number of digits: those that count and those that don't."""
+    """Whether the numbers have a fixed number of digits: trailing zeros, or fractions of the same length."""
     lengths = {len(number.fraction) for number in numbers}
     return any(n.fraction.endswith("0") for n in numbers) or (
         len(numbers) >= _FIXED_NUMBERS and len(lengths) == 1 and lengths != {0}
@@ -95,7 +98,7 @@ def _parsed(line: int, column: str, match: re.Match[str]) -> Scientific:
     whole, fraction, letter, zeros, exponent = match[1], match[2] or "", match[3], match[4], int(match[5])
     if letter.endswith("-"):
         exponent = -exponent
-    # A spreadsheet's exponent has a sign and two digits, and so has that of C's printf.
+    # Exponents of spreadsheets and of C's printf have a sign and at least two digits.
     shortest = (
         "+" not in letter
         and not zeros

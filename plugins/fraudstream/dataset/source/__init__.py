@@ -1,1 +1,1 @@
-"""Where a dataset lies and what it is packed in: its unpacked content, read by ranges."""
+"""Sources of datasets: local files and Cloud Storage objects, and their compression formats."""

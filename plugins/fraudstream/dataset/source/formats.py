@@ -1,4 +1,4 @@
-"""What a source is packed in, and which contents are not CSV: each is refused by name, with a command to convert it."""
+"""Recognises compression formats, and content that is not CSV: an error names it, with a command to convert it."""
 
 import re
 import shlex
@@ -7,17 +7,17 @@ from zipfile import ZipFile, ZipInfo
 
 from fraudstream.errors import WrongFormat
 
-#: Packings that are read, by their first bytes.
+#: Supported compression formats by their first bytes.
 PACKINGS = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
 MAGIC_BYTES = 4
 _UNPACK = {"gzip": "gzip -dc", "zstd": "zstd -dc"}
 _SHOWN = 60
-#: A longer name is cut, as no message has more than 200 characters of a file.
+#: Longer names are cut: no message contains more than 200 characters of a file.
 _LONGEST_MEMBER = 190
 
 
 class Format(NamedTuple):
-    """A format that isn't read, and the filter that makes a CSV of it; "": there is none."""
+    """An unsupported format, and a shell filter that converts it to CSV; "": there is none."""
 
     name: str
     command: str = ""
@@ -50,7 +50,7 @@ _MAGIC = (
     (b"PK\x03\x04", Format("a zip inside the packing")),
     (b"\x28\xb5\x2f\xfd", Format("a zstd file inside the packing")),
 )
-#: Pointers of tools that keep large files elsewhere, by how their texts begin.
+#: Pointer files of tools that store large files elsewhere, by a pattern of their beginning.
 _POINTERS = (
     (rb"version https://git-lfs", Format("a Git LFS pointer, not the data itself: `git lfs pull` fetches the data")),
     (rb"/annex/objects/", Format("a git-annex pointer, not the data itself: `git annex get` fetches the data")),
@@ -63,7 +63,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
-#: What is found in place of commas: its name, and what sed calls it.
+#: Other separators than commas: the name for messages, and the notation for sed.
 _SEPARATORS = {
     b";": ("semicolons", ";"),
     b"\t": ("tabs", r"\t"),
@@ -78,21 +78,21 @@ _THOUSANDS_POINT = rb"(?<![0-9:.,])[0-9]{1,3}\.[0-9]{3}(?![0-9])"
 _STEP_AND_TYPE = rb'"?step"?,"?(?:type|action)"?,'
 _NAMED_ROW = rb'"?[^",]*"?,"?[0-9]+(?:\.0)?"?,"?[A-Z_]+"?,'
 _HTML = rb"<(?:!doctype html|html|head|body|script|meta)\b"
-#: Compression methods of zips that are read: stored, deflate, bzip2, LZMA.
+#: Supported compression methods of zips: stored, deflate, bzip2, LZMA.
 _ZIP_METHODS = {0, 8, 12, 14}
 
 
 def packing_of(magic: bytes) -> str:
-    """How a source with these first bytes is packed: a value of :data:`PACKINGS`, or "none"."""
+    """Returns how a source with these first bytes is compressed: a value of :data:`PACKINGS`, or "none"."""
     return next((packing for begin, packing in PACKINGS.items() if magic.startswith(begin)), "none")
 
 
 def refuse_other_formats(head: bytes, uri: str, packing: str = "none", member: str = "") -> None:
-    """Returns if `head`, the beginning of a source's unpacked content, may be a CSV in UTF-8 with commas.
+    """Returns if a source may be a CSV in UTF-8 with commas.
 
-    `member` is the name of the file that is read of a zip.
-
-    :raises WrongFormat: it is something else
+    :param head: the beginning of the unpacked content
+    :param member: in a zip, the name of the file that is read
+    :raises WrongFormat: it has another format
     """
     content = head.removeprefix(_UTF8_MARK)
     found = _binary(content) or _pointer(content) or _text(content)
@@ -118,7 +118,7 @@ def _binary(head: bytes) -> Format | None:
 
 
 def _not_text(line: bytes) -> bool:
-    """Whether a first line can't be a header: bytes that are not UTF-8 and control characters."""
+    """Whether a first line can't be a header: it has control characters and bytes that are not UTF-8."""
     return bool(re.search(rb"[\x02-\x08\x0e-\x1a]", line)) and "\\x" in line.decode(errors="backslashreplace")
 
 
@@ -146,7 +146,7 @@ def _text(head: bytes) -> Format | None:
 
 
 def _has_row_names(header: bytes, first: bytes) -> bool:
-    """Whether the first row has a field in front that the header has no name for."""
+    """Whether the first row begins with a field for which the header has no name."""
     step_and_type = re.match(_STEP_AND_TYPE, header.lower()) and re.match(_NAMED_ROW, first)
     return bool(step_and_type) and first.count(b",") == header.count(b",") + 1
 
@@ -156,9 +156,9 @@ def _separated(header: bytes, rows: bytes) -> Format | None:
         if not header.count(separator) >= _FEWEST_COLUMNS > header.count(b","):
             continue
         if separator == b" " and b"amount" not in header.lower():
-            continue  # a sentence
+            continue  # a sentence, not a header
         first = rows.partition(b"\n")[0]
-        # R writes no name over the row names.
+        # R writes no column name for the row names.
         unnamed = first.count(separator) == header.count(separator) + 1 and not first.rstrip(b"\r").endswith(separator)
         row_names = "; 1s/^/,/" if unnamed else ""
         command = f"s/{escaped}/,/g{row_names}"
@@ -184,7 +184,7 @@ def _message(uri: str, found: Format, packing: str = "none", member: str = "") -
 
 
 def conversion(uri: str, command: str, packing: str, member: str) -> str:
-    """A shell command that makes a CSV of a source: takes its packing off, and applies a filter, if there is one."""
+    """Returns a shell command that converts a source to CSV: it unpacks the source and applies the filter `command`."""
     out = _converted(uri)
     if packing == "zip":
         return f"{_unzipped(uri, member)} | {command} > {out}"
@@ -197,12 +197,12 @@ def conversion(uri: str, command: str, packing: str, member: str) -> str:
 
 
 def _converted(uri: str) -> str:
-    """The file that a command writes: another one than it reads, which may be what an earlier command has written."""
+    """Returns the output file of a command: not its input, which may be the output of an earlier command."""
     return "converted2.csv" if uri.rsplit("/", 1)[-1] == "converted.csv" else "converted.csv"
 
 
 def _unzipped(uri: str, member: str) -> str:
-    """A shell command that prints a file of a zip, which lies in a bucket or here."""
+    """Returns a shell command that prints a file of a zip, which is local or in a bucket."""
     name = shlex.quote(_pattern(member[:_LONGEST_MEMBER]))
     if uri.startswith("gs://"):
         return f"gcloud storage cp {shlex.quote(uri)} . && unzip -p {shlex.quote(uri.rsplit('/', 1)[-1])} {name}"
@@ -210,15 +210,17 @@ def _unzipped(uri: str, member: str) -> str:
 
 
 def _pattern(member: str) -> str:
-    """What unzip takes for a file's name, without characters that it or a terminal acts on."""
+    """Returns a pattern for unzip that matches a file's name, without characters that unzip or terminals interpret."""
     escaped = "".join(character if character.isprintable() else "?" for character in member.replace("[", "[[]"))
     return f"[-]{escaped[1:]}" if escaped.startswith("-") else escaped
 
 
 def only_csv(archive: ZipFile, uri: str) -> ZipInfo:
-    """The one CSV in a zip; folders and what operating systems add don't count.
+    """Returns the only CSV in a zip. Folders and files that operating systems add don't count.
 
-    :raises WrongFormat: it has none, several, or one that can't be read
+    If no file is named .csv, a .txt file counts as the CSV, and if there is none, any file.
+
+    :raises WrongFormat: the zip has none or several, or one that can't be read
     """
     members = [m for m in archive.infolist() if not m.is_dir() and not _added_by_system(m.filename)]
     names = {member.filename for member in members}

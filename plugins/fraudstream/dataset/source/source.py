@@ -1,8 +1,8 @@
-"""Where a dataset lies: a local file or a Cloud Storage object, read by ranges of exactly one generation.
+"""The source of a dataset: one generation of a local file or a Cloud Storage object, read in ranges.
 
-Positions are bytes of the unpacked content. Compression is recognised by the first bytes, whatever the name or the
-Content-Encoding say: objects are downloaded as they are stored, so that Cloud Storage never decompresses one on the
-way, where ranges would count other bytes.
+Positions are bytes of the unpacked content. The first bytes decide how a source is compressed, not its name or
+Content-Encoding. Objects are downloaded as they are stored: if Cloud Storage decompressed an object during the
+download, ranges would refer to other bytes.
 """
 
 import base64
@@ -27,7 +27,7 @@ from fraudstream.lake.store.credentials import renewal_may_pass
 from fraudstream.lake.store.downloads import Downloads
 
 BLOCK_BYTES = 4 << 20
-#: Hexadecimal digits of a file's content in the ids of its rows.
+#: Number of hexadecimal digits in a row id that identify the file.
 ID_PREFIX_DIGITS = 10
 _SHOWN = 100
 T = TypeVar("T")
@@ -37,11 +37,11 @@ T = TypeVar("T")
 class Source:
     """One generation of a file or an object.
 
-    `generation` is the object's, or size and modification time of a file: another one may be another content. `size` is
-    in bytes as stored. `checksum` is the CRC32C of all of them: the same content is the same file, wherever it lies and
-    whatever its name is. `replay` makes it another file: one that is produced once more.
-    `fetch(start, length)` returns exactly so many stored bytes of this generation; one that was replaced meanwhile
-    is a DatasetError.
+    `generation` is that of the object, or size and modification time of the file. Another generation may have other
+    content. `size` is the number of stored bytes, and `checksum` their CRC32C. Files with the same content are the same
+    file, even in other places or with other names. Another `replay` makes it a different file, which is produced again.
+    `fetch(start, length)` returns exactly `length` stored bytes of this generation, or raises a DatasetError if the
+    source was replaced since.
     """
 
     uri: str
@@ -54,9 +54,9 @@ class Source:
     replay: str = ""
 
     def stream(self, byte: int = 0) -> Stream:
-        """The unpacked content from `byte` on, in blocks of about `block_bytes`.
+        """Returns the unpacked content from `byte` on, in blocks of about `block_bytes`.
 
-        A plain source is read from there; a packed one is unpacked from its beginning up to there.
+        A compressed source is unpacked from its beginning to reach `byte`.
 
         :raises DatasetError: `byte` lies beyond the end
         """
@@ -64,22 +64,24 @@ class Source:
 
     @property
     def identity(self) -> str:
-        """What tells this file from every other one."""
+        """Identifies the file: its size and checksum, and its replay if it has one."""
         return f"{self.size}-{self.checksum}" + (f"-{self.replay}" if self.replay else "")
 
     @property
     def id_prefix(self) -> str:
-        """Ten hexadecimal digits that stand for the file's identity in row ids."""
+        """Ten hexadecimal digits that represent the file's identity in row ids."""
         return hashlib.sha256(self.identity.encode()).hexdigest()[:ID_PREFIX_DIGITS]
 
 
 def open_source(uri: str, client: storage.Client | None, replay: str = "") -> Source:
-    """The current generation of gs://bucket/object, or of a local path, which is read once for its checksum.
+    """Opens the current generation of gs://bucket/object or of a local path.
+
+    A local file is read once for its checksum.
 
     :raises DatasetNotFound: no such file, object or bucket
     :raises DatasetError: it is empty, or may not be read
     :raises LakeUnavailable: the object store doesn't answer
-    :raises SettingsError: the URI is of another kind, or there is no client for a gs:// one
+    :raises SettingsError: the URI has another scheme, or `client` is None for a gs:// URI
     """
     scheme, separator, rest = uri.partition("://")
     if separator and scheme != "gs":
@@ -101,7 +103,7 @@ def _open_file(uri: str, replay: str) -> Source:
                     content = os.pread(file.fileno(), length, start)
             except FileNotFoundError as error:
                 raise _replaced(uri, generation, "none") from error
-            except OSError as error:  # said here: to who unpacks it, it would be damaged content
+            except OSError as error:  # translated here: Stream would report it as damaged content
                 raise _unreadable(uri, error) from error
             if found != generation or len(content) != length:
                 raise _replaced(uri, generation, found)
@@ -129,7 +131,7 @@ def _open_object(uri: str, rest: str, client: storage.Client | None, replay: str
     if current is None:
         raise DatasetNotFound(f"dataset {uri!r}: no object {name!r} in bucket {bucket!r}, or no such bucket")
     generation = str(current.generation)
-    # The client library's own downloads copy 10 KiB at a time, which takes ten times as long.
+    # The client library copies 10 KiB at a time in its own downloads, which takes ten times as long.
     read = DEFAULT_RETRY(Downloads(client, bucket).content)
 
     def fetch(start: int, length: int) -> bytes:
@@ -165,7 +167,7 @@ def _checksum(path: Path) -> str:
 
 
 def _hex(crc32c: str) -> str:
-    """The checksum that Cloud Storage gives, in base64, as this module writes checksums."""
+    """Converts a checksum of Cloud Storage, which is in base64, to hexadecimal digits."""
     return base64.b64decode(crc32c).hex()
 
 
@@ -174,7 +176,7 @@ def _file_generation(status: os.stat_result) -> tuple[str, int]:
 
 
 def _translated(uri: str, generation: str, call: Callable[[], T]) -> T:
-    """What `call` returns; the library's errors become ours here."""
+    """Returns the result of `call`; translates the errors of Google's libraries to those of fraudstream."""
     try:
         return call()
     except (google.PreconditionFailed, google.NotFound, google.RequestRangeNotSatisfiable) as error:

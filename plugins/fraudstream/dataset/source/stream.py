@@ -17,26 +17,30 @@ if TYPE_CHECKING:
     from fraudstream.dataset.source.source import Source
 
 _IsalError = cast(type[Exception], igzip_lib.IsalError)  # the stub says it is an instance
-#: What the readers of the packings raise for content that they can't unpack.
+#: The errors that decompressors raise for content that they can't unpack.
 _DAMAGED = (gzip.BadGzipFile, _IsalError, BadZipFile, zlib.error, pa.ArrowInvalid, NotImplementedError)
-#: How they say that a gzip or zstd ended, and that another one of it doesn't begin behind it.
+#: Their messages if a gzip or zstd stream is followed by bytes that don't begin another one.
 _BEHIND = ("Not a gzipped file", "Unknown frame descriptor")
-#: A zip's error has the name of the file in it.
+#: Maximum length of an error text in a message: errors of zips contain file names.
 _SHOWN = 100
 
 
 class Stream(Iterator[bytes]):
-    """Blocks of a source's unpacked content in order; memory stays flat.
+    """Yields the blocks of a source's unpacked content in order, with constant memory.
 
-    :raises WrongFormat: at once: a zip has no CSV that can be read
-    :raises DatasetError: while reading: the source was replaced, or its packing is damaged or ends too early
-    :raises LakeUnavailable: while reading: the object store doesn't answer
+    The constructor reads a zip's directory, and a compressed source up to the start position, so it raises these errors
+    too.
+
+    :raises WrongFormat: a zip has no CSV that can be read; only raised by the constructor
+    :raises DatasetError: the source was replaced, its compressed data is damaged or truncated, or the start position
+        lies beyond its end
+    :raises LakeUnavailable: the object store doesn't answer
     """
 
     def __init__(self, source: "Source", byte: int) -> None:
         self._source = source
         self._stored = _Stored(source)
-        #: The name of the file that is read of a zip.
+        #: In a zip, the name of the file that is read.
         self.member = ""
         if source.packing == "none":
             if byte > source.size:
@@ -60,18 +64,21 @@ class Stream(Iterator[bytes]):
 
     @property
     def stored_bytes(self) -> int:
-        """Position in the stored content: what is read of `Source.size`."""
+        """The number of stored bytes that were read, of `Source.size`."""
         return self._stored.tell()
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end."""
+        """Returns up to `size` bytes; no bytes at the end.
+
+        :raises DatasetError: the source was replaced, or its compressed data is damaged or truncated
+        """
         try:
             return self._content.read(size)
         except EOFError:
             raise self._ended() from None
         except _DAMAGED as error:
             raise self._damaged(error) from error
-        except OSError as error:  # Arrow's of zstd
+        except OSError as error:  # Arrow raises it for zstd
             raise (self._cut_off() if "Truncated" in str(error) else self._damaged(error)) from error
 
     def _unpacked(self) -> BinaryIO:
@@ -89,9 +96,10 @@ class Stream(Iterator[bytes]):
             raise self._damaged(error) from error
 
     def _ended(self) -> DatasetError:
-        """What is wrong with a gzip that seems to end too early; less than a header behind its end does, too.
+        """Returns the error for a source whose decompressor reports an unexpected end.
 
-        The library for gzip that is kept for its speed doesn't tell these apart; Python's own one does.
+        A gzip may be truncated, or a few bytes may follow its end, fewer than a header. isal, which is used because it
+        is fast, reports both in the same way. So the source is read again with Python's own gzip module.
         """
         if self._source.packing == "gzip":
             self._stored.seek(0)
@@ -123,7 +131,7 @@ class Stream(Iterator[bytes]):
 
 
 class _Stored(io.RawIOBase):
-    """The stored bytes of a source as a raw file."""
+    """A raw file object for the stored bytes of a source."""
 
     def __init__(self, source: "Source") -> None:
         self._position = 0

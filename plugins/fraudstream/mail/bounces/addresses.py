@@ -1,8 +1,8 @@
-"""Return addresses that say which mail they belong to (variable envelope return paths), signed.
+"""Signed return addresses that identify their mail (variable envelope return paths).
 
-``bounces+<kind><transaction>.<signature>@bank.example``: a returned mail is about the mail whose return address it was
-sent to, whatever its text says. Without a key nobody can forge bounces. Lower case throughout, since mail servers may
-change the case.
+``bounces+<kind><transaction>.<signature>@bank.example``: the return address to which a mail is returned identifies the
+mail, not the text of the returned mail. Nobody can forge bounces without a key. Return addresses are in lower case,
+since mail servers may change the case.
 """
 
 import base64
@@ -20,13 +20,13 @@ _LETTER_OF: dict[Kind, str] = {"notice": "n", "fraud_notice": "f", "receipt": "r
 _KIND_OF = {letter: kind for kind, letter in _LETTER_OF.items()}
 _SIGNATURE_BYTES = 10
 _SHORTEST_KEY = 16
-#: A transaction's id that fits into an address as it is.
+#: An id of a transaction that can be part of an address without encoding.
 _PLAIN_ID = re.compile(r"[a-z0-9-]{1,36}", re.ASCII)
 _TOKEN = re.compile(r"(?P<kind>[nfr])(?P<id>[a-z0-9-]{1,36})\.(?P<signature>[a-z2-7]{16})", re.ASCII)
 
 
 class About(NamedTuple):
-    """Which mail a return address belongs to."""
+    """The mail that a return address identifies."""
 
     kind: Kind
     id_transaction: str
@@ -35,7 +35,7 @@ class About(NamedTuple):
 class ReturnAddresses:
     """Makes and reads return addresses.
 
-    :raises SettingsError: a key is too short, or the address can't be extended
+    :raises SettingsError: the sender can't be used, a key is too short, or the address is too long to be extended
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -60,18 +60,18 @@ class ReturnAddresses:
 
     @property
     def signed(self) -> bool:
-        """Whether return addresses say which mail they belong to."""
+        """Whether return addresses are signed: there is a key."""
         return bool(self._keys)
 
     def of(self, kind: Kind, id_transaction: str) -> str:
-        """The return address of a mail; the plain one without keys, or where the id has other characters."""
+        """Returns the return address of a mail. It isn't signed without a key, or if the id has other characters."""
         if not self._keys or not _PLAIN_ID.fullmatch(id_transaction):
             return self._plain
         text = f"{_LETTER_OF[kind]}{id_transaction}"
         return f"{self._local}+{text}.{_signature(self._keys[0], text)}@{self.domain}"
 
     def read(self, address: str) -> About | None:
-        """What an address belongs to; None: it is none of ours, or was changed."""
+        """Returns the mail that an address identifies; None: its form or its signature isn't valid."""
         local, _, domain = address.strip().strip("<>").lower().rpartition("@")
         prefix, plus, token = local.partition("+")
         match = _TOKEN.fullmatch(token)
@@ -83,7 +83,7 @@ class ReturnAddresses:
         return About(_KIND_OF[match["kind"]], match["id"])
 
     def find(self, addresses: Sequence[str]) -> About | None:
-        """The first of some addresses that is ours."""
+        """Returns the mail that the first valid one of these addresses identifies; None: no address is valid."""
         return next((about for address in addresses if (about := self.read(address)) is not None), None)
 
 

@@ -1,8 +1,8 @@
-"""Takes returned mails over SMTP and writes events of them; aiosmtpd speaks the protocol.
+"""Receives returned mails over SMTP and writes events about them. aiosmtpd implements the protocol.
 
-A mail is taken (250) only once its event is durable. While Kafka is away, and if the parser fails on a bounce, the
-sender is asked to come back (451), and every mail server does. Recipients that aren't signed return addresses, or the
-complaints address, are refused (550).
+A mail is accepted (250) only once its event is durable. If Kafka is not available, or if a bounce can't be parsed, the
+reply is 451 and the sending server tries again later. Only signed return addresses and the complaints address are
+valid recipients; others are refused (550).
 """
 
 import asyncio
@@ -20,31 +20,31 @@ from fraudstream.mail.bounces.reports import Outcome, Report, read_report
 
 logger = logging.getLogger(__name__)
 
-#: Largest returned mail, in bytes: ours are small, and some servers return all of it.
+#: Maximum size of a returned mail, in bytes: some servers return the whole mail, and the pipeline's mails are small.
 LARGEST = 1 << 20
 #: Seconds without a command after which a connection is closed.
 IDLE_SECONDS = 60.0
-#: Connections at a time.
+#: Maximum number of open connections.
 _CONNECTIONS = 100
-#: Commands of a kind on one connection.
+#: Maximum number of commands of each kind on one connection.
 _COMMANDS = 200
-#: Local part of the address that providers send complaints to.
+#: Local part of the address to which providers send complaints.
 COMPLAINTS = "complaints"
 
 _EVENT_OF = {Outcome.BOUNCED: MAIL_BOUNCED, Outcome.COMPLAINED: MAIL_COMPLAINED}
 
 
 class Publishes(Protocol):
-    """What is needed of :class:`~fraudstream.cases.events.CaseEvents`."""
+    """The method of :class:`~fraudstream.cases.events.CaseEvents` that is used here."""
 
     def publish(self, events: Iterable[CaseEvent]) -> None:
-        """Returns once each event is durable."""
+        """Writes events. Returns once all are durable."""
 
 
 class Bounces:
-    """Turns reports into events, from whichever way they came in.
+    """Writes events for reports from SMTP and from the webhook.
 
-    One thread at a time writes; reports that say nothing new about a mail are counted and logged only.
+    Events are written one at a time. Reports other than bounces and complaints are only counted and logged.
     """
 
     def __init__(self, addresses: ReturnAddresses, events: Publishes) -> None:
@@ -60,9 +60,11 @@ class Bounces:
         )
 
     async def report(self, source: str, about: About, report: Report) -> None:
-        """Returns once the event of a report is durable.
+        """Writes the event of a report. Returns once it is durable.
 
-        :raises KafkaError: it isn't
+        :param source: ``bounces`` or ``webhook``, the way in which the report arrived
+        :param about: the mail that the report is about
+        :raises KafkaError: the brokers didn't confirm the event
         """
         self._counted.labels(source, report.outcome.name.lower()).inc()
         event_type = _EVENT_OF.get(report.outcome)
@@ -80,16 +82,16 @@ class Bounces:
         async with self._writing:
             await asyncio.to_thread(self._events.publish, [event])
         if about.kind == "fraud_notice" and report.outcome is Outcome.BOUNCED:
-            # An alert looks for these words: docs/mail.md.
+            # An alert matches these words: docs/mail.md.
             logger.error("fraud notice not delivered: case %s bounced, %s", about.id_transaction, report.reason)
 
     def refused(self, source: str) -> None:
-        """Counts what came in and wasn't ours."""
+        """Counts a report that was refused: it isn't about a mail of this pipeline, or can't be read."""
         self._counted.labels(source, "refused").inc()
 
 
 class Receiver:
-    """Handler of aiosmtpd's commands."""
+    """Handles aiosmtpd's commands."""
 
     def __init__(self, bounces: Bounces) -> None:
         self._bounces = bounces
@@ -114,8 +116,8 @@ class Receiver:
         except Exception:
             logger.exception("a mail returned to %s can't be read", masked(address))
             self._bounces.refused("smtp")
-            # Strangers write to the complaints address. A bounce isn't sent again after 554, and would be lost: its
-            # server keeps it for days after 451.
+            # A bounce would be lost after 554; after 451 its server tries again for days. Anybody can write to the
+            # complaints address, so a mail to it that can't be read is refused permanently.
             return "554 5.6.0 not readable" if about is None else "451 4.3.0 not readable at present"
         about = about or self._bounces.addresses.find(report.addresses)
         if about is None:
@@ -134,7 +136,7 @@ class Receiver:
 
 
 class _Connections:
-    """Makes the protocol of each connection; those beyond the limit are closed at once."""
+    """Makes the protocol of each connection. Connections beyond the limit are closed at once."""
 
     def __init__(self, bounces: Bounces, options: dict[str, Any]) -> None:
         self._handler = Receiver(bounces)
@@ -164,7 +166,7 @@ class _Bounded(SMTP):  # type: ignore[misc]
 
 
 def smtp_protocol(bounces: Bounces, hostname: str) -> _Connections:
-    """What makes the protocol of each connection, for ``loop.create_server``."""
+    """Returns the protocol factory for ``loop.create_server``."""
     return _Connections(
         bounces,
         {

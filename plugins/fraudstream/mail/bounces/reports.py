@@ -1,6 +1,6 @@
-"""What a returned mail says: a delivery status notification (RFC 3464, 6533), a complaint (ARF, RFC 5965), or neither.
+"""Reads returned mails: delivery status notifications (RFC 3464, 6533), complaints (ARF, RFC 5965), and others.
 
-The standard library reads both formats; flufl.bounce knows the words of servers that keep to no format.
+The standard library parses both formats. flufl.bounce recognises the texts of servers that use no standard format.
 """
 
 import logging
@@ -17,18 +17,18 @@ from flufl.bounce import scan_message
 
 logger = logging.getLogger(__name__)
 
-#: Longest reason kept, in characters.
+#: Maximum length of a stored reason, in characters.
 _REASON_LENGTH = 500
-#: Types of parts, without and with text that isn't ASCII (RFC 6533).
+#: Content types of parts: those of ASCII text, and those of other text (RFC 6533).
 _DELIVERY_STATUS = ("message/delivery-status", "message/global-delivery-status")
 _ORIGINAL = ("message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers")
 
 
 class _TextHeaders(policy.Compat32):
-    """Each header is a str: compat32 has a Header in place of one with bytes that aren't ASCII."""
+    """A policy that returns each header as a str. Compat32 returns a Header object if there are bytes beyond ASCII."""
 
     def header_fetch_parse(self, name: str, value: str) -> str:
-        """The header as UTF-8, with a replacement character for each byte that isn't."""
+        """Decodes the header as UTF-8, with replacement characters for invalid bytes."""
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -36,22 +36,22 @@ _PARSER = BytesParser(policy=_TextHeaders())
 
 
 class Outcome(Enum):
-    """What happened to the mail that came back."""
+    """What a report says about its mail."""
 
     BOUNCED = "it wasn't delivered, and the server won't try again"
     COMPLAINED = "the recipient reported it as spam"
-    #: Delayed, delivered, relayed: the server isn't done, or all is well.
+    #: Delayed, delivered, relayed or expanded: the server is still trying, or was successful.
     IN_PROGRESS = "nothing is wrong yet"
-    #: A vacation notice, an answer by a person, or a notice of no known form.
+    #: A vacation notice, a person's reply, or a notice in an unknown format.
     OTHER = "no report about a mail"
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A returned mail as far as it is understood.
+    """The information in a returned mail; unknown values are empty.
 
-    `status` is the enhanced status code, such as 5.1.1; `addresses` are where the mail that it is about may have been
-    sent from, as the report says.
+    `status` is the enhanced status code, such as 5.1.1. `addresses` are possible return addresses of the mail that the
+    report is about.
     """
 
     outcome: Outcome
@@ -62,7 +62,7 @@ class Report:
 
 
 def read_report(content: bytes) -> Report:
-    """Reads a returned mail, whatever is in it."""
+    """Parses a returned mail. The outcome is OTHER if its content isn't understood."""
     message = cast(EmailMessage, _PARSER.parsebytes(content))
     feedback = next(_parts(message, "message/feedback-report"), None)
     if feedback is not None:
@@ -79,17 +79,20 @@ def read_report(content: bytes) -> Report:
 
 
 def _undeliverable(message: Message) -> list[str]:
-    """Recipients that a notice without a format reports as permanently unreachable."""
+    """Returns the recipients that a notice in no standard format reports as permanently unreachable."""
     try:
         return sorted(address.decode("ascii", "replace") for address in scan_message(message))
     except Exception:
-        # Its detectors fail on mails that lack what they look for, such as a From.
+        # flufl.bounce's detectors fail on mails without certain headers, such as From.
         logger.warning("flufl.bounce can't read a returned mail of %d bytes", len(bytes(message)), exc_info=True)
         return []
 
 
 def _delivery_status(notice: Message) -> Report:
-    """Each block with an action is about a recipient; the first block is about the mail, except for some servers."""
+    """Reads a delivery status notification. Each block with an action is about a recipient.
+
+    The first block should be about the mail, but some servers leave it out.
+    """
     recipients = [block for block in _blocks(notice) if "Action" in block]
     for block in recipients:
         if _action(block) == "failed":
@@ -106,7 +109,7 @@ def _delivery_status(notice: Message) -> Report:
 
 
 def _action(block: Message) -> str:
-    """The word; a comment in parentheses may follow it."""
+    """Returns the action in lower case, without a comment in parentheses after it."""
     return str(block.get("Action", "")).partition("(")[0].strip().lower()
 
 
@@ -129,10 +132,10 @@ def _parts(message: Message, *kinds: str) -> Iterator[Message]:
 
 
 def _blocks(part: Message) -> list[Message]:
-    """The groups of fields in a part, which blank lines separate."""
+    """Returns the groups of fields in a part, which are separated by blank lines."""
     payload = part.get_payload()
     if isinstance(payload, list):
-        # The parser takes the content of each message/... for messages, and decodes none: undo that.
+        # The parser parses the content of each message/... as messages, without decoding it. Undo that.
         text = b"\n".join(cast(Message, block).as_bytes() for block in payload)
         encoded, part = part, Message()
         part["Content-Transfer-Encoding"] = encoded.get("Content-Transfer-Encoding", "8bit")
@@ -143,7 +146,7 @@ def _blocks(part: Message) -> list[Message]:
 
 
 def _parsed(part: Message) -> Message:
-    """The text of a part, read as a message."""
+    """Parses the text of a part as a message."""
     payload = part.get_payload(decode=True)
     content = payload if isinstance(payload, bytes) else b""
     return _PARSER.parsebytes(content)

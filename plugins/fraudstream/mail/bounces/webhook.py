@@ -1,18 +1,18 @@
-"""What a mail provider posts about mails: the second way in, for providers that take returned mails themselves.
+"""A webhook for events about mails, for mail providers that receive returned mails themselves.
 
 The body is signed: header ``X-Signature`` is the HMAC-SHA256, in hex, of ``<X-Signature-Timestamp>.<body>`` with one of
-`mail_webhook_keys`, the timestamp in seconds since 1970. The JSON is an event or a list of them, of two shapes:
+`mail_webhook_keys`, the timestamp in seconds since 1970. The JSON is an event or a list of events, in one of two forms:
 
 - ``{"type": "bounce" | "complaint", "return_path": …, "recipient": …, "reason": …, "status": …}``;
 - Amazon SES' notifications, ``{"notificationType": "Bounce" | "Complaint", "mail": {"source": …}, …}``, and the records
-  of its event publishing, which have ``eventType`` in that place, and ``Reject`` for a mail that SES took and didn't
-  send.
+  of its event publishing, which have ``eventType`` instead, and the additional type ``Reject`` for a mail that SES
+  accepted but didn't send.
 
-A bounce of the first shape was given up. SES calls automatic replies bounces, too: one that isn't permanent counts only
-if it says why the mail wasn't delivered. Events of other types change nothing. One that can't be read is counted and
-logged, and the others of its list count.
+A bounce of the first form is final. SES also reports automatic replies as bounces, so a bounce of SES that isn't
+permanent counts only if it says why the mail wasn't delivered. Events of other types have no effect. An event that
+can't be read is counted and logged; the other events of its list are processed.
 
-Which mail an event is about says its return path, whose own signature is checked as that of a returned mail.
+The return path of an event identifies its mail. Its signature is checked as for a returned mail.
 """
 
 import hashlib
@@ -33,15 +33,19 @@ from fraudstream.mail.bounces.reports import Outcome, Report
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a signature may be old or young: a recorded request can't be repeated later.
+#: Maximum difference in seconds between a signature's timestamp and now, so that an old request can't be repeated.
 _SKEW = 300.0
 _LARGEST = 1 << 20
-#: Subtypes of SES' bounces that don't say why the mail wasn't delivered, nor whether.
+#: Subtypes of SES' bounces that don't say whether the mail was delivered, or why not.
 _SES_UNCLEAR = ("", "General", "Undetermined")
 
 
 def create_webhook(bounces: Bounces, keys: Sequence[str], clock: Callable[[], float] = time.time) -> FastAPI:
-    """The app: POST /events, GET /metrics and /health/live."""
+    """Returns the app: POST /events, GET /metrics and /health/live.
+
+    POST /events returns 204 once all events are durable, 403 without a valid signature, 400 if nothing can be read, 413
+    for a body of more than 1 MiB, and 503 if Kafka is not available.
+    """
     app = FastAPI(openapi_url=None)
 
     @app.get("/health/live")
@@ -94,7 +98,7 @@ def create_webhook(bounces: Bounces, keys: Sequence[str], clock: Callable[[], fl
 
 
 def signed(headers: Mapping[str, str], body: bytes, keys: Sequence[str], now: float) -> bool:
-    """Whether one of the keys signed this body not long ago."""
+    """Whether one of the keys signed this body, with a timestamp at most 300 s before or after `now`."""
     stamp, signature = headers.get("x-signature-timestamp", ""), headers.get("x-signature", "")
     if not stamp.isascii() or not stamp.isdigit() or len(stamp) > 12 or abs(now - int(stamp)) > _SKEW:
         return False
@@ -127,8 +131,8 @@ def _ses(event: Mapping[str, Any], what: str) -> Report:
         bounce = event["bounce"]
         (recipient, *_) = bounce["bouncedRecipients"]
         kind = str(bounce.get("bounceSubType", ""))
-        # A transient one was tried for hours by then, and is given up. Automatic replies are General ones without the
-        # action of a delivery status notification.
+        # SES reports a transient bounce after it has tried for hours and given up. Automatic replies have the subtype
+        # General, and no action of a delivery status notification.
         failed = str(recipient.get("action", "")).lower() == "failed"
         given_up = failed or bounce["bounceType"] == "Permanent" or kind not in _SES_UNCLEAR
         reason = str(recipient.get("diagnosticCode", kind))[:500]
@@ -138,7 +142,7 @@ def _ses(event: Mapping[str, Any], what: str) -> Report:
     if what == "Complaint":
         complaint = event["complaint"]
         (recipient, *_) = complaint["complainedRecipients"]
-        # Its recipient complained of an earlier mail: SES didn't send this one.
+        # The recipient complained about an earlier mail, so SES didn't send this one.
         unsent = complaint.get("complaintSubType") == "OnAccountSuppressionList"
         reason = "OnAccountSuppressionList" if unsent else str(complaint.get("complaintFeedbackType", "complaint"))
         outcome = Outcome.BOUNCED if unsent else Outcome.OTHER if reason == "not-spam" else Outcome.COMPLAINED

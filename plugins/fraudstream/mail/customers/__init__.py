@@ -1,1 +1,1 @@
-"""Customers as mails need them: address, language, time zone and name, from a template or a table."""
+"""The customers' addresses, languages, time zones and names, from a template or a table."""

@@ -1,4 +1,4 @@
-"""What a mail needs to know of its customer, and where that comes from."""
+"""The customer of a mail, and the interface of the sources of customers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Whom a mail goes to; what isn't known is empty.
+    """The recipient of a mail; unknown values are empty.
 
-    `address` may be none that mail can go to. `language` is a tag such as ``id-ID``, `time_zone` a name of IANA's.
+    `address` may be invalid. `language` is a tag such as ``id-ID``, `time_zone` an IANA name.
     """
 
     address: str
@@ -20,20 +20,20 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class NotReachable:
-    """A customer to whom no mail can be sent; `reason` completes “not sent: ”."""
+    """A customer to whom no mail can be sent; `reason` is the text after “not sent: ”."""
 
     reason: str
 
 
 class Customers(Protocol):
-    """Knows the customers of transactions. To be used from one thread at a time."""
+    """A source of the customers of transactions. To be used from one thread at a time."""
 
-    #: The transaction's columns that it needs.
+    #: The columns of the transaction that the source needs.
     columns: Sequence[str]
 
     def of(self, rows: Sequence[Mapping[str, object]]) -> list[Customer | NotReachable]:
-        """The customer of each transaction, in their order.
+        """Returns the customer of each transaction, in the order of `rows`.
 
         :raises SettingsError: the directory can't be read; retrying can't help
-        :raises DirectoryUnavailable: it doesn't answer; may pass
+        :raises DirectoryUnavailable: the directory doesn't answer; a retry may help
         """

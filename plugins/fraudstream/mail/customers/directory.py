@@ -1,4 +1,4 @@
-"""Customers of a directory: a table keyed by account, which is looked up for a batch of transactions at a time."""
+"""Customers from a directory: a table with the account as its key. Each lookup is for a batch of transactions."""
 
 import logging
 import re
@@ -14,10 +14,10 @@ from fraudstream.mail.letter.recipients import is_address, to_ascii
 
 logger = logging.getLogger(__name__)
 
-#: The table's columns; it may lack the last three.
+#: The table's columns; the last three are optional.
 COLUMNS = ("account", "address", "language", "time_zone", "name")
 NEEDED = COLUMNS[:2]
-#: Accounts that are kept, and for how long: a change of the table counts after this time at most.
+#: Maximum number of cached accounts, and the maximum time until a change of the table has effect.
 CACHED_ACCOUNTS = 50_000
 CACHED_SECONDS = 300.0
 
@@ -26,7 +26,7 @@ _LONGEST_NAME = 200
 
 
 class Entry(NamedTuple):
-    """A row of the table as it is stored; `problem` says why it can't be used, if the row has another form."""
+    """A row of the table. If the row can't be parsed, `problem` says why."""
 
     account: str
     address: str
@@ -37,20 +37,21 @@ class Entry(NamedTuple):
 
 
 class Table(Protocol):
-    """Where the entries are. To be used from one thread at a time."""
+    """A table of entries. To be used from one thread at a time."""
 
     def entries(self, accounts: Sequence[str]) -> Iterable[Entry]:
-        """All entries of these accounts.
+        """Returns all entries of these accounts.
 
         :raises SettingsError: the table can't be read; retrying can't help
-        :raises DirectoryUnavailable: it doesn't answer; may pass
+        :raises DirectoryUnavailable: the table can't be reached; a retry may help
         """
 
 
 class DirectoryCustomers:
-    """:class:`~fraudstream.mail.customers.customer.Customers` of a table; remembers those of the last batches.
+    """:class:`~fraudstream.mail.customers.customer.Customers` from a table, with a cache.
 
-    An account without an entry, with several, or with one that is malformed is not reachable; each is logged.
+    An account is not reachable if it has no entry, several entries or a malformed entry. Each lookup logs the number of
+    such accounts.
     """
 
     columns: Sequence[str] = ("nameOrig",)
@@ -58,12 +59,12 @@ class DirectoryCustomers:
     def __init__(self, table: Table, clock: Callable[[], float] = time.monotonic) -> None:
         self._table = table
         self._clock = clock
-        #: Account → when it was looked up, and what was found; the oldest first.
+        #: Account → time of the lookup, and its result; the oldest first.
         self._cached: OrderedDict[str, tuple[float, Customer | NotReachable]] = OrderedDict()
         self._missing = self._malformed = 0
 
     def of(self, rows: Sequence[Mapping[str, object]]) -> list[Customer | NotReachable]:
-        """The customer of each transaction."""
+        """Returns the customer of each transaction."""
         accounts = [str(row["nameOrig"]) for row in rows]
         oldest = self._clock() - CACHED_SECONDS
         known = {
@@ -81,7 +82,7 @@ class DirectoryCustomers:
     def _look_up(self, accounts: Sequence[str]) -> dict[str, Customer | NotReachable]:
         entries: dict[str, list[Entry]] = {account: [] for account in accounts}
         for entry in self._table.entries(accounts):
-            if entry.account in entries:  # a database may compare in another way
+            if entry.account in entries:  # a database may have other rules of comparison
                 entries[entry.account].append(Entry(*map(str.strip, entry)))
         customers = {account: _customer(found) for account, found in entries.items()}
         unusable = {account: found.reason for account, found in customers.items() if isinstance(found, NotReachable)}
@@ -124,7 +125,7 @@ def _customer(entries: Sequence[Entry]) -> Customer | NotReachable:
 
 
 def _problem(entry: Entry, address: str) -> str:
-    """What is wrong with an entry, without its values: they are personal."""
+    """Describes what is wrong with an entry, without its values, which are personal data; empty: nothing is."""
     if not is_address(address):
         return "address is not a mail address"
     if entry.language and not _LANGUAGE.fullmatch(entry.language):

@@ -1,7 +1,7 @@
-"""A directory in a file or an object: indexed on disk when the first customers are asked for, and looked up there.
+"""A customer directory in a file or an object. The first lookup builds an index on disk.
 
-Neither the index, a temporary SQLite file, nor the copy of an object has a name, so nothing of them stays behind,
-however the process ends.
+The index is a temporary SQLite file without a name. So is the copy of an object. The operating system deletes both when
+the process ends, even if it is killed.
 """
 
 import logging
@@ -27,11 +27,12 @@ _BLOCK_BYTES = 16 << 20
 
 
 class FileTable:
-    """A :class:`~fraudstream.mail.customers.directory.Table` in a path, or in gs://bucket/object as it is then.
+    """A :class:`~fraudstream.mail.customers.directory.Table` in a local file or in gs://bucket/object.
+
+    The first call of :meth:`entries` reads the file. Later changes of the file have no effect.
 
     :param connect: opens a bucket
-
-    :raises SettingsError: no such file or object, or it may not be read
+    :raises SettingsError: no such file or object, or the object may not be read
     :raises DirectoryUnavailable: the object store doesn't answer
     """
 
@@ -48,10 +49,10 @@ class FileTable:
             )
 
     def entries(self, accounts: Sequence[str]) -> Iterator[Entry]:
-        """All entries of these accounts.
+        """Yields all entries of these accounts.
 
-        :raises SettingsError: it can't be read, is no such table, or the index can't be written
-        :raises DirectoryUnavailable: the object store doesn't answer
+        :raises SettingsError: the file can't be read or isn't such a table, or the index can't be written
+        :raises DirectoryUnavailable: the object store doesn't answer, or the object was replaced while it was read
         """
         if self._index is None:
             with self._opened() as file:
@@ -64,8 +65,8 @@ class FileTable:
 
     def _indexed(self, rows: Iterable[Entry]) -> sqlite3.Connection:
         began = time.monotonic()
-        # Without a name, SQLite deletes the file as soon as it is open. One thread at a time uses it, not always the
-        # same one.
+        # SQLite deletes a file without a name as soon as it is open. check_same_thread: it is used by one thread at a
+        # time, but not always by the same one.
         index = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         insert = f"INSERT INTO customer VALUES ({', '.join('?' * len(Entry._fields))})"  # noqa: S608  marks
         try:
@@ -125,7 +126,7 @@ class FileTable:
 
     def _download(self) -> IO[bytes]:
         store, info = self._object()
-        file = TemporaryFile()  # noqa: SIM115  closed by whoever reads it
+        file = TemporaryFile()  # noqa: SIM115  the caller closes it
         try:
             for start in range(0, info.size, _BLOCK_BYTES):
                 block = store.download(info, start, min(start + _BLOCK_BYTES, info.size))

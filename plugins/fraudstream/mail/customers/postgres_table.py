@@ -1,4 +1,4 @@
-"""A directory in a table or view of Postgres: one query for each batch of accounts."""
+"""A customer directory in a table or view of Postgres: one query for each batch of accounts."""
 
 import re
 import weakref
@@ -21,11 +21,10 @@ _TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(?:\.[A-Za-z_][A-Za-z0-9_$]*)?", re
 
 
 class PostgresTable:
-    """A :class:`~fraudstream.mail.customers.directory.Table` in a database; only ever reads.
+    """A :class:`~fraudstream.mail.customers.directory.Table` in a database. Its sessions are read-only.
 
     :param directory: ``postgres:table`` or ``postgres:schema.table``
-
-    :raises SettingsError: address, table, columns or rights are wrong
+    :raises SettingsError: the database's address, the table, its columns or the user's rights are wrong
     :raises DirectoryUnavailable: the database can't be reached, or refuses the login
     """
 
@@ -49,7 +48,11 @@ class PostgresTable:
         self._query = sql.SQL("SELECT {} FROM {} WHERE account = ANY(%s)").format(sql.SQL(", ").join(values), name)
 
     def entries(self, accounts: Sequence[str]) -> Iterable[Entry]:
-        """All entries of these accounts."""
+        """Returns all entries of these accounts.
+
+        :raises SettingsError: the table can't be read; retrying can't help
+        :raises DirectoryUnavailable: the database can't be reached, or refuses the login
+        """
         rows = self._execute(self._query, [list(accounts)]).fetchall()
         return [Entry(*(value or "" for value in row)) for row in rows]
 
@@ -61,7 +64,7 @@ class PostgresTable:
             if self._connection is not None:
                 self._connection.close()
             self._connection = None
-            if reused:  # the server closed it meanwhile
+            if reused:  # the server may have closed the connection since
                 return self._execute(query, parameters)
             raise DirectoryUnavailable(
                 f"FRAUDSTREAM_CUSTOMER_DIRECTORY is {self._shown!r}, whose database in "
@@ -81,7 +84,7 @@ class PostgresTable:
 
 
 def _parameters(uri: str) -> dict[str, Any]:
-    """What libpq connects with; the URI has a password and stands in no message."""
+    """Returns the parameters of a connection. No message contains the URI, which has a password."""
     require_one_host(uri, "FRAUDSTREAM_CUSTOMER_DATABASE_URI")
     try:
         if not uri.startswith(("postgresql://", "postgres://")):

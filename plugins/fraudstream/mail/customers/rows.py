@@ -1,4 +1,4 @@
-"""Rows of a customer directory in a file: CSV (plain or gzip) or Parquet, read in pieces."""
+"""Reads the rows of a customer directory in a file, in pieces: CSV (plain or gzip) or Parquet."""
 
 import csv
 import gzip
@@ -19,11 +19,12 @@ _ROWS = 50_000
 
 
 def rows_of(file: IO[bytes], shown: str) -> Iterator[Entry]:
-    """The entries of a file; those that can't be read have a problem, and those without an account are only logged.
+    """Yields the entries of a file.
 
-    :param shown: what messages call the file
+    An entry that can't be parsed has a `problem`. Malformed lines of a CSV without an account are only logged.
 
-    :raises SettingsError: the file is of another format, damaged, or lacks a column
+    :param shown: the name of the file for messages
+    :raises SettingsError: the file has another format, is damaged, or lacks a column
     """
     try:
         magic = file.read(4)
@@ -40,9 +41,9 @@ def rows_of(file: IO[bytes], shown: str) -> Iterator[Entry]:
 
 
 def require_columns(found: Iterable[str], shown: str) -> None:
-    """Passes if a table has the columns that it needs.
+    """Checks that a table has the required columns.
 
-    :raises SettingsError: it lacks one
+    :raises SettingsError: a column is missing
     """
     found = list(found)
     missing = [name for name in NEEDED if name not in found]
@@ -67,12 +68,12 @@ def _texts(column: pa.Array) -> list[str]:
     values = column.cast(pa.string()).fill_null("")
     try:
         return cast(list[str], values.to_pylist())
-    except UnicodeDecodeError:  # no address has the character that takes the place of what can't be decoded
+    except UnicodeDecodeError:  # a replacement character makes an address invalid
         return [value.decode(errors="replace") for value in values.cast(pa.binary()).to_pylist()]
 
 
 def _csv_rows(lines: IO[bytes], shown: str) -> Iterator[Entry]:
-    """Each line is a row of its own, so that a quote that isn't closed spoils its own row only."""
+    """Parses each line by itself, so that a missing closing quote affects only its own row."""
     header = _fields(lines.readline().removeprefix(b"\xef\xbb\xbf"))
     names = [name.strip().lower() for name in header] if isinstance(header, list) else []
     require_columns(names, shown)
@@ -94,7 +95,7 @@ def _csv_rows(lines: IO[bytes], shown: str) -> Iterator[Entry]:
 
 
 def _fields(line: bytes) -> list[str] | str:
-    """The fields of a line, or what is wrong with it."""
+    """Returns the fields of a line, or a text that says why it can't be parsed."""
     try:
         text = line.decode().rstrip("\r\n")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Which source of customers the settings choose."""
+"""Selects the source of customers from the settings."""
 
 from fraudstream.lake.store.cloud_storage import Store
 from fraudstream.mail.customers.customer import Customers
@@ -10,10 +10,10 @@ from fraudstream.settings import Settings
 
 
 def customers(settings: Settings) -> Customers:
-    """The customers of the source that `customer_directory` names; without one, of the template.
+    """Returns the source that `customer_directory` names; if it is empty, the template.
 
-    :raises SettingsError: the source's settings are unusable, or it can't be read
-    :raises DirectoryUnavailable: it doesn't answer
+    :raises SettingsError: the source's settings can't be used, or the source can't be read
+    :raises DirectoryUnavailable: the source doesn't answer
     """
     directory = settings.customer_directory
     if not directory:

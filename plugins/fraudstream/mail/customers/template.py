@@ -1,4 +1,4 @@
-"""Customers whose address is made of the transaction's columns."""
+"""Customers whose address is made from the transaction's columns."""
 
 from collections.abc import Mapping, Sequence
 from string import Formatter
@@ -8,19 +8,18 @@ from fraudstream.mail.customers.customer import Customer, NotReachable
 from fraudstream.mail.letter.recipients import is_address, to_ascii
 from fraudstream.settings import Settings
 
-#: Columns that an address may be made of: those that both record schemas have and that read the same in both.
+#: Columns that a template may use: those that both record schemas have, with the same text in both.
 COLUMNS = ("idTransaction", "nameOrig", "nameDest", "type", "step", "isFraud", "isFlaggedFraud")
 
 _SAMPLE = dict.fromkeys(COLUMNS, "1")
 
 
 class TemplateCustomers:
-    """Makes addresses as `mail_recipient_template` says, their domains in ASCII; knows nothing else of a customer.
+    """Makes addresses from `mail_recipient_template`, with domains in ASCII. Language, time zone and name are empty.
 
-    What the template makes may be no address, for a transaction with unusual columns.
+    The address may be invalid if the transaction's columns have unusual values.
 
-    :raises SettingsError: the template is malformed, names a column that transactions don't have, or can't make
-        an address
+    :raises SettingsError: the template is malformed, uses another column, or makes no valid address
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -34,7 +33,7 @@ class TemplateCustomers:
             )
 
     def of(self, rows: Sequence[Mapping[str, object]]) -> list[Customer | NotReachable]:
-        """The customer of each transaction."""
+        """Returns the customer of each transaction."""
         return [Customer(self._address(row)) for row in rows]
 
     def _address(self, row: Mapping[str, object]) -> str:

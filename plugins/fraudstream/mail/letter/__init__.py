@@ -1,1 +1,1 @@
-"""Mails as they are written: recipients, templates, encoding."""
+"""Writes mails: recipients, templates and encoding."""

@@ -1,4 +1,4 @@
-"""What a mail says of a transaction, in the customer's language, time zone and way to write numbers."""
+"""The facts in a mail about a transaction, in the customer's language, time zone and number format."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,18 +14,20 @@ from fraudstream.texts import known_language, money_text, texts_of, time_text
 
 
 class MakesLinks(Protocol):
-    """What a fraud notice needs of :class:`fraudstream.cases.links.signed.Links`."""
+    """The method of :class:`fraudstream.cases.links.signed.Links` that fraud notices use."""
 
     def url(self, id_transaction: str, answer: Proposal, language: str = "") -> str:
-        """The link that proposes `answer`, ``fraud`` or ``not-fraud``, to a page in `language`; empty: browser's."""
+        """Returns the link to a page that proposes `answer`, ``fraud`` or ``not-fraud``.
+
+        :param language: the language of the page; empty: the browser's
+        """
 
 
 class FactsWriter:
     """Writes the facts of mails.
 
-    :param links: None where no fraud notices are written
-
-    :raises SettingsError: the bank's own texts are unusable
+    :param links: makes the links of fraud notices; None if no fraud notices are written
+    :raises SettingsError: the bank's own texts can't be used
     """
 
     def __init__(self, settings: Settings, links: MakesLinks | None) -> None:
@@ -39,9 +41,12 @@ class FactsWriter:
     def facts(
         self, kind: Kind, row: Mapping[str, object], until: int, customer: Customer, *, reminder: bool = False
     ) -> Facts:
-        """The facts of a transaction or answer; the customer may answer `until` then. Times are ms since 1970.
+        """Returns the facts of a mail.
 
-        An answer's `staff` says whether it is a staff decision.
+        :param row: the columns of the transaction or answer, times in ms since 1970; the column `staff` of an answer
+            says whether it is a staff decision
+        :param until: until when the customer may answer, in ms since 1970
+        :param reminder: whether a fraud notice is a reminder
         """
         language = known_language(customer.language, self._texts) or self._default
         zone = customer.time_zone or self._zone
@@ -60,7 +65,7 @@ class FactsWriter:
         if kind == "fraud_notice":
             if self._links is None:
                 raise ValueError("a fraud notice has links: the writer of fraud notices is given what makes them")
-            # only a language that is known of the customer takes precedence over the browser's
+            # only the customer's language takes precedence over the browser's, the default language doesn't
             of_page = known_language(customer.language, self._texts)
             return Facts(
                 *common,
@@ -80,7 +85,7 @@ class FactsWriter:
 
 
 def masked_account(number: str) -> str:
-    """An account number that its holder recognises: ``****6815``; at least half of it is hidden."""
+    """Masks an account number so that its holder recognises it: ``****6815``. At least half of it is hidden."""
     return f"****{number[len(number) - min(4, len(number) // 2) :]}"
 
 

@@ -1,4 +1,4 @@
-"""From a batch of records to the mails they cause, each with what its log line will say."""
+"""Writes the mails for a batch of records, and the log lines of mails."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from fraudstream.mail.smtp.conversation import Mail
 from fraudstream.settings import Settings
 
 _REMINDER = "reminder-"
-#: Which mail a record of each topic causes.
+#: The kind of mail for the records of each topic.
 KINDS: dict[str, Kind] = {**definitions.MAILS}
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A mail and the record that caused it; `timestamp` is the Kafka record's, ms since 1970.
+    """A mail and the record that caused it; `offset` and `timestamp` (ms since 1970) are those of the Kafka record.
 
-    `about` and `row` are where the transaction or answer lies that the mail is about: for a mail that is tried again,
-    another record than the one that caused this try. `deferrals` is how often it was deferred before, `resend` the
-    command that sends it again, if one does.
+    `about` and `row` are the batch and index of the transaction or answer that the mail is about. For a mail that is
+    tried again, this is another record than the one that caused the try. `deferrals` counts how often the mail was
+    deferred before. `resend` identifies the command or reminder that sends it again; empty: it is sent as usual.
     """
 
     mail: Mail
@@ -45,42 +45,43 @@ class Letter:
     row: int
     deferrals: int = 0
     resend: str = ""
-    #: Until when the customer may answer, ms since 1970; None: the time limit from when the mail is written.
+    #: Until when the customer may answer, ms since 1970; None: the time limit begins when the mail is written.
     until: int | None = None
 
     @property
     def record(self) -> pa.RecordBatch:
-        """The transaction or answer that the mail is about, one row."""
+        """The transaction or answer that the mail is about, as a batch of one row."""
         return self.about.rows.slice(self.row, 1)
 
     @property
     def record_timestamp(self) -> int:
-        """Kafka's time of that record, ms since 1970."""
+        """The Kafka timestamp of the record that the mail is about, ms since 1970."""
         return int(self.about.timestamps[self.row])
 
     @property
     def unsettled(self) -> bool:
-        """Whether it isn't known yet what becomes of the mail."""
+        """Whether the mail has no status yet."""
         return not self.mail.status
 
 
 class WritesLetters(Protocol):
-    """What the sink needs of a writer."""
+    """The methods of a writer that the sink uses."""
 
     def letters(self, batch: Batch) -> list[Letter]:
-        """A letter for each record, in offset order."""
+        """Returns a letter for each record, in offset order."""
 
     def close(self) -> None:
-        """Releases what it holds."""
+        """Releases the writer's resources."""
 
 
 class LetterWriter:
-    """Writes the letters of batches of each topic in `kinds`.
+    """Writes the letters for the records of the topics in `kinds`.
 
-    A customer who may not or can't get mail gets a letter that is settled already: ``suppressed`` by safe mode or
-    because the directory has no address, ``failed`` where the transaction's columns make no address.
+    If no mail may or can be sent to a customer, the letter is already settled. It is ``suppressed`` by safe mode, or if
+    the customer directory has no valid address. It is ``failed`` if the transaction's columns make no valid address.
 
-    :raises SettingsError: sender, texts or source of the customers are unusable
+    :raises SettingsError: the sender, the texts or the source of the customers can't be used
+    :raises DirectoryUnavailable: the customer directory doesn't answer
     """
 
     def __init__(self, settings: Settings, links: MakesLinks | None, kinds: Mapping[str, Kind] = KINDS) -> None:
@@ -93,10 +94,12 @@ class LetterWriter:
         self._time_limit_ms = settings.confirmation_time_limit_seconds * 1000
 
     def letters(self, batch: Batch, resend: str = "", until: int | None = None) -> list[Letter]:
-        """A letter for each record, in offset order; `resend` makes them other mails than those sent before.
+        """Returns a letter for each record, in offset order.
 
-        :param until: until when customers may answer, ms since 1970; None: the time limit from now on
-        :raises SettingsError, DirectoryUnavailable: the customers' directory can't be read
+        :param resend: makes the Message-IDs differ from those of mails that were sent before
+        :param until: until when customers may answer, ms since 1970; None: the time limit begins now
+        :raises SettingsError: the customer directory can't be read
+        :raises DirectoryUnavailable: the customer directory doesn't answer
         """
         kind = self._kinds[batch.partition.topic]
         now = datetime.now(UTC).replace(microsecond=0)
@@ -113,7 +116,7 @@ class LetterWriter:
         ]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there are no resources to release."""
 
     def _columns(self, kind: Kind) -> list[str]:
         needed = ["idTransaction", "type", "amount", "nameOrig", "nameDest", *self._customers.columns]
@@ -132,7 +135,7 @@ class LetterWriter:
     ) -> Letter:
         id_transaction = str(row["idTransaction"])
         timestamp = int(batch.timestamps[index])
-        # each staff decision of a case has a receipt of its own
+        # each staff decision of a case has its own receipt
         decision = f"\0{row['answeredAt']}" if row.get("staff") else ""
         identity = message_id(batch.partition.topic, kind, id_transaction + decision + resend, self._templates.domain)
         mail = Mail("", b"", self._return_addresses.of(kind, id_transaction))
@@ -155,7 +158,7 @@ class LetterWriter:
 
 
 def reminder_id(share: float) -> str:
-    """The `resend` of a reminder after a share of the time limit: always the same, to recognise repetitions."""
+    """Returns the `resend` of a reminder after a share of the time limit. It is the same for repeated reminders."""
     return f"{_REMINDER}{share:g}"
 
 
@@ -165,9 +168,9 @@ def is_reminder(resend: str) -> bool:
 
 
 def log_lines(partition: Partition, letters: Sequence[Letter]) -> bytes:
-    """What email_confirmation/ keeps of settled letters: JSON lines, times in ISO 8601 UTC.
+    """Returns the log lines of settled letters for email_confirmation/: JSON lines, times in ISO 8601 UTC.
 
-    A mail that was never tried has null for `firstTriedAt`.
+    `firstTriedAt` is null for a mail that was never tried.
     """
     return b"".join(
         orjson.dumps(

@@ -1,6 +1,6 @@
-"""Quoted-printable (RFC 2045) in pieces: static text encoded once, values put between the pieces for each mail.
+"""Quoted-printable (RFC 2045) in pieces: static text is encoded once, and the values of each mail are put in between.
 
-Every line stays within 76 characters whatever the values are, since a soft line break surrounds each of them.
+No line is longer than 76 characters, for any values: there is a soft line break before and after each value.
 """
 
 import binascii
@@ -12,17 +12,17 @@ _PLAIN = re.compile(r"[ -<>-~]{0,74}[!-<>-~]", re.ASCII)
 
 
 def encode_value(value: str) -> bytes:
-    """A value in lines of at most 76 characters, line breaks inside it kept as data; decodes to its UTF-8."""
+    """Encodes a value in lines of at most 76 characters. It decodes to the value in UTF-8, line breaks included."""
     if _PLAIN.fullmatch(value):
         return value.encode("ascii")
     return _encoded(value.encode(), istext=False)
 
 
 def encode_template(text: str, hole: re.Pattern[str], reference: Callable[[str], bytes]) -> bytes:
-    """Encodes `text` into a ``%`` format of bytes.
+    """Encodes `text` as a ``%`` format of bytes.
 
-    What `hole` matches becomes ``reference(its first group)``, to be filled with :func:`encode_value`; newlines become
-    CRLF; everything else decodes to itself.
+    Each match of `hole` becomes ``reference(first group)``, to be replaced with a result of :func:`encode_value`.
+    Newlines become CRLF. All other text decodes to itself.
     """
     pieces = hole.split(text)
     encoded = []
@@ -34,6 +34,6 @@ def encode_template(text: str, hole: re.Pattern[str], reference: Callable[[str],
 
 
 def _encoded(data: bytes, *, istext: bool) -> bytes:
-    # The "=" of a soft line break may follow, and must still fit into the last line: a letter holds its place.
+    # The "=" of a soft line break may follow, and must fit in the last line: a letter reserves its place.
     encoded = binascii.b2a_qp(data + b"A", quotetabs=not istext, istext=istext)[:-1]
     return encoded.replace(b"=\n", _SOFT_BREAK)

@@ -1,4 +1,4 @@
-"""Mail addresses, and those that safe mode lets through."""
+"""Mail addresses, and the addresses that safe mode allows."""
 
 import re
 from fnmatch import translate
@@ -19,7 +19,7 @@ def is_address(text: str) -> bool:
 
 
 def to_ascii(address: str) -> str:
-    """The address with its domain as DNS has it (IDNA, RFC 5891); as it was where no domain can be made of it."""
+    """Returns the address with its domain in ASCII (IDNA, RFC 5891); the same address if the domain isn't valid."""
     if address.isascii():
         return address
     local, at, domain = address.rpartition("@")
@@ -40,12 +40,12 @@ def _ascii_pattern(pattern: str) -> str:
 
 
 class SafeMode:
-    """Knows which addresses mail may go to: `mail_safe_mode` and `mail_allowed_recipients`."""
+    """Decides which addresses may receive mail: `mail_safe_mode` and `mail_allowed_recipients`."""
 
     def __init__(self, settings: Settings) -> None:
         patterns = [translate(_ascii_pattern(pattern.lower())) for pattern in settings.mail_allowed_recipients]
         self._allowed = re.compile("|".join(patterns) or r"(?!)") if settings.mail_safe_mode else None
 
     def allows(self, address: str) -> bool:
-        """Whether safe mode is off or one of its patterns matches; letter case doesn't count."""
+        """Whether safe mode is off or one of its patterns matches; case-insensitive."""
         return self._allowed is None or self._allowed.match(address.lower()) is not None

@@ -1,11 +1,13 @@
-"""Mails as bytes, fast: each template is rendered and MIME-encoded once, a mail only fills in its values.
+"""Renders mails to bytes. Each template is rendered and MIME-encoded once; for a mail only its values are filled in.
 
-Building an ``EmailMessage`` per mail takes more than a millisecond; filling a skeleton takes some tens of microseconds.
+Building an ``EmailMessage`` takes more than a millisecond for each mail, filling in a skeleton some tens of
+microseconds.
 
-1. Jinja renders include/templates/mail/<kind>.html and .txt with marks in the place of values.
-2. The stdlib's email package writes the constant header (From), the rest of the skeleton is laid around the parts.
-3. The parts become quoted-printable ``%`` formats, so that every mail is 7-bit, with short lines, whatever its values.
-4. For each mail, every value is cleaned, escaped for HTML, encoded, and put in: one ``bytes %`` operation.
+1. Jinja renders include/templates/mail/<kind>.html and .txt with marks in place of the values.
+2. The standard library's email package writes the constant headers (From and Reply-To). The skeleton's other headers
+   and the parts follow.
+3. The parts become quoted-printable ``%`` formats, so that every mail is 7-bit with short lines, for any values.
+4. For each mail, the values are cleaned, escaped for HTML and encoded. One ``bytes %`` operation puts them in.
 """
 
 import hashlib
@@ -32,14 +34,14 @@ from fraudstream.texts import texts_of
 
 Kind = Literal["notice", "fraud_notice", "receipt"]
 
-#: Status of a fraud notice that reminds of one before.
+#: Status of a fraud notice that is a reminder.
 REMINDER = "REMINDER"
 #: The boundary can't occur in quoted-printable text, where "=" is followed by two hex digits or a line end.
 _BOUNDARY = "=_alternative"
 _MARK = "\ue000{}\ue001"
 _MARKED = re.compile("\ue000(.*?)\ue001")
 _SUBJECT = re.compile(r"Subject: (.*)\n\n")
-#: A value that reads the same in plain text, HTML and quoted-printable: nearly every one.
+#: A value that is the same in plain text, HTML and quoted-printable. Nearly all values are.
 _SIMPLE = re.compile(r"[A-Za-z0-9 .,:*_-]{0,74}[A-Za-z0-9.,:*_-]", re.ASCII)
 #: A subject that needs no encoded words and no folding.
 _PLAIN_SUBJECT = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,65}[!-~])?", re.ASCII)
@@ -47,10 +49,10 @@ _PLAIN_SUBJECT = re.compile(r"(?!.*=\?)[!-~](?:[ -~]{0,65}[!-~])?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a mail says of a transaction, as shown to the customer; unused ones are empty.
+    """The facts in a mail, as shown to the customer; unused ones are empty.
 
-    `language` and `status` pick the words and are not shown; without a language it is the default one. The status of a
-    receipt is what :func:`fraudstream.cases.answers.staff.words_of` returns, that of a reminder REMINDER.
+    `language` and `status` select the texts and are not shown. An empty language is the default language. The status of
+    a receipt is the result of :func:`fraudstream.cases.answers.staff.words_of`, that of a reminder is REMINDER.
     """
 
     id: str
@@ -72,11 +74,11 @@ class Facts:
 class _Skeleton:
     subject: str
     mail: bytes
-    #: What it shows of the facts: name, key in the plain text, key in the HTML.
+    #: The facts that the mail shows: name, key in the plain text, key in the HTML.
     shown: list[tuple[str, bytes, bytes]]
 
 
-#: Each shown fact with its keys in a skeleton: in the plain text, in the HTML.
+#: The keys of each fact in a skeleton: in the plain text, in the HTML.
 _KEYS = {
     field.name: (f"text.{field.name}".encode(), f"html.{field.name}".encode())
     for field in fields(Facts)
@@ -88,20 +90,20 @@ _LONGEST_DOMAIN = 190
 
 
 def message_id(topic: str, kind: Kind, id_transaction: str, domain: str) -> str:
-    """The Message-ID of a mail: the same in every re-send, another one for every other mail."""
+    """Returns the Message-ID of a mail. It is the same each time the mail is tried, and unique among all mails."""
     digest = hashlib.sha256("\0".join((topic, kind, id_transaction)).encode()).hexdigest()
     return f"<{kind}.{digest[:40]}@{domain}>"
 
 
 def cleaned(value: str) -> str:
-    """A value without what could forge lines or direction in a mail: unprintable characters become spaces."""
+    """Replaces unprintable characters with spaces: they could add lines to a mail or change its text direction."""
     return value if value.isprintable() else "".join(char if char.isprintable() else " " for char in value)
 
 
 class MailTemplates:
     """Writes the mails of one sender.
 
-    :raises SettingsError: `mail_sender` is not an address that mail can come from, or the bank's own texts are unusable
+    :raises SettingsError: `mail_sender`, `mail_envelope_sender`, `mail_reply_to` or the bank's own texts can't be used
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -136,10 +138,11 @@ class MailTemplates:
         self._skeletons: dict[tuple[Kind, str, str, bool], _Skeleton] = {}
 
     def render(self, kind: Kind, facts: Facts, *, recipient: str, identity: str, sent_at: datetime) -> bytes:
-        """The whole mail, CRLF line ends, not dot-stuffed; `identity` is its Message-ID.
+        """Returns the whole mail with CRLF line ends, not dot-stuffed.
 
-        `recipient` goes into a header as it is, so
-        :func:`~fraudstream.mail.letter.recipients.is_address` must hold for it.
+        :param recipient: written to a header without escaping; must satisfy
+            :func:`~fraudstream.mail.letter.recipients.is_address`
+        :param identity: the Message-ID
         """
         variant = (kind, facts.language, facts.status, not facts.name)
         skeleton = self._skeletons.get(variant)
@@ -160,7 +163,7 @@ class MailTemplates:
         return skeleton.mail % values
 
     def texts(self, kind: Kind, facts: Mapping[str, str]) -> tuple[str, str, str]:
-        """Subject, plain text and HTML of a mail as Jinja renders them, with ``\\n`` line ends."""
+        """Returns subject, plain text and HTML of a mail as rendered by Jinja, with ``\\n`` line ends."""
         language = facts["language"] or self._language
         staff = facts["status"].startswith(STAFF)
         values = {**facts, **self._always, "language": language, "text": self._texts[language], "staff": staff}
@@ -177,7 +180,7 @@ class MailTemplates:
         mail = (
             self._constant,
             b"To: %(to)b\r\nSubject: %(subject)b\r\nDate: %(date)b\r\nMessage-ID: %(id)b\r\n",
-            # No vacation notice in return: RFC 3834, and what Exchange looks at.
+            # Prevents vacation notices: RFC 3834, and the header that Exchange uses.
             b"Auto-Submitted: auto-generated\r\nX-Auto-Response-Suppress: All\r\nMIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative; boundary="{_BOUNDARY}"\r\n'.encode(),
             _part("plain", encode_template(text, _MARKED, lambda name: b"%%(%b)b" % _KEYS[name][0])),
@@ -204,14 +207,17 @@ def _constant_header(name: str, value: str) -> bytes:
 
 
 def _subject(value: str) -> bytes:
-    """Lines of at most 76 characters, the header's name included, encoded words where needed (RFC 2047)."""
+    """Encodes a subject in lines of at most 76 characters, the header's name included (encoded words, RFC 2047)."""
     if _PLAIN_SUBJECT.fullmatch(value):
         return value.encode("ascii")
     return Header(value, "utf-8", maxlinelen=76, header_name="Subject").encode(linesep="\r\n").encode("ascii")
 
 
 def _address(setting: str, value: str) -> tuple[str, str]:
-    """Name and address; the address in ASCII."""
+    """Returns the name and the address in ASCII.
+
+    :raises SettingsError: the value isn't an address
+    """
     name, address = parseaddr(value)
     address = to_ascii(address)
     if not is_address(address) or not value.isprintable():

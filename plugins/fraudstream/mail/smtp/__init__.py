@@ -1,1 +1,1 @@
-"""Delivery over SMTP: connections, pace, and what a refusal means."""
+"""Delivery over SMTP: connections, rate, and the classification of refusals."""

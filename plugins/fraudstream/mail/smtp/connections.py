@@ -1,4 +1,4 @@
-"""The open connections to one server: opened side by side, one at a time and after a pause where one failed."""
+"""The connections to one server. They are opened in parallel; after a failure, one at a time and after a pause."""
 
 import asyncio
 import logging
@@ -12,27 +12,28 @@ from fraudstream.mail.smtp.server import SmtpServer, open_connection
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a server has to close its side of the connections at the end.
+#: Seconds to wait, at the end, until the server has closed its side of the connections.
 _GOODBYE = 1.0
 
 
 class Pauses:
-    """Lengths of the pauses between tries, in seconds: random up to `first`, doubled each time, at most `longest`."""
+    """Random pauses between tries, in seconds. Their limit is `first`; each failure doubles it, up to `longest`."""
 
     def __init__(self, first: float = 1.0, longest: float = 60.0) -> None:
         self._first = first
         self._longest = longest
 
     def after(self, failures: int) -> float:
-        """The pause after so many failures in a row, at least one."""
+        """Returns the pause after this number of consecutive failures, which is at least one."""
         return random.uniform(0, min(self._longest, self._first * 2.0 ** min(failures - 1, 30)))  # noqa: S311  no secret
 
 
 class Connections:
     """Conversations with one server; to be used inside the event loop.
 
-    :param post: whom the conversations serve
-    :param on_error: told of an error that no retry helps against
+    :param limit: maximum number of connections
+    :param post: gives mails to the conversations, and receives the replies
+    :param on_error: called with an error that a retry can't solve
     """
 
     def __init__(
@@ -55,16 +56,16 @@ class Connections:
         self._resume_at = 0.0
 
     def __bool__(self) -> bool:
-        """Whether one is open."""
+        """Whether a connection is open."""
         return bool(self._open)
 
     @property
     def pausing(self) -> bool:
-        """Whether nothing is sent for now."""
+        """Whether a pause is not over yet: no mail is sent, and no connection is opened."""
         return time.monotonic() < self._resume_at
 
     def fill(self, waiting: int) -> None:
-        """Begins to open as many as `waiting` mails can use."""
+        """Begins to open connections, up to the limit: one for each of `waiting` mails, or only one after a failure."""
         if self.pausing:
             return
         wanted = min(self._limit, len(self._open) + (min(waiting, 1) if self._failures else waiting))
@@ -74,7 +75,7 @@ class Connections:
             task.add_done_callback(self._connecting.discard)
 
     def wake(self) -> None:
-        """Lets idle connections take a mail, and ends those that have waited too long for a reply."""
+        """Starts the next mail on idle connections, and aborts those that have waited too long for a reply."""
         for conversation in list(self._open):
             content = conversation.awaits is Stage.CONTENT
             limit = self._server.content_timeout if content else self._server.timeout
@@ -84,11 +85,11 @@ class Connections:
                 conversation.wake()
 
     def reset_failures(self) -> None:
-        """The server accepted a mail: the count of consecutive failures starts again."""
+        """Sets the number of consecutive failures to 0, because the server accepted a mail."""
         self._failures = 0
 
     def pause(self, reason: str, waiting: int) -> None:
-        """Sends nothing for a while; several connections that one cause ended count as one failure."""
+        """Begins a pause. During a pause it does nothing: connections that ended for the same cause are one failure."""
         if self.pausing:
             return
         self._failures += 1
@@ -105,7 +106,10 @@ class Connections:
         )
 
     def ended(self, conversation: Conversation, reason: str, waiting: int) -> None:
-        """A connection ended; `waiting` mails would have used it. One that sent mails is replaced at once."""
+        """Handles the end of a connection that `waiting` mails could have used.
+
+        If the server accepted mails on it, a new one is opened at once, else a pause begins.
+        """
         self._open.discard(conversation)
         if not waiting:
             return
@@ -116,7 +120,7 @@ class Connections:
             self.pause(reason, waiting)
 
     async def cancel(self) -> None:
-        """Opens no more of them."""
+        """Cancels the connections that are being opened."""
         connecting = list(self._connecting)
         for task in connecting:
             task.cancel()
@@ -124,12 +128,12 @@ class Connections:
             await asyncio.wait(connecting)
 
     def abort(self, reason: str) -> None:
-        """Ends all at once."""
+        """Aborts all connections."""
         for conversation in list(self._open):
             conversation.abort(reason)
 
     async def quit(self) -> None:
-        """Sends QUIT on all connections and waits until they are closed, before the event loop is closed."""
+        """Sends QUIT on all connections and waits until they are closed, so that the event loop can be closed."""
         for conversation in self._open:
             conversation.quit()
         self._open.clear()
@@ -147,7 +151,7 @@ class Connections:
         except FraudstreamError as error:
             self._on_error(error)
         except Exception as error:
-            # A task that fails reports nothing: the next check would open another one, again and again without a pause.
+            # The exception of a task is lost. Without this, each check would open another connection without a pause.
             logger.exception("SMTP server %s", self._server)
             self._on_error(MailError(f"SMTP server {self._server}: connecting ended with {error!r}"))
         else:

@@ -1,10 +1,11 @@
-"""One SMTP connection, driven by the server's replies, with a round trip a mail where the server offers PIPELINING.
+"""One SMTP connection, driven by the server's replies. With PIPELINING, a mail takes one round trip.
 
-The order on the wire (RFC 5321, RFC 2920); each number waits for the reply of the one before:
+The order on the wire (RFC 5321, RFC 2920). Each step waits for the replies to the step before:
 
-1. ``MAIL FROM``, ``RCPT TO``, ``DATA``: in one write when pipelining, else one at a time.
-2. The content with its final dot; when pipelining, the next mail's step 1 goes in the same write.
-3. The reply to the content settles the mail. A connection lost between 2 and 3 leaves it in doubt.
+1. ``MAIL FROM``, ``RCPT TO``, ``DATA``: in one write with PIPELINING, else one at a time.
+2. The content with its final dot; with PIPELINING, the next mail's step 1 is in the same write.
+3. The reply to the content settles the mail. If the connection is lost between 2 and 3, it isn't known whether the
+   server has accepted the mail.
 
 Callbacks instead of a coroutine, because this is the hot path: a mail costs one read and one write.
 """
@@ -15,17 +16,17 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-#: Longest reply that is read; RFC 5321 allows lines of 512 characters.
+#: Maximum length of a reply; RFC 5321 allows lines of 512 characters.
 _LONGEST_REPLY = 65536
 
 
 @dataclass(slots=True, eq=False)
 class Mail:
-    """A mail to deliver, and what became of it.
+    """A mail to deliver, and the result of its delivery.
 
-    `content` has CRLF line ends, the last one included. Times are seconds since 1970. `status` is empty until the mail
-    is settled; `reply` is the server's last answer, or why there was none. `unanswered` is how often its content was
-    sent without an answer. `returns`, `throttled` and `accepted_before` are notes of the delivery.
+    `content` has CRLF line ends, also at its end. Times are seconds since 1970. `status` is empty until the mail is
+    settled. `reply` is the server's last reply, or the reason why there is none. `unanswered` counts how often the
+    content was sent without a reply. `returns`, `throttled` and `accepted_before` are internal to the delivery.
     """
 
     recipient: str
@@ -43,7 +44,7 @@ class Mail:
 
 
 class Stage(Enum):
-    """What a reply answers."""
+    """The command or content that a reply answers."""
 
     VOID = auto()
     MAIL = auto()
@@ -60,32 +61,32 @@ class Post(Protocol):
         """The number of mails that are not settled."""
 
     def take(self) -> Mail | None:
-        """The next mail to send now, if there is one; counts as a try."""
+        """Returns the next mail to send now, if there is one, and counts a try of it."""
 
     def accepted(self, mail: Mail, reply: str) -> None:
-        """The server accepted it."""
+        """The server accepted the mail."""
 
     def refused(self, conversation: "Conversation", mail: Mail, stage: Stage, code: int, reply: str) -> bool:
-        """The server answered 4xx or 5xx; returns whether the connection is to be used on."""
+        """The server answered 4xx or 5xx. Returns whether the connection should be used for more mails."""
 
     def no_reply(self, mail: Mail, reason: str, *, waited: bool = False) -> None:
         """The content was sent, but the connection was lost before the reply, or the reply timed out (`waited`)."""
 
     def not_sent(self, mail: Mail, *, counts: bool) -> None:
-        """The connection was lost before the server was asked to keep it; not a try.
+        """The connection was lost before the content of the mail was sent. This is not a try.
 
-        `counts`: the mail may be the reason, since the server was busy with it.
+        :param counts: whether the mail may be the cause, since the server was processing it
         """
 
     def ended(self, conversation: "Conversation", reason: str, *, busy: bool) -> None:
-        """The connection is gone; `busy`: replies were awaited, or the mails are to be sent elsewhere."""
+        """The connection ended; `busy`: it awaited replies, or its mails must be sent on another connection."""
 
 
 _Awaited = tuple[Stage, Mail | None]
 
 
 class Conversation(asyncio.Protocol):
-    """Sends mails over one open connection until it ends; must be made and used inside the event loop."""
+    """Sends mails over one open connection until it ends. To be created and used inside the event loop."""
 
     def __init__(self, transport: asyncio.Transport, post: Post, *, pipelining: bool) -> None:
         self._loop = asyncio.get_running_loop()
@@ -101,31 +102,31 @@ class Conversation(asyncio.Protocol):
         self._waited = False
         self._over = self._refused = False
         self.accepted = 0
-        #: Done once the event loop has closed the connection, which takes TLS a round trip after :meth:`quit`.
+        #: Done once the event loop has closed the connection. With TLS this is a round trip after :meth:`quit`.
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._active_at = self._loop.time()
         transport.set_protocol(self)
-        # Between the login and now, the former protocol may have been told that the connection ended.
+        # If the connection ended since the login, asyncio may have called connection_lost of the former protocol.
         if transport.is_closing():
             self.connection_lost(None)
 
     def wake(self) -> None:
-        """Starts with the next mail, if the conversation is idle and there is one."""
+        """Starts the next mail, if the conversation is idle and there is a mail."""
         if not self._expected and not self._over:
             self._next()
             self._write()
 
     def silent_for(self) -> float:
-        """Seconds that the server has owed a reply."""
+        """Returns for how many seconds the conversation has waited for a reply; 0.0 if it awaits none."""
         return self._loop.time() - self._active_at if self._expected else 0.0
 
     @property
     def awaits(self) -> Stage | None:
-        """What the reply that the server owes answers; None: it owes none."""
+        """The stage of the next awaited reply; None: no reply is awaited."""
         return self._expected[0][0] if self._expected else None
 
     def abort(self, reason: str, *, waited: bool = False) -> None:
-        """Ends the connection at once; its mails are reported as after any loss. `waited`: for as long as one may."""
+        """Ends the connection at once. Its mails are reported as lost; `waited`: a reply timed out."""
         self._reason = self._reason or reason
         self._waited = waited
         self._transport.abort()
@@ -139,7 +140,7 @@ class Conversation(asyncio.Protocol):
             self._transport.close()
 
     def _leave(self, reason: str) -> None:
-        """Ends the connection; what was sent on it for further mails is void."""
+        """Ends the connection with QUIT. Commands that were already sent for further mails have no effect."""
         if not self._transport.is_closing():
             self._transport.write(b"QUIT\r\n")
             self._transport.close()
@@ -226,7 +227,7 @@ class Conversation(asyncio.Protocol):
             self._send_content(mail)
             return
         if code == 354:
-            # Refused and yet waiting for content, as RFC 2920 allows: an empty one ends it.
+            # RFC 2920 allows a 354 even after a refusal: empty content ends the transaction.
             self._send(b".\r\n", (Stage.VOID, None))
         self._leave_transaction(mail, *(self._refusal or (Stage.DATA, code, f"{code} {text}")))
 
@@ -276,7 +277,7 @@ class Conversation(asyncio.Protocol):
         self._unsent.append(data)
 
     def _write(self) -> None:
-        """Sends all commands that the received replies lead to in one write, because each write is a system call."""
+        """Sends all pending commands in one write, because each write is a system call."""
         if self._unsent and not self._over:
             self._transport.write(b"".join(self._unsent))
         self._unsent.clear()

@@ -1,19 +1,19 @@
 """Delivers mails over several SMTP connections: each mail ends as sent, failed or deferred, however the server behaves.
 
 - Accepted (2xx): sent, with the reply.
-- One mailbox, refused permanently (5xx): failed. Refused temporarily (4xx): deferred. The DAG retry_mails tries it
-  again; this delivery does not wait for it.
-- The session or the server: no connection, 421, 4xx at MAIL, a limit of mails a session, 4xx to everyone. The mail
-  waits, which costs no try: for a new connection if the last one took mails, else for a pause, and at a slower pace
-  where the server throttles.
-- The account: a login that is wanted or refused, 5xx at MAIL, the same 5xx to everyone. No retry helps: an error says
-  which setting to look at.
-- The connection was lost after the content was sent: it isn't known whether the server has the mail. It is tried
-  again, a few times here, then as a deferred one, up to `attempts` times in all. Only this can double a mail; it has
-  the same Message-ID.
+- The server refuses one mailbox: failed if permanently (5xx), deferred if temporarily (4xx). The DAG retry_mails tries
+  deferred mails again; this delivery does not wait for them.
+- The session or the server refuses: no connection, 421, 4xx at MAIL, a limit of mails for each session, 4xx for all
+  mails. The mail waits, which is not counted as a try. It is sent on a new connection if the server accepted mails on
+  the last one, else after a pause. If the server throttles, the rate is lowered.
+- The server refuses the account: a login is required or refused, 5xx at MAIL, the same 5xx for all mails. A retry can't
+  help: an error names the settings to check.
+- The connection was lost, or the reply timed out, after the content was sent: it isn't known whether the server has
+  accepted the mail. It is sent again, a few times in this delivery, then as a deferred mail, up to `attempts` times in
+  all. This is the only case in a delivery in which a mail can arrive twice. Both copies have the same Message-ID.
 
-``refusals.py`` tells these apart, ``pace.py`` is the pace, ``connections.py`` has the connections. Pauses grow
-exponentially and are drawn at random up to their length (full jitter).
+``refusals.py`` distinguishes these cases, ``pace.py`` limits the rate, and ``connections.py`` has the connections.
+Pauses are random; their upper limit grows exponentially (full jitter).
 """
 
 import asyncio
@@ -33,27 +33,27 @@ from fraudstream.mail.smtp.server import SmtpServer
 
 #: Seconds between two checks of time limits, due retries and `stop`.
 _TICK = 0.05
-#: Seconds that a delivery continues after it was asked to stop, as long as the server accepts mails.
+#: Seconds that deliveries continue after `stop` returned true, as long as the server accepts mails.
 _STOP_GRACE = 2.0
-#: Longest reply kept, in characters.
+#: Maximum length of a stored reply, in characters.
 _REPLY_LENGTH = 500
-#: How often a mail is sent in one delivery without an answer to its content, before it is deferred.
+#: How often the content of a mail is sent without a reply, before the mail is deferred.
 _UNANSWERED_HERE = 3
-#: How often a mail may be throttled while others are taken, or end a connection, before it is deferred.
+#: How often a mail is throttled while others are accepted, or ends a connection, before it is deferred.
 _THROTTLED_HERE, _LOST_HERE = 3, 10
 
 
 class Delivery:
     """Delivers mails through one server.
 
-    `stop` is called repeatedly while mails are delivered; once it returns true, :meth:`deliver` ends soon.
     To be used from one thread; connections stay open between calls.
 
-    :param attempts: how often at most a mail is sent without an answer to its content, before it is failed
-    :param per_second: mails a second at most
-    :param patient: whether a server that refuses everyone is waited for here, or ends the delivery where that is for
-        good; else such mails are deferred. Mails that were deferred before are no sample of all mails: what refuses
-        many of them may be their mailboxes
+    :param attempts: how often the content of a mail is sent without a reply, before the mail is failed
+    :param stop: called repeatedly while mails are delivered; once it returns true, :meth:`deliver` ends soon
+    :param per_second: maximum number of mails per second
+    :param patient: what to do if the server refuses all mails. True: wait for the server, or raise an error if the
+        refusal is permanent. False: defer the mails. This is for mails that were deferred before: if many of them are
+        refused, the cause may be their mailboxes and not the server
     """
 
     def __init__(
@@ -83,14 +83,15 @@ class Delivery:
         self._accepted = 0
         self._changed = asyncio.Event()
         self._error: FraudstreamError | None = None
-        #: Of all deliveries together: a backlog is many of them, one after the other.
+        #: The time limit after `stop`, for all deliveries together: a backlog is sent in many deliveries.
         self._stop_at = float("inf")
 
     def deliver(self, mails: Sequence[Mail]) -> None:
         """Settles every mail: `status` is then ``sent``, ``failed`` or ``deferred``.
 
-        :raises MailError: it was stopped first; mails without a status may or may not have been accepted
-        :raises SettingsError: the server refuses the account or can't do what the connection asks for
+        :raises MailError: the delivery was stopped before, or connecting failed with an unexpected error. The server
+            may or may not have accepted the mails without a status
+        :raises SettingsError: the server refuses the account, or doesn't support the options of the connection
         """
         self._runner.run(self._deliver(mails))
 
@@ -104,7 +105,7 @@ class Delivery:
         self._error = None
         self._ready.extend(mails)
         try:
-            # Connections that ended in the meantime are detected before they are used.
+            # This detects connections that ended since the last delivery, before they are used.
             await asyncio.sleep(0)
             self._connections.wake()
             while self._unsettled:
@@ -126,7 +127,7 @@ class Delivery:
                 self._abandon()
 
     async def _tick(self) -> None:
-        """Waits for the end or the next look, then does what is due."""
+        """Waits until all mails are settled, at most for one tick, and handles retries and time limits."""
         self._changed.clear()
         if self._unsettled and self._error is None:
             try:
@@ -135,7 +136,7 @@ class Delivery:
                 now = time.monotonic()
                 while self._later and self._later[0][0] <= now:
                     self._ready.append(heapq.heappop(self._later)[2])
-                # The last mail on its way may have ended without an answer: nothing else decides about the others.
+                # If the last mail in flight got no reply, no callback decides about the refused mails.
                 self._decide()
         self._connections.wake()
 
@@ -198,7 +199,7 @@ class Delivery:
         reply = f"no reply after the mail was sent: {reason}"
         if mail.unanswered >= self._attempts:
             self._settle(mail, "failed", reply)
-        elif waited or mail.unanswered % _UNANSWERED_HERE == 0:  # others have waited for it long enough
+        elif waited or mail.unanswered % _UNANSWERED_HERE == 0:  # the other mails have waited long enough
             self._settle(mail, "deferred", reply)
         else:
             mail.reply = reply[:_REPLY_LENGTH]
@@ -210,9 +211,10 @@ class Delivery:
         self._return(mail, counts=counts, reply="the server closed the connection when it was asked to take the mail")
 
     def _return(self, mail: Mail, *, counts: bool, reply: str) -> None:
-        """The mail goes first on another connection; not a try. One that always ends them is deferred.
+        """Puts a mail back to be sent first, on another connection; this is not a try.
 
-        Before the server took any mail, others go first from then on: else none would ever show that it takes mails.
+        A mail that has ended many connections is deferred. If the server hasn't accepted any mail yet, it is put behind
+        the other mails instead: their replies show whether the server accepts mails at all.
         """
         mail.attempts -= 1
         mail.returns += counts

@@ -1,7 +1,8 @@
-"""Access tokens for XOAUTH2, from an Airflow connection's extra as the SMTP provider's hook reads it.
+"""Access tokens for XOAUTH2. The extra of the Airflow connection is read as Airflow's SMTP provider reads it.
 
-``access_token`` is used as it is. Else ``client_id`` and ``client_secret``, with ``tenant_id`` (common) and ``scope``
-(Outlook's), get one from Microsoft's login; MSAL keeps it, and gets another one before it ends.
+An ``access_token`` is used as it is. Otherwise Microsoft's login issues a token for ``client_id``, ``client_secret``,
+``tenant_id`` (default: common) and ``scope`` (default: Outlook's). MSAL caches the token, and gets another one before
+it expires.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from msal import ConfidentialClientApplication  # type: ignore[import-untyped]
 
 from fraudstream.errors import MailError, SettingsError
 
-#: Returns the token to log in with now.
+#: Returns a valid token for a login.
 TokenSource = Callable[[], Awaitable[str]]
 
 _AUTHORITY = "https://login.microsoftonline.com/{}"
@@ -29,10 +30,12 @@ def token_source(
     user: str | None,
     application: Callable[..., Any] = ConfidentialClientApplication,
 ) -> TokenSource:
-    """Where the tokens for a connection come from; nothing is asked yet.
+    """Returns the source of the tokens for a connection. Sends no request yet.
 
-    :param application: MSAL's, which finds out about the tenant when it is made
-    :raises SettingsError: the extra has no token and no client, or no user to log in as
+    The source raises a SettingsError if Microsoft's login refuses the client, and a MailError if it doesn't answer.
+
+    :param application: MSAL's class, whose constructor requests the tenant's configuration
+    :raises SettingsError: the extra has no token and no client, or there is no user
     """
     if not user:
         raise SettingsError(

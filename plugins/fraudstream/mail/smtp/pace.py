@@ -1,26 +1,26 @@
-"""How fast mails are handed to a server: a limit that is set, and slower than that while the server throttles."""
+"""The rate at which mails are sent to a server: a configured limit, and a lower one while the server throttles."""
 
 import time
 from collections.abc import Callable
 
-#: What the rate is multiplied with when the server throttles, and the slowest rate, in mails a second.
+#: The factor for the rate when the server throttles, and the lowest rate, in mails per second.
 _SLOWER, _SLOWEST = 0.7, 1.0
-#: How the rate grows in a second without a refusal.
+#: The rate grows each second by this factor, and at least by this number of mails per second.
 _FASTER, _FASTER_AT_LEAST = 1.1, 1.0
-#: After so long without a mail the server is taken to have forgotten what it had against us.
+#: After this time without a mail, the rate is the configured limit again.
 _FORGET_SECONDS = 600.0
-#: A rate above this is no limit to anyone.
+#: A rate above this is set to the configured limit.
 _UNLIMITED_FROM = 20_000.0
-#: Seconds that a rate is measured over at least, where the server has just begun to take mails.
+#: Minimum time in seconds for measuring the server's rate, when it has only begun to accept mails.
 _SHORTEST_LOOK = 0.05
-#: Mails that may go at once after a time without any, in seconds of the rate.
+#: Maximum burst after a time without mails, in seconds of the rate.
 _BURST_SECONDS = 0.1
 
 
 class Pace:
-    """Tokens that come at a rate: a mail needs one. Additive and multiplicative steps, as TCP adapts its window.
+    """A token bucket: each mail needs a token. The rate drops by a factor and grows step by step, like TCP's window.
 
-    :param limit: mails a second at most
+    :param limit: maximum number of mails per second
     """
 
     def __init__(self, limit: float = float("inf"), clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,16 +35,16 @@ class Pace:
 
     @property
     def slowed(self) -> bool:
-        """Whether the server made it slower than the limit."""
+        """Whether the rate is lower than the limit, because the server throttled."""
         return self._rate < self._limit
 
     @property
     def rate(self) -> float:
-        """Mails a second now; infinite without a limit."""
+        """The current rate in mails per second; infinity without a limit."""
         return self._rate
 
     def take(self) -> bool:
-        """Whether a mail may go now."""
+        """Takes a token and returns true, if a mail may be sent now."""
         self._advance()
         if self._rate == float("inf"):
             return True
@@ -54,15 +54,16 @@ class Pace:
         return True
 
     def accepted(self) -> None:
-        """The server took a mail."""
+        """Counts a mail that the server accepted."""
         if not self._accepted and not self._accepted_before:
             self._first_at = self._clock()
         self._accepted += 1
 
     def slow_down(self) -> None:
-        """The server throttles: below what it took a second lately. Refusals of one second are one step.
+        """Lowers the rate below the number of mails per second that the server accepted lately.
 
-        A server that took nothing doesn't throttle: it takes no mail at all for now.
+        Does so at most once a second. If the server accepted nothing lately, the rate stays: such a server isn't
+        throttling, but accepts no mails at all.
         """
         self._advance()
         taken, now = max(self._accepted, self._accepted_before), self._clock()

@@ -1,9 +1,9 @@
-"""What a refusal is about: the session or server, the account, or one mailbox.
+"""Classifies refusals: they concern the session or server, the account, or one mailbox.
 
-A single reply says it in few cases. Where it doesn't, the replies to the mails around it do: a server that answers
-4xx to every recipient is busy, throttles or has a quota; one that answers the same 5xx to nearly all doesn't
-relay for this account; one recipient among others that are taken is one mailbox. So refusals wait in a group until
-:data:`_GROUP` mails have an answer or no other mail is on its way.
+A single reply is rarely enough. Otherwise the replies to other mails decide. A server that answers 4xx to all
+recipients is busy, throttles or has a quota. A server that answers the same 5xx to nearly all doesn't relay for this
+account. If it refuses one recipient and accepts others, the refusal concerns one mailbox. So refusals are collected in
+a group until :data:`_GROUP` mails have a reply or no other mail is in flight.
 """
 
 import re
@@ -14,24 +14,24 @@ from enum import Enum, auto
 
 from fraudstream.mail.smtp.conversation import Mail, Stage
 
-#: Mails whose replies are looked at together.
+#: Number of mails whose replies are evaluated together.
 _GROUP = 20
-#: Refused mails in a group, at least, for a verdict about all; with words that name the cause, fewer are enough.
+#: Minimum number of refusals for a verdict about all mails; a smaller one is enough if the replies name the cause.
 _MANY, _MANY_NAMED = 10, 3
-#: Share of refusals that are about the account if they are alike: a few mailboxes may be refused for another cause.
+#: Minimum share of like refusals for a verdict about the account. The others may have causes of their own.
 _NEARLY_ALL = 0.9
-#: Share of refused mails that is the server's doing: at full speed, and after it was slowed down.
+#: Minimum share of refused mails for a verdict that the server throttles: at full rate, and at a lowered rate.
 _SHARE, _SHARE_SLOWED = 0.5, 0.1
-#: Replies by which a server asks for a login, at any command (RFC 4954).
+#: Reply codes by which a server requires or refuses a login, at any command (RFC 4954).
 _LOGIN = {530, 534, 535, 538}
 _NO_RELAY = re.compile(r"relay|authenticat|not logged in", re.IGNORECASE)
 _GREYLISTED = re.compile(r"gr[ea]y-?list", re.IGNORECASE)
-#: Enhanced status codes (RFC 3463) about the address itself.
+#: Enhanced status codes (RFC 3463) that concern the address itself.
 _UNKNOWN_MAILBOX = re.compile(r"5\.1\.\d")
 
 
 class About(Enum):
-    """What a refusal is about."""
+    """What a refusal concerns."""
 
     SESSION = auto()
     ACCOUNT = auto()
@@ -41,9 +41,9 @@ class About(Enum):
 
 
 def about(stage: Stage, code: int, reply: str, *, fresh: bool) -> About:
-    """What one refusal says by itself.
+    """Classifies a single refusal.
 
-    :param fresh: whether the connection hasn't taken a mail yet: a used one may have come to its limit of mails
+    :param fresh: whether no mail was accepted on the connection; otherwise it may have reached its limit of mails
     """
     if code in _LOGIN:
         return About.ACCOUNT
@@ -60,53 +60,53 @@ def about(stage: Stage, code: int, reply: str, *, fresh: bool) -> About:
 
 @dataclass(slots=True)
 class Verdict:
-    """What became clear of a group: the mails by what they were refused for, each with its reply."""
+    """The verdict about a group: its mails by the cause of the refusal, each with its reply."""
 
     deferred: list[tuple[Mail, str]] = field(default_factory=list)
     failed: list[tuple[Mail, str]] = field(default_factory=list)
-    #: As the server took few others or none.
+    #: The server accepted few other mails or none.
     throttled: list[tuple[Mail, str]] = field(default_factory=list)
-    #: As the server took none of this account's.
+    #: The server accepts no mails from this account.
     account: list[tuple[Mail, str]] = field(default_factory=list)
 
 
 class Refusals:
-    """Refusals that aren't decided yet, and how the mails beside them fared."""
+    """The refusals that aren't decided yet, and the number of mails that were accepted in the same group."""
 
     def __init__(self) -> None:
         self._accepted = 0
         self._later: list[tuple[Mail, str]] = []
         self._never: list[tuple[Mail, str]] = []
-        #: Mails refused with one and the same 5xx since the last one that was taken, over all deliveries.
+        #: A 5xx code, and the number of mails refused with it since the last accepted mail, over all deliveries.
         self._same: tuple[str, int] = ("", 0)
 
     def __len__(self) -> int:
-        """Mails that wait for a verdict."""
+        """The number of mails that wait for a verdict."""
         return len(self._later) + len(self._never)
 
     @property
     def full(self) -> bool:
-        """Whether enough is known for a verdict."""
+        """Whether the group has enough replies for a verdict."""
         return len(self) + self._accepted >= _GROUP
 
     def accepted(self) -> None:
-        """A mail was taken."""
+        """Counts an accepted mail."""
         self._accepted += 1
         self._same = ("", 0)
         if self.full and not len(self):
             self._accepted = 0
 
     def refused(self, mail: Mail, code: int, reply: str) -> None:
-        """A mail was refused, and it isn't clear why."""
+        """Adds a mail whose refusal isn't decided."""
         (self._later if code < 500 else self._never).append((mail, reply))
 
     def forget(self) -> None:
-        """The mails of the group are given up for now."""
+        """Begins a new group without a verdict about the current one."""
         self._accepted = 0
         self._later, self._never = [], []
 
     def verdict(self, *, slowed: bool) -> Verdict:
-        """Decides about the group and begins a new one; `slowed`: mails already go slower than they might."""
+        """Returns the verdict about the group and begins a new one; `slowed`: the rate was lowered before."""
         found = Verdict()
         refused = len(self)
         share = len(self._later) / (refused + self._accepted) if refused else 0.0
@@ -123,7 +123,7 @@ class Refusals:
         return found
 
     def _refused_alike(self) -> bool:
-        """Whether the 5xx are about the account: nearly all name the cause, or nearly all mails got the same one."""
+        """Whether the 5xx concern the account: nearly all name the cause, or nearly all mails got the same code."""
         if not self._never or self._accepted:
             return False
         named = sum(bool(_NO_RELAY.search(reply)) for _, reply in self._never) >= _NEARLY_ALL * len(self._never)
@@ -137,6 +137,6 @@ class Refusals:
 
 
 def replies_of(refused: Sequence[tuple[Mail, str]]) -> str:
-    """The reply that most of the mails got, for the log."""
+    """Returns the most frequent reply, for the log."""
     replies = [reply for _, reply in refused]
     return max(set(replies), key=replies.count)

@@ -1,6 +1,6 @@
-"""The SMTP server: where it is and how to log in, from an Airflow connection's fields; opening a connection to it.
+"""An SMTP server: its address and login from an Airflow connection, and how to open an SMTP connection to it.
 
-aiosmtplib connects, greets, encrypts and logs in; what happens on the open connection is `conversation.py`.
+aiosmtplib connects, sends EHLO, encrypts and logs in. `conversation.py` takes over the open connection.
 """
 
 import asyncio
@@ -18,19 +18,19 @@ from fraudstream.errors import MailError, SettingsError
 from fraudstream.mail.smtp.oauth import TokenSource, token_source
 
 _PORTS = {"plain": 25, "starttls": 587, "tls": 465}
-#: Reply codes from here on say that a retry doesn't help.
+#: Reply codes from this one on are permanent: a retry can't help.
 _FOR_GOOD = 500
 
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """An SMTP server and how to talk to it.
+    """An SMTP server, its login and the options of connections to it.
 
-    `timeout` is in seconds: for connecting, and for each reply but the one to a mail's content. That has
-    `content_timeout`: ten minutes (RFC 5321, 4.5.3.2.6), since a mail that is given up meanwhile may be there already,
-    and is doubled when it is sent again. `verify` says whether its certificate must be valid.
-    `token` gives the access token of XOAUTH2, in the place of a password. `ehlo_name` is what this client calls itself;
-    empty: its host's full name.
+    `timeout` (seconds) limits connecting and the wait for each reply, except the reply to a mail's content. That one
+    has `content_timeout`: ten minutes (RFC 5321, 4.5.3.2.6). After a shorter wait, the server may already have accepted
+    a mail that is sent again and arrives twice. `verify` says whether the server's certificate must be valid. `token`
+    returns the access token for XOAUTH2, which replaces a password. `ehlo_name` is the client's name in EHLO; empty:
+    the fully qualified name of its host.
     """
 
     host: str
@@ -49,7 +49,7 @@ class SmtpServer:
 
 
 class Opened(NamedTuple):
-    """An open connection, greeted and logged in; its transport waits for the protocol that takes it over."""
+    """An open connection after EHLO and login. The caller sets the protocol of its transport."""
 
     transport: asyncio.Transport
     pipelining: bool
@@ -64,14 +64,14 @@ def server_from_connection(
     *,
     ehlo_name: str = "",
 ) -> SmtpServer:
-    """The server that an Airflow connection of type smtp describes, read as Airflow's own SmtpHook reads it.
+    """Returns the server of an Airflow connection of type smtp, whose fields have the same meaning as in SmtpHook.
 
-    TLS from the first byte by default; extra ``disable_ssl`` makes that STARTTLS, with ``disable_tls`` too nothing is
-    encrypted. ``timeout`` is in seconds (30); so is ``content_timeout`` (600), for the reply to a mail's content, which
-    Airflow's hook doesn't know. ``ssl_context`` ``none`` accepts any certificate. With ``auth_type`` ``oauth2`` the
-    login is XOAUTH2: see :mod:`fraudstream.mail.smtp.oauth`.
+    The default is TLS from the first byte. ``disable_ssl`` in the extra selects STARTTLS; with ``disable_tls`` too,
+    nothing is encrypted. ``timeout`` is in seconds (default: 30). ``content_timeout`` (seconds, default: 600) is for
+    the reply to a mail's content; SmtpHook doesn't have it. ``ssl_context`` ``none`` accepts any certificate. With
+    ``auth_type`` ``oauth2`` the login is XOAUTH2: see :mod:`fraudstream.mail.smtp.oauth`.
 
-    :raises SettingsError: no host, or an extra that can't be used
+    :raises SettingsError: the connection has no host, or its extra can't be used
     """
     if not host:
         raise SettingsError("the SMTP connection has no host: set the server's name or address in it")
@@ -124,8 +124,8 @@ async def open_connection(server: SmtpServer) -> Opened:
     """Connects, encrypts and logs in.
 
     :raises SettingsError: the server refuses the client or its login permanently, offers no STARTTLS or AUTH, or has
-        an invalid certificate: the connection must be changed
-    :raises MailError: anything else, which may pass
+        an invalid certificate: the Airflow connection must be changed
+    :raises MailError: any other error; it may be temporary
     """
     client = aiosmtplib.SMTP(
         hostname=server.host,
@@ -144,7 +144,7 @@ async def open_connection(server: SmtpServer) -> Opened:
         await _greet(client, server)
         opened = True
     finally:
-        # aiosmtplib closes only what fails inside connect().
+        # aiosmtplib closes the connection only if connect() fails.
         if not opened:
             client.close()
     return Opened(cast(asyncio.Transport, client.transport), client.supports_extension("pipelining"))
