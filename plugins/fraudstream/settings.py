@@ -233,7 +233,10 @@ class Settings(DagSettings):
         "the site and the task that mails fraud notices need them",
     )
     confirmation_time_limit_seconds: int = Field(
-        72 * 3600, ge=1, description="how long a case waits for its customer before its outcome is NO_RESPONSE"
+        72 * 3600,
+        ge=1,
+        description="how long a case waits for its customer after the mail server accepted the notice, or without that "
+        "for its acceptance, before its outcome is NO_RESPONSE",
     )
     confirmation_cases_per_second: float = Field(
         40,
