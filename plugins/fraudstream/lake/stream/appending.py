@@ -71,7 +71,7 @@ class AppendingChain(ObjectChain):
             self._moved_at[partition] = float("-inf")
             if end is None:
                 return None
-            # 3. move the progress; start over if another reader has moved it, since then the end may be another
+            # 3. move the progress; start over if another reader has moved it: the chain may have another end now
             behind_end = self._progress[partition].taken - (there.taken if there else 0)
             taken = (there.taken if there else 0) + self._taken_before(partition, adopted)
             self._progress[partition] = replace(self._progress[partition], taken=taken)
@@ -135,9 +135,9 @@ class AppendingChain(ObjectChain):
     def _taken_before(self, partition: Partition, adopted: Sequence[Link]) -> int:
         """The number of offsets before adopted objects that were deleted unread.
 
-        The writer of an object may have died before it saved this number with the progress. Only a gap before an
-        object's first record that the topic's first available offset lies in is counted. In other gaps, deleted records
-        can't be told from transaction markers.
+        The writer of an object may have died before it saved this number with the progress. A gap before an object's
+        first record counts only if the topic's first available offset is in it, or is the offset of that record. In
+        other gaps, deleted records can't be told from transaction markers.
         """
         if self._topics is None or all(link.first == link.start for link in adopted):
             return 0
