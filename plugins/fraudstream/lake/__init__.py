@@ -1,1 +1,1 @@
-"""The lake: named objects, JSON lines written exactly once, compaction to Parquet, the audit."""
+"""The lake: JSON lines written exactly once, compaction to Iceberg tables, queries, and the audit."""

@@ -1,6 +1,6 @@
-"""``python -m fraudstream.lake``: list, query, audit and compact the lake, and maintain its tables.
+"""``python -m fraudstream.lake``: lists, queries, audits and compacts the lake, and maintains its tables.
 
-Exit codes: 0 all is well, 1 something is missing, doubled or different, 2 wrong usage or something can't be reached.
+Exit codes: 0 success, 1 records are missing, duplicated or different, 2 wrong usage or any other error.
 """
 
 import argparse
@@ -50,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m fraudstream.lake",
-        description="Look at the lake, ask it, prove it, compact it, maintain its tables.",
-        epilog="Exit codes: 0 all is well; 1 something is missing, doubled or different; 2 wrong usage or unreachable.",
+        description="List, query, audit and compact the lake, and maintain its tables.",
+        epilog="Exit codes: 0 success; 1 records are missing, duplicated or different; 2 wrong usage or other error.",
     )
     parser.add_argument("--bucket", help="bucket without gs:// (default: the setting FRAUDSTREAM_LAKE_BUCKET)")
     parser.add_argument("-v", "--verbose", action="store_true", help="log what is being done")
@@ -74,12 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     asked = commands.add_parser(
         "query",
         help="run a SQL query",
-        description="Views: transaction, fraud_confirmation, email_confirmation, fraud_case (a row a case).",
+        description="Views: transaction, fraud_confirmation, case_event, email_confirmation, fraud_case (row per case)",
     )
     asked.add_argument("sql", metavar="SQL", help="one SELECT, in DuckDB's dialect")
     asked.add_argument("--format", choices=FORMATS, default="table", help="default: %(default)s")
     asked.set_defaults(command=_query)
-    whole = commands.add_parser("audit", help="compare the topics' offsets with lake and mail log")
+    whole = commands.add_parser("audit", help="compare the topics with the lake and the mail log")
     whole.add_argument("--json", action="store_true", help="print one JSON document, not a table")
     whole.set_defaults(command=_audit)
     smaller = commands.add_parser("compact", parents=[chosen, until], help="move JSON of closed days to the tables")

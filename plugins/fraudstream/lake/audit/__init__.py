@@ -1,1 +1,1 @@
-"""Topics and lake compared."""
+"""Compares the topics with the lake and the mail log."""

@@ -1,18 +1,18 @@
-"""Whether every record of the topics is in the lake once and unchanged, and has its mail: the proof, from the outside.
+"""Audits the lake: whether every record of the topics is in the lake exactly once and unchanged, and has its mail.
 
-1. ask where the last green audit came to, and how far each chain of lake and mail log is now: that span's contents are
-   compared, since both sides have it already
-2. read the topics from there to their ends
-3. ask where each chain ends now
-4. read what lake and mail log hold from there on; what came behind the topics' ends meanwhile is left out
-5. compare offset by offset, and the control totals of the span, for each topic-partition
-6. count what is wrong without a record being missing: dead letters, undelivered mails, deferred mails that nobody
-   tries again, records that retention deleted unread, topics that were recreated or truncated
+1. set the span of each topic-partition whose contents are compared: from the position of the last green audit to the
+   present end of the chain, since topic and lake both have these records
+2. read the topics from the position to their ends
+3. get the present end of each chain
+4. read the rows of lake and mail log from the position on; rows after the topics' ends are left out
+5. compare the offsets of each topic-partition, and the control totals of its span
+6. count other problems: dead letters, undelivered mails, deferred mails that are not retried, offsets that retention
+   deleted unread, topic-partitions that were recreated or truncated
 
-The topics come first, so that whatever is counted there had its chance; a record at or after the end of its chain
-is `behind`, not missing: its reader hasn't come to it yet. The chains' ends come before the rows, since readers go on
-meanwhile: what is written between the two would be missing below a later end. Of a case's answers the first and each
-staff decision are expected; dead letters are not.
+The topics are read before the ends of the chains. A record at or after the end of its chain is `behind`, not missing:
+its reader hasn't reached it yet. The ends are read before the rows, because consumers continue to write: if the ends
+were read after the rows, records written in between would count as missing. The first answer to a case and all staff
+decisions are expected in the lake. Late answers and dead letters are not.
 """
 
 import logging
@@ -45,19 +45,20 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Cases without an outcome, and answers without a case, that a report names.
+#: Maximum number of ids in a report of cases without an outcome, of overdue cases, and of answers without a case.
 _CASES_NAMED = 20
-#: How long after its time limit a case may be without an outcome: close_expired_cases runs every hour.
+#: How long after its deadline a case may be without an outcome: close_expired_cases runs every hour.
 _CLOSED_WITHIN = timedelta(hours=2)
 
 
 def audit(
     settings: Settings, lake: Lake, *, position: Position | None = None, limits: Limits | None = None
 ) -> AuditReport:
-    """Compares topics, lake and mail log; changes nothing anywhere.
+    """Compares topics, lake and mail log. Changes nothing.
 
-    :param position: of the last green audit, where this one continues; None: everything is audited
-    :raises KafkaUnavailable, SchemaRegistryError, LakeError: one of the sides can't be read
+    :param position: the position of the last green audit, from which this one continues; None: audits everything
+    :raises KafkaError, SchemaRegistryError: a topic or its schemas can't be read
+    :raises LakeError: the lake can't be read
     """
     started = time.monotonic()
     # 1. span
@@ -103,10 +104,12 @@ def compare_with_lake(
     spans: Mapping[Partition, Span] | None = None,
     accepted: Mapping[str, datetime] | None = None,
 ) -> AuditReport:
-    """Steps 3 to 5 for what the topics held.
+    """Steps 3 to 5, for the content of the topics.
 
-    :param time_limit: of a case
-    :param accepted: when the notice of each case was: its time limit runs from then on
+    :param time_limit: the time limit of a case
+    :param since: the offsets from which the lake is read, by topic-partition
+    :param spans: the spans whose contents are compared, by topic-partition
+    :param accepted: when the notice of each case was accepted, by the case's id: its time limit runs from then on
     """
     since, spans = since or {}, spans or {}
     # 3. ends of the chains
@@ -155,7 +158,7 @@ def compare_with_lake(
 
 
 def _of_notices(partition: Partition) -> Partition:
-    """The partition in a position."""
+    """The key of a partition's notices in a position."""
     return Partition(NOTICES, partition.number)
 
 
@@ -174,7 +177,7 @@ def _compared(
     found: Offsets,
     chain_end: int,
 ) -> AuditLine:
-    # What retention deleted from the topic can't be held against it, nor what came while the audit ran.
+    # Neither rows whose records retention has deleted from the topic nor rows that came since it was read are compared.
     known = found[(content.begin <= found) & (found < content.end)]
     expected = content.expected
     difference = compare(expected, known)

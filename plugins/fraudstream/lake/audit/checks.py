@@ -1,4 +1,4 @@
-"""What an audit counts beside the records: each check has a limit, above which the audit is red."""
+"""The checks of an audit besides the comparison of records. The audit is red if a count is above its limit."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from fraudstream.lake.stream import progress
 from fraudstream.lake.stream.names import MAILS, folders_of
 from fraudstream.lake.stream.retention import Unread, unread
 
-#: How many, and where.
+#: A count, and the place of what was counted.
 _Found = tuple[int, str]
 _PLACES_NAMED = 20
 _RETURNED = frozenset({MAIL_BOUNCED, MAIL_SUPPRESSED})
@@ -23,20 +23,23 @@ _RETURNED = frozenset({MAIL_BOUNCED, MAIL_SUPPRESSED})
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many of each an audit accepts, since the last green one."""
+    """The highest accepted count of each check.
+
+    Dead letters, failed mails and undelivered notices count since the last green audit, the others at present.
+    """
 
     dead_letters: int = 0
     undelivered_mails: int = 0
-    #: Fraud notices that bounced or were suppressed; those that failed count as undelivered mails.
+    #: Fraud notices that bounced or were suppressed. Those that failed count as undelivered mails.
     undelivered_notices: int = 0
-    #: Offsets, of which a few are transaction markers.
+    #: Offsets that retention deleted unread. A few of them are transaction markers.
     retention_gaps: int = 0
     changed_topics: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One of them, and where it was found: topic, partition, offsets."""
+    """The result of a check: a count, its limit, and the places: topic, partition, offsets."""
 
     name: str
     found: int
@@ -45,11 +48,11 @@ class Check:
 
     @property
     def ok(self) -> bool:
-        """Whether it is within its limit."""
+        """Whether the count is within its limit."""
         return self.found <= self.limit
 
     def to_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """The check as a JSON document."""
         return {"name": self.name, "found": self.found, "limit": self.limit, "where": list(self.where)}
 
 
@@ -62,12 +65,13 @@ def checks(
     limits: Limits,
     retries: Retries,
 ) -> list[Check]:
-    """All checks.
+    """Runs all checks.
 
-    :param failed_mails: offsets of mails that won't be tried again
+    :param failed_mails: offsets of mails that will not be retried, by the topic-partition of their records
     :param notices: the last event of each fraud notice that didn't reach its customer
-    :param retries: what is known of the mails that are tried again
-    :raises KafkaError: the brokers don't say what they have
+    :param retries: the state of deferred mails
+    :raises KafkaError: the brokers don't return the topics' ids or offsets
+    :raises LakeError: the progress objects can't be read
     """
     gaps: list[_Found] = []
     changed: list[_Found] = []

@@ -1,4 +1,4 @@
-"""What lake and mail log hold of each topic-partition from an offset on: where records are, and their totals."""
+"""Reads from lake and mail log the offsets and the control totals of each topic-partition, from an offset on."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from fraudstream.lake.table.lake import Lake
 from fraudstream.lake.table.schemas import rows_schema
 
 _PLACE = ("topic", "partition", "offset")
-#: A mail's status when it will not be tried again.
+#: The status of a mail that could not be delivered and will not be retried.
 _FAILED = "failed"
 
 
@@ -33,23 +33,23 @@ class Span:
     end: int
 
     def of(self, offsets: Offsets) -> np.ndarray:
-        """Which of some offsets lie in it."""
+        """A mask of the offsets that are in the span."""
         return np.asarray((self.start <= offsets) & (offsets < self.end))
 
 
 @dataclass(slots=True)
 class Contents:
-    """What a folder holds of some topic-partitions."""
+    """The content of a folder, by topic-partition."""
 
-    #: Each as often as it is there.
+    #: The offset of each row, in any order. An offset that is in several rows is repeated.
     offsets: dict[Partition, Offsets] = field(default_factory=dict)
     totals: dict[Partition, Totals] = field(default_factory=dict)
-    #: Offsets of mails that won't be tried again.
+    #: Offsets of mails that will not be retried.
     failed: dict[Partition, Offsets] = field(default_factory=dict)
 
 
 def measured_columns(folder: str) -> list[str]:
-    """Columns of a folder's rows that control totals have."""
+    """The columns of a folder's rows that are summed in control totals."""
     return [
         field.name
         for field in rows_schema(folder)
@@ -60,7 +60,10 @@ def measured_columns(folder: str) -> list[str]:
 def rows_since(
     lake: Lake, folder: str, since: Mapping[Partition, int], columns: list[str]
 ) -> Iterator[tuple[Partition, Offsets, pa.Table]]:
-    """Rows of each topic-partition from its offset on, 0 where it has none; each once, in tables of bounded size."""
+    """The rows of each topic-partition from its offset in `since` on, or from 0; each row once.
+
+    Yields the partition, the rows' offsets and a table of bounded size with the columns.
+    """
     for rows in _tables_since(lake, folder, since, [*_PLACE, *columns]):
         numbers, topics = rows["partition"].to_numpy(), rows["topic"]
         for topic in pc.unique(topics).to_pylist():
@@ -73,7 +76,7 @@ def rows_since(
 
 
 def _tables_since(lake: Lake, folder: str, since: Mapping[Partition, int], columns: list[str]) -> Iterator[pa.Table]:
-    """Rows of objects and files that may have some from these offsets on."""
+    """The rows of all objects and files that may have rows from these offsets on."""
     chains = [(partition, since.get(partition, 0)) for partition in progress.every(lake.store, folder)]
     wanted = [
         And(EqualTo("topic", topic), And(EqualTo("partition", number), GreaterThanOrEqual("offset", start)))
@@ -85,7 +88,7 @@ def _tables_since(lake: Lake, folder: str, since: Mapping[Partition, int], colum
 
 
 def lake_contents(lake: Lake, folder: str, since: Mapping[Partition, int], spans: Mapping[Partition, Span]) -> Contents:
-    """A folder of records; totals are those of the spans."""
+    """The content of a folder with records. `totals` are those of the rows in the spans."""
     found, parts = Contents(), defaultdict(list)
     for partition, offsets, rows in rows_since(lake, folder, since, measured_columns(folder)):
         parts[partition].append(offsets)
@@ -98,7 +101,7 @@ def lake_contents(lake: Lake, folder: str, since: Mapping[Partition, int], spans
 
 
 def mail_contents(lake: Lake, since: Mapping[Partition, int]) -> Contents:
-    """The mail log."""
+    """The content of the mail log, without totals."""
     found, parts = Contents(), defaultdict(list)
     for partition, offsets, rows in rows_since(lake, MAILS, since, ["status"]):
         parts[partition].append(offsets)
@@ -109,5 +112,5 @@ def mail_contents(lake: Lake, since: Mapping[Partition, int]) -> Contents:
     return found
 
 
-#: Folders of records.
+#: Folders with records of the topics: all but the mail log.
 LAKE_FOLDERS = tuple(dict.fromkeys(FOLDER_OF.values()))

@@ -1,12 +1,12 @@
-"""Up to where the last green audit came, and the history of all audits: folder audit/ of the lake.
+"""The position of the last green audit, and the history of all audits, in folder audit/ of the lake.
 
 ::
 
     audit/position.json                                     offsets up to which topics, lake and mail log agreed
     audit/dt=2023-10-08/20231008T120003Z.jsonl              lines of one audit, for queries over time
 
-A line has ``auditedAt``, ``ok`` of the whole audit, and either the counts of a topic-partition and target, or the
-``name`` of a check, ``found``, ``limit`` and ``where``.
+Each line has ``auditedAt``, and ``ok`` of the whole audit. In addition it has the counts of a topic-partition and
+target, or ``name``, ``found``, ``limit`` and ``where`` of a check.
 """
 
 import json
@@ -21,20 +21,24 @@ from fraudstream.lake.store.objects import JSON, ObjectStore
 
 _FOLDER = "audit"
 _POSITION = f"{_FOLDER}/position.json"
-#: Under which a position has where undelivered notices were counted: the lake may be behind that.
+#: The name in a position for case_event as the source of undelivered notices. They are counted from the topic itself,
+#: so this position may be ahead of that of the lake.
 NOTICES = f"{CASE_EVENT} notices"
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The next offset to audit of each topic-partition, and the id that its topic had."""
+    """The next offset to audit of each topic-partition, the topics' ids, and the generation of the stored object."""
 
     ends: Mapping[Partition, int] = field(default_factory=dict)
     topic_ids: Mapping[str, str] = field(default_factory=dict)
     generation: int = 0
 
     def since(self, topic_ids: Mapping[str, str]) -> dict[Partition, int]:
-        """Where to continue; a topic that was recreated is audited from its beginning."""
+        """The offsets to continue at. Those of a recreated topic are omitted: it is audited from its beginning.
+
+        :param topic_ids: the present ids of the topics
+        """
         return {
             partition: end
             for partition, end in self.ends.items()
@@ -43,7 +47,7 @@ class Position:
 
 
 def load(store: ObjectStore) -> Position:
-    """The position of the last green audit; the beginning of everything where there was none.
+    """The position of the last green audit; one without offsets if there was none, so that everything is audited.
 
     :raises LakeError: the object is unreadable
     """
@@ -61,14 +65,17 @@ def load(store: ObjectStore) -> Position:
 
 
 def save(store: ObjectStore, position: Position, at: datetime) -> None:
-    """Puts a position in place of the one that it began with; where another audit was faster, that one stays."""
+    """Replaces the stored position of generation `position.generation`.
+
+    If another audit has replaced it already, nothing is written.
+    """
     ends = [{"topic": p.topic, "partition": p.number, "end": end} for p, end in sorted(position.ends.items())]
     document = {"at": at.isoformat(), "ends": ends, "topic_ids": dict(position.topic_ids)}
     store.replace(_POSITION, json.dumps(document).encode(), position.generation, content_type=JSON)
 
 
 def rewind(store: ObjectStore, kept: Mapping[Partition, int]) -> None:
-    """Has the next audit begin at these offsets at most: from there on partitions hold other records than it saw.
+    """Moves the position back to these offsets: from there on, the partitions have other records than were audited.
 
     :raises LakeError: the position is unreadable
     """
@@ -78,11 +85,11 @@ def rewind(store: ObjectStore, kept: Mapping[Partition, int]) -> None:
         ends = {partition: min(end, kept.get(partition, end)) for partition, end in there.ends.items()}
         if ends == there.ends:
             return
-        save(store, replace(there, ends=ends), datetime.now(UTC))  # again, where an audit was faster
+        save(store, replace(there, ends=ends), datetime.now(UTC))  # repeated if an audit has replaced it
 
 
 def add_to_history(store: ObjectStore, report: Mapping[str, Any], at: datetime) -> None:
-    """Keeps the lines of an audit's report."""
+    """Writes the lines of an audit's report to a new object."""
     head = {"auditedAt": at.isoformat(), "ok": report["ok"]}
     lines = [json.dumps({**head, **line}) for line in [*report["lines"], *report["checks"]]]
     name = f"{_FOLDER}/dt={at:%Y-%m-%d}/{at:%Y%m%dT%H%M%S%fZ}.jsonl"

@@ -1,4 +1,4 @@
-"""An audit for people: a table, and what is wrong in sentences."""
+"""Prints the report of an audit as a table, and lists the problems as sentences."""
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +10,7 @@ _RANGES_SHOWN = 3
 
 
 def print_report(report: AuditReport, console: Console) -> None:
-    """A line for each topic-partition and target, what differs in content, the checks, then the verdict."""
+    """Prints a row for each topic-partition and target, differences in content, checks, cases, then the verdict."""
     table = Table(title="Topics against lake and mail log")
     for heading in ("topic", "partition", "target"):
         table.add_column(heading)
@@ -58,7 +58,7 @@ def print_report(report: AuditReport, console: Console) -> None:
 
 
 def problems(report: AuditReport) -> list[str]:
-    """What makes an audit red: what, in which topic and partition, at which offsets."""
+    """The problems that make an audit red, with topic, partition and offsets, or with the ids of overdue cases."""
     found = []
     for line in report.lines:
         target = "the lake" if line.target == LAKE else "the mail log"

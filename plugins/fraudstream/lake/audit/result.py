@@ -1,4 +1,4 @@
-"""What an audit found: a line for each topic-partition and target, checks, and cases without an outcome."""
+"""The result of an audit: a line for each topic-partition and target, checks, and cases without an outcome."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,10 @@ MAIL = "mail"
 
 @dataclass(frozen=True, slots=True)
 class AuditLine:
-    """One topic-partition against one target; counts of records, ranges of offsets (first, last)."""
+    """The comparison of a topic-partition with a target: counts of records, and ranges of offsets (first, last).
+
+    `behind` records are at or after the end of the target's chain: its reader hasn't reached them yet.
+    """
 
     partition: Partition
     target: str
@@ -31,53 +34,56 @@ class AuditLine:
     unexpected: list[Range]
     dead_letters: int
     late: int
-    #: Control totals that differ, by name: the topic's and the target's.
+    #: Control totals that differ, by name: the topic's value and the target's.
     changed: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    #: First and last offset that they were compared of.
+    #: The range of offsets whose control totals differ; None: they don't differ.
     compared: Range | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is missing, doubled, there without reason or changed."""
+        """Whether no record is missing, duplicated, unexpected or changed."""
         return not (self.missing_count or self.duplicated_count or self.unexpected_count or self.changed)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """Result of an audit."""
+    """The result of an audit. Lists of case ids have the first ones only."""
 
     lines: list[AuditLine]
-    #: Fraud transactions that no answer is there for.
+    #: The number of fraud transactions without an answer.
     open_cases: int
     open_case_ids: list[str] = field(default_factory=list)
-    #: Answers to cases that there is no fraud transaction for: kept, and nobody's outcome.
+    #: The number of answered cases without a fraud transaction. The lake keeps their answers.
     unknown_cases: int = 0
     unknown_case_ids: list[str] = field(default_factory=list)
-    #: Fraud notices that didn't reach their customers, by what became of them: failed, bounced, suppressed.
+    #: The numbers of fraud notices that failed, bounced and were suppressed.
     undelivered: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
-    #: Cases without an outcome, long after their time was up: nothing waits for them.
+    #: The number of cases without an outcome long after their deadline: nothing waits for them any more.
     overdue_cases: int = 0
     overdue_case_ids: list[str] = field(default_factory=list)
-    #: Offsets of mails that won't be tried again, by the topic-partition of their records.
+    #: Offsets of mails that will not be retried, by the topic-partition of their records.
     failed_mails: Mapping[Partition, Offsets] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
-    #: What was read of the topics.
+    #: The content of the topics.
     topics: TopicsContent = field(default_factory=TopicsContent)
-    #: Where the next audit continues if this one is green.
+    #: The position at which the next audit continues if this one is green.
     position: Position = field(default_factory=Position)
 
     @property
     def ok(self) -> bool:
-        """Whether every line and every check is, and every case whose time is up has an outcome."""
+        """Whether all lines and all checks are ok, and no case is overdue."""
         return all(line.ok for line in self.lines) and all(check.ok for check in self.checks) and not self.overdue_cases
 
     def total(self, count: str) -> int:
-        """Sum of a count over all lines."""
+        """The sum of a count over all lines.
+
+        :param count: the name of a field of :class:`AuditLine`
+        """
         return sum(int(getattr(line, count)) for line in self.lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON: ``ok``, the counts over all lines, cases, checks, each line with its ranges."""
+        """The report as a JSON document: ``ok``, counts over all lines, cases, checks, and each line with ranges."""
         return {
             "ok": self.ok,
             "missing": self.total("missing_count"),

@@ -1,4 +1,4 @@
-"""What the audit asks of topic mail_retry, whose records no folder keeps and whose retention is a week."""
+"""Reads the state of topic mail_retry for the audit. It has no folder in the lake, and a retention of a week."""
 
 import logging
 import time
@@ -27,26 +27,26 @@ _GROUP = f"send_mail-{MAIL_RETRY}"
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """Mails that are tried again."""
+    """The state of deferred mails."""
 
-    #: The committed offset of the group that sends them.
+    #: The committed offsets of the group that retries them.
     committed: Mapping[Partition, int] = field(default_factory=dict)
-    #: Records that the group should have read by now: what they are about has been deferred for too long.
+    #: Unread records that are older than the time for which mails are retried, by more than an hour.
     overdue: dict[Partition, Offsets] = field(default_factory=dict)
-    #: Dead letters that were written since the last green audit.
+    #: Records whose dead letters were written since the last green audit.
     dead: dict[Partition, Offsets] = field(default_factory=dict)
-    #: Up to where the dead letters were read, by partition of their topic.
+    #: The next offset of each partition of the dead-letter topic.
     ends: dict[Partition, int] = field(default_factory=dict)
 
 
 def read_retries(
     settings: Settings, topics: Topics, since: Mapping[Partition, int], logged: Mapping[Partition, int]
 ) -> Retries:
-    """Asks the brokers.
+    """Reads the state of deferred mails from the brokers.
 
-    :param since: `ends` of the last green audit, among others
-    :param logged: where the mail log of each topic-partition ends
-    :raises KafkaError: they don't answer
+    :param since: the offsets of the last green audit, which include its `ends`
+    :param logged: the end of the mail log for each topic-partition
+    :raises KafkaError: the brokers don't answer
     """
     partitions = topics.partitions(MAIL_RETRY)
     try:
@@ -65,7 +65,11 @@ def read_retries(
 
 
 def _first_since(settings: Settings, partitions: Iterable[Partition], moment: float) -> dict[Partition, int]:
-    """The first record of each partition at or after a moment, in seconds since 1970; without those that have none."""
+    """The offset of the first record of each partition at or after a time. Partitions without one are omitted.
+
+    :param moment: seconds since 1970
+    :raises KafkaException: the brokers don't answer, or a leader is changing
+    """
     consumer = Consumer(settings.kafka_config(**one_read(f"audit-{uuid.uuid4().hex}")), logger=log)
     try:
         asked = [TopicPartition(*partition, int(moment * 1000)) for partition in partitions]
@@ -73,6 +77,6 @@ def _first_since(settings: Settings, partitions: Iterable[Partition], moment: fl
     finally:
         consumer.close()
     for place in found:
-        if place.error is not None or place.offset == OFFSET_INVALID:  # its leader just went away
+        if place.error is not None or place.offset == OFFSET_INVALID:  # OFFSET_INVALID: the leader just went away
             raise KafkaException(place.error or Code(Code.LEADER_NOT_AVAILABLE))
     return {Partition(place.topic, place.partition): place.offset for place in found if place.offset >= 0}

@@ -1,4 +1,4 @@
-"""What the topics hold, for the audit: every offset that a read_committed reader gets, from beginning to end."""
+"""Reads the topics for the audit: all records that a read_committed reader gets, up to the topics' ends."""
 
 import logging
 import time
@@ -35,17 +35,17 @@ from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: Those that the lake keeps, in the order of the table: answers before cases.
+#: Topics with a folder in the lake, in the order of their definitions: answers before cases.
 TOPICS = tuple(FOLDERS)
-#: Read from their spans on; the others are read whole.
+#: Topics that are read from the start of their spans. The others are read from the beginning.
 _FROM_SPANS = frozenset({NON_FRAUD_TRANSACTION, CASE_EVENT})
 _POLL_RECORDS = 10_000
-#: Longest time without any record before the brokers count as gone.
+#: Time without any record after which the brokers count as unavailable.
 _SILENCE_SECONDS = 30.0
 
 
 class FirstAnswer(NamedTuple):
-    """The answer that counts for a case; time in ms since 1970."""
+    """The answer that counts for a case. `answered_at` is in ms since 1970."""
 
     status: str
     answered_at: int
@@ -53,61 +53,64 @@ class FirstAnswer(NamedTuple):
 
 @dataclass(slots=True)
 class TopicPartitionContent:
-    """Records of a topic-partition below `end`; those before `begin` are deleted by now."""
+    """The offsets of a topic-partition's records from `begin` up to `end`.
+
+    Records before `begin` are deleted, or were audited before.
+    """
 
     begin: int
     end: int
     offsets: Offsets
-    #: Records that are dead letters only.
+    #: Records that are dead letters.
     dead: Offsets
-    #: Answers to cases that had one already, and that are no staff decisions.
+    #: Answers that aren't the first one to their case, and aren't staff decisions.
     late: Offsets
-    #: Of what is expected in the span that was asked for; None: wasn't asked for.
+    #: Control totals of the expected records in the span; None: there is no span.
     totals: Totals | None = None
 
     @property
     def expected(self) -> Offsets:
-        """Records that lake and mail must have, each once."""
+        """The offsets of the records that the lake must have once each, and the mail log for topics with mails."""
         return np.setdiff1d(self.offsets, np.union1d(self.dead, self.late), assume_unique=True)
 
 
 @dataclass(slots=True)
 class TopicsContent:
-    """All topics at the time each was read to its end."""
+    """The content of all topics, each read up to its end."""
 
     partitions: dict[Partition, TopicPartitionContent] = field(default_factory=dict)
-    #: Fraud transactions, each with the time of its record, ms since 1970.
+    #: The record timestamp of each fraud transaction in ms since 1970, by the case's id.
     cases: dict[str, int] = field(default_factory=dict)
-    #: The first answer of each case, also of cases that there is no transaction for.
+    #: The first answer to each case, including cases without a fraud transaction.
     answers: dict[str, FirstAnswer] = field(default_factory=dict)
-    #: Staff decisions, all of which count.
+    #: The number of staff decisions, all of which count.
     decisions: int = 0
 
     @property
     def open(self) -> list[str]:
-        """Cases without an answer."""
+        """The ids of cases without an answer."""
         return sorted(self.cases.keys() - self.answers.keys())
 
     @property
     def unknown(self) -> list[str]:
-        """Cases that have an answer and aren't there."""
+        """The ids of cases that have an answer but no fraud transaction."""
         return sorted(self.answers.keys() - self.cases.keys())
 
 
 class Answers:
-    """Which answers count: the first of each case, and staff decisions; the others are `late`."""
+    """Determines which answers count: the first one to each case, and all staff decisions. The others are `late`."""
 
     def __init__(self, content: TopicsContent) -> None:
         self._content = content
-        #: Append time, partition and offset of each case's first answer: it lies in one of two partitions, if
-        #: partitions were added to the topic.
+        #: Append time, partition and offset of the first answer to each case. If partitions were added to the topic,
+        #: the answers to a case may be in two partitions.
         self._firsts: dict[str, Place] = {}
         self._order = CaseOrder()
         self._decisions: set[Place] = set()
         self.late: dict[Partition, list[int]] = defaultdict(list)
 
     def add(self, partition: Partition, decoded: DecodedMessages) -> None:
-        """Takes records of one partition of fraud_confirmation, in their order."""
+        """Adds records of one partition of fraud_confirmation. They must be passed in offset order."""
         rows = decoded.rows
         columns = (rows["idTransaction"], rows["status"], rows["answeredAt"].cast(pa.int64()))
         values = (column.to_pylist() for column in columns)
@@ -127,14 +130,15 @@ class Answers:
 
 
 def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = None) -> TopicsContent:
-    """Reads the topics; commits nothing and joins no group.
+    """Reads the topics. Commits nothing and joins no group.
 
-    Topics non_fraud_transaction and case_event are read from their spans on. The two topics of cases, a thousandth of
-    the records, are read whole: which answer of a case came first is known no other way.
+    Topics non_fraud_transaction and case_event are read from the start of their spans. The two topics of cases, a
+    thousandth of the records, are read completely: nothing else shows which answer to a case came first.
 
-    :param spans: what contents are compared of, by topic-partition; None: no contents are, all is read
+    :param spans: the spans whose contents are compared, by topic-partition; None: no contents are compared, and all
+        topics are read completely
     :raises KafkaUnavailable: the brokers don't answer
-    :raises KafkaError: a topic is missing
+    :raises KafkaError: a topic doesn't exist or can't be read
     """
     content = TopicsContent()
     spans = spans or {}
@@ -153,7 +157,7 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
             if topic in _FROM_SPANS and partition not in spans:
                 continue
             alive = ~np.isin(offsets, dead.get(partition, NO_OFFSETS))
-            # a dead letter stays one, though the registry gives its schema by now
+            # Dead letters aren't decoded: the registry may have their schemas by now, which would make them valid.
             decoded = codec.decode_messages(list(compress(messages, alive)))
             valid = np.fromiter((message.offset() for message in decoded.valid), np.int64, len(decoded.valid))
             if topic in _FROM_SPANS:
@@ -193,16 +197,16 @@ def _totals(span: Span, offsets: Offsets, rows: pa.RecordBatch, without: Offsets
 
 
 def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:
-    """Offsets of the records of `topic` that are in its dead-letter topic."""
+    """The offsets of the records of `topic` that have a dead letter, by partition."""
     return read_letters(settings, topic)[0]
 
 
 def read_letters(
     settings: Settings, topic: str, since: Mapping[Partition, int] | None = None
 ) -> tuple[dict[Partition, Offsets], dict[Partition, int]]:
-    """Offsets of the records of `topic` that are dead letters, and where each partition of the letters' topic ends.
+    """The offsets of the records of `topic` that have a dead letter, and the end of each dead-letter partition.
 
-    :param since: by partition of the letters' topic, where reading begins; None: at the beginning
+    :param since: the offset to begin at in each partition of the dead-letter topic; None: at the beginning
     """
     read = _Reader(settings, dead_letter_topic(topic), since)
     found: dict[Partition, set[int]] = defaultdict(set)
@@ -215,9 +219,11 @@ def read_letters(
 
 
 class _Reader:
-    """Iterates over a topic to the end that a read_committed reader has: partition, messages.
+    """Iterates over a topic up to the end that a read_committed reader sees. Yields a partition and its messages.
 
-    :param starts: where partitions are read from; those that aren't in it from their beginning
+    :param starts: the offset to begin at in each partition; partitions that aren't in it are read from the beginning
+    :raises KafkaUnavailable: the brokers don't answer
+    :raises KafkaError: the topic doesn't exist or can't be read
     """
 
     def __init__(self, settings: Settings, topic: str, starts: Mapping[Partition, int] | None = None) -> None:
@@ -269,7 +275,7 @@ class _Reader:
             self._consumer.close()
 
     def _messages_by_partition(self, messages: list[Message], unread: set[Partition]) -> dict[Partition, list[Message]]:
-        """Messages by partition; what comes after the end that a partition had when it was met is left out."""
+        """The messages by partition. Messages of partitions that have been read to their end before are omitted."""
         by_partition: dict[Partition, list[Message]] = defaultdict(list)
         for message in messages:
             partition = Partition(message.topic() or "", message.partition() or 0)

@@ -1,1 +1,1 @@
-"""Cloud Storage: whole objects, created if absent, replaced by compare-and-set, read in ranges."""
+"""Cloud Storage: objects are created only if absent, replaced by compare-and-set, and read whole or in ranges."""

@@ -21,10 +21,10 @@ from fraudstream.lake.store.objects import Created, ObjectInfo, StoredObject
 
 T = TypeVar("T")
 
-#: Metadata key with a value that no two writes share: shows whose write won when an answer is lost.
+#: Metadata key. Its value is unique for each write and shows whether a write succeeded whose response was lost.
 _WRITE = "write"
-_TIMEOUT = (5, 30)  # seconds to connect, seconds without a byte
-#: Request timeout, conflict with another request, too many requests; besides these every 5xx.
+_TIMEOUT = (5, 30)  # seconds to connect, seconds without receiving a byte
+#: Statuses that are retried besides every 5xx: request timeout, conflict with another request, too many requests.
 _MAY_PASS_STATUS = (408, 409, 429)
 _MAY_PASS = (
     requests.ConnectionError,
@@ -33,7 +33,7 @@ _MAY_PASS = (
     DataCorruption,
     ConnectionError,
 )
-#: Reason of a 403 that no right would change.
+#: Reason of a 403 that more permissions would not change.
 _RETAINED = "retentionPolicyNotMet"
 _NOT_ALLOWED = (api.Unauthorized, api.Forbidden, auth.RefreshError)
 
@@ -41,8 +41,8 @@ _NOT_ALLOWED = (api.Unauthorized, api.Forbidden, auth.RefreshError)
 class Store:
     """:class:`~fraudstream.lake.store.objects.ObjectStore` on a bucket; safe to share between threads.
 
-    Answers 408, 409, 429 and 5xx, lost connections and timeouts are retried with growing, jittered pauses for
-    `patience` seconds. A write whose answer was lost is recognised by the mark it left in the metadata.
+    After a status 408, 409, 429 or 5xx, a lost connection or a timeout, a request is retried with growing, jittered
+    pauses for `patience` seconds. A write whose response was lost is recognised by a unique value in the metadata.
     """
 
     def __init__(self, client: storage.Client, bucket: str, *, patience: float = 60.0) -> None:
@@ -61,7 +61,10 @@ class Store:
 
     @classmethod
     def connect(cls, bucket: str) -> "Store":
-        """A store with the machine's own credentials (Application Default Credentials)."""
+        """A store with the Application Default Credentials.
+
+        :raises LakeError: there are none
+        """
         try:
             return cls(storage.Client(), bucket)
         except auth.DefaultCredentialsError as error:
@@ -72,7 +75,7 @@ class Store:
 
     def create(self, name: str, data: bytes | Path, *, content_type: str, metadata: Mapping[str, str]) -> Created:
         for _ in range(3):
-            # A file is large: one look is cheaper than sending it to learn that the name is taken.
+            # A file is large: a look-up is cheaper than an upload that fails because the name is taken.
             if isinstance(data, Path) and (there := self.look_up(name)) is not None:
                 return Created(there, False)
             created = self._upload(name, data, 0, content_type, metadata)
@@ -81,7 +84,7 @@ class Store:
             there = self.look_up(name)
             if there is not None:
                 return Created(there, False)
-            # What kept us from creating was deleted before we looked at it: the name is free again.
+            # The object that had the name was deleted before the look-up: the name is free again.
         raise LakeError(
             f"gs://{self.bucket}/{name} appears and vanishes each time it is written: something else deletes objects"
             " of the lake; look for lifecycle rules or other writers on the bucket"
@@ -102,7 +105,7 @@ class Store:
             data = self.download(info)
             if data is not None:
                 return StoredObject(info, data)
-            # Replaced between the two requests: look again, so that content and generation belong together.
+            # The object was replaced between the two requests: repeat both, so that content and generation match.
         return None
 
     def download(self, info: ObjectInfo, start: int = 0, end: int | None = None) -> bytes | None:
@@ -138,7 +141,7 @@ class Store:
     def _upload(
         self, name: str, data: bytes | Path, generation: int, content_type: str, metadata: Mapping[str, str]
     ) -> ObjectInfo | None:
-        """Writes over exactly `generation`; None when another one is there that this call didn't write."""
+        """Replaces exactly `generation`; None: the object has another generation, which this call didn't write."""
         write = uuid.uuid4().hex
 
         def upload() -> ObjectInfo | None:
@@ -166,7 +169,11 @@ class Store:
         return self._call("write", name, upload)
 
     def _call(self, what: str, name: str, call: Callable[[], T]) -> T:
-        """The one edge where the client library's errors become the lake's."""
+        """Retries a request. Every request goes through it, so it translates all errors of the client library.
+
+        :raises LakeUnavailable: no attempt succeeded within `patience` seconds
+        :raises LakeError: any other error
+        """
         where = f"gs://{self.bucket}/{name}"
         try:
             return cast(T, self._retry(call)())

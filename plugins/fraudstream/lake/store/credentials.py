@@ -1,12 +1,12 @@
-"""Google's credentials that can't be renewed now: for a moment, or until an operator changes something."""
+"""Tells a temporary failure to renew Google's credentials from one that an operator must resolve."""
 
 from google.auth import exceptions as auth
 
 
 def renewal_may_pass(error: BaseException) -> bool:
-    """Whether the server that renews them did not answer, or asked to retry.
+    """Whether an error means that the server that renews credentials didn't answer, or asked to retry.
 
-    The library has one error for a metadata server that is away for a second and for credentials that were revoked.
+    The library raises the same error if the metadata server is unavailable for a second and if credentials are revoked.
     """
     if isinstance(error, auth.RefreshError):
         return bool(error.retryable) or isinstance(error.__cause__, auth.TransportError)

@@ -1,9 +1,9 @@
-"""Content of objects, by the address that the client library itself uses, without its 1 ms of Python a request.
+"""Downloads objects from the client library's own endpoint, but without the library's 1 ms of Python per request.
 
-A day has thousands of small objects, and what a request costs in Python is paid under the interpreter's lock, which
-all readers share: here it costs a sixth. Credentials, their renewal and the endpoint are the client's own; the
-connections are http.client's, kept open and used again. Where the environment says that the store is reached through a
-proxy, or names a file of authorities (``REQUESTS_CA_BUNDLE``), the client library downloads: it follows both.
+A day has thousands of small objects. The Python code of a request holds the interpreter's lock, which all threads
+share; here it takes a sixth of that time. Credentials, their renewal and the endpoint are those of the client. The
+connections are http.client's, and are kept open and reused. If the environment has a proxy for the store, or a file of
+certificate authorities (``REQUESTS_CA_BUNDLE``), the client library downloads, which uses both.
 """
 
 import base64
@@ -20,7 +20,7 @@ from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
 _CONNECT_SECONDS = 5.0
-#: Without a byte.
+#: Longest time without receiving a byte.
 _READ_SECONDS = 30.0
 
 
@@ -28,7 +28,7 @@ class Downloads:
     """Downloads from one bucket; safe to share between threads."""
 
     def __init__(self, client: storage.Client, bucket: str) -> None:
-        self._credentials = client._credentials  # the client has no public way to say whom it works for
+        self._credentials = client._credentials  # the client has no public attribute for them
         self._renewal = Request()
         endpoint = urlsplit(client.api_endpoint)
         self._host = endpoint.netloc
@@ -40,11 +40,11 @@ class Downloads:
         weakref.finalize(self, _close_all, self._idle)
 
     def content(self, name: str, generation: int, span: tuple[int, int] | None = None) -> bytes:
-        """Bytes of a generation as they are stored: all of them, compared with their CRC32C, or [start, end).
+        """The bytes of a generation as they are stored: all of them, or [start, end).
 
-        :raises GoogleAPIError: the store answered with an error, 404 as NotFound
-        :raises DataCorruption: these aren't the bytes that the store says it sent
-        :raises ConnectionError, requests.RequestException: the connection failed, or nothing came for 30 s
+        :raises GoogleAPIError: the store answered with an error; NotFound for a 404
+        :raises DataCorruption: the CRC32C of all bytes isn't the one that the store sent; it isn't checked for a range
+        :raises ConnectionError, requests.RequestException: the connection failed, or no byte was received for 30 s
         """
         if self._by_client is not None:
             start, end = span or (0, None)
@@ -59,7 +59,7 @@ class Downloads:
             return data
         headers = {"Accept-Encoding": "gzip"}  # the stored bytes are sent unchanged
         if span is not None:
-            headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"  # HTTP ranges name their last byte
+            headers["Range"] = f"bytes={span[0]}-{span[1] - 1}"  # the end of an HTTP range is inclusive
         path = f"{self._path}{quote(name, safe='')}?alt=media&generation={generation}"
         url = self._origin + path
         self._credentials.before_request(self._renewal, "GET", url, headers)
@@ -74,7 +74,7 @@ class Downloads:
         return data
 
     def _get(self, path: str, headers: dict[str, str]) -> tuple[int, str, bytes]:
-        """Status, the store's hashes, and body."""
+        """The response's status, hashes and body. Uses an idle connection if there is one."""
         while True:
             try:
                 connection = self._idle.pop()
@@ -107,7 +107,7 @@ class Downloads:
 
 
 def _needs_client(endpoint: str) -> bool:
-    """Whether the environment has a proxy for the store, or authorities that http.client doesn't know of."""
+    """Whether the environment has a proxy or certificate authorities for the store, which http.client doesn't use."""
     found = requests.Session().merge_environment_settings(endpoint, {}, None, None, None)
     return requests.utils.select_proxy(endpoint, found["proxies"]) is not None or found["verify"] is not True
 
@@ -118,7 +118,10 @@ def _close_all(connections: deque[http.client.HTTPConnection]) -> None:
 
 
 def _require_checksum(url: str, data: bytes, hashes: str) -> None:
-    """Compares with a list as ``crc32c=K3EM8w==,md5=FSuNIMSyK1hY7bjq5Gl2qg==``."""
+    """Compares the data with the CRC32C in a list such as ``crc32c=K3EM8w==,md5=FSuNIMSyK1hY7bjq5Gl2qg==``.
+
+    Without a CRC32C in the list, nothing is compared.
+    """
     said = dict(one.strip().split("=", 1) for one in hashes.split(",") if "=" in one).get("crc32c")
     found = base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
     if said is not None and said != found:

@@ -1,4 +1,4 @@
-"""What the lake asks of an object store: whole objects, preconditions on their generation, nothing else."""
+"""The lake's interface to an object store: whole objects, with preconditions on their generation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from isal import igzip, igzip_lib
 
 from fraudstream.errors import LakeError
 
-#: What is raised for content that is not a whole gzip file.
+#: Errors that are raised for content that is not a complete gzip file.
 _DAMAGED = (OSError, EOFError, cast(type[Exception], igzip_lib.IsalError))  # the stub says the last is an instance
 GZIP = "application/gzip"
 JSON = "application/json"
@@ -28,12 +28,12 @@ class ObjectInfo:
 
     @classmethod
     def named(cls, name: str, generation: int, size: int) -> "ObjectInfo":
-        """As much as it takes to download an object that was written down elsewhere."""
+        """The info that :meth:`ObjectStore.download` needs, for an object that is listed elsewhere."""
         return cls(name, size, generation, datetime.min.replace(tzinfo=UTC))
 
 
 class Created(NamedTuple):
-    """What is under a name after :meth:`ObjectStore.create`, and whether this call put it there."""
+    """The object that has a name after :meth:`ObjectStore.create`, and whether this call created it."""
 
     info: ObjectInfo
     ours: bool
@@ -47,43 +47,45 @@ class StoredObject(NamedTuple):
 
 
 class ObjectStore(Protocol):
-    """A bucket. Every call either did what it says or raises; a retried call never happens twice.
+    """A bucket. A method that returns has done what it says. Its retries of a request have no effect twice.
 
-    :raises LakeUnavailable: the store didn't answer in time, or asked to come back later
-    :raises LakeError: the bucket is missing or closed to these credentials
+    :raises LakeUnavailable: from every method, if the store didn't answer in time, or asked to retry later
+    :raises LakeError: from every method, if the credentials give no access to the bucket; from :meth:`create`,
+        :meth:`replace` and :meth:`list` also if the bucket doesn't exist: for other methods it has no objects then
     """
 
     bucket: str
 
     def create(self, name: str, data: bytes | Path, *, content_type: str, metadata: Mapping[str, str]) -> Created:
-        """Puts an object (the bytes, or the content of a file) under a name that nothing has.
+        """Creates an object from bytes or from a file's content, unless the name exists.
 
-        Of any number of callers one gets ``ours``, the others get what that one wrote.
+        If several callers create the same name, exactly one gets ``ours``. The others get the object of that one.
         """
 
     def replace(self, name: str, data: bytes, generation: int, *, content_type: str) -> ObjectInfo | None:
-        """Puts `data` in place of exactly that generation (0: of nothing); None: another one is there."""
+        """Replaces exactly this generation of an object; 0: creates it. None: the object has another generation."""
 
     def look_up(self, name: str) -> ObjectInfo | None:
-        """An object without its content; None: nothing has this name."""
+        """An object without its content; None: no object has this name."""
 
     def get(self, name: str) -> StoredObject | None:
-        """An object and its content; None: nothing has this name."""
+        """An object and its content; None: no object has this name."""
 
     def download(self, info: ObjectInfo, start: int = 0, end: int | None = None) -> bytes | None:
-        """Content of exactly this generation, or its bytes [`start`, `end`); None: it is gone."""
+        """The content of exactly this generation, or its bytes [`start`, `end`); None: this generation is gone."""
 
     def list(self, prefix: str, start: str = "") -> list[ObjectInfo]:
-        """All objects whose names start with `prefix` and aren't less than `start`, by name."""
+        """All objects whose names start with `prefix` and aren't less than `start`, in the order of their names."""
 
     def delete(self, name: str, generation: int) -> bool:
-        """Removes exactly this generation; False: it was gone already."""
+        """Deletes exactly this generation; False: it was gone already, maybe by an earlier attempt of this call."""
 
 
 def unpacked(name: str, data: bytes) -> bytes:
-    """The lines that an object holds gzipped.
+    """The uncompressed content of a gzipped object.
 
-    :raises LakeError: it doesn't
+    :param name: the object's name, for the error
+    :raises LakeError: the data isn't a complete gzip file
     """
     try:
         return bytes(igzip.decompress(data))

@@ -1,1 +1,1 @@
-"""JSON lines of the topics' records, each in exactly one object once."""
+"""Writes the topics' records to the lake as JSON lines, each record to exactly one object."""

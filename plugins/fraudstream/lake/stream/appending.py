@@ -1,14 +1,14 @@
-"""A chain whose progress moves every half minute, not with each object: one write of the store for each object.
+"""A chain whose progress object moves every 30 s, not with each object, so that an object costs one write.
 
-Cloud Storage takes about one write a second of one object name, and each costs as much as an object's. So the
-progress lags behind the chain, and the next reader adopts the objects behind it from a listing. It moves the progress
-as it opens the chain, which stops the previous reader at its next object.
+Cloud Storage accepts about one write per second of the same object name, and a write of the progress costs as much as
+one of an object. So the progress lags behind the end of the chain. The next reader lists the objects after the progress
+and adopts them. It also moves the progress when it opens the chain, which stops the previous reader at its next object.
 
-What may be deleted ends at or before the progress. A zombie that doesn't know of a later progress could therefore find
-a name free again, create it with another end, and continue from there, with names that the chain never has. So an
-object counts as written only after another look at the progress: while no other reader moved it, nothing at or behind
-it was deleted, and the name that was just created or adopted is the chain's. A reader that finds it moved stops; the
-one object that it may have left begins before what is deleted, and counts for no reader.
+Compaction deletes only objects that end at or before the progress. A zombie that doesn't know the latest progress could
+find a deleted name free, create it again with another end, and continue from there with names that are not in the
+chain. So after each object the writer checks the progress. If no other reader has moved it, no object after it was
+deleted, and the name that was just created or adopted is in the chain. If another reader has moved it, the writer
+stops. It may leave one object under a deleted name. The table has the first offset of that object, so readers skip it.
 """
 
 import logging
@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two moves of a partition's progress.
 PROGRESS_SECONDS = 30.0
-#: Seconds that Cloud Storage wants between two writes of one object.
+#: Minimum seconds between two writes of the same object name on Cloud Storage.
 _PAUSE_SECONDS = 1.0
 
 
 class AppendingChain(ObjectChain):
-    """Chains of one folder for sinks that are done with records once their object is there."""
+    """Chains of one folder for sinks whose work on records is done once their object is created."""
 
     def __init__(
         self,
@@ -50,25 +50,28 @@ class AppendingChain(ObjectChain):
         self._clock = clock
         self._sleep = sleep
         self._moved_at: dict[Partition, float] = {}
-        #: Day of each chain's last object.
+        #: The day of each chain's last object.
         self._days: dict[Partition, date] = {}
 
     def open(self, partition: Partition, read_to: int = 0) -> int | None:
-        """Where the chain ends, objects behind the progress included; None: it has no object yet.
+        """Adopts the objects after the progress, and moves the progress to the chain's end.
 
-        :param read_to: offset up to which the records were read, though the chain has none of the last ones
-        :raises TopicChanged: the chain is of another topic of the same name, which was deleted since
+        Returns the end, the offset at which reading continues; None: the chain has no object yet.
+
+        :param read_to: the offset up to which records were read, if it is after the chain's end: deleted offsets before
+            it don't count as unread
+        :raises TopicChanged: the topic was recreated, restored or truncated after the chain's records were read
         """
         while True:
-            # 1. progress
+            # 1. load the progress
             there = progress.load(self.store, self.folder, partition)
-            # 2. objects behind it
+            # 2. find the objects after it
             end, day, adopted = _end(self.store, self.folder, partition, there, self._in_table)
             self._begin(partition, there, end, read_to)
             self._moved_at[partition] = float("-inf")
             if end is None:
                 return None
-            # 3. they are the chain's unless another reader moved the progress meanwhile
+            # 3. move the progress; start over if another reader has moved it: the chain may have another end now
             behind_end = self._progress[partition].taken - (there.taken if there else 0)
             taken = (there.taken if there else 0) + self._taken_before(partition, adopted)
             self._progress[partition] = replace(self._progress[partition], taken=taken)
@@ -76,7 +79,8 @@ class AppendingChain(ObjectChain):
                 self.advance(partition, end, day)
             except PartitionLost:
                 continue
-            # What retention deleted is counted once the chain continues behind it, and reported with its next object.
+            # Offsets deleted after the chain's end are saved with its next object. Until then the audit counts them as
+            # the distance from the progress to the topic's first offset; saved earlier, they would count twice.
             if behind_end:
                 self._progress[partition] = replace(self._progress[partition], taken=taken + behind_end)
                 self._moved_at[partition] = float("-inf")
@@ -87,19 +91,19 @@ class AppendingChain(ObjectChain):
     def append(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
     ) -> Appended:
-        """Adds the records of [`first_offset`, `end_offset`) as one object.
+        """Adds the records of [`first_offset`, `end_offset`) as one object, or adopts the object of this name.
 
-        If an object of that name was there already, `body` was not written, and the caller continues with what it has
-        at and after the returned end, which may be `end_offset` all the same. A crash leaves an object that the next
-        reader adopts.
+        If the name exists already, `body` is not written. The caller continues with its records at and after the
+        returned end, which may happen to be `end_offset`. The next reader adopts an object that was created just before
+        a crash.
 
         :param body: gzipped JSON lines
-        :param totals: of the records in it
+        :param totals: control totals of the records in `body`
         :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
         """
         # 1. create or adopt
         appended = self.claim(partition, first_offset, end_offset, day, body, totals)
-        # 2. move the progress, or check that no other reader did
+        # 2. move the progress, or check that no other reader has moved it
         if self._clock() - self._moved_at[partition] >= PROGRESS_SECONDS:
             self.advance(partition, appended.end, day)
         else:
@@ -108,13 +112,14 @@ class AppendingChain(ObjectChain):
         return appended
 
     def overdue(self) -> bool:
-        """Whether a progress lags behind for so long that :meth:`settle` should move it."""
+        """Whether a progress is behind its chain's end and was last moved :data:`PROGRESS_SECONDS` ago or earlier."""
         return any(self._lags(partition, PROGRESS_SECONDS) for partition in list(self._ends))
 
     def settle(self, *, only_overdue: bool = False) -> None:
-        """Moves the progress of each partition to its chain's end.
+        """Moves the progress of each partition to its chain's end; waits if it was moved less than a second ago.
 
-        :raises PartitionLost: another reader moved it; this one must stop reading the partition
+        :param only_overdue: leave out partitions whose progress was moved within the last :data:`PROGRESS_SECONDS`
+        :raises PartitionLost: another reader moved a progress; this one must stop reading the partition
         """
         for partition, end in list(self._ends.items()):
             if end is not None and self._lags(partition, PROGRESS_SECONDS if only_overdue else 0):
@@ -128,10 +133,11 @@ class AppendingChain(ObjectChain):
         self._moved_at[partition] = self._clock()
 
     def _taken_before(self, partition: Partition, adopted: Sequence[Link]) -> int:
-        """Offsets before an adopted object that were deleted unread, if its writer died before it reported them.
+        """The number of offsets before adopted objects that were deleted unread.
 
-        It is the one that begins where the topic does now, or behind. Of the others nothing tells a marker that was
-        passed over from a record.
+        The writer of an object may have died before it saved this number with the progress. A gap before an object's
+        first record counts only if the topic's first available offset is in it, or is the offset of that record. In
+        other gaps, deleted records can't be told from transaction markers.
         """
         if self._topics is None or all(link.first == link.start for link in adopted):
             return 0
@@ -151,7 +157,7 @@ class AppendingChain(ObjectChain):
 
 
 def written_end(store: ObjectStore, folder: str, partition: Partition, in_table: InTable = dict) -> int:
-    """Where a chain ends now, objects behind the progress included; 0 where nothing is written. Changes nothing."""
+    """The end of a chain, including the objects after its progress; 0 if nothing is written. Changes nothing."""
     end, _, _ = _end(store, folder, partition, progress.load(store, folder, partition), in_table)
     return end or 0
 
@@ -159,10 +165,11 @@ def written_end(store: ObjectStore, folder: str, partition: Partition, in_table:
 def _end(
     store: ObjectStore, folder: str, partition: Partition, there: Progress | None, in_table: InTable
 ) -> tuple[int | None, date | None, list[Link]]:
-    """End and last day of the chain that follows a progress, and its objects behind it.
+    """The end of a chain, the day of its last object, and the objects after its progress.
 
-    Without one, the folder's table and the objects tell. Where the progress has a day, only that one and the next
-    are listed: half a minute of objects lies nowhere else, and any that does is adopted when its name is found taken.
+    Without a progress, the chain begins at the end of the folder's table, or else at its first object. If the progress
+    has a day, only the objects of that day and the next one are listed. It lags by 30 s, so later days are rare: a
+    reader adopts such an object when it finds the name taken.
     """
     if there is not None and there.day is not None:
         prefixes = [names.object_prefix(folder, there.day + timedelta(days=n), *partition) for n in range(2)]
@@ -186,7 +193,7 @@ def _end(
 
 
 def _links(partition: Partition, listed: Iterable[ObjectInfo]) -> list[tuple[Link, date]]:
-    """Links of a partition's objects, and the day of each, in the order of their offsets."""
+    """The links of a partition's objects and their days, in offset order."""
     found = []
     for info in listed:
         named = names.parse_object_name(info.name)

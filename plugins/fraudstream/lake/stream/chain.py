@@ -1,14 +1,17 @@
-"""One chain of objects for each topic-partition: how a record gets into exactly one object.
+"""A chain of objects for each topic-partition, so that each record is in exactly one object.
 
-The name of an object is made of the offset of its first record, and that is the first record at or after the end
-of the object before it. So the names form one chain that every reader of the topic-partition walks in the same
-way, however it cuts its batches: the writer that creates a name first decides where that object ends, and every other
-takes that end over. A zombie can therefore write nothing that the chain doesn't hold already, or it writes the
-chain's next link, which the new owner then adopts. The progress object says where the chain ends; since it only
-moves by compare-and-set, of two readers that both think they own a partition one finds out at its next step.
+The name of an object has the offset of its first record, which is the first record at or after the end of the previous
+object. So all readers of a topic-partition use the same chain of names, even if they split the records into different
+batches. The writer that creates a name first decides where the object ends. Any other writer adopts the object: it
+continues at the end of that object. A zombie whose end is outdated finds the names taken. A zombie at the end of the
+chain may create the next object, which the new owner adopts.
 
-:class:`ObjectChain` moves the progress with each object, for sinks whose work on an object is done only then.
-:class:`~fraudstream.lake.stream.appending.AppendingChain` lets it lag behind, for sinks whose work the object is.
+The progress object stores where the chain ends. It is moved by compare-and-set only. If two readers both consider
+themselves the owner of a partition, one of them fails at its next move.
+
+:class:`ObjectChain` is for sinks that do further work after an object is created: they move the progress after the
+work on each object. :class:`~fraudstream.lake.stream.appending.AppendingChain` lets the progress lag behind, for sinks
+whose work is done once the object is created.
 """
 
 import logging
@@ -29,7 +32,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An object of a chain: records of [`start`, `end`), the first at `first`, those that are kept with `totals`."""
+    """An object of a chain. It covers the offsets [`start`, `end`); its first record is at `first`.
+
+    `totals` are the control totals of the records in the object.
+    """
 
     partition: Partition
     start: int
@@ -39,11 +45,11 @@ class Link:
 
     @property
     def rows(self) -> int:
-        """Records that are kept."""
+        """The number of records in the object."""
         return self.totals.rows
 
     def metadata(self) -> dict[str, str]:
-        """As it is kept with the object."""
+        """The metadata of the object. :meth:`of` is the inverse."""
         return {
             "topic": self.partition.topic,
             "partition": str(self.partition.number),
@@ -55,9 +61,10 @@ class Link:
 
     @classmethod
     def of(cls, info: ObjectInfo) -> "Link":
-        """The link that an object's metadata describe.
+        """The link that an object's metadata describes.
 
-        :raises LakeError: the metadata are incomplete or don't fit the name: not written by this program
+        :raises LakeError: the metadata is incomplete or does not match the name: the object was written by another
+            program, or it was renamed or copied
         """
         named = names.parse_object_name(info.name)
         try:
@@ -82,14 +89,14 @@ class Link:
 
 
 class Appended(NamedTuple):
-    """Where a chain ends now, and whether its last object is the caller's, or was there already."""
+    """The end of a chain, and whether the caller created its last object (`ours`) or it existed already."""
 
     end: int
     ours: bool
 
 
 class KnowsTopics(Protocol):
-    """What a chain asks of the brokers: see :class:`fraudstream.kafka.topic.topic_identity.Topics`."""
+    """What a chain requests from the brokers. :class:`fraudstream.kafka.topic.topic_identity.Topics` implements it."""
 
     def id(self, topic: str) -> str:
         """The topic's id."""
@@ -98,18 +105,18 @@ class KnowsTopics(Protocol):
         """The first offset that the partition has."""
 
     def end_offset(self, partition: Partition) -> int:
-        """The offset behind its last record."""
+        """The offset after the partition's last record."""
 
 
-#: By topic-partition, the first offset that a folder's table doesn't have yet.
+#: Returns the first offset of each topic-partition that a folder's table doesn't have yet.
 InTable = Callable[[], Mapping[Partition, int]]
 
 
 class ObjectChain:
-    """Appends to the chains of one folder. One thread at a time for each partition; any number of partitions.
+    """Appends to the chains of one folder. Threads may share it, but only one at a time may use a partition.
 
-    :param topics: the topics as they are now; None where chains are only looked at
-    :param in_table: asked where a progress is missing
+    :param topics: checks the topics when a chain is opened; None: no checks
+    :param in_table: called if a progress object is missing
     """
 
     def __init__(
@@ -123,19 +130,20 @@ class ObjectChain:
         self.folder = folder
         self._topics = topics
         self._in_table = in_table
-        #: What the progress objects say; generation 0 where there is none.
+        #: The last known progress of each chain; generation 0 if there is no progress object.
         self._progress: dict[Partition, Progress] = {}
-        #: Where the chains end, None where they have no object yet.
+        #: The end of each chain; None if it has no object yet.
         self._ends: dict[Partition, int | None] = {}
 
     def open(self, partition: Partition, read_to: int = 0) -> int | None:
-        """Where reading continues in a partition that this reader now owns; None: its chain has no object yet.
+        """The offset at which a new owner continues to read a partition; None: its chain has no object yet.
 
-        Where the progress object is missing, the objects and the table say where the chain's last object
-        starts: one may always be there that the progress doesn't know yet, and is adopted.
+        Without a progress object, it is the start of the chain's last object, or the end of the folder's table if that
+        is later. The work on the last object may not be done, so it is adopted and repeated.
 
-        :param read_to: offset up to which the records were read, though the chain has none of the last ones
-        :raises TopicChanged: the chain is of another topic of the same name, which was deleted since
+        :param read_to: the offset up to which records were read, if it is after the chain's end: deleted offsets before
+            it don't count as unread
+        :raises TopicChanged: the topic was recreated, restored or truncated after the chain's records were read
         """
         found = progress.load(self.store, self.folder, partition)
         end = self._last_start_in_lake(partition) if found is None else found.end
@@ -152,9 +160,10 @@ class ObjectChain:
     def _compared(
         self, partition: Partition, position: Progress, end: int, read_to: int, topics: KnowsTopics
     ) -> Progress:
-        """The position with the topic's id, and with what was deleted before it was read.
+        """The position with the topic's id, and with the number of offsets that were deleted before they were read.
 
-        :param end: of the chain, which may lie behind the position
+        :param end: the chain's end, which may be after the position's
+        :raises TopicChanged: the topic has another id, or ends before the position or the chain
         """
         now = topics.id(partition.topic)
         if position.topic_id not in {None, now}:
@@ -185,22 +194,22 @@ class ObjectChain:
     def claim(
         self, partition: Partition, first_offset: int, end_offset: int, day: date, body: bytes, totals: Totals
     ) -> Appended:
-        """Creates the object of [`first_offset`, `end_offset`), or adopts the one under its name.
+        """Creates the object of [`first_offset`, `end_offset`), or adopts the object of this name.
 
-        The progress stays: whatever belongs to the object can be done now, again after a crash, and is done once
-        and for all by :meth:`advance`.
+        Does not move the progress. The caller can now do further work on the object, and then call :meth:`advance`.
+        After a crash before that call, the work is repeated.
 
         :param body: gzipped JSON lines
-        :param totals: of the records in it
+        :param totals: control totals of the records in `body`
         """
         start = self._ends[partition] or 0
         link = Link(partition, start, first_offset, end_offset, totals)
-        # 1. create the object under the name made of its first offset, unless it is there
+        # 1. create the object, unless its name exists
         name = names.object_name(self.folder, day, *partition, first_offset)
         created = self.store.create(name, body, content_type=GZIP, metadata=link.metadata())
         if created.ours:
             return Appended(end_offset, ours=True)
-        # 2. if it is there, adopt its end
+        # 2. if the name exists, adopt that object's end
         end = Link.of(created.info).end
         log.info("%s: %s is there already, going on at its end %d", partition, name, end)
         return Appended(end, ours=False)
@@ -208,8 +217,8 @@ class ObjectChain:
     def advance(self, partition: Partition, end: int, day: date | None = None) -> None:
         """Moves the progress object of a partition to `end` by compare-and-set.
 
-        :param day: of the object that ends there
-        :raises PartitionLost: another reader moved it; this one must stop reading the partition
+        :param day: the day of the object that ends there
+        :raises PartitionLost: another reader moved the progress; this one must stop reading the partition
         """
         # 3. move the progress
         there = replace(self._progress[partition], end=end, day=day)
@@ -220,7 +229,7 @@ class ObjectChain:
         self._ends[partition] = end
 
     def forget(self, partition: Partition) -> None:
-        """Drops what is remembered of a partition that another reader owns now."""
+        """Drops the state of a partition that another reader owns now."""
         self._progress.pop(partition, None)
         self._ends.pop(partition, None)
 

@@ -1,7 +1,7 @@
-"""Records as JSON lines, a whole batch at a time: what makes the text is vectorised, no line is a Python object.
+"""Formats records as JSON lines, a whole batch at a time. The code is vectorised: no line becomes a Python object.
 
-Money comes out as a JSON number with two decimals and goes in as int64 minor units: the same 64 bits read as a
-decimal of scale 2, so there is no arithmetic that could round. Times are ISO 8601 UTC with milliseconds and Z.
+Money is int64 minor units in a batch and a JSON number with two decimals in a line. The same 64 bits are read as a
+decimal of scale 2, so no arithmetic can round it. Times are ISO 8601 UTC with milliseconds and Z.
 """
 
 import json
@@ -15,26 +15,27 @@ import pyarrow.compute as pc
 
 from fraudstream.kafka.records import CASE_EVENT, FRAUD_CONFIRMATION, FRAUD_TRANSACTION, NON_FRAUD_TRANSACTION, Batch
 
-#: Makes the lines of a batch, each ended by a newline, UTF-8.
+#: Returns the lines of a batch in UTF-8, each with a newline at its end.
 ToLines = Callable[[Batch], bytes | pa.Buffer]
 
 MONEY = frozenset({"amount", "oldbalanceOrg", "newbalanceOrig", "oldbalanceDest", "newbalanceDest"})
 
 
 def transaction(batch: Batch) -> pa.Buffer:
-    """Line of folder transaction/: the transaction."""
+    """Lines of folder transaction/: the transactions."""
     return _joined([*_columns(batch), *_end(batch, "")])
 
 
 def pending(batch: Batch) -> pa.Buffer:
-    """Line of folder fraud_confirmation/ for a new case: the transaction, status PENDING."""
+    """Lines of folder fraud_confirmation/ for new cases: the transactions with status PENDING."""
     return _joined([*_columns(batch), *_end(batch, ',"status":"PENDING"')])
 
 
 def outcome(batch: Batch) -> pa.Buffer:
-    """Line of folder fraud_confirmation/ for an answered case: the transaction, status, answeredAt.
+    """Lines of folder fraud_confirmation/ for answered cases: the transactions with status and answeredAt.
 
-    A reported fraud has `refund` too: the amount and the balances that restore both sides.
+    The line of a reported fraud also has `refund`: the amount, and the balances of both accounts before the
+    transaction.
     """
     rows = batch.rows
     refund = pc.binary_join_element_wise(
@@ -52,11 +53,11 @@ def outcome(batch: Batch) -> pa.Buffer:
 
 
 def event(batch: Batch) -> pa.Buffer:
-    """Line of folder case_event/: the event."""
+    """Lines of folder case_event/: the events."""
     return _joined([*_columns(batch), *_end(batch, "")])
 
 
-#: The lines of each topic's records.
+#: The formatter of each topic's records.
 LINES_OF: dict[str, ToLines] = {
     NON_FRAUD_TRANSACTION: transaction,
     FRAUD_TRANSACTION: pending,
@@ -66,13 +67,13 @@ LINES_OF: dict[str, ToLines] = {
 
 
 def _joined(pieces: list[pa.Array | str]) -> pa.Buffer:
-    # Lines lie one after the other in the values buffer of the resulting array: that buffer is the body.
+    # The values buffer of the resulting array has the lines one after the other, as the body needs them.
     lines = pc.binary_join_element_wise(*_merged(pieces), "")
     return lines.buffers()[2] if len(lines) else pa.py_buffer(b"")
 
 
 def _merged(pieces: list[pa.Array | str]) -> Iterator[pa.Array | str]:
-    """The pieces, constants that follow each other as one: what joining costs is copying pieces."""
+    """The pieces, with consecutive constants merged: the cost of joining is the copying of each piece."""
     for constant, group in groupby(pieces, lambda piece: isinstance(piece, str)):
         if constant:
             yield "".join(group)
@@ -98,7 +99,7 @@ def _end(batch: Batch, constant: str) -> Iterator[pa.Array | str]:
 
 
 def _value(name: str, column: pa.Array) -> Iterator[pa.Array | str]:
-    """A column's values as JSON; one that is null makes the whole line null unless it is written out."""
+    """A column's values as JSON. A null is written as text, because it would make the whole line null."""
     pieces = list(_plain_value(name, column))
     if column.null_count:
         yield pc.fill_null(pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, ""), "null")
@@ -125,7 +126,7 @@ def _plain_value(name: str, column: pa.Array) -> Iterator[pa.Array | str]:
 
 
 def _float(column: pa.Array) -> pa.Array:
-    # The shortest digits that read back as the same number; what JSON has no word for is null.
+    # The shortest digits that are read back as the same number. NaN and infinity don't exist in JSON: they become null.
     return pa.array(
         [None if value is None else json.dumps(value) if isfinite(value) else "null" for value in column.to_pylist()],
         pa.string(),
@@ -138,7 +139,7 @@ def _money(minor: pa.Array) -> pa.Array:
 
 
 def _time(moments: pa.Array) -> Iterator[pa.Array | str]:
-    # Neighbours share their moment: each different one is written once.
+    # Neighbouring records often have the same time, so each distinct time is formatted once.
     encoded = moments.dictionary_encode()
     different = encoded.dictionary
     day = pc.cast(pc.cast(different, pa.date32(), safe=False), pa.string())
@@ -153,7 +154,7 @@ def _plain_string(column: pa.Array) -> pa.Array:
 
 
 def _escaped(strings: pa.Array) -> pa.Array:
-    """The strings as they stand between the quotes of JSON; nearly always the very same array."""
+    """The strings, escaped for JSON, without quotes. If none needs escaping, which is usual, the same array."""
     if not len(strings):
         return strings
     ends = strings.buffers()[1]
@@ -168,5 +169,5 @@ def _escaped(strings: pa.Array) -> pa.Array:
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Whether a column's values are strings, or codes of strings."""
+    """Whether a column's values are strings, dictionary-encoded or not."""
     return bool(pa.types.is_string(kind.value_type if pa.types.is_dictionary(kind) else kind))

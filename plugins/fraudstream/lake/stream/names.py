@@ -1,13 +1,13 @@
-"""Names of the lake's objects: pure functions, the one place that knows the layout.
+"""Names of the lake's objects. Only these pure functions know the layout.
 
 ::
 
     transaction/dt=2023-10-07/non_fraud_transaction-3-00000000000000012000.json.gz   lines of one topic-partition
-    _progress/transaction/non_fraud_transaction-3.json                               how far the topic-partition is
+    _progress/transaction/non_fraud_transaction-3.json                               progress of the topic-partition
     _rebased/20261127T101500Z/transaction/…                                          set aside, see lake/rebase/
 
-A name that starts with an underscore holds no rows: Spark, DuckDB and BigQuery patterns on a folder never meet it.
-Where the tables' files lie is the catalog's to say: locally in ``iceberg/``.
+Names that start with an underscore are outside the folders of rows, so the patterns of Spark, DuckDB and BigQuery on a
+folder don't match them. The catalog sets the location of the tables' files: locally it is ``iceberg/``.
 """
 
 import re
@@ -23,14 +23,14 @@ MAILS = "email_confirmation"
 CASE_EVENTS = "case_event"
 FOLDERS = (TRANSACTIONS, FRAUD_CASES, MAILS, CASE_EVENTS)
 
-#: Where each topic's records go; the log of all mails goes to :data:`MAILS`.
+#: The folder of each topic's records. The log of all mails is in :data:`MAILS`.
 FOLDER_OF = definitions.FOLDERS
-#: Topics each of whose records causes a mail.
+#: Topics of which each record causes a mail.
 MAILED = frozenset(definitions.MAILS)
 
 
 def folders_of(topic: str) -> tuple[str, ...]:
-    """Folders that have a chain of each of a topic's partitions."""
+    """The folders that have a chain for each partition of a topic."""
     return (FOLDER_OF[topic], MAILS) if topic in MAILED else (FOLDER_OF[topic],)
 
 
@@ -44,7 +44,7 @@ _PROGRESS = re.compile(r"_progress/[^/]+/(?P<topic>[A-Za-z0-9._-]+)-(?P<partitio
 
 
 class ObjectName(NamedTuple):
-    """What the name of an object with JSON lines says."""
+    """The parts of the name of an object with JSON lines."""
 
     folder: str
     day: date
@@ -53,17 +53,17 @@ class ObjectName(NamedTuple):
 
 
 def day_of(timestamp_ms: int) -> date:
-    """UTC date of a Kafka record timestamp (ms since 1970)."""
+    """The UTC date of a Kafka record timestamp (ms since 1970)."""
     return datetime.fromtimestamp(timestamp_ms // _DAY_MS * 86_400, UTC).date()
 
 
 def object_name(folder: str, day: date, topic: str, partition: int, first_offset: int) -> str:
-    """Name of the object whose first line is the record at `first_offset`; names sort as the offsets do."""
+    """The name of the object whose first line is the record at `first_offset`. Names sort in offset order."""
     return f"{object_prefix(folder, day, topic, partition)}{first_offset:020d}.json.gz"
 
 
 def object_prefix(folder: str, day: date, topic: str, partition: int) -> str:
-    """What the names of all objects of a topic-partition and day start with."""
+    """The prefix of the names of a topic-partition's objects of one day."""
     return f"{day_prefix(folder, day)}{topic}-{partition}-"
 
 
@@ -75,22 +75,22 @@ def parse_object_name(name: str) -> ObjectName | None:
     partition = Partition(match["topic"], int(match["partition"]))
     try:
         return ObjectName(match["folder"], date.fromisoformat(match["day"]), partition, int(match["first"]))
-    except ValueError:  # dt=2023-02-30 is shaped like a name of ours, but no day
+    except ValueError:  # the pattern matches, but there is no such day: dt=2023-02-30
         return None
 
 
 def day_prefix(folder: str, day: date) -> str:
-    """What the names of all of a day's objects start with."""
+    """The prefix of the names of a folder's objects of one day."""
     return f"{folder}/dt={day.isoformat()}/"
 
 
 def progress_name(folder: str, topic: str, partition: int) -> str:
-    """Name of the object that says how far a topic-partition is written to a folder."""
+    """The name of the progress object of a topic-partition in a folder."""
     return f"{progress_prefix(folder)}{topic}-{partition}.json"
 
 
 def progress_prefix(folder: str) -> str:
-    """What the names of all of a folder's progress objects start with."""
+    """The prefix of the names of a folder's progress objects."""
     return f"_progress/{folder}/"
 
 

@@ -1,12 +1,12 @@
-"""The progress object of a topic-partition: where its chain is known to end, and of which topic.
+"""The progress object of a topic-partition: the known end of its chain, and the id of its topic.
 
-It only moves by compare-and-set, and nothing before it is ever written again: what ends at or before the progress is
-settled, so compaction may take it. What lies behind it (further on) may be a dead writer's object that its successor
-has yet to adopt under the same name; an object that vanished there would be written a second time, with another end.
+The progress is moved by compare-and-set only. Objects that end at or before it are settled: they are never written
+again, so compaction may delete them. An object after the progress may be one of a dead writer, which its successor has
+not adopted yet. If such an object were deleted, its records would be written a second time, with another end.
 
-A topic that is deleted and created again, or restored from a backup, has another id and other records at the offsets
-that the chain knows: the topic's id (KIP-516) is kept with the offset, so that readers notice. How many offsets were
-deleted before they were read is kept, too, for later readers.
+A topic that is deleted and created again, or restored from a backup, has another id and may have other records at
+offsets that the chain has. So the topic's id (KIP-516) is stored with the offset, and readers compare it. The number of
+offsets that were deleted before they were read is stored, too, for later readers.
 """
 
 import json
@@ -22,20 +22,20 @@ from fraudstream.lake.stream import names
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a chain is known to end, and the generation of the object that says so."""
+    """The known end of a chain, and the generation of the progress object."""
 
     end: int
     generation: int
-    #: None: unknown, written before ids were kept.
+    #: None: unknown, written by a version that stored no ids.
     topic_id: str | None = None
-    #: Offsets that retention took before they were read.
+    #: The number of offsets that retention deleted before they were read.
     taken: int = 0
-    #: Of the chain's last object.
+    #: The day of the chain's last object; None: unknown.
     day: date | None = None
 
 
 def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | None:
-    """The progress of a topic-partition; None: nothing was ever written, or the object was deleted.
+    """The progress of a topic-partition; None: nothing is written yet, or the progress object was deleted.
 
     :raises LakeError: the object is unreadable
     """
@@ -61,7 +61,10 @@ def load(store: ObjectStore, folder: str, partition: Partition) -> Progress | No
 
 
 def save(store: ObjectStore, folder: str, partition: Partition, moved: Progress) -> Progress | None:
-    """Moves the progress, from exactly `moved.generation` (0: there is none yet); None: another one is there."""
+    """Replaces the progress object of exactly generation `moved.generation`; 0: there is none yet.
+
+    Returns the progress with its new generation; None: the object has another generation, nothing is written.
+    """
     name = names.progress_name(folder, *partition)
     content: dict[str, Any] = {"end": moved.end}
     content |= {"topic_id": moved.topic_id} if moved.topic_id else {}
@@ -72,7 +75,7 @@ def save(store: ObjectStore, folder: str, partition: Partition, moved: Progress)
 
 
 def every(store: ObjectStore, folder: str) -> dict[Partition, Progress]:
-    """The progress of each chain of a folder."""
+    """The progress of each chain of a folder, by topic-partition."""
     found = {}
     for info in store.list(names.progress_prefix(folder)):
         partition = names.parse_progress_name(info.name)
@@ -82,5 +85,5 @@ def every(store: ObjectStore, folder: str) -> dict[Partition, Progress]:
 
 
 def ends(store: ObjectStore, folder: str) -> dict[Partition, int]:
-    """Where each chain of a folder is known to end."""
+    """The known end of each chain of a folder, by topic-partition."""
     return {partition: progress.end for partition, progress in every(store, folder).items()}

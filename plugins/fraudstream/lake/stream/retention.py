@@ -1,4 +1,4 @@
-"""What retention deleted from topics before it was read, for the audit and commands."""
+"""Counts offsets that retention deleted from topics before they were read, for the audit and commands."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ from fraudstream.lake.stream.progress import Progress
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A topic-partition that a folder is filled from: the next offset to read, and the first that is there."""
+    """A source topic-partition of a folder: the next offset to read, and the first one that the partition has."""
 
     folder: str
     partition: Partition
     next_unread: int
     first_available: int
-    #: Offsets that were deleted unread before the chain went on behind them.
+    #: The number of offsets that were deleted unread before `next_unread`. The chain has continued after them.
     taken_before: int
 
     @property
     def taken(self) -> int:
-        """Offsets that were deleted before they were read: 0, or records are lost. Markers count, too."""
+        """The number of offsets that were deleted before they were read. Transaction markers count, too."""
         return self.taken_before + max(0, self.first_available - self.next_unread)
 
 
 def unread(
     store: ObjectStore, topics: Topics, folder: str, topic: str, committed: Mapping[Partition, int] | None = None
 ) -> list[Unread]:
-    """Each partition of a topic, as a folder knows it. A rebase of the topic acknowledges what was taken.
+    """The state of each partition of a topic in a folder. A rebase of the topic resets `taken_before` to 0.
 
-    :param committed: offsets of the group that fills the folder, which has passed over what lies behind the last record
-        of the chain
-    :raises KafkaError: the brokers don't say what they have
+    :param committed: the committed offsets of the group that fills the folder. The group may have read offsets after
+        the chain's end that have no record for the chain
+    :raises KafkaError: the brokers don't return the offsets
     """
     known = progress.every(store, folder)
     found = []

@@ -1,4 +1,4 @@
-"""The objects of a folder that will not be written again: compaction may take them, the audit may rely on them."""
+"""Finds the settled objects of a folder: they will not be written again, so compaction may delete them."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -12,7 +12,7 @@ from fraudstream.lake.stream.chain import Link
 
 
 class Settled(NamedTuple):
-    """An object, and the link of the chain that it is."""
+    """An object, and its link of the chain."""
 
     info: ObjectInfo
     link: Link
@@ -21,18 +21,18 @@ class Settled(NamedTuple):
 def settled_objects(
     store: ObjectStore, folder: str, since: Mapping[Partition, int], *, before: date | None = None
 ) -> dict[Partition, list[Settled]]:
-    """Each topic-partition's objects from an offset up to its progress, in their order, with no gap and no overlap.
+    """The objects of each topic-partition from an offset up to its progress, in offset order, without gap or overlap.
 
     1. read each progress
     2. list the folder's objects
-    3. walk each chain from its offset up to its progress, or to the first object of an open day
+    3. follow each chain from its offset up to its progress, or to the first object of an open day
 
-    The progress comes first, so that the listing has all that it covers.
+    The progress is read first, so that the listing has all objects before it.
 
-    :param since: the first offset that is wanted of each topic-partition; 0 for those that aren't in it
-    :param before: the first day that isn't closed yet; None: all days are taken
-    :raises ProofFailed: an object below a progress is missing, or overlaps. Where another run compacts and deletes
-        at the same time, this says that it was faster: load the table again and start over if it moved
+    :param since: the first offset of each topic-partition to return; 0 for topic-partitions that aren't in it
+    :param before: the first day that isn't closed yet; None: objects of all days are returned
+    :raises ProofFailed: an object before a progress is missing or overlaps another one. If another compaction runs at
+        the same time, it may have deleted the object: load the table again, and start over if it has changed
     """
     # 1. progress
     ends = progress.ends(store, folder)
@@ -42,7 +42,7 @@ def settled_objects(
         named = names.parse_object_name(info.name)
         if named is not None and named.partition in ends and named.first_offset >= since.get(named.partition, 0):
             found[named.partition].append(Settled(info, Link.of(info)))
-    # 3. walk
+    # 3. follow
     return {
         partition: _contiguous(folder, partition, objects, since.get(partition, 0), ends[partition], before)
         for partition, objects in found.items()

@@ -1,7 +1,7 @@
 """Writes decoded records to the lake as gzipped JSON lines, each record to exactly one object.
 
-Lines are made, compressed and written in threads as the records come in, so that the thread that polls continues
-polling; an object's body is these pieces one after the other, as a gzip may consist of several members (RFC 1952, 2.2).
+Threads format, compress and write the lines while records arrive, so that the polling thread can continue. The body of
+an object is a sequence of compressed pieces: a gzip file may consist of several members (RFC 1952, 2.2).
 """
 
 import logging
@@ -24,16 +24,16 @@ from fraudstream.lake.stream.totals import Totals, total, totals_of, totals_of_l
 log = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
-#: ISA-L's level 1 takes half the time of zlib-ng's level 1 and a fifth of zlib's, and its output is the smaller one.
+#: ISA-L's level 1 takes half the time of zlib-ng's level 1 and a fifth of zlib's, and its output is smaller.
 _GZIP_LEVEL = 1
-#: Lines are made of so many rows at a time: with the fewer rows of one poll and partition, a fifth is overhead.
+#: Rows to wait for before they are formatted. With the fewer rows of one poll and partition, a fifth would be overhead.
 _PIECE_ROWS = 10_000
 _WRITERS = 4
 _ENCODERS = 2
 
 
 class _Member(NamedTuple):
-    """A gzip member with the lines of some records, and their totals."""
+    """A gzip member with the lines of some records, and their control totals."""
 
     data: bytes
     totals: Totals
@@ -41,9 +41,9 @@ class _Member(NamedTuple):
 
 @dataclass(frozen=True)
 class _Part:
-    """Records of one UTC day, none if all of them were dead letters, as the member that is being made of them.
+    """Records of one UTC day, and the gzip member that is being made of them.
 
-    `day`: days since 1970, None without records.
+    `day` is in days since 1970. If all records were dead letters, `offsets` is empty and `day` is None.
     """
 
     offsets: np.ndarray
@@ -56,9 +56,11 @@ class JsonSink:
     """:class:`~fraudstream.kafka.records.Sink` that appends to the chains of one folder.
 
     An object holds consecutive records of one topic-partition and of one UTC day (of the Kafka record timestamp).
-    It is written once `flush_rows` rows of a partition wait, or the oldest row waits for `flush_seconds`; partitions
-    in parallel, and the objects of one in their order. Where a partition's chain ends decides where reading starts,
-    not the group's committed offset: a complete lake continues, an empty lake is filled from the beginning.
+    A partition is written once `flush_rows` of its rows are waiting. All partitions are written once the oldest row has
+    waited for `flush_seconds`. Partitions are written in parallel, and the objects of a partition in offset order.
+
+    Reading starts at the end of a partition's chain, not at the group's committed offset. So a complete lake is
+    continued, and an empty lake is filled from the beginning.
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class JsonSink:
         self._writers = ThreadPoolExecutor(_WRITERS, thread_name_prefix="lake-writer")
 
     def assigned(self, partition: Partition, committed: int | None) -> int:
-        """The end of the partition's chain; 0 if it has none, whatever the group committed."""
+        """The end of the partition's chain; 0 if it has no object, even if the group has a committed offset."""
         self._drop(partition)
         start = self._chain.open(partition) or 0
         self._durable[partition] = start
@@ -111,7 +113,10 @@ class JsonSink:
         return waited or self._chain.overdue()
 
     def flush(self) -> dict[Partition, int]:
-        """Writes the waiting rows; if there are none, moves the progress to the end of what was written."""
+        """Writes the waiting rows and returns the next offset of each partition that was written.
+
+        Moves each progress that is overdue to its chain's end; if no rows are waiting, every progress.
+        """
         if not self._rows and not self._writing:
             self._chain.settle()
         for partition in list(self._rows):
@@ -137,7 +142,7 @@ class JsonSink:
     def _start_writing(self, partition: Partition) -> None:
         self._start_encoding(partition)
         if partition in self._writing:
-            self._writing[partition].result()  # raises what went wrong, and bounds what memory holds
+            self._writing[partition].result()  # raises the error of that write; one write at a time bounds the memory
         self._rows.pop(partition)
         self._writing[partition] = self._writers.submit(self._write_partition, partition, self._buffers.pop(partition))
 
@@ -162,7 +167,7 @@ class JsonSink:
         return _Member(igzip.compress(self._to_lines(batch), _GZIP_LEVEL) if len(batch) else b"", totals)
 
     def _write_partition(self, partition: Partition, parts: list[_Part]) -> int:
-        """Appends the waiting rows of one partition, one object per day, and returns where reading continues."""
+        """Appends the waiting rows of a partition, one object per day, and returns the next offset to read."""
         end = parts[-1].next_offset
         durable = self._durable[partition]
         while parts := self._since(parts, durable):
@@ -180,7 +185,7 @@ class JsonSink:
         return max(end, durable)
 
     def _since(self, parts: list[_Part], offset: int) -> list[_Part]:
-        """The parts from the first record at or after `offset` on; one that begins before it loses its first lines."""
+        """The parts from the first record at or after `offset` on. Earlier lines of the first of them are removed."""
         for index, part in enumerate(parts):
             before = int(np.searchsorted(part.offsets, offset))
             if before < len(part.offsets):
@@ -193,7 +198,7 @@ class JsonSink:
 
 
 def _shortened(member: _Member, offsets: np.ndarray, count: int) -> _Member:
-    """The member without its first lines; their columns are gone, so their totals come from the lines."""
+    """The member without its first `count` lines, whose totals are calculated from the lines and subtracted."""
     lines = igzip.decompress(member.data).splitlines(keepends=True)
     dropped = totals_of_lines(lines[:count], member.totals.columns)
     columns = {name: value - dropped.columns[name] for name, value in member.totals.columns.items()}
@@ -202,12 +207,12 @@ def _shortened(member: _Member, offsets: np.ndarray, count: int) -> _Member:
 
 
 def _first_day(parts: list[_Part]) -> list[_Part]:
-    """The parts up to the first one of another day than the first."""
+    """The parts before the first one of another day. Parts without records belong to any day."""
     return list(takewhile(lambda part: part.day in {parts[0].day, None}, parts))
 
 
 def _days(batch: Batch) -> list[Batch]:
-    """The batch, split at each change of the UTC day."""
+    """The batch, split where the UTC day changes."""
     days = batch.timestamps // _DAY_MS
     cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(batch)]
     return [

@@ -1,9 +1,12 @@
-"""Control totals: a few sums over rows that a lost, doubled or changed row would change.
+"""Control totals: sums over rows that show whether rows were lost, duplicated or changed.
 
-They are made of the decoded columns before anything is formatted, kept in each object's metadata, and added up by
-those who compare them with something else: compaction with its table, the audit against the topic. Text is measured
-in characters (Unicode code points), which Arrow, DuckDB, Spark, Trino and BigQuery all call the length of a string;
-a null adds nothing, so rows from before a column was added agree with rows that have it as null.
+They are calculated from the decoded columns before anything is formatted, and stored in each object's metadata.
+Compaction adds up the totals of its objects and compares them with those of the rows that it adds to the table. The
+audit calculates the totals of the topic's records and of the lake's rows, and compares them.
+
+Text is measured in characters (Unicode code points), as Arrow, DuckDB, Spark, Trino and BigQuery all define the length
+of a string. A change that keeps the length of a text is not noticed. A null adds nothing, so rows that were written
+before a column was added have the same totals as rows in which it is null.
 """
 
 import json
@@ -23,7 +26,7 @@ _DIGITS = 38
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Rows, the sum of their offsets and, by name, of money columns in minor units and of the lengths of texts."""
+    """The number of rows, the sum of their offsets, and sums by column: of money in minor units, of text lengths."""
 
     rows: int = 0
     offsets: int = 0
@@ -38,7 +41,10 @@ class Totals:
         )
 
     def differences(self, found: "Totals") -> dict[str, tuple[int, int]]:
-        """Expected and found of each sum that differs, by name; a column that only `found` has isn't compared."""
+        """The expected and the found value of each sum that differs, by name.
+
+        A column that only `found` has isn't compared.
+        """
         pairs = {"rows": (self.rows, found.rows), "offsets": (self.offsets, found.offsets)}
         pairs |= {name: (value, found.columns.get(name, 0)) for name, value in self.columns.items()}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -51,20 +57,20 @@ class Totals:
     def from_dict(cls, document: Mapping[str, Any]) -> "Totals":
         """Inverse of :meth:`to_dict`.
 
-        :raises ValueError, KeyError: something else
+        :raises ValueError, KeyError: the document isn't one of :meth:`to_dict`
         """
         sums = {name: int(value) for name, value in document.items()}
         return cls(sums.pop("rows"), sums.pop("offsets"), sums)
 
     def to_json(self) -> str:
-        """For an object's metadata."""
+        """All sums as JSON, for an object's metadata."""
         return json.dumps(self.to_dict(), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Totals":
         """Inverse of :meth:`to_json`.
 
-        :raises ValueError, KeyError: something else
+        :raises ValueError, KeyError: the text isn't one of :meth:`to_json`
         """
         return cls.from_dict(json.loads(text))
 
@@ -75,7 +81,7 @@ def total(parts: Iterable[Totals]) -> Totals:
 
 
 def totals_of(offsets: np.ndarray, rows: pa.RecordBatch | pa.Table | None = None) -> Totals:
-    """Totals of decoded rows, or of rows of the lake, at these offsets; without rows, only their number and places."""
+    """Totals of decoded rows or of rows of the lake with these offsets. Without `rows`, no columns are summed."""
     columns = {}
     for name, column in zip(rows.schema.names, rows.columns, strict=True) if rows is not None else ():
         if name in MONEY:
@@ -86,9 +92,9 @@ def totals_of(offsets: np.ndarray, rows: pa.RecordBatch | pa.Table | None = None
 
 
 def totals_of_lines(lines: Iterable[bytes], columns: Iterable[str]) -> Totals:
-    """Totals of JSON lines of records: the same as of the columns that they were made of, and far slower.
+    """Totals of JSON lines of records. They equal those of the columns, but are far slower to calculate.
 
-    :param columns: those that are summed
+    :param columns: names of the columns to sum
     """
     offsets, sums = [], dict.fromkeys(columns, 0)
     for line in lines:
@@ -104,7 +110,7 @@ def totals_of_lines(lines: Iterable[bytes], columns: Iterable[str]) -> Totals:
 
 
 def _minor_units(column: pa.Array) -> int:
-    # 64 bits could overflow
+    # a sum in 64 bits could overflow
     if pa.types.is_decimal(column.type):
         return int(pc.sum(column.cast(pa.decimal128(_DIGITS, 2)), min_count=0).as_py() * 100)
     return int(pc.sum(column.cast(pa.decimal128(_DIGITS, 0)), min_count=0).as_py())
@@ -118,5 +124,5 @@ def _characters(column: pa.Array) -> int:
 
 
 def rows_of(metadata: Mapping[str, str]) -> int:
-    """The rows of a JSON object by its metadata; what is no such object has none."""
+    """The number of rows of a JSON object, from its metadata; 0 for an object without totals."""
     return Totals.from_json(metadata["totals"]).rows if "totals" in metadata else 0
