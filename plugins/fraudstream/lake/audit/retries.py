@@ -16,7 +16,7 @@ from fraudstream.kafka.records import MAIL_RETRY, Partition
 from fraudstream.kafka.topic.group_offsets import committed_offsets
 from fraudstream.kafka.topic.topic_identity import Topics
 from fraudstream.lake.audit.offsets import Offsets
-from fraudstream.lake.audit.topics import read_letters
+from fraudstream.lake.audit.reader import read_letters
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,8 @@ def read_retries(
     for partition in partitions:
         read = max(committed.get(partition, 0), logged.get(partition, 0), topics.first_offset(partition))
         overdue[partition] = np.arange(read, young.get(partition, topics.end_offset(partition)), dtype=np.int64)
-    dead, ends = read_letters(settings, MAIL_RETRY, since)
+    letters, ends = read_letters(settings, MAIL_RETRY, since)
+    dead = {partition: np.asarray(sorted(offsets), np.int64) for partition, offsets in letters.items()}
     return Retries(committed, overdue, dead, ends)
 
 

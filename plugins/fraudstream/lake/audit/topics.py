@@ -1,25 +1,18 @@
 """Reads the topics for the audit: all records that a read_committed reader gets, up to the topics' ends."""
 
 import logging
-import time
-import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, TopicPartition
-from confluent_kafka import KafkaError as Code
 
 from fraudstream.cases.answers.order import CaseOrder, Place
 from fraudstream.cases.answers.staff import staff_decisions
-from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.avro.codec import Codec, DecodedMessages
-from fraudstream.kafka.client.client_config import one_read
-from fraudstream.kafka.dead_letters.letters import letters_of
 from fraudstream.kafka.records import (
     CASE_EVENT,
     FRAUD_CONFIRMATION,
@@ -27,9 +20,10 @@ from fraudstream.kafka.records import (
     NON_FRAUD_TRANSACTION,
     Partition,
 )
-from fraudstream.kafka.topic.definitions import FOLDERS, dead_letter_topic
+from fraudstream.kafka.topic.definitions import FOLDERS
 from fraudstream.lake.audit.contents import Span
 from fraudstream.lake.audit.offsets import NO_OFFSETS, Offsets
+from fraudstream.lake.audit.reader import Reader, dead, read_letters
 from fraudstream.lake.stream.totals import Totals, totals_of
 from fraudstream.settings import Settings
 
@@ -39,9 +33,6 @@ log = logging.getLogger(__name__)
 TOPICS = tuple(FOLDERS)
 #: Topics that are read from the start of their spans. The others are read from the beginning.
 _FROM_SPANS = frozenset({NON_FRAUD_TRANSACTION, CASE_EVENT})
-_POLL_RECORDS = 10_000
-#: Time without any record after which the brokers count as unavailable.
-_SILENCE_SECONDS = 30.0
 
 
 class FirstAnswer(NamedTuple):
@@ -143,9 +134,10 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
     content = TopicsContent()
     spans = spans or {}
     for topic in TOPICS:
-        dead = _dead_letters(settings, topic)
+        letters, _ = read_letters(settings, topic)
         starts = {partition: span.start for partition, span in spans.items() if topic in _FROM_SPANS}
-        read = _Reader(settings, topic, starts)
+        read = Reader(settings, topic, starts)
+        found_dead: dict[Partition, list[Offsets]] = defaultdict(list)
         rows_of: dict[Partition, list[tuple[Offsets, pa.RecordBatch]]] = defaultdict(list)
         totals: dict[Partition, Totals] = defaultdict(Totals)
         codec = Codec.for_topic(topic, settings)
@@ -154,14 +146,15 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
         for partition, messages in read:
             offsets = np.fromiter((message.offset() for message in messages), np.int64, len(messages))
             parts[partition].append(offsets)
+            is_dead = dead(messages, offsets, letters.get(partition, {}))
+            found_dead[partition].append(offsets[is_dead])
             if topic in _FROM_SPANS and partition not in spans:
                 continue
-            alive = ~np.isin(offsets, dead.get(partition, NO_OFFSETS))
             # Dead letters aren't decoded: the registry may have their schemas by now, which would make them valid.
-            decoded = codec.decode_messages(list(compress(messages, alive)))
+            decoded = codec.decode_messages(list(compress(messages, ~is_dead)))
             valid = np.fromiter((message.offset() for message in decoded.valid), np.int64, len(decoded.valid))
             if topic in _FROM_SPANS:
-                totals[partition] += _totals(spans[partition], valid, decoded.rows, dead.get(partition, NO_OFFSETS))
+                totals[partition] += _totals(spans[partition], valid, decoded.rows, NO_OFFSETS)
             else:
                 rows_of[partition].append((valid, decoded.rows))
             if topic == FRAUD_TRANSACTION:
@@ -171,15 +164,14 @@ def read_topics(settings: Settings, spans: Mapping[Partition, Span] | None = Non
                 answers.add(partition, decoded)
         for partition, (begin, end) in read.bounds.items():
             late = np.asarray(answers.late[partition], np.int64)
-            without = np.union1d(dead.get(partition, NO_OFFSETS), late)
             for valid, batch in rows_of.get(partition, []) if partition in spans else []:
-                totals[partition] += _totals(spans[partition], valid, batch, without)
+                totals[partition] += _totals(spans[partition], valid, batch, late)
             start = max(begin, spans[partition].start) if partition in spans else begin
             content.partitions[partition] = TopicPartitionContent(
                 start,
                 end,
                 _from(start, np.concatenate([NO_OFFSETS, *parts[partition]])),
-                _from(start, dead.get(partition, NO_OFFSETS)),
+                _from(start, np.concatenate([NO_OFFSETS, *found_dead[partition]])),
                 _from(start, late),
                 totals[partition] if partition in spans else None,
             )
@@ -194,99 +186,3 @@ def _from(start: int, offsets: Offsets) -> Offsets:
 def _totals(span: Span, offsets: Offsets, rows: pa.RecordBatch, without: Offsets) -> Totals:
     inside = span.of(offsets) & ~np.isin(offsets, without)
     return totals_of(offsets[inside], rows.filter(pa.array(inside)))
-
-
-def _dead_letters(settings: Settings, topic: str) -> dict[Partition, Offsets]:
-    """The offsets of the records of `topic` that have a dead letter, by partition."""
-    return read_letters(settings, topic)[0]
-
-
-def read_letters(
-    settings: Settings, topic: str, since: Mapping[Partition, int] | None = None
-) -> tuple[dict[Partition, Offsets], dict[Partition, int]]:
-    """The offsets of the records of `topic` that have a dead letter, and the end of each dead-letter partition.
-
-    :param since: the offset to begin at in each partition of the dead-letter topic; None: at the beginning
-    """
-    read = _Reader(settings, dead_letter_topic(topic), since)
-    found: dict[Partition, set[int]] = defaultdict(set)
-    for _, messages in read:
-        for letter in letters_of(messages):
-            if letter.redriven_at is None:
-                found[letter.partition].add(letter.offset)
-    places = {partition: np.asarray(sorted(offsets), np.int64) for partition, offsets in found.items()}
-    return places, {partition: end for partition, (_, end) in read.bounds.items()}
-
-
-class _Reader:
-    """Iterates over a topic up to the end that a read_committed reader sees. Yields a partition and its messages.
-
-    :param starts: the offset to begin at in each partition; partitions that aren't in it are read from the beginning
-    :raises KafkaUnavailable: the brokers don't answer
-    :raises KafkaError: the topic doesn't exist or can't be read
-    """
-
-    def __init__(self, settings: Settings, topic: str, starts: Mapping[Partition, int] | None = None) -> None:
-        self._servers = settings.kafka_bootstrap_servers
-        self._consumer = Consumer(
-            settings.kafka_config(
-                **{
-                    **one_read(f"audit-{uuid.uuid4().hex}"),
-                    "queued.max.messages.kbytes": 65_536,
-                }
-            ),
-            logger=log,
-        )
-        try:
-            partitions = self._consumer.list_topics(topic, timeout=20).topics[topic]
-            if partitions.error is not None:
-                raise KafkaError(f"topic {topic} can't be read: {partitions.error}; run the DAG start_kafka")
-            assigned = [TopicPartition(topic, number, OFFSET_BEGINNING) for number in sorted(partitions.partitions)]
-            self.bounds = {
-                Partition(topic, place.partition): self._consumer.get_watermark_offsets(place, timeout=20)
-                for place in assigned
-            }
-            for place in assigned:
-                first, last = self.bounds[Partition(topic, place.partition)]
-                start = (starts or {}).get(Partition(topic, place.partition), 0)
-                if first < start <= last:
-                    place.offset = start
-                    self.bounds[Partition(topic, place.partition)] = (start, last)
-        except KafkaException as error:
-            self._consumer.close()
-            raise KafkaUnavailable(f"Kafka at {self._servers} doesn't answer about topic {topic}: {error}") from error
-        self._consumer.assign(assigned)
-        self._heard = time.monotonic()
-
-    def __iter__(self) -> Iterator[tuple[Partition, list[Message]]]:
-        unread = set(self.bounds)
-        try:
-            while unread:
-                messages = self._consumer.consume(_POLL_RECORDS, 0.2)
-                if messages:
-                    self._heard = time.monotonic()
-                elif time.monotonic() - self._heard > _SILENCE_SECONDS:
-                    raise KafkaUnavailable(
-                        f"no answer from Kafka at {self._servers} about {', '.join(map(str, sorted(unread)))} for"
-                        f" {_SILENCE_SECONDS:.0f} s: are the brokers running?"
-                    )
-                yield from self._messages_by_partition(messages, unread).items()
-        finally:
-            self._consumer.close()
-
-    def _messages_by_partition(self, messages: list[Message], unread: set[Partition]) -> dict[Partition, list[Message]]:
-        """The messages by partition. Messages of partitions that have been read to their end before are omitted."""
-        by_partition: dict[Partition, list[Message]] = defaultdict(list)
-        for message in messages:
-            partition = Partition(message.topic() or "", message.partition() or 0)
-            error = message.error()
-            if error is None:
-                if partition in unread:
-                    by_partition[partition].append(message)
-            elif error.code() == Code._PARTITION_EOF:
-                if partition in unread:
-                    unread.remove(partition)
-                    self.bounds[partition] = (self.bounds[partition][0], int(message.offset() or 0))
-            elif not error.retriable():
-                raise KafkaError(f"reading {partition}: {error}")
-        return by_partition

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from fraudstream.cases.events import CaseEvent
 from fraudstream.cases.undelivered import PlacedEvent, undelivered
@@ -16,6 +15,7 @@ from fraudstream.lake.audit import topics as reading
 from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.audit.checks import Limits
 from fraudstream.lake.audit.position import Position
+from fraudstream.lake.audit.reader import Letters
 from fraudstream.lake.audit.result import AuditReport
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.appending import AppendingChain
@@ -54,6 +54,8 @@ class Brokers:
         self.end = 0
         self.first = 0
         self.dead: list[int] = []
+        #: Dead letters of records of a topic that was deleted since.
+        self.of_deleted_topic: Letters = {}
         self.topic_id = "id"
         self.read: list[int] = []
         self.events: list[PlacedEvent] = []
@@ -91,10 +93,13 @@ class Brokers:
         valid = [message for message in messages if message.place not in self.dead]
         return DecodedMessages(batch([message.place for message in valid]).rows, valid, [])
 
-    def retry_letters(self, settings, topic, since) -> tuple[dict[Partition, np.ndarray], dict[Partition, int]]:
+    def retry_letters(self, settings, topic, since) -> tuple[dict[Partition, Letters], dict[Partition, int]]:
         letters = Partition(f"{topic}.dead_letter", 0)
         new = self.dead_retries[since.get(letters, 0) :]
-        return ({RETRIES: np.array(new)} if new else {}), {letters: len(self.dead_retries)}
+        return ({RETRIES: {offset: {MIDNIGHT_MS} for offset in new}} if new else {}), {letters: len(self.dead_retries)}
+
+    def letters(self, settings, topic) -> tuple[dict[Partition, Letters], dict[Partition, int]]:
+        return {NON_FRAUD: self.of_deleted_topic | {offset: {MIDNIGHT_MS} for offset in self.dead}}, {}
 
 
 class Pipeline:
@@ -145,9 +150,7 @@ def new_pipeline(monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     monkeypatch.setattr(retries, "committed_offsets", lambda *_: {RETRIES: brokers.committed_retry})
     monkeypatch.setattr(retries, "_first_since", lambda *_: {RETRIES: brokers.young_retry})
     monkeypatch.setattr(retries, "read_letters", brokers.retry_letters)
-    monkeypatch.setattr(reading, "_Reader", brokers.reader)
-    monkeypatch.setattr(
-        reading, "_dead_letters", lambda settings, topic: {NON_FRAUD: np.asarray(brokers.dead, np.int64)}
-    )
+    monkeypatch.setattr(reading, "Reader", brokers.reader)
+    monkeypatch.setattr(reading, "read_letters", brokers.letters)
     monkeypatch.setattr(reading, "Codec", SimpleNamespace(for_topic=lambda topic, settings: brokers))
     return made

@@ -2,16 +2,16 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 from fraudstream.kafka.avro.codec import DecodedMessages
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import topics as reading
+from fraudstream.lake.audit.reader import Letters
 from fraudstream.lake.audit.topics import read_topics
 from fraudstream.settings import Settings
 
 from tests.unit.lake.audit.audited_pipeline import Message, Read
-from tests.unit.lake.rows import answer, batch, row
+from tests.unit.lake.rows import MIDNIGHT_MS, answer, batch, row
 
 ANSWERS, CASES = Partition(FRAUD_CONFIRMATION, 0), Partition(FRAUD_TRANSACTION, 0)
 
@@ -23,7 +23,7 @@ def test_the_copy_is_expected_and_the_dead_letter_is_not_though_its_schema_is_kn
         FRAUD_CONFIRMATION: {5: answer(1, "REPORTED_FRAUD"), 9: answer(1, "REPORTED_FRAUD")},
         FRAUD_TRANSACTION: {0: row(1), 1: row(2)},
     }
-    dead = {ANSWERS: np.array([5]), CASES: np.array([1])}
+    dead: dict[Partition, Letters] = {ANSWERS: {5: {MIDNIGHT_MS}}, CASES: {1: {None}}}
 
     def reader(settings: Settings, topic: str, starts: object) -> Read:
         there = records.get(topic, {})
@@ -39,8 +39,8 @@ def test_the_copy_is_expected_and_the_dead_letter_is_not_though_its_schema_is_kn
 
         return SimpleNamespace(decode_messages=decode)
 
-    monkeypatch.setattr(reading, "_Reader", reader)
-    monkeypatch.setattr(reading, "_dead_letters", lambda settings, topic: dead if topic in records else {})
+    monkeypatch.setattr(reading, "Reader", reader)
+    monkeypatch.setattr(reading, "read_letters", lambda settings, topic: (dead if topic in records else {}, {}))
     monkeypatch.setattr(reading, "Codec", SimpleNamespace(for_topic=codec))
     content = read_topics(Settings())
     answers = content.partitions[ANSWERS]

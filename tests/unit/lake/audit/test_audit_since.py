@@ -7,6 +7,7 @@ from fraudstream.cases.events import MAIL_BOUNCED, MAIL_RESENT
 from fraudstream.lake.audit.result import LAKE, AuditReport
 
 from tests.unit.lake.audit.audited_pipeline import NON_FRAUD, Pipeline, new_pipeline
+from tests.unit.lake.rows import MIDNIGHT_MS
 
 
 @pytest.fixture
@@ -62,6 +63,18 @@ def test_dead_letters_are_red_above_their_limit_and_only_new_ones_count(pipeline
     assert accepted.ok
     pipeline.goes_on(5)
     assert pipeline.audited(accepted.position).ok
+
+
+def test_a_letter_of_a_deleted_topic_is_none_of_the_record_that_has_its_offset_now(pipeline):
+    """Of the letters at 3, 4 and 100, none has the timestamp of a record; the one at 7 has none of its own."""
+    old = MIDNIGHT_MS - 1
+    pipeline.brokers.of_deleted_topic = {3: {old}, 4: {old, MIDNIGHT_MS + 1}, 100: {old}}
+    pipeline.goes_on(20)
+    report = pipeline.audited()
+    assert report.ok
+    assert report.to_dict()["dead_letters"] == 0
+    pipeline.brokers.of_deleted_topic[7] = {None}
+    assert red(pipeline.audited()) == ["dead letters"]
 
 
 def test_a_notice_that_bounced_is_red_until_it_is_accepted_or_sent_anew(pipeline):
