@@ -7,11 +7,14 @@ from urllib.parse import urlparse
 
 import pytest
 from fraudstream.errors import LakeUnavailable, ProofFailed
+from fraudstream.lake.audit.contents import measured_columns
 from fraudstream.lake.compaction import duckdb_engine
 from fraudstream.lake.compaction.complete import mark_complete
 from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.compaction.upkeep import maintain
 from fraudstream.lake.query.view import open_view
+from fraudstream.lake.stream.chain import Link
+from fraudstream.lake.stream.totals import totals_of_lines
 from fraudstream.lake.table.catalog import BRANCH
 from pyiceberg.exceptions import CommitFailedException
 from pyiceberg.table.statistics import PartitionStatisticsFile
@@ -98,6 +101,26 @@ def test_an_earlier_version_keeps_the_field_that_a_later_one_added(monkeypatch):
     assert maintain(lake, FOLDER, NEXT_DAY + LATER, keep=LATER).files_after == 2
     assert channels(lake) == {None: 60, "app": 10}
     assert len(seen(lake)) == 70
+
+
+def test_an_earlier_version_doesnt_compact_lines_with_a_field_that_it_doesnt_know(monkeypatch):
+    lake = hourly()
+    with monkeypatch.context() as later:
+        add_field(later)
+        body = with_channel(50, 60, [MIDNIGHT_MS + DAY_MS] * 10)
+        put(
+            lake,
+            50,
+            60,
+            day=NEXT_DAY,
+            body=body,
+            link=Link(
+                PARTITION, 50, 50, 60, totals_of_lines(body.splitlines(), [*measured_columns(FOLDER), "channel"])
+            ),
+        )
+    with pytest.raises(ProofFailed, match="channel"):
+        compact(lake, FOLDER, NEXT_DAY)
+    assert len(seen(lake)) == 60
 
 
 def test_old_snapshots_and_what_only_they_name_go_and_the_rest_stays():
