@@ -52,7 +52,7 @@ class Downloads:
                 start=start or None,
                 end=None if end is None else end - 1,
                 raw_download=True,
-                checksum="crc32c",
+                checksum="crc32c" if span is None else None,  # the store sends that of the whole object
                 timeout=(_CONNECT_SECONDS, _READ_SECONDS),
                 retry=None,
             )
@@ -109,7 +109,8 @@ class Downloads:
 def _needs_client(endpoint: str) -> bool:
     """Whether the environment has a proxy or certificate authorities for the store, which http.client doesn't use."""
     found = requests.Session().merge_environment_settings(endpoint, {}, None, None, None)
-    return requests.utils.select_proxy(endpoint, found["proxies"]) is not None or found["verify"] is not True
+    authorities = endpoint.startswith("https:") and found["verify"] is not True
+    return authorities or requests.utils.select_proxy(endpoint, found["proxies"]) is not None
 
 
 def _close_all(connections: deque[http.client.HTTPConnection]) -> None:

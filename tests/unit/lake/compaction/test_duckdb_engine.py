@@ -111,10 +111,10 @@ def test_too_little_memory_or_disk_is_named_and_is_not_taken_for_a_wrong_line(mo
     lake = all_folders()
     before = read(lake, names.TRANSACTIONS)
     with monkeypatch.context() as patched:
-        patched.setattr(workspace, "MEMORY", "1KiB")
-        with pytest.raises(LakeError, match=r"1KiB of memory.*MiB free"):
+        patched.setattr(workspace, "MEMORY", "1MiB")
+        with pytest.raises(LakeError, match=r"1MiB of memory.*MiB free"):
             compact_day(lake, names.TRANSACTIONS, DAY)
-        with pytest.raises(LakeError, match=r"1KiB of memory.*MiB free"), query(lake, "FROM transaction"):
+        with pytest.raises(LakeError, match=r"1MiB of memory.*MiB free"), query(lake, "FROM transaction"):
             pass
     with pytest.raises(LakeError, match=r"No space left on device.*set TMPDIR"), workspace.workspace():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

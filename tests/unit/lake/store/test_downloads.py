@@ -77,7 +77,10 @@ class Token(AnonymousCredentials):  # type: ignore[misc]
 
 
 @pytest.fixture
-def bucket() -> Bucket:
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    for name in ("http_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
     return Bucket()
 
 
@@ -126,8 +129,6 @@ def proxied(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store that is reached through a proxy only: its name is unknown, and `bucket` is the proxy."""
     with serving(bucket) as url:
         monkeypatch.setenv("http_proxy", url)
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
         yield store_at("http://store.invalid", patience=0.5)
 
 
