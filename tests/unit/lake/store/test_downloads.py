@@ -53,6 +53,9 @@ class _Request(QuietHandler):
     server: Bucket
 
     def do_GET(self) -> None:  # noqa: N802  # the name that http.server calls
+        if "/download/" not in self.path:  # the client library asks for the bucket's metadata, in a thread of its own
+            self.send_error(404)
+            return
         self.server.sent.append((self.path, dict(self.headers)))
         self.server.connections.add(self.client_address)
         answer = self.server.answers.pop(0)
