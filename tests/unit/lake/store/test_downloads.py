@@ -140,7 +140,7 @@ def test_downloads_use_the_proxy_of_the_environment(proxied, bucket):
     assert (proxied.download(INFO), proxied.download(INFO, 1, 3), proxied.download(INFO)) == (b"data", b"at", None)
     assert all(path.startswith("http://store.invalid/download/storage/v1/b/lake/o/") for path, _ in bucket.sent)
     assert all("generation=7" in path for path, _ in bucket.sent)
-    assert [headers.get("Range", "").replace(" ", "") for _, headers in bucket.sent] == ["", "bytes=1-2", ""]
+    assert [headers.get("range") for _, headers in bucket.sent] == [None, "bytes=1-2", None]
 
 
 def test_damaged_content_is_fetched_again_through_a_proxy(proxied, bucket):
