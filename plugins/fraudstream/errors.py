@@ -13,6 +13,7 @@
     │   ├── KafkaUnavailable       temporary: retry
     │   │   └── AnswerUnknown      an answer was sent but not acknowledged: it may be in the topic; a retry is harmless
     │   ├── ProducerFenced         a newer producer of the same source took over; a retry would fence the newer one
+    │   ├── ProducerStopped        the producer's task was asked to end before the end of the file: retry
     │   ├── KafkaRefused           login, certificate, protocol or ACL is wrong: an operator must change it
     │   ├── TopicChanged           a topic was recreated, restored or truncated: see docs/restore.md
     │   ├── TopicsDiffer           existing topics differ from their definitions
@@ -94,6 +95,12 @@ class KafkaRefused(KafkaError):
 
 class ProducerFenced(KafkaError):
     """A newer producer of the same source took over. Do not retry: a retry would fence the newer producer."""
+
+
+class ProducerStopped(KafkaError):
+    """The producer's task was asked to end, as by a worker's restart, before the whole file was produced."""
+
+    retryable = True
 
 
 class TopicChanged(KafkaError):

@@ -26,7 +26,8 @@ from fraudstream.lake.stream.names import object_name
 from fraudstream.lake.stream.totals import Totals
 
 Case = dict[str, Any]
-# How many days before a case its claim is looked for: a claim is in the folder of its first record's day.
+# How many days before a case its claim is looked for: a claim is in the folder of its first record's day. That may also
+# be the day after the case's, if the clocks of two brokers differ around midnight.
 _CLAIM_DAYS = 31
 
 
@@ -95,7 +96,7 @@ class Plan:
 
 def claim_days(at: datetime) -> list[date]:
     """Returns the days whose folders may have the claim of a case that came at `at`, the newest first."""
-    return [at.date() - timedelta(days=days) for days in range(_CLAIM_DAYS)]
+    return [at.date() - timedelta(days=days) for days in range(-1, _CLAIM_DAYS)]
 
 
 def claimed_on(store: ObjectStore, folder: str, day: date) -> dict[str, Case]:

@@ -11,7 +11,8 @@ import numpy as np
 
 from fraudstream import money
 from fraudstream.cases.claims import Case, Claims, Part, Plan
-from fraudstream.kafka.records import Batch, Partition
+from fraudstream.kafka.avro.codec import fitted
+from fraudstream.kafka.records import FRAUD_TRANSACTION, Batch, Partition
 from fraudstream.lake.stream.chain import Link, ObjectChain
 from fraudstream.lake.stream.lines import MONEY
 from fraudstream.lake.stream.names import day_of
@@ -37,9 +38,11 @@ def case_of(transaction: dict[str, Any], opened_at: datetime, time_limit: timede
 
 
 def transaction_of(case: Case) -> dict[str, Any]:
-    """Inverse of :func:`case_of`: the transaction with money in minor units and times as datetime."""
-    transaction = {name: value for name, value in case.items() if name not in {"openedAt", "expiresAt"}}
-    transaction |= {name: money.to_minor(case[name]) for name in MONEY}
+    """Inverse of :func:`case_of`: the transaction with money in minor units and times as datetime.
+
+    A case that another version of the pipeline opened may lack fields of the schema, or have more.
+    """
+    transaction = fitted(FRAUD_TRANSACTION, case) | {name: money.to_minor(case[name]) for name in MONEY}
     return transaction | {"timestamp": datetime.fromisoformat(case["timestamp"])}
 
 

@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 
@@ -21,7 +21,10 @@ def open_run(run_id: str, conf: dict[str, Any]) -> None:
     :raises RunNotOpened: Airflow refuses
     """
     asked = TriggerDagRun(dag_id=DAG_ID, run_id=run_id, conf=conf, note=run_note(conf["cases"]))
-    answer = task_runner.SUPERVISOR_COMMS.send(asked)
+    try:
+        answer = task_runner.SUPERVISOR_COMMS.send(asked)
+    except AirflowRuntimeError as error:
+        answer = error.error
     if isinstance(answer, ErrorResponse):
         if answer.error != ErrorType.DAGRUN_ALREADY_EXISTS:
             raise RunNotOpened(

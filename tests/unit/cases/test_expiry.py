@@ -55,6 +55,19 @@ def test_a_shorter_limit_closes_no_case_that_was_told_a_longer_one() -> None:
     assert expired_by_claim(store, cases, NOW, LIMIT, {}) == []
 
 
+def test_the_claim_in_the_folder_of_the_next_day_is_found() -> None:
+    """The first fraud of the run has a later day than the second one: their brokers' clocks differ."""
+    store = MemoryStore()
+    times = [datetime(2026, 3, 2, 0, 0, 1, tzinfo=UTC), datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC)]
+    rows = [row(n, isFraud=1) | {"idTransaction": f"case-{n}"} for n in range(2)]
+    sink = CaseSink(ObjectChain(store, FOLDER), lambda run, conf: None, time_limit=LIMIT, wait_seconds=0)
+    sink.assigned(PARTITION, None)
+    sink.write(batch([0, 1], rows=rows, timestamps=[int(t.timestamp() * 1000) for t in times], partition=PARTITION))
+    sink.flush()
+    cases = [OpenCase(times[1], rows[1])]
+    assert [case.id for case in expired_by_claim(store, cases, NOW, LIMIT, {})] == ["case-1"]
+
+
 def test_the_claim_of_a_run_that_began_days_before_the_case_is_found() -> None:
     store = MemoryStore()
     cases = claim(store, LIMIT + timedelta(days=9), LIMIT + timedelta(days=1))

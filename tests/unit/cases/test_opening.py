@@ -200,6 +200,14 @@ def test_a_case_is_json_with_exact_money_and_comes_back_whole():
     assert transaction_of(case) == transaction
 
 
+def test_a_case_of_another_version_comes_back_with_the_fields_of_this_one():
+    transaction = row(1, isFraud=1, step=3) | {"timestamp": datetime(2023, 10, 7, tzinfo=UTC)}
+    case = case_of(transaction, datetime(2026, 1, 1, 12, tzinfo=UTC), LIMIT)
+    assert transaction_of(case | {"channel": "app"}) == transaction
+    del case["step"]
+    assert transaction_of(case) == transaction | {"step": None}
+
+
 def test_one_that_is_told_to_stop_while_it_waits_for_its_turn_leaves_the_rest_to_the_next():
     store, airflow = MemoryStore(), Airflow()
     paced = CaseSink(

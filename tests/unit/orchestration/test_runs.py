@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import ErrorType
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
 from fraudstream.cases.opening import case_of, run_note
@@ -26,6 +26,8 @@ class Supervisor:
 
     def send(self, message: TriggerDagRun) -> Any:
         self.asked.append(message)
+        if isinstance(self.answer, Exception):
+            raise self.answer
         return self.answer
 
 
@@ -57,4 +59,9 @@ def test_a_run_that_is_there_already_is_fine_and_any_other_refusal_is_not(superv
     open_run("a-run", {"cases": CASES})
     supervisor.answer = ErrorResponse(error=ErrorType.GENERIC_ERROR)
     with pytest.raises(RunNotOpened, match="run a-run of DAG fraud_confirmation can't be opened"):
+        open_run("a-run", {"cases": CASES})
+    # As Airflow's SDK tells a task that the API server has no such DAG.
+    refused = ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": 404})
+    supervisor.answer = AirflowRuntimeError(refused)
+    with pytest.raises(RunNotOpened, match=r"can't be opened: API_SERVER_ERROR.*404.*free of import errors"):
         open_run("a-run", {"cases": CASES})

@@ -18,6 +18,7 @@ from fraudstream.settings import Settings
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 0.02
+#: Longest time without a record.
 _LONGEST_SECONDS = 120.0
 
 
@@ -65,15 +66,19 @@ class AnswerPlaces(TopicView[Place]):
     def catch_up(self) -> None:
         """Returns once all answers that the topic has now are read.
 
-        :raises KafkaUnavailable: that takes longer than two minutes
+        :raises KafkaUnavailable: no answer was read for two minutes
         :raises KafkaError: the view has ended, or the brokers don't tell where the topic ends
         """
-        until = time.monotonic() + _LONGEST_SECONDS
         ends = self._topics.committed_ends(self.topic)
+        reached, until = -1, 0.0
         while behind := [number for number, end in ends.items() if self.position(number) < end]:
-            if time.monotonic() > until:
+            now = sum(self.position(number) for number in ends)
+            if now != reached:
+                reached, until = now, time.monotonic() + _LONGEST_SECONDS
+            elif time.monotonic() > until:
                 raise KafkaUnavailable(
-                    f"partitions {behind} of topic {self.topic} can't be read within {_LONGEST_SECONDS:.0f} s"
+                    f"partitions {behind} of topic {self.topic} can't be read: nothing came for"
+                    f" {_LONGEST_SECONDS:.0f} s"
                 )
             time.sleep(_LOOK_SECONDS)
 

@@ -137,9 +137,10 @@ class _WhileUsed(Generic[V]):
             if view is not self._view:  # the view ended with an error, and another one replaced it
                 return
             self._users -= 1
-            if self._users == 0:
-                view.close()
-                self._view = None
+            if self._users:
+                return
+            self._view = None
+        view.close()  # without the lock: closing takes a moment, and enter() is called on the event loop
 
 
 _whole = _WhileUsed(lambda settings: ConfirmationView(settings, horizon=None))

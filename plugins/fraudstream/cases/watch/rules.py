@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fraudstream.cases.deadlines import deadline
-from fraudstream.cases.watch.state import NOT_REACHED, CaseState
+from fraudstream.cases.watch.state import DISAGREEMENT, NOT_REACHED, CaseState
 
 #: Cause of an escalation: the customer hasn't answered within the escalation's share of the time limit.
 NO_ANSWER = "no_answer"
-#: Cause of an escalation: answers differ, and no staff decision came after them.
-DISAGREEMENT = "disagreement"
 
 
 @dataclass(frozen=True, slots=True)

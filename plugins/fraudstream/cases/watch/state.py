@@ -28,6 +28,8 @@ from fraudstream.settings import Settings
 
 #: Cause of an escalation: the notice failed, bounced or was suppressed, or no mail server has accepted it in time.
 NOT_REACHED = "not_reached"
+#: Cause of an escalation: answers differ, and no staff decision came after them.
+DISAGREEMENT = "disagreement"
 
 
 @dataclass(slots=True)
@@ -47,7 +49,8 @@ class CaseState:
     resent_at: datetime | None = None
     #: Statuses of answers since the last staff decision, that decision first.
     statuses: list[str] = field(default_factory=list)
-    decided: bool = False
+    #: When the last staff decision was made.
+    decided_at: datetime | None = None
     #: The largest share of the time limit after which the customer was reminded.
     reminded: float = 0.0
     #: Causes for which the case was escalated, and causes that a mail reported to people.
@@ -59,12 +62,12 @@ class CaseState:
         """Whether the case has no answer yet."""
         return not self.statuses
 
-    def answered(self, status: str, channel: str | None) -> None:
+    def answered(self, status: str, channel: str | None, at: datetime) -> None:
         """Adds an answer. NO_RESPONSE is ignored if the case was answered or decided before."""
         if status == "NO_RESPONSE" and self.statuses:
             return
         if channel == STAFF:
-            self.statuses, self.decided = [], True
+            self.statuses, self.decided_at = [], at
         self.statuses.append(status)
 
     def happened(self, event: CaseEvent) -> None:
@@ -81,10 +84,11 @@ class CaseState:
             self.undelivered = event
         elif event.event_type == REMINDED:
             self.reminded = max(self.reminded, _share(event))
-        elif event.event_type == ESCALATED:
-            self.escalated.add(str(event.details.get("cause")))
-        elif event.event_type == ALERTED:
-            self.alerted.add(str(event.details.get("cause")))
+        elif event.event_type in {ESCALATED, ALERTED}:
+            cause = str(event.details.get("cause"))
+            # A disagreement that a staff decision has settled since isn't the one of later answers.
+            if cause != DISAGREEMENT or self.decided_at is None or event.at > self.decided_at:
+                (self.escalated if event.event_type == ESCALATED else self.alerted).add(cause)
 
     def _reset_not_reached(self) -> None:
         """Forgets escalations of earlier notices: a notice that was sent again is escalated separately."""
@@ -117,7 +121,7 @@ def read_states(settings: Settings, since: datetime) -> dict[str, CaseState]:
             cases.setdefault(made.id, made)
     for record, _ in in_log_order(answers, _place, _case):
         if record["idTransaction"] in cases:
-            cases[record["idTransaction"]].answered(record["status"], record["channel"])
+            cases[record["idTransaction"]].answered(record["status"], record["channel"], record["answeredAt"])
     for record, _ in in_log_order(events, _place, _case):
         if record["idTransaction"] in cases:
             cases[record["idTransaction"]].happened(CaseEvent.of(record))

@@ -7,7 +7,7 @@ Wire format: the section "Wire format" of Confluent's schema registry documentat
 import io
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -39,6 +39,16 @@ _REASON = 300
 def schema_text(topic: str) -> str:
     """The Avro schema of a topic's values: the text of its file."""
     return (SCHEMAS / SCHEMA_FILES[topic]).read_text()
+
+
+def fitted(topic: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of an earlier or later version, with the fields of the topic's schema.
+
+    A missing field gets its default, if it has one; fields that the schema doesn't have are omitted.
+    """
+    fields = json.loads(schema_text(topic))["fields"]
+    known = {field["name"]: field["default"] for field in fields if "default" in field} | dict(record)
+    return {field["name"]: known[field["name"]] for field in fields if field["name"] in known}
 
 
 @lru_cache

@@ -1,7 +1,7 @@
 """Mails the operators once when a member of a consumer group has been failing for 15 minutes, or fails permanently.
 
 An Airflow variable keeps the time since which a member fails, because tries and runs end and begin meanwhile. When the
-member has worked for a minute, the variable is deleted.
+member has worked for a minute, or has read its topic to the end, the variable is deleted.
 """
 
 import logging
@@ -103,6 +103,13 @@ class Watch(threading.Thread):
                 self.look()
             except Exception:
                 log.exception("couldn't check whether this consumer makes progress; retry in %.0f s", _LOOK_SECONDS)
+
+    def caught_up(self) -> None:
+        """Notes that the member has read its topic to the end, so that it works. Does not raise errors of Airflow."""
+        try:
+            self._failing.forget()
+        except Exception:
+            log.exception("couldn't delete the stored failure of this consumer; its next run tries again")
 
     def look(self) -> None:
         """Checks once."""

@@ -11,8 +11,8 @@ from airflow.sdk.definitions.context import Context
 from fraudstream.cases.deadlines import longest_wait
 from fraudstream.cases.events import CaseEvents
 from fraudstream.cases.expiry import close_expired
-from fraudstream.cases.watch.rules import DISAGREEMENT, NO_ANSWER, Limits
-from fraudstream.cases.watch.state import NOT_REACHED, read_states
+from fraudstream.cases.watch.rules import NO_ANSWER, Limits
+from fraudstream.cases.watch.state import DISAGREEMENT, NOT_REACHED, read_states
 from fraudstream.cases.watch.watching import watch
 from fraudstream.mail.reminders import Reminders
 from fraudstream.orchestration.alerts import Alert, paragraphs

@@ -17,6 +17,7 @@ from fraudstream.cases.links.signed import Links
 from fraudstream.cases.opening import FOLDER as CASES_FOLDER
 from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.source.source import open_source
+from fraudstream.errors import ProducerStopped
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
@@ -49,7 +50,7 @@ _KILL_GRACE, _DEADLINE_GRACE = 3.0, 15.0
 
 
 class _Stoppable(BaseOperator):
-    """An operator whose work can be stopped: SIGTERM stops it, and the task succeeds with the work done so far."""
+    """An operator whose work can be stopped: SIGTERM ends it after the batch at hand."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -94,20 +95,28 @@ class ProduceTransactions(_Stoppable):
     def execute(self, context: Context) -> dict[str, Any]:
         """Produces the file and returns the position reached.
 
+        :raises ProducerStopped: the task was asked to end before the whole file, or its limit, was produced
         :raises FraudstreamError: see :meth:`Publisher.run`; a retry continues after the last committed transaction
         """
         settings = get_settings()
         uri = self.source or settings.dataset
         source = open_source(uri, storage_client() if uri.startswith("gs://") else None, self.replay)
+        limit = int(self.limit) if self.limit not in {None, "", "None"} else None
         publisher = Publisher(
             settings,
             source,
-            limit=int(self.limit) if self.limit not in {None, "", "None"} else None,
+            limit=limit,
             rows_per_second=int(self.rows_per_second),
             max_rejected_share=float(self.max_rejected_share),
         )
         self._stoppable(publisher.stop)
-        return asdict(publisher.run())
+        position = publisher.run()
+        if self._killed_at < inf and not position.done and (limit is None or position.row < limit):
+            # A worker that is restarted ends its tasks. With success, nothing would produce the rest of the file.
+            raise ProducerStopped(
+                f"the producer of {uri} was asked to end, and stopped after row {position.row:,}: a retry continues"
+            )
+        return asdict(position)
 
 
 class Consume(_Stoppable):
@@ -162,6 +171,8 @@ class Consume(_Stoppable):
         watch.start()
         try:
             subscription.run()
+            if self.until == "caught_up" and self._killed_at == inf and time.monotonic() < ends_at:
+                watch.caught_up()
         except GivenUp:
             self.log.warning(
                 "%s didn't finish its batch in time: what isn't durable is read again by the next reader", self.role

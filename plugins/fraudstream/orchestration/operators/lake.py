@@ -63,11 +63,12 @@ class ListDays(BaseOperator):
         found: list[dict[str, str]] = []
         for folder in FOLDERS:
             days = pending_days(lake, folder, written_before)
-            chosen = [
-                day
+            asked = {
+                day: engine_for(self.engine, size, settings)
                 for day, size in days.items()
-                if (day == wanted if wanted else day < before) and engine_for(self.engine, size, settings) == self.only
-            ]
+                if (day == wanted if wanted else day < before)
+            }
+            chosen = self._chosen(asked)
             found += [{"folder": folder, "day": day.isoformat()} for day in chosen]
             self.log.info(
                 "%s/: JSON of %d days to move or delete, %d for %s", folder, len(days), len(chosen), self.only
@@ -76,6 +77,17 @@ class ListDays(BaseOperator):
         if len(found) > _MOST_DAYS:
             self.log.warning("%d days are to be compacted; this run takes the oldest %d", len(found), _MOST_DAYS)
         return found[:_MOST_DAYS]
+
+    def _chosen(self, engines: dict[date, str]) -> list[date]:
+        """Returns the days of a folder for this engine, of its days with their engines, oldest first.
+
+        A compaction moves all days up to and including its day, and two of one folder overtake each other. So a folder
+        with a day for Spark gets one Spark job, for its last such day. Later days are left to the next run.
+        """
+        for_spark = [day for day, engine in engines.items() if engine == SPARK]
+        if self.only == SPARK:
+            return for_spark[-1:]
+        return [] if for_spark else list(engines)
 
 
 def engine_for(asked: str, json_bytes: int, settings: Settings) -> str:

@@ -38,12 +38,13 @@ def actor(request: Request, user: GetUserDep) -> str:
     :raises HTTPException: 403, the user may not act, or the request comes from another site
     """
     name = _allowed("POST", user)
-    origin = request.headers.get("origin")
-    # Browsers send both headers with each POST. A client that sends neither is no browser whose session can be misused.
-    if request.headers.get("sec-fetch-site", "same-origin") != "same-origin" or (
-        origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    ):
-        raise HTTPException(403, "the request comes from another site")
+    # Browsers send Origin with each POST, and Sec-Fetch-Site on https and on localhost. A client that sends neither is
+    # no browser whose session can be misused. Sec-Fetch-Site decides if it is there: a proxy may have replaced Host.
+    site, origin, host = (request.headers.get(header) for header in ("sec-fetch-site", "origin", "host"))
+    if site != "same-origin" if site is not None else origin is not None and urlsplit(origin).netloc != host:
+        raise HTTPException(
+            403, f"the request comes from another site: Sec-Fetch-Site is {site}, Origin {origin}, Host {host}"
+        )
     return name
 
 

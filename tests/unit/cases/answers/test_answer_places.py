@@ -1,5 +1,6 @@
 """The position of each case's first answer; answers that are dead letters do not count."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,3 +51,24 @@ def test_an_answer_that_was_a_dead_letter_counts_where_it_was_produced_again(
     finally:
         places.close()
     assert letters.closed
+
+
+@pytest.mark.parametrize(("records_per_second", "reads"), [(1, True), (0, False)])
+def test_a_long_topic_is_read_to_its_end_as_long_as_records_come(
+    monkeypatch: pytest.MonkeyPatch, records_per_second: int, reads: bool
+) -> None:
+    places, seconds = object.__new__(AnswerPlaces), [0.0]
+
+    def sleep(_: float) -> None:
+        seconds[0] += 1
+
+    monkeypatch.setattr(answer_places, "time", SimpleNamespace(monotonic=lambda: seconds[0], sleep=sleep))
+    monkeypatch.setattr(AnswerPlaces, "position", lambda self, number: int(seconds[0]) * records_per_second)
+    topics: Any = SimpleNamespace(committed_ends=lambda topic: {0: 1_000})
+    monkeypatch.setattr(places, "_topics", topics, raising=False)
+    if reads:
+        places.catch_up()
+        assert seconds[0] == 1_000
+    else:
+        with pytest.raises(KafkaUnavailable, match=r"partitions \[0\].*nothing came for 120 s"):
+            places.catch_up()

@@ -52,6 +52,19 @@ def test_cases_at_the_same_time_share_one_view_that_goes_with_the_last_of_them()
     asyncio.run(run())
 
 
+def test_while_a_view_is_closed_other_cases_can_enter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing joins a thread, and cases enter on the triggerer's event loop."""
+    locked = []
+    monkeypatch.setattr(FakeView, "close", lambda self: locked.append(view_module._whole._lock.locked()))
+
+    async def run() -> None:
+        async with whole_view(Settings()):
+            pass
+
+    asyncio.run(run())
+    assert locked == [False]
+
+
 def test_one_that_ended_is_replaced_and_those_who_leave_it_dont_end_the_new_one() -> None:
     async def run() -> None:
         async with whole_view(Settings()) as new:

@@ -95,7 +95,7 @@ def test_a_notice_that_was_sent_anew_has_most_of_the_time_left_to_be_accepted() 
 
 def test_after_an_answer_nobody_is_reminded_and_silence_is_no_cause() -> None:
     answered = case(accepted=HOUR)
-    answered.answered("REPORTED_FRAUD", LINK)
+    answered.answered("REPORTED_FRAUD", LINK, CAME)
     assert reminder_due(answered, LIMITS, CAME + 7 * HOUR) is None
     assert causes(answered, LIMITS, CAME + 9 * HOUR) == {}
 
@@ -129,7 +129,7 @@ def test_answers_that_differ_are_a_cause_until_a_person_decides(
 ) -> None:
     one = case(accepted=HOUR)
     for status, channel in answers:
-        one.answered(status, channel)
+        one.answered(status, channel, CAME)
     assert list(causes(one, LIMITS, CAME + 2 * HOUR)) == found
 
 
@@ -140,3 +140,21 @@ def test_an_event_that_says_no_share_is_no_reminder(share: object) -> None:
 
 def test_what_was_escalated_is_remembered_by_cause() -> None:
     assert case(ESCALATED, cause="no_answer").escalated == {"no_answer"}
+
+
+def test_a_disagreement_after_a_staff_decision_is_one_of_its_own() -> None:
+    one = case(accepted=HOUR)
+    for status, channel, at in (
+        ("REPORTED_FRAUD", LINK, 2),
+        ("REPORTED_NOT_FRAUD", LINK, 3),
+        ("REPORTED_FRAUD", STAFF, 5),
+        ("REPORTED_NOT_FRAUD", LINK, 6),
+    ):
+        one.answered(status, channel, CAME + at * HOUR)
+    for event_type in (ESCALATED, ALERTED):
+        one.happened(CaseEvent("case-1", event_type, "test", details={"cause": "disagreement"}, at=CAME + 4 * HOUR))
+        one.happened(CaseEvent("case-1", event_type, "test", details={"cause": "no_answer"}, at=CAME + 4 * HOUR))
+    assert (one.escalated, one.alerted) == ({"no_answer"}, {"no_answer"})
+    assert list(causes(one, LIMITS, CAME + 7 * HOUR)) == ["disagreement"]
+    one.happened(CaseEvent("case-1", ESCALATED, "test", details={"cause": "disagreement"}, at=CAME + 7 * HOUR))
+    assert one.escalated == {"no_answer", "disagreement"}

@@ -66,7 +66,7 @@ class World:
         for event in self.log:
             found[event.id_transaction].happened(event)
         for case, status in self.answers.items():
-            found[case].answered(status, LINK)
+            found[case].answered(status, LINK, CAME)
         return found
 
     def look(self, now: datetime, count: int) -> None:

@@ -135,6 +135,12 @@ def watch(waiting: float | None, alive: float) -> Watch:
     return made
 
 
+def test_a_try_that_caught_up_works_however_short_it_was(variables: dict[str, Any]) -> None:
+    consumer_failed(context(MailError("away")))
+    watch(None, 1).caught_up()
+    assert variables == {}
+
+
 @pytest.mark.parametrize(("waiting", "mails"), [(890, 0), (910, 1)])
 def test_a_try_that_only_waits_counts_as_failing(
     sent: Sent, variables: dict[str, Any], waiting: float, mails: int

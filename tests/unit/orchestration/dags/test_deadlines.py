@@ -9,11 +9,19 @@ from typing import Any
 
 import pytest
 from airflow.sdk.definitions.retry_policy import RetryAction
-from fraudstream.errors import KafkaRefused, LakeUnavailable, MailError, PartitionLost, SettingsError
+from fraudstream.errors import (
+    KafkaRefused,
+    LakeUnavailable,
+    MailError,
+    PartitionLost,
+    ProducerStopped,
+    SettingsError,
+)
+from fraudstream.kafka.produce.progress import IngestProgress
 from fraudstream.kafka.records import Partition, Report
 from fraudstream.orchestration.consumers.bounded_sink import BoundedSink
 from fraudstream.orchestration.operators import kafka as operators
-from fraudstream.orchestration.operators.kafka import Consume
+from fraudstream.orchestration.operators.kafka import Consume, ProduceTransactions
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
 from fraudstream.settings import Settings
 
@@ -81,6 +89,62 @@ def test_what_a_sink_waits_for_ends_when_the_task_is_to_end(given: Iterator[type
     assert not ending()
     of_try["task"].on_kill()
     assert ending()
+
+
+@pytest.mark.parametrize(
+    ("until", "minutes_ago", "killed", "works"),
+    [
+        ("caught_up", 0, False, True),
+        ("caught_up", 0, True, False),
+        ("caught_up", 61, False, False),
+        ("forever", 0, False, False),
+    ],
+)
+def test_a_member_works_if_it_read_its_topic_to_the_end(
+    given: Iterator[type[Given]],
+    monkeypatch: pytest.MonkeyPatch,
+    until: str,
+    minutes_ago: int,
+    killed: bool,
+    works: bool,
+) -> None:
+    seen = []
+    monkeypatch.setattr(operators.Watch, "caught_up", lambda self: seen.append(self))
+    of_try = context(minutes_ago)
+    of_try["task"].until = until
+    if killed:
+        of_try["task"].on_kill()
+    of_try["task"].execute(of_try)
+    assert bool(seen) is works
+
+
+@pytest.mark.parametrize(
+    ("killed", "position", "raises"),
+    [
+        (False, {"row": 7}, False),
+        (True, {"row": 7}, True),
+        (True, {"row": 7, "done": True}, False),
+        (True, {"row": 10}, False),  # the limit
+    ],
+)
+def test_a_producer_that_is_ended_before_the_end_of_its_file_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, killed: bool, position: dict[str, Any], raises: bool
+) -> None:
+    task = ProduceTransactions(task_id="produce", source="/x.csv", limit=10, rows_per_second=0, max_rejected_share=0.01)
+
+    def run() -> IngestProgress:
+        if killed:
+            task.on_kill()
+        return IngestProgress("file", "/x.csv", **position)
+
+    monkeypatch.setattr(operators, "open_source", lambda *_: None)
+    monkeypatch.setattr(operators, "Publisher", lambda *_, **__: SimpleNamespace(run=run, stop=lambda: None))
+    if raises:
+        with pytest.raises(ProducerStopped, match=r"/x\.csv.*row 7") as error:
+            task.execute({})
+        assert error.value.retryable
+    else:
+        assert task.execute({})["row"] == position["row"]
 
 
 def test_a_task_that_is_ended_during_a_slow_flush_ends_with_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:

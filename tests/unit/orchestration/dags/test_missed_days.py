@@ -10,6 +10,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow.sdk.execution_time.context import OutletEventAccessor
 from airflow.timetables.base import DataInterval, TimeRestriction
 from fraudstream.kafka.records import Partition
+from fraudstream.lake.compaction.pending import pending_days
+from fraudstream.lake.compaction.protocol import compact
 from fraudstream.lake.store.objects import GZIP
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.chain import Link
@@ -121,6 +123,31 @@ def test_more_days_than_airflow_maps_are_left_to_the_next_run(lake: Lake, monkey
     monkeypatch.setattr(lake_operators, "_MOST_DAYS", 2)
     assert run(before=DAYS[3]) == [day.isoformat() for day in DAYS[:2]]
     assert run(before=DAYS[3]) == [DAYS[2].isoformat()]
+
+
+def test_a_folder_with_a_day_for_spark_gets_one_job_and_no_other_compaction(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each compaction also moves the days before its own."""
+    large = {DAYS[0], DAYS[1]}
+    for day in large:
+        put(lake, day, 0, Partition(PARTITION.topic, 5 + DAYS.index(day)))
+    sizes = pending_days(lake, FOLDER, None)
+    least = min(sizes[day] for day in large)
+    assert least > sizes[DAYS[2]]
+    monkeypatch.setattr(
+        lake_operators, "engine_for", lambda engine, size, settings: "spark" if size >= least else "one_machine"
+    )
+
+    def listed(only: str, before: date) -> list[str]:
+        task = ListDays(task_id="list", day="", before=before.isoformat(), only=only, engine="by_size")
+        return [one["day"] for one in task.execute({}) if one["folder"] == FOLDER]
+
+    assert listed("spark", DAYS[3]) == [DAYS[1].isoformat()]
+    assert listed("one_machine", DAYS[3]) == []
+    compact(lake, FOLDER, DAYS[1])  # as the job does
+    assert listed("spark", DAYS[3]) == []
+    assert listed("one_machine", DAYS[3]) == [DAYS[2].isoformat()]
 
 
 def test_a_day_is_complete_once_it_is_closed_and_all_its_json_is_moved_and_again_when_late_rows_came(
