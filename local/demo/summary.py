@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from fraudstream.cases.watch.state import DISAGREEMENT, NO_ANSWER, NOT_REACHED
+from fraudstream.cases.watch.rules import NO_ANSWER
+from fraudstream.cases.watch.state import DISAGREEMENT, NOT_REACHED
 from rich.table import Table
 
 Summary = dict[str, Any]

@@ -108,8 +108,8 @@ def test_a_member_works_if_it_read_its_topic_to_the_end(
     killed: bool,
     works: bool,
 ) -> None:
-    seen = []
-    monkeypatch.setattr(operators.Watch, "caught_up", lambda self: seen.append(self))
+    seen: list[object] = []
+    monkeypatch.setattr(operators.Watch, "caught_up", seen.append)
     of_try = context(minutes_ago)
     of_try["task"].until = until
     if killed:
