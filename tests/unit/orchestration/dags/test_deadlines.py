@@ -109,7 +109,11 @@ def test_a_member_works_if_it_read_its_topic_to_the_end(
     works: bool,
 ) -> None:
     seen: list[object] = []
-    monkeypatch.setattr(operators.Watch, "caught_up", seen.append)
+
+    def caught_up(watch: operators.Watch) -> None:
+        seen.append(watch)
+
+    monkeypatch.setattr(operators.Watch, "caught_up", caught_up)
     of_try = context(minutes_ago)
     of_try["task"].until = until
     if killed:
