@@ -20,6 +20,7 @@ from fraudstream.errors import (
 from fraudstream.kafka.produce.progress import IngestProgress
 from fraudstream.kafka.records import Partition, Report
 from fraudstream.orchestration.consumers.bounded_sink import BoundedSink
+from fraudstream.orchestration.consumers.failing import Watch
 from fraudstream.orchestration.operators import kafka as operators
 from fraudstream.orchestration.operators.kafka import Consume, ProduceTransactions
 from fraudstream.orchestration.retries import UntilDeadline, WhatMayPass
@@ -110,7 +111,7 @@ def test_a_member_works_if_it_read_its_topic_to_the_end(
 ) -> None:
     seen: list[object] = []
 
-    def caught_up(watch: operators.Watch) -> None:
+    def caught_up(watch: Watch) -> None:
         seen.append(watch)
 
     monkeypatch.setattr(operators.Watch, "caught_up", caught_up)
