@@ -31,7 +31,9 @@ FLUSH = Metric("flush", "timer", "seconds", _GROUP, "consumers", "time in which 
 DELAY = Metric("delay", "gauge", "seconds", _GROUP, "consumers", "age of the last record when its sink took it")
 INVALID = Metric("invalid_records", "counter", "records", _GROUP, "consumers", "records that are dead letters")
 LAG = Metric("lag_records", "gauge", "records", _GROUP, "API server", "records that a group has not processed")
-LAG_SECONDS = Metric("lag_seconds", "gauge", "seconds", _GROUP, "API server", "age of the oldest of them")
+LAG_SECONDS = Metric(
+    "lag_seconds", "gauge", "seconds", _GROUP, "API server", "age of the oldest of them; not reported while unknown"
+)
 END_OFFSET = Metric("end_offset", "gauge", "offset", ("topic",), "API server", "sum of a topic's end offsets")
 PRODUCED = Metric("produced", "gauge", "rows", ("outcome",), "API server", "rows of files: fraud, nonFraud, rejected")
 DEAD_LETTERS = Metric(
@@ -84,7 +86,8 @@ def of_sample(sample: Sample, now: float) -> Iterator[Reported]:
     for name, group in sample.groups.items():
         role, _, topic = name.partition("-")
         yield LAG, group.lag, {"role": role, "topic": topic}
-        yield LAG_SECONDS, group.age or 0.0, {"role": role, "topic": topic}
+        if group.lag_seconds is not None:
+            yield LAG_SECONDS, group.lag_seconds, {"role": role, "topic": topic}
     yield from _of_cases(sample)
     yield from _of_lake(sample, now)
 

@@ -63,6 +63,8 @@ class Consumer:
         self._group = config["group.id"]
         self._at: dict[Partition, int] = {}
         self._paused: set[Partition] = set()
+        #: Partitions whose leader doesn't answer.
+        self.silent: set[Partition] = set()
 
     def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         offsets = COMMITTED.get(self._group, {})
@@ -89,7 +91,7 @@ class Consumer:
 
     def poll(self, timeout: float) -> Message | None:
         for partition, offset in self._at.items():
-            if partition not in self._paused:
+            if partition not in self._paused | self.silent:
                 self._at[partition] = offset + 1
                 ages = AGES[partition]
                 return Message(partition, ages[offset] if offset < len(ages) else None)
@@ -111,7 +113,7 @@ def bounds(markers: int = 0) -> dict[Partition, tuple[int, int]]:
 
 
 def test_each_group_has_its_own_oldest_record(lag: GroupLag) -> None:
-    found = lag.lags([WRITERS, SENDERS], bounds())
+    found = lag.lags([WRITERS, SENDERS], bounds(), [])
     writers, senders = found[WRITERS.name], found[SENDERS.name]
     assert (writers.lag, senders.lag) == (1, 4)  # the other group has committed nothing
     assert writers.age == pytest.approx(50, abs=5)
@@ -120,19 +122,33 @@ def test_each_group_has_its_own_oldest_record(lag: GroupLag) -> None:
 
 def test_a_group_that_has_read_all_records_does_not_lag_though_markers_lie_behind_them(lag: GroupLag) -> None:
     place = Partition(FRAUD_TRANSACTION, 1)
-    found = lag.lags([WRITERS], {place: bounds(markers=1)[place]})
+    found = lag.lags([WRITERS], {place: bounds(markers=1)[place]}, [])
     assert (found[WRITERS.name].lag, found[WRITERS.name].age) == (0, None)
-    assert lag.lags([WRITERS], {place: (0, 1)})[WRITERS.name].lag == 0
+    assert lag.lags([WRITERS], {place: (0, 1)}, [])[WRITERS.name].lag == 0
 
 
 def test_a_mail_that_is_to_be_tried_later_is_late_only_after_that_and_the_next_run(lag: GroupLag) -> None:
     retries = next(group for group in GROUPS if group.topic == MAIL_RETRY)
     place = Partition(MAIL_RETRY, 1)
-    found = lag.lags([retries], {place: (0, 1)})[retries.name]
+    found = lag.lags([retries], {place: (0, 1)}, [])[retries.name]
     assert found.age == pytest.approx(1_000 - MAIL_RETRY_WAITS[1] - retries.period, abs=5)
 
 
 def test_what_retention_took_does_not_count(lag: GroupLag) -> None:
     place = Partition(FRAUD_TRANSACTION, 0)
-    found = lag.lags([SENDERS], {place: (1, 3)})[SENDERS.name]
+    found = lag.lags([SENDERS], {place: (1, 3)}, [])[SENDERS.name]
     assert (found.lag, found.age) == (2, pytest.approx(800, abs=5))
+
+
+def test_a_partition_that_gives_no_answer_has_lag_of_unknown_age_and_is_a_problem(lag: GroupLag) -> None:
+    silent = Partition(FRAUD_TRANSACTION, 0)
+    lag._consumer.silent.add(silent)  # type: ignore[attr-defined]
+    problems: list[str] = []
+    found = lag.lags([SENDERS], {silent: bounds()[silent]}, problems)[SENDERS.name]
+    assert (found.lag, found.age) == (3, None)
+    assert problems == [
+        "the age of the lag of group send_mail-fraud_transaction is unknown or too low: partitions [0] of topic "
+        "fraud_transaction gave no record within 0.5 s"
+    ]
+    found = lag.lags([SENDERS], bounds(), problems)[SENDERS.name]
+    assert (found.lag, found.age, len(problems)) == (4, pytest.approx(700, abs=5), 2)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from fraudstream.kafka.records import Report
 from fraudstream.pipeline.measured_sink import MeasuredSink
-from fraudstream.pipeline.metrics import METRICS, Metric, of_health, of_sample
+from fraudstream.pipeline.metrics import LAG, LAG_SECONDS, METRICS, Metric, of_health, of_sample
+from fraudstream.pipeline.sampling.sample import GroupFigures
 
 from tests.unit.lake.rows import PARTITION, batch
 from tests.unit.pipeline.test_overview import HEALTHY, NOW, sample
@@ -74,3 +75,10 @@ def test_samples_report_only_metrics_of_the_table_with_their_tags() -> None:
     assert values["compaction_age_seconds",] == 3600
     by_api_server = {metric.name for metric in METRICS if metric.reported_by == "API server"}
     assert {metric.name for metric, _, _ in reported} == by_api_server
+
+
+@pytest.mark.parametrize(("lag", "age", "seconds"), [(0, None, [0.0]), (5, 7.0, [7.0]), (5, None, [])])
+def test_an_unknown_age_of_a_lag_is_not_reported(lag: int, age: float | None, seconds: list[float]) -> None:
+    reported = list(of_sample(sample(groups={"write_lake-fraud_transaction": GroupFigures(lag, age)}), NOW))
+    assert [value for metric, value, _ in reported if metric == LAG] == [lag]
+    assert [value for metric, value, _ in reported if metric == LAG_SECONDS] == seconds

@@ -104,6 +104,35 @@ def test_only_dead_letters_of_the_last_hour_are_wrong() -> None:
     assert figure(shown, "Dead letters", "fraud_transaction.dead_letter", "bad amount").raw == 7
 
 
+def test_an_unknown_number_of_dead_letters_is_not_shown_as_0() -> None:
+    shown = overview([sample(NOW - 15), sample(cases=None, dead_letters={})], HEALTHY, NOW)
+    found = figure(shown, "Dead letters", "Last hour", "all")
+    assert (found.text, found.colour, found.raw) == ("-", "", None)
+
+
+@pytest.mark.parametrize(
+    ("figures", "text", "colour"),
+    [
+        (GroupFigures(0, None), "0 s", "green"),
+        (GroupFigures(5, 700.0), "11.7 min", "red"),
+        (GroupFigures(5, None), "-", ""),
+    ],
+)
+def test_an_unknown_age_of_a_lag_is_not_shown_as_0(figures: GroupFigures, text: str, colour: str) -> None:
+    shown = overview([sample(groups={"write_lake-non_fraud_transaction": figures})], HEALTHY, NOW)
+    group = "write_lake of non_fraud_transaction"
+    found = figure(shown, "Consumer groups", group, "lag")
+    assert (found.text, found.colour) == (text, colour)
+    assert figure(shown, "Consumer groups", group, "lag, records").colour == colour
+
+
+def test_an_unknown_age_of_a_lag_interrupts_its_line() -> None:
+    name = "write_lake-non_fraud_transaction"
+    history = [sample(NOW - 45 + 15 * i, groups={name: GroupFigures(5, age)}) for i, age in enumerate((9.0, None, 9.0))]
+    drawn = next(str(hour) for title, hour, *_ in overview(history, HEALTHY, NOW).plots if title.startswith("Lag"))
+    assert len(re.findall("<polyline", drawn)) == 2
+
+
 def test_rates_are_of_the_last_two_samples() -> None:
     history = [sample(NOW - 15), sample(topics={"non_fraud_transaction": 1_030})]
     assert figure(overview(history, HEALTHY, NOW), "Produced", "non_fraud_transaction", "records/s").raw == 2

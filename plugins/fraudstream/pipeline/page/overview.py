@@ -72,11 +72,12 @@ def _groups(recent: Sequence[Sample], last: Sample) -> Section:
             for one in recent
             if group.name in one.groups
         ]
-        colour = thresholds.LAG_SECONDS.colour(figures.age or 0.0)
+        seconds = figures.lag_seconds
+        colour = thresholds.LAG_SECONDS.colour(seconds)
         groups[f"{group.role} of {group.topic}"] = [
             Figure("records/s", number(_last_rate(done)), link, "", _last_rate(done)),
-            Figure("lag, records", number(figures.lag), link, colour if figures.lag else "green", figures.lag),
-            Figure("lag", duration(figures.age), link, colour, figures.age),
+            Figure("lag, records", number(figures.lag), link, colour, figures.lag),
+            Figure("lag", "-" if seconds is None else duration(seconds), link, colour, seconds),
         ]
     return Section("Consumer groups", groups)
 
@@ -135,6 +136,8 @@ def _mails(last: Sample) -> Section:
 
 
 def _dead_letters(recent: Sequence[Sample], last: Sample) -> Section:
+    if last.cases is None:  # dead letters and cases are counted together
+        return Section("Dead letters", {"Last hour": [Figure("all", number(None), "dag:audit_lake")]})
     first = next((one for one in recent if one.cases is not None), last)
     new = max(0, last.dead - first.dead)
     groups = {"Last hour": [_counted("all", new, "dag:audit_lake", thresholds.DEAD_LETTERS)]}
@@ -237,7 +240,7 @@ def _plots(history: Sequence[Sample], now: float) -> list[tuple[str, Markup, Mar
         (
             "Lag in seconds, by consumer group",
             [
-                Line(name, [(one.at, (one.groups[name].age or 0.0) if name in one.groups else None) for one in history])
+                Line(name, [(one.at, one.groups[name].lag_seconds if name in one.groups else None) for one in history])
                 for name in groups
             ],
         ),

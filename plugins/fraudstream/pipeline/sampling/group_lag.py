@@ -77,9 +77,10 @@ class GroupLag:
         except (KafkaException, TimeoutError) as error:
             raise self._connection.error(error, doing="asking for the ends of the topics") from error
 
-    def lags(self, groups: Iterable[Group], bounds: Bounds) -> dict[str, GroupFigures]:
+    def lags(self, groups: Iterable[Group], bounds: Bounds, problems: list[str]) -> dict[str, GroupFigures]:
         """The lag of each group. Transaction markers after the position of a group with lag count as records.
 
+        :param problems: gets a message for each group of which a partition gave no answer in time
         :raises KafkaError: the brokers don't answer or refuse
         """
         found = {}
@@ -98,6 +99,11 @@ class GroupLag:
                 times = self._first_times(behind)
                 # a partition without a record has only transaction markers left, and no lag
                 lag = sum(bounds[one][1] - start for one, start in behind.items() if times.get(one, 0.0) is not None)
+                if silent := sorted(one.number for one in behind.keys() - times.keys()):
+                    problems.append(
+                        f"the age of the lag of group {group.name} is unknown or too low: partitions {silent} of topic "
+                        f"{group.topic} gave no record within {_FETCH_SECONDS:g} s"
+                    )
                 taken = {one: at for one, at in times.items() if at is not None}
                 oldest = min((at + _wait(one) + group.period for one, at in taken.items()), default=None)
                 found[group.name] = GroupFigures(lag, None if oldest is None else max(0.0, time.time() - oldest))

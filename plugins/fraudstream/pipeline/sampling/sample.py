@@ -13,6 +13,11 @@ class GroupFigures:
     #: None if no record waits, or if the age is unknown.
     age: float | None = None
 
+    @property
+    def lag_seconds(self) -> float | None:
+        """The age, 0 if no record waits; None if it is unknown."""
+        return self.age if self.lag else 0.0
+
 
 @dataclass
 class CaseFigures:

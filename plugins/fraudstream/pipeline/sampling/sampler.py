@@ -54,7 +54,7 @@ class Sampler:
         bounds = self._lag.bounds(topic.name for topic in TOPICS)
         for partition, (_, end) in sorted(bounds.items()):
             sample.topics[partition.topic] = sample.topics.get(partition.topic, 0) + end
-        sample.groups = self._lag.lags(GROUPS, bounds)
+        sample.groups = self._lag.lags(GROUPS, bounds, sample.problems)
         if self._followed is None:
             self._followed = Followed(self._settings)
         ends = {partition: end for partition, (_, end) in bounds.items() if partition.topic in FOLLOWED}
