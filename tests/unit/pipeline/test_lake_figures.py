@@ -72,6 +72,21 @@ def test_the_mail_log_is_the_same_once_it_is_a_table():
     assert reader.figures().mails == {FRAUD_TRANSACTION: {"sent": 2, "deferred": 1}}
 
 
+def test_a_compaction_while_the_mail_log_is_read_loses_no_line(monkeypatch):
+    lake = new_lake()
+    reader = LakeReader(lake)
+    mails(lake, 0, ["sent", "deferred"])
+    mails(lake, 2, ["failed"])
+    download = lake.store.download
+    monkeypatch.setattr(lake.store, "download", lambda info: None if Link.of(info).first == 0 else download(info))
+    assert reader.figures().mails == {}
+    monkeypatch.undo()
+    expected = {FRAUD_TRANSACTION: {"sent": 1, "deferred": 1, "failed": 1}}
+    assert reader.figures().mails == expected
+    compact(lake, MAILS, DAY)
+    assert reader.figures().mails == LakeReader(lake).figures().mails == expected
+
+
 def test_the_last_audit_is_the_one_that_was_kept_last():
     lake = new_lake()
     assert LakeReader(lake).figures().audited_at is None

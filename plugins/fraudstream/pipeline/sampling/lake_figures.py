@@ -67,12 +67,16 @@ class LakeReader:
         in_table = offsets_of(view.table) if view.table else {}
         if any(end > self._counted.get(partition, 0) for partition, end in in_table.items()):
             self._mails, self._counted = _mails_of_table(view), dict(in_table)
+        gaps: set[Partition] = set()
         for info in view.json:
             link = Link.of(info)
-            if link.first < self._counted.get(link.partition, 0):
+            if link.first < self._counted.get(link.partition, 0) or link.partition in gaps:
                 continue
             data = self._lake.store.download(info)
-            if data is None:  # a compaction deleted it meanwhile: the next sample finds its lines in the table
+            if data is None:
+                # A compaction deleted it meanwhile: the next sample finds its lines in the table, because what is
+                # counted of the partition ends before them.
+                gaps.add(link.partition)
                 continue
             lines = (orjson.loads(line) for line in unpacked(info.name, data).splitlines())
             self._mails.update((str(line.get("topic")), str(line.get("status"))) for line in lines)
