@@ -3,7 +3,10 @@
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+from confluent_kafka import TopicPartition
 from fraudstream.cases.events import MAIL_BOUNCED, MAIL_RESENT, NOTICE_ACCEPTED, CaseEvent
+from fraudstream.errors import KafkaUnavailable
 from fraudstream.kafka.dead_letters.letters import DeadLetter
 from fraudstream.kafka.records import (
     CASE_EVENT,
@@ -13,7 +16,10 @@ from fraudstream.kafka.records import (
     INGEST_PROGRESS,
     Partition,
 )
-from fraudstream.pipeline.sampling.followed import Counted
+from fraudstream.pipeline.sampling import followed, sampler
+from fraudstream.pipeline.sampling.followed import Counted, Followed
+from fraudstream.pipeline.sampling.sampler import Sampler
+from fraudstream.settings import Settings
 
 NOW = 1_700_000_000.0
 DAY = 86_400.0
@@ -38,6 +44,8 @@ class Message:
 
     def timestamp(self) -> tuple[int, int]:
         return 1, int(self._at * 1000)
+
+    def error(self) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         return lambda: self._content.get(name)
@@ -124,3 +132,81 @@ def test_dead_letters_of_a_topic_and_of_the_one_that_replaced_it_count_apart() -
     of_an_older_version = DeadLetter(Partition(FRAUD_TRANSACTION, 2), 7, None, None, None, (), "")
     counted.take_letter(Message(**of_an_older_version.to_marker(1)))  # type: ignore[arg-type]
     assert counted.dead_letters() == {}
+
+
+class Log:
+    """A dead-letter topic of one partition, and the consumers that read it."""
+
+    def __init__(self) -> None:
+        self.letters: list[Message] = []
+        self.consumers: list[Consumer] = []
+
+    def put(self, count: int, reason: str) -> None:
+        for offset in range(len(self.letters), len(self.letters) + count):
+            sent = DeadLetter(Partition(FRAUD_TRANSACTION, 0), offset, None, None, None, (), reason).to_message()
+            self.letters.append(Message(**sent, offset=offset))
+
+    def consumer(self, config: dict[str, Any]) -> "Consumer":
+        self.consumers.append(Consumer(self))
+        return self.consumers[-1]
+
+
+class Consumer:
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._position = 0
+        self.closed = False
+
+    def incremental_assign(self, places: list[TopicPartition]) -> None:
+        self._position = 0
+
+    def consume(self, most: int, seconds: float) -> list[Message]:
+        found, self._position = self._log.letters[self._position :], len(self._log.letters)
+        return found
+
+    def close(self) -> None:
+        self.closed = True
+
+
+LETTERS = Partition("fraud_transaction.dead_letter", 0)
+
+
+def test_a_topic_that_has_fewer_records_than_were_counted_was_recreated(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(followed, "Consumer", log.consumer)
+    reading = Followed(Settings())
+    log.put(3, "old")
+    assert reading.read({LETTERS: 3}, 1)
+    assert reading.read({LETTERS: 3}, 1)
+    with pytest.raises(KafkaUnavailable, match=r"dead_letter\[0\] ends at offset 2, .* before offset 3 .* recreated"):
+        reading.read({LETTERS: 2}, 1)
+
+
+def test_after_a_topic_was_recreated_its_records_are_counted_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log()
+    monkeypatch.setattr(followed, "Consumer", log.consumer)
+    monkeypatch.setattr(sampler, "GroupLag", lambda settings: Bounds(log))
+    samples = Sampler(Settings(), lambda: pytest.fail("the lake isn't asked for"))
+    monkeypatch.setattr(samples, "_of_lake", lambda sample: None)
+    log.put(3, "old")
+    assert samples.sample().dead_letters == {LETTERS.topic: {"old": 3}}
+    log.letters.clear()
+    log.put(2, "new")
+    without = samples.sample()
+    assert (without.dead_letters, without.cases, len(without.problems)) == ({}, None, 1)
+    assert log.consumers[0].closed
+    again = samples.sample()
+    assert (again.dead_letters, again.problems) == ({LETTERS.topic: {"new": 2}}, [])
+
+
+class Bounds:
+    """Stands for GroupLag, without groups."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def bounds(self, topics: Any) -> dict[Partition, tuple[int, int]]:
+        return {LETTERS: (0, len(self._log.letters))}
+
+    def lags(self, *_: Any) -> dict[str, Any]:
+        return {}

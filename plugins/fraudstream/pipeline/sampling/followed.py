@@ -20,7 +20,7 @@ from fraudstream.cases.deadlines import deadline
 from fraudstream.cases.events import MAIL_RESENT, NOTICE_ACCEPTED, UNDELIVERED, CaseEvent
 from fraudstream.cases.expiry import GRACE
 from fraudstream.cases.undelivered import NAMES
-from fraudstream.errors import RecordError
+from fraudstream.errors import KafkaUnavailable, RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.dead_letters.letters import DeadLetter, letters_of
@@ -178,9 +178,16 @@ class Followed:
         """Counts new records for at most `seconds`. Returns whether all records before `ends` are counted.
 
         :param ends: the present end offsets of the followed topics' partitions
+        :raises KafkaUnavailable: a topic was recreated or truncated: what is counted includes records that are gone
         :raises KafkaError: the brokers don't answer or refuse, or the registry doesn't
         """
         until = time.monotonic() + seconds
+        for partition, end in ends.items():
+            if (reached := self._reached.get(partition, 0)) > end:
+                raise KafkaUnavailable(
+                    f"{partition} ends at offset {end}, but the records before offset {reached} are counted: the topic "
+                    f"was recreated or truncated. The next sample counts from the beginning of the topics"
+                )
         added = [partition for partition in ends if partition not in self._reached]
         if added:
             self._consumer.incremental_assign([TopicPartition(*partition, OFFSET_BEGINNING) for partition in added])
