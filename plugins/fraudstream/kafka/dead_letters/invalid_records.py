@@ -61,13 +61,22 @@ class KnownDeadLetters:
         return self.of(partition) if late and self._topic in DEAD_LETTER_ROLES else self._places[partition]
 
     def of(self, partition: Partition) -> Places:
-        """The records of a partition that are dead letters now."""
-        self._read_at = time.monotonic()
-        if self._reader is None:
-            self._reader = TopicReader(self._settings, dead_letter_topic(self._topic))
-        for letter in letters_of(self._reader.read()):
-            if letter.redriven_at is None:
-                self._places[letter.partition].setdefault(letter.offset, set()).add(letter.timestamp)
+        """The records of a partition that are dead letters now.
+
+        :raises KafkaError: the brokers don't answer or refuse; a later call misses no letter
+        """
+        began = time.monotonic()
+        try:
+            if self._reader is None:
+                self._reader = TopicReader(self._settings, dead_letter_topic(self._topic))
+            for letter in letters_of(self._reader.read()):
+                if letter.redriven_at is None:
+                    self._places[letter.partition].setdefault(letter.offset, set()).add(letter.timestamp)
+        except Exception:
+            # The client may be past letters that the reader didn't return: the next call reads from the beginning.
+            self.close()
+            raise
+        self._read_at = began
         return self._places[partition]
 
     def close(self) -> None:

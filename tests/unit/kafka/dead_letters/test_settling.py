@@ -1,11 +1,12 @@
 """All groups of a topic skip the same records, each of which is one dead letter; too many of them stop the group."""
 
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from fraudstream.errors import TooManyDeadLetters
+from fraudstream.errors import KafkaUnavailable, TooManyDeadLetters
 from fraudstream.kafka.avro.codec import InvalidRecord
 from fraudstream.kafka.consume.message_consumer import Records
 from fraudstream.kafka.dead_letters import invalid_records
@@ -72,6 +73,26 @@ class OtherRecord:
         return self._headers
 
 
+class FailingReader:
+    """A reader whose first read returns a letter and fails, and whose later reads continue after the second letter."""
+
+    def __init__(self, letters: list[OtherRecord]) -> None:
+        self._letters = letters
+        self.reads = 0
+        self.closed = False
+
+    def read(self) -> Iterator[OtherRecord]:
+        self.reads += 1
+        if self.reads > 1:
+            yield from self._letters[2:]
+            return
+        yield self._letters[0]
+        raise KafkaUnavailable("the second letter was fetched, but not returned")
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def test_what_is_no_letter_stops_no_group(monkeypatch, caplog):
     place = [("topic", b"topic"), ("partition", b"0"), ("offset", b"%d" % FIRST)]
     there = [OtherRecord(0, []), OtherRecord(1, [("topic", b"topic")]), OtherRecord(2, place)]
@@ -100,6 +121,20 @@ def test_while_all_records_are_valid_dead_letters_are_read_about_once_a_second(m
     assert topic.reads == 4
     KnownDeadLetters(Settings(), "a topic of others").lately(PARTITION)
     assert topic.reads == 4
+
+
+def test_after_an_error_the_dead_letters_are_read_from_the_start_and_at_once(monkeypatch):
+    place = [("topic", NON_FRAUD_TRANSACTION.encode()), ("partition", b"0")]
+    letters = [OtherRecord(n, [*place, ("offset", b"%d" % n)]) for n in range(3)]
+    failing, next_one = FailingReader(letters), SimpleNamespace(read=lambda: iter(letters))
+    readers = iter([failing, next_one])
+    monkeypatch.setattr(invalid_records, "TopicReader", lambda settings, name: next(readers))
+    monkeypatch.setattr(invalid_records, "time", SimpleNamespace(monotonic=lambda: 100.0))
+    known, partition = KnownDeadLetters(Settings(), NON_FRAUD_TRANSACTION), Partition(NON_FRAUD_TRANSACTION, 0)
+    with pytest.raises(KafkaUnavailable):
+        known.lately(partition)
+    assert known.lately(partition) == {0: {None}, 1: {None}, 2: {None}}
+    assert failing.closed
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=6), st.lists(st.integers(0, 9), max_size=10, unique=True))
