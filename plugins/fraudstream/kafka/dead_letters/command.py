@@ -40,7 +40,11 @@ def add_parser(commands: Any) -> None:
     ls.add_argument("--all", action="store_true", help="a line for each dead letter")
     ls.set_defaults(dead_letters=_ls)
 
-    show = actions.add_parser("show", parents=[common], help="one dead letter, decoded as far as possible")
+    show = actions.add_parser(
+        "show",
+        parents=[common],
+        help="the dead letter at an offset, decoded as far as possible; if the topic was recreated, all of that offset",
+    )
     show.add_argument("topic", choices=SOURCES, metavar="topic", help=_WHERE)
     show.add_argument("partition", type=int)
     show.add_argument("offset", type=int)
@@ -115,22 +119,28 @@ def _line(letter: DeadLetter) -> dict[str, Any]:
 
 
 def _show(settings: Settings, options: argparse.Namespace, out: Console) -> int:
-    for letter in read_dead_letters(settings, options.topic):
-        if (letter.partition.number, letter.offset) == (options.partition, options.offset):
-            found = inspect(settings, letter)
-            parts = {"value": found.pop("value"), "header": found.pop("headers")}
-            if options.json:
-                print(json.dumps(found | parts))
-            else:
-                flat = found | {f"{part} {name}": text for part, names in parts.items() for name, text in names.items()}
-                fields = flat.pop("value fields", {})
-                flat |= {f"field {name}": content for name, content in fields.items()}
-                _print([{"": name, letter.kind: content} for name, content in flat.items()], options, out, "")
-            return _DONE
-    raise KafkaError(
-        f"{options.topic}[{options.partition}] offset {options.offset} is no dead letter; "
-        f"`python -m fraudstream.kafka dead-letters ls {options.topic} --all` lists those of the topic"
-    )
+    # After a topic is recreated, several records may have had this offset.
+    letters = [
+        letter
+        for letter in read_dead_letters(settings, options.topic)
+        if (letter.partition.number, letter.offset) == (options.partition, options.offset)
+    ]
+    if not letters:
+        raise KafkaError(
+            f"{options.topic}[{options.partition}] offset {options.offset} is no dead letter; "
+            f"`python -m fraudstream.kafka dead-letters ls {options.topic} --all` lists those of the topic"
+        )
+    for letter in letters:
+        found = inspect(settings, letter)
+        parts = {"value": found.pop("value"), "header": found.pop("headers")}
+        if options.json:
+            print(json.dumps(found | parts))
+        else:
+            flat = found | {f"{part} {name}": text for part, names in parts.items() for name, text in names.items()}
+            fields = flat.pop("value fields", {})
+            flat |= {f"field {name}": content for name, content in fields.items()}
+            _print([{"": name, letter.kind: content} for name, content in flat.items()], options, out, "")
+    return _DONE
 
 
 def _redrive(settings: Settings, options: argparse.Namespace, out: Console) -> int:

@@ -107,6 +107,21 @@ def test_a_record_is_shown_as_far_as_it_can_be_decoded(
     assert "field amount" in run(capsys, "show", FRAUD_TRANSACTION, "2", "7")[1]
 
 
+def test_all_letters_of_an_offset_are_shown_the_newest_last(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_the_deleted_topic = letter(7, "column amount: found '1'", timestamp=TIMESTAMP - 1)
+    there = [of_the_deleted_topic, letter(8, "r"), letter(7, "no value: the record is a tombstone", None)]
+    monkeypatch.setattr(command, "read_dead_letters", lambda *_: there)
+    code, printed = run(capsys, "show", FRAUD_TRANSACTION, "2", "7", "--json")
+    assert code == 0
+    shown = [json.loads(line) for line in printed.splitlines()]
+    assert [one["reason"] for one in shown] == [there[0].reason, there[2].reason]
+    assert [one["timestamp"] for one in shown] == ["2023-09-30T23:59:59.999+00:00", "2023-10-01T00:00:00.000+00:00"]
+    _, printed = run(capsys, "show", FRAUD_TRANSACTION, "2", "7")
+    assert 0 < printed.index(there[0].reason) < printed.index(there[2].reason)
+
+
 @pytest.mark.parametrize(
     ("content", "shown"),
     [
