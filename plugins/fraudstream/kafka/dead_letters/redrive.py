@@ -4,15 +4,16 @@ The protocol, numbered as in the code:
 
 1. init_transactions: fences an older redrive of the same topic and aborts its open transaction,
 2. read the dead letters and the markers of those that were produced again,
-3. in a transaction, write each letter's record to its topic, and its marker to the dead-letter topic,
-4. commit: the records and their markers become visible together or not at all.
+3. read truncated letters' records, so that no transaction is open meanwhile,
+4. in a transaction, write each letter's record to its topic, and its marker to the dead-letter topic,
+5. commit: the records and their markers become visible together or not at all.
 
 So a crash at any time, or a second redrive, produces nothing twice.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,19 +21,21 @@ from typing import Any
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-from fraudstream.errors import ProducerFenced, RecordError
+from fraudstream.errors import KafkaUnavailable, ProducerFenced, RecordError
 from fraudstream.kafka.avro.codec import Codec
 from fraudstream.kafka.avro.writer_schemas import UNKNOWN_SECONDS
 from fraudstream.kafka.client.connection import Connection
 from fraudstream.kafka.client.queueing import queue
 from fraudstream.kafka.dead_letters.letters import DeadLetter, read_dead_letters
-from fraudstream.kafka.produce.transaction import abort_reason
+from fraudstream.kafka.produce.transaction import TIMEOUT_SECONDS, abort_reason
 from fraudstream.kafka.topic.topic_reader import read_record
 from fraudstream.settings import Settings
 
 log = logging.getLogger(__name__)
 
+#: Limits of a transaction. The brokers abort it after TIMEOUT_SECONDS, in which a slow link must have sent it.
 _IN_ONE_TRANSACTION = 500
+_BYTES_IN_ONE_TRANSACTION = 5_000_000
 _SECONDS = 60
 _AGAIN = "then redrive it again"
 #: Error codes that concern a single record, with what to do.
@@ -45,6 +48,9 @@ _REFUSED = {
 _FENCED = {Code._FENCED, Code.PRODUCER_FENCED, Code.INVALID_PRODUCER_EPOCH}
 #: Header of a record that was produced again, with its earlier partition and offset.
 REDRIVEN_FROM = "redriven_from"
+
+#: Key, value and headers.
+_Record = tuple[bytes | None, bytes | None, Sequence[Any]]
 
 
 @dataclass
@@ -79,6 +85,7 @@ def redrive(
     :param dry_run: produce nothing, only return the letters
     :param most: maximum number of letters
     :raises ProducerFenced: another redrive of the topic began
+    :raises KafkaUnavailable: a transaction was open for too long; a new redrive continues with its letters
     :raises KafkaError: the brokers or the registry don't answer or refuse; committed letters stay produced
     """
     connection = Connection(settings)
@@ -89,8 +96,8 @@ def redrive(
         if producer is not None:
             letters, plan.produced = plan.produced, []
             _wait_for_consumers(letters)
-            for first in range(0, len(letters), _IN_ONE_TRANSACTION):
-                _produce(settings, producer, letters[first : first + _IN_ONE_TRANSACTION], plan)
+            for part in _parts(settings, letters, plan):
+                _produce(producer, part, plan)
     except KafkaException as error:
         if error.args[0].code() in _FENCED:
             raise ProducerFenced(f"another redrive of topic {topic} fenced this one: {error.args[0].str()}") from error
@@ -103,6 +110,7 @@ def _producer(settings: Settings, topic: str, connection: Connection) -> Produce
         settings.producer_config(
             **{
                 "transactional.id": f"fraudstream-redrive-{topic}",
+                "transaction.timeout.ms": 1000 * TIMEOUT_SECONDS,
                 # A record may be as large as the brokers accept, which is more than clients send by default.
                 "message.max.bytes": 2_000_000,
                 "error_cb": connection.on_error,
@@ -148,7 +156,7 @@ def _wait_for_consumers(letters: Sequence[DeadLetter]) -> None:
         time.sleep(UNKNOWN_SECONDS)
 
 
-def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes | None, Sequence[Any]]:
+def _record(settings: Settings, letter: DeadLetter) -> _Record:
     """Key, value and headers of the letter's record. They are read from its topic if the letter is truncated.
 
     :raises RecordError: the record is deleted, or the topic was recreated and has another record at this offset
@@ -163,39 +171,62 @@ def _record(settings: Settings, letter: DeadLetter) -> tuple[bytes | None, bytes
     return key, value, list(message.headers() or [])
 
 
-def _produce(settings: Settings, producer: Any, letters: Sequence[DeadLetter], done: Redriven) -> None:
+def _parts(
+    settings: Settings, letters: Sequence[DeadLetter], done: Redriven
+) -> Iterator[list[tuple[DeadLetter, _Record]]]:
+    """Yields the letters with their records, as many at a time as one transaction has room for.
+
+    A letter whose record is gone is left.
+    """
+    part: list[tuple[DeadLetter, _Record]] = []
+    size = 0
+    for letter in letters:
+        # 3. truncated letters' records
+        try:
+            key, value, headers = _record(settings, letter)
+        except RecordError as error:
+            done.left.append((letter, str(error)))
+            continue
+        part.append((letter, (key, value, headers)))
+        size += len(key or b"") + len(value or b"") + sum(len(content or b"") for _, content in headers)
+        if len(part) >= _IN_ONE_TRANSACTION or size >= _BYTES_IN_ONE_TRANSACTION:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _produce(producer: Any, part: Sequence[tuple[DeadLetter, _Record]], done: Redriven) -> None:
     """Produces letters in one transaction. If a record is refused, uses several, so that only this record is left.
 
     The brokers refuse too large a record together with the small records that the client sends in the same batch.
     """
     try:
-        _produce_together(settings, producer, letters)
+        _produce_together(producer, part)
     except RecordError as error:
-        if len(letters) == 1:
-            done.left.append((letters[0], str(error)))
+        if len(part) == 1:
+            done.left.append((part[0][0], str(error)))
             return
-        half = len(letters) // 2
-        _produce(settings, producer, letters[:half], done)
-        _produce(settings, producer, letters[half:], done)
+        half = len(part) // 2
+        _produce(producer, part[:half], done)
+        _produce(producer, part[half:], done)
     else:
-        done.produced += letters
-        log.info("%d dead letters are produced again", len(letters))
+        done.produced += [letter for letter, _ in part]
+        log.info("%d dead letters are produced again", len(part))
 
 
-def _produce_together(
-    settings: Settings, producer: Any, letters: Sequence[DeadLetter], *, after_refused: bool = True
-) -> None:
+def _produce_together(producer: Any, part: Sequence[tuple[DeadLetter, _Record]], *, after_refused: bool = True) -> None:
     failed: list[Any] = []
 
     def delivered(error: Any, _: Any) -> None:
         if error is not None:
             failed.append(error)
 
-    # 3. records and markers
+    # 4. records and markers
     producer.begin_transaction()
+    begun = time.monotonic()
     try:
-        for letter in letters:
-            key, value, headers = _record(settings, letter)
+        for letter, (key, value, headers) in part:
             origin = (REDRIVEN_FROM, f"{letter.partition} offset {letter.offset}".encode())
             queue(
                 producer,
@@ -212,19 +243,27 @@ def _produce_together(
         # commit fails with the reason.
         while len(producer) and not failed:
             producer.poll(0.1)
-        # 4. visible together
+        # 5. visible together
         producer.commit_transaction(_SECONDS)
     except BaseException as error:
+        age = time.monotonic() - begun
         reason = abort_reason(producer, error.args[0]) if isinstance(error, KafkaException) else None
         with suppress(KafkaException):  # brokers that the abort doesn't reach end the transaction by themselves
             producer.abort_transaction(10)
         if reason is None:
             raise
+        topic = part[0][0].partition.topic
+        # The brokers also fence a producer whose transaction they aborted because it was open for too long.
+        if reason.code() in _FENCED and age >= TIMEOUT_SECONDS:
+            raise KafkaUnavailable(
+                f"a transaction with {len(part)} dead letters of topic {topic} was open for {age:.0f} s, and the "
+                f"brokers end it after {TIMEOUT_SECONDS} s: {reason.str()}. Is the network or a broker slow? A new "
+                f"redrive continues with these letters"
+            ) from error
         if reason.code() in _REFUSED:
-            topic = letters[0].partition.topic
             raise RecordError(f"{reason.str()}; {_REFUSED[reason.code()].format(topic=topic)}") from error
         # After a refused record the client's next transaction fails, too, as its sequence numbers have a gap.
         if after_refused and reason.code() == Code.OUT_OF_ORDER_SEQUENCE_NUMBER:
-            _produce_together(settings, producer, letters, after_refused=False)
+            _produce_together(producer, part, after_refused=False)
         else:
             raise KafkaException(reason) from error
