@@ -22,6 +22,7 @@ from fraudstream.cases.opening import FOLDER, CaseSink
 from fraudstream.dataset import open_source
 from fraudstream.errors import FraudstreamError, PartitionLost
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.avro.writer_schemas import UNKNOWN_SECONDS, UNKNOWN_SECONDS_OF_SENDER
 from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.produce.publisher import Publisher
@@ -101,7 +102,7 @@ def consume(settings: Settings, role: str, topic: str, until: str, cases: str) -
         topic,
         f"{role}-{topic}",
         sink_of(settings, role, topic, Path(cases), stop),
-        Codec.for_topic(topic, settings),
+        Codec.for_topic(topic, settings, UNKNOWN_SECONDS_OF_SENDER if role == "write_lake" else UNKNOWN_SECONDS),
         until="caught_up" if until == "caught_up" else "forever",
         dead_letters=DeadLetters(settings) if role == "write_lake" else None,
         columns=role == "write_lake",

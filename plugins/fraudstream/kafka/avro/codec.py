@@ -23,7 +23,7 @@ from confluent_kafka import Message
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.registry import Registry
 from fraudstream.kafka.avro.valid_records import TIME_EXPECTED, are_times, broken_rules
-from fraudstream.kafka.avro.writer_schemas import UnknownSchema, WriterSchema, WriterSchemas
+from fraudstream.kafka.avro.writer_schemas import UNKNOWN_SECONDS, UnknownSchema, WriterSchema, WriterSchemas
 from fraudstream.kafka.topic.definitions import SCHEMA_FILES
 from fraudstream.settings import SCHEMAS, Settings
 
@@ -93,23 +93,24 @@ class Codec:
 
     Values of older or newer schemas are resolved to the topic's schema here, by Avro's rules.
 
+    :param unknown_seconds: as for :class:`WriterSchemas`
     :raises SchemaRegistryError: from every method that has to look up a schema, if the registry doesn't answer
     """
 
-    def __init__(self, topic: str, registry: Registry) -> None:
+    def __init__(self, topic: str, registry: Registry, unknown_seconds: float = UNKNOWN_SECONDS) -> None:
         self.topic = topic
         self._registry = registry
         self._text = schema_text(topic)
         self._schema = fastavro.parse_schema(json.loads(self._text))
         self._arrow = arrow_schema(topic)
         self._header: bytes | None = None
-        self._writers = WriterSchemas(topic, self._schema, registry)
+        self._writers = WriterSchemas(topic, self._schema, registry, unknown_seconds)
         self._times = [field.name for field in self._arrow if pa.types.is_timestamp(field.type)]
 
     @classmethod
-    def for_topic(cls, topic: str, settings: Settings) -> "Codec":
+    def for_topic(cls, topic: str, settings: Settings, unknown_seconds: float = UNKNOWN_SECONDS) -> "Codec":
         """The codec of a topic, with the registry of the settings."""
-        return cls(topic, Registry(settings))
+        return cls(topic, Registry(settings), unknown_seconds)
 
     def encode(self, record: dict[str, Any]) -> bytes:
         """One record in the wire format.

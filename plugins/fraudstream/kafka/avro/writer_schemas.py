@@ -15,8 +15,12 @@ import fastavro
 from fraudstream.errors import RecordError
 from fraudstream.kafka.avro.registry import Registry
 
-#: Seconds for which an id that the registry doesn't know isn't looked up again, and the maximum number of such ids.
+#: Seconds for which an id that the registry doesn't know isn't looked up again.
 UNKNOWN_SECONDS = 30.0
+#: The same for the group that sends dead letters. While it takes a schema for unknown that the registry has meanwhile,
+#: another group may process a record of it, which then becomes a dead letter as well.
+UNKNOWN_SECONDS_OF_SENDER = 1.0
+#: Maximum number of such ids.
 _UNKNOWN_IDS = 1_000
 #: Schema ids are positive ints of Java.
 _LAST_ID = 2**31 - 1
@@ -41,14 +45,18 @@ class UnknownSchema(RecordError):
 
 
 class WriterSchemas:
-    """The schemas of one topic's values, by id. They are looked up in the registry and cached."""
+    """The schemas of one topic's values, by id. They are looked up in the registry and cached.
 
-    def __init__(self, topic: str, schema: Any, registry: Registry) -> None:
+    :param unknown_seconds: seconds for which an id that the registry doesn't know isn't looked up again
+    """
+
+    def __init__(self, topic: str, schema: Any, registry: Registry, unknown_seconds: float = UNKNOWN_SECONDS) -> None:
         self._topic = topic
         self._layout = _without(_REMARKS, schema)
         self._registry = registry
         self._known: dict[int, WriterSchema | str] = {}
         self._unknown: dict[int, float] = {}
+        self._unknown_seconds = unknown_seconds
 
     def __getitem__(self, identifier: int) -> WriterSchema:
         """The schema with this id.
@@ -74,7 +82,7 @@ class WriterSchemas:
         if registered is None:
             if len(self._unknown) >= _UNKNOWN_IDS:
                 self._unknown.clear()
-            self._unknown[identifier] = time.monotonic() + UNKNOWN_SECONDS
+            self._unknown[identifier] = time.monotonic() + self._unknown_seconds
             raise UnknownSchema(unknown)
         if registered.kind != "AVRO":
             return f"unusable schema: schema id {identifier} is {registered.kind}, expected AVRO"

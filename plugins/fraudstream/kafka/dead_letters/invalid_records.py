@@ -2,7 +2,8 @@
 
 All groups of a topic skip the same records: those that are dead letters. Only one of the groups sends dead letters.
 The validity of a record depends on its bytes and its timestamp, which are the same for all groups, and on the schema
-registry's answer for its schema id, which may change between the requests of two groups. So, numbered as in the code:
+registry's answer for its schema id, which may change between the requests of two groups. The group that sends dead
+letters repeats a request after a second, so that its answer is seldom the older one. Numbered as in the code:
 
 1. a record that is a dead letter stays one, even if the registry has its schema now,
 2. too large a share of invalid records stops the group, because then a wrong setting is the likelier cause,

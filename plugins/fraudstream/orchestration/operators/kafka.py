@@ -19,6 +19,7 @@ from fraudstream.cases.opening import CaseSink
 from fraudstream.dataset.source.source import open_source
 from fraudstream.errors import ProducerStopped
 from fraudstream.kafka.avro.codec import Codec
+from fraudstream.kafka.avro.writer_schemas import UNKNOWN_SECONDS, UNKNOWN_SECONDS_OF_SENDER
 from fraudstream.kafka.consume.subscription import Subscription
 from fraudstream.kafka.dead_letters import DeadLetters
 from fraudstream.kafka.produce.publisher import Publisher
@@ -155,15 +156,16 @@ class Consume(_Stoppable):
             measured,
             until=lambda: min(self._killed_at + _KILL_GRACE, ends_at + _DEADLINE_GRACE),
         )
+        sends_dead_letters = self.role == DEAD_LETTER_ROLES[self.topic]
         subscription = Subscription(
             settings,
             self.topic,
             f"{self.role}-{self.topic}",
             sink,
-            Codec.for_topic(self.topic, settings),
+            Codec.for_topic(self.topic, settings, UNKNOWN_SECONDS_OF_SENDER if sends_dead_letters else UNKNOWN_SECONDS),
             until="caught_up" if self.until == "caught_up" else "forever",
             max_seconds=ends_at - time.monotonic(),
-            dead_letters=DeadLetters(settings) if self.role == DEAD_LETTER_ROLES[self.topic] else None,
+            dead_letters=DeadLetters(settings) if sends_dead_letters else None,
             columns=self.role == "write_lake",
         )
         self._stoppable(subscription.stop)

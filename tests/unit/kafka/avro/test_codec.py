@@ -5,18 +5,22 @@ import json
 import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import fastavro
 import pyarrow as pa
 import pytest
 from fraudstream.errors import RecordError
-from fraudstream.kafka.avro.codec import InvalidRecord, arrow_schema, schema_text
+from fraudstream.kafka.avro import writer_schemas
+from fraudstream.kafka.avro.codec import Codec, InvalidRecord, arrow_schema, schema_text
+from fraudstream.kafka.avro.registry import RegisteredSchema
 from fraudstream.kafka.avro.valid_records import END_MS, FIRST_MS
+from fraudstream.kafka.avro.writer_schemas import UNKNOWN_SECONDS_OF_SENDER
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.kafka.avro_bytes import NEW_ID, OLD_ID, OWN_ID, FakeRegistry, codec, example
+from tests.unit.kafka.avro_bytes import NEW_ID, OLD_ID, OWN_ID, FakeRegistry, codec, example, header
 from tests.unit.kafka.avro_bytes import value as wire_format
 
 
@@ -120,3 +124,23 @@ def test_money_is_whole_minor_units_in_every_schema():
     for topic in (FRAUD_TRANSACTION, FRAUD_CONFIRMATION):
         for name in ("amount", "oldbalanceOrg", "newbalanceOrig", "oldbalanceDest", "newbalanceDest"):
             assert arrow_schema(topic).field(name).type == pa.int64()
+
+
+def test_the_sender_of_dead_letters_asks_for_an_unknown_schema_again_after_a_second(monkeypatch):
+    registry = FakeRegistry()
+    sender, other = (Codec(FRAUD_TRANSACTION, registry, *seconds) for seconds in ((UNKNOWN_SECONDS_OF_SENDER,), ()))
+    record = header(20) + sender.encode(example())[5:]
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(writer_schemas, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    for each in (sender, other):
+        with pytest.raises(RecordError, match="unknown schema"):
+            each.decode(record)
+    registry._more[20] = RegisteredSchema(schema_text(FRAUD_TRANSACTION))
+    clock.now += 0.9
+    with pytest.raises(RecordError, match="unknown schema"):
+        sender.decode(record)
+    clock.now += 0.2
+    assert sender.decode(record)["idTransaction"] == example()["idTransaction"]
+    with pytest.raises(RecordError, match="unknown schema"):
+        other.decode(record)
+    assert registry.asked == [20, 20, 20]

@@ -53,7 +53,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Given]]:
         Given.ending = ending
 
     monkeypatch.setattr(operators, "Subscription", FakeSubscription)
-    monkeypatch.setattr(operators.Codec, "for_topic", lambda topic, settings: None)
+    monkeypatch.setattr(operators.Codec, "for_topic", lambda *_: None)
     monkeypatch.setitem(operators._SINKS, "send_mail", sink)
     return iter([Given])
 
@@ -172,7 +172,7 @@ def test_a_task_that_is_ended_during_a_slow_flush_ends_with_what_was_done(monkey
             return self.report
 
     monkeypatch.setattr(operators, "Subscription", Flushes)
-    monkeypatch.setattr(operators.Codec, "for_topic", lambda topic, settings: None)
+    monkeypatch.setattr(operators.Codec, "for_topic", lambda *_: None)
     monkeypatch.setitem(operators._SINKS, "send_mail", lambda *_: SimpleNamespace(flush=flush))
     monkeypatch.setattr(operators, "_KILL_GRACE", 0.3)
     of_try = context(0)
