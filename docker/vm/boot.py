@@ -225,7 +225,7 @@ def start_timers(role: str, folder: Path = Path("/etc/systemd/system")) -> None:
     for task, when in times.items():
         unit = f"fraudstream-{task}"
         (folder / f"{unit}.service").write_text(
-            f"[Service]\nType=oneshot\nExecStart=/usr/bin/python3 {DOCKER}/vm/upkeep.py {task}\n"
+            f"[Service]\nType=oneshot\nTimeoutStartSec=15min\nExecStart=/usr/bin/python3 {DOCKER}/vm/upkeep.py {task}\n"
         )
         (folder / f"{unit}.timer").write_text(f"[Timer]\n{when}\n")
         _run("systemctl", "daemon-reload")

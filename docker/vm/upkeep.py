@@ -6,6 +6,7 @@ renew: gives a running broker a new certificate.
 Both log what they did, or why they failed. Alerts of terraform/alerts.tf match these lines.
 """
 
+import http.client
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -14,10 +15,19 @@ import boot
 
 
 def heal() -> None:
-    """Restarts unhealthy containers. The retries of a health check decide when its container is unhealthy."""
+    """Restarts unhealthy containers. The retries of a health check decide when its container is unhealthy.
+
+    :raises BootError: containers couldn't be restarted; the others were
+    """
+    failed = []
     for name in boot.output("docker", "ps", "--filter", "health=unhealthy", "--format", "{{.Names}}").split():
         log(f"fraudstream container unhealthy: {name} is restarted")
-        boot.output("docker", "restart", name)
+        try:
+            boot.output("docker", "restart", name)
+        except boot.BootError as error:
+            failed.append(f"{name}: {error}")
+    if failed:
+        raise boot.BootError("; ".join(failed))
 
 
 def renew(google: boot.Google) -> None:
@@ -51,10 +61,16 @@ def log(line: str) -> None:
 
 COMMANDS: Mapping[str, Callable[[], None]] = {"heal": heal, "renew": lambda: renew(boot.Google())}
 
-if __name__ == "__main__":
-    task = sys.argv[1]
+
+def main(task: str) -> int:
+    """Runs a command and returns its exit code. A failure is logged with the line that an alert looks for."""
     try:
         COMMANDS[task]()
-    except boot.BootError as reason:
-        log(f"fraudstream upkeep failed: {task}: {reason}")
-        sys.exit(1)
+    except (boot.BootError, OSError, LookupError, ValueError, http.client.HTTPException) as reason:
+        log(f"fraudstream upkeep failed: {task}: {reason!r}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

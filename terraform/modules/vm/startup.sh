@@ -41,9 +41,10 @@ fi
 
 # At the first boot apt may already run in the background: wait for its lock instead of failing.
 apt=(apt-get --option DPkg::Lock::Timeout=600 --yes)
-if ! command -v docker >/dev/null; then
+if ! docker compose version >/dev/null 2>&1 || ! command -v openssl >/dev/null; then
   step='installing Docker'
   export DEBIAN_FRONTEND=noninteractive
+  dpkg --configure -a # a reboot may have interrupted an installation
   "${apt[@]}" update
   "${apt[@]}" install --no-install-recommends docker.io docker-compose-v2 openssl
 fi

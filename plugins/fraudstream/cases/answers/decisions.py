@@ -5,9 +5,9 @@ yet, the decision ends its sensor; otherwise the sensor's XCom remains the first
 the topic and in the lake. :mod:`fraudstream.cases.answers.staff` has the rule which answer counts.
 
 From the amount FRAUDSTREAM_DESK_SECOND_PERSON_AMOUNT on, a decision takes two people (:func:`needs_second_person`): one
-requests it, and another one confirms it. The topics get an event DECISION_REQUESTED, then the decision in the name of
-the person who requested it, and an event DECISION_CONFIRMED. Both people use the page Cases, where they are logged in.
-The command line accepts any name, so it refuses such a case.
+requests it, and another one confirms it. A later request of the case replaces it. The topics get an event
+DECISION_REQUESTED, then the decision in the name of the person who requested it, and an event DECISION_CONFIRMED. Both
+people use the page Cases, where they are logged in. The command line accepts any name, so it refuses such a case.
 """
 
 import asyncio
@@ -104,7 +104,8 @@ def confirm_case(
     Safe to call again after an error, as :func:`decide` is.
 
     :param identifier: id of the request
-    :raises DecisionRefused: there is no such request, it is confirmed already, or `by` made it
+    :raises DecisionRefused: there is no such request, it is confirmed already, `by` made it, or a later request of the
+        case replaces it
     :raises KafkaError: as :func:`decide`
     """
     of_request = [event for event in history.events if event.details.get("request") == identifier]
@@ -117,6 +118,12 @@ def confirm_case(
         raise DecisionRefused(f"request {identifier} is {confirmer}'s own: another person has to confirm it")
     if any(event.event_type == DECISION_CONFIRMED for event in of_request):
         raise DecisionRefused(f"request {identifier} is confirmed already; make a new one to decide again")
+    last = [event for event in history.events if event.event_type == DECISION_REQUESTED][-1]
+    if last.details.get("request") != identifier:
+        raise DecisionRefused(
+            f"request {identifier} is replaced by a later one of {last.by}, {last.details.get('request')}: confirm that"
+            " one, or request the decision again"
+        )
     made = decide_case(history, status, decided, publisher)
     details = {"request": identifier, "outcome": status, "requestedBy": decided.name}
     id_transaction = str(history.transaction["idTransaction"])

@@ -99,6 +99,11 @@ def _parameters(uri: str) -> dict[str, Any]:
     return {
         "connect_timeout": _SECONDS,
         "application_name": "fraudstream",
+        # A database host that goes without a word is noticed after 30 s, not after the kernel's two hours.
+        "keepalives_idle": _SECONDS,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,
         **given,
         "options": options,
         "autocommit": True,

@@ -18,6 +18,17 @@ TokenSource = Callable[[], Awaitable[str]]
 
 _AUTHORITY = "https://login.microsoftonline.com/{}"
 _SCOPE = "https://outlook.office.com/.default"
+#: Errors of OAuth that don't pass by themselves (RFC 6749, 5.2).
+_REFUSED = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
 
 
 class _Application(Protocol):
@@ -32,7 +43,8 @@ def token_source(
 ) -> TokenSource:
     """Returns the source of the tokens for a connection. Sends no request yet.
 
-    The source raises a SettingsError if Microsoft's login refuses the client, and a MailError if it doesn't answer.
+    The source raises a SettingsError if Microsoft's login refuses the client, and a MailError if the login doesn't
+    answer or is throttled.
 
     :param application: MSAL's class, whose constructor requests the tenant's configuration
     :raises SettingsError: the extra has no token and no client, or there is no user
@@ -56,10 +68,10 @@ def token_source(
             made.append(application(client_id=client, client_credential=secret, authority=authority))
         found = made[0].acquire_token_for_client(scopes=[extra.get("scope") or _SCOPE])
         if "access_token" not in found:
-            raise SettingsError(
-                f"no access token for the SMTP connection to {host}: {found.get('error_description')}. Check client_id,"
-                " client_secret, tenant_id and scope in its extra"
-            )
+            reason = f"no access token for the SMTP connection to {host}: {found.get('error_description')}"
+            if found.get("error") not in _REFUSED:  # as if the login is throttled
+                raise MailError(reason)
+            raise SettingsError(f"{reason}. Check client_id, client_secret, tenant_id and scope in its extra")
         return cast(str, found["access_token"])
 
     async def current() -> str:

@@ -140,6 +140,17 @@ class TestFourEyes:
             confirm_case(history(answers, [replace(self.requested(), by=requester)]), identifier, by, answers, events)
         assert answers.log == events.log == []
 
+    def test_a_later_request_replaces_an_earlier_one(self) -> None:
+        answers, events = FakeAnswers(), Events()
+        later = replace(self.requested(), by="cy", details={"request": "r2", "outcome": "REPORTED_NOT_FRAUD"})
+        both = [self.requested(), later]
+        with pytest.raises(DecisionRefused, match="replaced by a later one of cy, r2"):
+            confirm_case(history(answers, both), "r1", "bo", answers, events)
+        confirm_case(history(answers, both), "r2", "bo", answers, events)
+        assert [answer.status for answer in answers.log] == ["REPORTED_NOT_FRAUD"]
+        with pytest.raises(DecisionRefused, match="replaced by a later one"):
+            confirm_case(history(answers, [*both, *events.log]), "r1", "bo", answers, events)
+
     def test_a_request_is_confirmed_once_also_when_the_event_is_lost_in_between(self) -> None:
         answers, events = FakeAnswers(), Events()
         events.refuse = OSError("killed here")

@@ -84,6 +84,9 @@ class TestNamesThatTheCodeKnows:
             "worker"
         ) == NOT_IN_CONTAINERS | RECEIVERS, "tasks need these"
         assert {"mail_bounce_keys", "mail_envelope_sender", *RECEIVERS} <= reached("bounces")
+        assert {f for f in everything if f.startswith("customer_")} <= reached("airflow-api-server"), (
+            "the page Cases sends notices again"
+        )
 
     def test_every_airflow_variable_is_an_option_of_airflow_or_celery(self, root: Path, tmp_path: Path) -> None:
         """Read in a separate process: importing Airflow would configure logging for the other tests."""

@@ -35,7 +35,7 @@ with (folder / "calls").open("a") as calls:
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """A folder with the tools and the release bundle."""
-    for tool in ("systemctl", "apt-get", "docker", "logger"):
+    for tool in ("systemctl", "apt-get", "docker", "dpkg", "logger"):
         (tmp_path / tool).write_text(_NOTE)
         (tmp_path / tool).chmod(0o755)
     (tmp_path / "curl").write_text(_CURL)
@@ -78,6 +78,18 @@ def test_the_unit_fetches_the_release_and_boots_it(root: Path, machine: Path) ->
     assert (machine / "booted").exists()
     assert not [call for call in calls if "s3cret" in call], "a process list shows the token"
     assert all("--retry-all-errors" in call for call in calls if call.startswith("curl"))
+
+
+def test_an_installation_that_was_interrupted_is_completed(root: Path, machine: Path) -> None:
+    """Docker is there, its plugin for compose isn't."""
+    code, calls = run(root, machine, "boot")
+    assert not [call for call in calls if call.startswith("apt-get")]
+    (machine / "docker").write_text(_NOTE + "sys.exit(1)\n")
+    (machine / "calls").unlink()
+    code, calls = run(root, machine, "boot")
+    assert code == 0
+    assert [call.split()[0] for call in calls[1:4]] == ["dpkg", "apt-get", "apt-get"]
+    assert "docker.io docker-compose-v2 openssl" in calls[3]
 
 
 def test_a_failure_is_logged_with_its_step_and_the_next_run_succeeds(root: Path, machine: Path) -> None:

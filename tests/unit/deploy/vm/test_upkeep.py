@@ -64,6 +64,25 @@ def test_each_unhealthy_container_is_restarted_with_a_line_for_the_alert(upkeep:
     ]
 
 
+def test_a_container_that_cant_be_restarted_doesnt_keep_the_others_from_it(upkeep: Any, commands: Commands) -> None:
+    commands.failing = "restart scheduler"
+    with pytest.raises(upkeep.boot.BootError, match="scheduler: docker failed"):
+        upkeep.heal()
+    assert commands.called[-1] == "docker restart triggerer"
+
+
+@pytest.mark.parametrize("error", [OSError("no space left"), KeyError("KAFKA_HOST")])
+def test_any_failure_is_logged_with_the_line_of_the_alert(
+    upkeep: Any, commands: Commands, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(upkeep, "COMMANDS", {"renew": fail, "heal": lambda: None})
+    assert (upkeep.main("renew"), upkeep.main("heal")) == (1, 0)
+    assert commands.called == [f"log fraudstream upkeep failed: renew: {error!r}"]
+
+
 def test_a_new_certificate_goes_into_the_same_file_before_the_broker_reads_it(
     upkeep: Any, commands: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +126,7 @@ def test_boot_makes_a_timer_of_each_task(
         assert task in upkeep.COMMANDS
         service = (tmp_path / f"fraudstream-{task}.service").read_text()
         assert service.endswith(f"docker/vm/upkeep.py {task}\n")
+        assert "TimeoutStartSec=15min" in service, "a hung Docker would block all later runs"
         assert "OnCalendar=" in (tmp_path / f"fraudstream-{task}.timer").read_text()
 
 

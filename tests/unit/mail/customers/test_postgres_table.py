@@ -33,6 +33,21 @@ def test_a_password_that_a_driver_would_take_for_a_host_is_refused_and_not_shown
     assert "hidden" not in str(raised.value)
 
 
+def test_a_connection_notices_a_host_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, object]] = []
+
+    def connect(**parameters: object) -> None:
+        made.append(parameters)
+        raise psycopg.OperationalError
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    for more in ("", "?keepalives_idle=99"):
+        with pytest.raises(DirectoryUnavailable):
+            PostgresTable("postgres:customers", SecretStr(f"postgresql://u:p@db.example/bank{more}"))
+    assert [one["keepalives_idle"] for one in made] == [15, "99"]
+    assert {one["tcp_user_timeout"] for one in made} == {30_000}
+
+
 def test_a_database_that_does_not_answer_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(**parameters: object) -> None:
         assert "default_transaction_read_only=on" in str(parameters["options"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiosmtplib
 import pytest
-from fraudstream.errors import SettingsError
+from fraudstream.errors import MailError, SettingsError
 from fraudstream.mail.smtp.oauth import token_source
 from fraudstream.mail.smtp.server import SmtpServer, open_connection, server_from_connection
 
@@ -141,10 +141,21 @@ class TestOauth:
             def __init__(self, **values: Any) -> None: ...
 
             def acquire_token_for_client(self, scopes: list[str]) -> dict[str, str]:
-                return {"error_description": "AADSTS7000215"}
+                return {"error": "invalid_client", "error_description": "AADSTS7000215"}
 
         token = token_source("mail.example.com", {"client_id": "me", "client_secret": "s3"}, "user", Application)
         with pytest.raises(SettingsError, match=r"AADSTS7000215.*client_secret"):
+            asyncio.run(token())
+
+    def test_a_login_that_is_throttled_may_pass(self) -> None:
+        class Application:
+            def __init__(self, **values: Any) -> None: ...
+
+            def acquire_token_for_client(self, scopes: list[str]) -> dict[str, str]:
+                return {"error": "temporarily_unavailable", "error_description": "AADSTS90033"}
+
+        token = token_source("mail.example.com", {"client_id": "me", "client_secret": "s3"}, "user", Application)
+        with pytest.raises(MailError, match="AADSTS90033"):
             asyncio.run(token())
 
     def test_nobody_to_log_in_as_is_refused(self) -> None:
