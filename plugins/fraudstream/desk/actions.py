@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -132,31 +133,46 @@ class Desk:
         return self._each(ids, one)
 
     def send_again(self, ids: Sequence[str], *, by: str, reason: str) -> Done:
-        """Sends the notices of open cases again, with the next run of the DAG retry_mails."""
+        """Sends the notices of open cases again, with the next run of the DAG retry_mails.
+
+        All of them at once, because each call of :func:`resend` opens the customer directory.
+        """
         text, who = words(reason), person(by)
+        done, cases, events = Done(), Cases(), dict[str, int]()
+        with _ONE_AT_A_TIME:
+            for case in _chosen(ids):
+                try:
+                    known = _case(self._views.index, case)
+                    if not known.queued.is_open:
+                        raise DecisionRefused("the case has an outcome: its customer needs no link any more")
+                except FraudstreamError as error:
+                    done.refused[case] = str(error)
+                    continue
+                cases.transactions[case] = _batch(known)
+                happened = known.history.events
+                accepted = next((event.at for event in happened if event.event_type == NOTICE_ACCEPTED), None)
+                if accepted is not None:
+                    cases.accepted[case] = accepted
+                events[case] = len(happened)
+            try:
+                done.refused |= resend(self._settings, cases, list(events), by=who, reason=text, dry_run=False).refused
+            except FraudstreamError as error:
+                # The notices before the error are queued: they have an event.
+                done.refused |= {case: str(error) for case in events if not self._has_more_events(case, events[case])}
+            for case in events.keys() - done.refused.keys():
+                try:
+                    self._wait(partial(self._has_more_events, case, events[case]))
+                    done.done[case] = "is sent again with the next run of the DAG retry_mails"
+                except KafkaUnavailable as error:
+                    done.refused[case] = str(error)
+        return done
 
-        def one(known: KnownCase) -> str:
-            if not known.queued.is_open:
-                raise DecisionRefused("the case has an outcome: its customer needs no link any more")
-            case = known.queued.id
-            events = known.history.events
-            cases = Cases({case: _batch(known)})
-            accepted = next((event.at for event in events if event.event_type == NOTICE_ACCEPTED), None)
-            if accepted is not None:
-                cases.accepted[case] = accepted
-            found = resend(self._settings, cases, [case], by=who, reason=text, dry_run=False)
-            if found.refused:
-                raise DecisionRefused(found.refused[case])
-            self._wait(lambda: len(_case(self._views.index, case).history.events) > len(events))
-            return "is sent again with the next run of the DAG retry_mails"
-
-        return self._each(ids, one)
+    def _has_more_events(self, case: str, number: int) -> bool:
+        return len(_case(self._views.index, case).history.events) > number
 
     def _each(self, ids: Sequence[str], act: Callable[[KnownCase], str]) -> Done:
-        if not 0 < len(ids) <= MOST_CASES:
-            raise DecisionRefused(f"{len(ids)} cases are chosen: expected 1 to {MOST_CASES}")
         done = Done()
-        for case in dict.fromkeys(ids):
+        for case in _chosen(ids):
             try:
                 with _ONE_AT_A_TIME:
                     done.done[case] = act(_case(self._views.index, case))
@@ -178,6 +194,16 @@ class Desk:
                     "the event is on topic case_event, but wasn't read back in time; it counts all the same"
                 )
             time.sleep(_LOOK_SECONDS)
+
+
+def _chosen(ids: Sequence[str]) -> list[str]:
+    """Returns the ids without repeated ones.
+
+    :raises DecisionRefused: there are none, or too many
+    """
+    if not 0 < len(ids) <= MOST_CASES:
+        raise DecisionRefused(f"{len(ids)} cases are chosen: expected 1 to {MOST_CASES}")
+    return list(dict.fromkeys(ids))
 
 
 def _case(index: CaseIndex, case: str) -> KnownCase:

@@ -217,3 +217,24 @@ def test_a_notice_is_sent_again_for_open_cases_only(
     ]
     assert list(done.done) == ["open"]
     assert "has an outcome" in done.refused["closed"]
+
+
+def test_notices_of_several_cases_are_sent_with_one_call_and_an_error_names_those_that_are_not_queued(
+    views: FakeDeskViews, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[list[str]] = []
+
+    def resend(settings: Settings, cases: Cases, chosen: list[str], **options: Any) -> Resent:
+        calls.append(chosen)
+        views.event("case-0", MAIL_RESENT, options["by"], options["reason"], kind="fraud_notice")
+        raise KafkaUnavailable("the brokers don't answer")
+
+    monkeypatch.setattr(actions, "resend", resend)
+    for number in range(3):
+        views.add(f"case-{number}")
+    done = desk.send_again(["case-0", "case-1", "case-0", "case-2"], by="ana", reason="new address")
+    assert calls == [["case-0", "case-1", "case-2"]]
+    assert list(done.done) == ["case-0"]
+    assert done.refused == dict.fromkeys(["case-1", "case-2"], "the brokers don't answer")
+    with pytest.raises(DecisionRefused, match="0 cases are chosen"):
+        desk.send_again([], by="ana", reason="x")
