@@ -101,7 +101,7 @@ def test_a_vm_starts_its_profile_with_every_file_that_its_containers_read(
     assert not [name for name, text in boot["secrets"].items() if text.startswith("$")]
     compose = "docker compose --project-directory /opt/fraudstream/docker --env-file /run/fraudstream/compose.env"
     up = f"{compose} --profile {role} up --no-build --detach --remove-orphans --force-recreate"
-    assert [call for call in boot["calls"] if call.startswith("docker compose")] == [up]
+    assert [call for call in boot["calls"] if call.startswith("docker compose --")] == [up]
     assert "SECRETS='/run/fraudstream/secrets'" in boot["compose"]
     assert "PUBLISH_ADDRESS='10.10.0.9'" in boot["compose"]
     assert not [call for call in boot["calls"] if call.startswith("logger")]
@@ -135,7 +135,7 @@ def test_a_boot_that_fails_says_so_twice_and_starts_nothing(boots: list[dict[str
     assert "fraudstream boot failed: https://secretmanager.googleapis.com/" in said[0]
     assert "answers 400" in said[0]
     assert "fraudstream startup failed: docker/vm/boot.py" in said[1]
-    assert not [call for call in failed["calls"] if call.startswith("docker compose")]
+    assert not [call for call in failed["calls"] if call.startswith("docker compose --")]
 
 
 def test_every_role_that_boot_knows_is_booted_here_but_those_with_files_of_another(boots: list[dict[str, Any]]) -> None:
