@@ -139,8 +139,13 @@ def last_of(history: Path, name: str) -> dict[str, Any] | None:
 
 
 def change(document: Mapping[str, Any], last: Mapping[str, Any]) -> str:
-    """A sentence that compares this run with the last one. Overlapping ranges of their rounds count as no change."""
-    ratio = document["ours"] / last["ours"] if last["ours"] else float("inf")
+    """A sentence that compares this run with the last one. Overlapping ranges of their rounds count as no change.
+
+    A run of exactly_once without the fault `rate` has no rate.
+    """
+    if not (document["ours"] and last["ours"]):
+        return f"not compared with {last['at']}, commit {last['commit']}: a run has no rate"
+    ratio = document["ours"] / last["ours"]
     now, before = (run["rounds"].get(OURS) or [run["ours"]] for run in (document, last))
     apart = min(now) > max(before) or max(now) < min(before)
     verdict = "" if apart else ", within the spread of the rounds"

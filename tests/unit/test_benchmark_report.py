@@ -62,6 +62,13 @@ def test_a_run_is_held_against_the_last_one_of_its_kind(
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3
 
 
+def test_a_run_without_a_rate_is_not_compared(tmp_path: Path) -> None:
+    shown = io.StringIO()
+    for _ in range(2):
+        Report("exactly_once", "records/s", {}, {}, single=(0.0, 80.0)).show(Console(file=shown, width=200), tmp_path)
+    assert "a run has no rate" in shown.getvalue()
+
+
 @pytest.mark.parametrize("holds", [True, False])
 def test_the_last_line_is_the_document_that_is_kept_and_the_verdict_is_every_checks(
     holds: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
