@@ -14,7 +14,7 @@ letters repeats a request after a second, so that its answer is seldom the older
 import logging
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -41,9 +41,26 @@ _LATELY_SECONDS = 1.0
 Places = Mapping[int, Collection[int | None]]
 
 
+def add_places(places: defaultdict[Partition, dict[int, set[int | None]]], letters: Iterable[DeadLetter]) -> None:
+    """Adds the records of letters. A record that was produced again stays a dead letter: its marker adds nothing."""
+    for letter in letters:
+        if letter.redriven_at is None:
+            places[letter.partition].setdefault(letter.offset, set()).add(letter.timestamp)
+
+
 def is_dead(places: Places, offset: int, timestamp: int) -> bool:
     """Whether the record is a dead letter. After a topic is recreated, other records have the same offsets."""
     return not {None, timestamp}.isdisjoint(places.get(offset, ()))
+
+
+def dead_indices(places: Places, offsets: np.ndarray, timestamp: Callable[[int], int]) -> list[int]:
+    """The indices of the records of a partition that are dead letters.
+
+    :param offsets: of the records
+    :param timestamp: returns that of the record with an index; called only for the offsets of dead letters
+    """
+    found = np.flatnonzero(np.isin(offsets, np.fromiter(places, np.int64, len(places))))
+    return [i for i in found.tolist() if is_dead(places, int(offsets[i]), timestamp(i))]
 
 
 class KnownDeadLetters:
@@ -53,7 +70,7 @@ class KnownDeadLetters:
         self._settings = settings
         self._topic = topic
         self._reader: TopicReader | None = None
-        self._places: dict[Partition, dict[int, set[int | None]]] = defaultdict(dict)
+        self._places: defaultdict[Partition, dict[int, set[int | None]]] = defaultdict(dict)
         self._read_at = -_LATELY_SECONDS
 
     def lately(self, partition: Partition) -> Places:
@@ -70,9 +87,7 @@ class KnownDeadLetters:
         try:
             if self._reader is None:
                 self._reader = TopicReader(self._settings, dead_letter_topic(self._topic))
-            for letter in letters_of(self._reader.read()):
-                if letter.redriven_at is None:
-                    self._places[letter.partition].setdefault(letter.offset, set()).add(letter.timestamp)
+            add_places(self._places, letters_of(self._reader.read()))
         except Exception:
             # The client may be past letters that the reader didn't return: the next call reads from the beginning.
             self.close()
@@ -190,5 +205,4 @@ class InvalidRecords:
 
 def _dead(records: Records, known: Places) -> set[int]:
     """Indices in `records` of those that are dead letters."""
-    found = np.flatnonzero(np.isin(records.offsets, np.fromiter(known, np.int64, len(known))))
-    return {i for i in found.tolist() if is_dead(known, int(records.offsets[i]), int(records.timestamps[i]))}
+    return set(dead_indices(known, records.offsets, lambda i: int(records.timestamps[i])))

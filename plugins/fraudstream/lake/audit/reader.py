@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError as Code
 
 from fraudstream.errors import KafkaError, KafkaUnavailable
 from fraudstream.kafka.client.client_config import one_read
+from fraudstream.kafka.dead_letters.invalid_records import Places, add_places, dead_indices
 from fraudstream.kafka.dead_letters.letters import letters_of
 from fraudstream.kafka.records import Partition
 from fraudstream.kafka.topic.definitions import dead_letter_topic
@@ -23,39 +24,31 @@ log = logging.getLogger(__name__)
 _POLL_RECORDS = 10_000
 #: Time without any record after which the brokers count as unavailable.
 _SILENCE_SECONDS = 30.0
-#: The offsets of a topic-partition with dead letters, each with the timestamps of its records, in ms since 1970. A
-#: letter of an older version has None.
-Letters = dict[int, set[int | None]]
 
 
 def read_letters(
     settings: Settings, topic: str, since: Mapping[Partition, int] | None = None
-) -> tuple[dict[Partition, Letters], dict[Partition, int]]:
-    """The dead letters of `topic` that were not redriven, and the end of each dead-letter partition.
+) -> tuple[Mapping[Partition, Places], dict[Partition, int]]:
+    """The records of `topic` that are dead letters, and the end of each dead-letter partition.
 
     :param since: the offset to begin at in each partition of the dead-letter topic; None: at the beginning
     """
     read = Reader(settings, dead_letter_topic(topic), since)
-    found: dict[Partition, Letters] = defaultdict(lambda: defaultdict(set))
+    found: defaultdict[Partition, dict[int, set[int | None]]] = defaultdict(dict)
     for _, messages in read:
-        for letter in letters_of(messages):
-            if letter.redriven_at is None:
-                found[letter.partition][letter.offset].add(letter.timestamp)
-    return dict(found), {partition: end for partition, (_, end) in read.bounds.items()}
+        add_places(found, letters_of(messages))
+    return found, {partition: end for partition, (_, end) in read.bounds.items()}
 
 
-def dead(messages: Sequence[Message], offsets: Offsets, letters: Letters) -> np.ndarray:
+def dead(messages: Sequence[Message], offsets: Offsets, letters: Places) -> np.ndarray:
     """The mask of the messages that are dead letters.
 
-    After a topic is recreated, another record may have the offset of a dead letter. Its timestamp tells them apart.
-
     :param offsets: of the messages
+    :param letters: the dead letters of their partition
     """
-    found = np.isin(offsets, list(letters))
-    for index in np.flatnonzero(found).tolist():
-        timestamps = letters[int(offsets[index])]
-        found[index] = None in timestamps or messages[index].timestamp()[1] in timestamps
-    return np.asarray(found)
+    mask = np.zeros(len(offsets), bool)
+    mask[dead_indices(letters, offsets, lambda i: messages[i].timestamp()[1])] = True
+    return mask
 
 
 class Reader:

@@ -8,6 +8,7 @@ import pytest
 from fraudstream.cases.events import CaseEvent
 from fraudstream.cases.undelivered import PlacedEvent, undelivered
 from fraudstream.kafka.avro.codec import DecodedMessages
+from fraudstream.kafka.dead_letters.invalid_records import Places
 from fraudstream.kafka.records import CASE_EVENT, MAIL_RETRY, NON_FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import audit as audits
 from fraudstream.lake.audit import retries
@@ -15,7 +16,6 @@ from fraudstream.lake.audit import topics as reading
 from fraudstream.lake.audit.audit import audit
 from fraudstream.lake.audit.checks import Limits
 from fraudstream.lake.audit.position import Position
-from fraudstream.lake.audit.reader import Letters
 from fraudstream.lake.audit.result import AuditReport
 from fraudstream.lake.stream import lines, names
 from fraudstream.lake.stream.appending import AppendingChain
@@ -55,7 +55,7 @@ class Brokers:
         self.first = 0
         self.dead: list[int] = []
         #: Dead letters of records of a topic that was deleted since.
-        self.of_deleted_topic: Letters = {}
+        self.of_deleted_topic: dict[int, set[int | None]] = {}
         self.topic_id = "id"
         self.read: list[int] = []
         self.events: list[PlacedEvent] = []
@@ -93,12 +93,12 @@ class Brokers:
         valid = [message for message in messages if message.place not in self.dead]
         return DecodedMessages(batch([message.place for message in valid]).rows, valid, [])
 
-    def retry_letters(self, settings, topic, since) -> tuple[dict[Partition, Letters], dict[Partition, int]]:
+    def retry_letters(self, settings, topic, since) -> tuple[dict[Partition, Places], dict[Partition, int]]:
         letters = Partition(f"{topic}.dead_letter", 0)
         new = self.dead_retries[since.get(letters, 0) :]
         return ({RETRIES: {offset: {MIDNIGHT_MS} for offset in new}} if new else {}), {letters: len(self.dead_retries)}
 
-    def letters(self, settings, topic) -> tuple[dict[Partition, Letters], dict[Partition, int]]:
+    def letters(self, settings, topic) -> tuple[dict[Partition, Places], dict[Partition, int]]:
         return {NON_FRAUD: self.of_deleted_topic | {offset: {MIDNIGHT_MS} for offset in self.dead}}, {}
 
 

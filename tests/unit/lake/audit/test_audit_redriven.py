@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 from fraudstream.kafka.avro.codec import DecodedMessages
+from fraudstream.kafka.dead_letters.invalid_records import Places
 from fraudstream.kafka.records import FRAUD_CONFIRMATION, FRAUD_TRANSACTION, Partition
 from fraudstream.lake.audit import topics as reading
-from fraudstream.lake.audit.reader import Letters
 from fraudstream.lake.audit.topics import read_topics
 from fraudstream.settings import Settings
 
@@ -23,7 +23,7 @@ def test_the_copy_is_expected_and_the_dead_letter_is_not_though_its_schema_is_kn
         FRAUD_CONFIRMATION: {5: answer(1, "REPORTED_FRAUD"), 9: answer(1, "REPORTED_FRAUD")},
         FRAUD_TRANSACTION: {0: row(1), 1: row(2)},
     }
-    dead: dict[Partition, Letters] = {ANSWERS: {5: {MIDNIGHT_MS}}, CASES: {1: {None}}}
+    dead: dict[Partition, Places] = {ANSWERS: {5: {MIDNIGHT_MS}}, CASES: {1: {None}}}
 
     def reader(settings: Settings, topic: str, starts: object) -> Read:
         there = records.get(topic, {})
