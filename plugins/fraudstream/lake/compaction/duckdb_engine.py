@@ -29,7 +29,7 @@ from fraudstream.kafka.records import Partition
 from fraudstream.lake.compaction import statements
 from fraudstream.lake.compaction.local_lines import download, view_of_lines
 from fraudstream.lake.compaction.work import Staged, Work, day_of
-from fraudstream.lake.compaction.workspace import NO_ROOM, connection, workspace
+from fraudstream.lake.compaction.workspace import NO_ROOM, connection, view_of_files, workspace
 from fraudstream.lake.store.objects import ObjectInfo, unpacked
 from fraudstream.lake.stream.totals import Totals
 from fraudstream.lake.table import publishing
@@ -84,7 +84,7 @@ def rewrite(work: Work, files: Mapping[date, Sequence[DataFile]]) -> Staged:
             copies = _copies(work.table, [file.file_path for file in of_day], directory)
             # The table's own columns: another version of the pipeline may have added one.
             columns = work.table.schema().as_arrow()
-            _make_view(db, "rows", copies, columns, directory)
+            view_of_files(db, "rows", copies, columns, directory)
             names = ", ".join(f'"{field.name}"' for field in columns)
             statement = f"SELECT {names} FROM rows ORDER BY {statements.order_of(work.folder)}"
             made = _copied(db, work.table, statement, directory / "sorted", work.target_bytes)
@@ -121,17 +121,8 @@ def totals_of(table: Table, folder: str, addresses: Sequence[str]) -> dict[Parti
 def _totals(folder: str, files: Sequence[str], directory: Path) -> dict[Partition, Totals]:
     """Returns the control totals of the rows in files on local disk."""
     with connection(directory) as db:
-        _make_view(db, "added", files, rows_schema(folder), directory)
+        view_of_files(db, "added", files, rows_schema(folder), directory)
         return statements.by_partition(db.sql(statements.totals(folder, "added")).to_arrow_table().to_pylist())
-
-
-def _make_view(
-    db: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], columns: pa.Schema, directory: Path
-) -> None:
-    """Makes Parquet files a view with at least these columns; a file from before one was added has null in it."""
-    none = directory / f"{name}-none.parquet"
-    pq.write_table(columns.empty_table(), none)
-    db.read_parquet([str(none), *files], union_by_name=True, hive_partitioning=False).create_view(name)
 
 
 def _write(work: Work) -> Iterator[_Stored]:

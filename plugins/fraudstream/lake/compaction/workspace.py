@@ -3,11 +3,13 @@
 import errno
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from fraudstream.errors import LakeError
 
@@ -23,6 +25,21 @@ def connection(directory: Path) -> closing[duckdb.DuckDBPyConnection]:
     made.execute(f"SET memory_limit = '{MEMORY}'")
     made.execute("SET temp_directory = $1", [str(directory / "spilled")])
     return closing(made)
+
+
+def view_of_files(
+    db: duckdb.DuckDBPyConnection, name: str, files: Sequence[str], columns: pa.Schema, directory: Path
+) -> list[str]:
+    """Makes Parquet files a view and returns the paths that it reads.
+
+    :param files: may be none, or older than some of the columns, which are null then
+    :param columns: a file without rows, written to `directory`, has all of them
+    """
+    none = directory / f"{name}-none.parquet"
+    pq.write_table(columns.empty_table(), none)
+    paths = [str(none), *files]
+    db.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view(name)
+    return paths
 
 
 @contextmanager

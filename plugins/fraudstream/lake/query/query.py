@@ -18,12 +18,11 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from fraudstream.errors import LakeError, QueryRefused
 from fraudstream.lake.compaction import statements
 from fraudstream.lake.compaction.local_lines import view_of_lines
-from fraudstream.lake.compaction.workspace import NO_ROOM, connection, no_room
+from fraudstream.lake.compaction.workspace import NO_ROOM, connection, no_room, view_of_files
 from fraudstream.lake.query.files import TableFiles
 from fraudstream.lake.query.pruning import FRAUD_CASE_VIEW, Wanted, wanted
 from fraudstream.lake.query.view import open_view
@@ -83,24 +82,22 @@ def query(lake: Lake, sql: str) -> Iterator[pa.RecordBatchReader]:
         db.execute("SET enable_external_access = false; SET lock_configuration = true")
         with refusing():
             reader = db.sql(sql).to_arrow_reader(_ROWS_AT_ONCE)
-            yield pa.RecordBatchReader.from_batches(reader.schema, _refusing_batches(reader))
+            yield pa.RecordBatchReader.from_batches(reader.schema, _batches(reader))
 
 
 @contextmanager
-def refusing() -> Iterator[None]:
+def refusing(errors: type[Exception] = duckdb.Error) -> Iterator[None]:
     """Translates errors of DuckDB to :class:`QueryRefused`."""
     try:
         yield
-    except duckdb.Error as error:
+    except errors as error:
         raise QueryRefused(f"the query can't be run: {str(error).strip()}") from error
 
 
-def _refusing_batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
-    """Yields the batches; translates errors of later rows, which DuckDB passes through Arrow as OSError."""
-    try:
+def _batches(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """Yields the batches of a result. Arrow passes DuckDB's errors of later rows on as OSError."""
+    with refusing(OSError):
         yield from reader
-    except OSError as error:
-        raise QueryRefused(f"the query can't be run: {str(error).strip()}") from error
 
 
 def _require_one_select(db: duckdb.DuckDBPyConnection, sql: str) -> None:
@@ -124,9 +121,7 @@ def _make_view(
 
     :param rows: the rows that the statement needs; None: the statement doesn't read the folder, so the view is empty
     """
-    # The file without rows has all columns of the present schema. There may be no other file, or only older ones.
-    paths = [str(directory / f"{folder}-none.parquet")]
-    pq.write_table(rows_schema(folder).empty_table(), paths[0])
+    paths: list[str] = []
     if rows is not None:
         view = views.enter_context(
             open_view(lake, folder, first=rows.first, last=rows.last, expression=rows.expression)
@@ -136,7 +131,7 @@ def _make_view(
         if view.table is not None:
             paths += [files.add(view.table.io, file) for file in view.files()]
     columns = ", ".join(f'"{field.name}"' for field in rows_schema(folder))
-    db.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view(f"all_{folder}")
+    paths = view_of_files(db, f"all_{folder}", paths, rows_schema(folder), directory)
     db.execute(f'CREATE VIEW "{folder}" AS SELECT {columns}, CAST("recordTimestamp" AS DATE) AS dt FROM "all_{folder}"')
     return paths
 
