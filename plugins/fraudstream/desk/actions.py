@@ -154,12 +154,14 @@ class Desk:
                 if accepted is not None:
                     cases.accepted[case] = accepted
                 events[case] = len(happened)
+            if not events:
+                return done
             try:
                 done.refused |= resend(self._settings, cases, list(events), by=who, reason=text, dry_run=False).refused
             except FraudstreamError as error:
                 # The notices before the error are queued: they have an event.
                 done.refused |= {case: str(error) for case in events if not self._has_more_events(case, events[case])}
-            for case in events.keys() - done.refused.keys():
+            for case in [case for case in events if case not in done.refused]:
                 try:
                     self._wait(partial(self._has_more_events, case, events[case]))
                     done.done[case] = "is sent again with the next run of the DAG retry_mails"

@@ -41,7 +41,8 @@ def actor(request: Request, user: GetUserDep) -> str:
     # Browsers send Origin with each POST, and Sec-Fetch-Site on https and on localhost. A client that sends neither is
     # no browser whose session can be misused. Sec-Fetch-Site decides if it is there: a proxy may have replaced Host.
     site, origin, host = (request.headers.get(header) for header in ("sec-fetch-site", "origin", "host"))
-    if site != "same-origin" if site is not None else origin is not None and urlsplit(origin).netloc != host:
+    own_page = site == "same-origin" if site is not None else origin is None or urlsplit(origin).netloc == host
+    if not own_page:
         raise HTTPException(
             403, f"the request comes from another site: Sec-Fetch-Site is {site}, Origin {origin}, Host {host}"
         )
