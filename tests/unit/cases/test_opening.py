@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fraudstream.cases.opening import CASES_PER_RUN, Budget, CaseSink, case_of, transaction_of
+from fraudstream.cases.opening import CASES_PER_RUN, Budget, CaseSink
 from fraudstream.errors import LakeError, PartitionLost
 from fraudstream.kafka.records import FRAUD_TRANSACTION, Partition
 from fraudstream.lake.store.objects import GZIP
@@ -186,26 +186,6 @@ def test_records_that_were_passed_over_count_as_read():
     sink.write(batch([], rows=[], next_offset=9, partition=PARTITION))
     assert sink.flush() == {PARTITION: 9}
     assert airflow.runs == {}
-
-
-def test_a_case_is_json_with_exact_money_and_comes_back_whole():
-    transaction = row(1, isFraud=1, amount=5, step=None) | {"timestamp": datetime(2023, 10, 7, tzinfo=UTC)}
-    opened = datetime(2026, 1, 1, 12, tzinfo=UTC)
-    case = case_of(transaction, opened, LIMIT)
-    assert (case["amount"], case["openedAt"], case["expiresAt"]) == (
-        "0.05",
-        "2026-01-01T12:00:00.000Z",
-        "2026-01-04T12:00:00.000Z",
-    )
-    assert transaction_of(case) == transaction
-
-
-def test_a_case_of_another_version_comes_back_with_the_fields_of_this_one():
-    transaction = row(1, isFraud=1, step=3) | {"timestamp": datetime(2023, 10, 7, tzinfo=UTC)}
-    case = case_of(transaction, datetime(2026, 1, 1, 12, tzinfo=UTC), LIMIT)
-    assert transaction_of(case | {"channel": "app"}) == transaction
-    del case["step"]
-    assert transaction_of(case) == transaction | {"step": None}
 
 
 def test_one_that_is_told_to_stop_while_it_waits_for_its_turn_leaves_the_rest_to_the_next():

@@ -15,7 +15,7 @@ from fraudstream.lake.rebase.rebase import apply_plan, plan
 from fraudstream.lake.stream.chain import ObjectChain
 
 from tests.fakes.memory_store import MemoryStore
-from tests.unit.lake.rebase.test_rebase import Topics
+from tests.unit.lake.rebase.restored_topic import Topics
 from tests.unit.lake.rows import batch, row
 
 BEFORE, AFTER = 6, 8
